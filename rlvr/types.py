@@ -1,0 +1,134 @@
+"""The nouns that travel through the house, and nothing else.
+
+Shapes in comments use T for the tokens of one sequence and N for the sequences of a batch.
+Nothing here imports torch: the driver, the reward processes and the command line stay light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int32]
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+
+class RlvrError(Exception):
+    """An error whose message is meant for the user: what is wrong, where, and what to do."""
+
+
+class ConfigError(RlvrError):
+    """The configuration is wrong; raised before any engine starts."""
+
+
+class DataError(RlvrError):
+    """A data file or data set is wrong; the message names the file and the line."""
+
+
+class StallError(RlvrError):
+    """Something that was waited for did not come; the message names who was waited for."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question with an answer that a program can check."""
+
+    id: str  # unique within its source; part of every random key
+    text: str  # what the model is asked, before any template
+    answer: str  # the reference answer, as its source wrote it
+    solution: str | None = None  # a worked solution, if the source has one (SFT trains on it)
+    columns: Mapping[str, Any] = field(default_factory=dict)  # further columns: level, subject, …
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"  # the model ended its answer
+    LENGTH = "length"  # cut off at the token limit
+
+
+@dataclass
+class Rollout:
+    """One sampled answer: exactly the tokens the engine saw and drew, never tokenized again.
+
+    The sequence is kept whole with a mask, so that a rollout may have several turns: tokens
+    that the policy drew are marked in `sampled`, all others (prompt, tool output) are not.
+    """
+
+    problem_id: str
+    step: int  # the training step it was drawn for
+    sample: int  # 0 … G−1 within its group
+    seed: int  # of the request, keyed by (seed, step, problem, sample)
+    tokens: IntArray  # [T]
+    sampled: BoolArray  # [T] True where the policy drew the token
+    logprobs: FloatArray  # [T] log-probability under the distribution drawn from: after
+    #                       temperature and truncation, renormalized; 0 where not sampled
+    versions: IntArray  # [T] policy version that drew the token; −1 where not sampled
+    text: str  # the drawn tokens as text, special tokens left out
+    finish_reason: FinishReason
+    temperature: float
+
+    @property
+    def num_sampled(self) -> int:
+        return int(self.sampled.sum())
+
+
+class Status(StrEnum):
+    CORRECT = "correct"
+    WRONG = "wrong"
+    UNPARSEABLE = "unparseable"  # no answer could be read from the completion
+    TIMEOUT = "timeout"  # the check ran past its deadline and was killed
+    CRASHED = "crashed"  # the check raised, died or returned something that is no verdict
+
+    @property
+    def reached(self) -> bool:
+        """Whether the check came to an end; if not, its reward means nothing."""
+        return self not in (Status.TIMEOUT, Status.CRASHED)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found, and why. A verdict that was not reached has no reward, not a zero."""
+
+    status: Status
+    reward: float | None  # None exactly when the verdict was not reached
+    reason: str  # one line for a person
+    extracted: str | None = None  # the answer that was read from the completion
+    parts: Mapping[str, float] = field(default_factory=dict)  # reward function → its value
+    seconds: float = 0.0  # wall-clock time of the check
+
+    def __post_init__(self) -> None:
+        if (self.reward is None) == self.status.reached:
+            raise ValueError(f"a {self.status} verdict cannot have reward {self.reward}")
+
+
+@dataclass
+class Group:
+    """All rollouts of one problem at one step, in sample order, with their verdicts."""
+
+    problem: Problem
+    rollouts: list[Rollout]
+    verdicts: list[Verdict] = field(default_factory=list)  # same order; empty until scored
+
+
+@dataclass
+class TrainingBatch:
+    """What one optimizer step learns from: N sequences of various length, not yet cut up.
+
+    `weights` is the only per-token input of a loss beside the tokens: the advantage for policy
+    gradients, 1 for SFT. A sequence whose weights are all zero contributes no gradient and is
+    skipped, while the denominators of the loss still count it (they are totals over the batch
+    as it was before anything was left out).
+    """
+
+    tokens: list[IntArray]  # N × [T]
+    mask: list[BoolArray]  # N × [T] True where the token is trained on
+    weights: list[FloatArray]  # N × [T] advantage of the token, 0 outside the mask
+    old_logprobs: list[FloatArray] | None  # N × [T] behaviour policy; None for SFT
+    temperatures: Sequence[float]  # N; logits are divided by it, as the sampler did
+    num_tokens: int  # masked tokens of the whole batch: the denominator of token means
+    num_sequences: int  # sequences of the whole batch: the denominator of sequence means
