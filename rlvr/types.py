@@ -6,7 +6,7 @@ Nothing here imports torch: the driver, the reward processes and the command lin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -119,16 +119,14 @@ class Group:
 class TrainingBatch:
     """What one optimizer step learns from: N sequences of various length, not yet cut up.
 
-    `weights` is the only per-token input of a loss beside the tokens: the advantage for policy
-    gradients, 1 for SFT. A sequence whose weights are all zero contributes no gradient and is
-    skipped, while the denominators of the loss still count it (they are totals over the batch
-    as it was before anything was left out).
+    `weights` is what a loss scales each token's term by: the advantage for policy gradients, 1 for
+    SFT. A sequence whose weights are all zero has no gradient and is skipped, while `num_tokens`
+    still counts it: it is the total over the batch as it was before anything was left out.
     """
 
     tokens: list[IntArray]  # N × [T]
-    mask: list[BoolArray]  # N × [T] True where the token is trained on
-    weights: list[FloatArray]  # N × [T] advantage of the token, 0 outside the mask
-    old_logprobs: list[FloatArray] | None  # N × [T] behaviour policy; None for SFT
-    temperatures: Sequence[float]  # N; logits are divided by it, as the sampler did
+    mask: list[BoolArray]  # N × [T] True where the token is trained on; never the first token
+    weights: list[FloatArray]  # N × [T] 0 outside the mask
+    old_logprobs: list[FloatArray]  # N × [T] of the policy that drew the token; 0 for SFT
+    temperatures: list[float]  # N; logits are divided by it, as the sampler did
     num_tokens: int  # masked tokens of the whole batch: the denominator of token means
-    num_sequences: int  # sequences of the whole batch: the denominator of sequence means

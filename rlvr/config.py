@@ -1,0 +1,37 @@
+"""The whole configuration of a run: one typed tree, assembled from the packages' own settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlvr.algorithms.config import AlgorithmConfig
+from rlvr.evaluation.config import EvaluationConfig
+from rlvr.learner.config import LearnerConfig
+from rlvr.problems.config import ProblemsConfig
+from rlvr.record.config import RecordConfig
+from rlvr.rewards.config import RewardConfig
+from rlvr.rollout.config import RolloutConfig, SamplingConfig
+from rlvr.settings import setting
+from rlvr.stages.config import ClusterConfig, GrpoConfig, ModelConfig, SftConfig
+
+STAGES = ("sft", "grpo")
+
+
+@dataclass
+class TrainConfig:
+    name: str = setting("run", "of the run folder, under runs/")
+    seed: int = setting(0, "root of every random key", ge=0)
+    stages: list[str] = setting(factory=lambda: ["grpo"], help="in order; each starts from the last one's model")
+    resume: str | None = setting(None, "a run folder to go on with, from its last checkpoint")
+    model: ModelConfig = setting(factory=ModelConfig)
+    problems: ProblemsConfig = setting(factory=ProblemsConfig)
+    sampling: SamplingConfig = setting(factory=SamplingConfig)
+    reward: RewardConfig = setting(factory=RewardConfig)
+    algorithm: AlgorithmConfig = setting(factory=AlgorithmConfig)
+    rollout: RolloutConfig = setting(factory=RolloutConfig)
+    learner: LearnerConfig = setting(factory=LearnerConfig)
+    evaluation: EvaluationConfig = setting(factory=EvaluationConfig)
+    cluster: ClusterConfig = setting(factory=ClusterConfig)
+    record: RecordConfig = setting(factory=RecordConfig)
+    sft: SftConfig = setting(factory=SftConfig)
+    grpo: GrpoConfig = setting(factory=GrpoConfig)

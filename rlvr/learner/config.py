@@ -1,0 +1,33 @@
+"""Settings of the learner and of its optimizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlvr.settings import setting
+
+
+@dataclass
+class LearnerConfig:
+    workers: int = setting(1, "data-parallel ranks, each in its own Ray actor", ge=1)
+    gpus_per_worker: int = setting(0, "0 (CPU, gloo) or 1 (GPU, NCCL)", ge=0, le=1)
+    zero_stage: int = setting(0, "DeepSpeed ZeRO stage", ge=0, le=3)
+    dtype: str = setting("float32", "of the model; optimizer states stay float32", choices=("float32", "bfloat16"))
+    micro_batch_tokens: int = setting(2048, "padded tokens of one micro-batch; a longer sequence goes alone", ge=1)
+    gradient_checkpointing: bool = setting(False, "recompute activations: less memory, more time")
+    max_grad_norm: float = setting(1.0, "gradients are scaled down to this norm", gt=0)
+    deadline: float = setting(1800.0, "seconds that one update may take before the run stops", gt=0)
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW with a learning rate that is a function of the step alone."""
+
+    lr: float = setting(1e-6, "peak learning rate", gt=0)
+    warmup_steps: int = setting(0, "steps of linear warm-up", ge=0)
+    decay: str = setting("constant", "after the warm-up", choices=("constant", "linear", "cosine"))
+    final_lr_ratio: float = setting(0.0, "the decay ends at this share of the peak", ge=0, le=1)
+    weight_decay: float = setting(0.0, ge=0)
+    beta1: float = setting(0.9, ge=0, lt=1)
+    beta2: float = setting(0.999, ge=0, lt=1)
+    eps: float = setting(1e-8, gt=0)
