@@ -1,0 +1,1 @@
+"""How good is the policy on problems it was not trained on?"""

@@ -1,0 +1,1 @@
+"""One DeepSpeed learner for every stage."""

@@ -1,0 +1,1 @@
+"""The run folder: journal, metrics, plots and the table at the end."""

@@ -1,0 +1,1 @@
+"""The stages of training: each a short loop over the other packages."""

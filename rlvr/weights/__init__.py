@@ -1,0 +1,1 @@
+"""How the learner's weights reach vLLM."""
