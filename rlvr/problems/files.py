@@ -1,0 +1,298 @@
+"""Problems from files and from Hugging Face data sets: same columns, same checks.
+
+No row is skipped or repaired: the first one that is no problem raises a DataError that says
+where it is. Only blank lines, which hold no row, are passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import math
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rlvr.problems.names import known_names
+from rlvr.types import ConfigError, DataError, Problem
+
+Row = tuple[str, Mapping[str, Any]]  # where it is ("file:line"), and its columns
+
+_OURS = ("id", "text", "answer", "solution")
+_TEXT_COLUMNS = ("problem", "question", "text", "prompt")
+_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+
+
+def from_file(
+    path: str,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    limit: int | None = None,
+    answer_pattern: str | None = None,
+) -> list[Problem]:
+    """The problems of a JSON Lines, CSV (both also as .gz) or Parquet file.
+
+    path: relative to the working directory.
+    columns: our name (id, text, answer, solution) → the file's. What it leaves out is found by
+        name: id, answer and solution are called so; the text is the one column called problem,
+        question, text or prompt. Without ids, a row's is the file's name and its row number,
+        from 1. All other columns go to `Problem.columns`.
+    format: "jsonl", "csv" or "parquet"; by default what the extension says.
+    limit: take only so many rows, from the top.
+    answer_pattern: a regular expression with one group, which cuts the final answer out of the answer column;
+        the last match counts. For GSM8K: `#### (.+)`.
+
+    Raises DataError (file and line) for the data, ConfigError for the other arguments.
+    """
+    file = Path(path)
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    zipped = suffixes[-1:] == [".gz"]
+    extension = "".join(suffixes[-2:-1] if zipped else suffixes[-1:])
+    if format is None:
+        format = _FORMATS.get(extension)
+    elif format not in _FORMATS.values():
+        raise ConfigError(
+            f"{path}: no format {format!r}; {known_names(format, dict.fromkeys(_FORMATS.values()))}"
+        )
+    if format is None:
+        raise DataError(
+            f"{path}: unknown extension {extension or '(none)'!r}; {known_names(extension, _FORMATS)} "
+            "(or set format: jsonl, csv or parquet)"
+        )
+    if format == "parquet" and zipped:
+        raise DataError(f"{path}: a Parquet file is compressed in itself: unpack it with gunzip")
+    if not file.is_file():
+        raise DataError(f"{path}: no such file (relative paths start at {Path.cwd()})")
+    rows = {"jsonl": _json_rows, "csv": _csv_rows, "parquet": _parquet_rows}[format](file)
+    stem = file.name[: len(file.name) - len("".join(file.suffixes[-2:] if zipped else file.suffixes[-1:]))]
+    return _problems(list(islice(rows, _checked_limit(limit))), path, stem, columns, answer_pattern)
+
+
+def from_hub(
+    name: str,
+    split: str,
+    config_name: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    answer_pattern: str | None = None,
+    revision: str | None = None,
+) -> list[Problem]:
+    """The problems of a Hugging Face data set: one on the hub, or a local folder of data files.
+
+    `split`, `config_name` and `revision` are what `datasets.load_dataset` takes; the rest is as
+    for `from_file`. Raises DataError when the data set cannot be had.
+    """
+    import datasets
+
+    source = f"{name}[{split}]"
+    try:
+        data = datasets.load_dataset(name, config_name, split=split, revision=revision)
+    except (OSError, RuntimeError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(
+            f"{source}: the data set cannot be loaded ({type(error).__name__}: {error}): check its name, "
+            "config_name and split; without a network, use from_file on a downloaded file"
+        ) from error
+    rows = ((f"{source}:row {number}", row) for number, row in enumerate(data, 1))
+    stem = f"{Path(name).name}-{split}"
+    return _problems(list(islice(rows, _checked_limit(limit))), source, stem, columns, answer_pattern)
+
+
+def _checked_limit(limit: int | None) -> int | None:
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit is {limit}, but must be ≥ 1 (or null for all rows)")
+    return limit
+
+
+def _problems(
+    rows: list[Row],
+    source: str,
+    stem: str,
+    columns: Mapping[str, str] | None,
+    answer_pattern: str | None,
+) -> list[Problem]:
+    pattern = _compiled(answer_pattern)
+    present = list(dict.fromkeys(name for _, row in rows for name in row))
+    if not rows:
+        raise DataError(f"{source}: it holds no rows")
+    names = _mapping(columns or {}, present, source)
+    problems: list[Problem] = []
+    places: dict[str, str] = {}  # id → where
+    for number, (where, row) in enumerate(rows, 1):
+        identity = _required(row, "id", names["id"], where) if "id" in names else f"{stem}-{number}"
+        if identity in places:
+            raise DataError(
+                f"{where}: id {identity!r} is already that of {places[identity]}; "
+                "make ids unique, or take the column out"
+            )
+        places[identity] = where
+        answer = _required(row, "answer", names["answer"], where)
+        problems.append(
+            Problem(
+                id=identity,
+                text=_required(row, "text", names["text"], where),
+                answer=answer if pattern is None else _cut(answer, pattern, where),
+                solution=_cell(row, names["solution"], where) if "solution" in names else None,
+                columns={name: value for name, value in row.items() if name not in names.values()},
+            )
+        )
+    return problems
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    if pattern is None:
+        return None
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"answer_pattern {pattern!r} is no regular expression: {error}") from error
+    if compiled.groups != 1:
+        raise ConfigError(f"answer_pattern {pattern!r} has {compiled.groups} groups, but must have one")
+    return compiled
+
+
+def _mapping(columns: Mapping[str, str], present: list[str], source: str) -> dict[str, str]:
+    """Our name → the column's, for all that the source has. Always with text and answer."""
+    for ours, theirs in columns.items():
+        if ours not in _OURS:
+            raise ConfigError(f"{source}: columns has no key {ours!r}; {known_names(ours, _OURS)}")
+        if theirs not in present:
+            raise DataError(
+                f"{source}: columns maps {ours} to {theirs!r}, which is no column; "
+                f"{known_names(theirs, present)}"
+            )
+    names: dict[str, str] = {ours: ours for ours in ("id", "answer", "solution") if ours in present}
+    names.update(columns)
+    if "answer" not in names:
+        raise DataError(
+            f"{source}: no column 'answer'; {known_names('answer', present)} (name it in columns.answer)"
+        )
+    if "text" not in names:
+        found = [name for name in _TEXT_COLUMNS if name in present and name not in names.values()]
+        if len(found) != 1:
+            raise DataError(
+                f"{source}: {' and '.join(found) or 'none of ' + ', '.join(_TEXT_COLUMNS)} "
+                "could be the problem's text: name its column in columns.text; "
+                f"{known_names('text', present)}"
+            )
+        names["text"] = found[0]
+    return names
+
+
+def _required(row: Mapping[str, Any], ours: str, column: str, where: str) -> str:
+    value = _cell(row, column, where)
+    if value is None:
+        state = "is empty" if column in row else "is missing"
+        raise DataError(
+            f"{where}: a row without {ours}: column {column!r} {state}; fill it in or take the row out"
+        )
+    return value
+
+
+def _cell(row: Mapping[str, Any], column: str, where: str) -> str | None:
+    """The column as text, without surrounding white space; None where there is nothing."""
+    value = row.get(column)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise DataError(
+            f"{where}: column {column!r} is a {type(value).__name__}, but must be text or a number"
+        )
+    text = str(value).strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: column {column!r} is no valid Unicode text: {error.reason}") from error
+    return text or None
+
+
+def _cut(answer: str, pattern: re.Pattern[str], where: str) -> str:
+    matches = [(match.group(1) or "").strip() for match in pattern.finditer(answer)]
+    if not matches or not matches[-1]:
+        shown = answer if len(answer) <= 60 else f"…{answer[-60:]}"
+        raise DataError(f"{where}: answer_pattern {pattern.pattern!r} finds no answer in {shown!r}")
+    return matches[-1]
+
+
+def _text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines with their ends; a byte order mark is left out."""
+    zipped = path.suffix.lower() == ".gz"
+    try:
+        with gzip.open(path) if zipped else open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    raise DataError(
+                        f"{path}:{number}: not UTF-8 (byte {error.start + 1} of the line): convert the file"
+                    ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    for number, line in _text_lines(path):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=_once_each)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: broken JSON line: {error}") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: the line holds a {type(row).__name__}, but must hold one JSON object")
+        yield where, row
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in _repeated(names):
+        raise ValueError(f"the key {name!r} comes twice")
+    return dict(pairs)
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    return [name for name in names if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    reader = csv.reader((line for _, line in _text_lines(path)), strict=True)
+    header: list[str] | None = None
+    while True:
+        where = f"{path}:{reader.line_num + 1}"
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise DataError(f"{where}: broken CSV row: {error}") from error
+        if cells is None:
+            return
+        if not cells:
+            continue
+        if header is None:
+            header = cells
+            for name in _repeated(header):
+                raise DataError(f"{where}: the column {name!r} comes twice")
+        elif len(cells) != len(header):
+            raise DataError(f"{where}: {len(cells)} cells, but the header names {len(header)} columns")
+        else:
+            yield where, dict(zip(header, cells, strict=True))
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        for name in _repeated(file.schema_arrow.names):
+            raise DataError(f"{path}: the column {name!r} comes twice")
+        rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
+        for number, row in enumerate(rows, 1):
+            yield f"{path}:row {number}", row
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(f"{path}: no Parquet file that can be read: {error}") from error

@@ -1,0 +1,149 @@
+"""Problems that are made, not read: short and regular enough for a model trained from nothing.
+
+Every answer is a whole number, and every worked solution ends in `#` and the answer: what
+follows the last run of `#` is the answer, as in GSM8K's `#### 72`.
+
+    arithmetic          17+25+8=?           17+25=42 ⏎ 42+8=50 ⏎ #50
+    linear equations    3x+5=20, x=?        3x=15 ⏎ x=5 ⏎ #5
+
+A level is a finite product of choices (`ARITHMETIC_LEVELS`, `LINEAR_LEVELS`), and no text is in
+two levels. The hash of a problem's text decides on which side it lies: one in five is held out,
+for every seed and level, so that no training set meets any held-out set. The seed decides which
+problems of a side come first: a larger `n` only adds problems at the end.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from rlvr.keys import key
+from rlvr.problems.names import known_names
+from rlvr.types import ConfigError, DataError, Problem
+
+ALPHABET = "0123456789+-=()x,?# \n"
+"""Every character of the generated texts and solutions."""
+
+Axes = Sequence[Sequence[Any]]  # the choices of a level, one sequence for each
+
+_ONE_DIGIT, _TWO_DIGITS = range(10), range(10, 100)
+_SIGNED = (*range(-20, 0), *range(1, 21))
+
+ARITHMETIC_LEVELS: Mapping[int, Axes] = {  # the signs between the operands, then the operands
+    1: (["+"], _ONE_DIGIT, _ONE_DIGIT),
+    2: (["++"], _ONE_DIGIT, _ONE_DIGIT, _ONE_DIGIT),
+    3: (["+"], _TWO_DIGITS, _TWO_DIGITS),
+    4: (["++"], _TWO_DIGITS, _TWO_DIGITS, _TWO_DIGITS),
+    5: (["+-", "-+", "--"], _TWO_DIGITS, _TWO_DIGITS, _TWO_DIGITS),
+    6: (["++-", "+-+", "-++", "+--", "-+-", "--+"], *[_TWO_DIGITS] * 4),
+}
+
+LINEAR_LEVELS: Mapping[int, Axes] = {  # a form, the root x, then what `_write_linear` says
+    1: (["ax+b=c"], range(10), range(2, 10), range(1, 10)),
+    2: (["ax+b=c"], range(-20, 21), range(2, 10), (*range(-99, -9), *range(10, 100))),
+    3: (["ax+b=cx+d"], range(-9, 10), range(2, 10), _SIGNED, range(2, 10)),
+    4: (["a(x+b)=c"], range(-20, 21), range(2, 10), _SIGNED),
+}
+
+
+@dataclass(frozen=True)
+class _Family:
+    name: str
+    levels: Mapping[int, Axes]
+    write: Callable[..., tuple[str, int, str]]  # a choice → text, answer and worked lines
+
+
+def arithmetic(split: str, n: int, level: int | Sequence[int], seed: int = 0) -> list[Problem]:
+    """`n` sums of 2 to 4 operands, with the running results as their worked solution.
+
+    `split` is "train" or "heldout". Several levels take turns, problem by problem. Raises
+    DataError when a level has too few problems on that side, ConfigError for other arguments.
+    """
+    return _generate(_Family("arithmetic", ARITHMETIC_LEVELS, _write_arithmetic), split, n, level, seed)
+
+
+def linear_equations(split: str, n: int, level: int | Sequence[int], seed: int = 0) -> list[Problem]:
+    """`n` linear equations in x with a whole root, solved one step to a line; see `arithmetic`."""
+    return _generate(_Family("linear", LINEAR_LEVELS, _write_linear), split, n, level, seed)
+
+
+def _write_arithmetic(signs: str, *operands: int) -> tuple[str, int, str]:
+    """Text, answer and worked lines."""
+    total, text, lines = operands[0], str(operands[0]), []
+    for sign, operand in zip(signs, operands[1:], strict=True):
+        result = total + operand if sign == "+" else total - operand
+        lines.append(f"{total}{sign}{operand}={result}")
+        total, text = result, f"{text}{sign}{operand}"
+    return f"{text}=?", total, "\n".join(lines)
+
+
+def _write_linear(form: str, x: int, a: int, b: int, c: int = 0) -> tuple[str, int, str]:
+    """Text, answer and worked lines. Where x is on both sides, `a` is what is left of it and
+    `c` what the right side has, so that there is always a coefficient to divide by."""
+    if form == "a(x+b)=c":
+        return f"{a}(x{b:+d})={a * (x + b)}, x=?", x, f"x{b:+d}={x + b}\nx={x}"
+    lines = f"{a}x={a * x}\nx={x}"
+    constant = a * x + b
+    if form == "ax+b=c":
+        return f"{a}x{b:+d}={constant}, x=?", x, lines
+    right = f"{c}x{constant:+d}" if constant else f"{c}x"
+    return f"{a + c}x{b:+d}={right}, x=?", x, f"{a}x{b:+d}={constant}\n{lines}"
+
+
+def _generate(family: _Family, split: str, n: int, level: int | Sequence[int], seed: int) -> list[Problem]:
+    levels = [level] if isinstance(level, int) else list(level)
+    if split not in ("train", "heldout"):
+        raise ConfigError(f"{family.name}: no split {split!r}; {known_names(split, ['train', 'heldout'])}")
+    if n < 1:
+        raise ConfigError(f"{family.name}: n is {n}, but must be ≥ 1")
+    if not levels or len(set(levels)) < len(levels):
+        raise ConfigError(f"{family.name}: level is {levels}, but must name at least one level, each once")
+    found = []
+    for turn, one in enumerate(levels):
+        if one not in family.levels:
+            raise ConfigError(
+                f"{family.name}: no level {one!r}; {known_names(str(one), map(str, family.levels))}"
+            )
+        wanted = len(range(turn, n, len(levels)))
+        found.append(list(islice(_problems(family, one, split, seed), wanted)))
+        if len(found[-1]) < wanted:
+            raise DataError(
+                f"{family.name}: level {one} has {len(found[-1])} problems in split {split}, but {wanted} "
+                "were asked for: lower n, or name more levels"
+            )
+    return [found[place % len(levels)][place // len(levels)] for place in range(n)]
+
+
+def _problems(family: _Family, level: int, split: str, seed: int) -> Iterator[Problem]:
+    """All problems of one level on one side, in the order that `seed` gives them."""
+    axes = family.levels[level]
+    size = math.prod(len(axis) for axis in axes)
+    for index in _shuffled(size, key(family.name, level, seed)):
+        choice, rest = [], index
+        for axis in axes:
+            rest, place = divmod(rest, len(axis))
+            choice.append(axis[place])
+        text, answer, lines = family.write(*choice)
+        if ("heldout" if key("heldout", text) % 5 == 0 else "train") == split:
+            yield Problem(
+                id=f"{family.name}-{level}-{index}",
+                text=text,
+                answer=str(answer),
+                solution=f"{lines}\n#{answer}",
+                columns={"level": level},
+            )
+
+
+def _shuffled(size: int, seed: int) -> Iterator[int]:
+    """The numbers below `size` in random order, drawn one by one: a Fisher–Yates shuffle that
+    remembers only what it moved, since the largest level has over 3·10⁸ problems."""
+    draw = random.Random(seed).random  # the one method whose stream Python promises to keep
+    moved: dict[int, int] = {}
+    for place in range(size):
+        other = place + int(draw() * (size - place))
+        yield moved.get(other, other)
+        moved[other] = moved.pop(place, place)

@@ -1,0 +1,73 @@
+"""Which problems come next: a function of the step, so that a resumed run needs to know no more."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from rlvr.keys import key
+from rlvr.types import DataError, IntArray, Problem
+
+
+def problems_for_step(num_problems: int, per_step: int, step: int, seed: int) -> list[int]:
+    """The `per_step` indices into the problems that step `step` (from 0) trains on.
+
+    Steps walk through one permutation of all problems after the other (an epoch each), keyed
+    by (seed, epoch). No index comes twice in a step, also where an epoch ends inside one.
+    Raises DataError when a step wants more problems than there are.
+    """
+    if per_step < 1 or step < 0:
+        raise ValueError(f"per_step must be ≥ 1 and step ≥ 0, not {per_step} and {step}")
+    if per_step > num_problems:
+        raise DataError(
+            f"a step takes {per_step} different problems, but the source has only {num_problems}: "
+            "take fewer problems per step or more problems"
+        )
+    epoch, offset = divmod(step * per_step, num_problems)
+    order = _epoch_order(num_problems, per_step, epoch, seed)
+    chosen = order[offset : offset + per_step]
+    missing = per_step - len(chosen)
+    if missing:
+        following = _epoch_order(num_problems, per_step, epoch + 1, seed)
+        chosen = np.concatenate([chosen, following[:missing]])
+    return [int(index) for index in chosen]
+
+
+def fingerprint(problems: Iterable[Problem]) -> str:
+    """SHA-256 (hex) over ids, texts and answers in order: tells whether a run's data are the same."""
+    digest = hashlib.sha256()
+    for problem in problems:
+        digest.update(json.dumps([problem.id, problem.text, problem.answer]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _permutation(num_problems: int, epoch: int, seed: int) -> IntArray:
+    # Sorting raw bits, because NumPy promises a stable stream for its bit generators only, not
+    # for `Generator.permutation`.
+    bits = np.random.PCG64(key("epoch", seed, epoch)).random_raw(num_problems)
+    return np.argsort(bits, kind="stable").astype(np.int32)
+
+
+def _epoch_order(num_problems: int, per_step: int, epoch: int, seed: int) -> IntArray:
+    """The order of one epoch: its permutation, with the problems that its first step already
+    took from the end of the epoch before moved just behind that step's share."""
+    if num_problems >= 2 * per_step:
+        # What is moved stays within the first `per_step` places, so that the end of the epoch
+        # before is that of its plain permutation.
+        first = max(epoch - 1, 0)
+    else:
+        # There the end of one epoch depends on the epoch before it, back to the last one that
+        # began with a step.
+        first = epoch - epoch % (per_step // math.gcd(num_problems, per_step))
+    order = _permutation(num_problems, first, seed)
+    for current in range(first + 1, epoch + 1):
+        share = -current * num_problems % per_step  # places that complete the step before
+        taken = order[num_problems - (per_step - share) :] if share else order[:0]
+        order = _permutation(num_problems, current, seed)
+        head = np.flatnonzero(~np.isin(order, taken))[:share]
+        order = np.concatenate([order[head], np.delete(order, head)])
+    return order

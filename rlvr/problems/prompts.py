@@ -1,0 +1,123 @@
+"""How a problem is put to a model: template, chat template, token ids.
+
+The answer is never tokenized here, and it is no name that a template can use.
+"""
+
+from __future__ import annotations
+
+from string import Formatter
+from typing import TYPE_CHECKING
+
+from rlvr.problems.config import PromptConfig
+from rlvr.problems.names import known_names
+from rlvr.types import ConfigError, DataError, Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def fill_template(problem: Problem, config: PromptConfig) -> str:
+    """The template with {problem} and the problem's columns filled in; `{{` and `}}` are braces.
+
+    Needs no tokenizer, so that a wrong prompt configuration can be told before a model is loaded.
+    Raises ConfigError for a template that cannot be filled, or that asks all problems the same, and
+    for a system message without chat.
+    """
+    if config.system is not None and not config.chat:
+        raise ConfigError("prompt.system has no effect without a chat template: set prompt.chat: true")
+    try:
+        parsed = list(Formatter().parse(config.template))
+    except ValueError as error:
+        raise ConfigError(f"prompt.template: {error}; write {{{{ and }}}} for braces") from error
+    known = {**problem.columns, "problem": problem.text}
+    pieces = []
+    for literal, name, spec, conversion in parsed:
+        pieces.append(literal)
+        if name is None:
+            continue
+        if spec or conversion or not name:
+            raise ConfigError(
+                f"prompt.template: braces hold a name and nothing else, not {name!r} with a format; "
+                "write {{ and }} for braces"
+            )
+        if name not in known:
+            raise ConfigError(
+                f"prompt.template: problem {problem.id!r} has no {name!r}; {known_names(name, known)}"
+            )
+        if known[name] is None:
+            raise DataError(f"problem {problem.id!r}: prompt.template uses {name!r}, which is empty here")
+        pieces.append(str(known[name]))
+    if all(name is None for _, name, _, _ in parsed):
+        raise ConfigError(
+            "prompt.template names no column, so that all problems would be the same: add {problem}"
+        )
+    return "".join(pieces)
+
+
+def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The token ids that the model is given to continue.
+
+    Plain: the filled template, with one BOS in front where the tokenizer has one, whether or not
+    the tokenizer would add it by itself (those made from GGUF do not). Chat: what the model's
+    chat template makes of the messages, up to where the answer begins; whether there is a BOS is then
+    the chat template's word alone. Nothing else is added, no EOS in particular.
+
+    Raises ConfigError for what `fill_template` does and for chat without a chat template;
+    DataError for a character that the tokenizer does not know.
+    """
+    text = fill_template(problem, config)
+    if config.chat:
+        return _encode(_in_chat(text, config, tokenizer), problem, tokenizer)
+    ids = _encode(text, problem, tokenizer)
+    bos = tokenizer.bos_token_id
+    return ids if bos is None or ids[:1] == [bos] else [bos, *ids]
+
+
+def encode_solution(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The worked solution and EOS: what SFT trains on, to be put behind the prompt's ids.
+
+    Raises DataError for a problem without a solution or with a character that the tokenizer does
+    not know, ConfigError for a tokenizer without EOS.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ConfigError("the tokenizer has no EOS token, so that no answer would end: set its eos_token")
+    if problem.solution is None:
+        raise DataError(
+            f"problem {problem.id!r} has no solution to train on: map its column in columns.solution"
+        )
+    return [*_encode(problem.solution, problem, tokenizer), tokenizer.eos_token_id]
+
+
+def _in_chat(text: str, config: PromptConfig, tokenizer: PreTrainedTokenizerBase) -> str:
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        raise ConfigError(
+            "prompt.chat is true, but the model's tokenizer has no chat template: set prompt.chat: false, "
+            "or take a model that was tuned for chat"
+        )
+    messages = [{"role": "user", "content": text}]
+    if config.system is not None:
+        messages.insert(0, {"role": "system", "content": config.system})
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        hint = ": set prompt.system: null" if config.system is not None else ""
+        raise ConfigError(f"the model's chat template refuses the messages ({error}){hint}") from error
+
+
+def _encode(text: str, problem: Problem, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    ids = list(tokenizer.encode(text, add_special_tokens=False))
+    unknown = tokenizer.unk_token_id
+    # Some tokenizers that know all bytes give <unk> the id of a token with another meaning.
+    others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    if unknown is not None and unknown not in others and unknown in ids:
+        characters = [
+            c for c in dict.fromkeys(text) if unknown in tokenizer.encode(c, add_special_tokens=False)
+        ]
+        shown = text if len(text) <= 80 else f"{text[:80]}…"
+        raise DataError(
+            f"problem {problem.id!r}: the tokenizer has no token for "
+            f"{', '.join(map(repr, characters)) or repr(tokenizer.unk_token)} in {shown!r}"
+        )
+    return ids
