@@ -1,1 +1,20 @@
-"""The run folder: journal, metrics, plots and the table at the end."""
+"""The run folder: journal, metrics, plots and the table at the end.
+
+    runs/NAME/
+      config.yaml         the resolved configuration
+      versions.json       machine, packages, commit
+      sft/  grpo/         one folder per stage, each with
+        metrics.jsonl       a line of metrics per step
+        journal/train/      step_000012.parquet: every rollout of the step, with its verdict
+        journal/heldout/    the same of the held-out evaluation
+        tensorboard/ wandb/ curves.png
+
+Progress, plot and table read these metrics; whatever else is logged is kept beside them.
+
+    train/reward, train/accuracy            means over the step's rollouts with a verdict; [0, 1] for accuracy
+    train/loss                              of the optimizer step
+    heldout/pass@1, …_low, …_high           and its 95% interval, in [0, 1]; step 0 is before the first update
+    time/step                               seconds of the step, of which
+    time/generate, reward, learn, publish, idle   (each with the prefix) seconds
+    tokens/sampled (GRPO), tokens/trained (SFT)   tokens of the step
+"""

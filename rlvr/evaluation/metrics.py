@@ -1,0 +1,99 @@
+"""How good a policy is, from the verdicts on its samples: pure functions, no engine.
+
+A sample whose verdict was not reached says nothing about the policy. It leaves the denominator, and
+is counted, so that a number that rests on few samples is seen to do so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rlvr.types import Group, Status, Verdict
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The samples of one problem."""
+
+    reached: int  # n: samples with a verdict
+    correct: int  # c ≤ n
+    unreached: int = 0  # samples without one
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.correct <= self.reached or self.unreached < 0:
+            raise ValueError(f"{self} is no tally: 0 ≤ correct ≤ reached and 0 ≤ unreached must hold")
+
+
+def tally(verdicts: Sequence[Verdict]) -> Tally:
+    reached = [verdict.status for verdict in verdicts if verdict.status.reached]
+    return Tally(len(reached), reached.count(Status.CORRECT), len(verdicts) - len(reached))
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Probability that k of n samples, drawn without replacement, hold one of the c correct ones.
+
+    1 − C(n−c, k) / C(n, k): the unbiased estimator of arXiv 2107.03374, equation 1. Computed in whole
+    numbers and rounded once. Raises ValueError unless 1 ≤ k ≤ n and 0 ≤ c ≤ n.
+    """
+    if not 1 <= k <= n or not 0 <= c <= n:
+        raise ValueError(f"pass@{k} of {n} samples, {c} of them correct: 1 ≤ k ≤ n and 0 ≤ c ≤ n must hold")
+    ways = math.comb(n, k)
+    return (ways - math.comb(n - c, k)) / ways
+
+
+def mean_at_k(tallies: Sequence[Tally]) -> float:
+    """avg@k: the mean over problems of the share of their samples that are correct; nan if there is none.
+
+    The k samples of a problem are all it has, less those without a verdict; a problem left with none is
+    left out. Its expectation is that of pass@1.
+    """
+    return _mean([tally.correct / tally.reached for tally in tallies if tally.reached])
+
+
+def bootstrap_interval(
+    per_problem_values: Sequence[float] | npt.NDArray[np.floating],
+    level: float = 0.95,
+    seed: int = 0,
+    resamples: int = 10_000,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean, drawing problems with replacement.
+
+    `per_problem_values` holds one value per problem [P], whose order does not matter. It covers what
+    other problems of the same kind would have given; the luck of sampling is in it as far as it shows in
+    the values. Where all values are equal it has no width, which says little for few problems.
+    """
+    if len(per_problem_values) == 0 or not 0 < level < 1:
+        raise ValueError(f"no interval of level {level} from {len(per_problem_values)} problems")
+    values, counts = np.unique(np.asarray(per_problem_values, dtype=np.float64), return_counts=True)
+    problems = len(per_problem_values)
+    # How often each distinct value is drawn is multinomial: the same draw without P numbers for each.
+    drawn = np.random.default_rng(seed).multinomial(problems, counts / problems, size=resamples)
+    means = drawn @ values / problems
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def evaluation_metrics(groups: Sequence[Group], ks: Sequence[int] = (1,), seed: int = 0) -> dict[str, float]:
+    """pass@k for each k with its 95% interval over problems, and what they rest on.
+
+    `pass@k`, `pass@k_low`, `pass@k_high` in [0, 1]; `problems`; `unreached`: samples without a verdict. A
+    problem with fewer than k verdicts is left out of pass@k, which is nan when none is left.
+    """
+    tallies = [tally(group.verdicts) for group in groups]
+    metrics: dict[str, float] = {}
+    for k in ks:
+        values = [pass_at_k(each.reached, each.correct, k) for each in tallies if each.reached >= k]
+        low, high = bootstrap_interval(values, seed=seed) if values else (math.nan, math.nan)
+        metrics |= {f"pass@{k}": _mean(values), f"pass@{k}_low": low, f"pass@{k}_high": high}
+    metrics["problems"] = len(tallies)
+    metrics["unreached"] = sum(each.unreached for each in tallies)
+    return metrics
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan

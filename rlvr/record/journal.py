@@ -1,0 +1,219 @@
+"""Every rollout with its verdict, on disk: one Parquet file per step and kind.
+
+`journal/train/step_000012.parquet` holds the rollouts that step 12 learned from, and
+`journal/heldout/step_000012.parquet` those of the evaluation after it. What is read back equals
+what was written, to the bit and the dtype, so that anything can be recomputed from the journal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rlvr.record.run_folder import atomic_write
+from rlvr.record.sinks import truncate_metrics
+from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status, Verdict
+
+KINDS = ("train", "heldout")
+
+# A row is one rollout. Rows of one `group` are neighbours, in the group's order. The columns from
+# `status` on are null where there was no verdict yet, and `reward` also where it was not reached.
+SCHEMA = pa.schema(
+    [
+        pa.field("group", pa.int32()),  # place of the rollout's group in the step
+        pa.field("step", pa.int32()),  # the step that the rollout was drawn for
+        pa.field("problem_id", pa.string()),
+        pa.field("problem", pa.string()),
+        pa.field("answer", pa.string()),
+        pa.field("solution", pa.string()),
+        pa.field("columns", pa.string()),  # the problem's further columns, as JSON
+        pa.field("sample", pa.int32()),
+        pa.field("seed", pa.int64()),
+        pa.field("text", pa.string()),
+        pa.field("tokens", pa.list_(pa.int32())),
+        pa.field("sampled", pa.list_(pa.bool_())),
+        pa.field("logprobs", pa.list_(pa.float32())),
+        pa.field("versions", pa.list_(pa.int32())),
+        pa.field("finish_reason", pa.string()),
+        pa.field("temperature", pa.float64()),
+        pa.field("status", pa.string()),
+        pa.field("reward", pa.float64()),
+        pa.field("reason", pa.string()),
+        pa.field("extracted", pa.string()),
+        pa.field("parts", pa.map_(pa.string(), pa.float64())),
+        pa.field("check_seconds", pa.float64()),
+        pa.field("advantage", pa.float64()),  # null where none was given
+    ]
+)
+ARRAYS = {"tokens": np.int32, "sampled": np.bool_, "logprobs": np.float32, "versions": np.int32}
+
+
+def journal_path(run_path: Path, kind: str, step: int) -> Path:
+    """Where the rollouts of a step are kept; `kind` is train or heldout, `run_path` a stage's folder."""
+    if kind not in KINDS:
+        raise ValueError(f"there is no journal of kind {kind!r}, only: {', '.join(KINDS)}")
+    return run_path / "journal" / kind / f"step_{step:06d}.parquet"
+
+
+def write_journal(
+    path: Path, groups: Sequence[Group], advantages: Sequence[Sequence[float | None]] | None = None
+) -> None:
+    """Write the groups of one step, whole or not at all, over what was there.
+
+    `advantages` has a value per rollout of each group, or None for a rollout that has none. Columns
+    of a problem that JSON does not know (a date, say) are kept as text. A group without rollouts has
+    no row, and so is not read back.
+    """
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    columns: dict[str, Any] = {
+        name: _lists([getattr(rollout, name) for rollout in rollouts], dtype)
+        for name, dtype in ARRAYS.items()
+    }
+    rows = list(_rows(groups, advantages))
+    for field in SCHEMA:
+        if field.name not in ARRAYS:
+            columns[field.name] = pa.array([row[field.name] for row in rows], type=field.type)
+    table = pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def _rows(
+    groups: Sequence[Group], advantages: Sequence[Sequence[float | None]] | None
+) -> Iterator[dict[str, Any]]:
+    for index, group in enumerate(groups):
+        problem = group.problem
+        verdicts: Sequence[Verdict | None] = group.verdicts or [None] * len(group.rollouts)
+        given = [None] * len(group.rollouts) if advantages is None else advantages[index]
+        further = json.dumps(dict(problem.columns), default=_plain, ensure_ascii=False)
+        for rollout, verdict, advantage in zip(group.rollouts, verdicts, given, strict=True):
+            yield {
+                "group": index,
+                "step": rollout.step,
+                "problem_id": rollout.problem_id,
+                "problem": problem.text,
+                "answer": problem.answer,
+                "solution": problem.solution,
+                "columns": further,
+                "sample": rollout.sample,
+                "seed": rollout.seed,
+                "text": rollout.text,
+                "finish_reason": str(rollout.finish_reason),
+                "temperature": rollout.temperature,
+                "status": verdict and str(verdict.status),
+                "reward": verdict and verdict.reward,
+                "reason": verdict and verdict.reason,
+                "extracted": verdict and verdict.extracted,
+                "parts": verdict and list(verdict.parts.items()),
+                "check_seconds": verdict and verdict.seconds,
+                "advantage": None if advantage is None else float(advantage),
+            }
+
+
+def _plain(value: object) -> object:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+def _lists(arrays: list[npt.NDArray[Any]], dtype: type[np.generic]) -> pa.Array:
+    """One list per array, without a Python object per token."""
+    offsets = np.cumsum([0, *(len(array) for array in arrays)], dtype=np.int32)
+    values = np.concatenate(arrays) if arrays else np.empty(0, dtype)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, type=pa.from_numpy_dtype(dtype)))
+
+
+def read_journal(run_path: Path, kind: str = "train", step: int | None = None) -> list[Group]:
+    """The groups of one step, or of all steps in order, as they were written.
+
+    Raises DataError when there are none, or when a file is not a journal.
+    """
+    if step is None:
+        paths = [path for _, path in _files(run_path, kind)]
+    else:
+        paths = [journal_path(run_path, kind, step)]
+    if not paths or not paths[0].exists():
+        at = "" if step is None else f" of step {step}"
+        raise DataError(
+            f"{run_path} has no {kind} journal{at}; it must be the folder of a stage (runs/NAME/grpo) "
+            "whose run had record.journal: true"
+        )
+    return [group for path in paths for group in _read(path)]
+
+
+def _read(path: Path) -> list[Group]:
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}") from error
+    missing = set(SCHEMA.names) - set(table.column_names)
+    if missing:
+        raise DataError(f"{path} is not a journal: it has no column {', '.join(sorted(missing))}")
+    arrays = {name: _arrays(table.column(name)) for name in ARRAYS}
+    groups: dict[int, Group] = {}
+    for place, row in enumerate(table.drop_columns(list(ARRAYS)).to_pylist(maps_as_pydicts="strict")):
+        if row["group"] not in groups:
+            problem = Problem(
+                row["problem_id"], row["problem"], row["answer"], row["solution"], json.loads(row["columns"])
+            )
+            groups[row["group"]] = Group(problem, [])
+        group = groups[row["group"]]
+        group.rollouts.append(
+            Rollout(
+                problem_id=row["problem_id"],
+                step=row["step"],
+                sample=row["sample"],
+                seed=row["seed"],
+                text=row["text"],
+                finish_reason=FinishReason(row["finish_reason"]),
+                temperature=row["temperature"],
+                **{name: values[place] for name, values in arrays.items()},
+            )
+        )
+        if row["status"] is not None:
+            group.verdicts.append(
+                Verdict(
+                    status=Status(row["status"]),
+                    reward=row["reward"],
+                    reason=row["reason"],
+                    extracted=row["extracted"],
+                    parts=row["parts"],
+                    seconds=row["check_seconds"],
+                )
+            )
+    return list(groups.values())
+
+
+def _arrays(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
+    """One array per row, each with memory of its own."""
+    found: list[npt.NDArray[Any]] = []
+    for chunk in column.chunks:
+        values = chunk.values.to_numpy(zero_copy_only=False)
+        offsets = chunk.offsets.to_numpy()
+        found += [values[start:end].copy() for start, end in pairwise(offsets)]
+    return found
+
+
+def truncate(run_path: Path, after_step: int) -> None:
+    """Forget what was recorded after the checkpoint of `after_step`, which a resumed run does again.
+
+    Journal files and lines of metrics.jsonl of later steps are removed; those of `after_step` itself
+    stay. TensorBoard hides its later points when it is opened again (see `TensorBoard`), while W&B
+    keeps the lines of both attempts.
+    """
+    for kind in KINDS:
+        for step, path in _files(run_path, kind):
+            if step > after_step:
+                path.unlink()
+    truncate_metrics(run_path / "metrics.jsonl", after_step)
+
+
+def _files(run_path: Path, kind: str) -> list[tuple[int, Path]]:
+    folder = journal_path(run_path, kind, 0).parent
+    return sorted((int(path.stem.removeprefix("step_")), path) for path in folder.glob("step_*.parquet"))

