@@ -112,8 +112,11 @@ def _encode(text: str, problem: Problem, tokenizer: PreTrainedTokenizerBase) -> 
     # Some tokenizers that know all bytes give <unk> the id of a token with another meaning.
     others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     if unknown is not None and unknown not in others and unknown in ids:
+        rest = text
+        for special in tokenizer.all_special_tokens:
+            rest = rest.replace(special, "")
         characters = [
-            c for c in dict.fromkeys(text) if unknown in tokenizer.encode(c, add_special_tokens=False)
+            c for c in dict.fromkeys(rest) if unknown in tokenizer.encode(c, add_special_tokens=False)
         ]
         shown = text if len(text) <= 80 else f"{text[:80]}…"
         raise DataError(
