@@ -1,0 +1,56 @@
+"""The models that the learner trains: a checkpoint, or a small one made from nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from rlvr.types import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def make_scratch_model(
+    path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, seed: int, **sizes: Any
+) -> None:
+    """Write a Qwen2-shaped checkpoint with random weights, and its tokenizer, to `path`.
+
+    `sizes` are Qwen2Config's own names. The weights depend on `seed` alone.
+    """
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **sizes,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen2ForCausalLM(config)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+
+
+def load_model(path: str, dtype: str, max_length: int) -> PreTrainedModel:
+    """Load a causal language model for training.
+
+    Raises:
+        ConfigError: the folder holds no checkpoint, or its context is shorter than `max_length`.
+    """
+    try:
+        config = AutoConfig.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, config=config, dtype=DTYPES[dtype])
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"model.path={path} cannot be loaded: {error}") from error
+    context = getattr(config.get_text_config(), "max_position_embeddings", max_length)
+    if context < max_length:
+        raise ConfigError(f"model.max_length={max_length}, but {path} has a context of {context} tokens")
+    model.config.use_cache = False
+    return model

@@ -1,0 +1,148 @@
+"""A policy that answers: one vLLM engine in this process, with no loop of its own.
+
+Requests are submitted, `run` makes engine steps, finished rollouts come out. Whatever happens
+between two calls (new requests, a weight update) happens between two engine steps.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlvr.rollout.config import RolloutConfig
+from rlvr.types import FinishReason, Rollout
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answer to be drawn."""
+
+    problem_id: str
+    step: int
+    sample: int
+    seed: int
+    prompt: list[int]  # token ids
+    temperature: float
+    max_tokens: int
+    top_p: float = 1.0
+
+
+class RolloutEngine:
+    """Owns the vLLM engine. Start-up takes seconds and imports vLLM."""
+
+    def __init__(self, model_path: str, max_length: int, config: RolloutConfig, seed: int) -> None:
+        gpu = config.gpus_per_worker > 0
+        os.environ.update(
+            VLLM_ENABLE_V1_MULTIPROCESSING="0",  # the engine core runs in this process
+            VLLM_LOGGING_LEVEL=os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"),
+            VLLM_NO_USAGE_STATS="1",
+        )
+        from vllm.config.weight_transfer import WeightTransferConfig
+        from vllm.engine.arg_utils import EngineArgs
+        from vllm.v1.engine.llm_engine import LLMEngine
+
+        if gpu:
+            memory: dict[str, Any] = {"gpu_memory_utilization": config.gpu_memory_utilization}
+        else:
+            memory = {"kv_cache_memory_bytes": int(config.kv_cache_gib * 2**30)}
+        arguments = EngineArgs(
+            model=model_path,
+            dtype=config.dtype,
+            max_model_len=max_length,
+            max_num_seqs=config.max_num_seqs,
+            max_num_batched_tokens=max(config.max_num_batched_tokens, max_length),
+            tensor_parallel_size=max(config.gpus_per_worker, 1),
+            enforce_eager=config.enforce_eager,
+            seed=seed,
+            # the distribution that is sampled from, after temperature and truncation
+            logprobs_mode="processed_logprobs",
+            # a step that is still under way when weights change would mix two versions
+            async_scheduling=False,
+            weight_transfer_config=WeightTransferConfig(backend="nccl" if gpu else "rlvr_shared_memory"),
+            disable_log_stats=True,
+            **memory,
+        )
+        self.engine = LLMEngine.from_engine_args(arguments)
+        self.engine.set_weight_version("0")
+        self.tokenizer = self.engine.get_tokenizer()
+        self.requests: dict[str, Request] = {}  # under way, by vLLM's request id
+        self.submitted = 0
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Queue requests; nothing is computed yet."""
+        from vllm import SamplingParams
+        from vllm.inputs import TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        for request in requests:
+            params = SamplingParams(
+                temperature=request.temperature,
+                top_p=request.top_p,
+                max_tokens=request.max_tokens,
+                seed=request.seed,
+                logprobs=0,
+                flat_logprobs=True,
+                detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            self.submitted += 1
+            name = str(self.submitted)
+            self.engine.add_request(name, TokensPrompt(prompt_token_ids=request.prompt), params)
+            self.requests[name] = request
+
+    def run(self, seconds: float) -> list[Rollout]:
+        """Make engine steps until something has finished and `seconds` are over, or all is done."""
+        end = time.monotonic() + seconds
+        finished: list[Rollout] = []
+        while self.engine.has_unfinished_requests():
+            for output in self.engine.step():
+                finished.append(self._rollout(self.requests.pop(output.request_id), output.outputs[0]))
+            if finished and time.monotonic() >= end:
+                break
+        return finished
+
+    def _rollout(self, request: Request, completion: Any) -> Rollout:
+        drawn = list(completion.token_ids)
+        size, start = len(request.prompt) + len(drawn), len(request.prompt)
+        logprobs = np.zeros(size, dtype=np.float32)
+        logprobs[start:] = [completion.logprobs.logprobs[i] for i in completion.logprobs.start_indices]
+        versions = np.full(size, -1, dtype=np.int32)
+        for span in completion.weight_versions:
+            versions[start + span.start : start + span.end] = int(span.version)
+        return Rollout(
+            problem_id=request.problem_id,
+            step=request.step,
+            sample=request.sample,
+            seed=request.seed,
+            tokens=np.array([*request.prompt, *drawn], dtype=np.int32),
+            sampled=np.arange(size) >= start,
+            logprobs=logprobs,
+            versions=versions,
+            text=self.tokenizer.decode(drawn, skip_special_tokens=True),
+            finish_reason=FinishReason(completion.finish_reason),
+            temperature=request.temperature,
+        )
+
+    def init_weight_transfer(self, init_info: dict[str, Any]) -> None:
+        """The protocol's handshake with the learner."""
+        self.engine.collective_rpc("init_weight_transfer_engine", args=(init_info,))
+
+    def receive_weights(self, update_info: dict[str, Any], version: int) -> None:
+        """Take new weights, forget what the old ones cached, and stamp what follows with `version`."""
+        self.engine.collective_rpc("start_weight_update")
+        self.engine.collective_rpc("update_weights", args=(update_info,))
+        self.engine.collective_rpc("finish_weight_update")
+        self.engine.reset_prefix_cache()
+        self.engine.set_weight_version(str(version))
+
+    def weight_checksums(self) -> dict[str, int]:
+        """CRC-32 of every tensor of the last update, where the transfer back-end keeps them."""
+        (checksums, *_) = self.engine.collective_rpc(
+            lambda worker: getattr(worker.weight_transfer_engine, "checksums", {})
+        )
+        return dict(checksums)

@@ -1,0 +1,121 @@
+"""The sending end of a weight update: the learner's weights to all rollout workers.
+
+`send(version)` is called on every learner rank; rank 0 drives the workers. On a CPU host the
+weights go through anonymous shared memory, which no crash can leave behind; on GPUs through
+vLLM's own NCCL engine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from mmap import mmap
+from typing import Any, Protocol
+
+import numpy as np
+import ray
+import torch
+
+ALIGNMENT = 64  # bytes; vector loads like it
+
+
+class WeightSource(Protocol):
+    """What a learner rank offers; all ranks iterate together, since ZeRO-3 gathers as they go."""
+
+    rank: int
+
+    def named_weights(self) -> Iterator[tuple[str, torch.Tensor]]: ...
+    def weight_shapes(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]: ...
+
+
+class Receivers:
+    """The rollout workers as vLLM's trainer side sees them (its `VLLMWeightSyncClient`).
+
+    A worker takes a whole update in one call, between two of its engine steps; so the update
+    starts and finishes there, and the protocol's own start and finish have nothing to do.
+    """
+
+    def __init__(self, workers: Sequence[Any], gpus_per_worker: int) -> None:
+        self.workers = workers
+        self.gpus_per_worker = gpus_per_worker
+        self.version = 0
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        offset = init_info.get("rank_offset", 0)
+        calls = []
+        for index, worker in enumerate(self.workers):
+            ranks = {"rank_offset": offset + index * self.gpus_per_worker} if offset else {}
+            calls.append(worker.init_weight_transfer.remote(init_info | ranks))
+        ray.get(calls)
+
+    def start_weight_update(self) -> None:
+        pass
+
+    def update_weights(self, update_info: dict[str, Any]) -> None:
+        ray.get([worker.receive_weights.remote(update_info, self.version) for worker in self.workers])
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None:
+        pass
+
+
+class SharedMemorySender:
+    """Copies the weights into one stretch of memory that every worker of this host maps."""
+
+    def __init__(self, source: WeightSource, receivers: Receivers) -> None:
+        self.source = source
+        self.receivers = receivers
+        self.shapes = source.weight_shapes()
+        self.offsets: list[int] = []
+        end = 0
+        for _, dtype, shape in self.shapes:
+            self.offsets.append(end)
+            end += -(-dtype.itemsize * int(np.prod(shape)) // ALIGNMENT) * ALIGNMENT
+        if source.rank == 0:
+            self.file = os.memfd_create("rlvr-weights")
+            os.ftruncate(self.file, end)
+            self.memory = torch.frombuffer(mmap(self.file, end), dtype=torch.uint8)
+
+    def send(self, version: int) -> None:
+        for offset, (_, weight) in zip(self.offsets, self.source.named_weights(), strict=True):
+            if self.source.rank == 0:
+                flat = weight.contiguous().view(-1).view(torch.uint8)
+                self.memory[offset : offset + flat.numel()].copy_(flat)
+        if self.source.rank == 0:
+            self.receivers.version = version
+            self.receivers.update_weights(
+                {
+                    "path": f"/proc/{os.getpid()}/fd/{self.file}",
+                    "names": [name for name, _, _ in self.shapes],
+                    "dtypes": [str(dtype).removeprefix("torch.") for _, dtype, _ in self.shapes],
+                    "shapes": [list(shape) for _, _, shape in self.shapes],
+                    "offsets": self.offsets,
+                }
+            )
+
+
+class NcclSender:
+    """vLLM's NCCL engine, from learner rank 0's GPU to those of the workers."""
+
+    def __init__(self, source: WeightSource, receivers: Receivers, address: str, port: int) -> None:
+        from vllm.distributed.weight_transfer import base, factory, nccl_engine
+
+        class Weights(base.WeightSource):
+            def metadata(self) -> list[base.ParamMeta]:
+                return [base.ParamMeta(*entry) for entry in source.weight_shapes()]
+
+            def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
+                return source.named_weights()
+
+        self.receivers = receivers
+        world_size = 1 + len(receivers.workers) * receivers.gpus_per_worker
+        self.engine = factory.WeightTransferTrainerFactory.trainer_init(
+            nccl_engine.NCCLTrainerInitInfo(
+                rank=source.rank, master_address=address, master_port=port, world_size=world_size
+            ),
+            client=receivers,
+            source=Weights(),
+        )
+
+    def send(self, version: int) -> None:
+        self.receivers.version = version
+        self.engine.send_weights()
