@@ -10,6 +10,7 @@ Left out on purpose: learning-rate schedulers (the caller passes the rate), loss
 from __future__ import annotations
 
 import os
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,9 @@ def join_ranks(rank: int, world_size: int, address: str, port: int, gpu: bool) -
     )
     if not gpu:
         os.environ["DS_ACCELERATOR"] = "cpu"
+        # gloo is quick enough on one host; this kernel would be compiled at first use, for half a
+        # minute, and there may be no compiler
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend="nccl" if gpu else "gloo", verbose=False)
     return torch.device("cuda" if gpu else "cpu")
 
@@ -223,6 +227,12 @@ class Learner:
             if self.model.config.tie_word_embeddings and name == self._input_embedding_name():
                 shapes.append(("lm_head.weight", parameter.dtype, shape))
         return shapes
+
+    def weight_checksums(self) -> dict[str, int]:
+        """CRC-32 of every weight's bytes, by checkpoint name; empty but on rank 0."""
+        weights = ((name, weight.cpu().contiguous().view(-1)) for name, weight in self.named_weights())
+        sums = {name: zlib.crc32(weight.view(torch.uint8).numpy()) for name, weight in weights}
+        return sums if self.rank == 0 else {}
 
     def save(self, folder: Path) -> None:
         """Write `model/` (Hugging Face format) and `optimizer/` (DeepSpeed's) into `folder`."""

@@ -1,0 +1,105 @@
+"""The learner as the stages see it: one or more ranks, each in a Ray actor of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from rlvr.learner.config import LearnerConfig, OptimizerConfig
+
+if TYPE_CHECKING:
+    from rlvr.algorithms.losses import TokenLoss
+    from rlvr.types import FloatArray, TrainingBatch
+
+
+@ray.remote
+class LearnerRank:
+    """One data-parallel rank. Light to import: torch and DeepSpeed come with the process."""
+
+    def __init__(self, config: LearnerConfig, rank: int, cores: Sequence[int]) -> None:
+        if cores:
+            os.sched_setaffinity(0, cores)
+            os.environ["OMP_NUM_THREADS"] = str(len(cores))  # read when torch is imported
+        self.config = config
+        self.rank = rank
+
+    def address(self) -> tuple[str, int]:
+        """Host and a free port of it, where the ranks can meet."""
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return ray.util.get_node_ip_address(), probe.getsockname()[1]
+
+    def start(
+        self,
+        model_path: str,
+        max_length: int,
+        optimizer: OptimizerConfig,
+        world_size: int,
+        address: str,
+        port: int,
+    ) -> None:
+        from rlvr.learner.learner import Learner, join_ranks
+
+        device = join_ranks(self.rank, world_size, address, port, self.config.gpus_per_worker > 0)
+        self.learner = Learner(model_path, max_length, self.config, optimizer, device)
+
+    def connect(self, workers: Sequence[Any], gpus_per_worker: int, address: str, port: int) -> None:
+        """Prepare for `publish` to these rollout workers."""
+        from rlvr.weights.sender import NcclSender, Receivers, SharedMemorySender
+
+        receivers = Receivers(workers, gpus_per_worker)
+        self.sender: NcclSender | SharedMemorySender
+        if gpus_per_worker:
+            self.sender = NcclSender(self.learner, receivers, address, port)
+        else:
+            self.sender = SharedMemorySender(self.learner, receivers)
+
+    def publish(self, version: int) -> None:
+        self.sender.send(version)
+
+    def update(self, batch: TrainingBatch, loss: TokenLoss, lr: float) -> dict[str, float]:
+        return self.learner.update(batch, loss, lr)
+
+    def logprobs(self, batch: TrainingBatch) -> list[FloatArray]:
+        return self.learner.logprobs(batch)
+
+    def weight_checksums(self) -> dict[str, int]:
+        return self.learner.weight_checksums()
+
+    def save(self, folder: Path) -> None:
+        self.learner.save(folder)
+
+    def load(self, folder: Path) -> None:
+        self.learner.load(folder)
+
+    def peak_memory(self) -> float:
+        """Peak resident memory of this process in GiB."""
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+class LearnerGroup:
+    """All ranks together. Every call goes to all of them, since they work in lockstep."""
+
+    def __init__(self, ranks: Sequence[Any]) -> None:
+        self.ranks = list(ranks)
+
+    def start(self, model_path: str, max_length: int, optimizer: OptimizerConfig) -> list[ray.ObjectRef]:
+        """Begin to load the model on every rank; the references are done when they stand."""
+        address, port = ray.get(self.ranks[0].address.remote())
+        return self.call("start", model_path, max_length, optimizer, len(self.ranks), address, port)
+
+    def connect(self, workers: Sequence[Any], gpus_per_worker: int) -> list[ray.ObjectRef]:
+        address, port = ray.get(self.ranks[0].address.remote())
+        return self.call("connect", workers, gpus_per_worker, address, port)
+
+    def call(self, method: str, *arguments: Any) -> list[ray.ObjectRef]:
+        """Call a method of every rank; large arguments are put into shared memory once."""
+        shared = [ray.put(argument) for argument in arguments]
+        return [getattr(rank, method).remote(*shared) for rank in self.ranks]

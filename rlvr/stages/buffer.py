@@ -1,0 +1,164 @@
+"""Groups under way: drawn by the pool, judged by the reward service, handed out in their order.
+
+The buffer is bounded by what the stage submits: problems of step t are submitted once the policy
+version is t − max_staleness, so no more than max_staleness + 1 steps are ever inside.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+
+from rlvr.rollout.engine import Request
+from rlvr.rollout.pool import RolloutPool
+from rlvr.types import Group, Problem, RlvrError, Rollout, StallError
+
+
+SERVICE_START = 180.0  # seconds that the reward service may take to start its processes
+
+
+class Interrupted(Exception):
+    """The user asked to stop; whatever was under way is given up."""
+
+
+@dataclass
+class _Batch:
+    """One submitted batch of groups. Times are of `time.monotonic`."""
+
+    groups: dict[str, Group]  # by problem id, in the order submitted
+    size: int  # rollouts per group
+    submitted: float
+    generated: float = 0.0  # when the last rollout came
+    scored: float = 0.0  # when the last verdict came
+
+    @property
+    def complete(self) -> bool:
+        return all(len(group.verdicts) == self.size for group in self.groups.values())
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A complete batch: groups in the order submitted, rollouts in sample order."""
+
+    groups: list[Group]
+    generate_seconds: float  # from submission to the last rollout
+    reward_seconds: float  # from the last rollout to the last verdict
+
+
+class RolloutBuffer:
+    """Moves groups from the pool to the reward service while the driver waits for something."""
+
+    def __init__(
+        self, pool: RolloutPool, rewards: Any, reward_deadline: float, interrupted: Callable[[], bool]
+    ) -> None:
+        self.pool = pool
+        self.rewards = rewards
+        self.reward_deadline = reward_deadline
+        self.interrupted = interrupted
+        self.batches: dict[int, _Batch] = {}
+        self.unscored: list[Group] = []
+        self.scoring: tuple[ray.ObjectRef, list[Group], float] | None = None  # call, what, since
+
+    def submit(self, step: int, problems: Sequence[Problem], groups: Sequence[list[Request]]) -> None:
+        """Queue one group of requests per problem, all for `step`."""
+        named = {problem.id: Group(problem, []) for problem in problems}
+        self.batches[step] = _Batch(named, len(groups[0]), time.monotonic())
+        for group in groups:
+            self.pool.submit(group)
+
+    def take(self, step: int) -> Taken:
+        """Wait until every group of `step` is complete, and hand it out.
+
+        Raises:
+            Interrupted: the user asked to stop.
+            StallError: generation or the reward service went past its deadline.
+        """
+        batch = self.batches[step]
+        while not batch.complete:
+            self._advance([])
+        del self.batches[step]
+        return Taken(
+            list(batch.groups.values()), batch.generated - batch.submitted, batch.scored - batch.generated
+        )
+
+    def wait(self, what: str, calls: list[ray.ObjectRef], deadline: float) -> Any:
+        """The first rank's result, once all have one; generation and scoring go on meanwhile.
+
+        Raises:
+            StallError: `what` took longer than `deadline` seconds.
+            RlvrError: a process died.
+        """
+        end = time.monotonic() + deadline
+        pending = list(calls)
+        try:
+            while pending:
+                pending = self._advance(pending)
+                if time.monotonic() > end:
+                    raise StallError(f"{what}: no result after {deadline:g} s from {len(pending)} ranks")
+            return ray.get(calls)[0]
+        except RayActorError as error:
+            raise RlvrError(f"{what}: a learner process died: {error}") from error
+
+    def _advance(self, others: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
+        """Wait briefly for anything to happen and deal with it; the `others` still pending."""
+        self.pool.dispatch()
+        self._score()
+        own = [*self.pool.calls, *([self.scoring[0]] if self.scoring else [])]
+        done, _ = ray.wait([*others, *own], timeout=0.5)
+        for call in done:
+            if call in self.pool.calls:
+                self._store(self.pool.collect(call))
+            elif self.scoring and call == self.scoring[0]:
+                self._judge()
+        if self.interrupted() and not others:
+            raise Interrupted
+        self._check_progress()
+        return [call for call in others if call not in done]
+
+    def _store(self, rollouts: list[Rollout]) -> None:
+        for rollout in rollouts:
+            batch = self.batches[rollout.step]
+            group = batch.groups[rollout.problem_id]
+            group.rollouts.append(rollout)
+            batch.generated = time.monotonic()
+            if len(group.rollouts) == batch.size:
+                group.rollouts.sort(key=lambda r: r.sample)
+                self.unscored.append(group)
+
+    def _score(self) -> None:
+        """Send everything that waits in one call, unless one is under way."""
+        if self.unscored and not self.scoring:
+            self.scoring = (self.rewards.score.remote(self.unscored), self.unscored, time.monotonic())
+            self.unscored = []
+
+    def _judge(self) -> None:
+        assert self.scoring
+        call, groups, _ = self.scoring
+        self.scoring = None
+        try:
+            verdicts = ray.get(call)
+        except RayActorError as error:
+            raise RlvrError(f"the reward service died: {error}") from error
+        for group, judged in zip(groups, verdicts, strict=True):
+            group.verdicts = judged
+            self.batches[group.rollouts[0].step].scored = time.monotonic()
+
+    def _check_progress(self) -> None:
+        """Raises StallError when generation or scoring is past its deadline, with what it is at."""
+        self.pool.check_progress()
+        if not self.scoring:
+            return
+        _, groups, since = self.scoring
+        checks = sum(len(group.rollouts) for group in groups)
+        # the service kills every stuck check by itself; beyond this it is the service that is stuck
+        limit = checks * self.reward_deadline + SERVICE_START
+        if time.monotonic() - since > limit:
+            raise StallError(
+                f"rewards: no verdicts for {checks} rollouts after {limit:.0f} s, the first of problem "
+                f"{groups[0].problem.id!r}"
+            )

@@ -1,0 +1,66 @@
+"""Checkpoints of a stage: a folder each, whole or not there, with what a resume must agree with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rlvr.types import RlvrError
+
+KEPT = 2  # the newest ones; an older one is removed once a newer is complete
+
+
+class Checkpoints:
+    """`FOLDER/step_000050/`: `model/` in Hugging Face format, `optimizer/`, `state.json`.
+
+    `identity` is what the numbers of the run depend on beside the weights: a run that goes on
+    with another identity would be another run, so it is refused.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self.folder = folder
+        self.identity = identity
+
+    def latest(self) -> tuple[int, Path] | None:
+        """Step and folder of the newest complete checkpoint.
+
+        Raises:
+            RlvrError: it was made by a run with other data, seed or batch sizes.
+        """
+        paths = self._complete()
+        if not paths:
+            return None
+        state = json.loads((paths[-1] / "state.json").read_text())
+        for name, value in self.identity.items():
+            if state["identity"].get(name) != value:
+                raise RlvrError(
+                    f"{paths[-1]} was made with {name}={state['identity'].get(name)}, this run has "
+                    f"{name}={value}: going on would train on other data. Give the old value, or start a new run "
+                    f"from it with model.path={paths[-1] / 'model'}"
+                )
+        return state["step"], paths[-1]
+
+    def save(self, step: int, write: Callable[[Path], None]) -> Path:
+        """Let `write` fill a folder, and make it the newest checkpoint once it is complete."""
+        final = self.folder / f"step_{step:06d}"
+        unfinished = self.folder / f"unfinished_{step:06d}"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        write(unfinished)
+        (unfinished / "state.json").write_text(json.dumps({"step": step, "identity": self.identity}, indent=2))
+        for path in sorted(unfinished.rglob("*")):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        shutil.rmtree(final, ignore_errors=True)
+        unfinished.rename(final)
+        for old in self._complete()[:-KEPT]:
+            shutil.rmtree(old)
+        return final
+
+    def _complete(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("step_*") if (path / "state.json").is_file())

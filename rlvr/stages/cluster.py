@@ -1,0 +1,83 @@
+"""The Ray cluster of a run: joined or started, and which cores its workers may use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from rlvr.config import TrainConfig
+from rlvr.learner.actor import LearnerGroup, LearnerRank
+from rlvr.rewards.actor import RewardActor
+from rlvr.rollout.actor import RolloutWorker
+from rlvr.rollout.pool import RolloutPool
+from rlvr.stages.config import ClusterConfig
+from rlvr.types import ConfigError
+
+
+def usable_cores(config: ClusterConfig) -> list[int]:
+    """The cores of this machine that the run may use: `cluster.cpus` of those of this process."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if config.cpus is not None and config.cpus > len(allowed):
+        raise ConfigError(f"cluster.cpus={config.cpus}, but this process may run on {len(allowed)} cores")
+    return allowed[: config.cpus]
+
+
+@contextmanager
+def ray_cluster(config: ClusterConfig) -> Iterator[None]:
+    """A connection to Ray for the time of the block; a cluster that was started ends with it."""
+    # workers import the user's own functions from where the user's command found them
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    if config.address is None:
+        ray.init(num_cpus=len(usable_cores(config)), **quiet)
+    else:
+        ray.init(address=config.address, **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def share_cores(cores: list[int], workers: int) -> list[list[int]]:
+    """Each worker's own cores, or one that it shares where there are fewer cores than workers."""
+    per_worker = max(len(cores) // workers, 1)
+    return [[cores[(worker * per_worker + i) % len(cores)] for i in range(per_worker)] for worker in range(workers)]
+
+
+class Workers:
+    """Starts the actors that a stage asks for. Generation and learning take turns on the same
+    cores while training is on-policy, so only the learner reserves them with Ray."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        # another machine's cores are Ray's to hand out
+        self.cores = usable_cores(config.cluster) if config.cluster.address is None else []
+
+    def _cores(self, workers: int) -> list[list[int]]:
+        return share_cores(self.cores, workers) if self.cores else [[] for _ in range(workers)]
+
+    def learner(self) -> LearnerGroup:
+        config = self.config.learner
+        ranks = []
+        for rank, cores in enumerate(self._cores(config.workers)):
+            cpus = len(cores) if len(self.cores) >= config.workers else len(self.cores) / config.workers
+            options = LearnerRank.options(num_cpus=cpus or 1, num_gpus=config.gpus_per_worker)
+            ranks.append(options.remote(config, rank, cores))
+        return LearnerGroup(ranks)
+
+    def rollout_pool(self, model_path: str) -> RolloutPool:
+        config = self.config.rollout
+        workers = []
+        for cores in self._cores(config.workers):
+            options = RolloutWorker.options(num_cpus=0, num_gpus=config.gpus_per_worker)
+            workers.append(
+                options.remote(model_path, self.config.model.max_length, config, self.config.seed, cores)
+            )
+        return RolloutPool(workers, config.max_num_seqs, config.deadline)
+
+    def rewards(self) -> ray.actor.ActorHandle:
+        return RewardActor.options(num_cpus=0).remote(self.config.reward)

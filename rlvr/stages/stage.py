@@ -1,0 +1,55 @@
+"""What every stage is given, and the signal that ends it early."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from rlvr.config import TrainConfig
+from rlvr.problems.order import fingerprint
+from rlvr.stages.checkpoints import Checkpoints
+from rlvr.stages.cluster import Workers
+from rlvr.types import Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class StopRequest:
+    """Turns the first SIGINT or SIGTERM into a flag, so that a stage can save; the second ends at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+@dataclass
+class StageInput:
+    config: TrainConfig
+    folder: Path  # of the stage, inside of the run folder
+    model_path: str  # the checkpoint that the stage starts from
+    problems: list[Problem]
+    heldout: list[Problem]
+    tokenizer: PreTrainedTokenizerBase
+    stop: StopRequest
+    workers: Workers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.workers = Workers(self.config)
+
+    def checkpoints(self, **sizes: int) -> Checkpoints:
+        """The stage's checkpoints; `sizes` are the batch sizes that a resume must agree with."""
+        identity = {"seed": self.config.seed, "problems": fingerprint(self.problems), **sizes}
+        return Checkpoints(self.folder / "checkpoints", identity)
