@@ -36,7 +36,7 @@ def plot_curves(run_path: Path) -> Path:
     FigureCanvasAgg(figure)
     training, heldout = figure.subplots(1, 2)
     _training(training, steps)
-    _heldout(heldout, steps)
+    _heldout(heldout, steps, start="SFT start" if (folder.parent / "sft").exists() else "start")
     for axes in (training, heldout):
         axes.set_xlabel("GRPO step")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -60,7 +60,7 @@ def _training(axes: Axes, steps: Steps) -> None:
     axes.set_ylabel("mean over the step's rollouts")
 
 
-def _heldout(axes: Axes, steps: Steps) -> None:
+def _heldout(axes: Axes, steps: Steps, start: str) -> None:
     axes.set_title("Held-out problems", loc="left", fontweight="bold")
     axes.set_ylabel("pass@1")
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
@@ -76,9 +76,7 @@ def _heldout(axes: Axes, steps: Steps) -> None:
         label="pass@1, 95% interval",
     )  # fmt: skip
     if x[0] == 0:
-        axes.axhline(
-            y[0], color=GREY, linestyle="--", linewidth=1.2, label=f"SFT start, {y[0]:.1%}", zorder=1
-        )
+        axes.axhline(y[0], color=GREY, linestyle="--", linewidth=1.2, label=f"{start}, {y[0]:.1%}", zorder=1)
     if len(x) > 1:
         axes.annotate(f"{y[-1]:.1%}", (x[-1], y[-1]), xytext=(-8, 8), textcoords="offset points", ha="right")
 
@@ -94,6 +92,7 @@ def _series(steps: Steps, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray
 def smoothed(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Centred Gaussian mean over about a twentieth of the curve, each point over the weights inside it."""
     width = max(1.0, len(values) / 40)
-    away = np.subtract.outer(np.arange(len(values)), np.arange(len(values)))
-    weights = np.exp(-0.5 * (away / width) ** 2)
-    return np.asarray(weights @ values / weights.sum(axis=1))
+    reach = round(3 * width)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    inside = slice(reach, reach + len(values))
+    return np.convolve(values, weights)[inside] / np.convolve(np.ones_like(values), weights)[inside]

@@ -29,10 +29,11 @@ SHOWN = {
     "tokens/s": ("tokens/s", "{:,.0f}"),
 }
 BAR_WIDTH = 50
+LINE_EVERY = 2.0  # seconds between plain lines, where steps are faster than that
 
 
 class Progress:
-    """Live progress of one stage, in place on a terminal and as a plain line per step elsewhere.
+    """Live progress of one stage, in place on a terminal and as plain lines elsewhere.
 
     `steps` is the number of the last step, `start` that of the last one done before (not 0 when resumed).
     Use it as a context manager: on the way out, by an error or Ctrl-C too, the last state stays in the
@@ -41,9 +42,11 @@ class Progress:
 
     def __init__(self, stage: str, steps: int, start: int = 0, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
+        self._in_place = self._console.is_terminal and not self._console.is_dumb_terminal
         self._stage, self._steps, self._start = stage, steps, start
         self._step = start
         self._began = monotonic()
+        self._printed = -math.inf
         self._metrics: dict[str, float] = {}
         # Once a second is enough for a clock, and the cores are needed elsewhere.
         self._live = Live(
@@ -52,14 +55,14 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._began = monotonic()
-        if self._console.is_terminal:
+        if self._in_place:
             self._live.start(refresh=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._console.is_terminal:
+        if self._in_place:
             self._live.stop()
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -70,9 +73,10 @@ class Progress:
         seconds = metrics.get("time/step")
         if tokens is not None and seconds:
             self._metrics["tokens/s"] = tokens / seconds
-        if self._console.is_terminal:
+        if self._in_place:
             self._live.refresh()
-        else:
+        elif step == self._steps or "heldout/pass@1" in metrics or monotonic() - self._printed >= LINE_EVERY:
+            self._printed = monotonic()
             self._console.print(Text(self._line()), soft_wrap=True)
 
     def _eta(self) -> str:

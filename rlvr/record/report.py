@@ -14,13 +14,14 @@ Steps = dict[int, dict[str, float | None]]
 def summary_table(run_path: Path) -> str:
     """What GRPO made of its start, as a Markdown table with aligned columns.
 
-    `run_path` is the folder of a run, or of its GRPO stage (the cost of SFT is then not known). The start
-    is the held-out evaluation at GRPO step 0, the result the last evaluation. Wall-clock is the sum of
-    time/step, so that neither a pause before a resume nor evaluation counts; tokens are those trained on
-    (SFT) and sampled (GRPO). Raises DataError without metrics.
+    `run_path` is the folder of a run, or of its GRPO stage. The start is the held-out evaluation at GRPO
+    step 0, the result the last evaluation. Wall-clock is the sum of time/step, so that neither a pause
+    before a resume nor evaluation counts; tokens are those trained on (SFT) and sampled (GRPO). Raises
+    DataError without metrics.
     """
-    grpo = read_metrics(stage_path(run_path, "grpo") / "metrics.jsonl")
-    sft_file = run_path / "sft" / "metrics.jsonl"
+    folder = stage_path(run_path, "grpo")
+    grpo = read_metrics(folder / "metrics.jsonl")
+    sft_file = folder.parent / "sft" / "metrics.jsonl"
     sft = read_metrics(sft_file) if sft_file.exists() else {}
     evaluated = [step for step, metrics in grpo.items() if metrics.get("heldout/pass@1") is not None]
     start = grpo[0] if 0 in evaluated else {}

@@ -94,6 +94,11 @@ class WandB:
     """
 
     def __init__(self, path: Path, project: str, config: Mapping[str, Any]) -> None:
+        online = bool(os.environ.get("WANDB_API_KEY"))
+        if not online:
+            # W&B calls home with its own telemetry even when offline, and waits for an answer; it has no
+            # setting for this but the environment.
+            os.environ["WANDB_ERROR_REPORTING"] = "false"
         import wandb
 
         path.mkdir(parents=True, exist_ok=True)
@@ -108,7 +113,7 @@ class WandB:
             name=f"{path.parent.name}/{path.name}",
             group=path.parent.name,
             config=dict(config),
-            mode=None if os.environ.get("WANDB_API_KEY") else "offline",
+            mode=None if online else "offline",
             resume="allow",
             reinit="create_new",
             # Nobody waits longer than this for a server that does not answer.
@@ -183,7 +188,7 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def _warn(tracker: str, error: Exception) -> None:
     logger.warning(
-        "%s failed and gets no more metrics of this run; the run goes on, and metrics.jsonl has them (%s: %s)",
+        "%s failed and gets no more metrics; the run goes on, and metrics.jsonl has them all (%s: %s)",
         tracker,
         type(error).__name__,
         error,

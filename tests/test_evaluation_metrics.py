@@ -1,0 +1,138 @@
+"""The numbers of an evaluation, against enumeration and closed forms."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlvr.evaluation.metrics import (
+    Tally,
+    bootstrap_interval,
+    evaluation_metrics,
+    mean_at_k,
+    pass_at_k,
+    tally,
+)
+from rlvr.types import Group, Problem, Status, Verdict
+
+
+def verdict(status: Status) -> Verdict:
+    return Verdict(status, float(status == Status.CORRECT) if status.reached else None, "")
+
+
+def group(*statuses: Status) -> Group:
+    return Group(Problem("p", "", ""), [], [verdict(status) for status in statuses])
+
+
+RIGHT, WRONG, NONE = Status.CORRECT, Status.WRONG, Status.TIMEOUT
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_pass_at_k_is_the_share_of_subsets_that_hold_a_correct_sample(n: int) -> None:
+    for c in range(n + 1):
+        for k in range(1, n + 1):
+            subsets = list(combinations(range(n), k))
+            hits = sum(min(subset) < c for subset in subsets)
+            assert pass_at_k(n, c, k) == hits / len(subsets)
+
+
+@given(n=st.integers(1, 400), data=st.data())
+def test_pass_at_k_is_the_rounded_exact_value(n: int, data: st.DataObject) -> None:
+    c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
+    all_wrong = math.prod((Fraction(n - c - i, n - i) for i in range(k)), start=Fraction(1))
+    assert pass_at_k(n, c, k) == float(1 - max(all_wrong, Fraction(0)))
+
+
+def test_pass_at_k_keeps_its_digits_where_the_textbook_form_loses_them() -> None:
+    assert pass_at_k(10**9, 1, 1) == 1e-9  # 1 − (1 − 1e−9) is off in the eighth digit
+    assert pass_at_k(3000, 1500, 1500) == 1.0  # both binomials are beyond float
+
+
+def test_pass_at_k_is_unbiased() -> None:
+    p, n, k = 0.3, 6, 4
+    expected = sum(math.comb(n, c) * p**c * (1 - p) ** (n - c) * pass_at_k(n, c, k) for c in range(n + 1))
+    assert expected == pytest.approx(1 - (1 - p) ** k, abs=1e-14)
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(4, 5, 1), (4, -1, 1), (4, 2, 0), (4, 2, 5), (0, 0, 1)])
+def test_pass_at_k_outside_its_domain(n: int, c: int, k: int) -> None:
+    with pytest.raises(ValueError, match="must hold"):
+        pass_at_k(n, c, k)
+
+
+def test_unreached_verdicts_leave_the_denominator_and_are_counted() -> None:
+    statuses = [RIGHT, WRONG, Status.TIMEOUT, Status.UNPARSEABLE, Status.CRASHED, RIGHT]
+    assert tally([verdict(status) for status in statuses]) == Tally(reached=4, correct=2, unreached=2)
+
+
+def test_mean_at_k_weighs_problems_alike() -> None:
+    tallies = [Tally(4, 1), Tally(2, 2, unreached=2), Tally(0, 0, unreached=4)]
+    assert mean_at_k(tallies) == (0.25 + 1.0) / 2
+    assert math.isnan(mean_at_k([Tally(0, 0, unreached=1)]))
+
+
+def test_a_tally_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="no tally"):
+        Tally(reached=2, correct=3)
+
+
+def test_evaluation_metrics() -> None:
+    groups = [group(RIGHT, WRONG, WRONG), group(RIGHT, RIGHT, NONE), group(NONE, NONE, NONE)]
+    metrics = evaluation_metrics(groups, ks=(1, 3))
+    assert metrics["pass@1"] == pytest.approx((1 / 3 + 1) / 2)
+    assert metrics["pass@1"] == mean_at_k([tally(each.verdicts) for each in groups])
+    assert metrics["pass@3"] == 1.0  # only the first problem has three verdicts
+    assert (metrics["problems"], metrics["unreached"]) == (3, 4)
+    assert metrics["pass@1_low"] == pytest.approx(1 / 3)
+    assert metrics["pass@1_high"] == 1.0
+    nothing = evaluation_metrics([group(NONE)])
+    assert all(math.isnan(nothing[f"pass@1{end}"]) for end in ("", "_low", "_high"))
+
+
+def test_interval_matches_the_exact_bootstrap_distribution() -> None:
+    """Of 0/1 values the bootstrap mean is binomial, so its quantiles are known."""
+    n, c = 50, 20
+    cdf = np.cumsum([math.comb(n, i) * 0.4**i * 0.6 ** (n - i) for i in range(n + 1)])
+    low, high = bootstrap_interval([1.0] * c + [0.0] * (n - c), level=0.9)
+    assert low == np.searchsorted(cdf, 0.05) / n
+    assert high == np.searchsorted(cdf, 0.95) / n
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.randoms(use_true_random=False))
+def test_interval_does_not_depend_on_the_order_of_problems(values: list[float], random: object) -> None:
+    interval = bootstrap_interval(values, seed=3, resamples=200)
+    shuffled = list(values)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert bootstrap_interval(shuffled, seed=3, resamples=200) == interval
+    assert min(values) - 1e-12 <= interval[0] <= interval[1] <= max(values) + 1e-12
+
+
+def test_interval_follows_its_seed_and_level() -> None:
+    values = np.random.default_rng(0).random(40)
+    assert bootstrap_interval(values, seed=1) == bootstrap_interval(values, seed=1)
+    assert bootstrap_interval(values, seed=1) != bootstrap_interval(values, seed=2)
+    narrow, wide = bootstrap_interval(values, level=0.5), bootstrap_interval(values, level=0.99)
+    assert wide[0] < narrow[0] < values.mean() < narrow[1] < wide[1]
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    trials, covered, p = 400, 0, 0.6
+    for trial in range(trials):
+        # Problems of unequal difficulty with four samples each: E[mean] is p.
+        difficulty = rng.beta(3, 2, size=100)
+        low, high = bootstrap_interval(rng.binomial(4, difficulty) / 4, seed=trial, resamples=1000)
+        covered += low <= p <= high
+    assert 0.91 <= covered / trials <= 0.98
+
+
+@pytest.mark.parametrize(("values", "level"), [([], 0.95), ([1.0], 0.0), ([1.0], 1.0)])
+def test_interval_of_nothing(values: list[float], level: float) -> None:
+    with pytest.raises(ValueError, match="no interval"):
+        bootstrap_interval(values, level)

@@ -1,0 +1,308 @@
+"""The run folder and the sinks of its metrics, with the real trackers and real processes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+import rlvr
+from rlvr.record.config import RecordConfig
+from rlvr.record.run_folder import RunFolder, RunFolderError, atomic_write
+from rlvr.record.sinks import JsonLines, MetricLog, TensorBoard, read_metrics, stage_path
+from rlvr.types import ConfigError, DataError
+
+ROOT = Path(rlvr.__file__).parent.parent
+
+
+def python(code: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=inherited | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_tracker_that_does_not_exist_is_named_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"'tensorbord'.*tensorboard, wandb.*did you mean tensorboard\?"):
+        RecordConfig(trackers=["tensorbord"])
+    merged = OmegaConf.merge(OmegaConf.structured(RecordConfig), {"trackers": ["csv"]})
+    with pytest.raises(ConfigError, match="'csv'"):
+        OmegaConf.to_object(merged)
+    assert RecordConfig(trackers=[]).journal
+
+
+def test_the_settings_load_nothing_heavy() -> None:
+    heavy = "{'torch', 'ray', 'pyarrow', 'wandb', 'tensorboard', 'matplotlib', 'rich'}"
+    code = f"import sys, rlvr.record.config as _; print({heavy} & set(sys.modules))"
+    assert python(code).stdout.strip() == "set()"
+
+
+def test_the_sinks_load_a_tracker_only_when_it_is_used() -> None:
+    code = "import sys, rlvr.record.sinks as _; print({'torch', 'wandb', 'tensorboard'} & set(sys.modules))"
+    assert python(code).stdout.strip() == "set()"
+
+
+def test_run_folder_keeps_config_versions_and_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "secret-of-this-test")
+    with RunFolder(tmp_path / "runs" / "one") as run:
+        run.write_config("seed: 1\n")
+        run.write_config("seed: 2  # ≠ 1\n")
+        run.write_versions()
+        assert run.stage("grpo") == run.stage("grpo") == run.path / "grpo"
+    assert (run.path / "config.yaml").read_text(encoding="utf-8") == "seed: 2  # ≠ 1\n"
+    found = json.loads((run.path / "versions.json").read_text())
+    assert found["packages"]["sympy"].startswith("1.")
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["cpu"]["count"] == os.cpu_count()
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "config.yaml",
+        "grpo",
+        "run.lock",
+        "versions.json",
+    ]
+    assert all("secret" not in path.read_text() for path in run.path.iterdir() if path.is_file())
+
+
+def test_versions_name_the_commit_of_the_project_only(tmp_path: Path) -> None:
+    """A copy of the package inside a checkout of something else has no commit of its own."""
+    code = "import json; from rlvr.record.run_folder import versions; print(json.dumps(versions()['git']))"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    for place in (tmp_path / "rlvr", tmp_path / "lib" / "rlvr"):
+        for name in ("__init__.py", "types.py", "settings.py", "record/__init__.py", "record/run_folder.py"):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes((ROOT / "rlvr" / name).read_bytes())
+    subprocess.run([*git, "add", "rlvr"], check=True)
+    subprocess.run([*git, "commit", "-qm", "one"], check=True)
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    # From elsewhere: `-c` puts the current folder before PYTHONPATH.
+    code = f"import os, sys; sys.path.insert(0, sys.argv[1]); {code}"
+    assert json.loads(python(code, tmp_path).stdout) == {"commit": head, "modified": False}
+    with (tmp_path / "rlvr" / "types.py").open("a") as file:
+        file.write("# changed\n")
+    assert json.loads(python(code, tmp_path).stdout) == {"commit": head, "modified": True}
+    assert json.loads(python(code, tmp_path / "lib").stdout) is None
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    code = "import sys; from rlvr.record.run_folder import RunFolder; RunFolder(sys.argv[1])"
+    with RunFolder(tmp_path):
+        second = python(code, tmp_path)
+        assert second.returncode == 1
+        assert f"RunFolderError: {tmp_path} is being written to by process {os.getpid()} " in second.stderr
+        with pytest.raises(RunFolderError):
+            RunFolder(tmp_path)
+    assert python(code, tmp_path).returncode == 0
+    # The process above is gone, and its lock with it.
+    RunFolder(tmp_path).close()
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "file"
+    with atomic_write(path) as temporary:
+        temporary.write_text("whole")
+
+    def fail_halfway() -> None:
+        with atomic_write(path) as temporary:
+            temporary.write_text("ha")
+            assert path.read_text() == "whole"
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="full"):
+        fail_halfway()
+    assert [each.read_text() for each in path.parent.iterdir()] == ["whole"]
+
+
+@given(st.dictionaries(st.text().filter(lambda name: name != "step"), st.floats(), max_size=5))
+def test_json_lines_hold_every_metric_and_stay_json(metrics: dict[str, float]) -> None:
+    path = Path(os.environ["PYTEST_TMP"])
+    path.unlink(missing_ok=True)
+    sink = JsonLines(path)
+    sink.log(7, metrics)
+    sink.close()
+
+    def refuse(constant: str) -> Any:
+        raise AssertionError(f"{constant} is not JSON")
+
+    line = json.loads(path.read_text(), parse_constant=refuse)
+    finite = {name: value if abs(value) < float("inf") else None for name, value in metrics.items()}
+    assert line == {"step": 7} | finite
+    assert read_metrics(path) == {7: finite}
+
+
+@pytest.fixture(autouse=True)
+def _file_for_properties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_TMP", str(tmp_path / "property.jsonl"))
+
+
+def test_a_line_is_on_disk_when_log_returns_and_half_a_line_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "grpo" / "metrics.jsonl"
+    sink = JsonLines(path)
+    sink.log(1, {"a": 1})
+    assert read_metrics(path) == {1: {"a": 1.0}}
+    sink.close()
+    with path.open("a") as file:
+        file.write('{"step": 2, "a"')
+    assert read_metrics(path) == {1: {"a": 1.0}}
+    sink = JsonLines(path)
+    sink.log(2, {"b": 2})
+    sink.log(1, {"b": 3})
+    sink.close()
+    assert read_metrics(path) == {1: {"a": 1.0, "b": 3.0}, 2: {"b": 2.0}}
+
+
+def test_no_metric_may_take_the_place_of_the_step(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="named step"):
+        JsonLines(tmp_path / "metrics.jsonl").log(1, {"step": 2})
+
+
+def test_metrics_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with pytest.raises(DataError, match=r"metrics\.jsonl does not exist"):
+        read_metrics(path)
+    for broken in ("{", "[1]", "3", '{"a": 1}'):
+        path.write_text(f'{{"step": 1}}\n{broken}\n')
+        with pytest.raises(DataError, match=r"metrics\.jsonl, line 2 is not"):
+            read_metrics(path)
+
+
+def test_stage_path(tmp_path: Path) -> None:
+    JsonLines(tmp_path / "grpo" / "metrics.jsonl").close()
+    assert stage_path(tmp_path, "grpo") == tmp_path / "grpo"
+    assert stage_path(tmp_path / "grpo", "grpo") == tmp_path / "grpo"
+
+
+def test_a_full_disk_is_an_error_for_the_record(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+from rlvr.record.config import RecordConfig
+from rlvr.record.sinks import MetricLog
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+log = MetricLog(Path(sys.argv[1]), RecordConfig(trackers=[]), {})
+for step in range(100):
+    log.log(step, {"train/reward": 0.5})
+"""
+    ended = python(code, tmp_path)
+    assert ended.returncode == 1
+    assert "OSError: [Errno 27] File too large" in ended.stderr
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 200 // len('{"step": 0, "train/reward": 0.5}\n')
+
+
+def test_a_tracker_that_cannot_open_is_dropped_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "tensorboard").write_text("a file where a folder should be")
+    with caplog.at_level(logging.WARNING), MetricLog(tmp_path, RecordConfig(["tensorboard"]), {}) as log:
+        for step in range(3):
+            log.log(step, {"train/reward": 0.5})
+    assert [record.getMessage().split(" ")[0] for record in caplog.records] == ["tensorboard"]
+    assert "the run goes on" in caplog.text
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 3
+
+
+def _points(folder: Path) -> list[tuple[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(folder))
+    accumulator.Reload()
+    return [(event.step, event.value) for event in accumulator.Scalars("train/reward")]
+
+
+def test_tensorboard_shows_what_was_logged_and_hides_what_a_resume_does_again(tmp_path: Path) -> None:
+    sink = TensorBoard(tmp_path)
+    for step in range(5):
+        sink.log(step, {"train/reward": step / 4})
+    assert _points(tmp_path) == [(step, step / 4) for step in range(5)]
+    sink.close()
+    sink = TensorBoard(tmp_path)
+    sink.log(3, {"train/reward": -1})
+    sink.close()
+    assert _points(tmp_path) == [(0, 0), (1, 0.25), (2, 0.5), (3, -1)]
+
+
+WANDB = """
+import sys
+from pathlib import Path
+from rlvr.record.config import RecordConfig
+from rlvr.record.sinks import MetricLog
+with MetricLog(Path(sys.argv[1]), RecordConfig(["wandb"]), {"seed": 3}) as log:
+    for step in range(int(sys.argv[2]), int(sys.argv[2]) + 2):
+        log.log(step, {"train/reward": step / 4})
+"""
+
+
+def _wandb_records(file: Path) -> list[Any]:
+    """A .wandb file is a LevelDB log behind seven bytes: pieces of records in blocks of 32 KiB."""
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+
+    content, at, whole, records = file.read_bytes(), 7, b"", []
+    while at + 7 <= len(content):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+        _, length, kind = struct.unpack_from("<IHB", content, at)
+        whole += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # all of a record, or its last piece
+            records.append(Record.FromString(whole))
+            whole = b""
+    return records
+
+
+def test_wandb_is_offline_without_a_key_and_goes_on_with_its_run_id(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        for first in (0, 1):
+            ended = python(WANDB, tmp_path / "run" / "grpo", first, WANDB_BASE_URL=address)
+            assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+        with pytest.raises(BlockingIOError):  # nobody called
+            server.accept()
+    files = sorted((tmp_path / "run" / "grpo" / "wandb").glob("offline-run-*/run-*.wandb"))
+    seen, ids = [], set()
+    for file in files:
+        for record in _wandb_records(file):
+            if record.WhichOneof("record_type") == "run":
+                ids.add(record.run.run_id)
+                assert (record.run.project, record.run.display_name) == ("rlvr", "run/grpo")
+            if record.WhichOneof("record_type") == "history":
+                items = {
+                    (item.key or "/".join(item.nested_key)): item.value_json for item in record.history.item
+                }
+                seen.append((json.loads(items["step"]), json.loads(items["train/reward"])))
+    assert len(files) == 2
+    assert ids == {(tmp_path / "run" / "grpo" / "wandb_id").read_text()}
+    assert sorted(seen) == [(0, 0), (1, 0.25), (1, 0.25), (2, 0.5)]
+
+
+def test_wandb_that_dies_does_not_stop_the_run(tmp_path: Path) -> None:
+    killing = WANDB.replace(
+        "    for step",
+        "    import os, signal\n"
+        "    children = Path(f'/proc/{os.getpid()}/task').glob('*/children')\n"
+        "    for child in ' '.join(path.read_text() for path in children).split():\n"
+        "        os.kill(int(child), signal.SIGKILL)\n"
+        "        os.waitid(os.P_PID, int(child), os.WEXITED | os.WNOWAIT)\n"
+        "    for step",
+    ).replace("+ 2)", "+ 50)")
+    ended = python(killing, tmp_path, 0)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("wandb failed and gets no more metrics") == 1
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 50
