@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.evaluation.metrics import (
@@ -42,6 +42,7 @@ def test_pass_at_k_is_the_share_of_subsets_that_hold_a_correct_sample(n: int) ->
             assert pass_at_k(n, c, k) == hits / len(subsets)
 
 
+@settings(deadline=None)
 @given(n=st.integers(1, 400), data=st.data())
 def test_pass_at_k_is_the_rounded_exact_value(n: int, data: st.DataObject) -> None:
     c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
@@ -104,6 +105,7 @@ def test_interval_matches_the_exact_bootstrap_distribution() -> None:
     assert high == np.searchsorted(cdf, 0.95) / n
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.randoms(use_true_random=False))
 def test_interval_does_not_depend_on_the_order_of_problems(values: list[float], random: object) -> None:
     interval = bootstrap_interval(values, seed=3, resamples=200)

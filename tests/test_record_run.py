@@ -9,11 +9,12 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -130,26 +131,21 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert [each.read_text() for each in path.parent.iterdir()] == ["whole"]
 
 
+@settings(max_examples=50, deadline=None)  # each waits for the disk
 @given(st.dictionaries(st.text().filter(lambda name: name != "step"), st.floats(), max_size=5))
 def test_json_lines_hold_every_metric_and_stay_json(metrics: dict[str, float]) -> None:
-    path = Path(os.environ["PYTEST_TMP"])
-    path.unlink(missing_ok=True)
-    sink = JsonLines(path)
-    sink.log(7, metrics)
-    sink.close()
 
     def refuse(constant: str) -> Any:
         raise AssertionError(f"{constant} is not JSON")
 
-    line = json.loads(path.read_text(), parse_constant=refuse)
     finite = {name: value if abs(value) < float("inf") else None for name, value in metrics.items()}
-    assert line == {"step": 7} | finite
-    assert read_metrics(path) == {7: finite}
-
-
-@pytest.fixture(autouse=True)
-def _file_for_properties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTEST_TMP", str(tmp_path / "property.jsonl"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "metrics.jsonl"
+        sink = JsonLines(path)
+        sink.log(7, metrics)
+        sink.close()
+        assert json.loads(path.read_text(), parse_constant=refuse) == {"step": 7} | finite
+        assert read_metrics(path) == {7: finite}
 
 
 def test_a_line_is_on_disk_when_log_returns_and_half_a_line_is_dropped(tmp_path: Path) -> None:
