@@ -37,8 +37,10 @@ def plot_curves(run_path: Path) -> Path:
     training, heldout = figure.subplots(1, 2)
     _training(training, steps)
     _heldout(heldout, steps, start="SFT start" if (folder.parent / "sft").exists() else "start")
+    last = max(1, *steps)
     for axes in (training, heldout):
         axes.set_xlabel("GRPO step")
+        axes.set_xlim(-0.02 * last, 1.02 * last)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
