@@ -29,7 +29,28 @@ _NUMBER = re.compile(r"[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _COMMAND_TEXT = re.compile(r"\\(?:text|textbf|mathrm|operatorname|begin|end)\s*\{[^{}]*\}")
 _FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan asin acos atan log exp sqrt abs".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "sinh",
+        "cosh",
+        "tanh",
+        "coth",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "asin",
+        "acos",
+        "atan",
+        "log",
+        "exp",
+        "sqrt",
+        "abs",
+    ]
 )
 
 
@@ -41,9 +62,7 @@ class Extracted:
     where: Where
 
 
-def extract_answer(
-    completion: str, fallback: Literal["none", "last_number"] = "none"
-) -> Extracted | None:
+def extract_answer(completion: str, fallback: Literal["none", "last_number"] = "none") -> Extracted | None:
     """The answer a completion commits to, or None when it commits to none.
 
     Reasoning up to the last `</think>` is cut away; reasoning that never ended has no answer.
@@ -119,9 +138,9 @@ def _hash_line(text: str) -> Extracted | None:
     for line in reversed(text.rstrip().split("\n")):
         before, mark, content = line.rpartition("#")
         run = len(before) + 1 - len(before.rstrip("#")) if mark else 0
-        if content.strip() and (run >= 4 or (run > 0 and not content[0].isspace())):
-            if last or _NUMBER_LIKE.match(content.strip()):
-                return Extracted(content.strip(), "hash line")
+        marked = run >= 4 or (run > 0 and content[:1].strip())
+        if marked and content.strip() and (last or _NUMBER_LIKE.match(content.strip())):
+            return Extracted(content.strip(), "hash line")
         last = False
     return None
 
@@ -148,7 +167,7 @@ def _whole(text: str) -> Extracted | None:
     if not content or len(content) > MAX_WHOLE or "\n" in content:
         return None
     words = _WORD.findall(_COMMAND_TEXT.sub("", content))
-    if len(words) > 1 and not set(word.lower() for word in words) <= _FUNCTIONS:
+    if len(words) > 1 and not {word.lower() for word in words} <= _FUNCTIONS:
         return None
     return Extracted(content, "whole text")
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 import sympy
 from sympy.core.function import AppliedUndef
 
@@ -24,10 +24,9 @@ MAX_FACTORIAL = 3_000
 _POINTS = 6
 
 _FUNCTIONS: dict[type, str] = {
-    sympy.sin: "sin", sympy.cos: "cos", sympy.tan: "tan", sympy.cot: "cot", sympy.sec: "sec", sympy.csc: "csc",
-    sympy.sinh: "sinh", sympy.cosh: "cosh", sympy.tanh: "tanh", sympy.exp: "exp", sympy.asin: "asin",
-    sympy.acos: "acos", sympy.atan: "atan",
-}  # fmt: skip
+    getattr(sympy, name): name
+    for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "exp", "asin", "acos", "atan", "asinh", "acosh", "atanh"]
+}
 
 
 class NotComparable(Exception):
@@ -43,8 +42,8 @@ def same_function(left: sympy.Expr, right: sympy.Expr) -> bool:
 
     Raises NotComparable when the bounds do not allow an answer.
     """
-    pairs = [_values(left, right, point) for point in _points(left, right)]
-    pairs = [pair for pair in pairs if pair is not None]
+    tried = [_values(left, right, point) for point in _points(left, right)]
+    pairs = [pair for pair in tried if pair is not None]
     if not pairs:
         raise NotComparable("undefined at every point tried")
     real = [pair for pair in pairs if all(_is_real(value) for value in pair[:2])]

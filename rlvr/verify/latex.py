@@ -28,15 +28,72 @@ MAX_DEPTH = 12  # nested brackets
 MAX_LITERAL = 100  # digits of one number
 MAX_POWERS = 25  # signs ^ in one expression
 
-_FUNCTIONS = frozenset("sin cos tan cot sec csc sinh cosh tanh arcsin arccos arctan ln log".split())
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma"
-    " tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
+_FUNCTIONS = frozenset(
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "sinh",
+        "cosh",
+        "tanh",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "ln",
+        "log",
+    ]
 )
-_COMMANDS = _FUNCTIONS | _GREEK | frozenset("frac sqrt cdot times div infty lfloor rfloor lceil rceil".split())
+_GREEK = frozenset(
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "varepsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "vartheta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "pi",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "varphi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Xi",
+        "Pi",
+        "Sigma",
+        "Phi",
+        "Psi",
+        "Omega",
+    ]
+)
+_COMMANDS = (
+    _FUNCTIONS
+    | _GREEK
+    | frozenset(["frac", "sqrt", "cdot", "times", "div", "infty", "lfloor", "rfloor", "lceil", "rceil"])
+)
 _COMMAND = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _ALLOWED = re.compile(r"[\x20-\x7e]+")
-_FORBIDDEN = re.compile(r"[,;:=<>#&@\"`~?$%]|\|\s*[_^]|!\s*!|\\sqrt\s*\[(?!\s*(?:\d{1,2}|[a-z])\s*\])")
+_FORBIDDEN = re.compile(r"[,;:=<>#&@\"`~?$%]|\d\s*_|\|\s*[_^]|!\s*!|\\sqrt\s*\[(?!\s*(?:\d{1,2}|[a-z])\s*\])")
 _PLAIN_CALL = re.compile(r"(?<![\\A-Za-z])(sqrt|exp|abs)\s*\(([^()]*)\)")
 _PLAIN_NAME = re.compile(
     r"(?<![\\A-Za-z])(arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|pi|theta)(?![A-Za-z])"
@@ -66,7 +123,7 @@ class _Parser(_Latex2Sympy):  # type: ignore[misc]
 
 def parse_expression(text: str) -> sympy.Expr | None:
     """Normalized `text` as an unevaluated expression, or None when it is none or out of bounds."""
-    text = _plain_to_latex(text)
+    text = _plain_to_latex(text).removeprefix("+")
     if not _within_bounds(text):
         return None
     parser = _Parser(config=ConversionConfig(lowercase_symbols=False))

@@ -6,10 +6,11 @@ import re
 import unicodedata
 
 _UNICODE = {
-    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "∞": r"\infty ", "π": r"\pi ",
-    "≤": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "±": r"\pm ",
-    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "°": r"^{\circ}", "⁄": "/", "′": "'", "θ": r"\theta ",
-    "α": r"\alpha ", "β": r"\beta ", "λ": r"\lambda ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "∅": r"\emptyset ",
+    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "∞": r"\infty ",
+    "π": r"\pi ", "≤": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ",
+    "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "°": r"^{\circ}", "⁄": "/", "′": "'",
+    "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "λ": r"\lambda ", "ℝ": r"\mathbb{R}",
+    "ℤ": r"\mathbb{Z}", "∅": r"\emptyset ",
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
@@ -22,8 +23,8 @@ _REWRITES = [
     for pattern, replacement in (
         (r"(?<=\d)(?:\{,\}|,\s*\\!|\\,|\\ )\s*(?=\d{3}(?!\d))", ","),
         (r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|mleft|mright)(?![A-Za-z])\.?", ""),
-        (r"\\(?:[,;:!>/]|(?:q?quad|displaystyle|textstyle|limits|thinspace)(?![A-Za-z]))", " "),
-        (r"\\[ \n]|~", " "),
+        (r"(?<!\\)\\(?:[,;:!>/]|(?:q?quad|displaystyle|textstyle|limits|thinspace)(?![A-Za-z]))", " "),
+        (r"(?<!\\)\\[ \n]|~", " "),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])", r"\\le "),
         (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])", r"\\ge "),
@@ -77,8 +78,15 @@ def _from_unicode(text: str) -> str:
     text = _SUPERSCRIPT_RUN.sub(lambda match: f"^{{{match.group().translate(_SUPERSCRIPTS)}}}", text)
     text = _UNICODE_ROOT.sub(lambda match: rf"\sqrt{{{match.group(1)}}}", text)
     text = "".join(_UNICODE.get(character, character) for character in text)
-    text = unicodedata.normalize("NFKC", text)
+    text = "".join(_compatible(character) for character in text)
     return "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc", "Cs", "Co") or c in "\n\t")
+
+
+def _compatible(character: str) -> str:
+    """Wide and mathematical letters and digits as plain ones; circled digits stay what they are."""
+    if unicodedata.decomposition(character).startswith(("<font>", "<wide>", "<narrow>", "<noBreak>")):
+        return unicodedata.normalize("NFKC", character)
+    return character
 
 
 def _fraction(character: str) -> str:

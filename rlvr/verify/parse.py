@@ -86,6 +86,8 @@ def _read(text: str, depth: int) -> Value:
         return quantity
     if match := _MATRIX.fullmatch(text):
         return _matrix(match.group(2), depth)
+    if match := _WRAPPED_TEXT.fullmatch(text):
+        return _read(match.group(1), depth + 1)
     for read in (_listed, _relation, _union, _bracketed):
         value = read(text, depth)
         if value is not None:
@@ -132,7 +134,10 @@ def _union(text: str, depth: int) -> Value | None:
 
 def _bracketed(text: str, depth: int) -> Value | None:
     """(…), […), \\{…\\}: a tuple, an interval, a set, or brackets around one answer."""
-    opening, closing = text[:2] if text[:2] == r"\{" else text[:1], text[-2:] if text[-2:] == r"\}" else text[-1:]
+    opening, closing = (
+        text[:2] if text[:2] == r"\{" else text[:1],
+        text[-2:] if text[-2:] == r"\}" else text[-1:],
+    )
     if opening not in ("(", "[", r"\{", "{") or closing not in (")", "]", r"\}", "}") or not _encloses(text):
         return None
     inside = text[len(opening) : -len(closing)]
@@ -140,7 +145,11 @@ def _bracketed(text: str, depth: int) -> Value | None:
     if not inside.strip() or len(parts) > MAX_ITEMS:
         return None
     if opening in (r"\{", "{"):
-        return _collection("set", parts, depth) if opening == r"\{" or len(parts) > 1 else _read(inside, depth + 1)
+        return (
+            _collection("set", parts, depth)
+            if opening == r"\{" or len(parts) > 1
+            else _read(inside, depth + 1)
+        )
     if len(parts) == 1:
         return _read(inside, depth + 1)
     if len(parts) == 2 and (opening, closing) != ("(", ")"):
@@ -162,7 +171,7 @@ def _encloses(text: str) -> bool:
 
 def _matrix(body: str, depth: int) -> Value:
     rows = [row for row in _split(body, _ROW) if row.strip()]
-    cells = [[cell for cell in _split(row, _CELL)] for row in rows]
+    cells = [_split(row, _CELL) for row in rows]
     if sum(len(row) for row in cells) > MAX_ITEMS:
         return _text(body)
     return Items("matrix", tuple(_collection("tuple", row, depth + 1) for row in cells))
