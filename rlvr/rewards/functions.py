@@ -139,7 +139,7 @@ def _exists(module: str, path: str, key: str, siblings: Collection[str] = ()) ->
         if error.name != module:
             raise ConfigError(
                 f"{key}: {path!r}: importing {module} needs {error.name!r}, which is not installed"
-            )
+            ) from error
         there = f"; {known_names(module.rpartition('.')[2], siblings)}" if siblings else ""
         raise ConfigError(
             f"{key}: {path!r}: there is no module {module!r} on the Python path{there}"

@@ -140,16 +140,16 @@ def _relations(answer: Value, gold: Value) -> Comparison:
     assert isinstance(relation, Relation)
     if set(relation.operators) != {"="}:
         return _intervals(relation, other)
-    # "x = 42", "40 + 2 = 42": every side but a leading name must be the answer.
-    values = relation.sides[1:] if relation.name else relation.sides
-    if relation is gold and not relation.name:
-        return Comparison(False, "the reference is an equation")
+    # "x = 42", "x = y = 42", "40 + 2 = 42": every side but the names must be the answer.
+    values = [side for side, named in zip(relation.sides, relation.names, strict=True) if not named]
+    if not values or (relation is gold and not any(relation.names)):
+        return Comparison(False, "only one side is an equation")
     return Comparison(all(_same(value, other) for value in values), "sides of an assignment")
 
 
 def _two_relations(answer: Relation, gold: Relation) -> Comparison:
     operators = set(answer.operators) | set(gold.operators)
-    if operators == {"="} and answer.name and answer.name == gold.name:
+    if operators == {"="} and answer.names[0] and answer.sides[0] == gold.sides[0]:
         equal = all(_same(value, gold.sides[-1]) for value in answer.sides[1:])
         return Comparison(equal, "values of the same name")
     if len(answer.sides) == len(gold.sides) == 2 and not isinstance(answer.sides[1], Interval | Items):

@@ -18,6 +18,7 @@ MAX_COMPLETION = 200_000  # characters; of a longer completion only the end is s
 MAX_WHOLE = 300  # characters of a completion that is taken as nothing but an answer
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_SPECIAL_TOKEN = re.compile(r"<\|\w{1,40}\|>")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _JOINT = re.compile(r"(?:[\s$.;,]|\\[\[\]();,]|\\q?quad|\\text\{ *(?:and|or) *\}|and|or)*")
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
@@ -71,7 +72,7 @@ def extract_answer(completion: str, fallback: Literal["none", "last_number"] = "
     nothing but an expression. `fallback="last_number"` adds the last number of the text, which
     rewards a model for mentioning numbers: for evaluation of untrained models only.
     """
-    text = completion[-MAX_COMPLETION:]
+    text = _SPECIAL_TOKEN.sub("", completion[-MAX_COMPLETION:])
     text = text.rpartition("</think>")[2]
     if "<think>" in text:
         return None

@@ -45,11 +45,14 @@ _REWRITES = [
         (r"\\frac\s*([0-9A-Za-z])\s*(?=[0-9A-Za-z{\\])", r"\\frac{\1}"),
         (r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])", r"\1{\2}"),
         (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
+        (r"(?<![\\A-Za-z])(?:infinity|infty)(?![A-Za-z])", r"\\infty "),
+        (r"_\s*\{\s*(\w)\s*\}", r"_\1"),
         (r"\*\*", "^"),
         (r"\s+", " "),
     )
 ]
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
+_DOLLAR = re.compile(r"(?<!\\)\$")
 _BOX_ALL = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
 
 
@@ -68,6 +71,8 @@ def normalize(text: str) -> str:
                 text = inside if len(text) >= len(opening + closing) else text
         if (match := _BOX_ALL.fullmatch(text)) and match.group(1).count("{") == match.group(1).count("}"):
             text = match.group(1)
+    if len(dollars := _DOLLAR.findall(text)) % 2 == 0 and dollars:  # several formulas; one alone is currency
+        text = _DOLLAR.sub(" ", text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     return text.strip()

@@ -50,7 +50,7 @@ class Relation:
 
     sides: tuple[Value, ...]
     operators: tuple[str, ...]
-    name: str = ""  # of the variable on the left, when it is nothing but a name
+    names: tuple[bool, ...]  # which sides are nothing but the name of a variable or a function
 
 
 Value = Quantity | Expression | Text | Items | Interval | Relation
@@ -66,6 +66,7 @@ _NAME = re.compile(
     r"(?:\\?[A-Za-z]+|\\text\{[A-Za-z ]+\})(?:_\{?\w+\}?)?'?(?:\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))?"
     r"|\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)"
 )
+_BUILDER = re.compile(r"\s*[a-z]\s*[|:]\s*(\S.*)", re.DOTALL)  # {x | condition}
 _WRAPPED_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\s*\{([^{}]*)\}")
 _OPEN = re.compile(r"\\[{}]|\\.|[()\[\]{}]", re.DOTALL)
 
@@ -112,19 +113,13 @@ def _relation(text: str, depth: int) -> Value | None:
         return None
     operators = tuple(match.group().strip("\\") for match in _top_level(text, _OPERATOR))
     if "approx" in operators:  # what is written before an approximation is exact
-        keep = max(1, operators.index("approx"))
-        return _read("".join(_rejoin(text, keep)), depth + 1)
+        first = list(_top_level(text, _OPERATOR))[operators.index("approx")]
+        return _read(text[: first.start()], depth + 1)
     if operators == ("in",):
         return _read(parts[1], depth + 1)
     sides = tuple(_read(part, depth + 1) for part in parts)
-    name = parts[0].strip() if _NAME.fullmatch(parts[0].strip()) else ""
-    return Relation(sides, operators, name)
-
-
-def _rejoin(text: str, sides: int) -> list[str]:
-    """The first `sides` sides of a chain of relations, with the operators between them."""
-    matches = list(_top_level(text, _OPERATOR))
-    return [text[: matches[sides - 1].start()]]
+    names = tuple(bool(_NAME.fullmatch(part.strip())) for part in parts)
+    return Relation(sides, operators, names)
 
 
 def _union(text: str, depth: int) -> Value | None:
@@ -144,6 +139,8 @@ def _bracketed(text: str, depth: int) -> Value | None:
     parts = _split(inside, _COMMA)
     if not inside.strip() or len(parts) > MAX_ITEMS:
         return None
+    if opening == r"\{" and (builder := _BUILDER.fullmatch(inside)):
+        return _read(builder.group(1), depth + 1)
     if opening in (r"\{", "{"):
         return (
             _collection("set", parts, depth)
