@@ -25,34 +25,16 @@ _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _NUMBER_LIKE = re.compile(r"[-+−]?[\\$€£]*\(?[-+−]?\.?\d[^A-Za-z]*$")
 _PHRASE = re.compile(r"\banswer(?:\s+is)?(?:\s*:|(?<=is)\b)[\s:*]*", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|[.!?](?=\s|$)|,\s+(?=[a-z]{2})|\s(?:because|since|as)\s")
-_INLINE_MATH = re.compile(r"^(?:\$\$?([^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\])", re.DOTALL)
+_INLINE_MATH = re.compile(r"^(?:\$\$?((?:\\.|[^$\\])+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\])", re.DOTALL)
 _NUMBER = re.compile(r"[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _COMMAND_TEXT = re.compile(r"\\(?:text|textbf|mathrm|operatorname|begin|end)\s*\{[^{}]*\}")
 _FUNCTIONS = frozenset(
     [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "sinh",
-        "cosh",
-        "tanh",
-        "coth",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "asin",
-        "acos",
-        "atan",
-        "log",
-        "exp",
-        "sqrt",
-        "abs",
+        "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "arcsin",
+        "arccos", "arctan", "asin", "acos", "atan", "log", "exp", "sqrt", "abs",
     ]
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

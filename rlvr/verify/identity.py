@@ -26,24 +26,10 @@ _POINTS = 6
 _FUNCTIONS: dict[type, str] = {
     getattr(sympy, name): name
     for name in [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "sinh",
-        "cosh",
-        "tanh",
-        "exp",
-        "asin",
-        "acos",
-        "atan",
-        "asinh",
-        "acosh",
-        "atanh",
+        "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "exp", "asin", "acos",
+        "atan", "asinh", "acosh", "atanh",
     ]
-}
+}  # fmt: skip
 
 
 class NotComparable(Exception):
