@@ -18,8 +18,10 @@ holds() { [ -x .venv/bin/python ] && [ "$(cat ".venv/$1" 2>/dev/null)" = "$2" ];
 holds packages.stamp "$packages" && holds project.stamp "$project" && exit 0
 
 usable() { "$1" -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; }
+candidates=("${PYTHON:-}")
+[ -n "${PYTHON:-}" ] || candidates=(python3 python3.11 python3.12 python3.13)
 python=
-for candidate in ${PYTHON:-python3 python3.11 python3.12 python3.13}; do
+for candidate in "${candidates[@]}"; do
     if usable "$candidate"; then python=$candidate; break; fi
 done
 if [ -z "$python" ]; then

@@ -55,7 +55,7 @@ def required_by(name: str, extras: set[str]) -> list[Requirement]:
 
 
 def closure(roots: list[Requirement], left_out: set[str]) -> Iterator[tuple[str, Requirement]]:
-    """Every requirement reached from `roots` through installed packages, with who asks, but for `left_out`."""
+    """Each requirement reached from `roots` through installed packages, and who asks, but for `left_out`."""
     pending = [("setup.cfg", root) for root in roots]
     seen: set[tuple[str, frozenset[str]]] = set()
     while pending:
