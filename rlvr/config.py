@@ -21,7 +21,9 @@ STAGES = ("sft", "grpo")
 class TrainConfig:
     name: str = setting("run", "of the run folder, under runs/")
     seed: int = setting(0, "root of every random key", ge=0)
-    stages: list[str] = setting(factory=lambda: ["grpo"], help="in order; each starts from the last one's model")
+    stages: list[str] = setting(
+        factory=lambda: ["grpo"], help="in order; each starts from the last one's model"
+    )
     resume: str | None = setting(None, "a run folder to go on with, from its last checkpoint")
     model: ModelConfig = setting(factory=ModelConfig)
     problems: ProblemsConfig = setting(factory=ProblemsConfig)

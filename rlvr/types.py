@@ -35,6 +35,10 @@ class StallError(RlvrError):
     """Something that was waited for did not come; the message names who was waited for."""
 
 
+class RunInterrupted(RlvrError):
+    """The user stopped the run; the message says how to go on."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """A question with an answer that a program can check."""

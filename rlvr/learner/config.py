@@ -12,8 +12,12 @@ class LearnerConfig:
     workers: int = setting(1, "data-parallel ranks, each in its own Ray actor", ge=1)
     gpus_per_worker: int = setting(0, "0 (CPU, gloo) or 1 (GPU, NCCL)", ge=0, le=1)
     zero_stage: int = setting(0, "DeepSpeed ZeRO stage", ge=0, le=3)
-    dtype: str = setting("float32", "of the model; optimizer states stay float32", choices=("float32", "bfloat16"))
-    micro_batch_tokens: int = setting(2048, "padded tokens of one micro-batch; a longer sequence goes alone", ge=1)
+    dtype: str = setting(
+        "float32", "of the model; optimizer states stay float32", choices=("float32", "bfloat16")
+    )
+    micro_batch_tokens: int = setting(
+        2048, "padded tokens of one micro-batch; a longer sequence goes alone", ge=1
+    )
     gradient_checkpointing: bool = setting(False, "recompute activations: less memory, more time")
     max_grad_norm: float = setting(1.0, "gradients are scaled down to this norm", gt=0)
     deadline: float = setting(1800.0, "seconds that one update may take before the run stops", gt=0)

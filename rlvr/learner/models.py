@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from rlvr.types import ConfigError
@@ -34,6 +35,7 @@ def make_scratch_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen2ForCausalLM(config)
+    transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
 

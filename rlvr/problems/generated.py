@@ -22,7 +22,7 @@ from itertools import islice
 from typing import Any
 
 from rlvr.keys import key
-from rlvr.problems.names import known_names
+from rlvr.targets import known_names
 from rlvr.types import ConfigError, DataError, Problem
 
 ALPHABET = "0123456789+-=()x,?# \n"

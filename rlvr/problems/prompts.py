@@ -9,7 +9,7 @@ from string import Formatter
 from typing import TYPE_CHECKING
 
 from rlvr.problems.config import PromptConfig
-from rlvr.problems.names import known_names
+from rlvr.targets import known_names
 from rlvr.types import ConfigError, DataError, Problem
 
 if TYPE_CHECKING:

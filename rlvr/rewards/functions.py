@@ -7,18 +7,16 @@ column of the problem; the configuration binds the rest. It returns a float, a V
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlvr.problems.names import known_names
 from rlvr.rewards.config import RewardConfig
+from rlvr.targets import BY_NAME, check_keywords, known_names, resolve
 from rlvr.types import ConfigError, Problem
 
 ROLLOUT_NAMES = ("completion", "problem", "answer", "tokens", "finish_reason")
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 @dataclass(frozen=True)
@@ -108,50 +106,6 @@ def validate_reward(config: RewardConfig, columns: Collection[str] | None = None
             )
 
 
-def resolve(path: str, key: str) -> Any:
-    """The object at the import path `path`. Raises ConfigError naming the part that is not there."""
-    parts = path.split(".")
-    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        raise ConfigError(f"{key}: {path!r} is no import path such as package.module.function")
-    if parts[0] == "__main__":
-        raise ConfigError(f"{key}: {path!r} is in the script itself: move it to a module of its own")
-    found: Any = importlib.import_module(parts[0]) if _exists(parts[0], path, key) else None
-    for position, part in enumerate(parts[1:], 1):
-        before = ".".join(parts[:position])
-        if not hasattr(found, part) and hasattr(found, "__path__"):
-            _exists(f"{before}.{part}", path, key, [name for name in vars(found) if name[0] != "_"])
-        if not hasattr(found, part):
-            public = (
-                [name for name in vars(found) if not name.startswith("_")]
-                if hasattr(found, "__dict__")
-                else []
-            )
-            raise ConfigError(f"{key}: {path!r}: {before} has no {part!r}; {known_names(part, public)}")
-        found = getattr(found, part)
-    return found
-
-
-def _exists(module: str, path: str, key: str, siblings: Collection[str] = ()) -> bool:
-    """Import `module`; a missing one, or one that cannot be imported, is a ConfigError."""
-    try:
-        importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise ConfigError(
-                f"{key}: {path!r}: importing {module} needs {error.name!r}, which is not installed"
-            ) from error
-        there = f"; {known_names(module.rpartition('.')[2], siblings)}" if siblings else ""
-        raise ConfigError(
-            f"{key}: {path!r}: there is no module {module!r} on the Python path{there}"
-        ) from error
-    # Whatever a user's module raises while it is imported is a fault of the configuration.
-    except Exception as error:
-        raise ConfigError(
-            f"{key}: {path!r}: importing {module} raised {type(error).__name__}: {error}"
-        ) from error
-    return True
-
-
 def _load(name: str, spec: Any) -> RewardFunction:
     key = f"reward.functions.{name}"
     if not isinstance(spec, Mapping) or not isinstance(spec.get("_target_"), str):
@@ -162,7 +116,7 @@ def _load(name: str, spec: Any) -> RewardFunction:
     if not callable(target):
         raise ConfigError(f"{key}: {path} is a {type(target).__name__}, not something to call")
     if inspect.isclass(target):
-        _check_keywords(key, path, target, bound)
+        check_keywords(key, path, target, bound)
         try:
             target = target(**bound)
         except (TypeError, ValueError) as error:
@@ -171,11 +125,11 @@ def _load(name: str, spec: Any) -> RewardFunction:
         if not callable(target):
             raise ConfigError(f"{key}: {path} is a class whose instances cannot be called")
     else:
-        _check_keywords(key, path, target, bound)
+        check_keywords(key, path, target, bound, ROLLOUT_NAMES)
     asked = {
         word: parameter
         for word, parameter in inspect.signature(target).parameters.items()
-        if word not in bound and parameter.kind in _BY_NAME
+        if word not in bound and parameter.kind in BY_NAME
     }
     if "completion" not in asked:
         raise ConfigError(
@@ -183,15 +137,3 @@ def _load(name: str, spec: Any) -> RewardFunction:
         )
     needs = tuple(word for word, parameter in asked.items() if parameter.default is parameter.empty)
     return RewardFunction(name, path, target, bound, tuple(asked), needs)
-
-
-def _check_keywords(key: str, path: str, target: Callable[..., Any], bound: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(target).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    takes = [word for word, parameter in parameters.items() if parameter.kind in _BY_NAME]
-    for word in bound:
-        if word not in takes:
-            raise ConfigError(f"{key}.{word}: {path} does not take {word!r}; {known_names(word, takes)}")
-        if word in ROLLOUT_NAMES and not inspect.isclass(target):
-            raise ConfigError(f"{key}.{word}: every sample brings its own {word!r}: remove it")

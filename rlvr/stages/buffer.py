@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
 
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
-from rlvr.types import Group, Problem, RlvrError, Rollout, StallError
+from rlvr.stages.calls import finish
+from rlvr.types import Group, Problem, Rollout, StallError
 
 
 SERVICE_START = 180.0  # seconds that the reward service may take to start its processes
@@ -87,22 +87,12 @@ class RolloutBuffer:
         )
 
     def wait(self, what: str, calls: list[ray.ObjectRef], deadline: float) -> Any:
-        """The first rank's result, once all have one; generation and scoring go on meanwhile.
-
-        Raises:
-            StallError: `what` took longer than `deadline` seconds.
-            RlvrError: a process died.
-        """
+        """`finish`, while generation and scoring go on."""
         end = time.monotonic() + deadline
         pending = list(calls)
-        try:
-            while pending:
-                pending = self._advance(pending)
-                if time.monotonic() > end:
-                    raise StallError(f"{what}: no result after {deadline:g} s from {len(pending)} ranks")
-            return ray.get(calls)[0]
-        except RayActorError as error:
-            raise RlvrError(f"{what}: a learner process died: {error}") from error
+        while pending and time.monotonic() < end:
+            pending = self._advance(pending)
+        return finish(what, calls, max(end - time.monotonic(), 0.0))
 
     def _advance(self, others: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
         """Wait briefly for anything to happen and deal with it; the `others` still pending."""
@@ -140,10 +130,7 @@ class RolloutBuffer:
         assert self.scoring
         call, groups, _ = self.scoring
         self.scoring = None
-        try:
-            verdicts = ray.get(call)
-        except RayActorError as error:
-            raise RlvrError(f"the reward service died: {error}") from error
+        verdicts = finish("rewards", [call])
         for group, judged in zip(groups, verdicts, strict=True):
             group.verdicts = judged
             self.batches[group.rollouts[0].step].scored = time.monotonic()

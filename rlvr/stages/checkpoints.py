@@ -51,7 +51,9 @@ class Checkpoints:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         write(unfinished)
-        (unfinished / "state.json").write_text(json.dumps({"step": step, "identity": self.identity}, indent=2))
+        (unfinished / "state.json").write_text(
+            json.dumps({"step": step, "identity": self.identity}, indent=2)
+        )
         for path in sorted(unfinished.rglob("*")):
             if path.is_file():
                 with path.open("rb") as file:

@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
 
 import ray
 
@@ -45,39 +47,59 @@ def ray_cluster(config: ClusterConfig) -> Iterator[None]:
 def share_cores(cores: list[int], workers: int) -> list[list[int]]:
     """Each worker's own cores, or one that it shares where there are fewer cores than workers."""
     per_worker = max(len(cores) // workers, 1)
-    return [[cores[(worker * per_worker + i) % len(cores)] for i in range(per_worker)] for worker in range(workers)]
+    return [
+        [cores[(worker * per_worker + i) % len(cores)] for i in range(per_worker)]
+        for worker in range(workers)
+    ]
 
 
 class Workers:
-    """Starts the actors that a stage asks for. Generation and learning take turns on the same
-    cores while training is on-policy, so only the learner reserves them with Ray."""
+    """Starts the actors that a stage asks for, and ends them with the block that it is used in.
+
+    Generation and learning take turns on the same cores while training is on-policy, so only the
+    learner reserves them with Ray.
+    """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
+        self.started: list[Any] = []
         # another machine's cores are Ray's to hand out
         self.cores = usable_cores(config.cluster) if config.cluster.address is None else []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for actor in self.started:
+            ray.kill(actor)
 
     def _cores(self, workers: int) -> list[list[int]]:
         return share_cores(self.cores, workers) if self.cores else [[] for _ in range(workers)]
 
     def learner(self) -> LearnerGroup:
         config = self.config.learner
-        ranks = []
-        for rank, cores in enumerate(self._cores(config.workers)):
-            cpus = len(cores) if len(self.cores) >= config.workers else len(self.cores) / config.workers
-            options = LearnerRank.options(num_cpus=cpus or 1, num_gpus=config.gpus_per_worker)
-            ranks.append(options.remote(config, rank, cores))
+        share = len(self.cores) / config.workers
+        options = {"num_cpus": int(share) if share >= 1 else share or 1, "num_gpus": config.gpus_per_worker}
+        ranks = [
+            LearnerRank.options(**options).remote(config, rank, cores)
+            for rank, cores in enumerate(self._cores(config.workers))
+        ]
+        self.started += ranks
         return LearnerGroup(ranks)
 
     def rollout_pool(self, model_path: str) -> RolloutPool:
-        config = self.config.rollout
-        workers = []
-        for cores in self._cores(config.workers):
-            options = RolloutWorker.options(num_cpus=0, num_gpus=config.gpus_per_worker)
-            workers.append(
-                options.remote(model_path, self.config.model.max_length, config, self.config.seed, cores)
-            )
+        config, length = self.config.rollout, self.config.model.max_length
+        options = {"num_cpus": 0, "num_gpus": config.gpus_per_worker}
+        workers = [
+            RolloutWorker.options(**options).remote(model_path, length, config, self.config.seed, cores)
+            for cores in self._cores(config.workers)
+        ]
+        self.started += workers
         return RolloutPool(workers, config.max_num_seqs, config.deadline)
 
-    def rewards(self) -> ray.actor.ActorHandle:
-        return RewardActor.options(num_cpus=0).remote(self.config.reward)
+    def rewards(self) -> Any:
+        actor = RewardActor.options(num_cpus=0).remote(self.config.reward)
+        self.started.append(actor)
+        return actor

@@ -53,5 +53,7 @@ class GrpoConfig:
     optimizer: OptimizerConfig = setting(factory=OptimizerConfig)
     evaluate_every: int = setting(50, "steps; the first and the last are always evaluated", ge=1)
     checkpoint_every: int = setting(50, "steps; the last step always makes one", ge=1)
-    check_every: int = setting(20, "steps between comparisons of vLLM's and the learner's log-probabilities", ge=1)
+    check_every: int = setting(
+        20, "steps between comparisons of vLLM's and the learner's log-probabilities", ge=1
+    )
     max_logprob_gap: float = setting(1e-3, "mean absolute gap per token beyond which the run stops", gt=0)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-
-import ray
+from dataclasses import asdict
 
 from rlvr.algorithms.losses import negative_log_likelihood
 from rlvr.learner.schedule import learning_rate
@@ -16,7 +15,9 @@ from rlvr.record.sinks import MetricLog
 from rlvr.stages.batches import supervised_batch
 from rlvr.stages.buffer import Interrupted
 from rlvr.stages.calls import finish
+from rlvr.stages.cluster import Workers
 from rlvr.stages.stage import StageInput
+from rlvr.types import DataError, TrainingBatch
 
 
 def run_sft(stage: StageInput) -> None:
@@ -27,36 +28,24 @@ def run_sft(stage: StageInput) -> None:
     """
     config, settings = stage.config, stage.config.sft
     checkpoints = stage.checkpoints(batch_size=settings.batch_size)
-    learner = stage.workers.learner()
-    finish("learner start", learner.start(stage.model_path, config.model.max_length, settings.optimizer))
-    start = 0
-    if found := checkpoints.latest():
-        start, path = found
-        finish("learner resume", learner.call("load", path))
+    found = checkpoints.latest()
+    start = found[0] if found else 0
     truncate(stage.folder, start)
     with (
-        MetricLog(stage.folder, config.record, {}) as log,
+        Workers(config) as workers,
+        MetricLog(stage.folder, config.record, asdict(config)) as log,
         Progress("sft", settings.steps, start) as progress,
     ):
+        learner = workers.learner()
+        finish("learner start", learner.start(stage.model_path, config.model.max_length, settings.optimizer))
+        if found:
+            finish("learner resume", learner.call("load", found[1]))
         for step in range(start + 1, settings.steps + 1):
             began = time.monotonic()
-            chosen = problems_for_step(len(stage.problems), settings.batch_size, step - 1, config.seed)
-            problems = [stage.problems[i] for i in chosen]
-            batch = supervised_batch(
-                [
-                    (
-                        encode_prompt(problem, config.problems.prompt, stage.tokenizer),
-                        encode_solution(problem, stage.tokenizer),
-                    )
-                    for problem in problems
-                ]
-            )
+            batch = _batch(stage, step)
             lr = learning_rate(settings.optimizer, step - 1, settings.steps)
-            learned = finish(
-                "update",
-                learner.call("update", batch, negative_log_likelihood, lr),
-                config.learner.deadline,
-            )
+            calls = learner.call("update", batch, negative_log_likelihood, lr)
+            learned = finish("update", calls, config.learner.deadline)
             seconds = time.monotonic() - began
             metrics = {f"learner/{name}": value for name, value in learned.items()} | {
                 "train/loss": learned["loss"],
@@ -66,9 +55,24 @@ def run_sft(stage: StageInput) -> None:
             }
             log.log(step, metrics)
             progress.update(step, metrics)
-            if stage.stop or step == settings.steps or step % settings.checkpoint_every == 0:
+            last = step == settings.steps
+            if last or stage.stop or step % settings.checkpoint_every == 0:
                 checkpoints.save(step, lambda path: finish("checkpoint", learner.call("save", path)))
-            if stage.stop and step < settings.steps:
+            if stage.stop and not last:
                 raise Interrupted
-    for rank in learner.ranks:
-        ray.kill(rank)
+
+
+def _batch(stage: StageInput, step: int) -> TrainingBatch:
+    config = stage.config
+    chosen = problems_for_step(len(stage.problems), config.sft.batch_size, step - 1, config.seed)
+    examples = []
+    for problem in (stage.problems[i] for i in chosen):
+        prompt = encode_prompt(problem, config.problems.prompt, stage.tokenizer)
+        solution = encode_solution(problem, stage.tokenizer)
+        if len(prompt) + len(solution) > config.model.max_length:
+            raise DataError(
+                f"problem {problem.id!r}: prompt and solution have {len(prompt) + len(solution)} tokens, "
+                f"more than model.max_length={config.model.max_length}"
+            )
+        examples.append((prompt, solution))
+    return supervised_batch(examples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from rlvr.config import TrainConfig
 from rlvr.problems.order import fingerprint
 from rlvr.stages.checkpoints import Checkpoints
-from rlvr.stages.cluster import Workers
 from rlvr.types import Problem
 
 if TYPE_CHECKING:
@@ -44,10 +43,6 @@ class StageInput:
     heldout: list[Problem]
     tokenizer: PreTrainedTokenizerBase
     stop: StopRequest
-    workers: Workers = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.workers = Workers(self.config)
 
     def checkpoints(self, **sizes: int) -> Checkpoints:
         """The stage's checkpoints; `sizes` are the batch sizes that a resume must agree with."""

@@ -63,7 +63,9 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
             RuntimeError: a parameter of the model got no value; it would silently stay the old one.
         """
         expected = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
-        memory = torch.from_file(update_info.path, shared=True, size=update_info_size(update_info), dtype=torch.uint8)
+        memory = torch.from_file(
+            update_info.path, shared=True, size=update_info_size(update_info), dtype=torch.uint8
+        )
         tensors = [
             (name, tensor_at(memory, offset, getattr(torch, dtype), shape))
             for name, dtype, shape, offset in zip(
@@ -73,7 +75,9 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         self.checksums = {name: checksum(tensor) for name, tensor in tensors}
         loaded = self.model.load_weights(iter(tensors))
         if loaded is not None and (missing := expected - loaded):
-            raise RuntimeError(f"the weight update leaves parameters at old values: {', '.join(sorted(missing))}")
+            raise RuntimeError(
+                f"the weight update leaves parameters at old values: {', '.join(sorted(missing))}"
+            )
 
     def finish_weight_update(self) -> None:
         finalize_layerwise_reload(self.model, self.model_config)

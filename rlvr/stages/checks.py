@@ -1,0 +1,154 @@
+"""Settings that cannot work, or that would do nothing, together: found before any engine starts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rlvr.config import STAGES, TrainConfig
+from rlvr.learner.config import OptimizerConfig
+from rlvr.rewards.functions import validate_reward
+from rlvr.targets import check_keywords, resolve
+from rlvr.types import ConfigError, Problem
+
+STAGE_SECTIONS = {
+    "sft": ("sft",),
+    "grpo": ("grpo", "sampling", "reward", "algorithm", "rollout", "evaluation"),
+}
+
+
+def check_config(config: TrainConfig, overrides: Sequence[str]) -> None:
+    """Raises ConfigError with everything that is wrong. `overrides` are those of the command line."""
+    messages = [*_stage_messages(config, overrides), *_model_messages(config), *_target_messages(config)]
+    if "grpo" in config.stages:
+        messages += _grpo_messages(config)
+        messages += validate_reward(config.reward)
+    if "sft" in config.stages:
+        messages += _optimizer_messages("sft", config.sft.optimizer, config.sft.steps)
+    if messages:
+        raise ConfigError("\n".join(messages))
+
+
+def _stage_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[str]:
+    if not config.stages:
+        yield f"stages is empty: name some of {', '.join(STAGES)}"
+    for stage in config.stages:
+        if stage not in STAGES:
+            yield f"stages names {stage!r}; there are: {', '.join(STAGES)}"
+    if sorted(set(config.stages), key=STAGES.index) != config.stages:
+        yield f"stages is {config.stages}: each at most once, in the order {', '.join(STAGES)}"
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        section = key.partition(".")[0].partition("@")[0]
+        for stage, sections in STAGE_SECTIONS.items():
+            if section in sections and stage not in config.stages:
+                yield f"{key} is read by the stage {stage}, which does not run: add it to stages, or leave the key out"
+    if (
+        "grpo" not in config.stages
+        and config.problems.heldout is not None
+        and _named("problems.heldout", overrides)
+    ):
+        yield "problems.heldout is read by the stage grpo, which does not run"
+
+
+def _named(key: str, overrides: Sequence[str]) -> bool:
+    return any(override.lstrip("+~").startswith(key) for override in overrides)
+
+
+def _model_messages(config: TrainConfig) -> Iterator[str]:
+    model = config.model
+    if (model.path is None) == (model.scratch is None):
+        given = "neither is" if model.path is None else "both are"
+        yield f"model.path and model.scratch: {given} given; name a checkpoint (model=pretrained model.path=…) or use model=scratch"
+    if model.scratch is None:
+        return
+    sizes = model.scratch
+    if sizes.hidden_size % sizes.heads:
+        yield f"model.scratch.hidden_size={sizes.hidden_size} must be a multiple of heads={sizes.heads}"
+    if sizes.heads % sizes.kv_heads:
+        yield f"model.scratch.heads={sizes.heads} must be a multiple of kv_heads={sizes.kv_heads}"
+    if (size := sizes.hidden_size // sizes.heads) % 32 and config.rollout.gpus_per_worker == 0:
+        yield f"model.scratch: hidden_size/heads is {size}, but vLLM's attention on the CPU takes multiples of 32"
+
+
+def _target_messages(config: TrainConfig) -> Iterator[str]:
+    """Import paths that lead nowhere, and arguments that nothing reads."""
+    specs: list[tuple[str, dict[str, Any] | None, tuple[str, ...]]] = [
+        ("problems.train", config.problems.train, ()),
+        ("problems.heldout", config.problems.heldout, ()),
+    ]
+    if "grpo" in config.stages:
+        specs += [
+            ("algorithm.advantage", config.algorithm.advantage, ("rewards",)),
+            ("algorithm.loss", config.algorithm.loss, ("logprobs", "old_logprobs", "weights")),
+            ("sampling.schedule", config.sampling.schedule, ("step", "steps", "temperature")),
+        ]
+    for key, spec, provided in specs:
+        if spec is None:
+            continue
+        try:
+            if not isinstance(spec.get("_target_"), str):
+                raise ConfigError(f"{key}._target_ must be an import path")
+            bound = {name: value for name, value in spec.items() if name != "_target_"}
+            function = resolve(spec["_target_"], key)
+            check_keywords(key, spec["_target_"], function, bound, provided)
+            try:
+                inspect.signature(function).bind(**dict.fromkeys(provided), **bound)
+            except TypeError as error:
+                raise ConfigError(f"{key}: {spec['_target_']}: {error}") from error
+        except ConfigError as error:
+            yield str(error)
+
+
+def _optimizer_messages(stage: str, optimizer: OptimizerConfig, steps: int) -> Iterator[str]:
+    key = f"{stage}.optimizer"
+    if optimizer.warmup_steps >= steps:
+        yield f"{key}.warmup_steps={optimizer.warmup_steps} never ends: the stage has {steps} optimizer steps"
+    if optimizer.decay == "constant" and optimizer.final_lr_ratio:
+        yield f"{key}.final_lr_ratio has no effect with decay: constant; set decay to linear or cosine"
+
+
+def _grpo_messages(config: TrainConfig) -> Iterator[str]:
+    grpo, evaluation = config.grpo, config.evaluation
+    yield from _optimizer_messages("grpo", grpo.optimizer, grpo.steps * grpo.updates_per_step)
+    if (
+        grpo.group_size == 1
+        and config.algorithm.advantage.get("_target_") == "rlvr.algorithms.advantages.grpo"
+    ):
+        yield "grpo.group_size=1 gives no gradient: a group's advantages are relative to its own mean"
+    if grpo.problems_per_step % grpo.updates_per_step:
+        yield (
+            f"grpo.problems_per_step={grpo.problems_per_step} must be a multiple of "
+            f"updates_per_step={grpo.updates_per_step}"
+        )
+    if evaluation.temperature == 0 and evaluation.samples > 1:
+        yield f"evaluation.samples={evaluation.samples} has no effect with temperature 0: all samples would be equal"
+    if evaluation.temperature == 0 and evaluation.top_p < 1:
+        yield f"evaluation.top_p={evaluation.top_p} has no effect with temperature 0"
+    if config.sampling.max_tokens >= config.model.max_length:
+        yield (
+            f"sampling.max_tokens={config.sampling.max_tokens} leaves no room for the prompt in "
+            f"model.max_length={config.model.max_length}"
+        )
+    if (config.rollout.gpus_per_worker > 0) != (config.learner.gpus_per_worker > 0):
+        yield "rollout.gpus_per_worker and learner.gpus_per_worker: both on GPUs or both on the CPU, for the weights to travel"
+
+
+def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Sequence[Problem]) -> None:
+    """What can only be said with the problems at hand. Raises ConfigError."""
+    messages = []
+    if shared := {p.text for p in problems} & {p.text for p in heldout}:
+        messages.append(
+            f"problems.heldout shares {len(shared)} problems with problems.train, such as {min(shared)[:80]!r}: "
+            "a gain on them would mean nothing"
+        )
+    if "grpo" in config.stages:
+        messages += validate_reward(config.reward, columns=sorted({c for p in problems for c in p.columns}))
+    if "sft" in config.stages and (without := [p.id for p in problems if p.solution is None]):
+        messages.append(
+            f"stages names sft, but {len(without)} problems have no worked solution, such as {without[0]!r}: "
+            "map a column to `solution`, or leave sft out"
+        )
+    if messages:
+        raise ConfigError("\n".join(messages))

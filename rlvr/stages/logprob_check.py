@@ -1,0 +1,53 @@
+"""Does vLLM sample from the policy that the learner trains? Measured on live rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlvr.learner.actor import LearnerGroup
+from rlvr.stages.batches import policy_batch
+from rlvr.stages.buffer import RolloutBuffer
+from rlvr.stages.calls import finish
+from rlvr.types import Group, RlvrError
+
+DEADLINE = 600.0  # seconds for the learner's forward pass
+
+
+def check_logprobs(
+    learner: LearnerGroup, buffer: RolloutBuffer, groups: Sequence[Group], tolerance: float
+) -> None:
+    """Compare both sides' log-probabilities on one rollout of each group.
+
+    The rollouts must have been drawn by the learner's present version. Every worker has drawn
+    some of the groups, so each is looked at.
+
+    Raises:
+        RlvrError: the mean absolute gap per token is beyond `tolerance`; the message names the
+            weights that the workers hold otherwise than the learner.
+    """
+    firsts = [Group(group.problem, group.rollouts[:1]) for group in groups]
+    batch = policy_batch(firsts, [np.ones(1) for _ in firsts])
+    computed = finish("log-probability check", learner.call("logprobs", batch), DEADLINE)
+    gaps = [
+        np.abs(ours - drawn)[mask]
+        for ours, drawn, mask in zip(computed, batch.old_logprobs, batch.mask, strict=True)
+    ]
+    gap = np.concatenate(gaps)
+    if gap.mean() <= tolerance:
+        return
+    ours = finish("weight checksums", learner.call("weight_checksums"))
+    differing = set()
+    for worker in buffer.pool.workers:
+        theirs = finish("weight checksums", [worker.weight_checksums.remote()])
+        differing |= {name for name, value in ours.items() if theirs and theirs.get(name) != value}
+    where = (
+        f"these weights differ: {', '.join(sorted(differing))}"
+        if differing
+        else "all weights that were sent agree, so the two compute the same model differently (dtype, kernels)"
+    )
+    raise RlvrError(
+        f"vLLM's and the learner's log-probabilities differ by {gap.mean():.2g} per token on average, at most "
+        f"{gap.max():.2g} (grpo.max_logprob_gap={tolerance:g}; bfloat16 needs about 0.05): {where}"
+    )

@@ -1,0 +1,126 @@
+"""A run: checks first, then the stages one after the other, each from the last one's model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from rlvr.config import TrainConfig
+from rlvr.problems.prompts import fill_template
+from rlvr.record.run_folder import RunFolder
+from rlvr.stages.checks import check_config, check_problems
+from rlvr.types import ConfigError, DataError, Problem, RlvrError, RunInterrupted
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def run_stages(
+    config: TrainConfig, run_path: str | os.PathLike[str], saved_config: str, overrides: Sequence[str]
+) -> None:
+    """Run `config.stages` in the folder `run_path`, going on from what is there if `config.resume`.
+
+    Prints the table of results and where everything lies.
+
+    Raises:
+        ConfigError, DataError: before anything is started or written.
+        RunInterrupted: the user asked to stop.
+    """
+    check_config(config, overrides)
+    problems = load_problems("problems.train", config.problems.train)
+    heldout = load_problems("problems.heldout", config.problems.heldout) if config.problems.heldout else []
+    for problem in (*problems, *heldout):
+        fill_template(problem, config.problems.prompt)
+    check_problems(config, problems, heldout)
+    with RunFolder(run_path) as run:
+        run.write_config(saved_config)
+        run.write_versions()
+        _run(config, run, problems, heldout)
+
+
+def load_problems(key: str, source: dict[str, Any]) -> list[Problem]:
+    """Call the source. Raises DataError if it returns anything but problems with ids of their own."""
+    try:
+        problems = instantiate(source)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, RlvrError):
+            raise type(error.__cause__)(f"{key}: {error.__cause__}") from None
+        raise
+    if not isinstance(problems, list) or not problems or not all(isinstance(p, Problem) for p in problems):
+        raise DataError(f"{key}: {source['_target_']} returned no list of Problem")
+    if len({problem.id for problem in problems}) < len(problems):
+        raise DataError(f"{key}: {source['_target_']} returned several problems with the same id")
+    return problems
+
+
+def _run(config: TrainConfig, run: RunFolder, problems: list[Problem], heldout: list[Problem]) -> None:
+    # heavy from here on: the configuration is known to be right
+    from rlvr.record.plot import plot_curves
+    from rlvr.record.report import summary_table
+    from rlvr.stages.buffer import Interrupted
+    from rlvr.stages.cluster import ray_cluster
+    from rlvr.stages.grpo import run_grpo
+    from rlvr.stages.sft import run_sft
+    from rlvr.stages.stage import StageInput, StopRequest
+
+    runners: dict[str, Callable[[StageInput], None]] = {"sft": run_sft, "grpo": run_grpo}
+    model_path = config.model.path or str(run.path / "scratch_model")
+    tokenizer = _tokenizer(config, run.path / "scratch_model")
+    steps = {"sft": config.sft.steps, "grpo": config.grpo.steps}
+    if config.resume and all((_model(run.path / name, steps[name])).exists() for name in config.stages):
+        raise ConfigError(
+            f"resume={config.resume}: all stages have done their steps; ask for more, as in "
+            f"{config.stages[-1]}.steps={2 * steps[config.stages[-1]]}"
+        )
+    stop = StopRequest()
+    try:
+        with ray_cluster(config.cluster):
+            for name in config.stages:
+                if not _model(run.path / name, steps[name]).exists():
+                    folder = run.stage(name)
+                    runners[name](StageInput(config, folder, model_path, problems, heldout, tokenizer, stop))
+                model_path = str(_model(run.path / name, steps[name]))
+    except Interrupted:
+        raise RunInterrupted(f"stopped; go on with: rlvr train resume={run.path}") from None
+    print(f"\nmodel:   {model_path}\nrun:     {run.path}")
+    if "grpo" in config.stages:
+        print(f"curves:  {plot_curves(run.path)}\n\n{summary_table(run.path)}")
+
+
+def _model(stage: Path, step: int) -> Path:
+    """Where a stage's checkpoint of its last step keeps the model."""
+    return stage / "checkpoints" / f"step_{step:06d}" / "model"
+
+
+def _tokenizer(config: TrainConfig, scratch: Path) -> PreTrainedTokenizerBase:
+    """The model's tokenizer; the model is made first where the configuration asks for a new one."""
+    from transformers import AutoTokenizer
+
+    if config.model.scratch and not (scratch / "config.json").exists():
+        from rlvr.learner.models import make_scratch_model
+        from rlvr.problems.generated import ALPHABET
+        from rlvr.problems.tokenizer import character_tokenizer
+
+        sizes = config.model.scratch
+        make_scratch_model(
+            scratch,
+            character_tokenizer(ALPHABET),
+            config.model.max_length,
+            config.seed,
+            hidden_size=sizes.hidden_size,
+            num_hidden_layers=sizes.layers,
+            num_attention_heads=sizes.heads,
+            num_key_value_heads=sizes.kv_heads,
+            intermediate_size=sizes.intermediate_size,
+            tie_word_embeddings=sizes.tie_embeddings,
+        )
+    path = config.model.path or str(scratch)
+    try:
+        return AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"model.path={path}: no tokenizer can be loaded from there: {error}") from error
