@@ -1,8 +1,9 @@
 # make install [GPU=1] | quickstart | test | lint | check-gpu-lock | lock | clean
-# Every target makes .venv first, when it is missing or was made from other locks; see requirements/install.sh.
+# Every target makes .venv first when it is missing or was made from other locks; see requirements/install.sh.
+# Without GPU=0 or GPU=1 it stays what it was last made for, a CPU at first.
 .PHONY: install quickstart test lint check-gpu-lock lock clean
 
-KIND = $(if $(filter-out 0,$(GPU)),gpu,$(shell cat .venv/kind 2>/dev/null || echo cpu))
+KIND = $(if $(GPU),$(if $(filter 0,$(GPU)),cpu,gpu),$(shell cat .venv/kind 2>/dev/null || echo cpu))
 
 install:
 	@requirements/install.sh $(KIND)
