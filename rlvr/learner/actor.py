@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rlvr.types import FloatArray, TrainingBatch
 
 
-@ray.remote
 class LearnerRank:
     """One data-parallel rank. Light to import: torch and DeepSpeed come with the process."""
 
@@ -82,6 +81,9 @@ class LearnerRank:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+LearnerActor = ray.remote(LearnerRank)
 
 
 class LearnerGroup:

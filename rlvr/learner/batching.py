@@ -29,16 +29,16 @@ def plan_micro_batches(lengths: Sequence[int], budget: int, workers: int) -> lis
         else:
             micro_batches.append([index])
 
-    def padded_tokens(rows: list[int]) -> int:
-        return len(rows) * lengths[rows[0]]
+    def padded_tokens(micro_batch: list[int]) -> int:
+        return len(micro_batch) * lengths[micro_batch[0]]
 
     plan: list[list[list[int]]] = [[] for _ in range(workers)]
     load = [0] * workers
     rounds = -(-len(micro_batches) // workers)
-    for rows in sorted(micro_batches, key=padded_tokens, reverse=True):
+    for micro_batch in sorted(micro_batches, key=padded_tokens, reverse=True):
         rank = min((r for r in range(workers) if len(plan[r]) < rounds), key=lambda r: (load[r], r))
-        plan[rank].append(rows)
-        load[rank] += padded_tokens(rows)
+        plan[rank].append(micro_batch)
+        load[rank] += padded_tokens(micro_batch)
     for rank_plan in plan:
         rank_plan.extend([] for _ in range(rounds - len(rank_plan)))
     return plan

@@ -231,7 +231,7 @@ class Learner:
     def weight_checksums(self) -> dict[str, int]:
         """CRC-32 of every weight's bytes, by checkpoint name; empty but on rank 0."""
         weights = ((name, weight.cpu().contiguous().view(-1)) for name, weight in self.named_weights())
-        sums = {name: zlib.crc32(weight.view(torch.uint8).numpy()) for name, weight in weights}
+        sums = {name: zlib.crc32(weight.view(torch.uint8).numpy().data) for name, weight in weights}
         return sums if self.rank == 0 else {}
 
     def save(self, folder: Path) -> None:

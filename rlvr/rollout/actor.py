@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rlvr.types import Rollout
 
 
-@ray.remote
 class RolloutWorker:
     """One engine in a process of its own; calls run one after the other, between engine steps."""
 
@@ -52,3 +51,6 @@ class RolloutWorker:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+RolloutActor = ray.remote(RolloutWorker)

@@ -18,7 +18,6 @@ from rlvr.rollout.pool import RolloutPool
 from rlvr.stages.calls import finish
 from rlvr.types import Group, Problem, Rollout, StallError
 
-
 SERVICE_START = 180.0  # seconds that the reward service may take to start its processes
 
 

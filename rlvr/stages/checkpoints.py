@@ -39,8 +39,8 @@ class Checkpoints:
             if state["identity"].get(name) != value:
                 raise RlvrError(
                     f"{paths[-1]} was made with {name}={state['identity'].get(name)}, this run has "
-                    f"{name}={value}: going on would train on other data. Give the old value, or start a new run "
-                    f"from it with model.path={paths[-1] / 'model'}"
+                    f"{name}={value}: going on would train on other data. Give the old value, or start "
+                    f"a new run from it with model.path={paths[-1] / 'model'}"
                 )
         return state["step"], paths[-1]
 

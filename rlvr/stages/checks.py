@@ -43,7 +43,7 @@ def _stage_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[s
         section = key.partition(".")[0].partition("@")[0]
         for stage, sections in STAGE_SECTIONS.items():
             if section in sections and stage not in config.stages:
-                yield f"{key} is read by the stage {stage}, which does not run: add it to stages, or leave the key out"
+                yield f"{key} is read by the stage {stage}, which does not run: drop it, or extend stages"
     if (
         "grpo" not in config.stages
         and config.problems.heldout is not None
@@ -60,7 +60,7 @@ def _model_messages(config: TrainConfig) -> Iterator[str]:
     model = config.model
     if (model.path is None) == (model.scratch is None):
         given = "neither is" if model.path is None else "both are"
-        yield f"model.path and model.scratch: {given} given; name a checkpoint (model=pretrained model.path=…) or use model=scratch"
+        yield f"model.path and model.scratch: {given} given; use model=scratch or model=pretrained"
     if model.scratch is None:
         return
     sizes = model.scratch
@@ -69,7 +69,7 @@ def _model_messages(config: TrainConfig) -> Iterator[str]:
     if sizes.heads % sizes.kv_heads:
         yield f"model.scratch.heads={sizes.heads} must be a multiple of kv_heads={sizes.kv_heads}"
     if (size := sizes.hidden_size // sizes.heads) % 32 and config.rollout.gpus_per_worker == 0:
-        yield f"model.scratch: hidden_size/heads is {size}, but vLLM's attention on the CPU takes multiples of 32"
+        yield f"model.scratch: hidden_size/heads is {size}; vLLM's attention on the CPU takes multiples of 32"
 
 
 def _target_messages(config: TrainConfig) -> Iterator[str]:
@@ -123,7 +123,7 @@ def _grpo_messages(config: TrainConfig) -> Iterator[str]:
             f"updates_per_step={grpo.updates_per_step}"
         )
     if evaluation.temperature == 0 and evaluation.samples > 1:
-        yield f"evaluation.samples={evaluation.samples} has no effect with temperature 0: all samples would be equal"
+        yield f"evaluation.samples={evaluation.samples} has no effect with temperature 0: all would be equal"
     if evaluation.temperature == 0 and evaluation.top_p < 1:
         yield f"evaluation.top_p={evaluation.top_p} has no effect with temperature 0"
     if config.sampling.max_tokens >= config.model.max_length:
@@ -132,7 +132,10 @@ def _grpo_messages(config: TrainConfig) -> Iterator[str]:
             f"model.max_length={config.model.max_length}"
         )
     if (config.rollout.gpus_per_worker > 0) != (config.learner.gpus_per_worker > 0):
-        yield "rollout.gpus_per_worker and learner.gpus_per_worker: both on GPUs or both on the CPU, for the weights to travel"
+        yield (
+            "rollout.gpus_per_worker and learner.gpus_per_worker: weights travel among GPUs or on the CPU, "
+            "so give both GPUs, or neither"
+        )
 
 
 def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Sequence[Problem]) -> None:
@@ -140,8 +143,8 @@ def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Se
     messages = []
     if shared := {p.text for p in problems} & {p.text for p in heldout}:
         messages.append(
-            f"problems.heldout shares {len(shared)} problems with problems.train, such as {min(shared)[:80]!r}: "
-            "a gain on them would mean nothing"
+            f"problems.heldout shares {len(shared)} problems with problems.train, such as "
+            f"{min(shared)[:80]!r}: a gain on them would mean nothing"
         )
     if "grpo" in config.stages:
         messages += validate_reward(config.reward, columns=sorted({c for p in problems for c in p.columns}))

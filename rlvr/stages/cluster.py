@@ -12,9 +12,9 @@ from typing import Any, Self
 import ray
 
 from rlvr.config import TrainConfig
-from rlvr.learner.actor import LearnerGroup, LearnerRank
+from rlvr.learner.actor import LearnerActor, LearnerGroup
 from rlvr.rewards.actor import RewardActor
-from rlvr.rollout.actor import RolloutWorker
+from rlvr.rollout.actor import RolloutActor
 from rlvr.rollout.pool import RolloutPool
 from rlvr.stages.config import ClusterConfig
 from rlvr.types import ConfigError
@@ -83,7 +83,7 @@ class Workers:
         share = len(self.cores) / config.workers
         options = {"num_cpus": int(share) if share >= 1 else share or 1, "num_gpus": config.gpus_per_worker}
         ranks = [
-            LearnerRank.options(**options).remote(config, rank, cores)
+            LearnerActor.options(**options).remote(config, rank, cores)
             for rank, cores in enumerate(self._cores(config.workers))
         ]
         self.started += ranks
@@ -93,7 +93,7 @@ class Workers:
         config, length = self.config.rollout, self.config.model.max_length
         options = {"num_cpus": 0, "num_gpus": config.gpus_per_worker}
         workers = [
-            RolloutWorker.options(**options).remote(model_path, length, config, self.config.seed, cores)
+            RolloutActor.options(**options).remote(model_path, length, config, self.config.seed, cores)
             for cores in self._cores(config.workers)
         ]
         self.started += workers

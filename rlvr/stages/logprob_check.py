@@ -45,9 +45,9 @@ def check_logprobs(
     where = (
         f"these weights differ: {', '.join(sorted(differing))}"
         if differing
-        else "all weights that were sent agree, so the two compute the same model differently (dtype, kernels)"
+        else "all weights that were sent agree, so the two compute one model differently (dtype, kernels)"
     )
     raise RlvrError(
-        f"vLLM's and the learner's log-probabilities differ by {gap.mean():.2g} per token on average, at most "
-        f"{gap.max():.2g} (grpo.max_logprob_gap={tolerance:g}; bfloat16 needs about 0.05): {where}"
+        f"vLLM's and the learner's log-probabilities differ by {gap.mean():.2g} per token on average, at "
+        f"most {gap.max():.2g} (grpo.max_logprob_gap={tolerance:g}; bfloat16 needs about 0.05): {where}"
     )

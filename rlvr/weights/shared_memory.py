@@ -100,7 +100,7 @@ def tensor_at(memory: torch.Tensor, offset: int, dtype: torch.dtype, shape: list
 
 def checksum(tensor: torch.Tensor) -> int:
     """CRC-32 of the tensor's bytes."""
-    return zlib.crc32(tensor.contiguous().view(-1).view(torch.uint8).numpy())
+    return zlib.crc32(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
 def register() -> None:
