@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from rlvr.types import ConfigError
 
@@ -20,11 +20,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def make_scratch_model(
     path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, seed: int, **sizes: Any
 ) -> None:
-    """Write a Qwen2-shaped checkpoint with random weights, and its tokenizer, to `path`.
+    """Write a Llama-shaped checkpoint with random weights, and its tokenizer, to `path`.
 
-    `sizes` are Qwen2Config's own names. The weights depend on `seed` alone.
+    `sizes` are LlamaConfig's own names. (A Qwen2 folder would not do: transformers loads its own
+    tokenizer for that type of model, whatever the folder says.) The weights depend on `seed` alone.
     """
-    config = Qwen2Config(
+    config = LlamaConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=max_length,
         bos_token_id=tokenizer.bos_token_id,
@@ -34,7 +35,7 @@ def make_scratch_model(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen2ForCausalLM(config)
+        model = LlamaForCausalLM(config)
     transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)

@@ -10,7 +10,7 @@ from rlvr.settings import setting
 
 @dataclass
 class ScratchModelConfig:
-    """A Qwen2-shaped model with random weights and one token per character."""
+    """A Llama-shaped model with random weights and one token per character."""
 
     hidden_size: int = setting(128, ge=8)
     layers: int = setting(3, ge=1)
