@@ -7,23 +7,27 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlvr.types import RlvrError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 KEPT = 2  # the newest ones; an older one is removed once a newer is complete
 
 
 class Checkpoints:
-    """`FOLDER/step_000050/`: `model/` in Hugging Face format, `optimizer/`, `state.json`.
+    """`FOLDER/step_000050/`: `model/` in Hugging Face format with its tokenizer, `optimizer/`, `state.json`.
 
     `identity` is what the numbers of the run depend on beside the weights: a run that goes on
     with another identity would be another run, so it is refused.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
         self.folder = folder
         self.identity = identity
+        self.tokenizer = tokenizer
 
     def latest(self) -> tuple[int, Path] | None:
         """Step and folder of the newest complete checkpoint.
@@ -51,6 +55,7 @@ class Checkpoints:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         write(unfinished)
+        self.tokenizer.save_pretrained(unfinished / "model")
         (unfinished / "state.json").write_text(
             json.dumps({"step": step, "identity": self.identity}, indent=2)
         )

@@ -47,4 +47,4 @@ class StageInput:
     def checkpoints(self, **sizes: int) -> Checkpoints:
         """The stage's checkpoints; `sizes` are the batch sizes that a resume must agree with."""
         identity = {"seed": self.config.seed, "problems": fingerprint(self.problems), **sizes}
-        return Checkpoints(self.folder / "checkpoints", identity)
+        return Checkpoints(self.folder / "checkpoints", identity, self.tokenizer)
