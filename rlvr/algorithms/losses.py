@@ -43,7 +43,7 @@ def ppo_clip(
     with torch.no_grad():
         diagnostics = {
             "clip_fraction": (clipped < unclipped).float(),
-            "ratio": ratio,
+            "ratio": ratio.detach(),
             "kl": ratio - 1 - log_ratio,
         }
     return -torch.minimum(unclipped, clipped), diagnostics
