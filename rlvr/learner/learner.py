@@ -9,6 +9,7 @@ Left out on purpose: learning-rate schedulers (the caller passes the rate), loss
 
 from __future__ import annotations
 
+import json
 import os
 import zlib
 from collections import defaultdict
@@ -241,19 +242,31 @@ class Learner:
         if self.rank == 0:
             self.model.save_pretrained(folder / "model", state_dict=state)
         self.engine.save_checkpoint(str(folder), tag="optimizer", save_latest=False)
+        if self.rank == 0:
+            (folder / "optimizer" / "layout.json").write_text(json.dumps(self._layout()))
         dist.barrier()
 
+    def _layout(self) -> dict[str, Any]:
+        """The settings that DeepSpeed's files depend on; without ZeRO every rank holds all of them."""
+        config = self.config
+        layout = {"learner.zero_stage": config.zero_stage, "learner.dtype": config.dtype}
+        return layout | ({"learner.workers": self.world_size} if config.zero_stage else {})
+
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote, with the same number of ranks and the same ZeRO stage.
+        """Go on from what `save` wrote, with the same dtype and ZeRO stage; with ZeRO, as many ranks.
 
         Raises:
             RlvrError: the checkpoint is not complete, or was written by another layout.
         """
-        ranks = len(list((folder / "optimizer").glob("zero_pp_rank_*optim_states.pt"))) or 1
-        if self.config.zero_stage and ranks != self.world_size:
+        try:
+            written = json.loads((folder / "optimizer" / "layout.json").read_text())
+        except FileNotFoundError as error:
+            raise RlvrError(f"{folder}/optimizer holds no complete checkpoint") from error
+        if written != self._layout():
+            there, here = (" ".join(f"{k}={v}" for k, v in x.items()) for x in (written, self._layout()))
             raise RlvrError(
-                f"{folder} was written by {ranks} learner ranks, this run has {self.world_size}: "
-                f"set learner.workers={ranks}, or start a new run from {folder}/model"
+                f"{folder} was written with {there}, this run has {here}: give the old values, or start "
+                f"a new run with model.path={folder}/model"
             )
         path, _ = self.engine.load_checkpoint(str(folder), tag="optimizer")
         if path is None:
