@@ -57,6 +57,11 @@ def _named(key: str, overrides: Sequence[str]) -> bool:
 
 
 def _model_messages(config: TrainConfig) -> Iterator[str]:
+    if config.learner.dtype == "bfloat16" and config.learner.zero_stage == 0:
+        yield (
+            "learner.dtype=bfloat16 needs learner.zero_stage 1, 2 or 3: DeepSpeed keeps float32 weights and "
+            "gradients beside the bfloat16 model only there"
+        )
     model = config.model
     if (model.path is None) == (model.scratch is None):
         given = "neither is" if model.path is None else "both are"
