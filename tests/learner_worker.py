@@ -1,0 +1,124 @@
+"""Runs real learners for test_learner.py: `python learner_worker.py FOLDER RANK WORLD_SIZE PORT`.
+
+A process group costs seconds to start, so one group goes through all cases of its world size.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlvr.algorithms.losses import ppo_clip
+from rlvr.learner.config import LearnerConfig, OptimizerConfig
+from rlvr.types import RlvrError, TrainingBatch
+
+if TYPE_CHECKING:
+    from rlvr.algorithms.losses import TokenLoss
+    from rlvr.learner.learner import Learner
+
+MAX_LENGTH = 64
+LOSS = partial(ppo_clip, clip_low=0.2, clip_high=0.3)
+# an eps of the gradients' size makes the step a smooth function of them; with a tiny one, a gradient
+# that is zero but for rounding moves its weight by the whole learning rate, either way
+OPTIMIZER = OptimizerConfig(lr=0.02, eps=1e-3, weight_decay=0.1, beta1=0.8, beta2=0.95)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Updates to make, and what to do before and after them."""
+
+    name: str
+    model: Path
+    batches: list[TrainingBatch]
+    learner: LearnerConfig
+    optimizer: OptimizerConfig = field(default_factory=lambda: OPTIMIZER)
+    loss: TokenLoss = LOSS
+    start: int = 0  # updates made before, which the learning rate depends on
+    load: Path | None = None
+    save: Path | None = None
+
+
+@dataclass
+class Result:
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
+    metrics: list[dict[str, float]] = field(default_factory=list)  # of each update
+    logprobs: list[np.ndarray] = field(default_factory=list)  # of the first batch, before any update
+    shapes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    checksums: dict[str, int] = field(default_factory=dict)
+    error: str = ""
+
+
+def run_case(case: Case, learner: Learner) -> Result:
+    result = Result()
+    try:
+        if case.load:
+            learner.load(case.load)
+        result.logprobs = learner.logprobs(case.batches[0])
+        for number, batch in enumerate(case.batches, start=case.start):
+            result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
+        if case.save:
+            learner.save(case.save)
+    except RlvrError as error:
+        result.error = str(error)
+    result.weights = {name: w.float().cpu().numpy().copy() for name, w in learner.named_weights()}
+    result.shapes = [(name, shape) for name, _, shape in learner.weight_shapes()]
+    result.checksums = learner.weight_checksums()
+    return result
+
+
+def main(folder: Path, rank: int, world_size: int, port: int) -> None:
+    from rlvr.learner.learner import Learner, join_ranks
+
+    device = join_ranks(rank, world_size, "127.0.0.1", port, gpu=False)
+    with (folder / "cases").open("rb") as file:
+        cases = pickle.load(file)
+    results = {}
+    for case in cases:
+        learner = Learner(str(case.model), MAX_LENGTH, case.learner, case.optimizer, device)
+        results[case.name] = run_case(case, learner)
+        learner.engine.destroy()
+    with (folder / f"results_{rank}").open("wb") as file:
+        pickle.dump(results, file)
+
+
+def run_cases(folder: Path, cases: list[Case], world_size: int) -> list[dict[str, Result]]:
+    """The results of every rank."""
+    folder.mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    cases = [replace(case, learner=replace(case.learner, workers=world_size)) for case in cases]
+    (folder / "cases").write_bytes(pickle.dumps(cases))
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(folder), str(rank), str(world_size), str(port)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            text=True,
+        )
+        for rank in range(world_size)
+    ]
+    try:
+        for rank in ranks:
+            output, _ = rank.communicate(timeout=300)
+            assert rank.returncode == 0, output[-6000:]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    return [pickle.loads((folder / f"results_{rank}").read_bytes()) for rank in range(world_size)]
+
+
+if __name__ == "__main__":
+    import learner_worker  # under its own name, by which the tests read the results
+
+    learner_worker.main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

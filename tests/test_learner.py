@@ -1,0 +1,459 @@
+"""The DeepSpeed learner against a plain PyTorch loop in float64, however the work is cut up.
+
+Every number comes from real learners in real process groups (learner_worker.py); the reference
+below takes one sequence at a time and knows nothing of micro-batches, ranks or ZeRO.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from learner_worker import MAX_LENGTH, OPTIMIZER, Case, Result, run_cases
+from transformers import AutoModelForCausalLM
+
+from rlvr.algorithms.losses import negative_log_likelihood
+from rlvr.learner.config import LearnerConfig, OptimizerConfig
+from rlvr.learner.models import load_model, make_scratch_model
+from rlvr.problems.generated import ALPHABET
+from rlvr.problems.tokenizer import character_tokenizer
+from rlvr.types import ConfigError, TrainingBatch
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "intermediate_size": 48,
+    "initializer_range": 0.2,  # far from uniform, so that gradients are far from zero
+}
+# prompt and drawn tokens; rows 1 and 4 get no weight
+SHAPES = [(3, 12), (5, 30), (9, 4), (2, 1), (4, 11), (1, 25), (12, 8), (6, 19)]
+WEIGHTS = [1.5, 0.0, -0.7, 2.0, 0.0, -1.2, 0.4, -0.3]
+TINY, MIDDLE, HUGE = 1, 64, 10**6
+
+
+def tokens_of(seed: int, shapes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [random.integers(4, 4 + len(ALPHABET), sum(shape)).astype(np.int32) for shape in shapes]
+
+
+def make_batch(seed: int, weights: Sequence[float], shapes: Sequence[tuple[int, int]]) -> TrainingBatch:
+    """Random tokens, temperatures and old log-probabilities; every weight varies over its tokens."""
+    random = np.random.default_rng([seed, 1])
+    tokens = tokens_of(seed, shapes)
+    masks = [np.arange(len(t)) >= prompt for t, (prompt, _) in zip(tokens, shapes, strict=True)]
+    masks[1][9:12] = False  # a stretch that the policy did not draw
+    masks[5][4] = False
+    return TrainingBatch(
+        tokens=tokens,
+        mask=masks,
+        weights=[
+            (m * w * random.uniform(0.5, 1.5, len(m))).astype(np.float32)
+            for m, w in zip(masks, weights, strict=True)
+        ],
+        old_logprobs=[(m * random.uniform(-4.5, -2.5, len(m))).astype(np.float32) for m in masks],
+        temperatures=random.uniform(0.7, 1.3, len(tokens)).tolist(),
+        num_tokens=sum(int(m.sum()) for m in masks),
+    )
+
+
+def permuted(batch: TrainingBatch, order: Sequence[int]) -> TrainingBatch:
+    return TrainingBatch(
+        tokens=[batch.tokens[i] for i in order],
+        mask=[batch.mask[i] for i in order],
+        weights=[batch.weights[i] for i in order],
+        old_logprobs=[batch.old_logprobs[i] for i in order],
+        temperatures=[batch.temperatures[i] for i in order],
+        num_tokens=batch.num_tokens,
+    )
+
+
+def near_policy(model: Path, batch: TrainingBatch) -> TrainingBatch:
+    """With old log-probabilities about those of the model, so that some ratios are clipped, not most."""
+    random = np.random.default_rng(7)
+    policy = load(model)
+    old = [
+        (mask * (logprobs(policy, tokens, t).detach().numpy() + random.normal(0, 0.2, len(mask))))
+        for tokens, mask, t in zip(batch.tokens, batch.mask, batch.temperatures, strict=True)
+    ]
+    return replace(batch, old_logprobs=[o.astype(np.float32) for o in old])
+
+
+# ---------------------------------------------------------------- the reference
+
+
+def load(path: Path) -> torch.nn.Module:
+    model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    return model.double()
+
+
+def logprobs(model: torch.nn.Module, tokens: np.ndarray, temperature: float) -> torch.Tensor:
+    """[T] float64, with 0 for the first token, which nothing predicts."""
+    row = torch.from_numpy(tokens.astype(np.int64))
+    logits = model(input_ids=row[None]).logits[0, :-1] / np.float64(np.float32(temperature))
+    chosen = torch.log_softmax(logits, -1).gather(1, row[1:, None])[:, 0]
+    return torch.cat([torch.zeros(1, dtype=torch.float64), chosen])
+
+
+def ppo(log_ratio: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    ratio = log_ratio.exp()
+    stopped = torch.where(weights > 0, ratio > 1.3, ratio < 0.8)
+    bound = torch.where(weights > 0, 1.3, 0.8).double()
+    return -torch.where(stopped, bound, ratio) * weights
+
+
+def likelihood(log_ratio: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    return -log_ratio * weights
+
+
+@dataclass
+class Reference:
+    weights: dict[str, np.ndarray]
+    before: dict[str, np.ndarray]
+    norms: list[float]
+    losses: list[float]
+
+
+def train(
+    path: Path,
+    batches: Sequence[TrainingBatch],
+    optimizer: OptimizerConfig = OPTIMIZER,
+    max_norm: float = 1.0,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = ppo,
+) -> Reference:
+    """Gradient of Σ loss / num_tokens, clipping by norm, AdamW (arXiv 1711.05101, algorithm 2)."""
+    model = load(path)
+    named = dict(model.named_parameters())
+    before = {name: p.detach().numpy().copy() for name, p in named.items()}
+    first = {name: torch.zeros_like(p) for name, p in named.items()}
+    second = {name: torch.zeros_like(p) for name, p in named.items()}
+    norms, losses = [], []
+    b1, b2 = optimizer.beta1, optimizer.beta2
+    for number, batch in enumerate(batches):
+        total = torch.zeros((), dtype=torch.float64)
+        for i, tokens in enumerate(batch.tokens):
+            new = logprobs(model, tokens, batch.temperatures[i])
+            old = torch.from_numpy(batch.old_logprobs[i]).double()
+            per_token = loss(new - old, torch.from_numpy(batch.weights[i]).double())
+            total = total + per_token[torch.from_numpy(batch.mask[i])].sum() / batch.num_tokens
+        gradients = torch.autograd.grad(total, list(named.values()))
+        norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
+        lr = optimizer.lr / (1 + number)
+        with torch.no_grad():
+            for (name, p), g in zip(named.items(), gradients, strict=True):
+                g = g * min(1.0, max_norm / (norm + 1e-6))
+                first[name] = b1 * first[name] + (1 - b1) * g
+                second[name] = b2 * second[name] + (1 - b2) * g**2
+                m, v = first[name] / (1 - b1 ** (number + 1)), second[name] / (1 - b2 ** (number + 1))
+                p.sub_(lr * optimizer.weight_decay * p)
+                p.sub_(lr * m / (v.sqrt() + optimizer.eps))
+        norms.append(norm)
+        losses.append(float(total.detach()))
+    return Reference({n: p.detach().numpy() for n, p in named.items()}, before, norms, losses)
+
+
+def error(weights: dict[str, np.ndarray], reference: Reference) -> float:
+    """How far the worst tensor is off, as a share of the way that it went from its start."""
+    return max(
+        float(np.linalg.norm(weights[name] - weight) / np.linalg.norm(weight - reference.before[name]))
+        for name, weight in reference.weights.items()
+    )
+
+
+# ---------------------------------------------------------------- the runs
+
+
+@dataclass
+class Runs:
+    """All results by world size, rank and case, and the references by case."""
+
+    ranks: dict[int, list[dict[str, Result]]]
+    references: dict[str, Reference]
+    batches: list[TrainingBatch]
+    folder: Path
+
+    def __call__(self, world_size: int, name: str) -> Result:
+        return self.ranks[world_size][0][name]
+
+
+def learner_config(
+    stage: int = 0,
+    micro_batch_tokens: int = MIDDLE,
+    max_grad_norm: float = 1.0,
+    dtype: str = "float32",
+    gradient_checkpointing: bool = False,
+) -> LearnerConfig:
+    return LearnerConfig(
+        zero_stage=stage,
+        micro_batch_tokens=micro_batch_tokens,
+        max_grad_norm=max_grad_norm,
+        dtype=dtype,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+
+
+def poisoned(batch: TrainingBatch) -> TrainingBatch:
+    """With old log-probabilities in the rows without weight that make their ratios infinite."""
+    old = [
+        np.where(mask & (not weights.any()), np.float32(-1e4), logprobs)
+        for logprobs, mask, weights in zip(batch.old_logprobs, batch.mask, batch.weights, strict=True)
+    ]
+    return replace(batch, old_logprobs=old)
+
+
+def only(batch: TrainingBatch, rows: Sequence[int]) -> TrainingBatch:
+    """With weights in these rows alone."""
+    return replace(batch, weights=[w * np.float32(i in rows) for i, w in enumerate(batch.weights)])
+
+
+ORDER = [6, 2, 0, 7, 3, 5, 1, 4]
+SAME_AS_PLAIN = ["tiny", "tiny-2", "huge", "huge-2", "permuted", "poisoned", "checkpointing"]
+STAGES = [0, 1, 2, 3]
+RESUMED = ["0", "2", "3", "2-bf16"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    folder = tmp_path_factory.mktemp("learner")
+    tokenizer = character_tokenizer(ALPHABET)
+    model, other, tied = (folder / name for name in ("model", "other", "tied"))
+    make_scratch_model(model, tokenizer, MAX_LENGTH, 0, tie_word_embeddings=False, **SIZES)
+    make_scratch_model(other, tokenizer, MAX_LENGTH, 1, tie_word_embeddings=False, **SIZES)
+    make_scratch_model(tied, tokenizer, MAX_LENGTH, 2, tie_word_embeddings=True, **SIZES)
+    batches = [near_policy(model, make_batch(seed, WEIGHTS, SHAPES)) for seed in (1, 2, 3)]
+    near_tied = [near_policy(tied, batch) for batch in batches]
+    silent = [batches[0], only(batches[1], []), batches[2]]
+    lone = [only(batch, [5]) for batch in batches]
+
+    def cases(world_size: int) -> list[Case]:
+        config = learner_config
+        result = [Case(f"plain-{stage}", model, batches, config(stage)) for stage in STAGES]
+        result += [
+            Case("tiny", model, batches, config(micro_batch_tokens=TINY)),
+            Case("tiny-2", model, batches, config(2, micro_batch_tokens=TINY)),
+            Case("huge", model, batches, config(micro_batch_tokens=HUGE)),
+            Case("huge-2", model, batches, config(2, micro_batch_tokens=HUGE)),
+            Case("permuted", model, [permuted(b, ORDER) for b in batches], config()),
+            Case("poisoned", model, [poisoned(b) for b in batches], config()),
+            Case("checkpointing", model, batches, config(gradient_checkpointing=True)),
+            Case("nll", model, batches, config(), loss=negative_log_likelihood),
+        ]
+        for stage in STAGES:
+            result += [
+                Case(f"unclipped-{stage}", model, batches, config(stage, max_grad_norm=100)),
+                Case(f"silent-{stage}", model, silent, config(stage)),
+                Case(f"lone-{stage}", model, lone, config(stage)),
+                Case(f"tied-{stage}", tied, near_tied, config(stage)),
+            ]
+        result += [
+            Case(f"bf16-{stage}", model, batches, config(stage, dtype="bfloat16")) for stage in (1, 2, 3)
+        ]
+        for name in RESUMED:
+            path = folder / f"{world_size}-{name}"
+            layout = config(int(name[0]), dtype="bfloat16" if "bf16" in name else "float32")
+            result += [
+                Case(f"whole-{name}", model, batches, layout),
+                Case(f"saved-{name}", model, batches[:2], layout, save=path),
+                # from other weights, so that none can be left at where it began
+                Case(f"resumed-{name}", other, batches[2:], layout, start=2, load=path),
+            ]
+        if world_size == 1:  # after the two ranks, whose checkpoints are there by now
+            result += [
+                Case("other ranks", model, batches, config(2), load=folder / "2-2"),
+                Case("other stage", model, batches, config(3), load=folder / "1-2"),
+                Case("nothing", model, batches, config(), load=folder),
+            ]
+        return result
+
+    references = {
+        "plain": train(model, batches),
+        "unclipped": train(model, batches, max_norm=100),
+        "nll": train(model, batches, loss=likelihood),
+        "silent": train(model, silent),
+        "lone": train(model, lone),
+        "tied": train(tied, near_tied),
+    }
+    ranks = {size: run_cases(folder / f"ranks-{size}", cases(size), size) for size in (2, 1)}
+    return Runs(ranks, references, batches, folder)
+
+
+both_sizes = pytest.mark.parametrize("world_size", [1, 2])
+
+
+@both_sizes
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("case", ["plain", "unclipped", "silent", "lone", "tied"])
+def test_updates_are_those_of_a_plain_loop(runs: Runs, world_size: int, case: str, stage: int) -> None:
+    result, reference = runs(world_size, f"{case}-{stage}"), runs.references[case]
+    assert error(result.weights, reference) < 1e-5
+    assert [m["grad_norm"] for m in result.metrics] == pytest.approx(reference.norms, rel=1e-4, abs=1e-9)
+    assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=1e-4, abs=1e-9)
+
+
+def test_the_references_differ_from_each_other(runs: Runs) -> None:
+    """Clipping by norm, the ratio's clip and momentum alone must show, or the comparison above is empty."""
+    plain = runs.references["plain"].weights
+    for name in ("unclipped", "nll", "silent", "lone"):
+        assert error(plain, runs.references[name]) > 0.05
+    assert min(runs.references["plain"].norms) > 1.5
+    assert max(runs.references["unclipped"].norms) < 100
+    assert runs.references["silent"].norms[1] == 0
+    assert 0.05 < runs(1, "plain-0").metrics[0]["clip_fraction"] < 0.95
+
+
+@both_sizes
+@pytest.mark.parametrize("case", SAME_AS_PLAIN)
+def test_updates_do_not_depend_on_how_the_work_is_cut(runs: Runs, world_size: int, case: str) -> None:
+    assert error(runs(world_size, case).weights, runs.references["plain"]) < 1e-5
+
+
+@both_sizes
+def test_the_supervised_loss(runs: Runs, world_size: int) -> None:
+    result, reference = runs(world_size, "nll"), runs.references["nll"]
+    assert error(result.weights, reference) < 1e-5
+
+
+def test_all_ranks_hold_the_same(runs: Runs) -> None:
+    first, second = runs.ranks[2]
+    for name, result in first.items():
+        for weight, other in zip(result.weights.values(), second[name].weights.values(), strict=True):
+            np.testing.assert_array_equal(weight, other)
+        assert result.metrics == second[name].metrics
+
+
+@both_sizes
+@pytest.mark.parametrize("case", ["plain-0", "plain-3", "tiny", "huge-2"])
+def test_metrics_are_means_over_the_tokens_that_were_trained_on(
+    runs: Runs, world_size: int, case: str
+) -> None:
+    batch, model = runs.batches[0], load(runs.folder / "model")
+    entropies: list[float] = []
+    clipped: list[bool] = []
+    parts: list[np.ndarray] = []
+    total = 0
+    for i in (row for row, weight in enumerate(WEIGHTS) if weight):
+        mask = batch.mask[i]
+        row = torch.from_numpy(batch.tokens[i].astype(np.int64))[None]
+        with torch.no_grad():
+            logits = model(input_ids=row).logits[0, :-1] / np.float64(np.float32(batch.temperatures[i]))
+            new = logprobs(model, batch.tokens[i], batch.temperatures[i]).numpy()
+        p = torch.softmax(logits, -1)
+        entropies += (-p * p.log()).sum(-1).numpy()[mask[1:]].tolist()
+        ratio = np.exp(new - batch.old_logprobs[i])[mask]
+        parts.append(ratio)
+        clipped += np.where(batch.weights[i][mask] > 0, ratio > 1.3, ratio < 0.8).tolist()
+        total += len(mask)
+    ratios = np.concatenate(parts)
+    metrics = runs(world_size, case).metrics[0]
+    assert metrics["tokens"] == len(ratios)
+    assert metrics["ratio"] == pytest.approx(np.mean(ratios), rel=1e-4)
+    assert metrics["kl"] == pytest.approx(np.mean(ratios - 1 - np.log(ratios)), rel=1e-3)
+    assert metrics["logprob_gap"] == pytest.approx(np.abs(np.log(ratios)).mean(), rel=1e-4)
+    assert metrics["clip_fraction"] == pytest.approx(np.mean(clipped), abs=1e-6)
+    assert metrics["entropy"] == pytest.approx(np.mean(entropies), rel=1e-5)
+    assert metrics["lr"] == OPTIMIZER.lr
+    live = sorted((sum(SHAPES[i]) for i, weight in enumerate(WEIGHTS) if weight), reverse=True)
+    if case == "tiny":
+        assert metrics["padding"] == 0
+    if case == "huge-2":  # one micro-batch, whose second rank has nothing
+        assert metrics["padding"] == pytest.approx(1 - total / (len(live) * live[0]))
+
+
+@both_sizes
+@pytest.mark.parametrize("case", ["plain-0", "plain-2", "plain-3", "tiny", "huge"])
+def test_logprobs_are_those_of_transformers(runs: Runs, world_size: int, case: str) -> None:
+    model, batch = load(runs.folder / "model"), runs.batches[0]
+    for ranks in runs.ranks[world_size]:
+        for i, computed in enumerate(ranks[case].logprobs):
+            with torch.no_grad():
+                expected = logprobs(model, batch.tokens[i], batch.temperatures[i]).numpy()
+            np.testing.assert_allclose(computed, np.where(batch.mask[i], expected, 0), atol=1e-5)
+            assert computed.dtype == np.float32
+
+
+@both_sizes
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_resumed_learner_goes_on_bit_for_bit(runs: Runs, world_size: int, name: str) -> None:
+    whole, resumed = runs(world_size, f"whole-{name}"), runs(world_size, f"resumed-{name}")
+    assert resumed.error == ""
+    for key, weight in whole.weights.items():
+        np.testing.assert_array_equal(weight, resumed.weights[key], err_msg=key)
+    assert resumed.metrics == whole.metrics[2:]
+    # the checkpoint lies between the second and the third update
+    saved = runs(world_size, f"saved-{name}")
+    assert saved.checksums != whole.checksums == resumed.checksums
+
+
+@both_sizes
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_checkpoint_is_a_model_folder(runs: Runs, world_size: int, name: str) -> None:
+    model = AutoModelForCausalLM.from_pretrained(runs.folder / f"{world_size}-{name}" / "model")
+    weights = runs(world_size, f"saved-{name}").weights
+    for key, weight in model.named_parameters():
+        np.testing.assert_array_equal(weight.detach().float().numpy(), weights.pop(key), err_msg=key)
+    assert not weights
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("other ranks", ["learner.workers=2", "learner.workers=1", "2-2/model"]),
+        ("other stage", ["learner.zero_stage=2", "learner.zero_stage=3", "1-2/model"]),
+        ("nothing", ["no complete checkpoint"]),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused_in_words(runs: Runs, case: str, words: list[str]) -> None:
+    for word in words:
+        assert word in runs(1, case).error
+
+
+@both_sizes
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_bfloat16_follows_float32_from_afar(runs: Runs, world_size: int, stage: int) -> None:
+    result, reference = runs(world_size, f"bf16-{stage}"), runs.references["plain"]
+    assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=0.1)
+    assert [m["grad_norm"] for m in result.metrics] == pytest.approx(reference.norms, rel=0.15)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_tied_output_layer_is_named_twice(runs: Runs, stage: int) -> None:
+    result = runs(2, f"tied-{stage}")
+    np.testing.assert_array_equal(
+        result.weights["lm_head.weight"], result.weights["model.embed_tokens.weight"]
+    )
+    assert result.checksums["lm_head.weight"] == result.checksums["model.embed_tokens.weight"]
+    for each in (result, runs(2, f"plain-{stage}")):
+        assert [(name, weight.shape) for name, weight in each.weights.items()] == each.shapes
+        assert list(each.checksums) == list(each.weights)
+        assert "lm_head.weight" in each.weights
+
+
+# ---------------------------------------------------------------- models
+
+
+def test_scratch_models_follow_from_their_seed(tmp_path: Path) -> None:
+    def weights(name: str, seed: int) -> bytes:
+        make_scratch_model(tmp_path / name, character_tokenizer(ALPHABET), MAX_LENGTH, seed, **SIZES)
+        return (tmp_path / name / "model.safetensors").read_bytes()
+
+    torch.manual_seed(5)
+    first = weights("a", 3)
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(1), drawn)  # others' randomness is left alone
+    assert weights("b", 3) == first
+    assert weights("c", 4) != first
+
+
+def test_a_model_that_cannot_serve_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.path=.*nowhere cannot be loaded"):
+        load_model(str(tmp_path / "nowhere"), "float32", MAX_LENGTH)
+    make_scratch_model(tmp_path, character_tokenizer(ALPHABET), MAX_LENGTH, 0, **SIZES)
+    with pytest.raises(ConfigError, match="context of 64 tokens"):
+        load_model(str(tmp_path), "float32", MAX_LENGTH + 1)
