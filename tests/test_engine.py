@@ -1,0 +1,459 @@
+"""vLLM and the learner as they run: what is drawn, from which policy, and how weights get there."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+import torch
+from ray import cloudpickle
+from ray.exceptions import RayTaskError
+from transformers import AutoModelForCausalLM
+
+from rlvr.algorithms.advantages import grpo
+from rlvr.algorithms.losses import TokenLoss, negative_log_likelihood, ppo_clip
+from rlvr.learner.actor import LearnerGroup, LearnerRank
+from rlvr.learner.config import LearnerConfig, OptimizerConfig
+from rlvr.learner.models import make_scratch_model
+from rlvr.problems.generated import ALPHABET
+from rlvr.problems.tokenizer import character_tokenizer
+from rlvr.rollout.actor import RolloutActor
+from rlvr.rollout.config import RolloutConfig
+from rlvr.rollout.engine import Request
+from rlvr.rollout.pool import RolloutPool
+from rlvr.stages.batches import group_advantages, policy_batch, supervised_batch
+from rlvr.stages.buffer import RolloutBuffer
+from rlvr.stages.logprob_check import check_logprobs
+from rlvr.types import (
+    FinishReason,
+    Group,
+    Problem,
+    RlvrError,
+    Rollout,
+    StallError,
+    Status,
+    TrainingBatch,
+    Verdict,
+)
+from rlvr.weights.sender import Receivers, SharedMemorySender
+
+EOS = 2
+MAX_LENGTH = 64
+ROLLOUT = RolloutConfig(max_num_seqs=64, kv_cache_gib=0.1)
+LOSS = partial(ppo_clip, clip_low=0.2, clip_high=0.3)
+PARAMETERS = [
+    "model.embed_tokens.weight",
+    "model.layers.0.self_attn.q_proj.weight",
+    "model.layers.0.self_attn.k_proj.weight",
+    "model.layers.0.self_attn.v_proj.weight",
+    "model.layers.0.self_attn.o_proj.weight",
+    "model.layers.0.mlp.gate_proj.weight",
+    "model.layers.0.mlp.up_proj.weight",
+    "model.layers.0.mlp.down_proj.weight",
+    "model.layers.0.input_layernorm.weight",
+    "model.layers.0.post_attention_layernorm.weight",
+    "model.norm.weight",
+    "lm_head.weight",
+]
+
+
+class Tampering:
+    """A learner's weights without one of them, or with one number of one of them changed."""
+
+    def __init__(self, source: Any, dropped: str | None, perturbed: str | None) -> None:
+        self.source, self.dropped, self.perturbed = source, dropped, perturbed
+        self.rank = source.rank
+
+    def named_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, weight in self.source.named_weights():
+            if name == self.perturbed:
+                weight = weight.clone()
+                weight.view(-1)[: weight.numel() // 2] += 1.0
+            if name != self.dropped:
+                yield name, weight
+
+    def weight_shapes(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
+        return [entry for entry in self.source.weight_shapes() if entry[0] != self.dropped]
+
+
+class TamperedRank(LearnerRank):
+    def publish_tampered(self, version: int, dropped: str | None, perturbed: str | None) -> None:
+        receivers = Receivers(self.sender.receivers.workers, 0)
+        SharedMemorySender(Tampering(self.learner, dropped, perturbed), receivers).send(version)
+
+
+@dataclass
+class Pair:
+    """One learner and one engine that began with the same weights."""
+
+    learner: LearnerGroup
+    worker: Any
+    path: Path
+    version: int = 0
+
+    def draw(self, requests: Sequence[Request]) -> list[Rollout]:
+        """In the order of the requests."""
+        rollouts = {(r.problem_id, r.sample): r for r in ray.get(self.worker.advance.remote(requests, 1e9))}
+        return [rollouts[(request.problem_id, request.sample)] for request in requests]
+
+    def logprobs(self, batch: TrainingBatch) -> list[np.ndarray]:
+        computed: list[np.ndarray] = ray.get(self.learner.call("logprobs", batch))[0]
+        return computed
+
+    def update(self, batch: TrainingBatch, lr: float, loss: TokenLoss = LOSS) -> dict[str, float]:
+        metrics: dict[str, float] = ray.get(self.learner.call("update", batch, loss, lr))[0]
+        return metrics
+
+    def publish(self) -> None:
+        self.version += 1
+        ray.get(self.learner.call("publish", self.version))
+
+    def model(self, folder: Path) -> torch.nn.Module:
+        """The learner's present weights as transformers loads them."""
+        ray.get(self.learner.call("save", folder))
+        model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
+        return model
+
+
+@pytest.fixture(scope="module")
+def pairs(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pair]]:
+    result, waiting, actors = {}, [], []
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers do not find test modules
+    rank_actor = ray.remote(TamperedRank).options(num_cpus=0)
+    for name in ("tied", "untied"):
+        path = tmp_path_factory.mktemp(name) / "model"
+        make_scratch_model(
+            path,
+            character_tokenizer(ALPHABET),
+            MAX_LENGTH,
+            seed=0,
+            tie_word_embeddings=name == "tied",
+            hidden_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            intermediate_size=96,
+            initializer_range=0.15,
+        )
+        worker = RolloutActor.options(num_cpus=0).remote(str(path), MAX_LENGTH, ROLLOUT, 0, [])
+        rank = rank_actor.remote(LearnerConfig(micro_batch_tokens=512), 0, [])
+        actors += [worker, rank]
+        learner = LearnerGroup([rank])
+        result[name] = Pair(learner, worker, path)
+        waiting += [worker.ready.remote(), *learner.start(str(path), MAX_LENGTH, OptimizerConfig(lr=1e-3))]
+    ray.get(waiting, timeout=300)
+    for pair in result.values():
+        ray.get(pair.learner.connect([pair.worker], 0))
+        pair.publish()
+    yield result
+    for actor in actors:
+        ray.kill(actor)
+
+
+@pytest.fixture(params=["tied", "untied"])
+def pair(request: pytest.FixtureRequest, pairs: dict[str, Pair]) -> Pair:
+    return pairs[request.param]
+
+
+def make_requests(
+    seed: int,
+    problems: int = 8,
+    samples: int = 4,
+    temperature: float = 1.0,
+    max_tokens: int = 16,
+    top_p: float = 1.0,
+) -> list[Request]:
+    """Random prompts, the same for all samples of a problem."""
+    random = np.random.default_rng(seed)
+    prompts = [[1, *random.integers(4, 20, random.integers(2, 12)).tolist()] for _ in range(problems)]
+    return [
+        Request(
+            problem_id=f"problem-{p}",
+            step=seed,
+            sample=s,
+            seed=int(random.integers(2**31)),
+            prompt=prompts[p],
+            temperature=temperature,
+            max_tokens=max_tokens,
+            top_p=top_p,
+        )
+        for p in range(problems)
+        for s in range(samples)
+    ]
+
+
+def as_groups(rollouts: Sequence[Rollout]) -> list[Group]:
+    """Judged by the number of odd tokens among those drawn, which a policy can learn. EOS is even."""
+    groups: dict[str, Group] = {}
+    for rollout in rollouts:
+        group = groups.setdefault(rollout.problem_id, Group(Problem(rollout.problem_id, "", ""), []))
+        group.rollouts.append(rollout)
+        odd = float((rollout.tokens[rollout.sampled] % 2).sum())
+        # a little for the place in the group, so that no group is left without a spread
+        group.verdicts.append(Verdict(Status.CORRECT, odd + 0.01 * rollout.sample, ""))
+    return list(groups.values())
+
+
+def learning_batch(rollouts: Sequence[Rollout]) -> TrainingBatch:
+    groups = as_groups(rollouts)
+    return policy_batch(groups, group_advantages(groups, grpo))
+
+
+def largest_gap(computed: Sequence[np.ndarray], batch: TrainingBatch) -> float:
+    pairs_of = zip(computed, batch.old_logprobs, batch.mask, strict=True)
+    return max(float(np.abs(ours - drawn)[mask].max()) for ours, drawn, mask in pairs_of)
+
+
+# ---------------------------------------------------------------- one policy on both sides
+
+
+def test_after_twenty_updates_both_sides_still_agree(pair: Pair) -> None:
+    first = learning_batch(pair.draw(make_requests(0)))
+    rewards = []
+    for step in range(20):
+        # the same prompts again and again: what is cached of them must not outlive an update
+        requests = [
+            replace(r, seed=r.seed + step, temperature=[1.0, 0.7][step % 2]) for r in make_requests(0)
+        ]
+        rollouts = pair.draw(requests)
+        batch = learning_batch(rollouts)
+        assert largest_gap(pair.logprobs(batch), batch) < 1e-4
+        metrics = pair.update(batch, lr=2e-3)
+        assert metrics["ratio"] == pytest.approx(1, abs=1e-3)
+        assert metrics["logprob_gap"] < 1e-4
+        pair.publish()
+        rewards.append(
+            np.mean([verdict.reward for group in as_groups(rollouts) for verdict in group.verdicts])
+        )
+    last = learning_batch(pair.draw(make_requests(1)))
+    assert largest_gap(pair.logprobs(last), last) < 1e-4
+    # the agreement is one of policies that learned, far from where they began
+    assert largest_gap(pair.logprobs(first), first) > 1
+    assert np.mean(rewards[-5:]) > np.mean(rewards[:5]) + 1
+
+
+def test_weights_arrive_bit_for_bit(pair: Pair) -> None:
+    pair.update(learning_batch(pair.draw(make_requests(2))), lr=1e-3)
+    before = ray.get(pair.worker.weight_checksums.remote())
+    pair.publish()
+    ours = ray.get(pair.learner.call("weight_checksums"))[0]
+    assert sorted(ours) == sorted(PARAMETERS)
+    assert ray.get(pair.worker.weight_checksums.remote()) == ours
+    assert all(ours[name] != before[name] for name in ours)
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.7, 1.0), (1.4, 1.0), (0.7, 0.6)])
+def test_logprobs_are_those_of_the_distribution_that_was_drawn_from(
+    pair: Pair, tmp_path: Path, temperature: float, top_p: float
+) -> None:
+    rollouts = pair.draw(make_requests(3, temperature=temperature, top_p=top_p))
+    model = pair.model(tmp_path)
+    for rollout in rollouts:
+        row = torch.from_numpy(rollout.tokens.astype(np.int64))
+        with torch.no_grad():
+            p = torch.softmax(model(input_ids=row[None]).logits[0, :-1].double() / temperature, -1)
+        ordered, order = p.sort(descending=True)
+        # top-p keeps the likeliest tokens until their sum reaches it
+        p = torch.zeros_like(p).scatter(1, order, ordered * (ordered.cumsum(-1) - ordered < top_p))
+        expected = (p / p.sum(-1, keepdim=True)).gather(1, row[1:, None])[:, 0].log().numpy()
+        drawn = rollout.sampled[1:]
+        np.testing.assert_allclose(rollout.logprobs[1:][drawn], expected[drawn], atol=1e-4)
+        assert not rollout.logprobs[~rollout.sampled].any()
+
+
+def test_the_learner_takes_the_temperature_into_account(pair: Pair) -> None:
+    batch = learning_batch(pair.draw(make_requests(4, temperature=0.7)))
+    assert batch.temperatures == [0.7] * 32
+    assert largest_gap(pair.logprobs(batch), batch) < 1e-4
+    assert largest_gap(pair.logprobs(replace(batch, temperatures=[1.0] * 32)), batch) > 0.1
+
+
+def test_tokens_are_drawn_as_often_as_their_probability_says(pairs: dict[str, Pair], tmp_path: Path) -> None:
+    pair, draws = pairs["untied"], 2000
+    (template,) = make_requests(5, problems=1, samples=1, temperature=0.7, max_tokens=1)
+    rollouts = pair.draw([replace(template, sample=i, seed=1000 + i) for i in range(draws)])
+    counts = np.bincount([r.tokens[-1] for r in rollouts], minlength=4 + len(ALPHABET))
+    with torch.no_grad():
+        logits = pair.model(tmp_path)(input_ids=torch.tensor([template.prompt])).logits[0, -1]
+    expected = draws * torch.softmax(logits.double() / 0.7, -1).numpy()
+    frequent = expected >= 5
+    rest = (counts[~frequent].sum() - expected[~frequent].sum()) ** 2 / max(expected[~frequent].sum(), 1)
+    statistic = ((counts - expected) ** 2 / expected)[frequent].sum() + rest
+    degrees = int(frequent.sum())
+    assert degrees >= 3
+    assert statistic < degrees + 4 * np.sqrt(2 * degrees)  # mean and deviation of chi²
+    flat = draws * torch.softmax(logits.double(), -1).numpy()
+    assert ((counts - flat) ** 2 / flat)[frequent].sum() > 3 * (degrees + 4 * np.sqrt(2 * degrees))
+
+
+# ---------------------------------------------------------------- seeds, versions, ends
+
+
+def test_a_rollout_follows_from_its_request_alone(pairs: dict[str, Pair]) -> None:
+    pair = pairs["untied"]
+    requests = make_requests(6)
+    together = pair.draw(requests)
+    others = [replace(r, problem_id="other-" + r.problem_id) for r in make_requests(7)]
+    random = np.random.default_rng(0)
+    mixed = [*requests, *others]
+    shuffled = [mixed[i] for i in random.permutation(len(mixed))]
+    drawn = dict(zip([id(r) for r in shuffled], pair.draw(shuffled), strict=True))
+    alone = pair.draw([requests[5]])[0]
+    for request, rollout in zip(requests, together, strict=True):
+        again = drawn[id(request)]
+        assert again.tokens.tolist() == rollout.tokens.tolist()
+        np.testing.assert_allclose(again.logprobs, rollout.logprobs, atol=1e-5)
+    assert alone.tokens.tolist() == together[5].tokens.tolist()
+
+
+def test_other_seeds_draw_other_tokens(pairs: dict[str, Pair]) -> None:
+    (template,) = make_requests(8, problems=1, samples=1, temperature=1.5)
+    requests = [replace(template, sample=i, seed=i // 2) for i in range(16)]
+    texts = [tuple(r.tokens.tolist()) for r in pairs["untied"].draw(requests)]
+    assert texts[::2] == texts[1::2]
+    assert len(set(texts)) >= 6
+
+
+def test_rollouts_are_whole(pair: Pair) -> None:
+    requests = make_requests(9, problems=16, temperature=2.0, max_tokens=10)
+    rollouts = pair.draw(requests)
+    tokenizer = character_tokenizer(ALPHABET)
+    for request, rollout in zip(requests, rollouts, strict=True):
+        start = len(request.prompt)
+        assert rollout.tokens[:start].tolist() == request.prompt
+        assert rollout.sampled.tolist() == [False] * start + [True] * (len(rollout.tokens) - start)
+        drawn = rollout.tokens[start:].tolist()
+        assert EOS not in drawn[:-1]
+        assert (drawn[-1] == EOS) == (rollout.finish_reason == FinishReason.STOP)
+        if rollout.finish_reason == FinishReason.LENGTH:
+            assert len(drawn) == 10
+        assert rollout.text == tokenizer.decode(drawn, skip_special_tokens=True)
+        assert (rollout.seed, rollout.step, rollout.temperature) == (request.seed, 9, 2.0)
+        assert (rollout.logprobs[rollout.sampled] < 0).all()
+    assert {r.finish_reason for r in rollouts} == {FinishReason.STOP, FinishReason.LENGTH}
+
+
+def test_tokens_carry_the_version_that_drew_them(pair: Pair) -> None:
+    for _ in range(2):
+        rollouts = pair.draw(make_requests(10))
+        for rollout in rollouts:
+            assert (rollout.versions[rollout.sampled] == pair.version).all()
+            assert (rollout.versions[~rollout.sampled] == -1).all()
+        pair.publish()
+
+
+def test_an_update_in_the_middle_of_an_answer_splits_its_versions(pairs: dict[str, Pair]) -> None:
+    pair = pairs["untied"]
+    requests = [replace(r, max_tokens=1 if r.sample == 0 else 40) for r in make_requests(11, temperature=2.0)]
+    early = ray.get(pair.worker.advance.remote(requests, 0.0))
+    assert {r.num_sampled for r in early} == {1}
+    pair.publish()
+    late = ray.get(pair.worker.advance.remote([], 1e9))
+    assert len(early) + len(late) == len(requests)
+    split = [r for r in late if len(set(r.versions[r.sampled])) == 2]
+    assert split
+    for rollout in split:
+        versions = rollout.versions[rollout.sampled].tolist()
+        assert versions == [pair.version - 1] + [pair.version] * (len(versions) - 1)
+
+
+# ---------------------------------------------------------------- updates that go wrong
+
+
+def check(pair: Pair, seed: int) -> None:
+    """The run's own check of both sides, on rollouts of the present weights."""
+    pool = RolloutPool([pair.worker], 64, 60)
+    groups = as_groups(pair.draw(make_requests(seed)))
+    check_logprobs(pair.learner, RolloutBuffer(pool, None, 1.0, lambda: False), groups, 1e-4)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_weight_that_changes_on_the_way_is_named(pairs: dict[str, Pair], name: str) -> None:
+    pair = pairs["untied"]
+    pair.version += 1
+    ray.get(pair.learner.call("publish_tampered", pair.version, None, name))
+    with pytest.raises(RlvrError, match=rf"these weights differ: {name}$"):
+        check(pair, 15)
+    pair.publish()
+    check(pair, 15)
+
+
+# ---------------------------------------------------------------- many workers
+
+
+def test_two_workers_share_groups_and_keep_them_whole(pairs: dict[str, Pair]) -> None:
+    workers = [pair.worker for pair in pairs.values()]
+    requests = make_requests(16, problems=8, samples=4)
+    groups = [requests[i : i + 4] for i in range(0, 32, 4)]
+    pool = RolloutPool(workers, max_num_seqs=4, deadline=60)
+    for group in groups:
+        pool.submit(group)
+    came: dict[int, list[Rollout]] = {0: [], 1: []}
+    most = 0
+    while pool.busy:
+        pool.dispatch()
+        most = max(most, *(len(under_way) for under_way in pool.under_way))
+        done, _ = ray.wait(list(pool.calls))
+        for call in done:
+            came[pool.calls[call]] += pool.collect(call)
+    names = {worker: {r.problem_id for r in rollouts} for worker, rollouts in came.items()}
+    assert names[0]
+    assert names[1]
+    assert not names[0] & names[1]
+    everything = sorted((r.problem_id, r.sample) for rollouts in came.values() for r in rollouts)
+    assert everything == sorted((r.problem_id, r.sample) for r in requests)
+    assert most <= 8  # twice what a worker decodes at a time
+    assert not pool.calls
+
+
+def test_a_stall_names_the_sample(pairs: dict[str, Pair]) -> None:
+    pool = RolloutPool([pairs["untied"].worker], max_num_seqs=4, deadline=1e-6)
+    pool.check_progress()  # nothing to wait for
+    pool.submit(make_requests(17, problems=1, samples=4))
+    pool.dispatch()
+    with pytest.raises(StallError, match=r"worker 0 has 4 under way.*'problem-0', sample 0"):
+        pool.check_progress()
+    assert len(pool.collect(*pool.calls)) > 0
+
+
+def test_a_dead_worker_is_named(pairs: dict[str, Pair]) -> None:
+    worker = RolloutActor.options(num_cpus=0).remote("nowhere", MAX_LENGTH, ROLLOUT, 0, [])
+    ray.kill(worker)
+    pool = RolloutPool([pairs["tied"].worker, worker], max_num_seqs=4, deadline=60)
+    for problem in range(2):
+        pool.submit([replace(r, problem_id=f"p{problem}") for r in make_requests(18, problems=1)])
+    pool.dispatch()
+    alive, dead = sorted(pool.calls, key=lambda call: pool.calls[call])
+    with pytest.raises(RlvrError, match="rollout worker 1 died"):
+        pool.collect(dead)
+    assert {r.problem_id for r in pool.collect(alive)} <= {"p0", "p1"}
+
+
+# ---------------------------------------------------------------- the last tests: engines do not outlive them
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_weight_that_is_left_out_is_named(pair: Pair, name: str) -> None:
+    """By the receiver, or, for one part of a packed layer, by the check: the layer holds anything then."""
+    prompts = [(r.prompt, [*r.prompt[::-1], EOS]) for r in make_requests(19, samples=1)]
+    pair.update(supervised_batch(prompts), lr=1e-2, loss=negative_log_likelihood)
+    pair.version += 1
+
+    def publish_and_check() -> None:
+        ray.get(pair.learner.call("publish_tampered", pair.version, name, None))
+        check(pair, 13)
+
+    with pytest.raises((RayTaskError, RlvrError)) as caught:
+        publish_and_check()
+    last = str(caught.value).strip().splitlines()[-1]
+    missing = re.search(r"(leaves parameters at old values|these weights differ): (.*)$", last)
+    assert missing
+    assert missing[2].split(", ") == [name]
