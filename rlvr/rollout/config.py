@@ -13,7 +13,9 @@ class SamplingConfig:
     """How training rollouts are drawn. Truncation is evaluation's: the learner's log-probabilities
     are those of the untruncated softmax, so a truncated sampler would bias every ratio."""
 
-    temperature: float = setting(1.0, "constant temperature, or the schedule's start", gt=0)
+    temperature: float = setting(
+        1.0, "constant temperature, or the schedule's start; vLLM's limits", ge=0.01, le=2
+    )
     schedule: dict[str, Any] | None = setting(
         None, "import path of (step, steps, temperature) → temperature, with its arguments"
     )
