@@ -93,7 +93,7 @@ def explain(error: HydraException | OmegaConfBaseException) -> str:
     if key and re.search(r"not in|Key not found|in struct", text):
         return unknown_key(key)
     if key:
-        reason = next(line for line in texts[-1].splitlines() if line)
+        reason = next(text for text in texts if "full_key: " in text).splitlines()[0]
         return f"{key}: {reason[0].lower()}{reason[1:]}"
     return texts[0]
 

@@ -36,7 +36,8 @@ def _stage_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[s
     for stage in config.stages:
         if stage not in STAGES:
             yield f"stages names {stage!r}; there are: {', '.join(STAGES)}"
-    if sorted(set(config.stages), key=STAGES.index) != config.stages:
+    known = [stage for stage in config.stages if stage in STAGES]
+    if known != sorted(set(known), key=STAGES.index):
         yield f"stages is {config.stages}: each at most once, in the order {', '.join(STAGES)}"
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
@@ -65,7 +66,10 @@ def _model_messages(config: TrainConfig) -> Iterator[str]:
     model = config.model
     if (model.path is None) == (model.scratch is None):
         given = "neither is" if model.path is None else "both are"
-        yield f"model.path and model.scratch: {given} given; use model=scratch or model=pretrained"
+        yield (
+            f"model.path and model.scratch: {given} given; use model=scratch, or model=pretrained with "
+            "model.path=FOLDER"
+        )
     if model.scratch is None:
         return
     sizes = model.scratch
