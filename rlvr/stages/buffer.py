@@ -70,16 +70,18 @@ class RolloutBuffer:
         for group in groups:
             self.pool.submit(group)
 
-    def take(self, step: int) -> Taken:
+    def take(self, step: int, interruptible: bool = True) -> Taken:
         """Wait until every group of `step` is complete, and hand it out.
 
         Raises:
-            Interrupted: the user asked to stop.
+            Interrupted: the user asked to stop, and the wait is `interruptible`.
             StallError: generation or the reward service went past its deadline.
         """
         batch = self.batches[step]
         while not batch.complete:
             self._advance([])
+            if interruptible and self.interrupted():
+                raise Interrupted
         del self.batches[step]
         return Taken(
             list(batch.groups.values()), batch.generated - batch.submitted, batch.scored - batch.generated
@@ -104,8 +106,6 @@ class RolloutBuffer:
                 self._store(self.pool.collect(call))
             elif self.scoring and call == self.scoring[0]:
                 self._judge()
-        if self.interrupted() and not others:
-            raise Interrupted
         self._check_progress()
         return [call for call in others if call not in done]
 

@@ -66,7 +66,9 @@ class Grpo:
         found = self.checkpoints.latest()
         self.version = found[0] if found else 0
         self.submitted = self.version
-        truncate(stage.folder, self.version)
+        self.resumed = found is not None
+        # without a checkpoint the start's own evaluation is done again too
+        truncate(stage.folder, self.version if found else -1)
 
         self.learner = workers.learner()
         rewards = workers.rewards()
@@ -86,7 +88,7 @@ class Grpo:
             MetricLog(self.stage.folder, self.config.record, asdict(self.config)) as log,
             Progress("grpo", steps, self.version) as progress,
         ):
-            if self.version == 0:
+            if not self.resumed:
                 log.log(0, self.evaluate(0))
             try:
                 while self.version < steps:
@@ -198,7 +200,8 @@ class Grpo:
             for p in self.stage.heldout
         ]
         self.buffer.submit(version, self.stage.heldout, groups)
-        taken = self.buffer.take(version)
+        # a step is complete with its evaluation: a resumed run would not come back to it
+        taken = self.buffer.take(version, interruptible=version == 0)
         if self.config.record.journal:
             write_journal(journal_path(self.stage.folder, "heldout", version), taken.groups)
         metrics = evaluation_metrics(taken.groups, seed=self.config.seed)
