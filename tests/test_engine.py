@@ -46,7 +46,7 @@ from rlvr.types import (
 from rlvr.weights.sender import Receivers, SharedMemorySender
 
 EOS = 2
-MAX_LENGTH = 64
+MAX_LENGTH = 192
 ROLLOUT = RolloutConfig(max_num_seqs=64, kv_cache_gib=0.1)
 LOSS = partial(ppo_clip, clip_low=0.2, clip_high=0.3)
 PARAMETERS = [
@@ -219,7 +219,6 @@ def test_after_twenty_updates_both_sides_still_agree(pair: Pair) -> None:
     first = learning_batch(pair.draw(make_requests(0)))
     rewards = []
     for step in range(20):
-        # the same prompts again and again: what is cached of them must not outlive an update
         requests = [
             replace(r, seed=r.seed + step, temperature=[1.0, 0.7][step % 2]) for r in make_requests(0)
         ]
@@ -238,6 +237,18 @@ def test_after_twenty_updates_both_sides_still_agree(pair: Pair) -> None:
     # the agreement is one of policies that learned, far from where they began
     assert largest_gap(pair.logprobs(first), first) > 1
     assert np.mean(rewards[-5:]) > np.mean(rewards[:5]) + 1
+
+
+def test_what_is_cached_of_a_prompt_does_not_outlive_an_update(pair: Pair) -> None:
+    # vLLM caches whole blocks of a prompt, of 128 tokens on the CPU
+    prompt = [1, *np.random.default_rng(0).integers(4, 20, 170).tolist()]
+    requests = [replace(request, prompt=prompt) for request in make_requests(20, problems=1)]
+    for _ in range(2):
+        batch = learning_batch(pair.draw(requests))
+        assert largest_gap(pair.logprobs(batch), batch) < 1e-4
+        pair.update(batch, lr=1e-2)
+        assert largest_gap(pair.logprobs(batch), batch) > 0.01
+        pair.publish()
 
 
 def test_weights_arrive_bit_for_bit(pair: Pair) -> None:
