@@ -1,0 +1,263 @@
+"""What `rlvr train` says to a configuration that is wrong, before anything is started or written."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+
+import rlvr
+from rlvr import compose
+from rlvr.cli import main
+from rlvr.config import TrainConfig
+from rlvr.types import ConfigError
+
+SMALL = ["sampling.max_tokens=16"]  # fits the scratch model's length
+DATA = '{"problem": "1+1=?", "answer": "2"}\n'
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own folder, and what the command changes in the process put back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    Path("plain.jsonl").write_text(DATA)
+    Path("broken.jsonl").write_text(DATA + '{"problem": "1+2=?" "answer": "3"}\n')
+
+
+CASES = {
+    "unknown key": (["grpo.stepz=3"], ["grpo.stepz", "no setting", "did you mean grpo.steps?"]),
+    "added key": (["+grpo.stepz=3"], ["grpo.stepz", "no setting", "did you mean grpo.steps?"]),
+    "key of the wrong section": (["grpo.lr=1"], ["grpo.lr", "did you mean", "grpo.optimizer.lr"]),
+    "wrong type": (["grpo.steps=many"], ["grpo.steps", "'many'", "Integer"]),
+    "list for a number": (["grpo.steps=[1]"], ["grpo.steps", "'[1]'", "Integer"]),
+    "number for a list": (["stages=sft"], ["stages", "not a ListConfig"]),
+    "out of range": (["grpo.steps=0"], ["grpo.steps is 0", "≥ 1"]),
+    "no such choice": (["learner.dtype=float64"], ["learner.dtype is 'float64'", "float32, bfloat16"]),
+    "unknown option": (["reward=mathh"], ["reward/mathh", "math", "math_format"]),
+    "unknown stage": (["stages=[grop]"], ["stages names 'grop'", "sft, grpo"]),
+    "stages in another order": (
+        ["stages=[grpo,sft]"],
+        ["stages is ['grpo', 'sft']", "in the order sft, grpo"],
+    ),
+    "unknown tracker": (["record.trackers=[wandbb]"], ["record.trackers", "did you mean wandb?"]),
+    "grpo key without grpo": (["stages=[sft]", "grpo.steps=3"], ["grpo.steps is read by", "drop it"]),
+    "sft key without sft": (["stages=[grpo]", "sft.steps=3"], ["sft.steps is read by", "drop it"]),
+    "held-out set without grpo": (["stages=[sft]", "problems.heldout.n=9"], ["problems.heldout is read by"]),
+    "path to no module": (
+        ["problems.train._target_=nowhere.at_all"],
+        ["problems.train", "'nowhere.at_all'", "no module 'nowhere'"],
+    ),
+    "path to no function": (
+        ["problems.train._target_=rlvr.problems.generated.arithmetics"],
+        ["problems.train", "no 'arithmetics'", "did you mean 'arithmetic'?"],
+    ),
+    "path of a reward": (
+        ["reward.functions.math._target_=rlvr.rewards.math.maths_reward"],
+        ["reward.functions.math", "no 'maths_reward'", "did you mean 'math_reward'?"],
+    ),
+    "argument not taken": (
+        ["+problems.train.levels=3"],
+        ["problems.train.levels", "does not take 'levels'", "did you mean 'level'?"],
+    ),
+    "argument of the loss": (
+        ["+algorithm.loss.clip_hihg=1"],
+        ["algorithm.loss.clip_hihg", "does not take", "did you mean 'clip_high'?"],
+    ),
+    "weight of no function": (
+        ["+reward.weights.maths=2"],
+        ["reward.weights.maths weighs no function", "did you mean 'math'?"],
+    ),
+    "group of one": (["grpo.group_size=1"], ["grpo.group_size=1 gives no gradient"]),
+    "samples of greedy decoding": (
+        ["evaluation.samples=4", "evaluation.temperature=0"],
+        ["evaluation.samples=4 has no effect", "temperature 0"],
+    ),
+    "end of no decay": (
+        ["grpo.optimizer.final_lr_ratio=0.1"],
+        ["grpo.optimizer.final_lr_ratio has no effect", "linear or cosine"],
+    ),
+    "endless warm-up": (
+        ["grpo.optimizer.warmup_steps=50", "grpo.steps=50"],
+        ["grpo.optimizer.warmup_steps=50 never ends"],
+    ),
+    "system prompt without chat": (
+        ["problems.prompt.system=hello"],
+        ["prompt.system has no effect", "prompt.chat: true"],
+    ),
+    "held-out problems that are trained on": (
+        ["problems.heldout.split=train"],
+        ["problems.heldout shares", "problems with problems.train"],
+    ),
+    "no worked solutions": (
+        ["stages=[sft,grpo]", "problems=file", "problems.train.path=plain.jsonl"],
+        ["sft", "no worked solution", "'plain-1'"],
+    ),
+    "no room for a prompt": (
+        ["sampling.max_tokens=128"],
+        ["sampling.max_tokens=128 leaves no room", "model.max_length=128"],
+    ),
+    "no path of the file": (["problems=file"], ["problems.train.path must be given"]),
+    "no path of the checkpoint": (["model=pretrained"], ["model.path=FOLDER"]),
+    "absent file": (
+        ["problems=file", "problems.train.path=absent.jsonl"],
+        ["problems.train", "absent.jsonl: no such file"],
+    ),
+    "malformed file": (
+        ["problems=file", "problems.train.path=broken.jsonl"],
+        ["problems.train", "broken.jsonl:2"],
+    ),
+    "too many problems": (["problems.train.level=99"], ["problems.train", "no level 99"]),
+    "no run to resume": (["resume=plain"], ["resume=plain", "no run folder"]),
+    "no value": (["seed"], ["seed"]),
+    "heads that do not divide the width": (
+        ["model.scratch.heads=3"],
+        ["model.scratch.hidden_size=128", "heads=3"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), CASES.values(), ids=CASES.keys())
+def test_a_wrong_configuration_stops_the_run_before_it_begins(
+    arguments: list[str], said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room = (
+        [] if any("max_tokens" in argument or "stages=[sft]" in argument for argument in arguments) else SMALL
+    )
+    assert main(["train", *room, *arguments]) == 2
+    message = capsys.readouterr().err
+    for words in said:
+        assert words in message
+    assert "Traceback" not in message
+    # a run locks its folder before it does anything else
+    assert not list(tmp_path.rglob("run.lock"))
+
+
+def test_all_faults_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "sampling.max_tokens=500", "grpo.group_size=1", "+reward.weights.maths=1"]) == 2
+    message = capsys.readouterr().err
+    assert "sampling.max_tokens=500" in message
+    assert "grpo.group_size=1" in message
+    assert "reward.weights.maths" in message
+
+
+def test_a_model_that_is_not_there_is_found_before_the_cluster_starts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    def starts(**options: object) -> None:
+        raise AssertionError("the cluster was started")
+
+    monkeypatch.setattr(ray, "init", starts)
+    assert main(["train", *SMALL, "model=pretrained", "model.path=./nowhere"]) == 2
+    assert "model.path=./nowhere" in capsys.readouterr().err
+
+
+# --- nothing configured is ignored -------------------------------------------------------------------
+
+
+def attributes_read(folder: Path) -> set[str]:
+    """Every attribute that the package's code looks up, but in the files that declare settings."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        if path.name in ("config.py", "settings.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                found.add(node.attr)
+    return found
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    read = attributes_read(Path(rlvr.__file__).parent)
+    # Hydra reads this one, to name the run's folder (conf/train.yaml)
+    unread = [key for key in compose.all_keys(TrainConfig) if key.rpartition(".")[2] not in read | {"name"}]
+    assert unread == []
+    assert "${name}" in (compose.config_folder() / "train.yaml").read_text()
+
+
+def test_all_keys_finds_nested_ones_behind_optional_sections_too() -> None:
+    keys = list(compose.all_keys(TrainConfig))
+    assert len(keys) == len(set(keys))
+    assert {"seed", "grpo", "grpo.steps", "grpo.optimizer.lr", "sft.optimizer.lr"} <= set(keys)
+    assert "model.scratch.hidden_size" in keys  # scratch may be None
+    assert "problems.prompt.template" in keys
+
+
+# --- conf/ -------------------------------------------------------------------------------------------
+
+FOLDER = compose.config_folder()
+OPTIONS = sorted(
+    str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml") if path.parent != FOLDER
+)
+
+
+@pytest.fixture
+def hydra_folder() -> Iterator[None]:
+    compose.register_schema()
+    with initialize_config_dir(config_dir=str(FOLDER), version_base="1.3"):
+        yield
+
+
+@pytest.mark.usefixtures("hydra_folder")
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes_to_a_valid_configuration(option: str) -> None:
+    group, _, name = option.partition("/")
+    tree = hydra_compose("train", overrides=[f"{group}={name}"])
+    if option == "problems/file":
+        with pytest.raises(ConfigError, match=r"problems\.train\.path must be given"):
+            compose.to_config(tree)
+        return
+    config = compose.to_config(tree)
+    assert isinstance(config, TrainConfig)
+    if option == "model/pretrained":
+        assert config.model.scratch is None
+
+
+def test_options_are_all_there_is_in_the_configuration_folder() -> None:
+    assert {"model/scratch", "problems/arithmetic", "reward/math", "experiment/quickstart"} <= set(OPTIONS)
+
+
+# --- what is said ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Inner:
+    width: int = 1
+
+
+@dataclass
+class Outer:
+    inner: Inner = field(default_factory=Inner)
+    maybe: Inner | None = None
+
+
+def test_keys_that_the_schema_lacks_are_found_at_every_depth() -> None:
+    tree = Outer(maybe=Inner())
+    vars(tree)["first"] = 1
+    vars(tree.inner)["second"] = 2
+    vars(tree.maybe)["third"] = 3
+    assert set(compose.added_keys(tree)) == {"first", "inner.second", "maybe.third"}
+    assert list(compose.added_keys(Outer())) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("gpro.steps", "grpo.steps"),
+        ("sampling.temprature", "sampling.temperature"),
+        ("learning_rate.warmup_steps", "optimizer.warmup_steps"),
+        ("sed", "seed"),
+    ],
+)
+def test_the_nearest_key_is_suggested(key: str, near: str) -> None:
+    assert near in compose.unknown_key(key)
