@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,13 +45,18 @@ def run_stages(
 
 
 def load_problems(key: str, source: dict[str, Any]) -> list[Problem]:
-    """Call the source. Raises DataError if it returns anything but problems with ids of their own."""
+    """Call the source. Raises DataError if it raises, or returns anything but problems with ids."""
     try:
         problems = instantiate(source)
     except InstantiationException as error:
-        if isinstance(error.__cause__, RlvrError):
-            raise type(error.__cause__)(f"{key}: {error.__cause__}") from None
-        raise
+        cause = error.__cause__ or error
+        if isinstance(cause, RlvrError):
+            raise type(cause)(f"{key}: {cause}") from None
+        where = traceback.extract_tb(cause.__traceback__)[-1]
+        raise DataError(
+            f"{key}: {source['_target_']} raised {type(cause).__name__}: {cause} "
+            f"at {where.filename}:{where.lineno}"
+        ) from cause
     if not isinstance(problems, list) or not problems or not all(isinstance(p, Problem) for p in problems):
         raise DataError(f"{key}: {source['_target_']} returned no list of Problem")
     if len({problem.id for problem in problems}) < len(problems):

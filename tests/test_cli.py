@@ -1,0 +1,140 @@
+"""The `rlvr` command: what it says, what it imports, and how Hydra's own flags work with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import rlvr
+from rlvr.cli import main
+
+RLVR = Path(sys.executable).with_name("rlvr")
+HEAVY = ("torch", "ray", "vllm", "deepspeed", "transformers", "hydra", "sympy", "numpy", "pandas")
+
+
+def command(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`rlvr …` as a user types it in `cwd`, without our folder on the Python path."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [str(RLVR), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def imported(script: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after `script`."""
+    code = (
+        f"import sys\n{script}\nprint(sorted({{m.partition('.')[0] for m in sys.modules}}), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    names: list[str] = yaml.safe_load(done.stderr.splitlines()[-1])
+    return set(names)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import rlvr",
+        "from rlvr.cli import main; main(['--help'])",
+        "from rlvr.cli import main; main(['--version'])",
+        "from rlvr.cli import main; main(['trian'])",
+    ],
+)
+def test_what_needs_no_engine_imports_none(script: str) -> None:
+    assert imported(script) & set(HEAVY) == set()
+
+
+def test_composing_a_configuration_imports_no_engine() -> None:
+    script = "from rlvr.cli import main\nassert main(['train', '--cfg', 'job']) == 0"
+    assert imported(script) & {"torch", "ray", "vllm", "deepspeed", "transformers"} == set()
+
+
+def test_help_version_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "rlvr train experiment=quickstart" in shown
+    assert main([]) == 2  # with the same text
+    assert capsys.readouterr().out == shown
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{rlvr.__version__}\n"
+    assert main(["trian"]) == 2
+    said = capsys.readouterr()
+    assert "no command 'trian'" in said.err
+    assert "train" in said.err
+    assert said.out == ""
+
+
+def test_the_configuration_can_be_seen_from_any_folder(tmp_path: Path) -> None:
+    done = command(tmp_path, "train", "experiment=quickstart", "grpo.steps=7", "--cfg", "job")
+    assert done.returncode == 0, done.stderr
+    tree = yaml.safe_load(done.stdout)
+    assert tree["grpo"]["steps"] == 7
+    assert tree["stages"] == ["sft", "grpo"]  # of the experiment
+    assert tree["learner"]["micro_batch_tokens"] == 2048  # of the dataclass
+    assert tree["reward"]["functions"]["math"]["_target_"] == "rlvr.rewards.math.math_reward"  # of the group
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def user_folder(tmp_path: Path) -> Path:
+    """A user's own folder: a reward function, and a configuration group that names it."""
+    (tmp_path / "my_rewards.py").write_text(
+        "def short(completion, limit):\n    return float(len(completion) <= limit)\n"
+    )
+    group = tmp_path / "my_conf" / "reward"
+    group.mkdir(parents=True)
+    (group / "mine.yaml").write_text("functions:\n  short:\n    _target_: my_rewards.short\n    limit: 9\n")
+    return tmp_path
+
+
+def test_a_users_own_group_and_reward_function_are_found(user_folder: Path) -> None:
+    mine = ["train", "--config-dir=my_conf", "reward=mine", "sampling.max_tokens=16"]
+    shown = command(user_folder, *mine, "--cfg", "job")
+    assert shown.returncode == 0, shown.stderr
+    assert yaml.safe_load(shown.stdout)["reward"]["functions"] == {
+        "short": {"_target_": "my_rewards.short", "limit": 9}
+    }
+    # the function is looked at before anything starts: its one fault here is the argument
+    refused = command(user_folder, *mine, "+reward.functions.short.limt=3")
+    assert refused.returncode == 2
+    assert "reward.functions.short.limt: my_rewards.short does not take 'limt'" in refused.stderr
+    assert "did you mean 'limit'?" in refused.stderr
+
+
+def test_a_sweep_is_one_run_for_each_value_and_its_folder_is_the_users_to_name(tmp_path: Path) -> None:
+    """The jobs end at a check that comes after composing, so that no engine is needed."""
+    done = command(tmp_path, "train", "-m", "seed=3,4", "hydra.sweep.dir=sweep", "grpo.group_size=1")
+    assert done.returncode == 2
+    assert "grpo.group_size=1 gives no gradient" in done.stderr
+    # Hydra's basic launcher goes through all jobs, then reports
+    overrides = {
+        yaml.safe_load(path.read_text())[0]: path.parent.parent.name
+        for path in tmp_path.glob("sweep/*/.hydra/overrides.yaml")
+    }
+    assert overrides == {"seed=3": "0", "seed=4": "1"}
+
+
+def test_the_run_folder_is_the_users_to_name(tmp_path: Path) -> None:
+    done = command(tmp_path, "train", "hydra.run.dir=there", "grpo.group_size=1")
+    assert done.returncode == 2
+    assert (tmp_path / "there").is_dir()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_problem_source_that_raises_is_told_with_the_line(tmp_path: Path) -> None:
+    (tmp_path / "my_problems.py").write_text("def none(**given):\n    return 1 / 0\n")
+    done = command(
+        tmp_path,
+        "train",
+        "problems.train._target_=my_problems.none",
+        "sampling.max_tokens=16",
+    )
+    assert done.returncode == 2
+    assert "problems.train: my_problems.none raised ZeroDivisionError" in done.stderr
+    assert "my_problems.py:2" in done.stderr
