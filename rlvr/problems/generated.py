@@ -36,10 +36,11 @@ _SIGNED = (*range(-20, 0), *range(1, 21))
 ARITHMETIC_LEVELS: Mapping[int, Axes] = {  # the signs between the operands, then the operands
     1: (["+"], _ONE_DIGIT, _ONE_DIGIT),
     2: (["++"], _ONE_DIGIT, _ONE_DIGIT, _ONE_DIGIT),
-    3: (["+"], _TWO_DIGITS, _TWO_DIGITS),
-    4: (["++"], _TWO_DIGITS, _TWO_DIGITS, _TWO_DIGITS),
-    5: (["+-", "-+", "--"], _TWO_DIGITS, _TWO_DIGITS, _TWO_DIGITS),
-    6: (["++-", "+-+", "-++", "+--", "-+-", "--+"], *[_TWO_DIGITS] * 4),
+    3: (["++++"], *[_ONE_DIGIT] * 5),
+    4: (["+"], _TWO_DIGITS, _TWO_DIGITS),
+    5: (["++"], _TWO_DIGITS, _TWO_DIGITS, _TWO_DIGITS),
+    6: (["+-", "-+", "--"], _TWO_DIGITS, _TWO_DIGITS, _TWO_DIGITS),
+    7: (["++-", "+-+", "-++", "+--", "-+-", "--+"], *[_TWO_DIGITS] * 4),
 }
 
 LINEAR_LEVELS: Mapping[int, Axes] = {  # a form, the root x, then what `_write_linear` says
@@ -58,7 +59,7 @@ class _Family:
 
 
 def arithmetic(split: str, n: int, level: int | Sequence[int], seed: int = 0) -> list[Problem]:
-    """`n` sums of 2 to 4 operands, with the running results as their worked solution.
+    """`n` sums of 2 to 5 operands, with the running results as their worked solution.
 
     `split` is "train" or "heldout". Several levels take turns, problem by problem. Raises
     DataError when a level has too few problems on that side, ConfigError for other arguments.

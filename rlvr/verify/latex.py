@@ -60,7 +60,7 @@ _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*\{\\circ\}")
 _SYMBOL_TEXT = re.compile(r"\\(?:text|mathrm|textbf|textit|rm)\s*\{\s*([A-Za-z])\s*\}")
 
 
-class _Parser(_Latex2Sympy):  # type: ignore[misc]
+class _Parser(_Latex2Sympy):
     """latex2sympy without its two ways of computing while it parses."""
 
     def parse_number(self, text: str) -> sympy.Rational:
