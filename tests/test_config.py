@@ -127,8 +127,16 @@ CASES = {
 
 @pytest.mark.parametrize(("arguments", "said"), CASES.values(), ids=CASES.keys())
 def test_a_wrong_configuration_stops_the_run_before_it_begins(
-    arguments: list[str], said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    said: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def begins(*given: object) -> None:
+        raise AssertionError("the run began")
+
+    monkeypatch.setattr("rlvr.stages.train._run", begins)
     room = (
         [] if any("max_tokens" in argument or "stages=[sft]" in argument for argument in arguments) else SMALL
     )

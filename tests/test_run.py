@@ -1,0 +1,487 @@
+"""Whole runs of `rlvr train`, as a user starts, stops, kills and resumes them. Nothing is stood in for.
+
+All of them are variations of one small run on two cores; each costs tens of seconds, so a module shares
+them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlvr.keys import key
+from rlvr.record.journal import journal_path, read_journal
+from rlvr.rewards.combine import combine
+from rlvr.rewards.format import format_reward
+from rlvr.rewards.math import math_reward
+from rlvr.stages.checkpoints import Checkpoints
+from rlvr.types import Group, RlvrError, Status
+
+RLVR = Path(sys.executable).with_name("rlvr")
+STEPS = 6
+SFT_STEPS = 16
+SETTINGS = [
+    "stages=[sft,grpo]",
+    "model.max_length=48",
+    "problems.train.level=1",
+    "problems.train.n=64",
+    "problems.heldout.level=1",
+    "problems.heldout.n=12",
+    "reward=math_format",
+    "sampling.max_tokens=16",
+    f"sft.steps={SFT_STEPS}",
+    "sft.batch_size=32",
+    "sft.optimizer.lr=5e-3",
+    "sft.checkpoint_every=8",
+    f"grpo.steps={STEPS}",
+    "grpo.problems_per_step=8",
+    "grpo.group_size=4",
+    "grpo.optimizer.lr=1e-3",
+    "grpo.evaluate_every=2",
+    "grpo.checkpoint_every=2",
+    "record.trackers=[]",
+]
+LIMIT = 240.0  # seconds for one command; it takes a tenth of it on a quiet machine
+# Ray's own, on no work of the run: they take minutes to notice that their cluster was killed
+RAYS_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+MARK = "RLVR_TEST_RUN"  # an environment variable that all processes of a run inherit
+
+
+@dataclass
+class Run:
+    """One command in a process group of its own, all of its processes marked in their environment."""
+
+    process: subprocess.Popen[str]
+    mark: str
+    output: Path
+
+    @classmethod
+    def start(cls, cwd: Path, *arguments: str) -> Run:
+        mark = uuid.uuid4().hex
+        output = cwd / f"output_{mark}.txt"
+        with output.open("w") as file:
+            process = subprocess.Popen(
+                [str(RLVR), "train", *arguments],
+                cwd=cwd,
+                env=os.environ | {MARK: mark},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        return cls(process, mark, output)
+
+    def processes(self) -> list[str]:
+        """The command lines of the run's processes that live, the driver's and all others'."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found.append(f"{folder.name} {command[:80]}")
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue  # it ended meanwhile, or is nobody's of ours
+        return found
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + LIMIT
+        while not condition():
+            assert self.process.poll() is None, f"the run ended before {what}:\n{self.output.read_text()}"
+            assert time.monotonic() < end, f"no {what} in {LIMIT} s:\n{self.output.read_text()}"
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """End whatever is left of it."""
+        for line in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+        self.process.wait()
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=LIMIT)
+
+    def ended(self, deadline: float, but: tuple[str, ...] = ()) -> list[str]:
+        """What is left of the run's processes once none is, or when `deadline` seconds are over.
+
+        Processes with a name in `but` are not looked at.
+        """
+        end = time.monotonic() + deadline
+        while True:
+            left = [line for line in self.processes() if not any(name in line for name in but)]
+            if not left or time.monotonic() > end:
+                return left
+            time.sleep(0.2)
+
+
+def train(cwd: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of a command that comes to its end, and leaves no process."""
+    run = Run.start(cwd, *arguments)
+    try:
+        code = run.wait()
+        assert run.ended(30.0) == []
+    finally:
+        run.kill()
+    return code, run.output.read_text()
+
+
+def steps_of(stage: Path) -> list[int]:
+    path = stage / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line)["step"] for line in lines]
+
+
+def metrics_of(stage: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (stage / "metrics.jsonl").read_text().splitlines()]
+
+
+def checkpoints_of(stage: Path) -> list[str]:
+    return sorted(path.name for path in (stage / "checkpoints").glob("*"))
+
+
+def leftovers() -> set[str]:
+    """Names in /dev/shm; Ray and a weight update could leave some there."""
+    return {path.name for path in Path("/dev/shm").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("whole")
+    code, output = train(folder, *SETTINGS, "hydra.run.dir=run")
+    assert code == 0, output
+    assert "after GRPO" in output
+    return folder / "run"
+
+
+# --- a run and what it leaves ------------------------------------------------------------------------
+
+
+def test_the_run_folder_is_complete(whole: Path) -> None:
+    for name in ("config.yaml", "versions.json", "grpo/curves.png"):
+        assert (whole / name).stat().st_size > 0, name
+    assert steps_of(whole / "sft") == list(range(1, SFT_STEPS + 1))
+    assert steps_of(whole / "grpo") == list(range(STEPS + 1))
+    assert checkpoints_of(whole / "sft") == ["step_000008", "step_000016"]
+    assert checkpoints_of(whole / "grpo") == ["step_000004", "step_000006"]
+    held_out = [line["step"] for line in metrics_of(whole / "grpo") if "heldout/pass@1" in line]
+    assert held_out == [0, 2, 4, 6]
+
+
+def test_the_model_was_trained_by_both_stages(whole: Path) -> None:
+    losses = [line["train/loss"] for line in metrics_of(whole / "sft")]
+    assert np.mean(losses[-4:]) < 0.7 * np.mean(losses[:4])
+    before, after = (weights(whole / stage / "checkpoints") for stage in ("sft", "grpo"))
+    assert any(not np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_the_metrics_are_those_of_the_journal(whole: Path) -> None:
+    for line in metrics_of(whole / "grpo")[1:]:
+        groups = read_journal(whole / "grpo", "train", line["step"])
+        verdicts = [verdict for group in groups for verdict in group.verdicts]
+        assert len(groups) == 8
+        assert len(verdicts) == 32
+        rewards = [verdict.reward for verdict in verdicts if verdict.reward is not None]
+        assert line["train/reward"] == pytest.approx(np.mean(rewards), abs=1e-12)
+        correct = sum(verdict.status == Status.CORRECT for verdict in verdicts)
+        assert line["train/accuracy"] == correct / len(rewards)
+        sampled = sum(rollout.num_sampled for group in groups for rollout in group.rollouts)
+        assert line["tokens/sampled"] == sampled
+        alike = [len({verdict.reward for verdict in group.verdicts}) == 1 for group in groups]
+        assert line["groups/no_signal"] == np.mean(alike)
+    for step in (0, 2, 4, 6):
+        groups = read_journal(whole / "grpo", "heldout", step)
+        right = [verdict.status == Status.CORRECT for group in groups for verdict in group.verdicts]
+        assert len(right) == 12
+        (line,) = (line for line in metrics_of(whole / "grpo") if line["step"] == step)
+        assert line["heldout/pass@1"] == pytest.approx(np.mean(right))
+
+
+def test_the_verdicts_are_reached_again_from_the_journal(whole: Path) -> None:
+    for group in read_journal(whole / "grpo"):
+        for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True):
+            again = combine(
+                {
+                    "math": math_reward(rollout.text, group.problem),
+                    "format": format_reward(rollout.text),
+                },
+                {"math": 1.0, "format": 0.1},
+            )
+            assert (again.status, again.reward) == (verdict.status, verdict.reward)
+            assert again.extracted == verdict.extracted
+
+
+def test_requests_are_keyed_and_the_policy_on_policy(whole: Path) -> None:
+    for step in range(1, STEPS + 1):
+        for group in read_journal(whole / "grpo", "train", step):
+            for sample, rollout in enumerate(group.rollouts):
+                assert rollout.seed == key(0, "train", step, group.problem.id, sample)
+                assert set(rollout.versions[rollout.sampled]) == {step - 1}
+    assert {line["rollouts/staleness"] for line in metrics_of(whole / "grpo")[1:]} == {0}
+
+
+def test_sampler_and_learner_agree_on_the_log_probabilities(whole: Path) -> None:
+    gaps = [line["learner/logprob_gap"] for line in metrics_of(whole / "grpo")[1:]]
+    assert max(gaps) < 1e-4
+    assert any(line["learner/grad_norm"] > 0 for line in metrics_of(whole / "grpo")[1:])
+
+
+def test_the_checkpoint_loads_with_its_tokenizer_and_gives_the_journals_tokens(whole: Path) -> None:
+    """Also: the log-probabilities in the journal are those of the checkpoint of that step."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = whole / "grpo" / "checkpoints" / "step_000004" / "model"
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    for group in read_journal(whole / "grpo", "train", 5)[:3]:
+        for rollout in group.rollouts:
+            prompt = rollout.tokens[~rollout.sampled].tolist()
+            text = tokenizer.decode(prompt, skip_special_tokens=True)
+            assert text == f"{group.problem.text}\n"
+            assert tokenizer.encode(text, add_special_tokens=False) == [
+                token for token in prompt if token not in tokenizer.all_special_ids
+            ]
+            assert tokenizer.decode(rollout.tokens[rollout.sampled], skip_special_tokens=True) == rollout.text
+            tokens = torch.tensor(rollout.tokens, dtype=torch.long)
+            with torch.no_grad():
+                logprobs = model(tokens[None, :-1]).logits[0].log_softmax(-1)
+            ours = logprobs.gather(1, tokens[1:, None])[:, 0].numpy()
+            drawn = rollout.sampled[1:]
+            np.testing.assert_allclose(ours[drawn], rollout.logprobs[1:][drawn], atol=1e-4)
+
+
+# --- stopped, killed, resumed ------------------------------------------------------------------------
+
+
+def weights(checkpoints: Path) -> dict[str, Any]:
+    """The weights of the newest checkpoint."""
+    from safetensors.numpy import load_file
+
+    newest = sorted(checkpoints.glob("step_*"))[-1]
+    return {
+        name: value
+        for path in (newest / "model").glob("*.safetensors")
+        for name, value in load_file(path).items()
+    }
+
+
+def lines_without_times(stage: Path) -> list[dict[str, float]]:
+    return [
+        {name: value for name, value in line.items() if not name.startswith("time/")}
+        for line in metrics_of(stage)
+    ]
+
+
+def without_seconds(groups: list[Group]) -> list[Any]:
+    return [
+        (
+            group.problem,
+            [
+                (r.step, r.sample, r.seed, r.text, r.tokens.tolist(), r.versions.tolist())
+                for r in group.rollouts
+            ],
+            [r.logprobs.tolist() for r in group.rollouts],
+            [(v.status, v.reward, v.reason, v.extracted, v.parts) for v in group.verdicts],
+        )
+        for group in groups
+    ]
+
+
+def assert_same_run(resumed: Path, whole: Path) -> None:
+    """To the bit: what was drawn, what was found, and the weights of both stages."""
+    for stage in ("sft", "grpo"):
+        assert lines_without_times(resumed / stage) == lines_without_times(whole / stage)
+        ours, theirs = weights(resumed / stage / "checkpoints"), weights(whole / stage / "checkpoints")
+        assert ours.keys() == theirs.keys()
+        for name, value in theirs.items():
+            np.testing.assert_array_equal(ours[name], value, err_msg=f"{stage} {name}")
+    for kind in ("train", "heldout"):
+        assert without_seconds(read_journal(resumed / "grpo", kind)) == without_seconds(
+            read_journal(whole / "grpo", kind)
+        )
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Starts commands in `tmp_path`; whatever is left of them at the end is killed."""
+    started: list[Run] = []
+
+    def start(*arguments: str) -> Run:
+        started.append(Run.start(tmp_path, *arguments))
+        return started[-1]
+
+    yield start
+    for run in started:
+        run.kill()
+
+
+def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
+    start: Callable[..., Run], tmp_path: Path, whole: Path
+) -> None:
+    folder = tmp_path / "run"
+    sft, grpo = folder / "sft", folder / "grpo"
+    shared = leftovers()
+
+    run = start(*SETTINGS, "hydra.run.dir=run")
+    run.until(lambda: 3 in steps_of(sft), "step 3 of sft")
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 130
+    assert run.ended(30.0) == []
+    assert f"rlvr train resume={folder}" in run.output.read_text()
+    assert checkpoints_of(sft)[-1] == f"step_{steps_of(sft)[-1]:06d}"
+    assert 3 <= steps_of(sft)[-1] < SFT_STEPS
+    assert not grpo.exists()
+
+    # no time to save anything: what there was of this stage is done again
+    killed = start(f"resume={folder}")
+    killed.until(lambda: 1 in steps_of(grpo), "step 1 of grpo")
+    killed.process.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert killed.ended(60.0, but=RAYS_AGENTS) == []
+    assert not [name for name in leftovers() - shared if "rlvr" in name]
+
+    # to all processes at once, as Ctrl-C in a terminal is; step 2 still gets its evaluation
+    stopped = start(f"resume={folder}")
+    stopped.until(lambda: 0 in steps_of(grpo)[:1] and journal_path(grpo, "train", 2).exists(), "step 2")
+    os.killpg(stopped.process.pid, signal.SIGINT)
+    assert stopped.wait() == 130, stopped.output.read_text()
+    assert stopped.ended(30.0) == []
+    last = steps_of(grpo)[-1]
+    assert 2 <= last < STEPS
+    assert checkpoints_of(grpo)[-1] == f"step_{last:06d}"
+
+    code, output = train(tmp_path, f"resume={folder}")
+    assert code == 0, output
+    assert_same_run(folder, whole)
+    assert killed.ended(240.0) == []
+
+
+def test_steps_after_the_last_checkpoint_are_done_again(tmp_path: Path, whole: Path) -> None:
+    """As after a kill, or with a disk that lost the newest checkpoint: nothing is recorded twice."""
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    shutil.rmtree(folder / "grpo" / "checkpoints" / f"step_{STEPS:06d}")
+    assert checkpoints_of(folder / "grpo") == [f"step_{STEPS - 2:06d}"]
+    code, output = train(tmp_path, f"resume={folder}")
+    assert code == 0, output
+    assert_same_run(folder, whole)
+
+
+def test_a_finished_run_says_how_to_ask_for_more(whole: Path) -> None:
+    code, output = train(whole.parent, f"resume={whole}")
+    assert code == 2
+    assert "all stages have done their steps" in output
+    assert f"grpo.steps={2 * STEPS}" in output
+
+
+def test_a_run_with_other_batches_is_no_continuation(whole: Path) -> None:
+    lines = steps_of(whole / "grpo")
+    code, output = train(
+        whole.parent, f"resume={whole}", f"grpo.steps={2 * STEPS}", "grpo.problems_per_step=4"
+    )
+    assert code == 3
+    assert "problems_per_step=8, this run has problems_per_step=4" in output
+    assert "model.path=" in output  # how to start a new run from there
+    assert steps_of(whole / "grpo") == lines
+
+
+def test_every_part_of_a_checkpoints_identity_is_compared(whole: Path) -> None:
+    folder = whole / "grpo" / "checkpoints"
+    state = json.loads((folder / f"step_{STEPS:06d}" / "state.json").read_text())
+    identity = state["identity"]
+    assert {"seed", "problems", "problems_per_step", "group_size", "updates_per_step"} <= identity.keys()
+    tokenizer: Any = None  # nothing is saved here
+    assert Checkpoints(whole / "grpo", identity, tokenizer).latest() is None  # there is none in there
+    found = Checkpoints(folder, identity, tokenizer).latest()
+    assert found is not None
+    assert found[0] == STEPS
+    for name in identity:
+        with pytest.raises(RlvrError, match=f"{name}=other"):
+            Checkpoints(folder, identity | {name: "other"}, tokenizer).latest()
+
+
+# --- off-policy, several workers, and a reward function of the user's own ----------------------------
+
+USER_REWARD = '''
+def moody(completion, problem, factor=1.0):
+    """Raises for some of the samples."""
+    if len(completion) % 2:
+        raise RuntimeError("odd ones are not my business")
+    return factor * len(completion)
+'''
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two learners and two engines, one version behind, with a reward function that raises."""
+    folder = tmp_path_factory.mktemp("crowd")
+    (folder / "my_rewards.py").write_text(USER_REWARD)
+    (folder / "my_conf" / "reward").mkdir(parents=True)
+    (folder / "my_conf" / "reward" / "mine.yaml").write_text(
+        "functions:\n  moody:\n    _target_: my_rewards.moody\n    factor: 0.5\n"
+    )
+    code, output = train(
+        folder,
+        "--config-dir=my_conf",
+        *[setting for setting in SETTINGS if setting != "reward=math_format"],
+        "reward=mine",
+        "hydra.run.dir=run",
+        "grpo.max_staleness=1",
+        "grpo.evaluate_every=6",
+        "grpo.checkpoint_every=6",
+        "rollout.workers=2",
+        "learner.workers=2",
+        "learner.zero_stage=2",
+        "rollout.kv_cache_gib=0.25",
+    )
+    assert code == 0, output
+    return folder / "run"
+
+
+def test_rollouts_lie_behind_by_no_more_than_was_allowed(crowd: Path) -> None:
+    staleness = [line["rollouts/staleness"] for line in metrics_of(crowd / "grpo")[1:]]
+    assert staleness[0] == 0
+    assert max(staleness) == 1
+    for step in range(1, STEPS + 1):
+        for group in read_journal(crowd / "grpo", "train", step):
+            for rollout in group.rollouts:
+                versions = rollout.versions[rollout.sampled]
+                assert versions.min() >= step - 2
+                assert versions.max() <= step - 1
+
+
+def test_several_workers_hold_one_model(crowd: Path) -> None:
+    assert checkpoints_of(crowd / "grpo") == ["step_000006"]
+    gaps = [line["learner/logprob_gap"] for line in metrics_of(crowd / "grpo")[1:]]
+    assert gaps[0] < 1e-4
+    assert any(line["learner/grad_norm"] > 0 for line in metrics_of(crowd / "grpo")[1:])
+
+
+def test_a_reward_function_that_raises_costs_its_samples_alone(crowd: Path) -> None:
+    for line in metrics_of(crowd / "grpo")[1:]:
+        groups = read_journal(crowd / "grpo", "train", line["step"])
+        verdicts = [(r, v) for g in groups for r, v in zip(g.rollouts, g.verdicts, strict=True)]
+        odd = [verdict for rollout, verdict in verdicts if len(rollout.text) % 2]
+        even = [(rollout, verdict) for rollout, verdict in verdicts if not len(rollout.text) % 2]
+        assert odd
+        assert even
+        assert all(verdict.status == Status.CRASHED and verdict.reward is None for verdict in odd)
+        assert all("odd ones are not my business" in verdict.reason for verdict in odd)
+        assert all("my_rewards.py:5" in verdict.reason for verdict in odd)
+        assert all(verdict.reward == len(rollout.text) / 2 for rollout, verdict in even)
+        assert line["verdicts/crashed"] == len(odd)
+        assert line["train/reward"] == pytest.approx(np.mean([verdict.reward for _, verdict in even]))
