@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlvr.config import STAGES, TrainConfig
 from rlvr.learner.config import OptimizerConfig
+from rlvr.problems.prompts import encode_prompt, encode_solution
 from rlvr.rewards.functions import validate_reward
 from rlvr.targets import check_keywords, resolve
-from rlvr.types import ConfigError, Problem
+from rlvr.types import ConfigError, DataError, Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 STAGE_SECTIONS = {
     "sft": ("sft",),
@@ -164,3 +168,30 @@ def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Se
         )
     if messages:
         raise ConfigError("\n".join(messages))
+
+
+def check_lengths(
+    config: TrainConfig,
+    problems: Sequence[Problem],
+    heldout: Sequence[Problem],
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    """Encode every problem once. Raises DataError for one that does not fit into `model.max_length`."""
+    limit = config.model.max_length
+    answer = config.sampling.max_tokens
+    rooms = [(problems, answer), (heldout, config.evaluation.max_tokens or answer)]
+    for group, max_tokens in rooms if "grpo" in config.stages else [(problems, 0)]:
+        for problem in group:
+            length = len(encode_prompt(problem, config.problems.prompt, tokenizer))
+            if length + max_tokens > limit:
+                raise DataError(
+                    f"problem {problem.id!r}: {length} tokens of prompt and {max_tokens} of answer are more "
+                    f"than model.max_length={limit}"
+                )
+            if "sft" in config.stages and group is problems:
+                length += len(encode_solution(problem, tokenizer))
+                if length > limit:
+                    raise DataError(
+                        f"problem {problem.id!r}: prompt and solution have {length} tokens, more than "
+                        f"model.max_length={limit}"
+                    )

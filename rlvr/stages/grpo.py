@@ -31,7 +31,7 @@ from rlvr.stages.cluster import Workers
 from rlvr.stages.logprob_check import check_logprobs
 from rlvr.stages.panel import step_metrics
 from rlvr.stages.stage import StageInput
-from rlvr.types import DataError, Problem
+from rlvr.types import Problem
 
 CONTROL_DEADLINE = 300.0  # seconds for a weight update or a checkpoint
 
@@ -108,7 +108,7 @@ class Grpo:
         began = time.monotonic()
         self.submit_ready()
         taken = self.buffer.take(step)
-        if step == 1 or step % self.settings.check_every == 0:
+        if (step - 1) % self.settings.check_every == 0:
             check_logprobs(self.learner, self.buffer, taken.groups, self.settings.max_logprob_gap)
         advantages = group_advantages(taken.groups, self.advantage)
         learning = time.monotonic()
@@ -177,11 +177,6 @@ class Grpo:
         max_tokens = self.config.sampling.max_tokens
         if kind == "heldout":
             max_tokens = self.config.evaluation.max_tokens or max_tokens
-        if len(prompt) + max_tokens > self.config.model.max_length:
-            raise DataError(
-                f"problem {problem.id!r}: {len(prompt)} tokens of prompt and {max_tokens} of answer are more "
-                f"than model.max_length={self.config.model.max_length}"
-            )
         when = step if kind == "train" else 0
         seeds = [key(self.config.seed, kind, when, problem.id, sample) for sample in range(samples)]
         return [

@@ -17,7 +17,7 @@ from rlvr.stages.buffer import Interrupted
 from rlvr.stages.calls import finish
 from rlvr.stages.cluster import Workers
 from rlvr.stages.stage import StageInput
-from rlvr.types import DataError, TrainingBatch
+from rlvr.types import TrainingBatch
 
 
 def run_sft(stage: StageInput) -> None:
@@ -68,11 +68,5 @@ def _batch(stage: StageInput, step: int) -> TrainingBatch:
     examples = []
     for problem in (stage.problems[i] for i in chosen):
         prompt = encode_prompt(problem, config.problems.prompt, stage.tokenizer)
-        solution = encode_solution(problem, stage.tokenizer)
-        if len(prompt) + len(solution) > config.model.max_length:
-            raise DataError(
-                f"problem {problem.id!r}: prompt and solution have {len(prompt) + len(solution)} tokens, "
-                f"more than model.max_length={config.model.max_length}"
-            )
-        examples.append((prompt, solution))
+        examples.append((prompt, encode_solution(problem, stage.tokenizer)))
     return supervised_batch(examples)

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from rlvr.config import TrainConfig
 from rlvr.problems.prompts import fill_template
 from rlvr.record.run_folder import RunFolder
-from rlvr.stages.checks import check_config, check_problems
+from rlvr.stages.checks import check_config, check_lengths, check_problems
 from rlvr.types import ConfigError, DataError, Problem, RlvrError, RunInterrupted
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def _run(config: TrainConfig, run: RunFolder, problems: list[Problem], heldout: 
     runners: dict[str, Callable[[StageInput], None]] = {"sft": run_sft, "grpo": run_grpo}
     model_path = config.model.path or str(run.path / "scratch_model")
     tokenizer = _tokenizer(config, run.path / "scratch_model")
+    check_lengths(config, problems, heldout, tokenizer)
     steps = {"sft": config.sft.steps, "grpo": config.grpo.steps}
     if config.resume and all((_model(run.path / name, steps[name])).exists() for name in config.stages):
         raise ConfigError(
