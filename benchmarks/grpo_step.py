@@ -94,7 +94,7 @@ def loop(folder: Path, model: Path, max_tokens: int, steps: int) -> tuple[dict[s
     )
     problems = [Problem(f"p{i}", f"{i}+{i}=?", str(2 * i)) for i in range(32)]
     tokenizer = AutoTokenizer.from_pretrained(model)
-    stage = StageInput(config, folder, str(model), problems, [], tokenizer, StopRequest())
+    stage = StageInput(config, folder, str(model), problems, [], tokenizer, StopRequest(), {})
     folder.mkdir()
     with ray_cluster(config.cluster), Workers(config) as workers:
         grpo = Grpo(stage, workers)

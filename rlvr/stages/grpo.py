@@ -58,11 +58,7 @@ class Grpo:
             if self.config.sampling.schedule
             else None
         )
-        self.checkpoints = stage.checkpoints(
-            problems_per_step=self.settings.problems_per_step,
-            group_size=self.settings.group_size,
-            updates_per_step=self.settings.updates_per_step,
-        )
+        self.checkpoints = stage.checkpoints()
         found = self.checkpoints.latest()
         self.version = found[0] if found else 0
         self.submitted = self.version

@@ -27,7 +27,7 @@ def run_sft(stage: StageInput) -> None:
         Interrupted: the user asked to stop; the last complete step has a checkpoint.
     """
     config, settings = stage.config, stage.config.sft
-    checkpoints = stage.checkpoints(batch_size=settings.batch_size)
+    checkpoints = stage.checkpoints()
     found = checkpoints.latest()
     start = found[0] if found else 0
     truncate(stage.folder, start)

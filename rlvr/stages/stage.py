@@ -43,8 +43,9 @@ class StageInput:
     heldout: list[Problem]
     tokenizer: PreTrainedTokenizerBase
     stop: StopRequest
+    sizes: dict[str, int]  # of a step's batch
 
-    def checkpoints(self, **sizes: int) -> Checkpoints:
-        """The stage's checkpoints; `sizes` are the batch sizes that a resume must agree with."""
-        identity = {"seed": self.config.seed, "problems": fingerprint(self.problems), **sizes}
+    def checkpoints(self) -> Checkpoints:
+        """The stage's checkpoints, with what a resume must agree with."""
+        identity = {"seed": self.config.seed, "problems": fingerprint(self.problems), **self.sizes}
         return Checkpoints(self.folder / "checkpoints", identity, self.tokenizer)

@@ -39,9 +39,7 @@ def run_stages(
         fill_template(problem, config.problems.prompt)
     check_problems(config, problems, heldout)
     with RunFolder(run_path) as run:
-        run.write_config(saved_config)
-        run.write_versions()
-        _run(config, run, problems, heldout)
+        _run(config, run, problems, heldout, saved_config)
 
 
 def load_problems(key: str, source: dict[str, Any]) -> list[Problem]:
@@ -64,7 +62,9 @@ def load_problems(key: str, source: dict[str, Any]) -> list[Problem]:
     return problems
 
 
-def _run(config: TrainConfig, run: RunFolder, problems: list[Problem], heldout: list[Problem]) -> None:
+def _run(
+    config: TrainConfig, run: RunFolder, problems: list[Problem], heldout: list[Problem], saved_config: str
+) -> None:
     # heavy from here on: the configuration is known to be right
     from rlvr.record.plot import plot_curves
     from rlvr.record.report import summary_table
@@ -75,23 +75,38 @@ def _run(config: TrainConfig, run: RunFolder, problems: list[Problem], heldout: 
     from rlvr.stages.stage import StageInput, StopRequest
 
     runners: dict[str, Callable[[StageInput], None]] = {"sft": run_sft, "grpo": run_grpo}
+    sizes = {
+        "sft": {"batch_size": config.sft.batch_size},
+        "grpo": {
+            "problems_per_step": config.grpo.problems_per_step,
+            "group_size": config.grpo.group_size,
+            "updates_per_step": config.grpo.updates_per_step,
+        },
+    }
+    steps = {"sft": config.sft.steps, "grpo": config.grpo.steps}
     model_path = config.model.path or str(run.path / "scratch_model")
     tokenizer = _tokenizer(config, run.path / "scratch_model")
     check_lengths(config, problems, heldout, tokenizer)
-    steps = {"sft": config.sft.steps, "grpo": config.grpo.steps}
-    if config.resume and all((_model(run.path / name, steps[name])).exists() for name in config.stages):
+    stop = StopRequest()
+    stages = []
+    for name in config.stages:
+        folder = run.stage(name)
+        stage = StageInput(config, folder, model_path, problems, heldout, tokenizer, stop, sizes[name])
+        found = stage.checkpoints().latest()
+        if found is None or found[0] < steps[name]:
+            stages.append((runners[name], stage))
+        model_path = str(_model(folder, steps[name]))
+    if not stages:
         raise ConfigError(
-            f"resume={config.resume}: all stages have done their steps; ask for more, as in "
+            f"{run.path}: all stages have done their steps; ask for more, as in "
             f"{config.stages[-1]}.steps={2 * steps[config.stages[-1]]}"
         )
-    stop = StopRequest()
+    run.write_config(saved_config)
+    run.write_versions()
     try:
         with ray_cluster(config.cluster):
-            for name in config.stages:
-                if not _model(run.path / name, steps[name]).exists():
-                    folder = run.stage(name)
-                    runners[name](StageInput(config, folder, model_path, problems, heldout, tokenizer, stop))
-                model_path = str(_model(run.path / name, steps[name]))
+            for runner, stage in stages:
+                runner(stage)
     except Interrupted:
         raise RunInterrupted(f"stopped; go on with: rlvr train resume={run.path}") from None
     print(f"\nmodel:   {model_path}\nrun:     {run.path}")
@@ -108,7 +123,7 @@ def _tokenizer(config: TrainConfig, scratch: Path) -> PreTrainedTokenizerBase:
     """The model's tokenizer; the model is made first where the configuration asks for a new one."""
     from transformers import AutoTokenizer
 
-    if config.model.scratch and not (scratch / "config.json").exists():
+    if config.model.scratch and not (scratch / "tokenizer_config.json").exists():
         from rlvr.learner.models import make_scratch_model
         from rlvr.problems.generated import ALPHABET
         from rlvr.problems.tokenizer import character_tokenizer
