@@ -31,7 +31,7 @@ from rlvr.stages.cluster import Workers
 from rlvr.stages.logprob_check import check_logprobs
 from rlvr.stages.panel import step_metrics
 from rlvr.stages.stage import StageInput
-from rlvr.types import Problem
+from rlvr.types import Group, Problem
 
 CONTROL_DEADLINE = 300.0  # seconds for a weight update or a checkpoint
 
@@ -104,8 +104,7 @@ class Grpo:
         began = time.monotonic()
         self.submit_ready()
         taken = self.buffer.take(step)
-        if (step - 1) % self.settings.check_every == 0:
-            check_logprobs(self.learner, self.buffer, taken.groups, self.settings.max_logprob_gap)
+        checked = self.check(taken.groups) if (step - 1) % self.settings.check_every == 0 else {}
         advantages = group_advantages(taken.groups, self.advantage)
         learning = time.monotonic()
         learned: dict[str, float] = {}
@@ -126,15 +125,28 @@ class Grpo:
         if self.config.record.journal:
             rows = [[None if np.isnan(a) else float(a) for a in group] for group in advantages]
             write_journal(journal_path(self.stage.folder, "train", step), taken.groups, rows)
-        return step_metrics(taken, advantages, learned, step) | {
-            "time/step": (now := time.monotonic()) - began,
-            "time/generate": taken.generate_seconds,
-            "time/reward": taken.reward_seconds,
-            "time/learn": publishing - learning,
-            "time/publish": published - publishing,
-            "time/idle": max(
-                now - began - taken.generate_seconds - taken.reward_seconds - (published - learning), 0.0
-            ),
+        return (
+            step_metrics(taken, advantages, learned, step)
+            | checked
+            | {
+                "time/step": (now := time.monotonic()) - began,
+                "time/generate": taken.generate_seconds,
+                "time/reward": taken.reward_seconds,
+                "time/learn": publishing - learning,
+                "time/publish": published - publishing,
+                "time/idle": max(
+                    now - began - taken.generate_seconds - taken.reward_seconds - (published - learning), 0.0
+                ),
+            }
+        )
+
+    def check(self, groups: list[Group]) -> dict[str, float]:
+        """Stop the run if vLLM and the learner disagree; the gap, and peak memory of the first of each."""
+        gap = check_logprobs(self.learner, self.buffer, groups, self.settings.max_logprob_gap)
+        return {
+            "rollouts/logprob_gap": gap,
+            "memory/learner_gib": finish("memory", self.learner.call("peak_memory")),
+            "memory/rollout_gib": finish("memory", [self.buffer.pool.workers[0].peak_memory.remote()]),
         }
 
     def submit_ready(self) -> None:

@@ -17,8 +17,8 @@ DEADLINE = 600.0  # seconds for the learner's forward pass
 
 def check_logprobs(
     learner: LearnerGroup, buffer: RolloutBuffer, groups: Sequence[Group], tolerance: float
-) -> None:
-    """Compare both sides' log-probabilities on one rollout of each group.
+) -> float:
+    """Mean absolute gap per token between both sides' log-probabilities, on a rollout of each group.
 
     The rollouts must have been drawn by the learner's present version. Every worker has drawn
     some of the groups, so each is looked at.
@@ -36,7 +36,7 @@ def check_logprobs(
     ]
     gap = np.concatenate(gaps)
     if gap.mean() <= tolerance:
-        return
+        return float(gap.mean())
     ours = finish("weight checksums", learner.call("weight_checksums"))
     differing = set()
     for worker in buffer.pool.workers:
