@@ -279,9 +279,9 @@ def weights(checkpoints: Path) -> dict[str, Any]:
     }
 
 
-def lines_without_times(stage: Path) -> list[dict[str, float]]:
+def lines_without_costs(stage: Path) -> list[dict[str, float]]:
     return [
-        {name: value for name, value in line.items() if not name.startswith("time/")}
+        {name: value for name, value in line.items() if not name.startswith(("time/", "memory/"))}
         for line in metrics_of(stage)
     ]
 
@@ -304,7 +304,7 @@ def without_seconds(groups: list[Group]) -> list[Any]:
 def assert_same_run(resumed: Path, whole: Path) -> None:
     """To the bit: what was drawn, what was found, and the weights of both stages."""
     for stage in ("sft", "grpo"):
-        assert lines_without_times(resumed / stage) == lines_without_times(whole / stage)
+        assert lines_without_costs(resumed / stage) == lines_without_costs(whole / stage)
         ours, theirs = weights(resumed / stage / "checkpoints"), weights(whole / stage / "checkpoints")
         assert ours.keys() == theirs.keys()
         for name, value in theirs.items():
