@@ -21,7 +21,7 @@ usage: rlvr COMMAND [GROUP=OPTION | KEY=VALUE ...] [Hydra's flags]
 
 rlvr --version   prints the version
 exit codes: 0 done, 1 unexpected error, 2 wrong configuration or data, 3 the run failed,
-            130 stopped by Ctrl-C (a checkpoint was saved)
+            130 stopped by Ctrl-C or SIGTERM (after a checkpoint)
 """
 
 
@@ -63,15 +63,18 @@ def train(arguments: Sequence[str]) -> int:
 
         settings = HydraConfig.get()
         saved = compose.SAVED_HEADER + OmegaConf.to_yaml(tree, resolve=True)
-        run_stages(config, settings.runtime.output_dir, saved, list(settings.overrides.task))
+        try:
+            run_stages(config, settings.runtime.output_dir, saved, list(settings.overrides.task), resumed)
+        except RunInterrupted as stop:
+            # no Exception: Hydra would go on with the next job of a sweep
+            print(f"\nrlvr: {stop}", file=sys.stderr)
+            raise SystemExit(130) from None
 
+    resumed = any(argument.startswith("resume=") for argument in arguments)
     compose.register_schema()
     try:
         sys.argv = ["rlvr train", *compose.resume_arguments(arguments)]
         hydra.main(version_base="1.3", config_path=str(compose.config_folder()), config_name="train")(job)()
-    except RunInterrupted as stop:
-        print(f"\nrlvr: {stop}", file=sys.stderr)
-        return 130
     except (HydraException, OmegaConfBaseException) as error:
         print(f"rlvr: {compose.explain(error)}", file=sys.stderr)
         return 2

@@ -46,10 +46,10 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
         ConfigError: the folder holds no run.
     """
     resumed = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
-    if not resumed or resumed[-1] in ("null", ""):
+    if not resumed:
         return list(arguments)
     folder = Path(resumed[-1]).absolute()
-    if not (folder / f"{SAVED_CONFIG}.yaml").is_file():
+    if not resumed[-1] or not (folder / f"{SAVED_CONFIG}.yaml").is_file():
         raise ConfigError(
             f"resume={resumed[-1]}: {folder} holds no {SAVED_CONFIG}.yaml, so it is no run folder"
         )
@@ -58,7 +58,6 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
         f"--config-path={folder}",
         f"--config-name={SAVED_CONFIG}",
         f'hydra.run.dir="{folder}"',
-        f'resume="{folder}"',
         *others,
     ]
 
@@ -101,6 +100,8 @@ def explain(error: HydraException | OmegaConfBaseException) -> str:
 def unknown_key(key: str) -> str:
     """Say that there is no `key`, and which existing one is nearest."""
     parent, _, last = key.rpartition(".")
+    if parent in all_keys(TrainConfig) and not any(k.startswith(f"{parent}.") for k in all_keys(TrainConfig)):
+        return f"{parent} has no {last} yet: add it with +{key}=…"
     known = [other for other in all_keys(TrainConfig) if not f"{key}.".startswith(f"{other}.")]
     siblings = [other for other in known if other.rpartition(".")[0] == parent]
     namesakes = [other for other in known if difflib.get_close_matches(last, [other.rpartition(".")[2]])]

@@ -24,7 +24,6 @@ class TrainConfig:
     stages: list[str] = setting(
         factory=lambda: ["grpo"], help="in order; each starts from the last one's model"
     )
-    resume: str | None = setting(None, "a run folder to go on with, from its last checkpoint")
     model: ModelConfig = setting(factory=ModelConfig)
     problems: ProblemsConfig = setting(factory=ProblemsConfig)
     sampling: SamplingConfig = setting(factory=SamplingConfig)

@@ -102,8 +102,8 @@ CASES = {
         ["sft", "no worked solution", "'plain-1'"],
     ),
     "no room for a prompt": (
-        ["sampling.max_tokens=128"],
-        ["sampling.max_tokens=128 leaves no room", "model.max_length=128"],
+        ["sampling.max_tokens=512"],
+        ["sampling.max_tokens=512 leaves no room", "model.max_length=512"],
     ),
     "no path of the file": (["problems=file"], ["problems.train.path must be given"]),
     "no path of the checkpoint": (["model=pretrained"], ["model.path=FOLDER"]),
@@ -117,6 +117,23 @@ CASES = {
     ),
     "too many problems": (["problems.train.level=99"], ["problems.train", "no level 99"]),
     "no run to resume": (["resume=plain"], ["resume=plain", "no run folder"]),
+    "nothing to resume": (["resume="], ["resume=", "no run folder"]),
+    "more problems per step than there are": (
+        ["problems=file", "problems.train.path=plain.jsonl"],
+        ["grpo.problems_per_step=32", "problems.train has 1"],
+    ),
+    "weight without +": (
+        ["reward.weights.math=2"],
+        ["reward.weights has no math yet", "+reward.weights.math="],
+    ),
+    "cores of a running cluster": (
+        ["cluster.address=auto", "cluster.cpus=2"],
+        ["cluster.cpus has no effect with cluster.address"],
+    ),
+    "evaluation of nothing": (
+        ["problems=file", "problems.train.path=plain.jsonl", "evaluation.samples=4"],
+        ["evaluation has settings", "name problems.heldout"],
+    ),
     "no value": (["seed"], ["seed"]),
     "heads that do not divide the width": (
         ["model.scratch.heads=3"],
@@ -149,10 +166,18 @@ def test_a_wrong_configuration_stops_the_run_before_it_begins(
     assert not list(tmp_path.rglob("run.lock"))
 
 
+def test_a_folder_that_holds_a_run_is_not_written_to(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("taken").mkdir()
+    Path("taken/config.yaml").write_text("name: other\n")
+    assert main(["train", *SMALL, "hydra.run.dir=taken"]) == 2
+    assert "taken holds a run: resume=" in capsys.readouterr().err
+    assert Path("taken/config.yaml").read_text() == "name: other\n"
+
+
 def test_all_faults_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "sampling.max_tokens=500", "grpo.group_size=1", "+reward.weights.maths=1"]) == 2
+    assert main(["train", "sampling.max_tokens=600", "grpo.group_size=1", "+reward.weights.maths=1"]) == 2
     message = capsys.readouterr().err
-    assert "sampling.max_tokens=500" in message
+    assert "sampling.max_tokens=600" in message
     assert "grpo.group_size=1" in message
     assert "reward.weights.maths" in message
 
@@ -188,8 +213,8 @@ def attributes_read(folder: Path) -> set[str]:
 def test_every_setting_is_read_somewhere() -> None:
     read = attributes_read(Path(rlvr.__file__).parent)
     unread = {key for key in compose.all_keys(TrainConfig) if key.rpartition(".")[2] not in read}
-    # two are read before there is a TrainConfig: Hydra names the run's folder, the command line resumes
-    assert unread - {"name", "resume"} == set()
+    # this one is read before there is a TrainConfig: Hydra names the run's folder by it
+    assert unread - {"name"} == set()
     assert "${name}" in (compose.config_folder() / "train.yaml").read_text()
     Path("config.yaml").touch()
     assert f'hydra.run.dir="{Path.cwd()}"' in compose.resume_arguments(["resume=."])

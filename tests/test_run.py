@@ -338,7 +338,7 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
 
     run = start(*SETTINGS, "hydra.run.dir=run")
     run.until(lambda: 3 in steps_of(sft), "step 3 of sft")
-    run.process.send_signal(signal.SIGINT)
+    run.process.send_signal(signal.SIGTERM)
     assert run.wait() == 130
     assert run.ended(30.0) == []
     assert f"rlvr train resume={folder}" in run.output.read_text()

@@ -39,22 +39,21 @@ class LearnerRank:
         max_length: int,
         optimizer: OptimizerConfig,
         world_size: int,
-        address: str,
-        port: int,
+        address: tuple[str, int],
     ) -> None:
         from rlvr.learner.learner import Learner, join_ranks
 
-        device = join_ranks(self.rank, world_size, address, port, self.config.gpus_per_worker > 0)
+        device = join_ranks(self.rank, world_size, *address, self.config.gpus_per_worker > 0)
         self.learner = Learner(model_path, max_length, self.config, optimizer, device)
 
-    def connect(self, workers: Sequence[Any], gpus_per_worker: int, address: str, port: int) -> None:
+    def connect(self, workers: Sequence[Any], gpus_per_worker: int, address: tuple[str, int]) -> None:
         """Prepare for `publish` to these rollout workers."""
         from rlvr.weights.sender import NcclSender, Receivers, SharedMemorySender
 
         receivers = Receivers(workers, gpus_per_worker)
         self.sender: NcclSender | SharedMemorySender
         if gpus_per_worker:
-            self.sender = NcclSender(self.learner, receivers, address, port)
+            self.sender = NcclSender(self.learner, receivers, *address)
         else:
             self.sender = SharedMemorySender(self.learner, receivers)
 
@@ -94,14 +93,17 @@ class LearnerGroup:
 
     def start(self, model_path: str, max_length: int, optimizer: OptimizerConfig) -> list[ray.ObjectRef]:
         """Begin to load the model on every rank; the references are done when they stand."""
-        address, port = ray.get(self.ranks[0].address.remote())
-        return self.call("start", model_path, max_length, optimizer, len(self.ranks), address, port)
+        return self.call("start", model_path, max_length, optimizer, len(self.ranks), self._address())
 
     def connect(self, workers: Sequence[Any], gpus_per_worker: int) -> list[ray.ObjectRef]:
-        address, port = ray.get(self.ranks[0].address.remote())
-        return self.call("connect", workers, gpus_per_worker, address, port)
+        """Begin to prepare the weight transfer to these rollout workers."""
+        return self.call("connect", workers, gpus_per_worker, self._address())
+
+    def _address(self) -> ray.ObjectRef:
+        """Where the ranks can meet; not waited for here, as the first rank may not have a process yet."""
+        return self.ranks[0].address.remote()
 
     def call(self, method: str, *arguments: Any) -> list[ray.ObjectRef]:
         """Call a method of every rank; large arguments are put into shared memory once."""
-        shared = [ray.put(argument) for argument in arguments]
+        shared = [a if isinstance(a, ray.ObjectRef) else ray.put(a) for a in arguments]
         return [getattr(rank, method).remote(*shared) for rank in self.ranks]

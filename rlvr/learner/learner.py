@@ -10,6 +10,7 @@ Left out on purpose: learning-rate schedulers (the caller passes the rate), loss
 from __future__ import annotations
 
 import json
+import math
 import os
 import zlib
 from collections import defaultdict
@@ -178,6 +179,12 @@ class Learner:
         loss, tokens = sums.pop("loss"), sums.pop("tokens")
         cells, filled = sums.pop("cells"), sums.pop("filled")
         norm = self.engine.get_global_grad_norm() if self.config.zero_stage else self.grad_norm
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise RlvrError(
+                f"the loss is {loss / num_tokens} and the gradient norm {float(norm)}: these weights are "
+                "lost, and the run stops before they are published or saved. Look at the loss and the learning "
+                "rate, and resume from the last checkpoint"
+            )
         return {
             **{name: value / max(tokens, 1) for name, value in sums.items()},
             "loss": loss / num_tokens,

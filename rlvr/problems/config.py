@@ -20,5 +20,5 @@ class ProblemsConfig:
     """`train` and `heldout` name a problem source by import path (`_target_`) with its arguments."""
 
     train: dict[str, Any] = setting(factory=dict, help="the source that is trained on")
-    heldout: dict[str, Any] | None = setting(None, "the source that evaluation measures on")
+    heldout: dict[str, Any] = setting(factory=dict, help="the source that evaluation measures on, if any")
     prompt: PromptConfig = setting(factory=PromptConfig)

@@ -38,10 +38,11 @@ def problems_for_step(num_problems: int, per_step: int, step: int, seed: int) ->
 
 
 def fingerprint(problems: Iterable[Problem]) -> str:
-    """SHA-256 (hex) over ids, texts and answers in order: tells whether a run's data are the same."""
+    """SHA-256 (hex) over ids, texts, answers and solutions in order: are a run's data the same?"""
     digest = hashlib.sha256()
     for problem in problems:
-        digest.update(json.dumps([problem.id, problem.text, problem.answer]).encode() + b"\n")
+        row = [problem.id, problem.text, problem.answer, problem.solution]
+        digest.update(json.dumps(row).encode() + b"\n")
     return digest.hexdigest()
 
 

@@ -16,8 +16,8 @@ class SamplingConfig:
     temperature: float = setting(
         1.0, "constant temperature, or the schedule's start; vLLM's limits", ge=0.01, le=2
     )
-    schedule: dict[str, Any] | None = setting(
-        None, "import path of (step, steps, temperature) → temperature, with its arguments"
+    schedule: dict[str, Any] = setting(
+        factory=dict, help="import path of (step, steps, temperature) → temperature; constant when empty"
     )
     max_tokens: int = setting(256, "longest answer, in tokens", ge=1)
 

@@ -96,13 +96,13 @@ class RolloutEngine:
             self.requests[name] = request
 
     def run(self, seconds: float) -> list[Rollout]:
-        """Make engine steps until something has finished and `seconds` are over, or all is done."""
+        """Make engine steps until `seconds` are over, or all is done; what has finished."""
         end = time.monotonic() + seconds
         finished: list[Rollout] = []
         while self.engine.has_unfinished_requests():
             for output in self.engine.step():
                 finished.append(self._rollout(self.requests.pop(output.request_id), output.outputs[0]))
-            if finished and time.monotonic() >= end:
+            if time.monotonic() >= end:
                 break
         return finished
 
@@ -137,7 +137,9 @@ class RolloutEngine:
         self.engine.collective_rpc("start_weight_update")
         self.engine.collective_rpc("update_weights", args=(update_info,))
         self.engine.collective_rpc("finish_weight_update")
-        self.engine.reset_prefix_cache()
+        # answers under way are computed again so far, or they would go on from the old weights' keys
+        # and values, and vLLM would keep every prefix that they share
+        self.engine.reset_prefix_cache(reset_running_requests=True)
         self.engine.set_weight_version(str(version))
 
     def weight_checksums(self) -> dict[str, int]:

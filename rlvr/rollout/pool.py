@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from rlvr.rollout.engine import Request
 from rlvr.types import RlvrError, Rollout, StallError
@@ -69,9 +69,12 @@ class RolloutPool:
             rollouts: list[Rollout] = ray.get(call)
         except RayActorError as error:
             raise RlvrError(f"rollout worker {worker} died: {error}") from error
+        except RayTaskError as error:
+            raise RlvrError(f"rollout worker {worker} failed: {error}") from error
         for rollout in rollouts:
             del self.under_way[worker][(rollout.step, rollout.problem_id, rollout.sample)]
-        self.last_progress = time.monotonic()
+        if rollouts:
+            self.last_progress = time.monotonic()
         return rollouts
 
     def check_progress(self) -> None:

@@ -1,7 +1,7 @@
 """Groups under way: drawn by the pool, judged by the reward service, handed out in their order.
 
 The buffer is bounded by what the stage submits: problems of step t are submitted once the policy
-version is t − max_staleness, so no more than max_staleness + 1 steps are ever inside.
+version is t − 1 − max_staleness, so no more than max_staleness + 1 steps are ever inside.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import ray
 
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
-from rlvr.stages.calls import finish
+from rlvr.stages.calls import finish, result
 from rlvr.types import Group, Problem, Rollout, StallError
 
 SERVICE_START = 180.0  # seconds that the reward service may take to start its processes
@@ -78,10 +78,12 @@ class RolloutBuffer:
             StallError: generation or the reward service went past its deadline.
         """
         batch = self.batches[step]
-        while not batch.complete:
-            self._advance([])
+        while True:
             if interruptible and self.interrupted():
                 raise Interrupted
+            if batch.complete:
+                break
+            self._advance([])
         del self.batches[step]
         return Taken(
             list(batch.groups.values()), batch.generated - batch.submitted, batch.scored - batch.generated
@@ -92,7 +94,11 @@ class RolloutBuffer:
         end = time.monotonic() + deadline
         pending = list(calls)
         while pending and time.monotonic() < end:
-            pending = self._advance(pending)
+            still = self._advance(pending)
+            for call in pending:
+                if call not in still:
+                    result(what, call)
+            pending = still
         return finish(what, calls, max(end - time.monotonic(), 0.0))
 
     def _advance(self, others: list[ray.ObjectRef]) -> list[ray.ObjectRef]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import ray
@@ -19,16 +20,26 @@ def finish(what: str, calls: list[ray.ObjectRef], deadline: float = START_DEADLI
         StallError: after `deadline` seconds some were not.
         RlvrError: a process died, or raised one itself.
     """
-    _, pending = ray.wait(calls, num_returns=len(calls), timeout=deadline)
-    if pending:
-        raise StallError(
-            f"{what}: {len(pending)} of {len(calls)} processes gave no answer in {deadline:.0f} s"
-        )
+    end = time.monotonic() + deadline
+    pending = list(calls)
+    while pending:
+        # one at a time: what one process has to say must not wait for those that wait for it
+        ready, pending = ray.wait(pending, timeout=max(end - time.monotonic(), 0.0))
+        if not ready:
+            raise StallError(
+                f"{what}: {len(pending)} of {len(calls)} processes gave no answer in {deadline:.0f} s"
+            )
+        result(what, ready[0])
+    return result(what, calls[0])
+
+
+def result(what: str, call: ray.ObjectRef) -> Any:
+    """What a call that is done returned. Raises RlvrError if its process died or raised."""
     try:
-        return ray.get(calls)[0]
+        return ray.get(call)
     except RayActorError as error:
         raise RlvrError(f"{what}: a process died: {error}") from error
     except RayTaskError as error:
         if isinstance(error.cause, RlvrError):
             raise error.cause from None
-        raise
+        raise RlvrError(f"{what}: {error}") from error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlvr.types import RlvrError
+from rlvr.types import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,7 +33,7 @@ class Checkpoints:
         """Step and folder of the newest complete checkpoint.
 
         Raises:
-            RlvrError: it was made by a run with other data, seed or batch sizes.
+            ConfigError: it was made by a run with other data, model, seed or batch sizes.
         """
         paths = self._complete()
         if not paths:
@@ -41,9 +41,9 @@ class Checkpoints:
         state = json.loads((paths[-1] / "state.json").read_text())
         for name, value in self.identity.items():
             if state["identity"].get(name) != value:
-                raise RlvrError(
+                raise ConfigError(
                     f"{paths[-1]} was made with {name}={state['identity'].get(name)}, this run has "
-                    f"{name}={value}: going on would train on other data. Give the old value, or start "
+                    f"{name}={value}: going on would be another run. Give the old value, or start "
                     f"a new run from it with model.path={paths[-1] / 'model'}"
                 )
         return state["step"], paths[-1]

@@ -49,11 +49,7 @@ def _stage_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[s
         for stage, sections in STAGE_SECTIONS.items():
             if section in sections and stage not in config.stages:
                 yield f"{key} is read by the stage {stage}, which does not run: drop it, or extend stages"
-    if (
-        "grpo" not in config.stages
-        and config.problems.heldout is not None
-        and _named("problems.heldout", overrides)
-    ):
+    if "grpo" not in config.stages and config.problems.heldout and _named("problems.heldout", overrides):
         yield "problems.heldout is read by the stage grpo, which does not run"
 
 
@@ -87,7 +83,7 @@ def _model_messages(config: TrainConfig) -> Iterator[str]:
 
 def _target_messages(config: TrainConfig) -> Iterator[str]:
     """Import paths that lead nowhere, and arguments that nothing reads."""
-    specs: list[tuple[str, dict[str, Any] | None, tuple[str, ...]]] = [
+    specs: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         ("problems.train", config.problems.train, ()),
         ("problems.heldout", config.problems.heldout, ()),
     ]
@@ -98,7 +94,7 @@ def _target_messages(config: TrainConfig) -> Iterator[str]:
             ("sampling.schedule", config.sampling.schedule, ("step", "steps", "temperature")),
         ]
     for key, spec, provided in specs:
-        if spec is None:
+        if not spec and key != "problems.train":
             continue
         try:
             if not isinstance(spec.get("_target_"), str):
@@ -124,6 +120,10 @@ def _optimizer_messages(stage: str, optimizer: OptimizerConfig, steps: int) -> I
 
 def _grpo_messages(config: TrainConfig) -> Iterator[str]:
     grpo, evaluation = config.grpo, config.evaluation
+    if config.cluster.address and config.cluster.cpus:
+        yield "cluster.cpus has no effect with cluster.address: the cluster hands out its own cores"
+    if not config.problems.heldout and evaluation != type(evaluation)():
+        yield "evaluation has settings, but there is nothing to evaluate on: name problems.heldout"
     yield from _optimizer_messages("grpo", grpo.optimizer, grpo.steps * grpo.updates_per_step)
     if (
         grpo.group_size == 1
@@ -154,6 +154,12 @@ def _grpo_messages(config: TrainConfig) -> Iterator[str]:
 def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Sequence[Problem]) -> None:
     """What can only be said with the problems at hand. Raises ConfigError."""
     messages = []
+    asked = {"sft": ("sft.batch_size", config.sft.batch_size)}
+    asked["grpo"] = ("grpo.problems_per_step", config.grpo.problems_per_step)
+    for stage in config.stages:
+        name, size = asked[stage]
+        if size > len(problems):
+            messages.append(f"{name}={size}, but problems.train has {len(problems)}: lower it to that")
     if shared := {p.text for p in problems} & {p.text for p in heldout}:
         messages.append(
             f"problems.heldout shares {len(shared)} problems with problems.train, such as "

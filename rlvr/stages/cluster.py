@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,10 +36,16 @@ def ray_cluster(config: ClusterConfig) -> Iterator[None]:
     # workers import the user's own functions from where the user's command found them
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-    if config.address is None:
-        ray.init(num_cpus=len(usable_cores(config)), **quiet)
-    else:
-        ray.init(address=config.address, **quiet)
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        if config.address is None:
+            ray.init(num_cpus=len(usable_cores(config)), **quiet)
+        else:
+            ray.init(address=config.address, **quiet)
+    except ConnectionError as error:
+        raise ConfigError(f"cluster.address={config.address}: {error}") from error
+    # Ray takes this signal for itself, and would end the process before anything is saved
+    signal.signal(signal.SIGTERM, on_terminate)
     try:
         yield
     finally:
@@ -65,6 +73,12 @@ class Workers:
         self.started: list[Any] = []
         # another machine's cores are Ray's to hand out
         self.cores = usable_cores(config.cluster) if config.cluster.address is None else []
+        needed = sum(part.workers * part.gpus_per_worker for part in (config.rollout, config.learner))
+        if needed > (there := ray.cluster_resources().get("GPU", 0)):
+            raise ConfigError(
+                f"rollout and learner workers need {needed} GPUs, and Ray has {there:g}: "
+                "lower rollout.gpus_per_worker and learner.gpus_per_worker"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +95,9 @@ class Workers:
     def learner(self) -> LearnerGroup:
         config = self.config.learner
         share = len(self.cores) / config.workers
-        options = {"num_cpus": int(share) if share >= 1 else share or 1, "num_gpus": config.gpus_per_worker}
+        # rounded down, or all together might ask for a little more than there is
+        cpus = int(share) if share >= 1 else math.floor(share * 1000) / 1000 or 1
+        options = {"num_cpus": cpus, "num_gpus": config.gpus_per_worker}
         ranks = [
             LearnerActor.options(**options).remote(config, rank, cores)
             for rank, cores in enumerate(self._cores(config.workers))

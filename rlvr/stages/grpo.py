@@ -31,7 +31,7 @@ from rlvr.stages.cluster import Workers
 from rlvr.stages.logprob_check import check_logprobs
 from rlvr.stages.panel import step_metrics
 from rlvr.stages.stage import StageInput
-from rlvr.types import Group, Problem
+from rlvr.types import ConfigError, Group, Problem
 
 CONTROL_DEADLINE = 300.0  # seconds for a weight update or a checkpoint
 
@@ -62,6 +62,7 @@ class Grpo:
         found = self.checkpoints.latest()
         self.version = found[0] if found else 0
         self.submitted = self.version
+        self.first = self.version + 1
         self.resumed = found is not None
         # without a checkpoint the start's own evaluation is done again too
         truncate(stage.folder, self.version if found else -1)
@@ -104,10 +105,10 @@ class Grpo:
         began = time.monotonic()
         self.submit_ready()
         taken = self.buffer.take(step)
-        checked = self.check(taken.groups) if (step - 1) % self.settings.check_every == 0 else {}
+        checked = self.check(taken.groups) if self.is_check(step) else {}
         advantages = group_advantages(taken.groups, self.advantage)
         learning = time.monotonic()
-        learned: dict[str, float] = {}
+        updates: list[dict[str, float]] = []
         per_update = len(taken.groups) // self.settings.updates_per_step
         for i in range(self.settings.updates_per_step):
             part = slice(i * per_update, (i + 1) * per_update)
@@ -117,7 +118,7 @@ class Grpo:
                 self.settings.optimizer, done, self.settings.steps * self.settings.updates_per_step
             )
             calls = self.learner.call("update", batch, self.loss, lr)
-            learned = self.buffer.wait("update", calls, self.config.learner.deadline)
+            updates.append(self.buffer.wait("update", calls, self.config.learner.deadline))
         publishing = time.monotonic()
         self.version = step
         self._control("publish", step)
@@ -126,7 +127,7 @@ class Grpo:
             rows = [[None if np.isnan(a) else float(a) for a in group] for group in advantages]
             write_journal(journal_path(self.stage.folder, "train", step), taken.groups, rows)
         return (
-            step_metrics(taken, advantages, learned, step)
+            step_metrics(taken, advantages, updates, step)
             | checked
             | {
                 "time/step": (now := time.monotonic()) - began,
@@ -139,6 +140,10 @@ class Grpo:
                 ),
             }
         )
+
+    def is_check(self, step: int) -> bool:
+        """Whether vLLM and the learner are compared at this step; always at the first after a start."""
+        return step == self.first or (step - 1) % self.settings.check_every == 0
 
     def check(self, groups: list[Group]) -> dict[str, float]:
         """Stop the run if vLLM and the learner disagree; the gap, and peak memory of the first of each."""
@@ -170,6 +175,10 @@ class Grpo:
             temperature = float(
                 self.schedule(step=step - 1, steps=self.settings.steps, temperature=temperature)
             )
+            if not 0.01 <= temperature <= 2:
+                raise ConfigError(
+                    f"sampling.schedule gives {temperature} for step {step}; vLLM takes 0.01 to 2"
+                )
         problems = [self.stage.problems[i] for i in chosen]
         groups = [
             self.requests(problem, "train", step, self.settings.group_size, temperature)

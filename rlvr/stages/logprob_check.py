@@ -38,15 +38,18 @@ def check_logprobs(
     if gap.mean() <= tolerance:
         return float(gap.mean())
     ours = finish("weight checksums", learner.call("weight_checksums"))
-    differing = set()
+    differing: set[str] = set()
+    compared = False
     for worker in buffer.pool.workers:
         theirs = finish("weight checksums", [worker.weight_checksums.remote()])
+        compared |= bool(theirs)
         differing |= {name for name, value in ours.items() if theirs and theirs.get(name) != value}
-    where = (
-        f"these weights differ: {', '.join(sorted(differing))}"
-        if differing
-        else "all weights that were sent agree, so the two compute one model differently (dtype, kernels)"
-    )
+    if differing:
+        where = f"these weights differ: {', '.join(sorted(differing))}"
+    elif compared:
+        where = "all weights that were sent agree, so the two compute one model differently (dtype, kernels)"
+    else:
+        where = "this way of sending weights keeps no checksums, so which of them differ cannot be told"
     raise RlvrError(
         f"vLLM's and the learner's log-probabilities differ by {gap.mean():.2g} per token on average, at "
         f"most {gap.max():.2g} (grpo.max_logprob_gap={tolerance:g}; bfloat16 needs about 0.05): {where}"

@@ -13,13 +13,19 @@ from rlvr.types import FinishReason, Status
 
 
 def step_metrics(
-    taken: Taken, advantages: Sequence[npt.NDArray[np.float64]], learned: Mapping[str, float], step: int
+    taken: Taken,
+    advantages: Sequence[npt.NDArray[np.float64]],
+    updates: Sequence[Mapping[str, float]],
+    step: int,
 ) -> dict[str, float]:
     """Metrics of training step `step`; means are over rollouts with a verdict.
 
     `groups/no_signal` is the share of groups whose advantages are all zero, `rollouts/staleness`
-    the most versions that a token lies behind the policy it trains.
+    the most versions that a token lies behind the policy it trains. `learner/…` are means over the
+    step's optimizer steps, `learner/tokens` their sum.
     """
+    learned = {name: float(np.mean([update[name] for update in updates])) for name in updates[0]}
+    learned["tokens"] *= len(updates)
     rollouts = [rollout for group in taken.groups for rollout in group.rollouts]
     verdicts = [verdict for group in taken.groups for verdict in group.verdicts]
     rewards = [verdict.reward for verdict in verdicts if verdict.reward is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -47,5 +47,11 @@ class StageInput:
 
     def checkpoints(self) -> Checkpoints:
         """The stage's checkpoints, with what a resume must agree with."""
-        identity = {"seed": self.config.seed, "problems": fingerprint(self.problems), **self.sizes}
+        identity = {
+            "seed": self.config.seed,
+            "problems": fingerprint(self.problems),
+            "prompt": asdict(self.config.problems.prompt),
+            "model": asdict(self.config.model),
+            **self.sizes,
+        }
         return Checkpoints(self.folder / "checkpoints", identity, self.tokenizer)

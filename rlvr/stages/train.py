@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 
 
 def run_stages(
-    config: TrainConfig, run_path: str | os.PathLike[str], saved_config: str, overrides: Sequence[str]
+    config: TrainConfig,
+    run_path: str | os.PathLike[str],
+    saved_config: str,
+    overrides: Sequence[str],
+    resumed: bool,
 ) -> None:
-    """Run `config.stages` in the folder `run_path`, going on from what is there if `config.resume`.
+    """Run `config.stages` in the folder `run_path`, going on from what is there if `resumed`.
 
     Prints the table of results and where everything lies.
 
     Raises:
-        ConfigError, DataError: before anything is started or written.
+        ConfigError, DataError: before anything is started; Hydra has made the folder by then.
         RunInterrupted: the user asked to stop.
     """
     check_config(config, overrides)
@@ -38,6 +42,10 @@ def run_stages(
     for problem in (*problems, *heldout):
         fill_template(problem, config.problems.prompt)
     check_problems(config, problems, heldout)
+    if not resumed and (Path(run_path) / "config.yaml").exists():
+        raise ConfigError(
+            f"{run_path} holds a run: resume={run_path} goes on with it; or name another hydra.run.dir"
+        )
     with RunFolder(run_path) as run:
         _run(config, run, problems, heldout, saved_config)
 
@@ -95,7 +103,14 @@ def _run(
         found = stage.checkpoints().latest()
         if found is None or found[0] < steps[name]:
             stages.append((runners[name], stage))
-        model_path = str(_model(folder, steps[name]))
+            model_path = str(_model(folder, steps[name]))
+        else:
+            model_path = str(found[1] / "model")
+        if found and len(stages) > 1:
+            raise ConfigError(
+                f"{folder} has begun from a model that {stages[0][1].folder.name} would change: "
+                f"give {stages[0][1].folder.name}.steps its old value, or start a new run"
+            )
     if not stages:
         raise ConfigError(
             f"{run.path}: all stages have done their steps; ask for more, as in "
