@@ -182,8 +182,8 @@ class Learner:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise RlvrError(
                 f"the loss is {loss / num_tokens} and the gradient norm {float(norm)}: these weights are "
-                "lost, and the run stops before they are published or saved. Look at the loss and the learning "
-                "rate, and resume from the last checkpoint"
+                "lost, and the run stops before they are published or saved. Look at the loss and at the "
+                "learning rate, and resume from the last checkpoint"
             )
         return {
             **{name: value / max(tokens, 1) for name, value in sums.items()},
