@@ -58,7 +58,6 @@ def main() -> None:
         f"| mean (95% interval) | {mean(start):.1%} ± {100 * interval(start):.1f} | {mean(end):.1%} ± "
         f"{100 * interval(end):.1f} | {100 * mean(gain):+.1f} ± {100 * interval(gain):.1f} points |"
     )
-    (HERE / "table.md").write_text("\n".join(lines) + "\n")
     (HERE / "results.json").write_text(json.dumps(runs, indent=1) + "\n")
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     for seed, run in enumerate(runs):
