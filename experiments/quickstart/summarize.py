@@ -32,11 +32,10 @@ def read_run(path: Path) -> dict[str, Any]:
     return {
         "pass@1": curve,
         "sft_seconds": sum(row.get("time/step") or 0 for row in sft.values()),
-        "grpo_seconds": sum(
-            (row.get("time/step") or 0) + (row.get("time/evaluate") or 0) for row in grpo.values()
-        ),
-        "commit": versions.get("commit"),
-        "machine": {key: versions.get(key) for key in ("cpu", "python", "platform")},
+        "grpo_seconds": sum(row.get("time/step") or 0 for row in grpo.values()),
+        "evaluation_seconds": sum(row.get("time/evaluate") or 0 for row in grpo.values()),
+        "git": versions["git"],
+        "machine": {key: versions[key] for key in ("cpu", "python", "platform")},
     }
 
 
