@@ -45,6 +45,10 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }
 ALPHABET = string.digits + string.ascii_letters + "+-=()#,.?! \n/*:;%_"  # 80 characters, 84 tokens
+REWARDS = {  # random text is never right, but has one digit now and then: so most groups have a gradient
+    "math": {"_target_": "rlvr.rewards.math.math_reward"},
+    "digit": {"_target_": "rlvr.rewards.format.format_reward", "pattern": "[0-9]"},
+}
 PARTS = ("generate", "reward", "learn", "publish", "idle")
 
 
@@ -82,7 +86,7 @@ def loop(folder: Path, model: Path, max_tokens: int, steps: int) -> tuple[dict[s
     config = TrainConfig(
         model=ModelConfig(path=str(model), max_length=512),
         sampling=SamplingConfig(max_tokens=max_tokens),
-        reward=RewardConfig(functions={"math": {"_target_": "rlvr.rewards.math.math_reward"}}),
+        reward=RewardConfig(functions=REWARDS),
         record=RecordConfig(trackers=[]),
         grpo=GrpoConfig(
             steps=steps,

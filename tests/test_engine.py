@@ -385,7 +385,7 @@ def check(pair: Pair, seed: int) -> None:
     """The run's own check of both sides, on rollouts of the present weights."""
     pool = RolloutPool([pair.worker], 64, 60)
     groups = as_groups(pair.draw(make_requests(seed)))
-    check_logprobs(pair.learner, RolloutBuffer(pool, None, 1.0, lambda: False), groups, 1e-4)
+    check_logprobs(pair.learner, RolloutBuffer(pool, None, 1.0, False, lambda: False), groups, 1e-4)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

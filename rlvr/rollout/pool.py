@@ -13,7 +13,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from rlvr.rollout.engine import Request
 from rlvr.types import RlvrError, Rollout, StallError
 
-SLICE = 0.2  # seconds of engine steps per call: the delay of new requests and of weight updates
+SLICE = 0.5  # seconds of engine steps per call: the delay of new requests and of weight updates
 
 
 class RolloutPool:

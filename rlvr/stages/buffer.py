@@ -53,11 +53,17 @@ class RolloutBuffer:
     """Moves groups from the pool to the reward service while the driver waits for something."""
 
     def __init__(
-        self, pool: RolloutPool, rewards: Any, reward_deadline: float, interrupted: Callable[[], bool]
+        self,
+        pool: RolloutPool,
+        rewards: Any,
+        reward_deadline: float,
+        takes_turns: bool,
+        interrupted: Callable[[], bool],
     ) -> None:
         self.pool = pool
         self.rewards = rewards
         self.reward_deadline = reward_deadline
+        self.takes_turns = takes_turns  # engines and checks share cores
         self.interrupted = interrupted
         self.batches: dict[int, _Batch] = {}
         self.unscored: list[Group] = []
@@ -126,8 +132,12 @@ class RolloutBuffer:
                 self.unscored.append(group)
 
     def _score(self) -> None:
-        """Send everything that waits in one call, unless one is under way."""
-        if self.unscored and not self.scoring:
+        """Send everything that waits in one call, unless one is under way.
+
+        An engine on the CPU waits for its slowest core at every operation, so checks beside it
+        would cost more time than they take: they come when it has nothing left to do.
+        """
+        if self.unscored and not self.scoring and not (self.takes_turns and self.pool.busy):
             self.scoring = (self.rewards.score.remote(self.unscored), self.unscored, time.monotonic())
             self.unscored = []
 

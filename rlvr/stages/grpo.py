@@ -76,7 +76,13 @@ class Grpo:
         if found:
             finish("learner resume", self.learner.call("load", found[1]))
         finish("weight transfer", self.learner.connect(pool.workers, self.config.rollout.gpus_per_worker))
-        self.buffer = RolloutBuffer(pool, rewards, self.config.reward.deadline, lambda: bool(stage.stop))
+        self.buffer = RolloutBuffer(
+            pool,
+            rewards,
+            self.config.reward.deadline,
+            takes_turns=self.config.rollout.gpus_per_worker == 0,
+            interrupted=lambda: bool(stage.stop),
+        )
         self._control("publish", self.version)
 
     def run(self) -> None:
