@@ -16,6 +16,7 @@ from rlvr.algorithms.losses import negative_log_likelihood, ppo_clip
 from rlvr.learner.batching import collate, plan_micro_batches
 from rlvr.learner.config import OptimizerConfig
 from rlvr.learner.schedule import learning_rate
+from rlvr.rollout.schedules import linear
 from rlvr.stages.batches import group_advantages, policy_batch, supervised_batch
 from rlvr.types import (
     FinishReason,
@@ -391,3 +392,12 @@ def test_an_empty_micro_batch_is_a_real_one_with_nothing_to_train_on() -> None:
     assert micro.mask.shape == (1, 1)
     assert not micro.mask.any()
     assert not micro.weights.any()
+
+
+# ---------------------------------------------------------------- temperature schedules
+
+
+def test_the_linear_schedule_reaches_its_end_at_its_share_of_the_steps_and_stays() -> None:
+    values = [linear(step, steps=10, temperature=1.0, final=0.6) for step in range(10)]
+    np.testing.assert_allclose(values, [1.0, 0.92, 0.84, 0.76, 0.68, *[0.6] * 5])
+    assert linear(9, steps=10, temperature=0.6, final=1.0, share=1.0) == pytest.approx(0.96)
