@@ -80,7 +80,8 @@ class Grpo:
             pool,
             rewards,
             self.config.reward.deadline,
-            takes_turns=self.config.rollout.gpus_per_worker == 0,
+            # off-policy the pool is never idle for long: waiting for that would undo the overlap
+            takes_turns=self.config.rollout.gpus_per_worker == 0 and self.settings.max_staleness == 0,
             interrupted=lambda: bool(stage.stop),
         )
         self._control("publish", self.version)
