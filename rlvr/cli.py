@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -11,17 +10,20 @@ from rlvr import __version__
 USAGE = """\
 rlvr trains small language models with rewards that a program can check.
 
-usage: rlvr COMMAND [GROUP=OPTION | KEY=VALUE ...] [Hydra's flags]
+usage: rlvr COMMAND [ARGUMENT ...]
 
   train    run the stages of a configuration: rlvr train experiment=quickstart
            go on with a stopped run:          rlvr train resume=runs/NAME/DATE
            see the configuration first:       rlvr train experiment=quickstart --cfg job
            sweep:                             rlvr train -m seed=0,1,2 experiment=quickstart
            groups and options:                rlvr train --help
+  audit    does a reward deserve trust?       rlvr audit reward=math problems=arithmetic
+  verify   check answers in a file:           rlvr verify ANSWERS.jsonl --out VERDICTS.jsonl
 
 rlvr --version   prints the version
 exit codes: 0 done, 1 unexpected error, 2 wrong configuration or data, 3 the run failed,
-            130 stopped by Ctrl-C or SIGTERM (after a checkpoint)
+            4 an audited reward is under its thresholds,
+            130 stopped by Ctrl-C or SIGTERM (train: after a checkpoint)
 """
 
 
@@ -34,28 +36,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         print(__version__)
         return 0
-    if arguments[0] != "train":
-        print(
-            f"rlvr: there is no command {arguments[0]!r}; there is: train\n\n{USAGE}", file=sys.stderr, end=""
-        )
-        return 2
-    return train(arguments[1:])
+    command, *rest = arguments
+    if command == "train":
+        return train(rest)
+    if command == "audit":
+        from rlvr.audit.command import main as audit
+
+        return audit(rest)
+    if command == "verify":
+        from rlvr.rewards.verify_file import main as verify
+
+        return verify(rest)
+    there = "there are: train, audit, verify"
+    print(f"rlvr: there is no command {command!r}; {there}\n\n{USAGE}", file=sys.stderr, end="")
+    return 2
 
 
 def train(arguments: Sequence[str]) -> int:
     """`rlvr train`: compose the configuration with Hydra, check it, run its stages."""
-    # a reward function in the user's own folder is named by its import path
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, who know what to say of them
-    import hydra
     from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
     from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     from rlvr import compose
-    from rlvr.types import ConfigError, DataError, RlvrError, RunInterrupted
+    from rlvr.types import ConfigError, RunInterrupted
 
     def job(tree: DictConfig) -> None:
         config = compose.to_config(tree)
@@ -71,17 +74,9 @@ def train(arguments: Sequence[str]) -> int:
             raise SystemExit(130) from None
 
     resumed = any(argument.startswith("resume=") for argument in arguments)
-    compose.register_schema()
     try:
-        sys.argv = ["rlvr train", *compose.resume_arguments(arguments)]
-        hydra.main(version_base="1.3", config_path=str(compose.config_folder()), config_name="train")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"rlvr: {compose.explain(error)}", file=sys.stderr)
-        return 2
-    except (ConfigError, DataError) as error:
+        arguments = compose.resume_arguments(arguments)
+    except ConfigError as error:
         print(f"rlvr: {error}", file=sys.stderr)
         return 2
-    except RlvrError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 3
-    return 0
+    return compose.launch("train", arguments, job)

@@ -1,23 +1,33 @@
-"""From the command line to a checked `TrainConfig`, by Hydra; nothing here imports torch."""
+"""From the command line to a checked configuration, by Hydra; nothing here imports torch.
+
+A command has a primary configuration of its name in conf/ and a schema, a dataclass tree.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints, overload
 
+import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from rlvr.audit.config import AuditConfig
 from rlvr.config import TrainConfig
 from rlvr.settings import out_of_range
-from rlvr.types import ConfigError
+from rlvr.types import ConfigError, DataError, RlvrError
 
+Config = TypeVar("Config")
+
+SCHEMAS: dict[str, type] = {"train": TrainConfig, "audit": AuditConfig}  # command → its settings
 SAVED_CONFIG = "config"  # .yaml, in a run folder; itself a primary configuration that Hydra can read
 SAVED_HEADER = """\
 # The resolved configuration of this run. `rlvr train resume=FOLDER` reads it.
@@ -36,7 +46,33 @@ def config_folder() -> Path:
 
 
 def register_schema() -> None:
-    ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+    for command, schema in SCHEMAS.items():
+        ConfigStore.instance().store(name=f"{command}_schema", node=schema)
+
+
+def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], None]) -> int:
+    """Compose `rlvr COMMAND ARGUMENTS` and run `job` on it, or on each value of a sweep; the exit code.
+
+    Errors meant for the user are printed: 2 for a wrong configuration or wrong data, 3 for what fails later.
+    """
+    # a reward function in the user's own folder is named by its import path
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, who know what to say of them
+    register_schema()
+    try:
+        sys.argv = [f"rlvr {command}", *arguments]
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"rlvr: {explain(error, SCHEMAS[command])}", file=sys.stderr)
+        return 2
+    except (ConfigError, DataError) as error:
+        print(f"rlvr: {error}", file=sys.stderr)
+        return 2
+    except RlvrError as error:
+        print(f"rlvr: {error}", file=sys.stderr)
+        return 3
+    return 0
 
 
 def resume_arguments(arguments: Sequence[str]) -> list[str]:
@@ -62,7 +98,11 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
     ]
 
 
-def to_config(tree: DictConfig) -> TrainConfig:
+@overload
+def to_config(tree: DictConfig) -> TrainConfig: ...
+@overload
+def to_config(tree: DictConfig, schema: type[Config]) -> Config: ...
+def to_config(tree: DictConfig, schema: type[Any] = TrainConfig) -> Any:
     """The typed configuration.
 
     Raises:
@@ -71,16 +111,16 @@ def to_config(tree: DictConfig) -> TrainConfig:
     if missing := sorted(OmegaConf.missing_keys(tree)):
         raise ConfigError("\n".join(f"{key} must be given: add {key}=… to the command" for key in missing))
     config = OmegaConf.to_object(tree)
-    assert isinstance(config, TrainConfig)
+    assert isinstance(config, schema)
     # `+key=…` adds to the tree what the schema does not have
-    if messages := [unknown_key(key) for key in added_keys(config)]:
+    if messages := [unknown_key(key, schema) for key in added_keys(config)]:
         raise ConfigError("\n".join(messages))
     if messages := list(out_of_range(config)):
         raise ConfigError("\n".join(messages))
     return config
 
 
-def explain(error: HydraException | OmegaConfBaseException) -> str:
+def explain(error: HydraException | OmegaConfBaseException, schema: type[Any] = TrainConfig) -> str:
     """One or two lines on what is wrong with the configuration: which key, why, and the nearest."""
     texts = []
     cause: BaseException | None = error
@@ -90,19 +130,20 @@ def explain(error: HydraException | OmegaConfBaseException) -> str:
     text = "\n".join(texts)
     key = next(iter(re.findall(r"full_key: (\S+)", text)), None)
     if key and re.search(r"not in|Key not found|in struct", text):
-        return unknown_key(key)
+        return unknown_key(key, schema)
     if key:
         reason = next(text for text in texts if "full_key: " in text).splitlines()[0]
         return f"{key}: {reason[0].lower()}{reason[1:]}"
     return texts[0]
 
 
-def unknown_key(key: str) -> str:
-    """Say that there is no `key`, and which existing one is nearest."""
+def unknown_key(key: str, schema: type[Any] = TrainConfig) -> str:
+    """Say that there is no `key` in `schema`, and which existing one is nearest."""
     parent, _, last = key.rpartition(".")
-    if parent in all_keys(TrainConfig) and not any(k.startswith(f"{parent}.") for k in all_keys(TrainConfig)):
+    there = list(all_keys(schema))
+    if parent in there and not any(other.startswith(f"{parent}.") for other in there):
         return f"{parent} has no {last} yet: add it with +{key}=…"
-    known = [other for other in all_keys(TrainConfig) if not f"{key}.".startswith(f"{other}.")]
+    known = [other for other in there if not f"{key}.".startswith(f"{other}.")]
     siblings = [other for other in known if other.rpartition(".")[0] == parent]
     namesakes = [other for other in known if difflib.get_close_matches(last, [other.rpartition(".")[2]])]
     near = (
@@ -110,7 +151,7 @@ def unknown_key(key: str) -> str:
         or namesakes
         or difflib.get_close_matches(key, known, n=1)
     )
-    hint = f"did you mean {' or '.join(near)}?" if near else "`rlvr train --cfg job` shows all keys"
+    hint = f"did you mean {' or '.join(near)}?" if near else "`--cfg job` shows all keys"
     return f"there is no setting {key}: {hint}"
 
 

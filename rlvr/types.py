@@ -104,6 +104,7 @@ class Verdict:
     extracted: str | None = None  # the answer that was read from the completion
     parts: Mapping[str, float] = field(default_factory=dict)  # reward function → its value
     seconds: float = 0.0  # wall-clock time of the check
+    rule: str | None = None  # the rule that decided, in a few words
 
     def __post_init__(self) -> None:
         if (self.reward is None) == self.status.reached:

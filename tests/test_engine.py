@@ -26,6 +26,7 @@ from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.models import make_scratch_model
 from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
+from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.actor import RolloutActor
 from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.engine import Request
@@ -385,7 +386,7 @@ def check(pair: Pair, seed: int) -> None:
     """The run's own check of both sides, on rollouts of the present weights."""
     pool = RolloutPool([pair.worker], 64, 60)
     groups = as_groups(pair.draw(make_requests(seed)))
-    check_logprobs(pair.learner, RolloutBuffer(pool, None, 1.0, False, lambda: False), groups, 1e-4)
+    check_logprobs(pair.learner, RolloutBuffer(pool, RewardPool([], 1.0), False, lambda: False), groups, 1e-4)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

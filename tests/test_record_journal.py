@@ -40,6 +40,7 @@ def verdicts(draw: st.DrawFn) -> Verdict:
         extracted=draw(st.none() | st.text(max_size=10)),
         parts=draw(st.dictionaries(st.text(max_size=5), FLOATS, max_size=3)),
         seconds=draw(FLOATS),
+        rule=draw(st.none() | st.text(max_size=10)),
     )
 
 
@@ -164,6 +165,7 @@ def test_others_read_it_as_an_ordinary_table(tmp_path: Path) -> None:
         "extracted": "7",
         "parts": {"math": 1.0},
         "check_seconds": 0.25,
+        "rule": None,
         "advantage": -0.5,
     }
 

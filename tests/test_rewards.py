@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlvr.rewards.combine import combine, evaluate
+from rlvr.rewards.combine import combine
 from rlvr.rewards.config import RewardConfig
+from rlvr.rewards.evaluate import Evaluator, evaluate
 from rlvr.rewards.format import format_reward
 from rlvr.rewards.functions import Sample, load_functions, validate_reward
 from rlvr.rewards.math import math_reward
-from rlvr.types import ConfigError, Problem, Status, Verdict
+from rlvr.stages.buffer import Taken
+from rlvr.stages.panel import step_metrics
+from rlvr.types import ConfigError, FinishReason, Group, Problem, Rollout, Status, Verdict
 
 PROBLEM = Problem("p1", "6 · 7?", "42", columns={"level": 3})
 RIGHT = Verdict(Status.CORRECT, 1.0, "42 = 42", "42")
@@ -25,6 +29,8 @@ LATE = Verdict(Status.TIMEOUT, None, "too slow")
 MATH = {"_target_": "rlvr.rewards.math.math_reward"}
 
 USER = """
+from rlvr.types import Status, Verdict
+
 def plain(completion, level, answer, threshold=3):
     return float(level >= threshold) + len(answer)
 
@@ -38,6 +44,35 @@ class Strict:
         return self.unit
 
 value = 3
+
+def many(completions, levels=None, level=None, answers=(), problems=(), tokens=(), finish_reasons=()):
+    return [len(c) + 10 * l for c, l in zip(completions, level or [0] * len(completions))]
+
+def mixed(completions, problem):
+    return [0.0] * len(completions)
+
+async def later(completion, answer):
+    import asyncio
+    await asyncio.sleep(0)
+    return float(completion == answer)
+
+class Remote:
+    def __init__(self, unit: float):
+        self.unit = unit
+    async def __call__(self, completions, answers):
+        return [self.unit * len(answer) for answer in answers]
+
+def odd(completions):
+    return eval(completions[0])
+
+async def odd_later(completion):
+    return eval(completion)
+
+async def raises_later(completion):
+    return float("no number")
+
+def raises(completions):
+    raise KeyError("gone")
 """
 
 
@@ -66,7 +101,7 @@ def sample(completion: str = "x") -> Sample:
 def test_math_reward_gives_the_values_of_the_configuration(
     completion: str, status: Status, reward: float
 ) -> None:
-    verdict = math_reward(completion, PROBLEM, wrong=-1.0)
+    verdict = math_reward(completion, PROBLEM.answer, wrong=-1.0)
     assert (verdict.status, verdict.reward) == (status, reward)
 
 
@@ -135,13 +170,13 @@ def test_arguments_are_filled_by_name_and_the_configuration_binds_the_rest() -> 
             "strict": {"_target_": "their_rewards.Strict", "unit": 0.25},
         }
     )
-    verdict = evaluate(load_functions(config), {}, sample())
+    verdict = evaluate(load_functions(config), config, sample())
     assert verdict.parts == {"plain": 2.0, "strict": 0.25}
 
 
 def test_a_column_that_a_problem_lacks_is_named_with_the_sample() -> None:
-    functions = load_functions(RewardConfig({"needy": {"_target_": "their_rewards.needy"}}))
-    verdict = evaluate(functions, {}, sample())
+    config = RewardConfig({"needy": {"_target_": "their_rewards.needy"}})
+    verdict = evaluate(load_functions(config), config, sample())
     assert verdict.status is Status.CRASHED
     assert "'colour'" in verdict.reason
     assert "sample 5" in verdict.reason
@@ -153,7 +188,7 @@ def test_a_column_that_a_problem_lacks_is_named_with_the_sample() -> None:
     [
         ({}, {}, "functions is empty"),
         ({"math": MATH}, {"maths": 1.0}, "did you mean 'math'"),
-        ({"math": MATH}, {"math": 0.0}, "no effect"),
+        ({"math": MATH}, {"math": math.inf}, "weights.math is inf"),
         ({"m": {"_target_": "rlvr.rewards.math.math_rewards"}}, {}, "did you mean 'math_reward'"),
         ({"m": {"_target_": "rlvr.rewads.math.math_reward"}}, {}, "rlvr.rewads"),
         ({"m": {"_target_": "no_such_package.f"}}, {}, "no module 'no_such_package'"),
@@ -167,6 +202,9 @@ def test_a_column_that_a_problem_lacks_is_named_with_the_sample() -> None:
         ({"m": {"_target_": "their_rewards.Strict"}}, {}, "unit"),
         ({"m": {"_target_": "their_rewards.needy"}}, {}, "'colour'"),
         ({"m": {"_target_": "math.sqrt"}}, {}, "'completion'"),
+        ({"m": {"_target_": "builtins.dict"}}, {}, "does not say what it takes"),
+        ({"m": {"_target_": "their_rewards.mixed"}}, {}, "rename it to 'problems'"),
+        ({"m": {"_target_": "their_rewards.many", "problems": 1}}, {}, "remove it"),
     ],
 )
 def test_what_is_wrong_with_a_configuration(
@@ -177,6 +215,167 @@ def test_what_is_wrong_with_a_configuration(
     assert words in messages[0]
 
 
+FORMAT = {"_target_": "rlvr.rewards.format.format_reward"}
+BOTH = {"math": MATH, "format": FORMAT}
+STRICT = {"math": MATH | {"wrong": -1.0}, "format": FORMAT}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"weights": {"math": 0.0}}, "reward.logged"),
+        ({"gates": {"fromat": 1.0}}, "did you mean 'format'"),
+        ({"gates": {"format": math.nan}}, "reward.gates.format is nan"),
+        ({"logged": ["fromat"]}, "did you mean 'format'"),
+        ({"logged": ["format"], "weights": {"format": 2.0}}, "format has no effect"),
+        ({"logged": ["format"], "gates": {"format": 1.0}}, "format has no effect"),
+        ({"gates": {"format": 1.0}, "logged": ["math"]}, "all rewards would be equal"),
+        ({"gate_value": -1.0}, "no effect without reward.gates"),
+        ({"clip": [1.0, 1.0]}, "low < high"),
+        ({"clip": [1.0]}, "low < high"),
+        ({"clip": [0.0, math.inf]}, "low < high"),
+        ({"gates": {"format": 1.0}, "gate_value": -2.0, "clip": [-1.0, 1.0]}, "outside reward.clip"),
+        ({"gates": {"format": 1.0}, "functions": STRICT}, "a wrong answer gets -1"),
+        (
+            {"gates": {"format": 1.0}, "functions": STRICT, "weights": {"math": 2.0}, "gate_value": -1.0},
+            "gets -2",
+        ),
+    ],
+)
+def test_settings_of_the_combination_that_do_nothing_or_harm(settings: dict[str, Any], words: str) -> None:
+    messages = list(validate_reward(RewardConfig(**({"functions": BOTH} | settings))))
+    assert len(messages) == 1
+    assert words in messages[0]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"gates": {"format": 1.0}},
+        {"gates": {"format": 1.0}, "weights": {"format": 0.0}},
+        {"logged": ["format"], "weights": {"format": 0.0}},
+        {"gates": {"format": 1.0}, "functions": STRICT, "gate_value": -1.0, "clip": [-1.0, 1.0]},
+        {
+            "gates": {"format": 1.0},
+            "functions": STRICT,
+            "weights": {"math": 2.0},
+            "gate_value": -1.0,
+            "clip": [-1, 1],
+        },
+    ],
+)
+def test_settings_of_the_combination_that_work(settings: dict[str, Any]) -> None:
+    assert list(validate_reward(RewardConfig(**({"functions": BOTH} | settings)))) == []
+
+
+@pytest.mark.parametrize(
+    ("format_value", "right", "reward"),
+    [(1.0, True, 1.0), (0.4, True, -1.0), (1.0, False, -1.0), (0.4, False, -1.0), (None, True, 1.0)],
+)
+def test_a_gate_holds_credit_back_and_is_no_part_of_the_sum(
+    format_value: float | None, right: bool, reward: float
+) -> None:
+    answer = RIGHT if right else Verdict(Status.WRONG, -1.0, "41 ≠ 42", "41")
+    verdict = combine({"format": format_value, "math": answer}, {}, gates={"format": 0.5}, gate_value=-1.0)
+    assert (verdict.status, verdict.reward) == (answer.status, reward)
+    assert ("no credit, format 0.4 < 0.5" in verdict.reason) == (format_value == 0.4)
+    assert verdict.parts["math"] == answer.reward
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3), st.floats(-3, 3), st.floats(-3, 3))
+def test_failing_a_gate_never_pays(value: float, gate: float, least: float, gate_value: float) -> None:
+    parts: dict[str, float | Verdict | None] = {"a": value, "g": gate}
+    free = combine(parts, {"g": 0.5}).reward
+    gated = combine(parts, {"g": 0.5}, gates={"g": least}, gate_value=gate_value).reward
+    assert free == value + gate / 2
+    assert gated == (min(free, gate_value) if gate < least else free)
+
+
+@given(st.floats(-9, 9), st.floats(-9, 9))
+def test_the_sum_is_clipped_and_not_its_parts(a: float, b: float) -> None:
+    verdict = combine({"a": a, "b": b}, {"b": 2.0}, clip=[-1.0, 2.0])
+    assert verdict.reward == min(max(a + 2 * b, -1.0), 2.0)
+    assert verdict.parts == {"a": a, "b": b}
+
+
+def test_what_is_only_logged_neither_counts_nor_decides() -> None:
+    verdict = combine({"shown": Verdict(Status.WRONG, 7.0, "no"), "math": RIGHT}, {}, logged=["shown"])
+    assert (verdict.status, verdict.reward, verdict.extracted) == (Status.CORRECT, 1.0, "42")
+    assert verdict.parts == {"shown": 7.0, "math": 1.0}
+
+
+def run(samples: list[Sample], deadline: float = 5.0, **targets: Any) -> list[Verdict]:
+    """The verdicts of one batch, in the order of its samples."""
+    functions = {
+        name: {"_target_": f"their_rewards.{target}"} if isinstance(target, str) else target
+        for name, target in targets.items()
+    }
+    config = RewardConfig(functions, deadline=deadline)
+    verdicts: dict[int, Verdict] = {}
+
+    def finish(position: int, verdict: Verdict, began: float) -> None:
+        assert position not in verdicts
+        verdicts[position] = verdict
+
+    evaluator = Evaluator(load_functions(config), config, finish)
+    evaluator.run(samples)
+    evaluator.close()
+    return [verdicts[position] for position in range(len(samples))]
+
+
+def test_plain_batch_and_async_functions_together() -> None:
+    samples = [sample("x" * length) for length in (3, 1, 2)] + [sample("42")]
+    verdicts = run(
+        samples,
+        many="many", later="later", plain="plain",
+        remote={"_target_": "their_rewards.Remote", "unit": 0.25},
+    )  # fmt: skip
+    assert [list(verdict.parts) for verdict in verdicts] == [["many", "later", "plain", "remote"]] * 4
+    assert [verdict.parts["many"] for verdict in verdicts] == [33.0, 31.0, 32.0, 32.0]
+    assert [verdict.parts["later"] for verdict in verdicts] == [0.0, 0.0, 0.0, 1.0]
+    assert {verdict.parts["remote"] for verdict in verdicts} == {0.5}
+
+
+def test_samples_without_an_optional_column_are_called_apart() -> None:
+    bare = Sample(Problem("p2", "", "1"), 0, "xx", "stop")
+    assert [v.reward for v in run([sample(), bare, sample()], many="many")] == [31.0, 2.0, 31.0]
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "words"),
+    [
+        ("odd", "[1.0]", "returned 1 values for 2 samples"),
+        ("odd", "None", "returned a NoneType, not a list of 2 values"),
+        ("odd", "'ab'", "returned a str, not a list of 2 values"),
+        ("odd", "{1: 1, 2: 2}", "returned a dict"),
+        ("odd", "['a', 'a']", "returned a str ('a')"),
+        ("odd", "[float('nan')] * 2", "returned nan"),
+        ("odd_later", "float('inf')", "returned inf"),
+        ("odd_later", "[1.0]", "returned a list"),
+        ("odd_later", "Verdict(Status.CORRECT, 'x', '')", "returned a str"),
+        ("odd_later", "Verdict(Status.CORRECT, 1.0, 5)", "reason is a int"),
+        ("raises_later", "", "ValueError: could not convert"),
+        ("raises", "", "KeyError: 'gone'"),
+    ],
+)
+def test_wrong_returns_name_function_sample_and_line(target: str, text: str, words: str) -> None:
+    lines = USER.split("\n")
+    raising = {"raises_later": "no number", "raises": "raise KeyError"}.get(target, f"def {target}(")
+    line = next(number for number, code in enumerate(lines, 1) if raising in code and "Remote" not in code)
+    for index, verdict in enumerate(run([Sample(PROBLEM, i, text, "stop") for i in range(2)], user=target)):
+        assert (verdict.status, verdict.reward) == (Status.CRASHED, None)
+        assert words in verdict.reason
+        assert verdict.reason.startswith("user: ")
+        assert verdict.reason.endswith(f"their_rewards.py:{line} (problem 'p1', sample {index})")
+
+
+def test_a_wrong_value_in_a_list_is_one_samples_fault() -> None:
+    verdicts = run([sample("[1.0, 'x', None]"), sample(), sample()], user="odd")
+    assert verdicts[0].reward == 1.0
+    assert "returned a str ('x')" in verdicts[1].reason
+    assert "no reward function had an opinion" in verdicts[2].reason
+
+
 @pytest.mark.parametrize("name", ["math", "math_format"])
 def test_the_configuration_groups_are_valid(name: str) -> None:
     from omegaconf import OmegaConf
@@ -185,4 +384,36 @@ def test_the_configuration_groups_are_valid(name: str) -> None:
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RewardConfig), OmegaConf.load(text)))
     assert isinstance(config, RewardConfig)
     assert list(validate_reward(config, columns=[])) == []
-    assert evaluate(load_functions(config), config.weights, sample("#42")).status is Status.CORRECT
+    assert evaluate(load_functions(config), config, sample("#42")).status is Status.CORRECT
+
+
+def test_the_configuration_takes_every_setting_of_the_combination() -> None:
+    from omegaconf import OmegaConf
+
+    given = {"functions": BOTH, "gates": {"format": 1}, "clip": [0, 2], "logged": [], "weights": {"math": 2}}
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RewardConfig), given))
+    assert isinstance(config, RewardConfig)
+    assert list(validate_reward(config, columns=[])) == []
+    functions = load_functions(config)
+    assert [evaluate(functions, config, sample(text)).reward for text in ("#42", r"#42 \boxed{42}")] == [
+        2.0,
+        0.0,
+    ]
+
+
+def test_the_share_of_rollouts_that_a_gate_stopped_is_a_metric() -> None:
+    values = [0.0, 1.0, 0.0, 0.25]
+    verdicts = [
+        *(Verdict(Status.CORRECT, 1.0, "", parts={"math": 1.0, "format": value}) for value in values),
+        LATE,
+    ]
+    ones = np.ones(2, np.int32)
+    rollout = Rollout(
+        "p1", 1, 0, 0, ones, ones > 0, ones.astype(np.float32), 0 * ones, "", FinishReason.STOP, 1.0
+    )
+    taken = Taken([Group(PROBLEM, [rollout] * 5, verdicts)], 1.0, 1.0)
+    update = {"loss": 0.0, "tokens": 10.0}
+    metrics = step_metrics(taken, [np.ones(5)], [update], 1, {"format": 0.25})
+    assert metrics["gates/format"] == 0.5
+    assert metrics["reward/format"] == pytest.approx(np.mean(values))
+    assert metrics["verdicts/timeout"] == 1

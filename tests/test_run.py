@@ -215,7 +215,7 @@ def test_the_verdicts_are_reached_again_from_the_journal(whole: Path) -> None:
         for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True):
             again = combine(
                 {
-                    "math": math_reward(rollout.text, group.problem),
+                    "math": math_reward(rollout.text, group.problem.answer),
                     "format": format_reward(rollout.text),
                 },
                 {"math": 1.0, "format": 0.1},
@@ -280,7 +280,7 @@ def weights(checkpoints: Path) -> dict[str, Any]:
 
 
 # the gap is measured at the first step after each start as well
-COSTS = ("time/", "memory/", "rollouts/logprob_gap")
+COSTS = ("time/", "memory/", "rewards/", "rollouts/logprob_gap")
 
 
 def lines_without_costs(stage: Path) -> list[dict[str, float]]:

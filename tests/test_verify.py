@@ -83,7 +83,7 @@ UNEQUAL = [
     ("101_2", "101"), ("42", "43 = 42"), ("42", "41 or 42"), ("42", "0=0"), ("42", "x=41, x=42"),
     ("(1,2)", "[1,2]"), (r"\{1,2\}", "(1,2)"), ("(3,1)", "(1,3)"), ("x < 1", "x > 1"),
     ("x < 1", r"x \le 1"), ("x", r"x + 10^{-100}"), (r"\sqrt{x^2}", "x"), ("2024^{4046}", "2024^{4046}+1"),
-    ("1/3", "0.333333"), (r"\sqrt{2}", "1.41421356237309504880"), ("x=5", "y=5"), ("42", r"\frac{42}{0}"),
+    ("1/3", "0.3333"), (r"\sqrt{2}", "1.41421356237309504881e-1"), ("x=5", "y=5"), ("42", r"\frac{42}{0}"),
     ("42", ""), ("18 dollars", "18 cents"), ("42", "9^{9^{9^9}}"), ("A", "B"), ("x^2", "2x"), ("a", "A"),
     ("42", r"41 \approx 42"),
 ]  # fmt: skip
@@ -191,6 +191,11 @@ LATEX = st.lists(
             r"1",
             r"42",
             r"9999999",
+            r"1.234567",
+            r"29034800000{2006!}",
+            r"\lcm(",
+            r"\max(",
+            r"\sqrt{2}",
             r".",
             r"-",
             r"+",
@@ -223,6 +228,20 @@ def test_no_text_raises(completion: str, gold: str) -> None:
     assert verdict == check_answer(completion, gold)
     assert verdict.status.reached
     check_answer(rf"\boxed{{{completion}}}", gold)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (r"\lcm(\sqrt \sqrt{2})", r"\lcm(0.0000923423,3 -8341.234802909)"),
+        ("3.14159", r"29034800000{2006!}"),
+        (r"e^{\pi\sqrt{163}}1234.567", r"1.234567x\sqrt{2}"),
+        (r"1.234567i + \sqrt{2}", "1.234567"),
+    ],
+)
+def test_decimals_meet_numbers_of_every_kind(left: str, right: str) -> None:
+    assert check_answer(rf"\boxed{{{left}}}", right).status is not Status.CORRECT
+    assert check_answer(rf"\boxed{{{right}}}", left).status is not Status.CORRECT
 
 
 @pytest.mark.parametrize("seed", range(3))

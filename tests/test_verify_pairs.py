@@ -28,21 +28,14 @@ def pairs(name: str) -> list[dict[str, Any]]:
 
 def test_agreement_with_labelled_pairs() -> None:
     chosen = [pair for pair in pairs("dev") if not pair.get("debatable")]
-    # Tests of a parser (gcd, operatorname, integrals) rather than answers that people give.
-    parser_tests = ("function-notation", "calculus")
-    false_positives, right, right_answers = [], 0, []
+    false_positives, false_negatives = [], []
     for pair in chosen:
         expected = pair["math_expected"] if pair.get("math_expected") is not None else pair["expected"]
         correct = check_answer(pair["prediction"], pair["gold"]).status is Status.CORRECT
-        if correct and not expected:
-            false_positives.append(pair["id"])
-        right += correct == expected
-        if pair["category"] not in parser_tests:
-            right_answers.append(correct == expected)
-    print(f"all: {right}/{len(chosen)}; without parser tests: {np.mean(right_answers):.3f}")
-    assert false_positives == []
-    assert right / len(chosen) >= 0.64
-    assert np.mean(right_answers) >= 0.78
+        if correct != expected:
+            (false_positives if correct else false_negatives).append(pair["id"])
+    assert len(false_positives) <= 3, false_positives
+    assert len(false_positives) + len(false_negatives) <= 0.015 * len(chosen), false_negatives
 
 
 def test_hostile_pairs_are_not_fooled_and_hold_nobody_up() -> None:
@@ -56,11 +49,12 @@ def test_hostile_pairs_are_not_fooled_and_hold_nobody_up() -> None:
         )
         for pair in hostile
     ]  # fmt: skip
-    config = RewardConfig({"math": {"_target_": "rlvr.rewards.math.math_reward"}}, deadline=5.0)
+    config = RewardConfig({"math": {"_target_": "rlvr.rewards.math.math_reward", "evaluated": False}})
     with RewardService(config) as service:
         verdicts = service.score(items)
     for pair, verdict in zip(hostile, verdicts, strict=True):
         assert verdict.status.reached, (pair["id"], verdict.reason)
+        assert verdict.seconds < 2.0, (pair["id"], verdict.seconds)
         if pair["must"] in ("true", "false"):
             assert (verdict.status is Status.CORRECT) == (pair["must"] == "true"), (
                 pair["id"],

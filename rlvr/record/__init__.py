@@ -16,5 +16,6 @@ Progress, plot and table read these metrics; whatever else is logged is kept bes
     heldout/pass@1, …_low, …_high           and its 95% interval, in [0, 1]; step 0 is before the first update
     time/step                               seconds of the step, of which
     time/generate, reward, learn, publish, idle   (each with the prefix) seconds
+    rewards/latency_p50, queue_p99, respawns, cache_hits, …   what the reward services did (ServiceCounts)
     tokens/sampled (GRPO), tokens/trained (SFT)   tokens of the step
 """

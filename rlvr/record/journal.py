@@ -50,6 +50,7 @@ SCHEMA = pa.schema(
         pa.field("extracted", pa.string()),
         pa.field("parts", pa.map_(pa.string(), pa.float64())),
         pa.field("check_seconds", pa.float64()),
+        pa.field("rule", pa.string()),
         pa.field("advantage", pa.float64()),  # null where none was given
     ]
 )
@@ -114,6 +115,7 @@ def _rows(
                 "extracted": verdict and verdict.extracted,
                 "parts": verdict and list(verdict.parts.items()),
                 "check_seconds": verdict and verdict.seconds,
+                "rule": verdict and verdict.rule,
                 "advantage": None if advantage is None else float(advantage),
             }
 
@@ -185,6 +187,7 @@ def _read(path: Path) -> list[Group]:
                     extracted=row["extracted"],
                     parts=row["parts"],
                     seconds=row["check_seconds"],
+                    rule=row["rule"],
                 )
             )
     return list(groups.values())

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import ray
 
 from rlvr.rewards.config import RewardConfig
+from rlvr.rewards.counts import ServiceCounts
 from rlvr.rewards.service import RewardService
 from rlvr.types import Group, Verdict
+
+
+class Scored(NamedTuple):
+    verdicts: list[list[Verdict]]  # of every group's rollouts, in their order
+    counts: ServiceCounts  # of this call
 
 
 class RewardWorker:
@@ -17,14 +24,11 @@ class RewardWorker:
     def __init__(self, config: RewardConfig) -> None:
         self.service = RewardService(config)
 
-    def score(self, groups: Sequence[Group]) -> list[list[Verdict]]:
+    def score(self, groups: Sequence[Group]) -> Scored:
         """The verdicts of every group's rollouts, in the order of the groups and the rollouts."""
         items = [(group.problem, rollout) for group in groups for rollout in group.rollouts]
-        verdicts = iter(self.service.score(items))
-        return [[next(verdicts) for _ in group.rollouts] for group in groups]
-
-    def counters(self) -> dict[str, float]:
-        return self.service.counters()
+        verdicts = self.service.stream(items)
+        return Scored([[next(verdicts) for _ in group.rollouts] for group in groups], self.service.counts())
 
     def close(self) -> None:
         self.service.close()

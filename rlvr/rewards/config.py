@@ -12,12 +12,22 @@ from rlvr.settings import setting
 class RewardConfig:
     """`functions` maps a name of your choice to an import path (`_target_`) with arguments.
 
-    The reward of a rollout is the weighted sum of the values that its functions return; a
-    function without an entry in `weights` has weight 1.
+    The reward of a rollout is the weighted sum of the values that its functions return, held
+    within `clip`. Every function is a part of the sum, with weight 1 unless `weights` says
+    otherwise, except for those in `gates` or `logged`: a gate is a part of the sum only if it has
+    a weight too, a logged function never is. A rollout with a gate's value below its threshold
+    gets `gate_value`, or what it would get without the gate if that is less: passing costs nothing.
     """
 
     functions: dict[str, Any] = setting(factory=dict, help="name → {_target_: import path, …}")
     weights: dict[str, float] = setting(factory=dict, help="name → weight in the sum")
+    gates: dict[str, float] = setting(factory=dict, help="name → least value: below it there is no credit")
+    gate_value: float = setting(0.0, "reward when a gate holds credit back; at most that of a wrong answer")
+    clip: list[float] | None = setting(None, "[low, high]: bounds of the sum; unset is none")
+    logged: list[str] = setting(factory=list, help="functions whose values are recorded and nothing else")
     deadline: float = setting(5.0, "seconds that the checks of one rollout may take", gt=0)
-    workers: int = setting(1, "processes that run checks", ge=1)
+    actors: int = setting(1, "reward services, spread over the nodes of a Ray cluster", ge=1)
+    workers: int = setting(1, "processes of each service that run checks", ge=1)
+    batch: int = setting(16, "most samples that a process is given at once", ge=1, le=4096)
     memory_gib: float = setting(2.0, "address space of one such process beyond its start", gt=0)
+    cache: bool = setting(True, "remember comparisons of answers; off only to measure without")

@@ -5,16 +5,42 @@ from __future__ import annotations
 import re
 
 BOX_OR_HASH = r"\\boxed\s*\{|^.*?#+(?=\s*[-+$\\(.\d])"
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+
+_TAG = "</?think>|</?answer>"
 
 
 def format_reward(
-    completion: str, pattern: str = BOX_OR_HASH, correct: float = 1.0, wrong: float = 0.0
+    completion: str,
+    pattern: str | None = BOX_OR_HASH,
+    tags: bool = False,
+    correct: float = 1.0,
+    wrong: float = 0.0,
 ) -> float:
-    """`correct` when `pattern` occurs exactly once in what follows the last `</think>`, else `wrong`.
+    r"""`correct` when the completion has the form that the settings ask for, else `wrong`.
 
-    The default counts `\\boxed{` and lines such as "#### 42" or "#42". `^` matches at every
-    line. Two marks are as bad as none: a completion that lists candidates commits to nothing.
+    pattern: it must occur exactly once in what follows the last `</think>`, or with `tags` in the
+        answer. The default counts `\boxed{` and lines such as "#### 42" or "#42"; `\\boxed\{` is
+        exactly one box; null asks for no mark. `^` matches at every line. Two marks are as bad as
+        none: a completion that lists candidates commits to nothing.
+    tags: the completion must be `<think>…</think>` and then `<answer>…</answer>`, each tag exactly
+        once, neither empty, and nothing but white space before, between and after them (the form
+        of DeepSeek-R1-Zero, arXiv 2501.12948).
     """
-    answer = completion.rpartition("</think>")[2]
-    marks = re.findall(pattern, answer, re.MULTILINE)
-    return correct if len(marks) == 1 else wrong
+    if tags:
+        answer = _tagged_answer(completion)
+        if answer is None:
+            return wrong
+    else:
+        answer = completion.rpartition("</think>")[2]
+    marked = pattern is None or len(re.findall(pattern, answer, re.MULTILINE)) == 1
+    return correct if marked else wrong
+
+
+def _tagged_answer(completion: str) -> str | None:
+    if re.findall(_TAG, completion, re.IGNORECASE) != list(TAGS):
+        return None
+    before, thought, between, answer, after = re.split(_TAG, completion)
+    if before.strip() or between.strip() or after.strip() or not thought.strip():
+        return None
+    return answer if answer.strip() else None

@@ -1,22 +1,33 @@
-"""From a configured import path to a function that can be called on a rollout.
+"""From a configured import path to a function that can be called on rollouts.
 
-A reward function is a plain function, or a class whose instances are called. It takes
-`completion` and, by parameter name, any of: `problem`, `answer`, `tokens`, `finish_reason`, or a
-column of the problem; the configuration binds the rest. It returns a float, a Verdict, or None.
+A reward function is a function, plain or `async`, or an object of a class that is called so. What
+it takes decides how it is called, by parameter name; the configuration binds the rest.
+
+- Per sample: it takes `completion` and any of `problem`, `answer`, `tokens`, `num_sampled`,
+  `finish_reason` and the problem's columns. It returns a float, a Verdict, or None for no opinion.
+- Per batch: it takes `completions` and any of `problems`, `answers`, `tokens`, `num_sampled`,
+  `finish_reasons`, and columns by their own names: each a list with one entry per sample. It
+  returns a list as long, of what a function per sample returns. Which samples share a batch is
+  not defined: a value must not depend on it. All of them have a column that is passed, or none has.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlvr.rewards.combine import counts
 from rlvr.rewards.config import RewardConfig
+from rlvr.settings import out_of_range
 from rlvr.targets import BY_NAME, check_keywords, known_names, resolve
 from rlvr.types import ConfigError, Problem
 
-ROLLOUT_NAMES = ("completion", "problem", "answer", "tokens", "finish_reason")
+ROLLOUT_NAMES = ("completion", "problem", "answer", "tokens", "num_sampled", "finish_reason")
+BATCH_NAMES = ("completions", "problems", "answers", "tokens", "num_sampled", "finish_reasons")
+OF_A_ROLLOUT = ("tokens", "num_sampled")  # what a mere text does not have
 
 
 @dataclass(frozen=True)
@@ -28,15 +39,21 @@ class Sample:
     completion: str
     finish_reason: str
     tokens: Any = None  # [T] of the rollout, when a function asks for them
+    num_sampled: int | None = None  # tokens that the policy drew
 
     @property
     def name(self) -> str:
         return f"problem {self.problem.id!r}, sample {self.index}"
 
+    def given(self) -> tuple[Any, ...]:
+        """The values of `ROLLOUT_NAMES`."""
+        problem = self.problem
+        return self.completion, problem, problem.answer, self.tokens, self.num_sampled, self.finish_reason
+
 
 @dataclass(frozen=True)
 class RewardFunction:
-    """A resolved function; `asks` are the parameters that each sample fills."""
+    """A resolved function; `asks` are the parameters that each sample, or each batch, fills."""
 
     name: str
     path: str
@@ -44,30 +61,44 @@ class RewardFunction:
     bound: Mapping[str, Any]
     asks: tuple[str, ...]
     needs: tuple[str, ...]  # those of `asks` without a default
+    per_batch: bool = False
+    asynchronous: bool = False
 
-    def __call__(self, sample: Sample) -> Any:
-        return self.function(**self.bound, **self.arguments(sample))
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names that every sample has; any other is a column."""
+        return BATCH_NAMES if self.per_batch else ROLLOUT_NAMES
 
-    def arguments(self, sample: Sample) -> dict[str, Any]:
-        """The arguments asked for by name. Raises KeyError for a column that the problem lacks."""
-        known = {
-            "completion": sample.completion,
-            "problem": sample.problem,
-            "answer": sample.problem.answer,
-            "tokens": sample.tokens,
-            "finish_reason": sample.finish_reason,
-        }
-        columns = sample.problem.columns
-        arguments = {}
+    def columns(self, sample: Sample) -> tuple[str, ...]:
+        """The columns of `sample` that it asks for. Raises KeyError for one that the problem lacks."""
+        found = []
         for name in self.asks:
-            if name in known:
-                arguments[name] = known[name]
-            elif name in columns:
-                arguments[name] = columns[name]
+            if name in self.given:
+                continue
+            if name in sample.problem.columns:
+                found.append(name)
             elif name in self.needs:
-                there = known_names(name, [*ROLLOUT_NAMES, *columns])
+                there = known_names(name, [*self.given, *sample.problem.columns])
                 raise KeyError(f"reward function {self.name!r} asks for {name!r}; {there}")
-        return arguments
+        return tuple(found)
+
+    def arguments(self, samples: Sequence[Sample], columns: Sequence[str]) -> dict[str, Any]:
+        """The arguments for `samples`, which have the same `columns`; one sample unless per batch."""
+        rows = [dict(zip(self.given, sample.given(), strict=True)) for sample in samples]
+        filled = [
+            {name: row[name] for name in self.asks if name in row}
+            | {name: sample.problem.columns[name] for name in columns}
+            for row, sample in zip(rows, samples, strict=True)
+        ]
+        if self.per_batch:
+            return {**self.bound, **{name: [row[name] for row in filled] for name in filled[0]}}
+        return {**self.bound, **filled[0]}
+
+    @property
+    def code(self) -> Any:
+        """The code object of the user's function, where it has one."""
+        function = inspect.unwrap(self.function)
+        return getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
 
 
 def load_functions(config: RewardConfig) -> list[RewardFunction]:
@@ -86,24 +117,75 @@ def validate_reward(config: RewardConfig, columns: Collection[str] | None = None
     """
     if not config.functions:
         yield "reward.functions is empty: name one, as in math: {_target_: rlvr.rewards.math.math_reward}"
-    for name, weight in config.weights.items():
-        if name not in config.functions:
-            yield f"reward.weights.{name} weighs no function; {known_names(name, config.functions)}"
-        elif weight == 0:
-            yield f"reward.weights.{name} is 0, so it has no effect: remove its function"
+    yield from _combination_messages(config)
+    lowest = 0.0
     for name, spec in config.functions.items():
         try:
             function = _load(name, spec)
         except ConfigError as error:
             yield str(error)
             continue
-        given = [*ROLLOUT_NAMES, *(columns or ())]
+        if counts(name, config.weights, config.gates, config.logged):
+            lowest += config.weights.get(name, 1.0) * _wrong(spec)
+        given = [*function.given, *(columns or ())]
         unfilled = [need for need in function.needs if columns is not None and need not in given]
         for need in unfilled:
             yield (
                 f"reward.functions.{name}: {function.path} takes {need!r}, which neither the "
                 f"configuration nor the problems give; {known_names(need, given)}"
             )
+    if config.clip:
+        lowest = max(lowest, config.clip[0])
+    if config.gates and config.gate_value > lowest:
+        yield (
+            f"reward.gate_value is {config.gate_value:g}, but a wrong answer gets {lowest:g}: a right "
+            "answer that a gate stops would look better than a wrong one; lower it to that"
+        )
+
+
+def _combination_messages(config: RewardConfig) -> Iterator[str]:
+    """Weights, gates and bounds that name nothing, or do nothing."""
+    functions, gates, logged = config.functions, config.gates, config.logged
+    for section, names in (("weights", config.weights), ("gates", gates), ("logged", logged)):
+        for name in names:
+            if name not in functions:
+                yield f"reward.{section} names {name!r}, which is no function; {known_names(name, functions)}"
+    for name, weight in config.weights.items():
+        if not math.isfinite(weight):
+            yield f"reward.weights.{name} is {weight}"
+        elif weight == 0 and name in functions and name not in gates and name not in logged:
+            yield (
+                f"reward.weights.{name} is 0, so it has no effect: remove its function, or name it in "
+                "reward.logged to record its values"
+            )
+        elif weight != 0 and name in logged:
+            yield f"reward.weights.{name} is {weight:g}, but reward.logged says that {name} has no effect"
+    for name, least in gates.items():
+        if not math.isfinite(least):
+            yield f"reward.gates.{name} is {least}: a gate is the least value that passes"
+        if name in logged:
+            yield f"reward.gates.{name} is a gate, but reward.logged says that {name} has no effect"
+    if functions and not any(counts(name, config.weights, gates, logged) for name in functions):
+        yield (
+            "reward: every function is a gate without a weight, or logged, so all rewards would be equal: "
+            "give one a weight"
+        )
+    if not gates and config.gate_value:
+        yield "reward.gate_value has no effect without reward.gates"
+    if not math.isfinite(config.gate_value):
+        yield f"reward.gate_value is {config.gate_value}"
+    clip = config.clip
+    if clip is not None and not (len(clip) == 2 and all(map(math.isfinite, clip)) and clip[0] < clip[1]):
+        yield f"reward.clip is {list(clip)}, but must be [low, high] with low < high"
+    elif clip is not None and gates and not clip[0] <= config.gate_value <= clip[1]:
+        yield f"reward.gate_value is {config.gate_value:g}, outside reward.clip {list(clip)}"
+
+
+def _wrong(spec: Mapping[str, Any]) -> float:
+    """What the function of `spec` gives a wrong answer, if it has a parameter `wrong`; else 0."""
+    parameter = inspect.signature(resolve(spec["_target_"], "reward")).parameters.get("wrong")
+    value = spec.get("wrong", parameter.default if parameter else 0.0)
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _load(name: str, spec: Any) -> RewardFunction:
@@ -115,25 +197,62 @@ def _load(name: str, spec: Any) -> RewardFunction:
     target = resolve(path, key)
     if not callable(target):
         raise ConfigError(f"{key}: {path} is a {type(target).__name__}, not something to call")
-    if inspect.isclass(target):
+    made, parameters = inspect.isclass(target), _parameters(target, key, path)
+    if made:
         check_keywords(key, path, target, bound)
         try:
             target = target(**bound)
-        except (TypeError, ValueError) as error:
+        # The boundary to code that is not ours: whatever a constructor raises is about its settings.
+        except Exception as error:
             raise ConfigError(f"{key}: {path}(…) raised {type(error).__name__}: {error}") from error
         bound = {}
         if not callable(target):
             raise ConfigError(f"{key}: {path} is a class whose instances cannot be called")
-    else:
-        check_keywords(key, path, target, bound, ROLLOUT_NAMES)
+        parameters = _parameters(target, key, path)
+    per_batch = "completions" in parameters
+    if not made:
+        check_keywords(key, path, target, bound, BATCH_NAMES if per_batch else ROLLOUT_NAMES)
     asked = {
         word: parameter
-        for word, parameter in inspect.signature(target).parameters.items()
+        for word, parameter in parameters.items()
         if word not in bound and parameter.kind in BY_NAME
     }
-    if "completion" not in asked:
+    if "completion" not in asked and not per_batch:
         raise ConfigError(
-            f"{key}: {path} does not take a parameter named 'completion'; it takes: {', '.join(asked)}"
+            f"{key}: {path} takes neither 'completion' (one sample) nor 'completions' (a batch); it takes: "
+            f"{', '.join(asked)}"
         )
-    needs = tuple(word for word, parameter in asked.items() if parameter.default is parameter.empty)
-    return RewardFunction(name, path, target, bound, tuple(asked), needs)
+    if per_batch and (mixed := [word for word in asked if word in ROLLOUT_NAMES and word not in BATCH_NAMES]):
+        raise ConfigError(
+            f"{key}: {path} takes 'completions', a batch, and so not {mixed[0]!r}: rename it to '{mixed[0]}s'"
+        )
+    return RewardFunction(
+        name,
+        path,
+        target,
+        bound,
+        tuple(asked),
+        tuple(word for word, parameter in asked.items() if parameter.default is parameter.empty),
+        per_batch,
+        inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__),
+    )
+
+
+def _parameters(target: Callable[..., Any], key: str, path: str) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except ValueError as error:
+        raise ConfigError(f"{key}: {path} does not say what it takes: {error}") from error
+
+
+def check_ranges(config: RewardConfig) -> None:
+    """Raise ConfigError for a setting out of its range: for configurations that are made in Python."""
+    for name in ("actors", "workers", "batch"):
+        if not isinstance(number := getattr(config, name), int):
+            raise ConfigError(f"reward.{name} is {number!r}, but must be a whole number")
+    for name in ("deadline", "memory_gib"):
+        number = getattr(config, name)
+        if not isinstance(number, int | float) or not math.isfinite(number):
+            raise ConfigError(f"reward.{name} is {number!r}, but must be a finite number")
+    if messages := list(out_of_range(config, "reward.")):
+        raise ConfigError("\n".join(messages))

@@ -2,85 +2,90 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import select
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections import Counter, deque
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
 
+from rlvr.rewards.channel import EVERY, Frames, Page, Place, Report
 from rlvr.rewards.config import RewardConfig
-from rlvr.rewards.functions import Sample
-from rlvr.rewards.worker import FORK, KILL, MAX_PACKET, Frames, Start
-from rlvr.types import ConfigError, DataError, Problem, RlvrError, Rollout, StallError, Status, Verdict
+from rlvr.rewards.counts import ServiceCounts
+from rlvr.rewards.functions import Sample, check_ranges
+from rlvr.rewards.processes import BEGIN_TIMEOUT, Processes
+from rlvr.types import DataError, FinishReason, Problem, RlvrError, Rollout, Status, Verdict
 
-START_TIMEOUT = 120.0  # seconds for importing the reward functions
-FORK_TIMEOUT = 30.0  # seconds for one fork of that process
-BEGIN_TIMEOUT = 60.0  # seconds until a worker begins a check that was sent to it
+Item = tuple[Problem, Rollout | str]  # a rollout, or the text of a completion alone
 
-# Our Python path, in order, so that functions beside the user's script are found; `-c` because
-# the package may not be installed.
-_BOOTSTRAP = """\
-import json, sys
-sys.path[:] = json.loads(sys.argv[2])
-from rlvr.rewards.worker import serve
-serve(int(sys.argv[1]))
-"""
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+AHEAD = 4  # batches per worker that may be unfinished: being checked, or waiting for it
+HELD = 1 << 16  # verdicts that may wait for one that comes before them
+PATIENCE = 0.1  # seconds on one sample after which the rest of its batch goes to others
+POSTPONED = 0.25  # seconds, and so many usual checks, after which a check is put off until nothing else waits
+USUAL_CHECKS = 20
+POLL = 0.05  # seconds between looks at a worker that has not begun
 
 
 @dataclass
 class _Task:
     ticket: int
     sample: Sample
-    sent: float  # time.monotonic() when it was given to the worker
-    begun: float | None = None  # … when the worker said that it began
-    running: str = ""  # the reward function it is in
+    queued: float  # time.monotonic()
+    alone: bool = False  # it was in a call with others that did not come to an end
+    late: bool = False  # it was put off for others once
 
 
 @dataclass
 class _Worker:
     pid: int
     frames: Frames
-    task: _Task | None = None
-    killed: bool = False
+    page: Page
+    given: list[_Task] = field(default_factory=list)  # its batch, while it is at work
+    owed: dict[int, _Task] = field(default_factory=dict)  # position → task that is its alone
+    batch: int = 0
+    sent: float = 0.0  # time.monotonic() when it was given the batch
+    withdrawn: bool = False  # the rest of the batch went to others
+    killed: float | None = None  # time.monotonic()
+    blamed: Place | None = None  # where it was when it was killed
+    put_off: bool = False  # it was killed for others' sake, not for its deadline
     lost: bool = False  # its socket is closed; how it ended will be reported
+
+    @property
+    def idle(self) -> bool:
+        return not self.given and not self.lost and self.killed is None
 
 
 class RewardService:
-    """Scores rollouts in `config.workers` processes.
+    """Scores rollouts, or texts alone, in `config.workers` processes.
 
-    with RewardService(config) as service:
-        verdicts = service.score([(problem, rollout), …])
+    with RewardService(RewardConfig(functions={"math": {"_target_": …}})) as service:
+        verdicts = service.score([(problem, rollout_or_text), …])
 
-    A check has `config.deadline` seconds of wall-clock time from the moment its worker begins
-    it; then the worker is killed and replaced, and the verdict is a timeout. A worker that dies
-    makes the verdict of its sample crashed. Neither touches other samples. Not for use by
-    several threads at once. Raises ConfigError when the configured functions cannot be loaded.
+    A check has `config.deadline` seconds of wall-clock time from the moment its worker begins it;
+    then the worker is killed and replaced, and the verdict is a timeout. A worker that dies makes
+    the verdict of its sample crashed. Neither touches other samples: what else the worker had goes
+    to others. Where several samples were in one call (of a function per batch, say), each is tried
+    again alone first. Not for use by several threads at once. Raises ConfigError when a setting is
+    out of its range or a configured function cannot be loaded.
     """
 
     def __init__(self, config: RewardConfig) -> None:
+        check_ranges(config)
         self.config = config
-        self._counts: Counter[str] = Counter()
-        self._seconds = 0.0
+        self._counts = ServiceCounts()
         self._tickets = 0
-        self._wanted: set[int] = set()  # tickets that score() still waits for
+        self._batches = 0
+        self._waiting: deque[_Task] = deque()
+        self._late: deque[_Task] = deque()  # put off until nothing else waits
+        self._usual = 0.0  # seconds of a check, a running mean
+        self._open: set[int] = set()  # tickets without a verdict that somebody waits for
         self._verdicts: dict[int, Verdict] = {}
         self._workers: dict[int, _Worker] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._processes = Processes(config)
         try:
-            with theirs:
-                self._start(theirs)
             for _ in range(config.workers):
                 self._fork()
         except BaseException:
@@ -95,185 +100,296 @@ class RewardService:
     ) -> None:
         self.close()
 
-    def score(self, items: Sequence[tuple[Problem, Rollout]]) -> list[Verdict]:
+    def score(self, items: Iterable[Item]) -> list[Verdict]:
         """The verdict of every item, in the order of the items."""
-        if self._process is None:
+        return list(self.stream(items))
+
+    def stream(self, items: Iterable[Item]) -> Iterator[Verdict]:
+        """The verdict of every item, in the order of the items, as they come.
+
+        Takes items only as they are needed: no more than AHEAD · workers · batch are unfinished at
+        any time, and no more than HELD verdicts wait for one before them. So an endless iterable
+        will do, and a stuck check delays what is handed out, not the work on what comes after it.
+        """
+        if self._processes.closed:
             raise RlvrError("the reward service is closed; make a new one")
-        waiting: deque[tuple[int, Sample]] = deque()
-        for problem, rollout in items:
-            self._tickets += 1
-            waiting.append((self._tickets, self._sample(problem, rollout)))
-        tickets = [ticket for ticket, _ in waiting]
-        self._wanted, self._verdicts = set(tickets), {}
-        while self._wanted:
-            for worker in list(self._workers.values()):
-                if waiting and worker.task is None and not worker.lost and not worker.killed:
-                    self._give(worker, waiting)
-            self._step()
-        return [self._verdicts.pop(ticket) for ticket in tickets]
+        return self._stream(iter(items))
+
+    def counts(self) -> ServiceCounts:
+        """What was done since the last call of `counts` or `counters`."""
+        counts, self._counts = self._counts, ServiceCounts()
+        return counts
 
     def counters(self) -> dict[str, float]:
-        """Totals so far: checks, seconds in checks, respawns, and verdicts of every status."""
-        statuses = {str(status): self._counts[status] for status in Status}
-        checks = sum(statuses.values())
-        return {"checks": checks, "seconds": self._seconds, "respawns": self._counts["respawns"], **statuses}
+        """`counts` in one number each, as `ServiceCounts.summary` says."""
+        return self.counts().summary()
 
     def close(self) -> None:
         """End all processes. Safe to call again."""
-        self._control.close()  # which ends the process and its workers
         for worker in self._workers.values():
-            worker.frames.stream.close()
+            _release(worker)
         self._workers.clear()
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stderr:
-            process.stderr.close()
+        self._processes.close()
+
+    def _stream(self, items: Iterator[Item]) -> Iterator[Verdict]:
+        tickets: deque[int] = deque()  # taken and not handed out, in order
+        own: set[int] = set()
+        limit = AHEAD * self.config.workers * self.config.batch
+        number, unfinished, more = 0, 0, True
         try:
-            process.wait(timeout=5.0)
-        except subprocess.TimeoutExpired:  # busy importing, say; its workers die with it
-            process.kill()
-            process.wait()
+            while more or tickets:
+                while more and unfinished < limit and len(tickets) < HELD:
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        more = False
+                        break
+                    tickets.append(self._add(item, number))
+                    number, unfinished = number + 1, unfinished + 1
+                    own.add(tickets[-1])
+                for _ in range(limit):  # and then a look at the workers, however much is ready
+                    if not tickets or tickets[0] not in self._verdicts:
+                        break
+                    ticket = tickets.popleft()
+                    own.discard(ticket)
+                    yield self._verdicts.pop(ticket)
+                if tickets:
+                    self._work(wait=tickets[0] in self._open)
+                unfinished = len(own & self._open)
+        finally:  # what nobody waits for any more is neither begun nor kept
+            self._open -= own
+            for ticket in own:
+                self._verdicts.pop(ticket, None)
 
-    def _start(self, theirs: socket.socket) -> None:
-        command = [sys.executable, "-c", _BOOTSTRAP, str(theirs.fileno()), json.dumps(sys.path)]
-        self._process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=os.environ | _ONE_THREAD,
-            start_new_session=True,  # the terminal's Ctrl-C does not reach it
-        )
-        theirs.close()  # so that its end is the end of the socket
-        self._control.send(pickle.dumps(Start(self.config, os.getpid())))
-        kind, content = self._await(("ready", "error"), START_TIMEOUT, "importing the reward functions")
-        if kind == "error":
-            raise ConfigError(content)
-        self._asks_tokens = "tokens" in content
+    def _add(self, item: Item, number: int) -> int:
+        asked = self._processes.ready.asked
+        match item:
+            case (Problem() as problem, Rollout() as rollout):
+                tokens = rollout.tokens if "tokens" in asked else None
+                sample = Sample(
+                    problem,
+                    rollout.sample,
+                    rollout.text,
+                    str(rollout.finish_reason),
+                    tokens,
+                    rollout.num_sampled,
+                )
+            case (Problem() as problem, str()) if asked:
+                raise DataError(
+                    f"item {number}, of problem {problem.id!r}, is a text, but a reward function asks for "
+                    f"{' and '.join(asked)}: give it a Rollout"
+                )
+            case (Problem() as problem, str() as text):
+                sample = Sample(problem, number, text, str(FinishReason.STOP))
+            case _:
+                raise DataError(
+                    f"item {number} is no pair of a Problem and a Rollout, or a text: {item!r:.200}"
+                )
+        self._tickets += 1
+        self._open.add(self._tickets)
+        self._waiting.append(_Task(self._tickets, sample, time.monotonic()))
+        return self._tickets
 
-    def _fork(self) -> None:
-        ours, theirs = socket.socketpair()
-        ours.settimeout(BEGIN_TIMEOUT)
-        with theirs:
-            socket.send_fds(self._control, [FORK], [theirs.fileno()])
-        _, pid = self._await(("forked",), FORK_TIMEOUT, "forking a reward worker")
-        self._workers[pid] = _Worker(pid, Frames(ours))
-
-    def _await(self, kinds: tuple[str, ...], timeout: float, doing: str) -> tuple[str, Any]:
-        """The next control message of one of `kinds`; exits of workers met on the way are handled."""
-        until = time.monotonic() + timeout
-        exits: list[tuple[Any, ...]] = []
-        while select.select([self._control], [], [], max(0.0, until - time.monotonic()))[0]:
-            message = self._message()
-            if message[0] in kinds:
-                for exited in exits:
-                    self._exited(*exited)
-                return message[0], message[1]
-            exits.append(message[1:])
-        raise StallError(f"the reward service's process did not finish {doing} within {timeout:g} s")
-
-    def _message(self) -> tuple[Any, ...]:
-        """One control message. Raises when the process is gone, with what it said last."""
-        with suppress(ConnectionResetError):
-            data = self._control.recv(MAX_PACKET)
-            if data:
-                message: tuple[Any, ...] = pickle.loads(data)
-                return message
-        process = self._process
-        assert process is not None
-        said = b""
-        if process.stderr and select.select([process.stderr], [], [], 1.0)[0]:
-            said = os.read(process.stderr.fileno(), MAX_PACKET)
-        tail = said.decode(errors="replace").strip().split("\n")[-1]
-        raise RlvrError(f"the reward service's process ended unexpectedly{': ' if tail else ''}{tail}")
-
-    def _sample(self, problem: Problem, rollout: Rollout) -> Sample:
-        tokens = rollout.tokens if self._asks_tokens else None
-        return Sample(problem, rollout.sample, rollout.text, str(rollout.finish_reason), tokens)
-
-    def _give(self, worker: _Worker, waiting: deque[tuple[int, Sample]]) -> None:
-        ticket, sample = waiting.popleft()
-        try:
-            worker.frames.send((ticket, sample))
-        except (BrokenPipeError, ConnectionResetError):
-            waiting.appendleft((ticket, sample))  # it died idle: somebody else gets this one
-            worker.lost = True
-            return
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise DataError(f"{sample.name} cannot be sent to a reward worker: {error}") from error
-        worker.task = _Task(ticket, sample, time.monotonic())
-
-    def _step(self) -> None:
-        """Wait for the next message or deadline, and act on it."""
-        deadlines = [self._deadline(worker.task) for worker in self._workers.values() if worker.task]
-        timeout = max(0.0, min(deadlines, default=1e9) - time.monotonic()) if deadlines else FORK_TIMEOUT
+    def _work(self, wait: bool) -> None:
+        """Give out what waits, `wait` for the next message or deadline, and act on what there is."""
+        if self._processes.closed:
+            raise RlvrError("the reward service was closed before all verdicts were reached")
+        for worker in list(self._workers.values()):
+            if worker.idle and (self._waiting or self._late):
+                self._give(worker)
+        now = time.monotonic()
+        due = [self._due(worker, now) for worker in self._workers.values() if worker.given]
         streams = {worker.frames.stream: worker for worker in self._workers.values() if not worker.lost}
-        ready, _, _ = select.select([self._control, *streams], [], [], min(timeout, 3600.0))
+        control = self._processes.control
+        timeout = min(max(min(due, default=now + 1.0) - now, 0.0), 3600.0) if wait else 0.0
+        ready, _, _ = select.select([control, *streams], [], [], timeout)
         for stream in ready:
-            if stream is not self._control:
+            if stream is not control:
                 self._receive(streams[stream])
-        if self._control in ready:
-            _, *content = self._message()
-            self._exited(*content)
+        while exits := self._processes.exits():  # others may end while one is replaced
+            for pid, status in exits:
+                self._exited(pid, status)
         now = time.monotonic()
         for worker in self._workers.values():
-            if worker.task and not worker.killed and now >= self._deadline(worker.task):
-                worker.killed = True
-                self._control.send(KILL + str(worker.pid).encode())
+            if worker.given and worker.killed is None:
+                self._watch(worker, now)
 
-    def _deadline(self, task: _Task) -> float:
-        return task.sent + BEGIN_TIMEOUT if task.begun is None else task.begun + self.config.deadline
+    def _fork(self) -> None:
+        pid, frames, page = self._processes.fork()
+        self._workers[pid] = _Worker(pid, frames, page)
 
-    def _receive(self, worker: _Worker) -> None:
-        try:
-            worker.lost = not worker.frames.fill(socket.MSG_DONTWAIT)
-        except (BlockingIOError, ConnectionResetError) as error:
-            worker.lost = isinstance(error, ConnectionResetError)
-        for kind, ticket, content in worker.frames.take():
-            task = worker.task
-            if task is None or task.ticket != ticket:
+    def _give(self, worker: _Worker) -> None:
+        """A batch of what waits: an even share, so that none idles while another has many."""
+        if not self._waiting:
+            self._waiting.append(self._late.popleft())
+        size = min(self.config.batch, -(-len(self._waiting) // len(self._workers)))
+        tasks: list[_Task] = []
+        while self._waiting and len(tasks) < size:
+            if self._waiting[0].ticket not in self._open:  # given up, or finished after all
+                self._waiting.popleft()
                 continue
-            if kind == "running":
-                task.begun, task.running = task.begun or time.monotonic(), content
-            else:
-                worker.task = None
-                self._finish(ticket, content)
-        if worker.lost and worker.task is None:  # dying, or no use any more; a busy one has its deadline
-            self._control.send(KILL + str(worker.pid).encode())
+            if tasks and self._waiting[0].alone:
+                break
+            tasks.append(self._waiting.popleft())
+            if tasks[0].alone:
+                break
+        if not tasks:
+            return
+        self._batches += 1
+        worker.page.clear()
+        try:
+            worker.frames.send((self._batches, [task.sample for task in tasks]))
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            self._waiting.extendleft(reversed(tasks))  # it died idle: somebody else gets these
+            worker.lost = True
+            self._kill(worker, None)
+            return
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            sample = next((task.sample for task in tasks if not _picklable(task.sample)), tasks[0].sample)
+            self._requeue(task for task in tasks if task.sample is not sample)
+            raise DataError(f"{sample.name} cannot be sent to a reward worker: {error}") from error
+        worker.given, worker.owed = tasks, dict(enumerate(tasks))
+        worker.batch, worker.sent, worker.withdrawn = self._batches, time.monotonic(), False
+
+    def _due(self, worker: _Worker, now: float) -> float:
+        """When to look at a worker again, if it says nothing."""
+        if worker.killed is not None:
+            return now + 3600.0
+        place = worker.page.place()
+        if place is None:
+            return now + POLL
+        due = place.until
+        if self._takes_back(worker):
+            due = min(due, place.began + PATIENCE)
+        if self._puts_off(worker, place):
+            due = min(due, place.began + self._patience())
+        return due
+
+    def _takes_back(self, worker: _Worker) -> bool:
+        """Whether it has something that others might do."""
+        return self._processes.ready.one_by_one and len(worker.owed) > 1 and not worker.withdrawn
+
+    def _puts_off(self, worker: _Worker, place: Place) -> bool:
+        """Whether others wait that could be done first. A slow check is begun again after them, once."""
+        task = worker.owed.get(place.position)
+        if 2 * self._patience() > self.config.deadline:  # it would save little
+            return False
+        return self._processes.ready.one_by_one and bool(self._waiting) and task is not None and not task.late
+
+    def _patience(self) -> float:
+        return max(POSTPONED, USUAL_CHECKS * self._usual)
+
+    def _watch(self, worker: _Worker, now: float) -> None:
+        """Kill a worker that is past its deadline; let others do what a slow one has not begun."""
+        place = worker.page.place()
+        if place is None:
+            if now >= worker.sent + BEGIN_TIMEOUT and not worker.page.begun:
+                self._kill(worker, None)
+        elif now >= place.until:
+            self._kill(worker, place)
+        elif now >= place.began + self._patience() and self._puts_off(worker, place):
+            worker.put_off = True
+            self._kill(worker, place)
+        elif now >= place.began + PATIENCE and self._takes_back(worker):
+            worker.withdrawn = True
+            worker.page.withdraw(worker.batch)
+            # it may have gone on just before that: whoever is first has the verdict
+            current = worker.page.place()
+            kept = worker.owed.pop(current.position, None) if current else None
+            self._requeue(worker.owed.values())
+            worker.owed = {current.position: kept} if current and kept else {}
+
+    def _kill(self, worker: _Worker, place: Place | None) -> None:
+        worker.killed, worker.blamed = time.monotonic(), place
+        self._processes.kill(worker.pid)
+
+    def _requeue(self, tasks: Iterable[_Task]) -> None:
+        self._waiting.extendleft(sorted(tasks, key=lambda task: -task.ticket))
+
+    def _receive(self, worker: _Worker) -> bool:
+        """Read what the worker has sent; False once there is nothing more by now."""
+        more = False
+        try:
+            more = worker.frames.fill(wait=False)
+            worker.lost = not more
+        except ConnectionResetError:
+            worker.lost = True
+        except BlockingIOError:
+            pass
+        for report in worker.frames.take():
+            self._read(worker, report)
+        if worker.lost and not worker.given and worker.killed is None:
+            self._kill(worker, None)  # dying, or no use any more; a busy one has its deadline
+        return more
+
+    def _read(self, worker: _Worker, report: Report) -> None:
+        self._counts.cache_hits += report.remembered[0]
+        self._counts.cache_misses += report.remembered[1]
+        for position, verdict, began in report.verdicts:
+            worker.owed.pop(position, None)
+            self._finish(worker.given[position], verdict, began)
+        if report.ended:
+            self._requeue(worker.owed.values())  # the one that it was about to begin when it stopped
+            worker.given, worker.owed = [], {}
 
     def _exited(self, pid: int, status: int) -> None:
-        """A worker has ended: its sample, if it had one, gets its verdict, and a new worker starts."""
-        worker = self._workers.get(pid)
+        """A worker has ended: the sample at fault gets its verdict, and a new worker starts."""
+        worker = self._workers.pop(pid, None)
         if worker is None:
             return
-        if not worker.lost:
-            self._receive(worker)  # it may have finished its check first
-        del self._workers[pid]
-        worker.frames.stream.close()
-        if worker.task:
-            self._finish(worker.task.ticket, self._unreached(worker.task, worker.killed, status))
-        self._counts["respawns"] += 1
+        noticed = time.monotonic()
+        while not worker.lost and self._receive(worker):  # it may have finished its check first
+            pass
+        place = worker.blamed if worker.killed is not None else worker.page.place()
+        at_fault = list(worker.owed) if place is None or place.position == EVERY else [place.position]
+        if len(at_fault) > 1:  # which of them it was shows when each is alone
+            for task in worker.owed.values():
+                task.alone = True
+        elif at_fault and at_fault[0] in worker.owed and worker.put_off:
+            task = worker.owed.pop(at_fault[0])
+            task.late = True
+            self._late.append(task)
+        elif at_fault and at_fault[0] in worker.owed:
+            task = worker.owed.pop(at_fault[0])
+            began = place.began if place else worker.sent
+            self._finish(task, self._unreached(task, worker, place, status), began)
+        self._requeue(worker.owed.values())
+        _release(worker)
         self._fork()
+        self._counts.respawns.append(time.monotonic() - (worker.killed or noticed))
 
-    def _unreached(self, task: _Task, killed: bool, status: int) -> Verdict:
-        seconds = time.monotonic() - (task.begun or task.sent)
-        where = f"{task.running or 'its worker'} ({task.sample.name})"
-        if killed and task.begun is None:
-            return Verdict(
-                Status.TIMEOUT, None, f"{where} did not begin within {BEGIN_TIMEOUT:g} s", seconds=seconds
-            )
-        if killed:
+    def _unreached(self, task: _Task, worker: _Worker, place: Place | None, status: int) -> Verdict:
+        seconds = time.monotonic() - (place.began if place else worker.sent)
+        names = self._processes.ready.names
+        where = f"{names[place.function] if place else 'its worker'} ({task.sample.name})"
+        code = os.waitstatus_to_exitcode(status)
+        if worker.killed is not None and place is None:
+            reason = f"{where} did not begin within {BEGIN_TIMEOUT:g} s"
+            return Verdict(Status.TIMEOUT, None, reason, seconds=seconds)
+        if worker.killed is not None:
             reason = f"{where} was still running after its deadline of {self.config.deadline:g} s"
             return Verdict(Status.TIMEOUT, None, reason, seconds=seconds)
-        code = os.waitstatus_to_exitcode(status)
+        if code == -signal.SIGXCPU:
+            return Verdict(Status.TIMEOUT, None, f"{where} used up its CPU time", seconds=seconds)
         how = f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
         return Verdict(Status.CRASHED, None, f"{where}: the process {how}", seconds=seconds)
 
-    def _finish(self, ticket: int, verdict: Verdict) -> None:
-        self._counts[verdict.status] += 1
-        self._seconds += verdict.seconds
-        if ticket in self._wanted:  # not if the call that asked was interrupted
-            self._wanted.remove(ticket)
-            self._verdicts[ticket] = verdict
+    def _finish(self, task: _Task, verdict: Verdict, began: float) -> None:
+        if task.ticket in self._open:  # not if another was first, or the stream was left
+            self._open.remove(task.ticket)
+            self._verdicts[task.ticket] = verdict
+            self._usual += 0.05 * (min(verdict.seconds, self.config.deadline) - self._usual)
+            self._counts.count(verdict, max(began - task.queued, 0.0))
+
+
+def _release(worker: _Worker) -> None:
+    worker.frames.stream.close()
+    worker.page.close()
+
+
+def _picklable(sample: Sample) -> bool:
+    try:
+        pickle.dumps(sample)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True

@@ -6,74 +6,38 @@ anything again. multiprocessing's own fork server is not used because it imports
 main script again, which runs a script that has no `__main__` guard a second time.
 
 Nothing outlives its owner. `serve` ends, with all workers, when its control socket closes or its
-parent changes; the kernel kills a worker when `serve` is gone.
+parent changes; the kernel kills a worker when `serve` is gone. What a reward function starts is killed
+with its worker, even if it left the worker's process group: `serve` adopts and kills it.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import os
 import pickle
 import resource
 import select
 import signal
 import socket
-import struct
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NoReturn
 
-from rlvr.rewards.combine import evaluate
+from rlvr.rewards.channel import FORK, KILL, MAX_PACKET, Frames, Page, Ready, Report, Start
 from rlvr.rewards.config import RewardConfig
-from rlvr.rewards.functions import RewardFunction, load_functions
-from rlvr.types import ConfigError
+from rlvr.rewards.evaluate import Evaluator
+from rlvr.rewards.functions import OF_A_ROLLOUT, RewardFunction, Sample, load_functions
+from rlvr.types import ConfigError, Verdict
 
-FORK, KILL = b"F", b"K"  # control messages; FORK carries the worker's socket, KILL a process id
 NICENESS = 10  # generation and learning on the same cores come first
-MAX_PACKET = 1 << 16
-_LENGTH = struct.Struct("!Q")
+SEND_EVERY = 0.002  # seconds: cheap verdicts travel together
+SPARE_CPU = 60  # seconds of CPU time beyond what the deadlines of a batch allow to one core
 _PR_SET_PDEATHSIG = 1
-
-
-@dataclass(frozen=True)
-class Start:
-    """What the service tells its new process."""
-
-    config: RewardConfig
-    parent: int  # process id of the service
-
-
-class Frames:
-    """Pickled messages over a stream socket. Reading keeps what is incomplete for later."""
-
-    def __init__(self, stream: socket.socket) -> None:
-        self.stream = stream
-        self._buffer = bytearray()
-
-    def send(self, message: Any) -> None:
-        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-        self.stream.sendall(_LENGTH.pack(len(data)) + data)
-
-    def fill(self, flags: int = 0) -> bool:
-        """Read what there is; False at the end of the stream. BlockingIOError with MSG_DONTWAIT."""
-        data = self.stream.recv(MAX_PACKET, flags)
-        self._buffer += data
-        return bool(data)
-
-    def take(self) -> list[Any]:
-        """All messages that are complete by now."""
-        messages = []
-        while len(self._buffer) >= _LENGTH.size:
-            end = _LENGTH.size + _LENGTH.unpack_from(self._buffer)[0]
-            if len(self._buffer) < end:
-                break
-            messages.append(pickle.loads(self._buffer[_LENGTH.size : end]))
-            del self._buffer[:end]
-        return messages
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def serve(control_fd: int) -> NoReturn:
@@ -89,9 +53,14 @@ def serve(control_fd: int) -> NoReturn:
     _detach()
     os.nice(NICENESS)
     gc.freeze()  # so that collecting garbage in a worker does not copy our pages
-    asks = tuple(sorted({name for function in functions for name in function.asks}))
+    names = tuple(function.name for function in functions)
+    ready = Ready(
+        names,
+        asked=tuple(name for name in OF_A_ROLLOUT if any(name in function.asks for function in functions)),
+        one_by_one=not any(function.per_batch or function.asynchronous for function in functions),
+    )
     with suppress(BrokenPipeError, ConnectionResetError):  # the service has gone: so do we
-        control.send(pickle.dumps(("ready", asks)))
+        control.send(pickle.dumps(("ready", ready)))
         _Server(control, start, functions).run()
     os._exit(0)
 
@@ -105,6 +74,7 @@ class _Server:
         self.wake, self.woken = os.pipe()
         os.set_blocking(self.woken, False)
         self.prctl = ctypes.CDLL(None, use_errno=True).prctl
+        self.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def run(self) -> None:
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -123,14 +93,17 @@ class _Server:
                 self._kill(child)
             for child in self.children:  # whoever waits for us finds none of them alive
                 os.waitpid(child, 0)
+            self.children.clear()
+            self._kill_orphans()
 
     def _obey(self) -> bool:
-        message, descriptors, _, _ = socket.recv_fds(self.control, 64, 1)
+        message, descriptors, _, _ = socket.recv_fds(self.control, 64, 2)
         if message[:1] == FORK:
             child = os.fork()
             if child == 0:
-                self._become_worker(descriptors[0])
-            os.close(descriptors[0])
+                self._become_worker(*descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
             with suppress(PermissionError, ProcessLookupError):  # the child has done it, or ended
                 os.setpgid(child, child)
             self.children.add(child)
@@ -154,9 +127,19 @@ class _Server:
                 with suppress(ProcessLookupError, PermissionError):  # what the worker left behind
                     os.killpg(child, signal.SIGKILL)
                 self.children.remove(child)
+                self._kill_orphans()
                 self.control.send(pickle.dumps(("exit", child, status)))
 
-    def _become_worker(self, descriptor: int) -> NoReturn:
+    def _kill_orphans(self) -> None:
+        """Kill what ended workers had started in groups of its own: it has become our child."""
+        for thread in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{thread}/children") as listed:
+                found = {int(child) for child in listed.read().split()}
+            for orphan in found - self.children:
+                with suppress(ProcessLookupError):
+                    os.kill(orphan, signal.SIGKILL)
+
+    def _become_worker(self, stream: int, page: int) -> NoReturn:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -167,7 +150,11 @@ class _Server:
             os.close(self.wake)
             os.close(self.woken)
             _limit(self.start.config.memory_gib)
-            _work(Frames(socket.socket(fileno=descriptor)), self.functions, self.start.config)
+            worker = _Worker(
+                Frames(socket.socket(fileno=stream)), Page(page), self.functions, self.start.config
+            )
+            os.close(page)
+            worker.work()
             code = 0
         except SystemExit as end:  # a reward function called sys.exit
             code = end.code if isinstance(end.code, int) else 1
@@ -175,28 +162,85 @@ class _Server:
             os._exit(code & 0xFF)
 
 
-def _work(frames: Frames, functions: Sequence[RewardFunction], config: RewardConfig) -> None:
-    """Check samples as they come. Each function is announced, so that a deadline can name it."""
-    while frames.fill():
-        for ticket, sample in frames.take():
-            started = time.perf_counter()
-            announce = partial(_announce, frames, ticket)
-            verdict = evaluate(functions, config.weights, sample, announce)
-            frames.send(("done", ticket, replace(verdict, seconds=time.perf_counter() - started)))
+class _Worker:
+    """Evaluates one batch after the other, and reports verdicts as it goes."""
 
+    def __init__(
+        self, frames: Frames, page: Page, functions: Sequence[RewardFunction], config: RewardConfig
+    ) -> None:
+        self.frames, self.page, self.config = frames, page, config
+        self.evaluator = Evaluator(functions, config, self.finish, self.enter)
+        self.batch = 0
+        self.verdicts: list[tuple[int, Verdict, float]] = []
+        self.reported = 0.0  # time.monotonic()
+        self.verify: Any = sys.modules.get("rlvr.verify")  # if no function has imported it, nor do we
+        self.remembered = self.compared = (0, 0)  # when last looked at; since the last report
 
-def _announce(frames: Frames, ticket: int, name: str) -> None:
-    frames.send(("running", ticket, name))
+    def work(self) -> None:
+        """Until the service closes the socket."""
+        while self.frames.fill():
+            for batch, samples in self.frames.take():
+                self.evaluate(batch, samples)
+
+    def evaluate(self, batch: int, samples: list[Sample]) -> None:
+        self.batch, self.reported = batch, time.monotonic()
+        _limit_cpu(2 * self.config.deadline * len(samples) + SPARE_CPU)
+        self.evaluator.run(samples)
+        self.report(ended=True)
+
+    def enter(self, position: int, function: int, seconds: float | None) -> bool:
+        if seconds is None:
+            self.page.enter_function(function)
+            return True
+        if self.verdicts and (position < 0 or time.monotonic() > self.reported + SEND_EVERY):
+            self.report(ended=False)
+        now = time.monotonic()
+        self.page.enter(position, function, now, now + seconds)
+        if self.verify and not self.config.cache:
+            self.tally()
+            self.verify.forget_answers()
+            self.remembered = (0, 0)
+        return not self.page.withdrawn(self.batch)
+
+    def finish(self, position: int, verdict: Verdict, began: float) -> None:
+        self.verdicts.append((position, verdict, began))
+        if verdict.seconds > SEND_EVERY:
+            self.report(ended=False)
+
+    def tally(self) -> None:
+        hits, misses = now = self.verify.remembered_answers() if self.verify else (0, 0)
+        # emptied, by us or by a reward function, the memory counts from zero again
+        before = self.remembered if hits + misses >= sum(self.remembered) else (0, 0)
+        self.compared = self.compared[0] + hits - before[0], self.compared[1] + misses - before[1]
+        self.remembered = now
+
+    def report(self, ended: bool) -> None:
+        self.tally()
+        # if nobody reads for a while, that is no check's fault
+        place, paused = self.page.place(), time.monotonic()
+        self.page.pause()
+        self.frames.send(Report(self.batch, self.verdicts, ended, self.compared))
+        self.verdicts, self.compared, self.reported = [], (0, 0), time.monotonic()
+        if place and not ended:
+            until = place.until + self.reported - paused
+            self.page.enter(place.position, place.function, place.began, until)
 
 
 def _limit(memory_gib: float) -> None:
-    """Bound memory beyond what the process has now; no core dumps, no writing to files."""
+    """Bound memory beyond what the process has now; no core dumps, and no byte written to files."""
     with open("/proc/self/statm") as statm:
         size = int(statm.read().split()[0]) * resource.getpagesize()
     most = size + int(memory_gib * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def _limit_cpu(seconds: float) -> None:
+    """Bound the CPU time from now on: for the case that whoever would kill us cannot."""
+    most, hard = math.ceil(time.process_time() + seconds), resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def _detach() -> None:

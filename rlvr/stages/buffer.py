@@ -1,4 +1,4 @@
-"""Groups under way: drawn by the pool, judged by the reward service, handed out in their order.
+"""Groups under way: drawn by one pool, judged by another, handed out in their order.
 
 The buffer is bounded by what the stage submits: problems of step t are submitted once the policy
 version is t − 1 − max_staleness, so no more than max_staleness + 1 steps are ever inside.
@@ -13,12 +13,11 @@ from typing import Any
 
 import ray
 
+from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
 from rlvr.stages.calls import finish, result
-from rlvr.types import Group, Problem, Rollout, StallError
-
-SERVICE_START = 180.0  # seconds that the reward service may take to start its processes
+from rlvr.types import Group, Problem, Rollout
 
 
 class Interrupted(Exception):
@@ -50,24 +49,20 @@ class Taken:
 
 
 class RolloutBuffer:
-    """Moves groups from the pool to the reward service while the driver waits for something."""
+    """Moves groups from the rollout pool to the reward pool while the driver waits for something."""
 
     def __init__(
         self,
         pool: RolloutPool,
-        rewards: Any,
-        reward_deadline: float,
+        rewards: RewardPool,
         takes_turns: bool,
         interrupted: Callable[[], bool],
     ) -> None:
         self.pool = pool
         self.rewards = rewards
-        self.reward_deadline = reward_deadline
         self.takes_turns = takes_turns  # engines and checks share cores
         self.interrupted = interrupted
         self.batches: dict[int, _Batch] = {}
-        self.unscored: list[Group] = []
-        self.scoring: tuple[ray.ObjectRef, list[Group], float] | None = None  # call, what, since
 
     def submit(self, step: int, problems: Sequence[Problem], groups: Sequence[list[Request]]) -> None:
         """Queue one group of requests per problem, all for `step`."""
@@ -110,15 +105,19 @@ class RolloutBuffer:
     def _advance(self, others: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
         """Wait briefly for anything to happen and deal with it; the `others` still pending."""
         self.pool.dispatch()
-        self._score()
-        own = [*self.pool.calls, *([self.scoring[0]] if self.scoring else [])]
-        done, _ = ray.wait([*others, *own], timeout=0.5)
+        # An engine on the CPU waits for its slowest core at every operation, so checks beside it
+        # would cost more time than they take: they come when it has nothing left to do.
+        if not (self.takes_turns and self.pool.busy):
+            self.rewards.dispatch()
+        done, _ = ray.wait([*others, *self.pool.calls, *self.rewards.calls], timeout=0.5)
         for call in done:
             if call in self.pool.calls:
                 self._store(self.pool.collect(call))
-            elif self.scoring and call == self.scoring[0]:
-                self._judge()
-        self._check_progress()
+            elif call in self.rewards.calls:
+                for group in self.rewards.collect(call):
+                    self.batches[group.rollouts[0].step].scored = time.monotonic()
+        self.pool.check_progress()
+        self.rewards.check_progress()
         return [call for call in others if call not in done]
 
     def _store(self, rollouts: list[Rollout]) -> None:
@@ -129,38 +128,4 @@ class RolloutBuffer:
             batch.generated = time.monotonic()
             if len(group.rollouts) == batch.size:
                 group.rollouts.sort(key=lambda r: r.sample)
-                self.unscored.append(group)
-
-    def _score(self) -> None:
-        """Send everything that waits in one call, unless one is under way.
-
-        An engine on the CPU waits for its slowest core at every operation, so checks beside it
-        would cost more time than they take: they come when it has nothing left to do.
-        """
-        if self.unscored and not self.scoring and not (self.takes_turns and self.pool.busy):
-            self.scoring = (self.rewards.score.remote(self.unscored), self.unscored, time.monotonic())
-            self.unscored = []
-
-    def _judge(self) -> None:
-        assert self.scoring
-        call, groups, _ = self.scoring
-        self.scoring = None
-        verdicts = finish("rewards", [call])
-        for group, judged in zip(groups, verdicts, strict=True):
-            group.verdicts = judged
-            self.batches[group.rollouts[0].step].scored = time.monotonic()
-
-    def _check_progress(self) -> None:
-        """Raises StallError when generation or scoring is past its deadline, with what it is at."""
-        self.pool.check_progress()
-        if not self.scoring:
-            return
-        _, groups, since = self.scoring
-        checks = sum(len(group.rollouts) for group in groups)
-        # the service kills every stuck check by itself; beyond this it is the service that is stuck
-        limit = checks * self.reward_deadline + SERVICE_START
-        if time.monotonic() - since > limit:
-            raise StallError(
-                f"rewards: no verdicts for {checks} rollouts after {limit:.0f} s, the first of problem "
-                f"{groups[0].problem.id!r}"
-            )
+                self.rewards.submit(group)

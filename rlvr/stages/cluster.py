@@ -16,6 +16,7 @@ import ray
 from rlvr.config import TrainConfig
 from rlvr.learner.actor import LearnerActor, LearnerGroup
 from rlvr.rewards.actor import RewardActor
+from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.actor import RolloutActor
 from rlvr.rollout.pool import RolloutPool
 from rlvr.stages.config import ClusterConfig
@@ -115,7 +116,9 @@ class Workers:
         self.started += workers
         return RolloutPool(workers, config.max_num_seqs, config.deadline)
 
-    def rewards(self) -> Any:
-        actor = RewardActor.options(num_cpus=0).remote(self.config.reward)
-        self.started.append(actor)
-        return actor
+    def rewards(self) -> RewardPool:
+        config = self.config.reward
+        options = {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
+        actors = [RewardActor.options(**options).remote(config) for _ in range(config.actors)]
+        self.started += actors
+        return RewardPool(actors, config.deadline)

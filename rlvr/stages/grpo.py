@@ -79,7 +79,6 @@ class Grpo:
         self.buffer = RolloutBuffer(
             pool,
             rewards,
-            self.config.reward.deadline,
             # off-policy the pool is never idle for long: waiting for that would undo the overlap
             takes_turns=self.config.rollout.gpus_per_worker == 0 and self.settings.max_staleness == 0,
             interrupted=lambda: bool(stage.stop),
@@ -134,8 +133,9 @@ class Grpo:
             rows = [[None if np.isnan(a) else float(a) for a in group] for group in advantages]
             write_journal(journal_path(self.stage.folder, "train", step), taken.groups, rows)
         return (
-            step_metrics(taken, advantages, updates, step)
+            step_metrics(taken, advantages, updates, step, self.config.reward.gates)
             | checked
+            | {f"rewards/{name}": value for name, value in self.buffer.rewards.counters().items()}
             | {
                 "time/step": (now := time.monotonic()) - began,
                 "time/generate": taken.generate_seconds,

@@ -17,9 +17,12 @@ def step_metrics(
     advantages: Sequence[npt.NDArray[np.float64]],
     updates: Sequence[Mapping[str, float]],
     step: int,
+    gates: Mapping[str, float],
 ) -> dict[str, float]:
     """Metrics of training step `step`; means are over rollouts with a verdict.
 
+    `reward/NAME` is the mean value of each reward function, `gates/NAME` the share of those values
+    that one of the `gates` (name → least value) held back.
     `groups/no_signal` is the share of groups whose advantages are all zero, `rollouts/staleness`
     the most versions that a token lies behind the policy it trains. `learner/…` are means over the
     step's optimizer steps, `learner/tokens` their sum.
@@ -41,6 +44,11 @@ def step_metrics(
         "train/accuracy": statuses[Status.CORRECT] / len(rewards),
         "train/loss": learned["loss"],
         **{f"reward/{name}": float(np.mean(values)) for name, values in sorted(parts.items())},
+        **{
+            f"gates/{name}": float(np.mean(np.array(parts[name]) < least))
+            for name, least in sorted(gates.items())
+            if name in parts
+        },
         **{f"verdicts/{status}": statuses[status] for status in Status},
         "groups/no_signal": float(np.mean([not np.nan_to_num(group).any() for group in advantages])),
         "rollouts/length": float(lengths.mean()),

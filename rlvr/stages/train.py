@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from typing import TYPE_CHECKING
 
 from rlvr.config import TrainConfig
+from rlvr.problems.load import load_problems
 from rlvr.problems.prompts import fill_template
 from rlvr.record.run_folder import RunFolder
 from rlvr.stages.checks import check_config, check_lengths, check_problems
-from rlvr.types import ConfigError, DataError, Problem, RlvrError, RunInterrupted
+from rlvr.types import ConfigError, Problem, RunInterrupted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -48,26 +45,6 @@ def run_stages(
         )
     with RunFolder(run_path) as run:
         _run(config, run, problems, heldout, saved_config)
-
-
-def load_problems(key: str, source: dict[str, Any]) -> list[Problem]:
-    """Call the source. Raises DataError if it raises, or returns anything but problems with ids."""
-    try:
-        problems = instantiate(source)
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, RlvrError):
-            raise type(cause)(f"{key}: {cause}") from None
-        where = traceback.extract_tb(cause.__traceback__)[-1]
-        raise DataError(
-            f"{key}: {source['_target_']} raised {type(cause).__name__}: {cause} "
-            f"at {where.filename}:{where.lineno}"
-        ) from cause
-    if not isinstance(problems, list) or not problems or not all(isinstance(p, Problem) for p in problems):
-        raise DataError(f"{key}: {source['_target_']} returned no list of Problem")
-    if len({problem.id for problem in problems}) < len(problems):
-        raise DataError(f"{key}: {source['_target_']} returned several problems with the same id")
-    return problems
 
 
 def _run(

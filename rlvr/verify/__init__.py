@@ -1,6 +1,15 @@
 """Is this answer right? Extraction, reading and comparison: pure functions, no Ray, no processes."""
 
-from rlvr.verify.check import check_answer
+from rlvr.verify.check import check_answer, equal_answers, forget_answers, remembered_answers
 from rlvr.verify.extract import Extracted, extract_answer
+from rlvr.verify.settings import VerifySettings
 
-__all__ = ["Extracted", "check_answer", "extract_answer"]
+__all__ = [
+    "Extracted",
+    "VerifySettings",
+    "check_answer",
+    "equal_answers",
+    "extract_answer",
+    "forget_answers",
+    "remembered_answers",
+]

@@ -2,172 +2,298 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
-import sympy
-
+from rlvr.verify import identity
 from rlvr.verify.exact import Quantity
-from rlvr.verify.identity import NotComparable, constant_ratio, same_function
-from rlvr.verify.latex import rational
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
+from rlvr.verify.rational import Budget, NotComparable
+from rlvr.verify.sets import as_interval, same_numbers, tree
+from rlvr.verify.settings import DEFAULT, VerifySettings
+from rlvr.verify.tree import divide, mul
+from rlvr.verify.values import (
+    by_name,
+    difference,
+    flat,
+    has_value,
+    is_operation,
+    mirror,
+    rename_argument,
+    rename_parameter,
+    rows,
+    same_angles,
+    same_words,
+    variable,
+    vector,
+)
 
-_MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
-_UNORDERED = ("set", "list", "union")
+_UNORDERED = ("set", "list", "union", "intersection")
+_SETS = ("union", "intersection", "difference")
 
 
 @dataclass(frozen=True)
 class Comparison:
     equal: bool
     rule: str  # which rule decided, in words
+    decided: bool = True  # False where a side was not understood, so that only its text was compared
 
 
-def compare(answer: Value, gold: Value) -> Comparison:
+def compare(answer: Value, gold: Value, settings: VerifySettings = DEFAULT) -> Comparison:
     """Whether `answer` says what `gold` says. Never raises: what cannot be compared is not equal."""
-    try:
-        return _compare(answer, gold)
-    except NotComparable as error:
-        return Comparison(answer == gold, f"not comparable beyond its text: {error}")
+    return _Comparer(settings).compare(answer, gold)
 
 
-def _compare(answer: Value, gold: Value) -> Comparison:
-    if isinstance(answer, Quantity) and isinstance(gold, Quantity):
+class _Comparer:
+    def __init__(self, settings: VerifySettings, budget: Budget | None = None) -> None:
+        self.settings = settings
+        self.budget = budget or Budget()
+
+    def compare(self, answer: Value, gold: Value) -> Comparison:
+        try:
+            return self._compare(answer, gold)
+        except NotComparable as error:
+            return Comparison(answer == gold, f"not comparable beyond its text: {error}", decided=False)
+
+    def same(self, left: Value, right: Value) -> bool:
+        return left == right or self.compare(left, right).equal
+
+    def _compare(self, answer: Value, gold: Value) -> Comparison:
+        if self.settings.evaluated and isinstance(gold, Quantity) and is_operation(answer, gold):
+            return Comparison(False, "an operation that was not carried out")
+        if isinstance(answer, Quantity) and isinstance(gold, Quantity):
+            return self.quantities(answer, gold)
+        if (left := rows(answer)) and (right := rows(gold)):
+            return Comparison(self.in_order(left, right), "rows of a matrix, in order")
+        if isinstance(answer, Text) or isinstance(gold, Text):
+            return Comparison(same_words(answer, gold), "equality of text", decided=False)
+        if isinstance(answer, Relation) or isinstance(gold, Relation):
+            return self.relations(answer, gold)
+        if any(isinstance(side, Items) and side.kind in _SETS for side in (answer, gold)):
+            return self.sets(answer, gold)
+        if isinstance(answer, Interval) or isinstance(gold, Interval):
+            return self.intervals(answer, gold)
+        if isinstance(answer, Items) or isinstance(gold, Items):
+            return self.items(answer, gold)
+        return self.expressions(answer, gold)
+
+    def quantities(self, answer: Quantity, gold: Quantity) -> Comparison:
         if answer.unit and gold.unit and answer.unit != gold.unit:
             return Comparison(False, f"units {answer.unit!r} and {gold.unit!r} differ")
-        return Comparison(answer.value == gold.value, "exact rational numbers")
-    if isinstance(answer, Text) or isinstance(gold, Text):
-        return Comparison(_as_text(answer) == _as_text(gold), "equality of text")
-    if isinstance(answer, Relation) or isinstance(gold, Relation):
-        return _relations(answer, gold)
-    if isinstance(answer, Interval) or isinstance(gold, Interval):
-        return _intervals(answer, gold)
-    if isinstance(answer, Items) or isinstance(gold, Items):
-        return _items(answer, gold)
-    if any(_tree(side).has(sympy.oo, -sympy.oo) for side in (answer, gold)):
-        return Comparison(_tree(answer) == _tree(gold), "infinities as written")
-    return Comparison(
-        same_function(_tree(answer), _tree(gold)), "values of both expressions at random points"
-    )
+        if gold.unit and not answer.unit and self.settings.require_units:
+            return Comparison(False, f"the unit {gold.unit!r} is missing")
+        if answer.value == gold.value:
+            return Comparison(True, "exact rational numbers")
+        gap = abs(answer.value - gold.value)
+        if gap <= abs(gold.value) * Fraction(self.settings.relative_tolerance):
+            return Comparison(True, "numbers within the relative tolerance")
+        enough = self.settings.rounding_digits
+        if enough and any(
+            decimal.digits >= enough and identity.covers(decimal.value, decimal.digits, other.value)
+            for decimal, other in ((answer, gold), (gold, answer))
+        ):
+            return Comparison(True, "a decimal rounded to the digits that it has")
+        return Comparison(False, "exact rational numbers")
 
+    def expressions(self, answer: Value, gold: Value) -> Comparison:
+        units = {value.unit for value in (answer, gold) if isinstance(value, Quantity | Expression)} - {""}
+        if len(units) == 2 and "degree" not in units:
+            return Comparison(False, f"units {' and '.join(sorted(units))} differ")
+        left, right = same_angles(tree(answer), tree(gold))
+        if any(
+            part.name == "infinity" for side in (left, right) for part in side.walk() if part.head == "name"
+        ) and not any(part.head == "bind" for side in (left, right) for part in side.walk()):
+            return Comparison(left == right, "infinities as written")
+        settings = self.settings
+        left = rename_parameter(left, right)
+        equal = identity.same_function(
+            left, right, settings.relative_tolerance, settings.rounding_digits, self.budget
+        )
+        return Comparison(equal, "values of both expressions at random points")
 
-def _as_text(value: Value) -> str:
-    """A lone letter reads as a symbol and as a choice; both are the same answer."""
-    if isinstance(value, Text):
-        return value.text.strip("()[].:")
-    return value.text.strip("()[].: ").casefold() if isinstance(value, Expression) else repr(value)
+    def items(self, answer: Value, gold: Value) -> Comparison:
+        left: Sequence[Value] = answer.items if isinstance(answer, Items) else (answer,)
+        right: Sequence[Value] = gold.items if isinstance(gold, Items) else (gold,)
+        if isinstance(answer, Items) and answer.kind == "list" and len(once := self.distinct(left)) == 1:
+            return self.compare(once[0], gold)  # one answer, given twice
+        kinds = [value.kind for value in (answer, gold) if isinstance(value, Items)]
+        if kinds == ["time", "time"]:
+            return self.times(left, right)
+        if set(kinds) == {"ratio", "time"}:
+            return Comparison(False, "a time is no ratio")
+        if len(kinds) == 2 and "ratio" in kinds:
+            return self.ratios(left, right)
+        if kinds in (["ratio"], ["time"]):
+            return self.ratio_as_number(answer, gold)
+        if len(kinds) == 2 and sorted(kinds) == ["matrix", "tuple"]:
+            return Comparison(self.in_order(vector(answer), vector(gold)), "elements of a vector, in order")
+        left, right = flat(left, right), flat(right, left)
+        if "matrix" in kinds and len(set(kinds)) == 2 and len(left if kinds[0] != "matrix" else right) == 1:
+            inner, matrix = (left[0], gold) if kinds[0] != "matrix" else (answer, right[0])
+            return self.compare(inner, matrix)
+        if sorted(kinds) == ["list", "tuple"]:
+            left, right = by_name(left), by_name(right)
+        unordered = all(kind in _UNORDERED for kind in kinds)
+        if not unordered and len(set(kinds) - {"list"}) != 1:
+            return Comparison(False, f"a {kinds[0]} is not a {kinds[-1]}")
+        if len(kinds) == 1 and not unordered:
+            return Comparison(False, f"one side is a {kinds[0]}")
+        if not unordered:
+            if kinds[0] != kinds[-1] and len(left) != len(right):
+                return Comparison(False, f"one side is a {kinds[0]}")
+            return Comparison(self.in_order(left, right), f"elements of a {kinds[-1]}, in order")
+        is_set = isinstance(gold, Items) and gold.kind == "set"
+        equal = self.in_any_order(left, self.distinct(right) if is_set else right)
+        return Comparison(equal, "elements in any order")
 
+    def in_order(self, left: Sequence[Value], right: Sequence[Value]) -> bool:
+        return len(left) == len(right) and all(map(self.same, left, right))
 
-def _tree(value: Value) -> sympy.Expr:
-    if isinstance(value, Quantity):
-        return rational(value.value)
-    if isinstance(value, Expression):
-        return value.tree
-    raise NotComparable(f"a {type(value).__name__.lower()} is not an expression")
+    def in_any_order(self, left: Sequence[Value], right: Sequence[Value]) -> bool:
+        remaining, items = self.distinct(right), self.distinct(left)
+        if len(remaining) < len(right):  # the reference repeats some: then so must the answer
+            remaining, items = list(right), list(left)
+        if len(remaining) != len(items):
+            return False
+        for item in items:
+            match = next((other for other in remaining if self.same(item, other)), None)
+            if match is None:
+                return False
+            remaining.remove(match)
+        return not remaining
 
+    def times(self, left: Sequence[Value], right: Sequence[Value]) -> Comparison:
+        """Hours and minutes, with seconds if they are not 0, and a.m. or p.m. where both say so."""
+        halves = [side[-1] for side in (left, right) if not isinstance(side[-1], Quantity)]
+        fields = [[part.value for part in side if isinstance(part, Quantity)] for side in (left, right)]
+        longest = max(map(len, fields))
+        padded = [side + [Fraction(0)] * (longest - len(side)) for side in fields]
+        equal = padded[0] == padded[1] and (len(halves) < 2 or halves[0] == halves[1])
+        return Comparison(equal, "hours, minutes and seconds")
 
-def _same(left: Value, right: Value) -> bool:
-    return left == right or _compare(left, right).equal
+    def distinct(self, items: Sequence[Value]) -> list[Value]:
+        found: list[Value] = []
+        for item in items:
+            if not any(self.same(item, other) for other in found):
+                found.append(item)
+        return found
 
+    def ratios(self, left: Sequence[Value], right: Sequence[Value]) -> Comparison:
+        if len(left) != len(right):
+            return Comparison(False, "ratios of different length")
+        scale = [
+            identity.same_function(
+                mul(tree(a), tree(right[0])), mul(tree(b), tree(left[0])), budget=self.budget
+            )
+            for a, b in zip(left, right, strict=True)
+        ]
+        return Comparison(all(scale), "terms of a ratio")
 
-def _items(answer: Value, gold: Value) -> Comparison:
-    left = answer.items if isinstance(answer, Items) else (answer,)
-    right = gold.items if isinstance(gold, Items) else (gold,)
-    kinds = [value.kind for value in (answer, gold) if isinstance(value, Items)]
-    unordered = all(kind in _UNORDERED for kind in kinds)
-    if not unordered and len(set(kinds) - {"list"}) != 1:
-        return Comparison(False, f"a {kinds[0]} is not a {kinds[-1]}")
-    if len(kinds) == 1 and not unordered:
-        return Comparison(False, f"one side is a {kinds[0]}")
-    if not unordered:
-        equal = len(left) == len(right) and all(map(_same, left, right))
-        return Comparison(equal, f"elements of a {kinds[-1]}, in order")
-    left, right = _distinct(left), _distinct(right)
-    remaining = list(right)
-    for item in left:
-        match = next((other for other in remaining if _same(item, other)), None)
-        if match is None:
-            return Comparison(False, "elements in any order")
-        remaining.remove(match)
-    return Comparison(not remaining, "elements in any order")
+    def ratio_as_number(self, answer: Value, gold: Value) -> Comparison:
+        sides = [
+            Expression(divide(*map(tree, side.items)), "")
+            if isinstance(side, Items) and len(side.items) == 2
+            else side
+            for side in (answer, gold)
+        ]
+        if any(isinstance(side, Items) for side in sides):
+            return Comparison(False, "only one side is a ratio")
+        return replace(self.expressions(*sides), rule="the quotient of a ratio")
 
+    def sets(self, answer: Value, gold: Value) -> Comparison:
+        kinds = [value.kind for value in (answer, gold) if isinstance(value, Items)]
+        try:
+            return Comparison(same_numbers(answer, gold, self.budget), "which real numbers the sets hold")
+        except NotComparable:
+            if not (isinstance(answer, Items) and isinstance(gold, Items)) or kinds[0] != kinds[-1]:
+                return Comparison(False, "sets as written", decided=False)
+        if kinds[0] == "difference":
+            return Comparison(self.in_order(answer.items, gold.items), "sets as written")
+        return Comparison(self.in_any_order(answer.items, gold.items), "sets as written, in any order")
 
-def _distinct(items: tuple[Value, ...]) -> tuple[Value, ...]:
-    return tuple(dict.fromkeys(items))
+    def intervals(self, answer: Value, gold: Value) -> Comparison:
+        left, right = as_interval(answer), as_interval(gold)
+        for bracket, other in ((answer, gold), (gold, answer)):
+            closed = isinstance(bracket, Interval) and not (bracket.low_open or bracket.high_open)
+            if closed and isinstance(other, Items) and other.kind == "matrix":
+                assert isinstance(bracket, Interval)
+                equal = self.in_order((bracket.low, bracket.high), vector(other))
+                return Comparison(equal, "elements of a vector, in order")
+        if left is None or right is None:
+            return Comparison(False, "only one side is an interval")
+        bounds = (left.low_open, left.high_open) == (right.low_open, right.high_open)
+        equal = bounds and self.same(left.low, right.low) and self.same(left.high, right.high)
+        return Comparison(equal, "ends of the interval")
 
+    def relations(self, answer: Value, gold: Value) -> Comparison:
+        if isinstance(answer, Relation) and isinstance(gold, Relation):
+            return self.two_relations(answer, gold)
+        relation, other = (answer, gold) if isinstance(answer, Relation) else (gold, answer)
+        assert isinstance(relation, Relation)
+        if set(relation.operators) != {"="}:
+            if (isinstance(other, Items) and other.kind in ("set", *_SETS)) or other == relation.sides[-1]:
+                return self.sets(answer, gold)
+            return self.as_sets(relation, other)
+        if isinstance(other, Items) and other.kind == "list" and relation is gold and len(other.items) > 1:
+            # gold x = {1, 2}, answered by 1, 2: the last side is the answer
+            return replace(self.compare(other, relation.sides[-1]), rule="sides of an assignment")
+        # "x = 42", "x = y = 42", "40 + 2 = 42": every side that has a value must be the answer.
+        values = [side for side, named in zip(relation.sides, relation.names, strict=True) if not named]
+        known = [side for side in values if has_value(side)]
+        if relation is gold and not any(relation.names) and not self.is_identity(relation):
+            return Comparison(False, "only one side is an equation")
+        if not values or (len(values) > 1 and values[-1] is not relation.sides[-1]):
+            return Comparison(False, "an equation that gives no value")
+        if not has_value(values[-1]):
+            known.append(values[-1])
+        before = _Comparer(replace(self.settings, evaluated=False), self.budget)
+        equal = self.same(known[-1], other) and all(before.same(value, other) for value in known[:-1])
+        return Comparison(equal, "sides of an assignment")
 
-def _intervals(answer: Value, gold: Value) -> Comparison:
-    left, right = _as_interval(answer), _as_interval(gold)
-    if left is None or right is None:
-        return Comparison(False, "only one side is an interval")
-    bounds = (left.low_open, left.high_open) == (right.low_open, right.high_open)
-    equal = bounds and _same(left.low, right.low) and _same(left.high, right.high)
-    return Comparison(equal, "ends of the interval")
+    def is_identity(self, relation: Relation) -> bool:
+        return all(self.same(side, relation.sides[-1]) for side in relation.sides[:-1])
 
+    def as_sets(self, relation: Relation, other: Value) -> Comparison:
+        try:
+            if as_interval(other) and not (
+                isinstance(other, Items) and other.kind == "tuple" and other.items
+            ):
+                return Comparison(
+                    same_numbers(relation, other, self.budget), "which real numbers the sets hold"
+                )
+        except NotComparable:
+            pass
+        return self.intervals(relation, other)
 
-def _as_interval(value: Value) -> Interval | None:
-    if isinstance(value, Interval):
-        return value
-    if isinstance(value, Items) and value.kind == "tuple" and len(value.items) == 2:
-        return Interval(value.items[0], value.items[1], True, True)
-    if isinstance(value, Relation):
-        return _solution_interval(value)
-    return None
-
-
-def _solution_interval(relation: Relation) -> Interval | None:
-    """x < b, a ≤ x < b, … as the interval of x, when the relation names x alone on one side."""
-    infinity = Expression(sympy.oo, r"\infty")
-    minus_infinity = Expression(-sympy.oo, r"-\infty")
-    sides, operators = relation.sides, relation.operators
-    if operators[0] in (">", "ge") or (len(operators) == 2 and operators[1] in (">", "ge")):
-        sides = sides[::-1]
-        operators = tuple(_MIRRORED.get(operator, operator) for operator in operators[::-1])
-    if not all(operator in ("<", "le") for operator in operators):
-        return None
-    is_name = [isinstance(side, Expression) and side.tree.is_Symbol for side in sides]
-    if len(sides) == 2 and is_name == [True, False]:
-        return Interval(minus_infinity, sides[1], True, operators[0] == "<")
-    if len(sides) == 2 and is_name == [False, True]:
-        return Interval(sides[0], infinity, operators[0] == "<", True)
-    if len(sides) == 3 and is_name == [False, True, False]:
-        return Interval(sides[0], sides[2], operators[0] == "<", operators[1] == "<")
-    return None
-
-
-def _relations(answer: Value, gold: Value) -> Comparison:
-    if isinstance(answer, Relation) and isinstance(gold, Relation):
-        return _two_relations(answer, gold)
-    relation, other = (answer, gold) if isinstance(answer, Relation) else (gold, answer)
-    assert isinstance(relation, Relation)
-    if set(relation.operators) != {"="}:
-        return _intervals(relation, other)
-    # "x = 42", "x = y = 42", "40 + 2 = 42": every side but the names must be the answer.
-    values = [side for side, named in zip(relation.sides, relation.names, strict=True) if not named]
-    if not values or (relation is gold and not any(relation.names)):
-        return Comparison(False, "only one side is an equation")
-    return Comparison(all(_same(value, other) for value in values), "sides of an assignment")
-
-
-def _two_relations(answer: Relation, gold: Relation) -> Comparison:
-    operators = set(answer.operators) | set(gold.operators)
-    if operators == {"="} and answer.names[0] and answer.sides[0] == gold.sides[0]:
-        equal = all(_same(value, gold.sides[-1]) for value in answer.sides[1:])
-        return Comparison(equal, "values of the same name")
-    if len(answer.sides) == len(gold.sides) == 2 and not isinstance(answer.sides[1], Interval | Items):
-        sign = constant_ratio(_difference(answer), _difference(gold))
-        same, mirrored = answer.operators == gold.operators, _mirror(answer.operators) == gold.operators
-        if sign and operators <= {"=", "ne"}:
-            return Comparison(same, "both relations have the same zeros")
-        if sign:
-            return Comparison(same if sign > 0 else mirrored, "both inequalities have the same solutions")
-    if operators <= {"<", ">", "le", "ge"}:
-        return _intervals(answer, gold)
-    return Comparison(answer == gold, "equality of relations")
-
-
-def _mirror(operators: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_MIRRORED.get(operator, operator) for operator in operators)
-
-
-def _difference(relation: Relation) -> sympy.Expr:
-    left, right = (_tree(side) for side in relation.sides)
-    return sympy.Add(left, sympy.Mul(sympy.S.NegativeOne, right, evaluate=False), evaluate=False)
+    def two_relations(self, answer: Relation, gold: Relation) -> Comparison:
+        operators = set(answer.operators) | set(gold.operators)
+        answer = rename_argument(answer, gold)
+        if operators == {"="} and answer.names[0] and answer.sides[0] == gold.sides[0]:
+            values = answer.sides[1:]
+            equal = all(
+                self.same(value, gold.sides[-1])
+                for value in values
+                if has_value(value) or value is values[-1]
+            )
+            return Comparison(equal, "values of the same name")
+        plain = not any(isinstance(side, Interval | Items | Text) for side in (*answer.sides, *gold.sides))
+        if len(answer.sides) == len(gold.sides) == 2 and plain:
+            sign = identity.constant_ratio(difference(answer), difference(gold), self.budget)
+            same, mirrored = answer.operators == gold.operators, mirror(answer.operators) == gold.operators
+            if sign and operators <= {"=", "ne"}:
+                return Comparison(same, "both relations have the same zeros")
+            if sign:
+                return Comparison(same if sign > 0 else mirrored, "both inequalities have the same solutions")
+        if answer.operators == gold.operators and all(map(self.same, answer.sides, gold.sides)):
+            return Comparison(True, "sides of the relations")
+        mirrored_sides = answer.sides[::-1]
+        if mirror(answer.operators)[::-1] == gold.operators and all(
+            map(self.same, mirrored_sides, gold.sides)
+        ):
+            return Comparison(True, "sides of the relations, mirrored")
+        if operators <= {"<", ">", "le", "ge"}:
+            left, right = (variable(relation) for relation in (answer, gold))
+            if left is not None and left == right:
+                return self.intervals(answer, gold)
+        return Comparison(answer == gold, "equality of relations")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+
+from rlvr.verify.units import CURRENCIES, read_unit
 
 MAX_DIGITS = 1000  # of one literal
 MAX_EXPONENT = 1000  # of ten, in scientific notation
@@ -21,11 +23,13 @@ _RATIO = re.compile(
 _MIXED = re.compile(
     rf"({_SIGN})(\d+)\s?(?:\\frac\s?\{{(\d+)\}}\s?\{{(\d+)\}}|(?:(?<=\s)|\+)(\d+)\s?/\s?(\d+))"
 )
-_CURRENCY = re.compile(r"^([-+]?)\s?(?:\\\$|[$€£¥])\s?")
+_CURRENCY = re.compile(r"([-+]?)\s?(\\\$|[$€£¥])\s?")
+_CURRENCY_BEHIND = re.compile(r"\s?(\\\$|[$€£¥])$")
 _PERCENT = re.compile(r"\s?(?:\\?%|\\text\{\s?percent\s?\}|\spercent)$")
+_DEGREES = re.compile(r"(?<=[\d}])\s?\^\{\\circ\}\s?([CF])?$")
 _UNIT = re.compile(
-    r"\s?(?:\\(?:text|mathrm|textbf|textrm|rm)\s?\{\s?([^{}]+)\}|\s([A-Za-z]{2,}(?:[ /][A-Za-z]+)*\.?)"
-    r"|(?<=[\d}])\^\{\\circ\}(\s?C|\s?F)?)(?:\^\{?([23])\}?)?$"
+    r"\s?\\(?:text|mathrm|textbf|textrm|rm)\s?\{\s?([^{}]+)\}(\^\s?\{?[23]\}?)?$"
+    r"|(?<=[\d}])\s([^\W\d_]{2,}[^\d{}\\$]*(?:\^\{?[23]\}?)?)$|(?<=\d)\s?([^\W\d_]{1,2}/[^\W\d_]{1,2}(?:\^\{?[23]\}?)?)$"
 )
 
 
@@ -34,33 +38,48 @@ class Quantity:
     """A rational number with what was written around it."""
 
     value: Fraction
-    unit: str = ""  # lower case, singular; "" when none was written
+    unit: str = ""  # as `read_unit` names it; "" when none was written
+    digits: int = field(default=0, compare=False)  # significant, of one with a decimal point; 0 if exact
+    quotient: bool = field(default=False, compare=False)  # written as numerator and denominator
 
 
 def read_quantity(text: str) -> Quantity | None:
-    """Read normalized `text` as a number with an optional currency, unit or percent sign.
-
-    Percent divides by 100 here, not in the LaTeX parser: with the grammar that Hydra's antlr
-    forces, that parser drops the sign, so that 0.5 and 0.5 % would be the same.
-    """
-    text = _CURRENCY.sub(r"\1", text.strip()).strip()
-    bare = _PERCENT.sub("", text)
-    number = read_rational(bare)
-    if number is not None:
-        return Quantity(number / 100 if bare != text else number)
-    match = _UNIT.search(text)
-    number = read_rational(text[: match.start()]) if match else None
-    if match is None or number is None:
+    """Read normalized `text` as a number with an optional currency, unit or percent sign (a hundredth)."""
+    unit = ""
+    if match := _CURRENCY.match(text):
+        text, unit = match.group(1) + text[match.end() :], CURRENCIES[match.group(2)]
+    elif match := _CURRENCY_BEHIND.search(text):
+        text, unit = text[: match.start()], CURRENCIES[match.group(1)]
+    factor = Fraction(1)
+    if match := _PERCENT.search(text):
+        text, factor = text[: match.start()], Fraction(1, 100)
+    elif match := _DEGREES.search(text):
+        text, unit = text[: match.start()], f"degree{match.group(1) or ''}"
+    elif match := _UNIT.search(text):
+        found = read_unit("".join(group for group in match.groups() if group))
+        if found is None:
+            return None
+        text, factor, unit = text[: match.start()], found[0], found[1] or unit
+    number = read_rational(text)
+    if number is None:
         return None
-    words = match.group(1) or match.group(2) or f"degree{match.group(3) or ''}"
-    unit = " ".join(words.lower().rstrip(".").split())
-    return Quantity(number, unit.removesuffix("s") + (match.group(4) or ""))
+    return Quantity(number * factor, unit, _significant(text), _is_quotient(text))
+
+
+def _is_quotient(text: str) -> bool:
+    return _RATIO.fullmatch(text.strip().strip("()")) is not None
+
+
+def _significant(text: str) -> int:
+    """Significant digits of a number with a decimal point; 0 without one, for it is exact then."""
+    mantissa = re.match(r"\D*([\d,]*\.\d+)(?!.*(?:/|frac))", text, re.DOTALL)
+    return len(re.sub(r"\D", "", mantissa.group(1)).lstrip("0")) if mantissa else 0
 
 
 def read_rational(text: str) -> Fraction | None:
     """`text` as an exact rational: 7,425,000; -.5; 10/9; \\frac{10}{9}; 3\\frac{1}{2}; 1.5e-3."""
     text = text.strip()
-    while text.startswith("(") and text.endswith(")") and "(" not in text[1:-1]:
+    while text.startswith("(") and text.endswith(")") and not set("(,") & set(text[1:-1]):
         text = text[1:-1].strip()
     if text.startswith("-(") and text.endswith(")") and "(" not in text[2:-1]:
         inner = read_rational(text[2:-1])

@@ -1,234 +1,264 @@
-"""Whether two expressions are the same function, by their values at fixed random points.
+"""Whether two expressions are the same function, by their values at fixed points.
 
 Rational functions are evaluated in exact arithmetic: a polynomial identity that holds at several
-random points holds (Schwartz 1980; Zippel 1979). Everything else is evaluated with more digits
-than the numbers in it differ by. Nothing is simplified, so nothing can run away: each operation
-is refused when its result would exceed `MAX_BITS`.
+random points holds (Schwartz 1980; Zippel 1979). Where a value is not rational, it is computed with
+more digits than the numbers in the expression differ by. Functions with kinks (|x|, ⌊x⌋, max, even
+roots) are tried on both sides of them. Nothing is simplified, so nothing can run away: each operation
+is refused when its result would be too large, and all together have a budget.
 """
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
-import sympy
-from sympy.core.function import AppliedUndef
 
-MAX_BITS = 60_000  # of an exact number, or of the exponent of an inexact one
-MAX_SPREAD = 4_000  # bits between the largest and the smallest magnitude in one expression
-MAX_FACTORIAL = 3_000
-_POINTS = 6
+from rlvr.verify.evaluator import Evaluator, Point
+from rlvr.verify.rational import Budget, Exhausted, NotComparable
+from rlvr.verify.tree import CONSTANTS, Node, names
 
-_FUNCTIONS: dict[type, str] = {
-    getattr(sympy, name): name
-    for name in [
-        "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "exp", "asin", "acos",
-        "atan", "asinh", "acosh", "atanh",
-    ]
-}  # fmt: skip
+MAX_SPREAD = 3_000  # bits between the largest and the smallest magnitude in one expression
+DOUBLE_DIGITS = 15  # digits of a decimal beyond these are noise of floating point
+MAX_DECIMALS = 8  # of one expression that may be roundings
 
-
-class NotComparable(Exception):
-    """The expression is too large to evaluate, or has a part that these rules do not know."""
+MAX_SLACK = Fraction(1, 1000)  # relative, that decimals may give to an expression
+_JUMPS = frozenset(["gcd", "lcm", "floor", "ceil", "sgn"])
+_KINKS = frozenset(["abs", "max", "min", "floor", "ceil", "sgn", "sqrt"])
+_OF_INTEGERS = frozenset(["floor", "ceil", "factorial", "double factorial", "binom"])
+_TRIG = frozenset(["sin", "cos", "tan", "cot", "sec", "csc"])
+_INTEGER_NAMES = frozenset(["k", "m", "n"])
 
 
-class _Inexact(Exception):
-    """The value is not rational."""
-
-
-def same_function(left: sympy.Expr, right: sympy.Expr) -> bool:
+def same_function(
+    left: Node,
+    right: Node,
+    tolerance: float = 0.0,
+    rounding_digits: int = 0,
+    budget: Budget | None = None,
+) -> bool:
     """Whether `left` and `right` agree wherever both are real (or everywhere, when i occurs).
 
-    Raises NotComparable when the bounds do not allow an answer.
+    `tolerance` is relative to `right`. Decimals with at least `rounding_digits` significant digits
+    stand for whatever they are a rounding of (0: for themselves). Raises NotComparable when the
+    bounds do not allow an answer.
     """
-    tried = [_values(left, right, point) for point in _points(left, right)]
-    pairs = [pair for pair in tried if pair is not None]
-    if not pairs:
-        raise NotComparable("undefined at every point tried")
-    real = [pair for pair in pairs if all(_is_real(value) for value in pair[:2])]
-    if real and not (_has_i(left) or _has_i(right)):
-        pairs = real
-    return all(_close(*pair) for pair in pairs)
+    budget = budget or Budget()
+    pairs = list(_pairs(left, right, budget))
+    if not any(part.head == "name" and part.name == "i" for side in (left, right) for part in side.walk()):
+        pairs = [pair for pair in pairs if pair.real] or pairs
+    for pair in pairs:
+        if pair.close(tolerance):
+            continue
+        if not rounding_digits or not _rounded(left, right, pair, rounding_digits, budget):
+            return False
+    return True
 
 
-def constant_ratio(left: sympy.Expr, right: sympy.Expr) -> int:
+def constant_ratio(left: Node, right: Node, budget: Budget) -> int:
     """The sign of c when left = c · right for a real constant c ≠ 0, else 0."""
     signs = set()
-    reference = None
-    for point in _points(left, right):
-        values = _values(left, right, point)
-        if values is None or not all(_is_real(value) for value in values[:2]):
+    reference: _Pair | None = None
+    for pair in _pairs(left, right, budget):
+        if not pair.real:
             continue
-        a, b, tolerance = values
-        if a == 0 or b == 0:
+        if pair.left == 0 or pair.right == 0:
             return 0
-        if reference is None:
-            reference = (a, b)
+        reference = reference or pair
         # a/b = a₀/b₀, without a division that would lose exactness
-        if not _close(a * reference[1], b * reference[0], tolerance and tolerance * (abs(a) + abs(b) + 1)):
+        error = pair.error and pair.error * (abs(pair.left) + abs(pair.right) + 1)
+        crossed = replace(
+            pair, left=pair.left * reference.right, right=pair.right * reference.left, error=error
+        )
+        if not crossed.close(0):
             return 0
-        signs.add(1 if (a > 0) == (b > 0) else -1)
+        signs.add(1 if (_real_part(pair.left) > 0) == (_real_part(pair.right) > 0) else -1)
     return signs.pop() if len(signs) == 1 else 0
 
 
-def _points(left: sympy.Expr, right: sympy.Expr) -> list[dict[str, Fraction]]:
-    names = sorted({str(symbol) for symbol in left.free_symbols | right.free_symbols})
-    if not names:
+def value(node: Node, budget: Budget) -> Any:
+    """The value of a constant: a Fraction where it is rational, else an mpf or mpc of 200 bits.
+
+    Raises NotComparable for what has names in it, or no value within the bounds.
+    """
+    if any(part.head == "name" and part.name not in CONSTANTS for part in node.walk()):
+        raise NotComparable("not a constant")
+    pair = _values(node, None, {}, budget)
+    if pair is None:
+        raise NotComparable("undefined")
+    return pair.left
+
+
+def covers(decimal: Fraction, digits: int, other: Any) -> bool:
+    """Whether a decimal of so many significant digits is `other` rounded, or cut off."""
+    if digits == 0 or not _is_real(other):
+        return False
+    exact = _fraction(other)
+    unit = last_digit(decimal, digits)
+    beyond = exact - decimal if decimal >= 0 else decimal - exact
+    return abs(beyond) <= unit / 2 or 0 <= beyond < unit
+
+
+def last_digit(decimal: Fraction, digits: int) -> Fraction:
+    """What one unit of the last significant digit is worth."""
+    size = abs(decimal)
+    exponent = len(str(size.numerator)) - len(str(size.denominator))
+    if size < Fraction(10) ** exponent:
+        exponent -= 1
+    return Fraction(10) ** (exponent - min(digits, DOUBLE_DIGITS) + 1)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The values of both sides at one point."""
+
+    left: Any
+    right: Any
+    error: Any  # that the arithmetic may have made, absolute
+    real: bool  # every value on the way to them
+    point: Point
+
+    def close(self, slack: float) -> bool:
+        if self.left == self.right:
+            return True
+        gap = abs(self.left - self.right)
+        if isinstance(gap, Fraction):
+            return gap <= Fraction(slack) * abs(self.right)
+        return bool(gap <= self.error or (slack and gap <= slack * abs(self.right)))
+
+
+def _rounded(left: Node, right: Node, pair: _Pair, enough: int, budget: Budget) -> bool:
+    """Whether what the decimals of one side leave open explains the gap.
+
+    A lone decimal may be rounded or cut off; each in an expression may be off by half a unit of its
+    last digit, which is propagated to the expression's value.
+    """
+    if not (_is_real(pair.left) and _is_real(pair.right)):
+        return False
+    for side, own, other in ((left, pair.left, pair.right), (right, pair.right, pair.left)):
+        if side.head == "number" and side.digits >= enough:
+            return covers(side.value, side.digits, other)
+        decimals = {part for part in side.walk() if part.head == "number" and part.digits >= enough}
+        if not decimals or len(decimals) > MAX_DECIMALS or any(part.name in _JUMPS for part in side.walk()):
+            continue
+        slack = _fraction(pair.error)
+        for decimal in decimals:
+            moved = replace(decimal, value=decimal.value + last_digit(decimal.value, decimal.digits) / 2)
+            found = _values(_replaced(side, decimal, moved), None, pair.point, budget)
+            if found is not None and _is_real(found.left):
+                slack += abs(_fraction(found.left) - _fraction(own))
+        if abs(_fraction(own) - _fraction(other)) <= min(slack, MAX_SLACK * abs(_fraction(own))):
+            return True
+    return False
+
+
+def _replaced(node: Node, old: Node, new: Node) -> Node:
+    if node == old:
+        return new
+    return replace(node, args=tuple(_replaced(arg, old, new) for arg in node.args)) if node.args else node
+
+
+def _pairs(left: Node, right: Node, budget: Budget) -> Iterator[_Pair]:
+    """The values of both sides where they have any. Raises NotComparable if that is nowhere."""
+    refused = NotComparable("undefined at every point tried")
+    found = False
+    for point in _points(left, right):
+        try:
+            pair = _values(left, right, point, budget)
+        except Exhausted:
+            raise
+        except NotComparable as error:
+            refused = error
+            continue
+        if pair is not None:
+            found = True
+            yield pair
+    if not found:
+        raise refused
+
+
+def _points(left: Node, right: Node) -> list[dict[str, Fraction]]:
+    """Where to compare: all signs, and where there are kinks also far out and around the constants."""
+    parts = [part for side in (left, right) for part in side.walk()]
+    free = sorted(names(left) | names(right))
+    if not free:
         return [{}]
+    whole = _INTEGER_NAMES.intersection(free) if _of_integers(parts) else frozenset()
+    kinked = any(part.name in _KINKS or part.head == "mod" or _is_root(part) for part in parts)
     draw = random.Random(20_040_229)
-    return [
-        {name: Fraction(draw.randint(100, 999) * (-1 if index % 3 == 2 and draw.random() < 0.7 else 1),
-                        draw.randint(100, 499)) for name in names}
-        for index in range(_POINTS)
-    ]  # fmt: skip
+    points = []
+    for index, scale in enumerate([1, 1, 1, 1, *([8, 40, 400] if kinked or whole else [])]):
+        point = {}
+        for place, word in enumerate(free):
+            size = Fraction(draw.randint(100, 999), draw.randint(300, 999)) * scale
+            sign = (1, -1, (-1) ** place, -((-1) ** place))[index % 4]
+            point[word] = Fraction(draw.randint(1, 9 * scale)) if word in whole else sign * size
+        points.append(point)
+    if kinked:
+        constants = {
+            abs(part.value) for part in parts if part.head == "number" and part.value not in (0, 1, -1)
+        }
+        near = [size + shift for size in sorted(constants)[:4] for shift in (Fraction(-1, 3), Fraction(1, 3))]
+        for at in [Fraction(2), Fraction(5), *near]:
+            points.append({word: Fraction(round(at)) if word in whole else at for word in free})
+    return points
 
 
-def _values(
-    left: sympy.Expr, right: sympy.Expr, point: Mapping[str, Fraction]
-) -> tuple[Any, Any, Any] | None:
-    """Both values at `point` and the tolerance of their difference; None where undefined."""
+def _is_root(part: Node) -> bool:
+    """A power whose exponent is written as a fraction."""
+    return part.head == "pow" and any(inner.head == "pow" for inner in part.args[1].walk())
+
+
+def _of_integers(parts: list[Node]) -> bool:
+    """Whether the names n, k and m are whole numbers here: in n!, ⌊n/2⌋, (−1)^n, cos nπ."""
+    for part in parts:
+        if part.name in _OF_INTEGERS or part.head == "mod":
+            return True
+        if part.head == "pow" and names(part.args[1]):
+            base = part.args[0]
+            if base.head == "number" and base.value < 0:
+                return True
+            if base.name == "e" and {"i", "pi"} <= {inner.name for inner in part.args[1].walk()}:
+                return True
+        if part.name in _TRIG and any(inner.name == "pi" for inner in part.walk()):
+            return True
+    return False
+
+
+def _values(left: Node, right: Node | None, point: Point, budget: Budget) -> _Pair | None:
+    """The values of both sides (or of one, twice) at `point`; None where undefined."""
     try:
-        return _exact(left, point), _exact(right, point), 0
-    except _Inexact:
-        pass
-    except ZeroDivisionError:
-        return None
-    context = mpmath.MPContext()
-    try:
-        context.prec = 64
-        magnitudes = [0]
-        for side in (left, right):
-            _inexact(side, point, context, magnitudes)
-        spread = max(magnitudes) - min(magnitudes)
-        if spread > MAX_SPREAD:
+        rough = Evaluator(64, budget)
+        a = rough.value(left, point)
+        b = a if right is None else rough.value(right, point)
+        if isinstance(a, Fraction) and isinstance(b, Fraction):
+            return _Pair(a, b, 0, not rough.complex, point)
+        top, bottom = max(rough.magnitudes, default=0), min(rough.magnitudes, default=0)
+        if top - bottom > MAX_SPREAD:
             raise NotComparable("its numbers differ by too many orders of magnitude")
-        context.prec = 250 + 3 * spread
-        values = [_inexact(side, point, context, []) for side in (left, right)]
-        return values[0], values[1], context.ldexp(1, max(magnitudes) - spread - 120)
+        fine = Evaluator(200 + 2 * (top - bottom), budget)
+        a = fine.inexact(fine.value(left, point))
+        b = a if right is None else fine.inexact(fine.value(right, point))
+        return _Pair(a, b, fine.context.ldexp(1, bottom - 120), not rough.complex, point)
     except ZeroDivisionError:
         return None
-    except (ValueError, OverflowError, TypeError) as error:  # mpmath: a pole, or beyond its range
-        raise NotComparable(str(error)) from error
+    except (ValueError, OverflowError, TypeError, mpmath.libmp.NoConvergence) as error:
+        raise NotComparable(str(error)) from error  # a pole, or beyond mpmath's range
 
 
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Fraction) or abs(value.imag) <= abs(value.real) * 2.0**-100
+def _real_part(number: Any) -> Any:
+    return number if isinstance(number, Fraction) else number.real
 
 
-def _has_i(tree: sympy.Expr) -> bool:
-    return bool(tree.has(sympy.I)) or any(str(symbol) == "i" for symbol in tree.free_symbols)
+def _fraction(number: Any) -> Fraction:
+    """A real number, which is a fraction however it is stored, as one."""
+    if isinstance(number, int | Fraction):
+        return Fraction(number)
+    return Fraction(*mpmath.libmp.to_rational(number.real._mpf_))
 
 
-def _close(a: Any, b: Any, tolerance: Any) -> bool:
-    return bool(a == b if tolerance == 0 else abs(a - b) <= tolerance)
-
-
-def _exact(tree: Any, point: Mapping[str, Fraction]) -> Fraction:
-    if tree.is_Rational:
-        return Fraction(int(tree.p), int(tree.q))
-    if tree.is_Symbol:
-        if tree.name == "i":
-            raise _Inexact
-        return point[str(tree)]
-    if tree.is_Add or tree.is_Mul:
-        total = Fraction(int(tree.is_Mul))
-        for term in (_exact(arg, point) for arg in tree.args):
-            total = total * term if tree.is_Mul else total + term
-            _bound(_bits(total))
-        return total
-    if tree.is_Pow and not isinstance(tree, sympy.exp):
-        base, exponent = (_exact(arg, point) for arg in tree.args)
-        if exponent.denominator != 1:
-            raise _Inexact
-        _bound(_bits(base) * abs(exponent))
-        return base ** int(exponent)
-    if isinstance(tree, sympy.factorial):
-        argument = _exact(tree.args[0], point)
-        if argument.denominator != 1 or argument < 0:
-            raise _Inexact
-        if argument > MAX_FACTORIAL:
-            raise NotComparable("a factorial too large to compute")
-        return Fraction(math.factorial(int(argument)))
-    if isinstance(tree, (sympy.floor, sympy.ceiling)):
-        argument = _exact(tree.args[0], point)
-        return Fraction(argument.__floor__() if isinstance(tree, sympy.floor) else argument.__ceil__())
-    if isinstance(tree, sympy.Abs):
-        return abs(_exact(tree.args[0], point))
-    if isinstance(tree, AppliedUndef):
-        values = [_exact(arg, point) for arg in tree.args]
-        return _unknown_function(tree.func.__name__, values)
-    raise _Inexact
-
-
-def _unknown_function(name: str, values: list[Fraction]) -> Fraction:
-    """f(…) for an f that is only a name: some value, the same for the same arguments."""
-    return Fraction(random.Random(f"{name} {values}").randint(100, 999), 101)
-
-
-def _inexact(tree: Any, point: Mapping[str, Fraction], context: Any, magnitudes: list[int]) -> Any:
-    """The value as a multiple-precision number; magnitudes of its parts (in bits) are appended."""
-
-    def value(part: Any) -> Any:
-        return _inexact(part, point, context, magnitudes)
-
-    def noted(result: Any) -> Any:
-        magnitude = context.mag(result)
-        if not isinstance(magnitude, int):  # of zero, infinity or nan
-            return result
-        _bound(abs(magnitude))
-        magnitudes.append(magnitude)
-        return result
-
-    if tree.is_Rational:
-        return noted(context.mpf(int(tree.p)) / int(tree.q))
-    if tree.is_Symbol and tree.name != "i":
-        at = point[str(tree)]
-        return noted(context.mpf(at.numerator) / at.denominator)
-    if tree is sympy.I or tree.is_Symbol:
-        return context.mpc(0, 1)
-    if tree in (sympy.pi, sympy.E):
-        return +(context.pi if tree is sympy.pi else context.e)
-    if tree.is_Add:
-        return context.fsum(value(arg) for arg in tree.args)
-    if tree.is_Mul:
-        return context.fprod(value(arg) for arg in tree.args)
-    if tree.is_Pow and not isinstance(tree, sympy.exp):
-        base, exponent = value(tree.base), value(tree.exp)
-        if base == 0 and context.re(exponent) < 0:
-            raise ZeroDivisionError
-        if base != 0:
-            _bound(abs(exponent) * (abs(context.log(abs(base), 2)) + 1))
-        return noted(context.power(base, exponent))
-    return noted(_apply(tree, [value(arg) for arg in tree.args], context))
-
-
-def _apply(tree: Any, arguments: list[Any], context: Any) -> Any:
-    """A function of values that are already known."""
-    if arguments and max(abs(argument) for argument in arguments) > MAX_BITS:
-        raise NotComparable("the argument of a function is too large")
-    if isinstance(tree, sympy.log):
-        if arguments[0] == 0 or (len(arguments) == 2 and arguments[1] in (0, 1)):
-            raise ZeroDivisionError
-        result = context.log(arguments[0])
-        return result / context.log(arguments[1]) if len(arguments) == 2 else result
-    if isinstance(tree, sympy.Abs):
-        return abs(arguments[0])
-    if isinstance(tree, sympy.factorial):
-        return context.factorial(arguments[0])
-    name = _FUNCTIONS.get(type(tree))
-    if name is None:
-        raise NotComparable(f"no rule for {type(tree).__name__}")
-    return getattr(context, name)(*arguments)
-
-
-def _bits(value: Fraction) -> int:
-    return max(value.numerator.bit_length(), value.denominator.bit_length())
-
-
-def _bound(bits: Any) -> None:
-    if bits > MAX_BITS:
-        raise NotComparable("a number too large to compute")
+def _is_real(number: Any) -> bool:
+    return isinstance(number, Fraction) or abs(number.imag) <= abs(number.real) * 2.0**-100

@@ -1,4 +1,4 @@
-"""A LaTeX expression → a sympy tree that nothing has evaluated.
+"""The rest of LaTeX: what `rlvr.verify.expression` does not know, by latex2sympy2_extended.
 
 What latex2sympy2_extended 1.11.0 and sympy 1.14 do with strings, read in their sources:
 - sympy's `sympify` and `parse_expr` build Python source from the text and `eval` it. They are
@@ -22,42 +22,44 @@ import sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
 
 from rlvr.verify.exact import read_rational
+from rlvr.verify.expression import parse
+from rlvr.verify.tokens import GREEK, TRIG, NotAnExpression
+from rlvr.verify.tree import Node, add, call, mul, name, number, power
 
-MAX_LENGTH = 300  # characters of one expression
-MAX_DEPTH = 12  # nested brackets
-MAX_LITERAL = 100  # digits of one number
-MAX_POWERS = 25  # signs ^ in one expression
+MAX_LENGTH = 200  # characters; the grammar of the library is large, and slow
+MAX_DEPTH = 8
+MAX_LITERAL = 60  # digits of one number
+MAX_POWERS = 10  # signs ^ in one expression
 
-_FUNCTIONS = frozenset(
-    [
-        "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "arcsin", "arccos",
-        "arctan", "ln", "log",
+_FUNCTIONS = {
+    getattr(sympy, word): word
+    for word in [
+        "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "asin", "acos", "atan",
     ]
-)  # fmt: skip
-_GREEK = frozenset(
+} | {sympy.Abs: "abs", sympy.floor: "floor", sympy.ceiling: "ceil", sympy.factorial: "factorial"}  # fmt: skip
+_BINDING = {"Integral": "int", "Sum": "sum", "Product": "prod", "Limit": "lim", "Derivative": "diff"}
+_COMMANDS = GREEK.union(
     [
-        "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta",
-        "vartheta", "iota", "kappa", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau",
-        "upsilon", "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda",
-        "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega",
-    ]
-)  # fmt: skip
-_COMMANDS = (
-    _FUNCTIONS
-    | _GREEK
-    | frozenset(["frac", "sqrt", "cdot", "times", "div", "infty", "lfloor", "rfloor", "lceil", "rceil"])
+        "frac",
+        "sqrt",
+        "cdot",
+        "times",
+        "div",
+        "infty",
+        "int",
+        "sum",
+        "prod",
+        "lim",
+        "to",
+        "rightarrow",
+        "partial",
+    ],
+    ["pi", "ln", "log", "lfloor", "rfloor", "lceil", "rceil", *TRIG],
 )
+_NEEDED = re.compile(r"\\(?:int|sum|prod|lim|partial|frac)(?![A-Za-z])")
 _COMMAND = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
-_ALLOWED = re.compile(r"[\x20-\x7e]+")
-_FORBIDDEN = re.compile(r"[,;:=<>#&@\"`~?$%]|\d\s*_|\|\s*[_^]|!\s*!|\\sqrt\s*\[(?!\s*(?:\d{1,2}|[a-z])\s*\])")
-_PLAIN_CALL = re.compile(r"(?<![\\A-Za-z])(sqrt|exp|abs)\s*\(([^()]*)\)")
-_PLAIN_NAME = re.compile(
-    r"(?<![\\A-Za-z])(arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|pi|theta)(?![A-Za-z])"
-)
-_PLAIN_FORM = {"sqrt": r"\sqrt{{{}}}", "exp": "e^{{{}}}", "abs": "|{}|"}
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
-_DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*\{\\circ\}")
-_SYMBOL_TEXT = re.compile(r"\\(?:text|mathrm|textbf|textit|rm)\s*\{\s*([A-Za-z])\s*\}")
+_FORBIDDEN = re.compile(r"[^\x20-\x7e]|[,;:<>#&@\"`~?$%]|\d\s*_|\|\s*[_^]|!\s*!|\\sqrt\s*\[")
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}")
 
 
 class _Parser(_Latex2Sympy):
@@ -77,38 +79,26 @@ class _Parser(_Latex2Sympy):
         return sympy.exp(exponent, evaluate=False)
 
 
-def parse_expression(text: str) -> sympy.Expr | None:
-    """Normalized `text` as an unevaluated expression, or None when it is none or out of bounds."""
-    text = _plain_to_latex(text).removeprefix("+")
+def read_expression(text: str) -> Node | None:
+    """Normalized `text` as a tree, or None when it is no expression or out of bounds."""
+    text = text.strip().removeprefix("+")
+    try:
+        return parse(text)
+    except NotAnExpression:
+        pass
     if not _within_bounds(text):
         return None
-    parser = _Parser(config=ConversionConfig(lowercase_symbols=False))
     try:
-        tree = parser.parse(text)
+        return _node(_Parser(config=ConversionConfig(lowercase_symbols=False)).parse(text))
     # The library signals every syntax error with a bare Exception.
     except Exception:  # noqa: BLE001
         return None
-    return tree if isinstance(tree, sympy.Expr) else None
-
-
-def rational(value: Fraction) -> sympy.Rational:
-    return sympy.Rational(value.numerator, value.denominator)
-
-
-def _plain_to_latex(text: str) -> str:
-    text = _SYMBOL_TEXT.sub(r"\1", text)
-    for _ in range(3):  # nested calls, from the inside
-        text = _PLAIN_CALL.sub(lambda match: _PLAIN_FORM[match.group(1)].format(match.group(2)), text)
-    text = _PLAIN_NAME.sub(r"\\\1 ", text)
-    return _DEGREES.sub(r"(\\frac{\1 \\pi}{180})", text)
 
 
 def _within_bounds(text: str) -> bool:
-    if not text or len(text) > MAX_LENGTH or not _ALLOWED.fullmatch(text) or _FORBIDDEN.search(text):
+    if len(text) > MAX_LENGTH or not _NEEDED.search(text) or _FORBIDDEN.search(text) or _WORD.search(text):
         return False
-    if any(command not in _COMMANDS for command in _COMMAND.findall(text)):
-        return False
-    if _WORD.search(text) or text.count("^") > MAX_POWERS:  # a word is not a product of its letters
+    if not _COMMANDS.issuperset(_COMMAND.findall(text)) or text.count("^") > MAX_POWERS:
         return False
     if any(len(digits) > MAX_LITERAL for digits in re.findall(r"\d+", text)):
         return False
@@ -119,3 +109,33 @@ def _within_bounds(text: str) -> bool:
         if depth < 0:
             return False
     return depth == 0 and deepest <= MAX_DEPTH
+
+
+def _node(tree: Any) -> Node:
+    """A sympy tree, which nothing has evaluated, as a tree of ours."""
+    kind = type(tree).__name__
+    if tree.is_Rational:
+        return number(Fraction(int(tree.p), int(tree.q)))
+    if tree.is_Symbol:
+        return name(tree.name.strip("{}"))
+    if tree in (sympy.pi, sympy.E, sympy.I, sympy.oo):
+        return name({sympy.pi: "pi", sympy.E: "e", sympy.I: "i", sympy.oo: "infinity"}[tree])
+    if kind == "Limit":
+        body, variable, target, _ = tree.args
+        return Node("bind", (_node(variable), _node(body), _node(target)), "lim")
+    if kind in _BINDING and len(tree.args) == 2:
+        body, (variable, *limits) = tree.args
+        bounds = [] if kind == "Derivative" else [_node(limit) for limit in limits]
+        return Node("bind", (_node(variable), _node(body), *bounds), _BINDING[kind])
+    args = [_node(arg) for arg in tree.args]
+    if tree.is_Add or tree.is_Mul:
+        return (add if tree.is_Add else mul)(*args)
+    if isinstance(tree, sympy.exp):
+        return power(name("e"), args[0])
+    if tree.is_Pow:
+        return power(*args)
+    if isinstance(tree, sympy.log):
+        return call("log" if len(args) == 2 else "ln", *args)
+    if type(tree) in _FUNCTIONS:
+        return call(_FUNCTIONS[type(tree)], *args)
+    raise NotAnExpression(f"no rule for {kind}")

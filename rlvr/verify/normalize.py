@@ -10,35 +10,104 @@ _UNICODE = {
     "π": r"\pi ", "≤": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ",
     "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "°": r"^{\circ}", "⁄": "/", "′": "'",
     "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "λ": r"\lambda ", "ℝ": r"\mathbb{R}",
-    "ℤ": r"\mathbb{Z}", "∅": r"\emptyset ",
+    "ℤ": r"\mathbb{Z}", "∅": r"\emptyset ", "∖": r"\setminus ", "∉": r"\notin ", "∧": r"\wedge ",
+    "∨": r"\vee ", "∠": r"\angle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
+    "γ": r"\gamma ", "δ": r"\delta ", "ε": r"\epsilon ", "μ": r"\mu ", "ρ": r"\rho ", "σ": r"\sigma ",
+    "τ": r"\tau ", "φ": r"\phi ", "ω": r"\omega ", "Δ": r"\Delta ", "Ω": r"\Omega ", "，": ", ", "；": "; ",
+    "：": ": ", "（": "(", "）": ")", "∫": r"\int ", "∑": r"\sum ", "∏": r"\prod ", "→": r"\to ",
+    "≡": r"\equiv ", "″": "''", "’": "'",
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
+_CIRCLED = re.compile("[①-⑳]+")  # the statements that hold
 _UNICODE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))")
+
+_UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_WORD_VALUES = {word: number for number, word in enumerate(_UNITS)} | {
+    word: 10 * number for number, word in enumerate(_TENS, 2)
+}
+_NUMBER_WORD = re.compile(
+    rf"(?:\\(?:text|mbox|mathrm)\s*\{{\s*)?(?:({'|'.join(_UNITS[1:10])})\s+hundred"
+    rf"|({'|'.join([*_UNITS, *_TENS])})"
+    rf"(?:[-\s]({'|'.join(_UNITS[1:10])}))?)\s*\}}?",
+    re.IGNORECASE,
+)
+
+
+def _number_word(match: re.Match[str]) -> str:
+    """four, forty-two, one hundred, \\text{two} in digits."""
+    hundreds, *words = (word.lower() if word else "" for word in match.groups())
+    return str(100 * _WORD_VALUES.get(hundreds, 0) + sum(_WORD_VALUES[word] for word in words if word))
+
 
 # In this order: thousands separators are read before the spaces they are made of go.
 _REWRITES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        (r"\\\\(?=[A-Za-z])", r"\\"),  # escaped once too often, unless it ends rows: see normalize
         (r"(?<=\d)(?:\{,\}|,\s*\\!|\\,|\\ )\s*(?=\d{3}(?!\d))", ","),
-        (r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|mleft|mright)(?![A-Za-z])\.?", ""),
-        (r"(?<!\\)\\(?:[,;:!>/]|(?:q?quad|displaystyle|textstyle|limits|thinspace)(?![A-Za-z]))", " "),
+        (r"\\(?:left|right|mleft|mright)\s*\.", ""),
+        (r"\\(?:left|right|mleft|mright)(?![A-Za-z])\s*([{}])", r"\\\1"),
+        (r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|mleft|mright)(?![A-Za-z])", ""),
+        (r"\\[lr]?vert", "|"),
+        (r"\\langle(?![A-Za-z])|\\lgroup|\\lparen", "("),
+        (r"\\rangle(?![A-Za-z])|\\rgroup|\\rparen", ")"),
+        (r"\\lbrack", "["),
+        (r"\\rbrack", "]"),
+        (r"(?<!\\)\\(?:[,;:!>/]|q?quad|(?:displaystyle|textstyle|limits|thinspace)(?![A-Za-z]))", " "),
         (r"(?<!\\)\\[ \n]|~", " "),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])", r"\\le "),
         (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])", r"\\ge "),
         (r"\\(?:neq)(?![A-Za-z])", r"\\ne "),
+        (r"\\not\s*=", r"\\ne "),
         (r"<=|=<", r"\\le "),
         (r">=", r"\\ge "),
         (r"!=", r"\\ne "),
         (r"\\lt(?![A-Za-z])", "<"),
         (r"\\gt(?![A-Za-z])", ">"),
-        (r"\\(?:lbrace)(?![A-Za-z])", r"\\{"),
-        (r"\\(?:rbrace)(?![A-Za-z])", r"\\}"),
-        (r"\\(?:lvert|rvert|vert)(?![A-Za-z])", "|"),
+        (r"\\lbrace", r"\\{"),
+        (r"\\rbrace", r"\\}"),
+        (r"\^\s*\{?\s*\\(?:text|mathrm|textrm)\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?", ""),
+        (
+            r"\\text\s*\{\s*,?\s*(?:for|where|with|if|when)\s(?![^{}]*\b(?:also|or|could)\b)[^{}]*\}.*?"
+            r"(?=[,;]|\\text\s*\{\s*,?\s*and\b|$)",
+            "",
+        ),
+        (
+            r"(?<!\{)\s(?:for|where)\s+(?:all|any|some|every|each|integers?|positive|real)\s(?!.*\b(?:or|also)\b).*$",
+            "",
+        ),
+        (r",?\s*\(?\s*[a-z]\s*\\in\s*\\mathbb\s*\{?\s*[NZ]\s*\}?(?:\^?\s*[+*])?\s*\)?$", ""),
+        (r"\\overline\s*\{\s*([A-Z]{2})\s*\}", r"\1"),
+        (r"\bno solutions?\b", "no solution"),
         (r"\\(?:mid)(?![A-Za-z])", "|"),
         (r"\\(?:mathbf|mathit|boldsymbol|bm|mathsf)\s*\{([^{}]*)\}", r"\1"),
+        (r"\\(?:textnormal|mbox|textup)(?![A-Za-z])", r"\\text"),
+        (r"\\h?phantom\s*(?:\{[^{}]*\}|[^{\s])", ""),
         (r"\\textcolor\s*\{[^{}]*\}|\\color\s*\{[^{}]*\}", ""),
         (r"\\(?:arc(sin|cos|tan))(?![a-z])", r"\\arc\1 "),
         (r"\^\s*\\(?:circ|degree)(?![A-Za-z])|\\degree(?![A-Za-z])", r"^{\\circ}"),
@@ -51,7 +120,20 @@ _REWRITES = [
         (r"\s+", " "),
     )
 ]
-_WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
+_WORD_SUBSCRIPT = re.compile(r"_\s*\{\s*(\\(?:text|mathrm)\s*\{\s*\w+\s*\})\s*\}")
+_EUROPEAN = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+,\d+(?![\d.,])")  # 1.234,5
+_SPACED_NUMBER = re.compile(r"^-?\d{1,3}(?: \d{3})+(?:\.\d+)?$")  # 1 000 000
+_TRAILING_SPACE = re.compile(r"(?:\s|\\[,;:!> ]|\\q?quad|\\$|~)+$")
+_WRAPPERS = (
+    ("'", "'"),
+    ('"', '"'),
+    ("$$", "$$"),
+    ("$", "$"),
+    (r"\(", r"\)"),
+    (r"\[", r"\]"),
+    ("**", "**"),
+    ("`", "`"),
+)
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _BOX_ALL = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
 
@@ -62,7 +144,7 @@ def normalize(text: str) -> str:
     previous = None
     while previous != text:
         previous = text
-        text = text.strip().removesuffix("\\").strip()
+        text = _TRAILING_SPACE.sub("", text.strip())
         if len(text) > 1:
             text = text.rstrip(".,;:").rstrip()
         for opening, closing in _WRAPPERS:
@@ -73,12 +155,19 @@ def normalize(text: str) -> str:
             text = match.group(1)
     if len(dollars := _DOLLAR.findall(text)) % 2 == 0 and dollars:  # several formulas; one alone is currency
         text = _DOLLAR.sub(" ", text)
-    for pattern, replacement in _REWRITES:
+    rewrites = _REWRITES[1:] if r"\begin" in text else _REWRITES
+    for pattern, replacement in rewrites:
         text = pattern.sub(replacement, text)
-    return text.strip()
+    text = _WORD_SUBSCRIPT.sub(lambda match: "_" + _NUMBER_WORD.sub(_number_word, match.group(1)), text)
+    text = _EUROPEAN.sub(lambda match: match.group().replace(".", "").replace(",", "."), text)
+    text = _SPACED_NUMBER.sub(lambda match: match.group().replace(" ", ""), text.strip())
+    return _number_word(match) if (match := _NUMBER_WORD.fullmatch(text)) else text
 
 
 def _from_unicode(text: str) -> str:
+    text = _CIRCLED.sub(
+        lambda match: ", ".join(str(ord(digit) - 0x2460 + 1) for digit in match.group()), text
+    )
     text = _VULGAR.sub(lambda match: _fraction(match.group()), text)
     text = _SUPERSCRIPT_RUN.sub(lambda match: f"^{{{match.group().translate(_SUPERSCRIPTS)}}}", text)
     text = _UNICODE_ROOT.sub(lambda match: rf"\sqrt{{{match.group(1)}}}", text)

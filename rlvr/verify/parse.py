@@ -6,21 +6,25 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-import sympy
-
 from rlvr.verify.exact import Quantity, read_quantity
-from rlvr.verify.latex import parse_expression
+from rlvr.verify.latex import read_expression
 from rlvr.verify.normalize import normalize
+from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
+from rlvr.verify.tree import CONSTANTS, INFINITY, Node, mul, negative, number
+from rlvr.verify.units import read_unit
 
 MAX_ANSWER = 2_000  # characters; longer answers are compared as strings only
 MAX_ITEMS = 60  # of one collection
 MAX_DEPTH = 6  # of collections in collections
 
+Kind = Literal["tuple", "set", "list", "matrix", "union", "intersection", "difference", "ratio", "time"]
+
 
 @dataclass(frozen=True)
 class Expression:
-    tree: sympy.Expr
+    tree: Node
     text: str
+    unit: str = ""  # as `read_unit` names it
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,9 @@ class Text:
 
 @dataclass(frozen=True)
 class Items:
-    """A tuple (ordered), a set, or answers listed without brackets; `matrix` holds rows."""
+    """A tuple (ordered), a set, or answers listed without brackets; a matrix holds rows."""
 
-    kind: Literal["tuple", "set", "list", "matrix", "union"]
+    kind: Kind
     items: tuple[Value, ...]
 
 
@@ -49,33 +53,64 @@ class Relation:
     """sides[0] operators[0] sides[1] …"""
 
     sides: tuple[Value, ...]
-    operators: tuple[str, ...]
+    operators: tuple[str, ...]  # of =, <, >, le, ge, ne, in, notin
     names: tuple[bool, ...]  # which sides are nothing but the name of a variable or a function
 
 
 Value = Quantity | Expression | Text | Items | Interval | Relation
 
-_MATRIX = re.compile(r"\\begin\{([pbvBV]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL)
-_OPERATOR = re.compile(r"\\(?:le|ge|ne|approx|in)(?![A-Za-z])|[=<>]")
-_LIST = re.compile(r",|;|(?:\\text\{\s*|(?<![A-Za-z\\]))(?:and|or)(?:\s*\}|(?![A-Za-z]))")
+REALS = Interval(Expression(negative(INFINITY), "-oo"), Expression(INFINITY, "oo"), True, True)
+
+_MATRIX = re.compile(
+    r"(?:\\?[(\[|]\s*)?\\begin\{([pbB]?matrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\end\{\1\}).)*)\\end\{\1\}(?:\s*\\?[)\]|])?",
+    re.DOTALL,
+)
+_OPERATOR = re.compile(r"\\(?:le|ge|ne|approx|simeq|equiv|in|notin)(?![A-Za-z])|[=<>≡]")
+_CONJUNCTION = r"(?:\\text\s*\{{\s*,?\s*(?:{0})\s*\}}|(?<![A-Za-z\\_{{])(?:{0})(?![A-Za-z}}]))"
+_OR = re.compile(_CONJUNCTION.format("or") + r"|\\(?:lor|vee)(?![A-Za-z])")
+_AND = re.compile(_CONJUNCTION.format("and") + r"|\\(?:land|wedge)(?![A-Za-z])|&")
+_LIST = re.compile(rf"[,;]|{_OR.pattern}|{_AND.pattern}")
+_SEMICOLON = re.compile(";")
 _COMMA = re.compile(r"[,;]")
+_COLON = re.compile(r":|\\colon(?![A-Za-z])")
+_TERM = re.compile(r"[\w\\{}.,^()\s*]+")  # of a ratio: no sum
+_TIME = re.compile(
+    r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?(?:\s*(?:\\text\s*\{)?\s*([AaPp])\.?\s?[Mm]\.?\s*\}?)?", re.DOTALL
+)
 _ROW = re.compile(r"\\\\")
 _CELL = re.compile(r"&")
-_UNION = re.compile(r"\\cup(?![A-Za-z])")
+_SET_OPERATORS: list[tuple[Kind, re.Pattern[str]]] = [
+    ("union", re.compile(r"\\(?:cup|cupdot|bigcup|sqcup)(?![A-Za-z])|(?<![A-Za-z\\])U(?![A-Za-z_])")),
+    ("difference", re.compile(r"\\(?:setminus|backslash|smallsetminus)(?![A-Za-z])|(?<=\})\s*-\s*(?=\\\{)")),
+    ("intersection", re.compile(r"\\(?:cap|bigcap)(?![A-Za-z])")),
+]
+_SEEMS_A_SET = re.compile(r"[\[\]{}()]|\\mathbb|\\emptyset|[<>]|\\[lg]e")
 _NAME = re.compile(
-    r"(?:\\?[A-Za-z]+|\\text\{[A-Za-z ]+\})(?:_\{?\w+\}?)?'?(?:\(\s*[a-z](?:\s*,\s*[a-z])*\s*\))?"
-    r"|\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)"
+    rf"(?:[A-Za-z]+|\\(?:{'|'.join(sorted(GREEK))})|\\text\{{[A-Za-z ]+\}}"
+    r"|m?\s*\\(?:angle|triangle|widehat|overline)\s*\{?\s*[A-Za-z]+\}?)"
+    r"(?:_\{?\w+\}?)?'*(?:\(\s*[A-Za-z](?:\s*,\s*[a-z])*\s*\)|\s*[A-Z]+)?"
 )
-_BUILDER = re.compile(r"\s*[a-z]\s*[|:]\s*(\S.*)", re.DOTALL)  # {x | condition}
-_WRAPPED_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\s*\{([^{}]*)\}")
+_BUILDER = re.compile(
+    r"\s*[A-Za-z]\w*\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\?[|:])\s*(\S.*)", re.DOTALL
+)  # {x | condition}: over the real numbers, so that {x ∈ ℤ | …} is but text
+_WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|textrm|mathbf)\s*\{([^{}]*)\}")
+_TRAILING_TEXT = re.compile(
+    r"\s*\\(?:text|mathrm|textbf|textrm|mbox)\s*\{([^{}]*)\}\s*(\^\s*\{?[23]\}?)?\.?$"
+)
+_VARIABLES = re.compile(r"[abcd]{2}|[xyzt]{2}|[kmnpq]{2}|pi|[abcxyz]{3}|[pqrst]{3}")
 _OPEN = re.compile(r"\\[{}]|\\.|[()\[\]{}]", re.DOTALL)
+_ALL_REALS = re.compile(r"\\mathbb\s*\{R\}|\\mathbb R|all real(?: number)?s|\\R")
+_EMPTY = re.compile(r"\\(?:emptyset|varnothing)|\\\{\s*\\\}|empty set")
 
 
 def read_answer(text: str) -> Value:
     """What `text` says. Whatever is not understood is a Text, equal only to the same text."""
-    if len(text) > MAX_ANSWER:
-        return Text(text)
-    return _read(normalize(text), 0)
+    return read_normalized(normalize(text)) if len(text) <= MAX_ANSWER else Text(text)
+
+
+def read_normalized(text: str) -> Value:
+    """`read_answer` of what `normalize` has made."""
+    return _read(text, 0)
 
 
 def _read(text: str, depth: int) -> Value:
@@ -85,46 +120,149 @@ def _read(text: str, depth: int) -> Value:
     quantity = read_quantity(text)
     if quantity is not None:
         return quantity
+    bare = _WRAPPED.sub(r"\1", text).strip()
+    if _ALL_REALS.fullmatch(bare):
+        return REALS
+    if _EMPTY.fullmatch(bare):
+        return Items("set", ())
     if match := _MATRIX.fullmatch(text):
         return _matrix(match.group(2), depth)
-    if match := _WRAPPED_TEXT.fullmatch(text):
+    if (match := _MATRIX.search(text)) and match.end() == len(text):
+        return _multiple(text[: match.start()], match.group(2), depth)
+    if match := _WRAPPED.fullmatch(text):
         return _read(match.group(1), depth + 1)
-    for read in (_listed, _relation, _union, _bracketed):
+    for read in (_listed, _relation, _set_operation, _bracketed, _ratio):
         value = read(text, depth)
         if value is not None:
             return value
     if r"\pm" in text or r"\mp" in text:
         return _plus_minus(text, depth)
-    tree = parse_expression(text)
-    return _text(text) if tree is None else Expression(tree, text)
+    if (
+        text.isalpha()
+        and len(text) > 1
+        and not _VARIABLES.fullmatch(text)
+        and text not in FUNCTIONS
+        and text not in PLAIN_CONSTANTS
+    ):
+        return _text(text)  # a word: its letters are not multiplied
+    tree = read_expression(text)
+    if tree is not None:
+        return Expression(tree, text)
+    return _with_unit(text, depth)
+
+
+def _with_unit(text: str, depth: int) -> Value:
+    """An expression and the unit behind it."""
+    match = _TRAILING_TEXT.search(text)
+    unit = read_unit(match.group(1) + (match.group(2) or "")) if match else None
+    if match is None or unit is None or not text[: match.start()].strip():
+        return _text(text)
+    value = _read(text[: match.start()], depth + 1)
+    if isinstance(value, Expression) and not value.unit:
+        scaled = value.tree if unit[0] == 1 else mul(number(unit[0]), value.tree)
+        return Expression(scaled, value.text, unit[1])
+    return value if isinstance(value, Items | Interval) else _text(text)
 
 
 def _listed(text: str, depth: int) -> Value | None:
-    parts = _split(text, _LIST)
-    parts = [part.strip() for part in parts if part.strip()]
-    if len(parts) < 2 or len(parts) > MAX_ITEMS:
+    """Answers one after the other: with ";" between, those with "," are tuples."""
+    if _top_level(text, _SEMICOLON):
+        parts = [part for part in _split(text, _SEMICOLON) if part.strip()]
+        if len(parts) < 2:
+            return _read(parts[0], depth + 1) if parts else None
+        values = [_read(part, depth + 1) for part in parts]
+        tuples = [
+            Items("tuple", value.items) if isinstance(value, Items) and value.kind == "list" else value
+            for value in values
+        ]
+        return Items("list", tuple(tuples))
+    separators = _top_level(text, _LIST)
+    parts = [part.strip() for part in _split(text, _LIST)]
+    parts = [part for part in parts if part and part != "."]
+    if not separators or not parts or len(parts) > MAX_ITEMS:
         return None
-    return _collection("list", parts, depth)
+    if len(parts) == 1:
+        return _read(parts[0], depth + 1)
+    listed = _collection("list", parts, depth)
+    inequalities = [
+        item for item in listed.items if isinstance(item, Relation) and set(item.operators) - {"=", "ne"}
+    ]
+    if len(inequalities) == len(listed.items):
+        both = all(_AND.fullmatch(match.group().strip()) for match in separators)
+        return Items("intersection" if both else "union", listed.items)
+    return listed
 
 
 def _relation(text: str, depth: int) -> Value | None:
+    operators = _top_level(text, _OPERATOR)
     parts = _split(text, _OPERATOR)
-    if len(parts) < 2 or len(parts) > 6 or not all(part.strip() for part in parts):
+    if not operators or len(parts) > 6:
         return None
-    operators = tuple(match.group().strip("\\") for match in _top_level(text, _OPERATOR))
-    if "approx" in operators:  # what is written before an approximation is exact
-        first = list(_top_level(text, _OPERATOR))[operators.index("approx")]
-        return _read(text[: first.start()], depth + 1)
-    if operators == ("in",):
+    if not parts[0].strip() and len(parts) == 2 and operators[0].group() in ("=", r"\approx"):
+        return _read(parts[1], depth + 1)  # "= 42"
+    if not all(part.strip() for part in parts):
+        return None
+    signs = tuple(
+        {"≡": "=", "equiv": "="}.get(sign, sign) for sign in (m.group().strip("\\") for m in operators)
+    )
+    for rounded in ("approx", "simeq"):
+        if rounded in signs:  # what is written before an approximation is exact
+            return _read(text[: operators[signs.index(rounded)].start()], depth + 1)
+    if signs == ("in",):
         return _read(parts[1], depth + 1)
     sides = tuple(_read(part, depth + 1) for part in parts)
-    names = tuple(bool(_NAME.fullmatch(part.strip())) for part in parts)
-    return Relation(sides, operators, names)
+    left, right = sides[0], sides[-1]
+    if signs == ("=",) and _is_tuple(left) and _is_tuple(right) and _named(left):
+        assert isinstance(left, Items)
+        assert isinstance(right, Items)
+        if len(left.items) == len(right.items) and any("(" in _written(item) for item in left.items):
+            pairs = zip(left.items, right.items, strict=True)
+            return Items("list", tuple(Relation(pair, ("=",), (True, False)) for pair in pairs))
+    return Relation(
+        sides,
+        signs,
+        tuple(bool(_is_name(part.strip(), side)) for part, side in zip(parts, sides, strict=True)),
+    )
 
 
-def _union(text: str, depth: int) -> Value | None:
-    parts = _split(text, _UNION)
-    return _collection("union", parts, depth) if 2 <= len(parts) <= MAX_ITEMS else None
+def _is_tuple(value: Value) -> bool:
+    return isinstance(value, Items) and value.kind == "tuple"
+
+
+def _written(value: Value) -> str:
+    return value.text if isinstance(value, Expression | Text) else ""
+
+
+def _named(value: Value) -> bool:
+    """Whether a tuple holds nothing but names."""
+    return isinstance(value, Items) and all(
+        _NAME.fullmatch(_written(item).strip() or "0") for item in value.items
+    )
+
+
+def _is_name(text: str, side: Value) -> bool:
+    if _is_tuple(side):
+        return _named(side)
+    if isinstance(side, Expression):
+        if side.tree.head == "mul" and text.isalpha() and not text.isupper():
+            return False  # xy is a product
+        if side.tree.head == "name" and side.tree.name in CONSTANTS:
+            return False
+    return bool(_NAME.fullmatch(text))
+
+
+def _set_operation(text: str, depth: int) -> Value | None:
+    for kind, operator in _SET_OPERATORS:
+        parts = _split(text, operator)
+        if not 2 <= len(parts) <= MAX_ITEMS or not all(_SEEMS_A_SET.search(part) for part in parts):
+            continue
+        return Items(kind, tuple(_as_set(_read(part, depth + 1)) for part in parts))
+    return None
+
+
+def _as_set(value: Value) -> Value:
+    """{2} in plain braces, beside an operator on sets."""
+    return value if isinstance(value, Items | Interval | Relation) else Items("set", (value,))
 
 
 def _bracketed(text: str, depth: int) -> Value | None:
@@ -133,26 +271,43 @@ def _bracketed(text: str, depth: int) -> Value | None:
         text[:2] if text[:2] == r"\{" else text[:1],
         text[-2:] if text[-2:] == r"\}" else text[-1:],
     )
-    if opening not in ("(", "[", r"\{", "{") or closing not in (")", "]", r"\}", "}") or not _encloses(text):
+    if opening not in ("(", "[", "]", r"\{", "{") or closing not in (")", "]", "[", r"\}", "}"):
         return None
+    reversed_brackets = opening == "]" or closing == "["  # ]0, 1[
     inside = text[len(opening) : -len(closing)]
-    parts = _split(inside, _COMMA)
-    if not inside.strip() or len(parts) > MAX_ITEMS:
+    if not inside.strip() or not (reversed_brackets or _encloses(text)):
+        return None
+    parts = _split(_separated(inside), _COMMA)
+    if len(parts) > MAX_ITEMS:
         return None
     if opening == r"\{" and (builder := _BUILDER.fullmatch(inside)):
         return _read(builder.group(1), depth + 1)
     if opening in (r"\{", "{"):
-        return (
-            _collection("set", parts, depth)
-            if opening == r"\{" or len(parts) > 1
-            else _read(inside, depth + 1)
-        )
+        if opening == "{" and len(parts) == 1:
+            return _read(inside, depth + 1)
+        return _collection("set", parts, depth)
     if len(parts) == 1:
-        return _read(inside, depth + 1)
+        return _read(inside, depth + 1) if not reversed_brackets else None
     if len(parts) == 2 and (opening, closing) != ("(", ")"):
         low, high = (_read(part, depth + 1) for part in parts)
-        return Interval(low, high, opening == "(", closing == ")")
-    return _collection("tuple", parts, depth)
+        return Interval(low, high, opening in "(]", closing in ")[")
+    return None if reversed_brackets else _collection("tuple", parts, depth)
+
+
+def _separated(inside: str) -> str:
+    """In brackets a comma separates, unless spaces show that others do: (1,234, 5)."""
+    spaced = re.search(r",\s", inside) is not None
+    return inside if spaced else re.sub(r",(?=\S)", ", ", inside)
+
+
+def _ratio(text: str, depth: int) -> Value | None:
+    parts = _split(text, _COLON)
+    if match := _TIME.fullmatch(text):
+        fields = [str(int(field)) for field in match.group(1, 2, 3) if field]
+        return _collection("time", [*fields, *([match.group(4).lower()[0]] if match.group(4) else [])], depth)
+    if not 2 <= len(parts) <= 6 or not all(_TERM.fullmatch(part.strip()) for part in parts):
+        return None
+    return _collection("ratio", parts, depth)
 
 
 def _encloses(text: str) -> bool:
@@ -174,13 +329,33 @@ def _matrix(body: str, depth: int) -> Value:
     return Items("matrix", tuple(_collection("tuple", row, depth + 1) for row in cells))
 
 
+def _multiple(factor: str, body: str, depth: int) -> Value:
+    """A number times a matrix, as a matrix."""
+    scale = read_expression(factor.strip().removesuffix(r"\cdot").removesuffix("*"))
+    matrix = _matrix(body, depth)
+    if scale is None or not isinstance(matrix, Items):
+        return _text(factor + body)
+    rows = []
+    for row in matrix.items:
+        assert isinstance(row, Items)
+        cells = [_tree_of(cell) for cell in row.items]
+        rows.append(Items("tuple", tuple(Expression(mul(scale, cell), "") for cell in cells if cell)))
+    return Items("matrix", tuple(rows))
+
+
+def _tree_of(value: Value) -> Node | None:
+    if isinstance(value, Quantity):
+        return number(value.value, value.digits)
+    return value.tree if isinstance(value, Expression) else None
+
+
 def _plus_minus(text: str, depth: int) -> Value:
     upper = text.replace(r"\pm", "+").replace(r"\mp", "-")
     lower = text.replace(r"\pm", "-").replace(r"\mp", "+")
     return _collection("list", [upper.removeprefix("+"), lower.removeprefix("+")], depth)
 
 
-def _collection(kind: Literal["tuple", "set", "list", "union"], parts: list[str], depth: int) -> Items:
+def _collection(kind: Kind, parts: list[str], depth: int) -> Items:
     """The parts as values; lists in a list or a set (±, say) are taken apart."""
     values: list[Value] = []
     for part in parts:
@@ -193,7 +368,7 @@ def _collection(kind: Literal["tuple", "set", "list", "union"], parts: list[str]
 
 
 def _text(text: str) -> Text:
-    bare = _WRAPPED_TEXT.sub(r"\1", text)
+    bare = _WRAPPED.sub(r"\1", text)
     return Text("".join(bare.split()).casefold())
 
 
@@ -210,7 +385,7 @@ def _top_level(text: str, separator: re.Pattern[str]) -> list[re.Match[str]]:
     depth = position = 0
     found = []
     while position < len(text):
-        if depth == 0 and (match := separator.match(text, position)):
+        if depth == 0 and (match := separator.match(text, position)) and match.end() > position:
             found.append(match)
             position = match.end()
             continue

@@ -1,0 +1,135 @@
+"""Put probes to a reward through the service that training uses, and to a second verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rlvr.audit.config import AuditConfig
+from rlvr.audit.golds import NUMBERS, read_gold
+from rlvr.audit.probes import draw_problems, make_probes
+from rlvr.audit.rates import Outcome, judge_outcomes
+from rlvr.audit.rollouts import Item, Rejudged, draw_rollouts
+from rlvr.keys import key
+from rlvr.rewards.config import RewardConfig
+from rlvr.rewards.functions import validate_reward
+from rlvr.rewards.service import RewardService
+from rlvr.types import ConfigError, FinishReason, Problem, Rollout, Verdict
+
+SECOND = {"math_verify": {"_target_": "rlvr.audit.second.math_verify_reward"}}
+_SECOND_FAMILIES = ("gold", "rewriting", "near miss")
+_SECOND_KINDS = (*NUMBERS, "expression", "relation", "list", "set", "tuple", "interval")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found. `planned` counts all probes; fewer outcomes mean that the audit ended early."""
+
+    problems: int
+    planned: int
+    outcomes: list[Outcome]
+    second: list[tuple[Outcome, Verdict]]  # our outcome and math-verify's verdict, where both are reached
+    rollouts: list[Rejudged]
+
+
+def run_audit(config: AuditConfig, problems: Sequence[Problem]) -> Audit:
+    """Try `config.reward` on a draw of `problems`.
+
+    Raises:
+        ConfigError: the reward or the marks are configured wrongly.
+        DataError: audit.rollouts holds no rollouts.
+    """
+    drawn = draw_problems(problems, config.audit.samples, config.seed)
+    shared = set.intersection(*(set(problem.columns) for problem in drawn))
+    if messages := list(validate_reward(config.reward, shared)):
+        raise ConfigError("\n".join(messages))
+    written = draw_rollouts(config.audit.rollouts, problems, config.seed) if config.audit.rollouts else []
+    probes = make_probes(drawn, config.audit.marks, config.problems.prompt)
+    items = [(probe.problem, probe.completion) for probe in probes]
+    verdicts = score_completions(config.reward, items, config.audit.max_unreached)
+    outcomes = judge_outcomes(probes[: len(verdicts)], verdicts)
+    second = _second_opinions(config, outcomes)
+    return Audit(len(drawn), len(probes), outcomes, second, _rejudge(config, written))
+
+
+def score_completions(reward: RewardConfig, items: Sequence[Item], max_unreached: int) -> list[Verdict]:
+    """The verdicts on `items` in order, up to where more than `max_unreached` were not reached: a
+    function that hangs holds up the audit for so many deadlines, not for one per completion."""
+    verdicts: list[Verdict] = []
+    unreached = 0
+    rollouts = ((problem, make_rollout(problem, text, place)) for place, (problem, text) in enumerate(items))
+    with RewardService(reward) as service:
+        for verdict in service.stream(rollouts):
+            verdicts.append(verdict)
+            unreached += not verdict.status.reached
+            if unreached > max_unreached:
+                break
+    return verdicts
+
+
+def _second_opinions(config: AuditConfig, outcomes: Sequence[Outcome]) -> list[tuple[Outcome, Verdict]]:
+    """math-verify's verdicts on a keyed draw of the outcomes for which it is meant."""
+    meant = [
+        (place, outcome)
+        for place, outcome in enumerate(outcomes)
+        if outcome.passed is not None and outcome.probe.family in _SECOND_FAMILIES
+        if _for_second((outcome.probe.problem, outcome.probe.completion))
+    ]
+    meant.sort(key=lambda item: key("second opinion", config.seed, item[0]))
+    drawn = [outcome for _, outcome in meant[: config.audit.second_opinions]]
+    verdicts = _ask_second(config, [(outcome.probe.problem, outcome.probe.completion) for outcome in drawn])
+    judged = zip(drawn, verdicts, strict=False)
+    return [(outcome, verdict) for outcome, verdict in judged if verdict.status.reached]
+
+
+def _rejudge(config: AuditConfig, written: Sequence[Item]) -> list[Rejudged]:
+    if not written:
+        return []
+    verdicts = score_completions(config.reward, written, config.audit.max_unreached)
+    places = [place for place in range(len(verdicts)) if _for_second(written[place])]
+    places = places[: config.audit.second_opinions]
+    opinions = dict(zip(places, _ask_second(config, [written[place] for place in places]), strict=False))
+    found = []
+    for place, verdict in enumerate(verdicts):
+        opinion = opinions.get(place)
+        reached = opinion if opinion and opinion.status.reached else None
+        found.append(Rejudged(*written[place], verdict, reached))
+    return found
+
+
+def _ask_second(config: AuditConfig, items: Sequence[Item]) -> list[Verdict]:
+    """math-verify's verdicts on `items`; fewer if it hangs too often."""
+    if not items:
+        return []
+    service = RewardConfig(SECOND, deadline=config.reward.deadline, workers=config.reward.workers)
+    asked = [(replace(problem, answer=read_gold(problem.answer).text), text) for problem, text in items]
+    return score_completions(service, asked, config.audit.max_unreached)
+
+
+def _for_second(item: Item) -> bool:
+    problem, completion = item
+    # the parser behind math-verify drops percent signs with the antlr version that Hydra needs
+    if "%" in problem.answer + completion:
+        return False
+    return read_gold(problem.answer).kind in _SECOND_KINDS
+
+
+def make_rollout(problem: Problem, completion: str, place: int) -> Rollout:
+    """The completion as rollout number `place`. There is no tokenizer: its tokens are its bytes."""
+    data = completion.encode(errors="replace")
+    tokens = np.frombuffer(data, dtype=np.uint8).astype(np.int32)
+    return Rollout(
+        problem_id=problem.id,
+        step=0,
+        sample=place,
+        seed=0,
+        tokens=tokens,
+        sampled=np.ones(len(tokens), dtype=np.bool_),
+        logprobs=np.zeros(len(tokens), dtype=np.float32),
+        versions=np.zeros(len(tokens), dtype=np.int32),
+        text=completion,
+        finish_reason=FinishReason.STOP,
+        temperature=1.0,
+    )

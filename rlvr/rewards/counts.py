@@ -1,0 +1,67 @@
+"""What reward services did since somebody last asked."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rlvr.types import Status, Verdict
+
+
+def _seconds() -> array[float]:
+    return array("d")
+
+
+@dataclass
+class ServiceCounts:
+    """Counts and seconds, which add up over services."""
+
+    statuses: Counter[Status] = field(default_factory=Counter)
+    latency: array[float] = field(default_factory=_seconds)  # of every check
+    queue: array[float] = field(default_factory=_seconds)  # that it waited before a worker began it
+    respawns: array[float] = field(default_factory=_seconds)  # from a worker's end to its successor
+    cache_hits: int = 0  # comparisons of answers that a worker took from memory
+    cache_misses: int = 0  # … and that it made
+
+    def count(self, verdict: Verdict, waited: float) -> None:
+        self.statuses[verdict.status] += 1
+        self.latency.append(verdict.seconds)
+        self.queue.append(waited)
+
+    def add(self, other: ServiceCounts) -> None:
+        self.statuses += other.statuses
+        self.latency += other.latency
+        self.queue += other.queue
+        self.respawns += other.respawns
+        self.cache_hits += other.cache_hits
+        self.cache_misses += other.cache_misses
+
+    def summary(self) -> dict[str, float]:
+        """One number each: verdicts of every status, totals, percentiles; seconds where it is time.
+
+        A percentile of nothing is 0.
+        """
+        latency, queue, respawns = (
+            np.frombuffer(values) if values else np.zeros(1)
+            for values in (self.latency, self.queue, self.respawns)
+        )
+        return {
+            "checks": len(self.latency),
+            **{str(status): self.statuses[status] for status in Status},
+            "seconds": float(latency.sum()),
+            **_percentiles("latency", latency),
+            **_percentiles("queue", queue),
+            "respawns": len(self.respawns),
+            "respawn_mean": float(respawns.mean()),
+            "respawn_max": float(respawns.max()),
+            "cache_hits": self.cache_hits,
+            "cache_misses": self.cache_misses,
+        }
+
+
+def _percentiles(name: str, seconds: np.ndarray[tuple[int], np.dtype[np.float64]]) -> dict[str, float]:
+    p50, p99 = np.percentile(seconds, [50, 99])
+    return {f"{name}_p50": float(p50), f"{name}_p99": float(p99), f"{name}_max": float(seconds.max())}

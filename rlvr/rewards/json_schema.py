@@ -1,0 +1,85 @@
+"""The reward of an answer that is JSON of a given form."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]
+from jsonschema.validators import validator_for  # type: ignore[import-untyped]
+from referencing import Registry
+from referencing.jsonschema import EMPTY_REGISTRY
+
+from rlvr.types import Status, Verdict
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+_MAX_ERRORS = 100  # that are looked at to name the first
+
+
+def json_schema_reward(
+    completion: str,
+    schema: Mapping[str, Any],
+    max_characters: int = 20_000,
+    max_depth: int = 20,
+    correct: float = 1.0,
+    wrong: float = 0.0,
+) -> Verdict:
+    """`correct` when the completion's JSON is valid under `schema` (JSON Schema, 2020-12 unless it says).
+
+    The JSON is the last fenced block that is marked `json` or not at all, or else all that
+    follows the last `</think>`. Longer or more deeply nested text is refused unread. What is no
+    JSON is unparseable, what is not valid is wrong; the reason has the path of the first error.
+    References to other documents are not followed. A `pattern` in the schema is searched in
+    model text and may be slow, which only the reward service's deadline bounds. Raises ValueError
+    when `schema` is none.
+    """
+    validator = _validator(json.dumps(schema, sort_keys=True))
+    text = _json_text(completion.rpartition("</think>")[2][: 10 * max_characters])
+    if len(text) > max_characters:
+        return Verdict(Status.UNPARSEABLE, wrong, f"over {max_characters} characters of JSON")
+    if _depth(text) > max_depth:
+        return Verdict(Status.UNPARSEABLE, wrong, f"JSON nested over {max_depth} deep")
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        return Verdict(Status.UNPARSEABLE, wrong, f"no JSON: {error}")
+    errors = list(islice(validator.iter_errors(value), _MAX_ERRORS))
+    if errors:
+        first = min(errors, key=lambda error: error.json_path)
+        reason = f"{first.json_path}: {first.message[:200]}"
+        return Verdict(Status.WRONG, wrong, reason, text, rule="JSON Schema")
+    return Verdict(Status.CORRECT, correct, "valid under the schema", text, rule="JSON Schema")
+
+
+@lru_cache(maxsize=64)
+def _validator(schema: str) -> Any:
+    content = json.loads(schema)
+    kind = validator_for(content, default=Draft202012Validator)
+    try:
+        kind.check_schema(content)
+    except SchemaError as error:
+        raise ValueError(f"the schema is none: {error.json_path}: {error.message[:200]}") from error
+    registry: Registry[Any] = EMPTY_REGISTRY  # the default one fetches references over the network
+    return kind(content, registry=registry)
+
+
+def _json_text(text: str) -> str:
+    blocks = [match.group(2) for match in _FENCE.finditer(text) if match.group(1).lower() in ("", "json")]
+    return blocks[-1].strip() if blocks else text.strip()
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for match in _TOKEN.finditer(text):
+        depth += (match.group()[0] in "[{") - (match.group()[0] in "]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,52 @@
+"""Rewards that depend on how many tokens were drawn."""
+
+from __future__ import annotations
+
+import math
+
+from rlvr.types import Status
+from rlvr.verify import VerifySettings, check_answer
+
+_EVALUATED = VerifySettings(evaluated=True)  # as the math reward asks
+
+
+def overlong_reward(completion: str, num_sampled: int, max_tokens: int, buffer: int | None = None) -> float:
+    """The soft punishment of long answers of DAPO (arXiv 2503.14476, equation 13), in [−1, 0].
+
+    0 up to max_tokens − buffer tokens, from there linearly down to −1 at `max_tokens`, and −1
+    beyond. `num_sampled` counts the drawn tokens. Without a `buffer` it is a fifth of `max_tokens`,
+    as in the paper (4,096 of 20,480). Raises ValueError unless 0 < buffer ≤ max_tokens.
+    """
+    if buffer is None:
+        buffer = max(max_tokens // 5, 1)
+    if not 0 < buffer <= max_tokens:
+        raise ValueError(f"buffer is {buffer}, but must be in 1 … max_tokens ({max_tokens})")
+    return max(-1.0, min(0.0, (max_tokens - buffer - num_sampled) / buffer))
+
+
+def cosine_reward(
+    completion: str,
+    answer: str,
+    num_sampled: int,
+    max_tokens: int,
+    correct_short: float = 2.0,
+    correct_long: float = 1.0,
+    wrong_short: float = -10.0,
+    wrong_long: float = 0.0,
+    exceeded: float = -10.0,
+) -> float:
+    """The cosine reward of "Demystifying Long Chain-of-Thought" (arXiv 2502.03373, its defaults).
+
+    From `…_short` at 0 tokens to `…_long` at `max_tokens`, along half a cosine; which pair
+    depends on whether the completion's answer equals `answer` (`rlvr.verify.check_answer`; no
+    readable answer is wrong). A completion of `max_tokens` tokens or more, cut off, gets
+    `exceeded`. `num_sampled` counts the drawn tokens. It rewards the answer by itself: a math
+    reward beside it counts the answer twice. Raises ValueError unless max_tokens > 0.
+    """
+    if max_tokens <= 0:
+        raise ValueError(f"max_tokens is {max_tokens}, but must be > 0")
+    if num_sampled >= max_tokens:
+        return exceeded
+    right = check_answer(completion, answer, settings=_EVALUATED).status is Status.CORRECT
+    short, long = (correct_short, correct_long) if right else (wrong_short, wrong_long)
+    return long + (short - long) * (1 + math.cos(math.pi * num_sampled / max_tokens)) / 2

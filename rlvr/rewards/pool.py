@@ -1,0 +1,88 @@
+"""Many reward actors behind one queue, on as many nodes as there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from rlvr.rewards.counts import ServiceCounts
+from rlvr.types import Group, RlvrError, StallError
+
+SERVICE_START = 180.0  # seconds that a reward service may take to start its processes
+# Deadlines that one rollout may take: for plain, per-batch and `async` functions each, and twice
+# where it had to be tried again alone.
+DEADLINES = 6
+
+
+@dataclass(frozen=True)
+class _Call:
+    actor: int
+    groups: list[Group]
+    since: float  # time.monotonic()
+
+
+class RewardPool:
+    """Divides groups evenly among `actors` (`RewardActor`); a verdict does not depend on which."""
+
+    def __init__(self, actors: Sequence[Any], deadline: float) -> None:
+        self.actors = list(actors)
+        self.deadline = deadline
+        self.queue: list[Group] = []
+        self.calls: dict[ray.ObjectRef, _Call] = {}
+        self._counts = ServiceCounts()
+
+    def submit(self, group: Group) -> None:
+        """Queue one group, whose rollouts are complete. `dispatch` sends it on its way."""
+        self.queue.append(group)
+
+    def dispatch(self) -> None:
+        """Share what waits among the actors that have nothing to do, in one call each."""
+        idle = sorted(set(range(len(self.actors))) - {call.actor for call in self.calls.values()})
+        for place, actor in enumerate(idle):
+            share = -(-len(self.queue) // (len(idle) - place))
+            groups, self.queue = self.queue[:share], self.queue[share:]
+            if groups:
+                call = self.actors[actor].score.remote(groups)
+                self.calls[call] = _Call(actor, groups, time.monotonic())
+
+    def collect(self, call: ray.ObjectRef) -> list[Group]:
+        """The groups of a finished call, which have their verdicts now.
+
+        Raises:
+            RlvrError: the service failed; the message has its words.
+        """
+        made = self.calls.pop(call)
+        try:
+            scored = ray.get(call)
+        except RayActorError as error:
+            raise RlvrError(f"reward actor {made.actor} died: {error}") from error
+        except RayTaskError as error:
+            if isinstance(error.cause, RlvrError):
+                raise error.cause from None
+            raise RlvrError(f"reward actor {made.actor} failed: {error}") from error
+        self._counts.add(scored.counts)
+        for group, verdicts in zip(made.groups, scored.verdicts, strict=True):
+            group.verdicts = verdicts
+        return made.groups
+
+    def counters(self) -> dict[str, float]:
+        """`ServiceCounts.summary` over all actors, since the last call."""
+        counts, self._counts = self._counts, ServiceCounts()
+        return counts.summary()
+
+    def check_progress(self) -> None:
+        """Raises StallError, naming the first problem, if a call is past any deadline it may have."""
+        for call in self.calls.values():
+            checks = sum(len(group.rollouts) for group in call.groups)
+            # a service kills every stuck check by itself; beyond this it is the service that is stuck
+            limit = DEADLINES * checks * self.deadline + SERVICE_START
+            if time.monotonic() - call.since > limit:
+                raise StallError(
+                    f"rewards: no verdicts for {checks} rollouts after {limit:.0f} s from actor "
+                    f"{call.actor}, the first of problem {call.groups[0].problem.id!r}"
+                )

@@ -1,0 +1,24 @@
+"""The reward of a completion in which a pattern is found."""
+
+from __future__ import annotations
+
+import re
+
+
+def regex_reward(
+    completion: str, pattern: str, full: bool = False, correct: float = 1.0, wrong: float = 0.0
+) -> float:
+    """`correct` when `pattern` (Python's `re`) is found in what follows the last `</think>`, else `wrong`.
+
+    `full` wants the whole of it to match, but for white space around it. Flags go into the
+    pattern: `(?i)`, `(?m)`, `(?s)`. A pattern such as `(a+)+b` can take exponential time on the
+    wrong text: nothing here bounds it but the deadline of the reward service, which then counts a
+    timeout, not a reward. Raises ValueError when `pattern` is no regular expression.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from error
+    text = completion.rpartition("</think>")[2]
+    found = compiled.fullmatch(text.strip()) if full else compiled.search(text)
+    return correct if found else wrong

@@ -1,0 +1,82 @@
+"""Expressions as plain data: what was written, with nothing evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation. `head` is number, name, add, mul, pow, mod, call or bind.
+
+    A call has the function in `name`. A bind has its kind (sum, prod, int, lim, diff) in `name`, and
+    the arguments variable, body and none to two limits.
+    """
+
+    head: str
+    args: tuple[Node, ...] = ()
+    name: str = ""
+    value: Fraction = Fraction(0)
+    digits: int = 0  # significant digits of a number with a decimal point; 0 for an exact one
+
+    def walk(self) -> Iterator[Node]:
+        yield self
+        for arg in self.args:
+            yield from arg.walk()
+
+
+def number(value: Fraction | int, digits: int = 0) -> Node:
+    return Node("number", value=Fraction(value), digits=digits)
+
+
+def name(word: str) -> Node:
+    return Node("name", name=word)
+
+
+def add(*terms: Node) -> Node:
+    return Node("add", terms)
+
+
+def mul(*factors: Node) -> Node:
+    return Node("mul", factors)
+
+
+def power(base: Node, exponent: Node) -> Node:
+    return Node("pow", (base, exponent))
+
+
+def call(function: str, *args: Node) -> Node:
+    return Node("call", args, function)
+
+
+MINUS_ONE = number(-1)
+INFINITY = name("infinity")
+CONSTANTS = frozenset(["pi", "e", "i", "infinity"])
+
+
+def negative(node: Node) -> Node:
+    return number(-node.value, node.digits) if node.head == "number" else mul(MINUS_ONE, node)
+
+
+def divide(top: Node, bottom: Node) -> Node:
+    return mul(top, power(bottom, MINUS_ONE))
+
+
+def in_radians(node: Node) -> Node:
+    """The expression with its degrees as multiples of π."""
+    if node.name == "degrees":
+        return mul(*node.args, divide(name("pi"), number(180)))
+    return replace(node, args=tuple(in_radians(arg) for arg in node.args)) if node.args else node
+
+
+def names(node: Node) -> set[str]:
+    """The free variables."""
+    if node.head == "name":
+        return set() if node.name in CONSTANTS else {node.name}
+    if node.head == "bind":
+        variable, body, *limits = node.args
+        inside = names(body) - {variable.name}
+        return inside.union({variable.name} if not limits else set(), *(names(limit) for limit in limits))
+    return set().union(*(names(arg) for arg in node.args))
