@@ -89,6 +89,15 @@ def cpu_limit(completion):
         pass
     return most - spent
 
+loaded = False
+def loads_at_first_use(completion):
+    global loaded
+    began = time.monotonic()
+    while not loaded and time.monotonic() < began + 0.6:
+        pass
+    loaded = True
+    return 1.0
+
 class Meeting:
     """Ends for nobody before all `size` are there."""
     def __init__(self, size):
@@ -188,7 +197,7 @@ def test_failures_stay_with_their_sample(
         "write",
         "true",
     ]
-    with RewardService(config(workers=workers)) as service:
+    with RewardService(config(workers=workers, deadline=3.0)) as service:
         verdicts = service.score([item(text, index) for index, text in enumerate(texts)])
         counters = service.counters()
         again = service.score([item("ok")])[0]
@@ -196,7 +205,7 @@ def test_failures_stay_with_their_sample(
     assert [verdicts[0].reward, verdicts[3].reward, found["true"].reward, again.reward] == [1.0] * 4
     assert found.pop("hang").status is Status.TIMEOUT
     assert "sample 1" in verdicts[1].reason
-    assert "deadline of 1 s" in verdicts[1].reason
+    assert "deadline of 3 s" in verdicts[1].reason
     assert "user" in verdicts[1].reason
     del found["ok"], found["true"]
     assert {verdict.status for verdict in found.values()} == {Status.CRASHED}
@@ -215,7 +224,8 @@ def test_failures_stay_with_their_sample(
     assert counters["timeout"] == 1
     assert counters["crashed"] == 9
     assert counters["correct"] == 3
-    assert counters["respawns"] in (4, 5)  # the hang may be put off once
+    # four end their worker; on a slow machine, what takes its time (to fill the memory, say) is put off once
+    assert counters["respawns"] - counters["put_off"] == 4
 
 
 def test_order_of_verdicts_is_that_of_the_items() -> None:
@@ -225,7 +235,7 @@ def test_order_of_verdicts_is_that_of_the_items() -> None:
 
 
 def test_a_worker_is_replaced_without_importing_again(user_module: Path) -> None:
-    with RewardService(config(deadline=0.2)) as service:
+    with RewardService(config(deadline=1.0)) as service:
         (user_module / "my_rewards.py").write_text("raise RuntimeError('imported a second time')")
         assert [v.status for v in service.score([item("hang"), item("ok")])] == [
             Status.TIMEOUT,
@@ -333,7 +343,8 @@ def test_neighbours_in_a_batch_do_not_wait_for_a_stuck_one() -> None:
     assert counters["queue_max"] < 1.4  # all began before the deadline
     assert counters["latency_max"] >= 1.5
     assert counters["latency_p50"] < 0.5
-    assert (counters["checks"], counters["timeout"], counters["respawns"]) == (16, 1, 1)
+    assert (counters["checks"], counters["timeout"]) == (16, 1)
+    assert counters["respawns"] - counters["put_off"] == 1
 
 
 def test_a_stuck_check_is_put_off_until_nothing_else_waits() -> None:
@@ -347,7 +358,16 @@ def test_a_stuck_check_is_put_off_until_nothing_else_waits() -> None:
     # 31 of 33 began before the first deadline: the only worker did not wait for it
     assert counters["queue_p50"] < 1.4
     assert sum(verdict.seconds >= 1.5 for verdict in verdicts) == 2
-    assert counters["respawns"] == 4  # each stuck one was put off once, and killed at its deadline
+    assert counters["put_off"] >= 2  # each stuck one, and whatever else was slow
+    assert counters["respawns"] - counters["put_off"] == 2  # each was killed at its deadline
+
+
+def test_where_every_worker_is_slow_at_first_its_checks_are_not_put_off_for_ever() -> None:
+    with RewardService(config("my_rewards.loads_at_first_use", deadline=10.0)) as service:
+        verdicts = service.score([item("ok", index) for index in range(40)])
+        counters = service.counters()
+    assert {verdict.reward for verdict in verdicts} == {1.0}
+    assert 0 < counters["put_off"] < 20
 
 
 def test_workers_may_all_end_at_once() -> None:
@@ -359,11 +379,11 @@ def test_workers_may_all_end_at_once() -> None:
 
 
 def test_counters_are_those_since_the_last_call() -> None:
-    with RewardService(config(workers=1, deadline=0.3)) as service:
+    with RewardService(config(workers=1, deadline=1.0)) as service:
         service.score([item("hang"), item("exit"), item("ok")])
         first, second = service.counters(), service.counters()
     assert (first["checks"], first["timeout"], first["crashed"], first["correct"]) == (3, 1, 1, 1)
-    assert first["respawns"] == 2
+    assert first["respawns"] - first["put_off"] == 2
     assert 0 < first["respawn_mean"] <= first["respawn_max"] < 5
     assert first["queue_p50"] <= first["queue_p99"] <= first["queue_max"]
     assert set(second.values()) == {0}
@@ -373,7 +393,7 @@ def test_counters_are_those_since_the_last_call() -> None:
 @pytest.mark.parametrize(("text", "status"), [("hang", Status.TIMEOUT), ("exit", Status.CRASHED)])
 def test_who_ends_a_call_for_many_shows_when_each_is_alone(text: str, status: Status) -> None:
     texts = ["a", text, "b", "c"]
-    with RewardService(config("my_rewards.together", deadline=0.3)) as service:
+    with RewardService(config("my_rewards.together", deadline=0.6)) as service:
         verdicts = service.score([item(text, index) for index, text in enumerate(texts)])
         assert service.score([item("a"), item("b")])[0].reward == 2.0
     assert [verdict.reward for verdict in verdicts] == [1.0, None, 1.0, 1.0]
@@ -396,7 +416,7 @@ def test_async_checks_of_a_batch_run_at_once_each_with_its_own_deadline() -> Non
 
 
 def test_an_async_check_that_blocks_all_others_is_killed() -> None:
-    with RewardService(config("my_rewards.Meeting", deadline=0.2, size=1)) as service:
+    with RewardService(config("my_rewards.Meeting", deadline=0.6, size=1)) as service:
         verdicts = service.score([item(text, index) for index, text in enumerate(["", "block", ""])])
     assert [verdict.status for verdict in verdicts] == [Status.CORRECT, Status.TIMEOUT, Status.CORRECT]
 
@@ -448,10 +468,10 @@ def test_streams_of_one_service_do_not_mix() -> None:
 
 
 def test_a_caller_who_comes_back_late_finds_no_timeout() -> None:
-    with RewardService(config(deadline=0.2)) as service:
+    with RewardService(config(deadline=0.8)) as service:
         stream = service.stream([item("ok")] * 40)
         statuses = {next(stream).status}
-        threading.Event().wait(0.5)  # longer than the deadline
+        threading.Event().wait(1.0)  # longer than the deadline
         assert statuses | {verdict.status for verdict in stream} == {Status.CORRECT}
         assert service.counters()["respawns"] == 0
 

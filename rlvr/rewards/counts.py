@@ -23,6 +23,7 @@ class ServiceCounts:
     latency: array[float] = field(default_factory=_seconds)  # of every check
     queue: array[float] = field(default_factory=_seconds)  # that it waited before a worker began it
     respawns: array[float] = field(default_factory=_seconds)  # from a worker's end to its successor
+    put_off: int = 0  # of these, ended so that others need not wait: their checks were begun again
     cache_hits: int = 0  # comparisons of answers that a worker took from memory
     cache_misses: int = 0  # … and that it made
 
@@ -36,6 +37,7 @@ class ServiceCounts:
         self.latency += other.latency
         self.queue += other.queue
         self.respawns += other.respawns
+        self.put_off += other.put_off
         self.cache_hits += other.cache_hits
         self.cache_misses += other.cache_misses
 
@@ -55,6 +57,7 @@ class ServiceCounts:
             **_percentiles("latency", latency),
             **_percentiles("queue", queue),
             "respawns": len(self.respawns),
+            "put_off": self.put_off,
             "respawn_mean": float(respawns.mean()),
             "respawn_max": float(respawns.max()),
             "cache_hits": self.cache_hits,

@@ -26,6 +26,7 @@ HELD = 1 << 16  # verdicts that may wait for one that comes before them
 PATIENCE = 0.1  # seconds on one sample after which the rest of its batch goes to others
 POSTPONED = 0.25  # seconds, and so many usual checks, after which a check is put off until nothing else waits
 USUAL_CHECKS = 20
+IN_VAIN = 8  # checks put off with no verdict between, after which none is until there is one
 POLL = 0.05  # seconds between looks at a worker that has not begun
 
 
@@ -68,7 +69,8 @@ class RewardService:
     then the worker is killed and replaced, and the verdict is a timeout. A worker that dies makes
     the verdict of its sample crashed. Neither touches other samples: what else the worker had goes
     to others. Where several samples were in one call (of a function per batch, say), each is tried
-    again alone first. Not for use by several threads at once. Raises ConfigError when a setting is
+    again alone first. While others wait, a check that takes far longer than usual is ended and begun
+    again after them, once. Not for use by several threads at once. Raises ConfigError when a setting is
     out of its range or a configured function cannot be loaded.
     """
 
@@ -81,6 +83,7 @@ class RewardService:
         self._waiting: deque[_Task] = deque()
         self._late: deque[_Task] = deque()  # put off until nothing else waits
         self._usual = 0.0  # seconds of a check, a running mean
+        self._in_vain = 0  # checks put off since the last verdict
         self._open: set[int] = set()  # tickets without a verdict that somebody waits for
         self._verdicts: dict[int, Verdict] = {}
         self._workers: dict[int, _Worker] = {}
@@ -272,8 +275,8 @@ class RewardService:
     def _puts_off(self, worker: _Worker, place: Place) -> bool:
         """Whether others wait that could be done first. A slow check is begun again after them, once."""
         task = worker.owed.get(place.position)
-        if 2 * self._patience() > self.config.deadline:  # it would save little
-            return False
+        if self._in_vain >= IN_VAIN or 2 * self._patience() > self.config.deadline:
+            return False  # every check is slow in a new process; or it would save little
         return self._processes.ready.one_by_one and bool(self._waiting) and task is not None and not task.late
 
     def _patience(self) -> float:
@@ -289,6 +292,7 @@ class RewardService:
             self._kill(worker, place)
         elif now >= place.began + self._patience() and self._puts_off(worker, place):
             worker.put_off = True
+            self._in_vain += 1
             self._kill(worker, place)
         elif now >= place.began + PATIENCE and self._takes_back(worker):
             worker.withdrawn = True
@@ -357,18 +361,17 @@ class RewardService:
         _release(worker)
         self._fork()
         self._counts.respawns.append(time.monotonic() - (worker.killed or noticed))
+        self._counts.put_off += worker.put_off
 
     def _unreached(self, task: _Task, worker: _Worker, place: Place | None, status: int) -> Verdict:
         seconds = time.monotonic() - (place.began if place else worker.sent)
         names = self._processes.ready.names
         where = f"{names[place.function] if place else 'its worker'} ({task.sample.name})"
         code = os.waitstatus_to_exitcode(status)
-        if worker.killed is not None and place is None:
-            reason = f"{where} did not begin within {BEGIN_TIMEOUT:g} s"
-            return Verdict(Status.TIMEOUT, None, reason, seconds=seconds)
         if worker.killed is not None:
-            reason = f"{where} was still running after its deadline of {self.config.deadline:g} s"
-            return Verdict(Status.TIMEOUT, None, reason, seconds=seconds)
+            late = f"was still running after its deadline of {self.config.deadline:g} s"
+            late = late if place else f"did not begin within {BEGIN_TIMEOUT:g} s"
+            return Verdict(Status.TIMEOUT, None, f"{where} {late}", seconds=seconds)
         if code == -signal.SIGXCPU:
             return Verdict(Status.TIMEOUT, None, f"{where} used up its CPU time", seconds=seconds)
         how = f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
@@ -378,6 +381,7 @@ class RewardService:
         if task.ticket in self._open:  # not if another was first, or the stream was left
             self._open.remove(task.ticket)
             self._verdicts[task.ticket] = verdict
+            self._in_vain = 0
             self._usual += 0.05 * (min(verdict.seconds, self.config.deadline) - self._usual)
             self._counts.count(verdict, max(began - task.queued, 0.0))
 
