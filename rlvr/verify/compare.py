@@ -12,13 +12,16 @@ from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.rational import Budget, NotComparable
 from rlvr.verify.sets import as_interval, same_numbers, tree
 from rlvr.verify.settings import DEFAULT, VerifySettings
-from rlvr.verify.tree import divide, mul
+from rlvr.verify.tree import divide, mul, name
 from rlvr.verify.values import (
     by_name,
     difference,
     flat,
     has_value,
+    is_applied,
+    is_label,
     is_operation,
+    may_be_ratio,
     mirror,
     rename_argument,
     rename_parameter,
@@ -27,6 +30,7 @@ from rlvr.verify.values import (
     same_words,
     variable,
     vector,
+    with_unit_as_factor,
 )
 
 _UNORDERED = ("set", "list", "union", "intersection")
@@ -100,7 +104,7 @@ class _Comparer:
         units = {value.unit for value in (answer, gold) if isinstance(value, Quantity | Expression)} - {""}
         if len(units) == 2 and "degree" not in units:
             return Comparison(False, f"units {' and '.join(sorted(units))} differ")
-        left, right = same_angles(tree(answer), tree(gold))
+        left, right = same_angles(*with_unit_as_factor(answer, gold))
         if any(
             part.name == "infinity" for side in (left, right) for part in side.walk() if part.head == "name"
         ) and not any(part.head == "bind" for side in (left, right) for part in side.walk()):
@@ -120,9 +124,9 @@ class _Comparer:
         kinds = [value.kind for value in (answer, gold) if isinstance(value, Items)]
         if kinds == ["time", "time"]:
             return self.times(left, right)
-        if set(kinds) == {"ratio", "time"}:
-            return Comparison(False, "a time is no ratio")
         if len(kinds) == 2 and "ratio" in kinds:
+            if kinds[1] == "time" or not may_be_ratio(answer):
+                return Comparison(False, "a time is no ratio")
             return self.ratios(left, right)
         if kinds in (["ratio"], ["time"]):
             return self.ratio_as_number(answer, gold)
@@ -169,6 +173,8 @@ class _Comparer:
         fields = [[part.value for part in side if isinstance(part, Quantity)] for side in (left, right)]
         longest = max(map(len, fields))
         padded = [side + [Fraction(0)] * (longest - len(side)) for side in fields]
+        if len(halves) == 1 and halves[0] == Expression(name("p"), "p"):  # 7:45 p.m. is 19:45
+            padded = [[side[0] % 12, *side[1:]] for side in padded]
         equal = padded[0] == padded[1] and (len(halves) < 2 or halves[0] == halves[1])
         return Comparison(equal, "hours, minutes and seconds")
 
@@ -238,10 +244,14 @@ class _Comparer:
         if isinstance(other, Items) and other.kind == "list" and relation is gold and len(other.items) > 1:
             # gold x = {1, 2}, answered by 1, 2: the last side is the answer
             return replace(self.compare(other, relation.sides[-1]), rule="sides of an assignment")
-        # "x = 42", "x = y = 42", "40 + 2 = 42": every side that has a value must be the answer.
-        values = [side for side, named in zip(relation.sides, relation.names, strict=True) if not named]
+        # "x = 42", "x = y = 42", "40 + 2 = 42": every side that has a value must be the answer. What
+        # stands first may be what was asked for, "a + b = 40 + 2 = 42"; "a + b = 42" is but a condition.
+        label = is_label if len(relation.sides) > 2 else is_applied
+        labelled = isinstance(other, Quantity) and label(relation.sides[0])
+        named = (labelled or relation.names[0], *relation.names[1:])
+        values = [side for side, is_name in zip(relation.sides, named, strict=True) if not is_name]
         known = [side for side in values if has_value(side)]
-        if relation is gold and not any(relation.names) and not self.is_identity(relation):
+        if relation is gold and not any(named) and not self.is_identity(relation):
             return Comparison(False, "only one side is an equation")
         if not values or (len(values) > 1 and values[-1] is not relation.sides[-1]):
             return Comparison(False, "an equation that gives no value")

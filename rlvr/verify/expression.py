@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rlvr.verify.binding import BindingForms
 from rlvr.verify.literals import in_base, literal, repeating
+from rlvr.verify.naming import VARIANTS, NamedForms
 from rlvr.verify.tokens import (
     CONSTANTS,
     FUNCTIONS,
@@ -29,11 +29,12 @@ from rlvr.verify.tree import (
     call,
     divide,
     in_radians,
-    mul,
+    mixed_number,
     name,
     negative,
     number,
     power,
+    product,
 )
 
 MAX_LENGTH = 1_500  # characters of one expression
@@ -44,14 +45,6 @@ _TIMES = {"*", r"\cdot", r"\times", r"\ast"}
 _OVER = {"/", r"\div", ":"}
 _MODULO = {r"\mod", r"\bmod"}
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle"}
-_UNKNOWN_FUNCTIONS = frozenset("fghFGH")
-_VARIANTS = {
-    "varphi": "phi",
-    "varepsilon": "epsilon",
-    "vartheta": "theta",
-    "varrho": "rho",
-    "varsigma": "sigma",
-}
 _ACCENTS = frozenset(
     ["overline", "bar", "hat", "tilde", "vec", "overrightarrow", "overleftrightarrow", "mathcal", "mathbb"]
 )
@@ -62,15 +55,13 @@ def parse(text: str) -> Node:
     if len(text) > MAX_LENGTH:
         raise NotAnExpression("too long")
     parser = _Parser(text)
-    tree = parser.sum()
-    if parser.accept(r"\choose"):
-        tree = call("binom", tree, parser.sum())
+    tree = parser.infix()
     if parser.peek():
         raise NotAnExpression(f"nothing fits {parser.peek()!r}")
     return tree
 
 
-class _Parser(BindingForms):
+class _Parser(NamedForms):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.depth = 0
@@ -104,12 +95,12 @@ class _Parser(BindingForms):
                 factors.append(power(self.signed(self.denominator), MINUS_ONE))
             elif operator in _MODULO:
                 self.next()
-                factors = [Node("mod", (_product(factors), self.signed(self.adjacent)))]
+                factors = [Node("mod", (product(factors), self.signed(self.adjacent)))]
                 self.nested()
             elif self.begins_factor():  # after "1/2 x"
                 factors.append(self.adjacent())
             else:
-                return _product(factors)
+                return product(factors)
 
     def nested(self) -> None:
         """Count one more level of the tree; a tree that is too high is refused before it is walked."""
@@ -130,14 +121,14 @@ class _Parser(BindingForms):
                 raise NotAnExpression("two numbers side by side")
             bare = self.peek() == r"\frac"
             following = self.factor()
-            mixed = _mixed(factors[-1], following) if bare else None
+            mixed = mixed_number(factors[-1], following) if bare else None
             if mixed:
                 factors[-1] = mixed
             else:
                 factors.append(following)
             if len(factors) > 200:
                 raise NotAnExpression("too many factors")
-        return _product(factors)
+        return product(factors)
 
     def begins_factor(self) -> bool:
         token = self.peek()
@@ -147,7 +138,7 @@ class _Parser(BindingForms):
             return self.bars == 0
         if token in _TIMES or token in _OVER or token in _MODULO or token in (r"\rfloor", r"\rceil"):
             return False
-        return token != r"\choose"
+        return token not in (r"\choose", r"\over")
 
     def factor(self) -> Node:
         base = self.postfix(self.atom())
@@ -199,12 +190,17 @@ class _Parser(BindingForms):
 
     def group(self, closing: str) -> Node:
         bars, self.bars = self.bars, 0
-        node = self.sum()
-        if closing == "}" and self.accept(r"\choose"):
-            node = call("binom", node, self.sum())
+        node = self.infix() if closing == "}" else self.sum()
         self.expect(closing)
         self.bars = bars
         return node
+
+    def infix(self) -> Node:
+        """A sum, or two with "\\over" or "\\choose" between."""
+        node = self.sum()
+        if self.accept(r"\choose"):
+            return call("binom", node, self.sum())
+        return divide(node, self.sum()) if self.accept(r"\over") else node
 
     def argument(self) -> Node:
         """A braced argument of a LaTeX command, or the one factor that follows."""
@@ -282,25 +278,8 @@ class _Parser(BindingForms):
         if word in ("overline", "bar") and self.is_sum():
             return call("conjugate", self.argument())
         if word in _ACCENTS:
-            return self.named(f"{word}({self.letters()})")
+            return self.named(f"{VARIANTS.get(word, word)}({self.letters()})")
         raise NotAnExpression(f"\\{word} is not known")
-
-    def is_sum(self) -> bool:
-        """Whether the braces that come next hold a sum: then a bar above them is conjugation."""
-        braced = self.tokens[self.position :]
-        end = braced.index("}") if "}" in braced else 0
-        return bool({"+", "-"} & set(braced[:end])) and "_" not in braced[:end]
-
-    def letters(self) -> str:
-        """The letters under an accent."""
-        if not self.accept("{"):
-            return self.next()
-        letters = ""
-        while (token := self.next()) != "}":
-            if not token.isalnum():
-                raise NotAnExpression("more than letters under an accent")
-            letters += token
-        return letters
 
     def roman(self) -> Node:
         """\\operatorname{lcm}, \\mathrm{i}, \\text{e}: a function or a letter in upright type."""
@@ -317,23 +296,6 @@ class _Parser(BindingForms):
         if len(word) != 1:
             raise NotAnExpression(f"{word!r} is a word")
         return self.named(word)
-
-    def named(self, word: str) -> Node:
-        """A name with its subscript and primes, or an unknown function of what is in brackets."""
-        word = _VARIANTS.get(word, word)
-        if self.peek() == "_":
-            self.next()
-            start = self.position
-            index = self.argument()
-            if (index.head == "name" and index.name in "ijklmn") or index.head not in ("name", "number"):
-                return call(f"unknown {word}_", index)  # a sequence
-            word += "_" + "".join(self.tokens[start : self.position]).strip("{} ")
-        while self.accept("'"):
-            word += "'"
-        if word.rstrip("'") in _UNKNOWN_FUNCTIONS and self.peek() == "(" and not self.spaced():
-            self.next()
-            return call(f"unknown {word}", *self.arguments(")"))
-        return name(word)
 
     def arguments(self, closing: str) -> list[Node]:
         bars, self.bars = self.bars, 0
@@ -383,23 +345,8 @@ class _Parser(BindingForms):
         factors = [self.factor()]
         while self.begins_factor() and not self.begins_function() and self.peek() not in ("(", "[", "|"):
             factors.append(self.factor())
-        return _product(factors)
+        return product(factors)
 
     def begins_function(self) -> bool:
         word = self.peek().removeprefix("\\")
         return word in ROMAN or (word in FUNCTIONS and len(word) > 1 and word != "sqrt")
-
-
-def _product(factors: list[Node]) -> Node:
-    return factors[0] if len(factors) == 1 else mul(*factors)
-
-
-def _mixed(whole: Node, fraction: Node) -> Node | None:
-    """3\\frac{1}{2}: a whole number beside a fraction of whole numbers is their sum."""
-    if whole.head != "number" or whole.digits or whole.value.denominator != 1 or fraction.head != "mul":
-        return None
-    if len(fraction.args) != 2 or fraction.args[0].head != "number" or fraction.args[1].head != "pow":
-        return None
-    top, (bottom, exponent) = fraction.args[0], fraction.args[1].args
-    proper = bottom.head == "number" and exponent == MINUS_ONE and 0 < top.value < bottom.value
-    return add(whole, fraction) if proper else None

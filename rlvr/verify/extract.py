@@ -57,7 +57,9 @@ _VALUES_AT_THE_END = re.compile(
     r"|\((?:[-−]?[\d./]+)(?:\s*,\s*[-−]?[\d./]+)+\))$"
 )
 _COMMAND_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{([^{}]*)\}")
-_NUMBER_AND_UNIT = re.compile(rf"(?:{_VALUE.pattern})\s+[A-Za-z]+(?:\s[A-Za-z]+){{0,2}}\.?")
+_NUMBER_AND_UNIT = re.compile(
+    rf"(?:{_VALUE.pattern})\s+[A-Za-z]+(?:\s[A-Za-z]+){{0,2}}(?:(?:\s*/\s*|\sper\s)[A-Za-z]+(?:\s[a-z]+)?)?\.?"
+)
 _EXCEPT = re.compile(r"\s*\(not\s[^()]*\)\.?$", re.IGNORECASE)
 _ALTERNATIVE = re.compile(r"\b(?:or|oder|ou|o|oppure|или)\b|或")
 _NOT_WORDS = re.compile(r"[\d$\\=<>?!:;]|\.\s|(?:\S+\s+){3}")

@@ -21,7 +21,8 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 _CIRCLED = re.compile("[①-⑳]+")  # the statements that hold
-_UNICODE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))")
+_UNICODE_ROOT = re.compile(r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))")
+_DEGREE_OF_ROOT = {"√": "", "∛": "[3]", "∜": "[4]"}
 
 _UNITS = [
     "zero",
@@ -57,9 +58,28 @@ _NUMBER_WORD = re.compile(
 )
 
 
+_COUNTED = re.compile(
+    rf"{_NUMBER_WORD.pattern}\s+(?!(?:{'|'.join([*_UNITS, *_TENS])}|and|or|hundred)\b)([a-z]+)", re.IGNORECASE
+)
+_PARTS = ["half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
+_PART = re.compile(rf"{_NUMBER_WORD.pattern}[\s-](?:({'|'.join(_PARTS)})s?|halves)", re.IGNORECASE)
+
+
+def _in_words(text: str) -> str:
+    """forty-two as 42, two thirds as 2/3, five hours as 5 hours."""
+    if match := _NUMBER_WORD.fullmatch(text):
+        return _number_word(match)
+    if match := _PART.fullmatch(text):
+        parts = _PARTS.index((match.group(4) or "half").lower()) + 2
+        return f"{_number_word(match)}/{parts}"
+    if match := _COUNTED.fullmatch(text):
+        return f"{_number_word(match)} {match.group(4)}"
+    return text
+
+
 def _number_word(match: re.Match[str]) -> str:
     """four, forty-two, one hundred, \\text{two} in digits."""
-    hundreds, *words = (word.lower() if word else "" for word in match.groups())
+    hundreds, *words = (word.lower() if word else "" for word in match.groups()[:3])
     return str(100 * _WORD_VALUES.get(hundreds, 0) + sum(_WORD_VALUES[word] for word in words if word))
 
 
@@ -103,7 +123,7 @@ _REWRITES = [
         ),
         (r",?\s*\(?\s*[a-z]\s*\\in\s*\\mathbb\s*\{?\s*[NZ]\s*\}?(?:\^?\s*[+*])?\s*\)?$", ""),
         (r"\\overline\s*\{\s*([A-Z]{2})\s*\}", r"\1"),
-        (r"\bno solutions?\b", "no solution"),
+        (r"\b([Nn])o solutions?\b", r"\1o solution"),
         (r"\\(?:mid)(?![A-Za-z])", "|"),
         (r"\\(?:mathbf|mathit|boldsymbol|bm|mathsf)\s*\{([^{}]*)\}", r"\1"),
         (r"\\(?:textnormal|mbox|textup)(?![A-Za-z])", r"\\text"),
@@ -117,6 +137,16 @@ _REWRITES = [
         (r"(?<![\\A-Za-z])(?:infinity|infty)(?![A-Za-z])", r"\\infty "),
         (r"_\s*\{\s*(\w)\s*\}", r"_\1"),
         (r"\*\*", "^"),
+        (r"\\mathrm\s*\{d\}", "d"),  # of a differential
+        (r"_\s*\{?\s*\(\s*(\d{1,2})\s*\)\s*\}?", r"_{\1}"),
+        (
+            r"^([\dA-F.]+)\s*(?:_\s*\{)?[\s(]*(?:\\text\s*\{)?[\s(]*(?:in\s+)?base[\s-]*(\d{1,2})[\s)}]*$",
+            r"\1_{\2}",
+        ),
+        (r"^(\d+)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(\d+)$", r"\1:\2"),
+        (r"^(?:USD|US\s?(?=\\?\$))\s*(?:\\?\$)?\s*(?=\d)", r"\\$"),
+        (r"^EUR\s*(?=\d)", "€"),
+        (r"^GBP\s*(?=\d)", "£"),
         (r"\s+", " "),
     )
 ]
@@ -161,7 +191,7 @@ def normalize(text: str) -> str:
     text = _WORD_SUBSCRIPT.sub(lambda match: "_" + _NUMBER_WORD.sub(_number_word, match.group(1)), text)
     text = _EUROPEAN.sub(lambda match: match.group().replace(".", "").replace(",", "."), text)
     text = _SPACED_NUMBER.sub(lambda match: match.group().replace(" ", ""), text.strip())
-    return _number_word(match) if (match := _NUMBER_WORD.fullmatch(text)) else text
+    return _in_words(text)
 
 
 def _from_unicode(text: str) -> str:
@@ -170,7 +200,9 @@ def _from_unicode(text: str) -> str:
     )
     text = _VULGAR.sub(lambda match: _fraction(match.group()), text)
     text = _SUPERSCRIPT_RUN.sub(lambda match: f"^{{{match.group().translate(_SUPERSCRIPTS)}}}", text)
-    text = _UNICODE_ROOT.sub(lambda match: rf"\sqrt{{{match.group(1)}}}", text)
+    text = _UNICODE_ROOT.sub(
+        lambda match: rf"\sqrt{_DEGREE_OF_ROOT[match.group(1)]}{{{match.group(2)}}}", text
+    )
     text = "".join(_UNICODE.get(character, character) for character in text)
     text = "".join(_compatible(character) for character in text)
     return "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc", "Cs", "Co") or c in "\n\t")

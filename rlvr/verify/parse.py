@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from rlvr.verify.brackets import encloses, split, top_level
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.latex import read_expression
 from rlvr.verify.normalize import normalize
@@ -98,9 +99,12 @@ _TRAILING_TEXT = re.compile(
     r"\s*\\(?:text|mathrm|textbf|textrm|mbox)\s*\{([^{}]*)\}\s*(\^\s*\{?[23]\}?)?\.?$"
 )
 _VARIABLES = re.compile(r"[abcd]{2}|[xyzt]{2}|[kmnpq]{2}|pi|[abcxyz]{3}|[pqrst]{3}")
-_OPEN = re.compile(r"\\[{}]|\\.|[()\[\]{}]", re.DOTALL)
 _ALL_REALS = re.compile(r"\\mathbb\s*\{R\}|\\mathbb R|all real(?: number)?s|\\R")
-_EMPTY = re.compile(r"\\(?:emptyset|varnothing)|\\\{\s*\\\}|empty set")
+_EMPTY = re.compile(r"\\(?:emptyset|varnothing)|\\\{\s*\\\}|empty set|[Nn]o solution")
+_TRANSPOSED = re.compile(
+    r"[(\[](.*)[)\]]\s*\^\s*\{?\s*(?:T|\\top|\\intercal|\\(?:mathrm|text)\s*\{T\})\s*\}?", re.DOTALL
+)
+_SUCH_THAT = re.compile(r"[|:]")
 
 
 def read_answer(text: str) -> Value:
@@ -129,6 +133,8 @@ def _read(text: str, depth: int) -> Value:
         return _matrix(match.group(2), depth)
     if (match := _MATRIX.search(text)) and match.end() == len(text):
         return _multiple(text[: match.start()], match.group(2), depth)
+    if match := _TRANSPOSED.fullmatch(text):
+        return _collection("tuple", split(_separated(match.group(1)), _COMMA), depth)
     if match := _WRAPPED.fullmatch(text):
         return _read(match.group(1), depth + 1)
     for read in (_listed, _relation, _set_operation, _bracketed, _ratio):
@@ -166,8 +172,8 @@ def _with_unit(text: str, depth: int) -> Value:
 
 def _listed(text: str, depth: int) -> Value | None:
     """Answers one after the other: with ";" between, those with "," are tuples."""
-    if _top_level(text, _SEMICOLON):
-        parts = [part for part in _split(text, _SEMICOLON) if part.strip()]
+    if top_level(text, _SEMICOLON):
+        parts = [part for part in split(text, _SEMICOLON) if part.strip()]
         if len(parts) < 2:
             return _read(parts[0], depth + 1) if parts else None
         values = [_read(part, depth + 1) for part in parts]
@@ -176,26 +182,36 @@ def _listed(text: str, depth: int) -> Value | None:
             for value in values
         ]
         return Items("list", tuple(tuples))
-    separators = _top_level(text, _LIST)
-    parts = [part.strip() for part in _split(text, _LIST)]
+    separators = top_level(text, _LIST)
+    parts = [part.strip() for part in split(text, _LIST)]
     parts = [part for part in parts if part and part != "."]
     if not separators or not parts or len(parts) > MAX_ITEMS:
         return None
     if len(parts) == 1:
         return _read(parts[0], depth + 1)
     listed = _collection("list", parts, depth)
-    inequalities = [
-        item for item in listed.items if isinstance(item, Relation) and set(item.operators) - {"=", "ne"}
-    ]
-    if len(inequalities) == len(listed.items):
-        both = all(_AND.fullmatch(match.group().strip()) for match in separators)
-        return Items("intersection" if both else "union", listed.items)
-    return listed
+    operators = [set(item.operators) if isinstance(item, Relation) else {"="} for item in listed.items]
+    if any("=" in signs for signs in operators):
+        return listed
+    written = [match.group().strip() for match in separators]
+    # what is excluded (x < 3, x ≠ 1) narrows what stands before it
+    narrowed = {"ne"} in operators or len(bounded_names(listed)) > 1  # x > 0, y > 0
+    narrowed = narrowed and not any(_OR.fullmatch(separator) for separator in written)
+    both = narrowed or all(_AND.fullmatch(separator) for separator in written)
+    return Items("intersection" if both else "union", listed.items)
+
+
+def bounded_names(value: Value) -> set[str]:
+    """The names that the inequalities of a set bound."""
+    if isinstance(value, Relation):
+        sides = zip(value.sides, value.names, strict=True)
+        return {side.text for side, named in sides if named and isinstance(side, Expression)}
+    return set().union(*map(bounded_names, value.items)) if isinstance(value, Items) else set()
 
 
 def _relation(text: str, depth: int) -> Value | None:
-    operators = _top_level(text, _OPERATOR)
-    parts = _split(text, _OPERATOR)
+    operators = top_level(text, _OPERATOR)
+    parts = split(text, _OPERATOR)
     if not operators or len(parts) > 6:
         return None
     if not parts[0].strip() and len(parts) == 2 and operators[0].group() in ("=", r"\approx"):
@@ -218,11 +234,10 @@ def _relation(text: str, depth: int) -> Value | None:
         if len(left.items) == len(right.items) and any("(" in _written(item) for item in left.items):
             pairs = zip(left.items, right.items, strict=True)
             return Items("list", tuple(Relation(pair, ("=",), (True, False)) for pair in pairs))
-    return Relation(
-        sides,
-        signs,
-        tuple(bool(_is_name(part.strip(), side)) for part, side in zip(parts, sides, strict=True)),
-    )
+    names = tuple(bool(_is_name(part.strip(), side)) for part, side in zip(parts, sides, strict=True))
+    if signs == ("=",) and names[0] and r"\pm" in parts[1] and isinstance(right, Items):  # f(x) = ±x
+        return Items("list", tuple(Relation((left, item), signs, names) for item in right.items))
+    return Relation(sides, signs, names)
 
 
 def _is_tuple(value: Value) -> bool:
@@ -253,7 +268,7 @@ def _is_name(text: str, side: Value) -> bool:
 
 def _set_operation(text: str, depth: int) -> Value | None:
     for kind, operator in _SET_OPERATORS:
-        parts = _split(text, operator)
+        parts = split(text, operator)
         if not 2 <= len(parts) <= MAX_ITEMS or not all(_SEEMS_A_SET.search(part) for part in parts):
             continue
         return Items(kind, tuple(_as_set(_read(part, depth + 1)) for part in parts))
@@ -275,13 +290,15 @@ def _bracketed(text: str, depth: int) -> Value | None:
         return None
     reversed_brackets = opening == "]" or closing == "["  # ]0, 1[
     inside = text[len(opening) : -len(closing)]
-    if not inside.strip() or not (reversed_brackets or _encloses(text)):
+    if not inside.strip() or not (reversed_brackets or encloses(text)):
         return None
-    parts = _split(_separated(inside), _COMMA)
+    parts = split(_separated(inside), _COMMA)
     if len(parts) > MAX_ITEMS:
         return None
     if opening == r"\{" and (builder := _BUILDER.fullmatch(inside)):
         return _read(builder.group(1), depth + 1)
+    if opening == r"\{" and top_level(inside, _SUCH_THAT):
+        return _text(_SUCH_THAT.sub("|", inside))
     if opening in (r"\{", "{"):
         if opening == "{" and len(parts) == 1:
             return _read(inside, depth + 1)
@@ -301,7 +318,7 @@ def _separated(inside: str) -> str:
 
 
 def _ratio(text: str, depth: int) -> Value | None:
-    parts = _split(text, _COLON)
+    parts = split(text, _COLON)
     if match := _TIME.fullmatch(text):
         fields = [str(int(field)) for field in match.group(1, 2, 3) if field]
         return _collection("time", [*fields, *([match.group(4).lower()[0]] if match.group(4) else [])], depth)
@@ -310,20 +327,9 @@ def _ratio(text: str, depth: int) -> Value | None:
     return _collection("ratio", parts, depth)
 
 
-def _encloses(text: str) -> bool:
-    """Whether the bracket that opens `text` is closed by the one that ends it."""
-    depth = 0
-    for match in _OPEN.finditer(text):
-        token = match.group()
-        depth += (token in ("(", "[", "{", r"\{")) - (token in (")", "]", "}", r"\}"))
-        if depth == 0:
-            return match.end() == len(text)
-    return False
-
-
 def _matrix(body: str, depth: int) -> Value:
-    rows = [row for row in _split(body, _ROW) if row.strip()]
-    cells = [_split(row, _CELL) for row in rows]
+    rows = [row for row in split(body, _ROW) if row.strip()]
+    cells = [split(row, _CELL) for row in rows]
     if sum(len(row) for row in cells) > MAX_ITEMS:
         return _text(body)
     return Items("matrix", tuple(_collection("tuple", row, depth + 1) for row in cells))
@@ -370,31 +376,3 @@ def _collection(kind: Kind, parts: list[str], depth: int) -> Items:
 def _text(text: str) -> Text:
     bare = _WRAPPED.sub(r"\1", text)
     return Text("".join(bare.split()).casefold())
-
-
-def _split(text: str, separator: re.Pattern[str]) -> list[str]:
-    """`text` cut at the separators that no bracket encloses."""
-    parts, start = [], 0
-    for match in _top_level(text, separator):
-        parts.append(text[start : match.start()])
-        start = match.end()
-    return [*parts, text[start:]]
-
-
-def _top_level(text: str, separator: re.Pattern[str]) -> list[re.Match[str]]:
-    depth = position = 0
-    found = []
-    while position < len(text):
-        if depth == 0 and (match := separator.match(text, position)) and match.end() > position:
-            found.append(match)
-            position = match.end()
-            continue
-        token = _OPEN.match(text, position)
-        if token is None:
-            position += 1
-            continue
-        if text.startswith((r"\begin", r"\end"), position):
-            depth += 1 if text[position + 1] == "b" else -1
-        depth += (token.group() in ("(", "[", "{", r"\{")) - (token.group() in (")", "]", "}", r"\}"))
-        position = token.end()
-    return found

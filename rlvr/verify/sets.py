@@ -14,7 +14,7 @@ import mpmath  # type: ignore[import-untyped]
 
 from rlvr.verify import identity
 from rlvr.verify.exact import Quantity
-from rlvr.verify.parse import REALS, Expression, Interval, Items, Relation, Value
+from rlvr.verify.parse import REALS, Expression, Interval, Items, Relation, Value, bounded_names
 from rlvr.verify.rational import Budget, NotComparable
 from rlvr.verify.tree import Node, call, names, number
 
@@ -26,6 +26,8 @@ _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
 
 def same_numbers(left: Value, right: Value, budget: Budget) -> bool:
     """Whether both sets hold the same real numbers. Raises NotComparable for other sets."""
+    if any(len(bounded_names(value)) > 1 for value in (left, right)):
+        raise NotComparable("not numbers but points")
     return _Sets(budget).same(left, right)
 
 

@@ -80,3 +80,18 @@ def names(node: Node) -> set[str]:
         inside = names(body) - {variable.name}
         return inside.union({variable.name} if not limits else set(), *(names(limit) for limit in limits))
     return set().union(*(names(arg) for arg in node.args))
+
+
+def product(factors: list[Node]) -> Node:
+    return factors[0] if len(factors) == 1 else mul(*factors)
+
+
+def mixed_number(whole: Node, fraction: Node) -> Node | None:
+    """3\\frac{1}{2}: a whole number beside a fraction of whole numbers is their sum."""
+    if whole.head != "number" or whole.digits or whole.value.denominator != 1 or fraction.head != "mul":
+        return None
+    if len(fraction.args) != 2 or fraction.args[0].head != "number" or fraction.args[1].head != "pow":
+        return None
+    top, (bottom, exponent) = fraction.args[0], fraction.args[1].args
+    proper = bottom.head == "number" and exponent == MINUS_ONE and 0 < top.value < bottom.value
+    return add(whole, fraction) if proper else None

@@ -10,7 +10,10 @@ MAX_WORDS = 4
 _FACTORS = {
     "hundred": Fraction(100), "thousand": Fraction(1_000), "million": Fraction(10**6),
     "billion": Fraction(10**9), "trillion": Fraction(10**12), "dozen": Fraction(12),
-    "dozens": Fraction(12),
+    "dozens": Fraction(12), "halves": Fraction(1, 2), "third": Fraction(1, 3), "thirds": Fraction(1, 3),
+    "fourths": Fraction(1, 4), "fifths": Fraction(1, 5), "sixths": Fraction(1, 6),
+    "sevenths": Fraction(1, 7), "eighths": Fraction(1, 8), "ninths": Fraction(1, 9),
+    "tenths": Fraction(1, 10), "hundredths": Fraction(1, 100), "thousandths": Fraction(1, 1000),
 }  # fmt: skip
 _SHORT = {
     "meter": "m", "metre": "m", "centimeter": "cm", "centimetre": "cm", "millimeter": "mm",
@@ -18,8 +21,8 @@ _SHORT = {
     "yard": "yd", "mile": "mi", "gram": "g", "kilogram": "kg", "pound": "lb", "lbs": "lb", "liter": "l",
     "litre": "l", "milliliter": "ml", "second": "s", "sec": "s", "minute": "min", "hour": "h", "hr": "h",
     "dollar": "usd", "buck": "usd", "euro": "eur", "deg": "degree", "joule": "J", "newton": "N",
-    "watt": "W", "volt": "V", "hertz": "Hz", "meters per second": "m/s", "miles per hour": "mph",
-    "kilometers per hour": "km/h",
+    "watt": "W", "volt": "V", "hertz": "Hz", "mph": "mi/h", "kph": "km/h", "kmh": "km/h", "hrs": "h",
+    "usd": "usd", "eur": "eur", "gbp": "gbp", "m/sec": "m/s", "day": "day", "ounce": "oz",
 }  # fmt: skip
 CURRENCIES = {"$": "usd", r"\$": "usd", "€": "eur", "£": "gbp", "¥": "jpy"}
 # Words that say more than what is counted: then the number alone is not the answer.
@@ -33,7 +36,7 @@ _NOT_UNITS = frozenset(
         "divided", "multiplied", "added", "subtracted", "equals", "equal", "root", "power", "factorial",
         "either", "neither", "nor", "another", "other", "different", "only", "also", "could", "would",
         "should", "might", "may", "can", "cannot", "can't", "does", "do", "did", "doesn't", "don't",
-        "didn't", "n't",
+        "didn't", "n't", "pi",
     ]
 )  # fmt: skip
 _BETWEEN = re.compile(r"[\s·*]+|(?<=\w)\s*/\s*(?=\w)")
@@ -54,10 +57,11 @@ def read_unit(text: str) -> tuple[Fraction, str] | None:
     if any(piece.lower() in _NOT_UNITS for piece in pieces):
         return None
     factor = Fraction(1)
-    words = [piece if len(piece) <= 3 and "/" not in text else piece.lower() for piece in pieces]
+    words = [piece if len(piece) <= 3 else piece.lower() for piece in pieces]
     while words and words[0].lower() in _FACTORS:
         factor *= _FACTORS[words.pop(0).lower()]
-    unit = _named("/".join(words) if "/" in text else " ".join(words))
+    together = ("/" if "/" in text else " ").join(words).replace(" per ", "/")
+    unit = "/".join(map(_named, together.split("/")))
     if unit == "cent":
         return factor / 100, "usd"
     return factor, unit

@@ -9,7 +9,7 @@ from dataclasses import replace
 from rlvr.verify.exact import Quantity
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.sets import tree
-from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, names
+from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, name, names, number, power
 
 _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
 _PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
@@ -80,6 +80,45 @@ def has_value(side: Value) -> bool:
     return not isinstance(side, Expression) or not any(
         part.head == "bind" or part.name.startswith("unknown ") for part in side.tree.walk()
     )
+
+
+def is_label(side: Value) -> bool:
+    """Whether a side says what is asked for: cos θ, |z|; or a + b, mn, of several names."""
+    if not isinstance(side, Expression) or not has_value(side):
+        return False
+    applied = side.tree.head == "call" and all(arg.head == "name" for arg in side.tree.args)
+    return bool(names(side.tree)) and (applied or len(names(side.tree)) > 1)
+
+
+def is_applied(side: Value) -> bool:
+    """Whether a side is a known function of a name: cos θ."""
+    return is_label(side) and isinstance(side, Expression) and side.tree.head == "call"
+
+
+def may_be_ratio(value: Value) -> bool:
+    """Whether it is a ratio, or a time like 6:10, without seconds, a.m. or p.m., and not 6:01."""
+    if not isinstance(value, Items) or value.kind != "time":
+        return True
+    last = value.items[-1]
+    return len(value.items) == 2 and isinstance(last, Quantity) and last.value >= 10
+
+
+def with_unit_as_factor(answer: Value, gold: Value) -> tuple[Node, Node]:
+    """Both as expressions; 5h beside "5 hours" is a number and its unit."""
+    left, right = tree(answer), tree(gold)
+    if isinstance(answer, Expression) and isinstance(gold, Quantity):
+        return left, _times_unit(right, gold.unit, left)
+    if isinstance(gold, Expression) and isinstance(answer, Quantity):
+        return _times_unit(left, answer.unit, right), right
+    return left, right
+
+
+def _times_unit(value: Node, unit: str, other: Node) -> Node:
+    match = re.fullmatch("([A-Za-z]{1,2})([23]?)", unit)
+    if match is None or names(other) != set(match.group(1)):
+        return value
+    *before, last = (name(letter) for letter in match.group(1))
+    return mul(value, *before, power(last, number(int(match.group(2) or 1))))
 
 
 def same_angles(left: Node, right: Node) -> tuple[Node, Node]:

@@ -1,0 +1,46 @@
+"""Cutting an answer where no bracket is open."""
+
+from __future__ import annotations
+
+import re
+
+_OPEN = re.compile(r"\\[{}]|\\.|[()\[\]{}]", re.DOTALL)
+
+
+def split(text: str, separator: re.Pattern[str]) -> list[str]:
+    """`text` cut at the separators that no bracket encloses."""
+    parts, start = [], 0
+    for match in top_level(text, separator):
+        parts.append(text[start : match.start()])
+        start = match.end()
+    return [*parts, text[start:]]
+
+
+def top_level(text: str, separator: re.Pattern[str]) -> list[re.Match[str]]:
+    depth = position = 0
+    found = []
+    while position < len(text):
+        if depth == 0 and (match := separator.match(text, position)) and match.end() > position:
+            found.append(match)
+            position = match.end()
+            continue
+        token = _OPEN.match(text, position)
+        if token is None:
+            position += 1
+            continue
+        if text.startswith((r"\begin", r"\end"), position):
+            depth += 1 if text[position + 1] == "b" else -1
+        depth += (token.group() in ("(", "[", "{", r"\{")) - (token.group() in (")", "]", "}", r"\}"))
+        position = token.end()
+    return found
+
+
+def encloses(text: str) -> bool:
+    """Whether the bracket that opens `text` is closed by the one that ends it."""
+    depth = 0
+    for match in _OPEN.finditer(text):
+        token = match.group()
+        depth += (token in ("(", "[", "{", r"\{")) - (token in (")", "]", "}", r"\}"))
+        if depth == 0:
+            return match.end() == len(text)
+    return False

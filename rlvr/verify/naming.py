@@ -1,0 +1,94 @@
+"""Names with what belongs to them: accents, subscripts, primes, and the arguments of unknown functions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from rlvr.verify.binding import BindingForms
+from rlvr.verify.tokens import NotAnExpression
+from rlvr.verify.tree import Node, call, name
+
+_UNKNOWN_FUNCTIONS = frozenset("fghFGH")
+VARIANTS = {
+    "varphi": "phi",
+    "varepsilon": "epsilon",
+    "vartheta": "theta",
+    "varrho": "rho",
+    "varsigma": "sigma",
+    "bar": "overline",
+    "overrightarrow": "vec",
+}
+
+
+class NamedForms(BindingForms):
+    """The part of the parser that reads them."""
+
+    @abstractmethod
+    def arguments(self, closing: str) -> list[Node]: ...
+
+    @abstractmethod
+    def exponent(self) -> Node: ...
+
+    def is_sum(self) -> bool:
+        """Whether the braces that come next hold a sum: then a bar above them is conjugation."""
+        braced = self.tokens[self.position :]
+        end = braced.index("}") if "}" in braced else 0
+        return bool({"+", "-"} & set(braced[:end])) and "_" not in braced[:end]
+
+    def letters(self) -> str:
+        """The letters under an accent."""
+        if not self.accept("{"):
+            return self.next()
+        letters = ""
+        while (token := self.next()) != "}":
+            if not token.isalnum():
+                raise NotAnExpression("more than letters under an accent")
+            letters += token
+        return letters
+
+    def named(self, word: str) -> Node:
+        """A name with its subscript and primes, or an unknown function of what is in brackets."""
+        word = VARIANTS.get(word, word)
+        if self.peek() == "_":
+            self.next()
+            start = self.position
+            index = self.argument()
+            if word == "C" and (chosen := self.chosen(index)):
+                return chosen
+            if (index.head == "name" and index.name in "ijklmn") or index.head not in ("name", "number"):
+                return call(f"unknown {word}_", index)  # a sequence
+            word += "_" + "".join(self.tokens[start : self.position]).strip("{} ")
+        while self.accept("'"):
+            word += "'"
+        if word.rstrip("'") in _UNKNOWN_FUNCTIONS and self.peek() in ("(", "{") and not self.spaced():
+            braced = self.peek(1) == "(" and self.accept("{")  # f{(x, y)}
+            if self.accept("("):
+                args = self.arguments(")")
+                if braced:
+                    self.expect("}")
+                return call(f"unknown {word}", *args)
+        if word == "C" and self.peek() == "(":
+            return self.combinations()
+        return name(word)
+
+    def chosen(self, total: Node) -> Node | None:
+        """C_n^k, the number of combinations, when the exponent comes next; C_1^2 is but a square."""
+        start = self.position
+        if not self.accept("^"):
+            return None
+        picked = self.exponent()
+        numbers = total.head == picked.head == "number"
+        if (numbers and total.value >= picked.value) or total.head == picked.head == "name":
+            return call("binom", total, picked)
+        self.position = start
+        return None
+
+    def combinations(self) -> Node:
+        """C(n, k); C(x), or C (x + 1), is a product as it stands."""
+        start = self.position
+        self.next()
+        args = self.arguments(")")
+        if len(args) == 2:
+            return call("binom", *args)
+        self.position = start
+        return name("C")
