@@ -80,6 +80,7 @@ def loop(folder: Path, model: Path, max_tokens: int, steps: int) -> tuple[dict[s
     from transformers import AutoTokenizer
 
     from rlvr.stages.cluster import Workers, ray_cluster
+    from rlvr.stages.drawing import group_requests
     from rlvr.stages.grpo import Grpo
     from rlvr.stages.stage import StageInput, StopRequest
 
@@ -107,7 +108,7 @@ def loop(folder: Path, model: Path, max_tokens: int, steps: int) -> tuple[dict[s
             "rollout_gib": ray.get(grpo.buffer.pool.workers[0].peak_memory.remote()),
             "learner_gib": ray.get(grpo.learner.ranks[0].peak_memory.remote()),
         }
-        requests = [r for p in problems for r in grpo.requests(p, "train", 3, 8, 1.0)]
+        requests = [r for p in problems for r in group_requests(stage, p, "train", 3, range(8), 1.0)]
     median = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     report: dict[str, Any] = {"seconds": {part: median[f"time/{part}"] for part in ("step", *PARTS)}}
     report["tokens"] = median["tokens/sampled"]

@@ -12,9 +12,9 @@ from rlvr.record.config import RecordConfig
 from rlvr.rewards.config import RewardConfig
 from rlvr.rollout.config import RolloutConfig, SamplingConfig
 from rlvr.settings import setting
-from rlvr.stages.config import ClusterConfig, GrpoConfig, ModelConfig, SftConfig
+from rlvr.stages.config import ClusterConfig, GrpoConfig, ModelConfig, SelectConfig, SftConfig
 
-STAGES = ("sft", "grpo")
+STAGES = ("sft", "select", "grpo")
 
 
 @dataclass
@@ -35,4 +35,5 @@ class TrainConfig:
     cluster: ClusterConfig = setting(factory=ClusterConfig)
     record: RecordConfig = setting(factory=RecordConfig)
     sft: SftConfig = setting(factory=SftConfig)
+    select: SelectConfig = setting(factory=SelectConfig)
     grpo: GrpoConfig = setting(factory=GrpoConfig)

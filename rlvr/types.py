@@ -124,14 +124,16 @@ class Group:
 class TrainingBatch:
     """What one optimizer step learns from: N sequences of various length, not yet cut up.
 
-    `weights` is what a loss scales each token's term by: the advantage for policy gradients, 1 for
-    SFT. A sequence whose weights are all zero has no gradient and is skipped, while `num_tokens`
-    still counts it: it is the total over the batch as it was before anything was left out.
+    The loss is Σ_i scales[i] · Σ_t loss[i, t] over the masked tokens: the scales are shares of a
+    total over the whole batch, so that nothing that cuts it up has to know a denominator.
+    `columns` are what the loss reads of every token beside the model's own output; which names
+    those are, `rlvr.algorithms.objective` says.
     """
 
     tokens: list[IntArray]  # N × [T]
     mask: list[BoolArray]  # N × [T] True where the token is trained on; never the first token
-    weights: list[FloatArray]  # N × [T] 0 outside the mask
-    old_logprobs: list[FloatArray]  # N × [T] of the policy that drew the token; 0 for SFT
+    columns: dict[str, list[FloatArray]]  # name → N × [T], 0 outside the mask
     temperatures: list[float]  # N; logits are divided by it, as the sampler did
-    num_tokens: int  # masked tokens of the whole batch: the denominator of token means
+    scales: list[float]  # N
+    live: list[bool]  # N; False where the gradient is known to be zero: such a sequence is skipped
+    groups: list[int]  # N; sequences of one problem have the same number, 0 … number of groups − 1

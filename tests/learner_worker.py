@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlvr.algorithms import objective
 from rlvr.algorithms.losses import ppo_clip
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.types import RlvrError, TrainingBatch
 
 if TYPE_CHECKING:
-    from rlvr.algorithms.losses import TokenLoss
-    from rlvr.learner.learner import Learner
+    from rlvr.algorithms.objective import Objective
+    from rlvr.learner.policy import PolicyLearner
 
 MAX_LENGTH = 64
-LOSS = partial(ppo_clip, clip_low=0.2, clip_high=0.3)
+LOSS = partial(objective.policy, loss=partial(ppo_clip, clip_low=0.2, clip_high=0.3))
 # an eps of the gradients' size makes the step a smooth function of them; with a tiny one, a gradient
 # that is zero but for rounding moves its weight by the whole learning rate, either way
 OPTIMIZER = OptimizerConfig(lr=0.02, eps=1e-3, weight_decay=0.1, beta1=0.8, beta2=0.95)
@@ -41,7 +42,7 @@ class Case:
     batches: list[TrainingBatch]
     learner: LearnerConfig
     optimizer: OptimizerConfig = field(default_factory=lambda: OPTIMIZER)
-    loss: TokenLoss = LOSS
+    loss: Objective = LOSS
     start: int = 0  # updates made before, which the learning rate depends on
     load: Path | None = None
     save: Path | None = None
@@ -57,12 +58,12 @@ class Result:
     error: str = ""
 
 
-def run_case(case: Case, learner: Learner) -> Result:
+def run_case(case: Case, learner: PolicyLearner) -> Result:
     result = Result()
     try:
         if case.load:
             learner.load(case.load)
-        result.logprobs = learner.logprobs(case.batches[0])
+        result.logprobs = learner.outputs("logprobs", case.batches[0])
         for number, batch in enumerate(case.batches, start=case.start):
             result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
         if case.save:
@@ -76,14 +77,15 @@ def run_case(case: Case, learner: Learner) -> Result:
 
 
 def main(folder: Path, rank: int, world_size: int, port: int) -> None:
-    from rlvr.learner.learner import Learner, join_ranks
+    from rlvr.learner.learner import join_ranks
+    from rlvr.learner.policy import PolicyLearner
 
     device = join_ranks(rank, world_size, "127.0.0.1", port, gpu=False)
     with (folder / "cases").open("rb") as file:
         cases = pickle.load(file)
     results = {}
     for case in cases:
-        learner = Learner(str(case.model), MAX_LENGTH, case.learner, case.optimizer, device)
+        learner = PolicyLearner(str(case.model), MAX_LENGTH, case.learner, case.optimizer, device)
         results[case.name] = run_case(case, learner)
         learner.engine.destroy()
     with (folder / f"results_{rank}").open("wb") as file:

@@ -17,7 +17,7 @@ import torch
 from learner_worker import MAX_LENGTH, OPTIMIZER, Case, Result, run_cases
 from transformers import AutoModelForCausalLM
 
-from rlvr.algorithms.losses import negative_log_likelihood
+from rlvr.algorithms.objective import supervised
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.models import load_model, make_scratch_model
 from rlvr.problems.generated import ALPHABET
@@ -50,16 +50,19 @@ def make_batch(seed: int, weights: Sequence[float], shapes: Sequence[tuple[int, 
     masks = [np.arange(len(t)) >= prompt for t, (prompt, _) in zip(tokens, shapes, strict=True)]
     masks[1][9:12] = False  # a stretch that the policy did not draw
     masks[5][4] = False
+    advantages = [
+        (m * w * random.uniform(0.5, 1.5, len(m))).astype(np.float32)
+        for m, w in zip(masks, weights, strict=True)
+    ]
+    old = [(m * random.uniform(-4.5, -2.5, len(m))).astype(np.float32) for m in masks]
     return TrainingBatch(
         tokens=tokens,
         mask=masks,
-        weights=[
-            (m * w * random.uniform(0.5, 1.5, len(m))).astype(np.float32)
-            for m, w in zip(masks, weights, strict=True)
-        ],
-        old_logprobs=[(m * random.uniform(-4.5, -2.5, len(m))).astype(np.float32) for m in masks],
+        columns={"advantages": advantages, "old_logprobs": old, "sampler_logprobs": old},
         temperatures=random.uniform(0.7, 1.3, len(tokens)).tolist(),
-        num_tokens=sum(int(m.sum()) for m in masks),
+        scales=[1 / sum(int(m.sum()) for m in masks)] * len(tokens),
+        live=[weight != 0 for weight in weights],
+        groups=[0, 0, 1, 1, 2, 2, 3, 3],
     )
 
 
@@ -67,11 +70,18 @@ def permuted(batch: TrainingBatch, order: Sequence[int]) -> TrainingBatch:
     return TrainingBatch(
         tokens=[batch.tokens[i] for i in order],
         mask=[batch.mask[i] for i in order],
-        weights=[batch.weights[i] for i in order],
-        old_logprobs=[batch.old_logprobs[i] for i in order],
+        columns={name: [column[i] for i in order] for name, column in batch.columns.items()},
         temperatures=[batch.temperatures[i] for i in order],
-        num_tokens=batch.num_tokens,
+        scales=[batch.scales[i] for i in order],
+        live=[batch.live[i] for i in order],
+        groups=[batch.groups[i] for i in order],
     )
+
+
+def with_old(batch: TrainingBatch, old: Sequence[np.ndarray]) -> TrainingBatch:
+    """With these log-probabilities of the policy that drew the tokens."""
+    old = [o.astype(np.float32) for o in old]
+    return replace(batch, columns={**batch.columns, "old_logprobs": old, "sampler_logprobs": old})
 
 
 def near_policy(model: Path, batch: TrainingBatch) -> TrainingBatch:
@@ -82,7 +92,7 @@ def near_policy(model: Path, batch: TrainingBatch) -> TrainingBatch:
         (mask * (logprobs(policy, tokens, t).detach().numpy() + random.normal(0, 0.2, len(mask))))
         for tokens, mask, t in zip(batch.tokens, batch.mask, batch.temperatures, strict=True)
     ]
-    return replace(batch, old_logprobs=[o.astype(np.float32) for o in old])
+    return with_old(batch, old)
 
 
 # ---------------------------------------------------------------- the reference
@@ -109,7 +119,7 @@ def ppo(log_ratio: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 def likelihood(log_ratio: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    return -log_ratio * weights
+    return -log_ratio
 
 
 @dataclass
@@ -139,9 +149,9 @@ def train(
         total = torch.zeros((), dtype=torch.float64)
         for i, tokens in enumerate(batch.tokens):
             new = logprobs(model, tokens, batch.temperatures[i])
-            old = torch.from_numpy(batch.old_logprobs[i]).double()
-            per_token = loss(new - old, torch.from_numpy(batch.weights[i]).double())
-            total = total + per_token[torch.from_numpy(batch.mask[i])].sum() / batch.num_tokens
+            old = torch.from_numpy(batch.columns["old_logprobs"][i]).double()
+            per_token = loss(new - old, torch.from_numpy(batch.columns["advantages"][i]).double())
+            total = total + per_token[torch.from_numpy(batch.mask[i])].sum() * batch.scales[i]
         gradients = torch.autograd.grad(total, list(named.values()))
         norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
         lr = optimizer.lr / (1 + number)
@@ -201,15 +211,20 @@ def learner_config(
 def poisoned(batch: TrainingBatch) -> TrainingBatch:
     """With old log-probabilities in the rows without weight that make their ratios infinite."""
     old = [
-        np.where(mask & (not weights.any()), np.float32(-1e4), logprobs)
-        for logprobs, mask, weights in zip(batch.old_logprobs, batch.mask, batch.weights, strict=True)
+        np.where(mask & (not live), np.float32(-1e4), logprobs)
+        for logprobs, mask, live in zip(batch.columns["old_logprobs"], batch.mask, batch.live, strict=True)
     ]
-    return replace(batch, old_logprobs=old)
+    return with_old(batch, old)
 
 
 def only(batch: TrainingBatch, rows: Sequence[int]) -> TrainingBatch:
     """With weights in these rows alone."""
-    return replace(batch, weights=[w * np.float32(i in rows) for i, w in enumerate(batch.weights)])
+    advantages = [a * np.float32(i in rows) for i, a in enumerate(batch.columns["advantages"])]
+    return replace(
+        batch,
+        columns={**batch.columns, "advantages": advantages},
+        live=[i in rows for i in range(len(batch.tokens))],
+    )
 
 
 ORDER = [6, 2, 0, 7, 3, 5, 1, 4]
@@ -242,7 +257,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
             Case("permuted", model, [permuted(b, ORDER) for b in batches], config()),
             Case("poisoned", model, [poisoned(b) for b in batches], config()),
             Case("checkpointing", model, batches, config(gradient_checkpointing=True)),
-            Case("nll", model, batches, config(), loss=negative_log_likelihood),
+            Case("nll", model, [replace(b, live=[True] * 8) for b in batches], config(), loss=supervised),
         ]
         for stage in STAGES:
             result += [
@@ -345,15 +360,16 @@ def test_metrics_are_means_over_the_tokens_that_were_trained_on(
             new = logprobs(model, batch.tokens[i], batch.temperatures[i]).numpy()
         p = torch.softmax(logits, -1)
         entropies += (-p * p.log()).sum(-1).numpy()[mask[1:]].tolist()
-        ratio = np.exp(new - batch.old_logprobs[i])[mask]
+        ratio = np.exp(new - batch.columns["old_logprobs"][i])[mask]
         parts.append(ratio)
-        clipped += np.where(batch.weights[i][mask] > 0, ratio > 1.3, ratio < 0.8).tolist()
+        clipped += np.where(batch.columns["advantages"][i][mask] > 0, ratio > 1.3, ratio < 0.8).tolist()
         total += len(mask)
     ratios = np.concatenate(parts)
     metrics = runs(world_size, case).metrics[0]
     assert metrics["tokens"] == len(ratios)
     assert metrics["ratio"] == pytest.approx(np.mean(ratios), rel=1e-4)
-    assert metrics["kl"] == pytest.approx(np.mean(ratios - 1 - np.log(ratios)), rel=1e-3)
+    assert metrics["ratio_squared"] == pytest.approx(np.mean(ratios**2), rel=1e-4)
+    assert metrics["sampler_kl"] == pytest.approx(np.mean(ratios - 1 - np.log(ratios)), rel=1e-3)
     assert metrics["logprob_gap"] == pytest.approx(np.abs(np.log(ratios)).mean(), rel=1e-4)
     assert metrics["clip_fraction"] == pytest.approx(np.mean(clipped), abs=1e-6)
     assert metrics["entropy"] == pytest.approx(np.mean(entropies), rel=1e-5)

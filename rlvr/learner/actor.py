@@ -13,7 +13,8 @@ import ray
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 
 if TYPE_CHECKING:
-    from rlvr.algorithms.losses import TokenLoss
+    from rlvr.algorithms.objective import Objective
+    from rlvr.learner.learner import Learner
     from rlvr.types import FloatArray, TrainingBatch
 
 
@@ -26,6 +27,7 @@ class LearnerRank:
             os.environ["OMP_NUM_THREADS"] = str(len(cores))  # read when torch is imported
         self.config = config
         self.rank = rank
+        self.critic: Learner | None = None
 
     def address(self) -> tuple[str, int]:
         """Host and a free port of it, where the ranks can meet."""
@@ -41,10 +43,23 @@ class LearnerRank:
         world_size: int,
         address: tuple[str, int],
     ) -> None:
-        from rlvr.learner.learner import Learner, join_ranks
+        from rlvr.learner.learner import join_ranks
+        from rlvr.learner.policy import PolicyLearner
 
         device = join_ranks(self.rank, world_size, *address, self.config.gpus_per_worker > 0)
-        self.learner = Learner(model_path, max_length, self.config, optimizer, device)
+        self.learner = PolicyLearner(model_path, max_length, self.config, optimizer, device)
+
+    def add_reference(self, model_path: str) -> None:
+        self.learner.add_reference(model_path)
+
+    def add_critic(self, model_path: str, max_length: int, optimizer: OptimizerConfig) -> None:
+        """A value model beside the policy; its body starts as this checkpoint's."""
+        from rlvr.learner.learner import Learner
+        from rlvr.learner.models import load_model
+        from rlvr.learner.modules import ValueModel
+
+        body = load_model(model_path, self.config.dtype, max_length, head=False)
+        self.critic = Learner(ValueModel(body), self.config, optimizer, self.learner.device)
 
     def connect(self, workers: Sequence[Any], gpus_per_worker: int, address: tuple[str, int]) -> None:
         """Prepare for `publish` to these rollout workers."""
@@ -60,20 +75,38 @@ class LearnerRank:
     def publish(self, version: int) -> None:
         self.sender.send(version)
 
-    def update(self, batch: TrainingBatch, loss: TokenLoss, lr: float) -> dict[str, float]:
-        return self.learner.update(batch, loss, lr)
+    def update(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
+        return self.learner.update(batch, objective, lr)
+
+    def update_critic(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
+        assert self.critic is not None
+        return self.critic.update(batch, objective, lr)
 
     def logprobs(self, batch: TrainingBatch) -> list[FloatArray]:
-        return self.learner.logprobs(batch)
+        return self.learner.outputs("logprobs", batch)
+
+    def reference_logprobs(self, batch: TrainingBatch) -> list[FloatArray]:
+        return self.learner.reference_logprobs(batch)
+
+    def values(self, batch: TrainingBatch) -> list[FloatArray]:
+        assert self.critic is not None
+        return self.critic.outputs("values", batch)
+
+    def reset_reference(self) -> None:
+        self.learner.reset_reference()
 
     def weight_checksums(self) -> dict[str, int]:
         return self.learner.weight_checksums()
 
     def save(self, folder: Path) -> None:
         self.learner.save(folder)
+        if self.critic:
+            self.critic.save_state(folder, "critic")
 
     def load(self, folder: Path) -> None:
         self.learner.load(folder)
+        if self.critic:
+            self.critic.load_state(folder, "critic")
 
     def peak_memory(self) -> float:
         """Peak resident memory of this process in GiB."""

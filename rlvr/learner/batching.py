@@ -55,9 +55,9 @@ class MicroBatch:
     tokens: Tensor  # [B, L] int64
     first: int
     mask: Tensor  # [B, L−1−first] bool
-    weights: Tensor  # [B, L−1−first] float32
-    old_logprobs: Tensor  # [B, L−1−first] float32
+    columns: dict[str, Tensor]  # name → [B, L−1−first] float32
     temperatures: Tensor  # [B] float32
+    scales: Tensor  # [B] float32
 
 
 def collate(batch: TrainingBatch, rows: Sequence[int], device: torch.device) -> MicroBatch:
@@ -69,16 +69,17 @@ def collate(batch: TrainingBatch, rows: Sequence[int], device: torch.device) -> 
     shape = (max(len(rows), 1), length)
     tokens = np.zeros(shape, dtype=np.int64)
     mask = np.zeros(shape, dtype=bool)
-    weights = np.zeros(shape, dtype=np.float32)
-    old_logprobs = np.zeros(shape, dtype=np.float32)
+    columns = {name: np.zeros(shape, dtype=np.float32) for name in batch.columns}
     temperatures = np.ones(shape[0], dtype=np.float32)
+    scales = np.zeros(shape[0], dtype=np.float32)
     for row, i in enumerate(rows):
         end = len(batch.tokens[i])
         tokens[row, :end] = batch.tokens[i]
         mask[row, :end] = batch.mask[i]
-        weights[row, :end] = batch.weights[i]
-        old_logprobs[row, :end] = batch.old_logprobs[i]
+        for name, column in columns.items():
+            column[row, :end] = batch.columns[name][i]
         temperatures[row] = batch.temperatures[i]
+        scales[row] = batch.scales[i]
     trained_columns = np.flatnonzero(mask.any(axis=0))
     first = int(trained_columns[0]) - 1 if trained_columns.size else length - 2
 
@@ -89,7 +90,7 @@ def collate(batch: TrainingBatch, rows: Sequence[int], device: torch.device) -> 
         tokens=torch.from_numpy(tokens).to(device),
         first=first,
         mask=predictions(mask),
-        weights=predictions(weights),
-        old_logprobs=predictions(old_logprobs),
+        columns={name: predictions(column) for name, column in columns.items()},
         temperatures=torch.from_numpy(temperatures).to(device),
+        scales=torch.from_numpy(scales).to(device),
     )

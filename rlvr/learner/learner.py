@@ -1,10 +1,10 @@
-"""The one learner of every stage: a DeepSpeed engine that turns batches and a loss into updates.
+"""The one learner of every stage: a DeepSpeed engine that turns batches and an objective into updates.
 
 Every data-parallel rank holds a `Learner` and is given the same whole batch; each works out the
 same plan and does its own share, so nothing has to be sent about who does what.
 
 Left out on purpose: learning-rate schedulers (the caller passes the rate), loss normalization
-(the batch carries its denominator), data loading (the stages own the order of the data).
+(the batch carries its scales), data loading (the stages own the order of the data).
 """
 
 from __future__ import annotations
@@ -12,22 +12,21 @@ from __future__ import annotations
 import json
 import math
 import os
-import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import deepspeed
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
-from rlvr.algorithms.losses import TokenLoss
+from rlvr.algorithms.objective import Objective
 from rlvr.learner.batching import MicroBatch, collate, plan_micro_batches
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
-from rlvr.learner.models import load_model
+from rlvr.learner.modules import TokenModel, signal_to_noise
 from rlvr.types import FloatArray, RlvrError, TrainingBatch
 
 
@@ -49,31 +48,6 @@ def join_ranks(rank: int, world_size: int, address: str, port: int, gpu: bool) -
     return torch.device("cuda" if gpu else "cpu")
 
 
-class Policy(nn.Module):
-    """A causal language model that answers with log-probabilities instead of logits."""
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens: Tensor, first: int, temperatures: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies, both [B, L−1−first] float32, of tokens first+1 … L−1.
-
-        Args:
-            tokens: [B, L], padded on the right.
-            temperatures: [B]; logits are divided by it.
-        """
-        columns = tokens.shape[1] - 1 - first
-        logits = self.model(input_ids=tokens[:, :-1], logits_to_keep=columns).logits
-        logits = logits.float() / temperatures[:, None, None]
-        targets = tokens[:, first + 1 :]
-        logprobs = -nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        with torch.no_grad():
-            probabilities = logits.softmax(-1)
-            entropy = logits.logsumexp(-1) - (probabilities * logits).sum(-1)
-        return logprobs.view_as(targets), entropy
-
-
 def deepspeed_config(config: LearnerConfig) -> dict[str, Any]:
     """The settings of `deepspeed.initialize`. Every backward pass is ours, so `step()` alone ends
     the accumulation, and losses arrive already divided by their denominators."""
@@ -91,27 +65,41 @@ def deepspeed_config(config: LearnerConfig) -> dict[str, Any]:
     }
 
 
+@torch.no_grad()
+def token_outputs(
+    module: nn.Module, name: str, batch: TrainingBatch, budget: int, device: torch.device
+) -> list[FloatArray]:
+    """An output of a model for the masked tokens: N × [T] float32, 0 outside the mask.
+
+    Every rank does its share under the token budget, and all get the whole result.
+    """
+    lengths = [len(tokens) for tokens in batch.tokens]
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    flat = torch.zeros(int(starts[-1]), device=device)
+    for rows in plan_micro_batches(lengths, budget, dist.get_world_size())[dist.get_rank()]:
+        micro = collate(batch, rows, device)
+        masked = module(micro.tokens, micro.first, micro.temperatures)[name] * micro.mask
+        for row, i in enumerate(rows):
+            flat[starts[i] + micro.first + 1 : starts[i + 1]] = masked[row, : lengths[i] - micro.first - 1]
+    dist.all_reduce(flat)
+    return np.split(flat.cpu().numpy(), starts[1:-1])
+
+
 class Learner:
     """One data-parallel rank. `join_ranks` comes first; then all ranks make the same calls."""
 
     def __init__(
-        self,
-        model_path: str,
-        max_length: int,
-        config: LearnerConfig,
-        optimizer: OptimizerConfig,
-        device: torch.device,
+        self, module: TokenModel, config: LearnerConfig, optimizer: OptimizerConfig, device: torch.device
     ) -> None:
         self.config = config
         self.device = device
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
-        self.model = load_model(model_path, config.dtype, max_length)
+        self.module = module
         if config.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable()
-        self.model.train()
-        policy = Policy(self.model)
-        adamw = torch.optim.AdamW(
-            policy.parameters(),
+            module.model.gradient_checkpointing_enable()
+        module.train()
+        self.adamw = torch.optim.AdamW(
+            module.parameters(),
             lr=optimizer.lr,
             betas=(optimizer.beta1, optimizer.beta2),
             eps=optimizer.eps,
@@ -119,59 +107,73 @@ class Learner:
             fused=True,
         )
         self.grad_norm = 0.0
-        self.engine, *_ = deepspeed.initialize(model=policy, optimizer=adamw, config=deepspeed_config(config))
+        self.engine, *_ = deepspeed.initialize(
+            model=module, optimizer=self.adamw, config=deepspeed_config(config)
+        )
         if not config.zero_stage:
-            adamw.register_step_pre_hook(self._clip)
+            self.adamw.register_step_pre_hook(self._clip)
 
     def _clip(self, *_: Any) -> None:
         norm = nn.utils.clip_grad_norm_(self.engine.module.parameters(), self.config.max_grad_norm)
         self.grad_norm = float(norm)
 
-    def update(self, batch: TrainingBatch, loss: TokenLoss, lr: float) -> dict[str, float]:
-        """One optimizer step on the gradient of Σ loss / `batch.num_tokens`.
+    def update(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
+        """One optimizer step on the gradient of Σ_i scales_i Σ_t loss_it.
 
         The result does not depend on `micro_batch_tokens`, on padding, on the number of ranks or
-        on the ZeRO stage (but for rounding). Sequences without a weight cost nothing.
+        on the ZeRO stage (but for rounding). Sequences that are not live cost nothing.
 
         Returns:
-            Means over the trained tokens that were not skipped: `loss` (over all tokens of the
-            batch), the loss's diagnostics, `entropy`, `logprob_gap` (|log π − log π_old|); and
-            `grad_norm` before clipping, `lr`, `tokens` trained on, `padding` (share of padding).
+            Means over the trained tokens of live sequences: the objective's diagnostics. `loss` of
+            the whole batch; `grad_norm` before clipping, `lr`, `tokens` trained on, `padding` (share
+            of padding), and of two groups or more their gradients' `gradient_snr`
+            (`rlvr.learner.modules`).
         """
-        live = [i for i, weights in enumerate(batch.weights) if weights.any()]
+        live = [i for i, alive in enumerate(batch.live) if alive]
         lengths = [len(batch.tokens[i]) for i in live]
         plan = plan_micro_batches(lengths, self.config.micro_batch_tokens, self.world_size)
         totals: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
+        pulls = torch.zeros(max(batch.groups, default=-1) + 1, 0, dtype=torch.float64)
         # with nothing to learn the optimizer still makes its step: momentum moves on
         for rows in plan[self.rank] or [[]]:
             micro = collate(batch, [live[row] for row in rows], self.device)
-            self._accumulate(micro, batch.num_tokens, loss, totals)
+            self._accumulate(micro, objective, totals)
             totals["cells"] += micro.tokens.numel() if rows else 0
             totals["filled"] += sum(lengths[row] for row in rows)
+            pulls = self._pull(pulls, [batch.groups[live[row]] for row in rows])
         for group in self.engine.optimizer.param_groups:
             group["lr"] = lr
         self.engine.step()
-        return self._means(totals, batch.num_tokens) | {"lr": lr}
+        return self._means(totals) | self._signal(pulls) | {"lr": lr}
 
-    def _accumulate(
-        self, micro: MicroBatch, num_tokens: int, loss: TokenLoss, totals: dict[str, Tensor]
-    ) -> None:
-        logprobs, entropy = self.engine(micro.tokens, micro.first, micro.temperatures)
-        # outside the mask the old log-probability means nothing: a ratio of 1 keeps it finite
-        old = torch.where(micro.mask, micro.old_logprobs, logprobs.detach())
-        per_token, diagnostics = loss(logprobs, old, micro.weights)
-        total = (per_token * micro.mask).sum()
+    def _accumulate(self, micro: MicroBatch, objective: Objective, totals: dict[str, Tensor]) -> None:
+        outputs = self.engine(micro.tokens, micro.first, micro.temperatures)
+        per_token, diagnostics = objective(outputs, micro.columns, micro.mask)
+        total = (per_token.masked_fill(~micro.mask, 0).sum(1) * micro.scales).sum()
         # DeepSpeed averages gradients over ranks, while this loss is already a share of the total
-        self.engine.backward(total * (self.world_size / num_tokens))
+        self.engine.backward(total * self.world_size)
         with torch.no_grad():
-            sums = {"loss": total, "tokens": micro.mask.sum()}
-            gap = (logprobs - old).abs()
-            for name, values in {**diagnostics, "entropy": entropy, "logprob_gap": gap}.items():
-                sums[name] = (values * micro.mask).sum()
-            for name, value in sums.items():
+            sums = {name: (values * micro.mask).sum() for name, values in diagnostics.items()}
+            for name, value in {**sums, "loss": total, "tokens": micro.mask.sum()}.items():
                 totals[name] += value.double().cpu()
 
-    def _means(self, totals: dict[str, Tensor], num_tokens: int) -> dict[str, float]:
+    def _pull(self, pulls: Tensor, groups: Sequence[int]) -> Tensor:
+        """Add the last micro-batch's gradients by the hidden states to those of their groups [K, H]."""
+        gradient = self.module.hidden_gradient
+        assert gradient is not None
+        if not pulls.numel():
+            pulls = torch.zeros(pulls.shape[0], gradient.shape[1], dtype=torch.float64, device=self.device)
+        if groups:
+            pulls.index_add_(0, torch.tensor(groups, device=self.device), gradient)
+        return pulls
+
+    def _signal(self, pulls: Tensor) -> dict[str, float]:
+        if pulls.shape[0] < 2:
+            return {}
+        dist.all_reduce(pulls)
+        return {"gradient_snr": signal_to_noise(pulls)}
+
+    def _means(self, totals: dict[str, Tensor]) -> dict[str, float]:
         names = sorted(totals)
         stacked = torch.stack([totals[name] for name in names]).to(self.device)
         dist.all_reduce(stacked)
@@ -181,76 +183,33 @@ class Learner:
         norm = self.engine.get_global_grad_norm() if self.config.zero_stage else self.grad_norm
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise RlvrError(
-                f"the loss is {loss / num_tokens} and the gradient norm {float(norm)}: these weights are "
+                f"the loss is {loss} and the gradient norm {float(norm)}: these weights are "
                 "lost, and the run stops before they are published or saved. Look at the loss and at the "
                 "learning rate, and resume from the last checkpoint"
             )
         return {
             **{name: value / max(tokens, 1) for name, value in sums.items()},
-            "loss": loss / num_tokens,
+            "loss": loss,
             "grad_norm": float(norm),
             "tokens": tokens,
             "padding": 1 - filled / cells if cells else 0.0,
         }
 
-    @torch.no_grad()
-    def logprobs(self, batch: TrainingBatch) -> list[FloatArray]:
-        """Log-probabilities of the masked tokens: N × [T] float32, 0 outside the mask.
+    def outputs(self, name: str, batch: TrainingBatch) -> list[FloatArray]:
+        """`token_outputs` of the model as it is now."""
+        return token_outputs(self.engine, name, batch, self.config.micro_batch_tokens, self.device)
 
-        Each rank does all of it (ZeRO-3 gathers parameters for everybody anyway).
-        """
-        lengths = [len(tokens) for tokens in batch.tokens]
-        (plan,) = plan_micro_batches(lengths, self.config.micro_batch_tokens, 1)
-        result = [torch.zeros(length).numpy() for length in lengths]
-        for rows in plan:
-            micro = collate(batch, rows, self.device)
-            logprobs, _ = self.engine(micro.tokens, micro.first, micro.temperatures)
-            masked = (logprobs * micro.mask).cpu().numpy()
-            for row, i in enumerate(rows):
-                result[i][micro.first + 1 :] = masked[row, : lengths[i] - micro.first - 1]
-        return result
+    def forget_moments(self) -> None:
+        """Start the optimizer anew."""
+        for state in self.adamw.state.values():
+            for value in state.values():
+                value.zero_()
 
-    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Every weight under its checkpoint name, whole; all ranks must go through it together.
-
-        A tied output layer comes twice, as input and as output embedding: an engine that keeps
-        its own copy of the output layer would go on with the old one otherwise.
-        """
-        for name, parameter in self.model.named_parameters():
-            with deepspeed.zero.GatheredParameters([parameter], enabled=self.config.zero_stage == 3):
-                yield name, parameter.detach()
-                if self.model.config.tie_word_embeddings and name == self._input_embedding_name():
-                    yield "lm_head.weight", parameter.detach()
-
-    def _input_embedding_name(self) -> str:
-        embedding = self.model.get_input_embeddings().weight
-        return next(name for name, parameter in self.model.named_parameters() if parameter is embedding)
-
-    def weight_shapes(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
-        """Name, type and whole shape of everything that `named_weights` yields, in its order."""
-        shapes = []
-        for name, parameter in self.model.named_parameters():
-            shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
-            shapes.append((name, parameter.dtype, shape))
-            if self.model.config.tie_word_embeddings and name == self._input_embedding_name():
-                shapes.append(("lm_head.weight", parameter.dtype, shape))
-        return shapes
-
-    def weight_checksums(self) -> dict[str, int]:
-        """CRC-32 of every weight's bytes, by checkpoint name; empty but on rank 0."""
-        weights = ((name, weight.cpu().contiguous().view(-1)) for name, weight in self.named_weights())
-        sums = {name: zlib.crc32(weight.view(torch.uint8).numpy().data) for name, weight in weights}
-        return sums if self.rank == 0 else {}
-
-    def save(self, folder: Path) -> None:
-        """Write `model/` (Hugging Face format) and `optimizer/` (DeepSpeed's) into `folder`."""
-        tied = self.model.config.tie_word_embeddings
-        state = {n: w.clone().cpu() for n, w in self.named_weights() if not (tied and n == "lm_head.weight")}
+    def save_state(self, folder: Path, tag: str) -> None:
+        """Write weights and optimizer in DeepSpeed's format into `folder/tag`."""
+        self.engine.save_checkpoint(str(folder), tag=tag, save_latest=False)
         if self.rank == 0:
-            self.model.save_pretrained(folder / "model", state_dict=state)
-        self.engine.save_checkpoint(str(folder), tag="optimizer", save_latest=False)
-        if self.rank == 0:
-            (folder / "optimizer" / "layout.json").write_text(json.dumps(self._layout()))
+            (folder / tag / "layout.json").write_text(json.dumps(self._layout()))
         dist.barrier()
 
     def _layout(self) -> dict[str, Any]:
@@ -259,22 +218,22 @@ class Learner:
         layout = {"learner.zero_stage": config.zero_stage, "learner.dtype": config.dtype}
         return layout | ({"learner.workers": self.world_size} if config.zero_stage else {})
 
-    def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote, with the same dtype and ZeRO stage; with ZeRO, as many ranks.
+    def load_state(self, folder: Path, tag: str) -> None:
+        """Go on from what `save_state` wrote, with the same dtype and ZeRO stage; with ZeRO, as many ranks.
 
         Raises:
             RlvrError: the checkpoint is not complete, or was written by another layout.
         """
         try:
-            written = json.loads((folder / "optimizer" / "layout.json").read_text())
+            written = json.loads((folder / tag / "layout.json").read_text())
         except FileNotFoundError as error:
-            raise RlvrError(f"{folder}/optimizer holds no complete checkpoint") from error
+            raise RlvrError(f"{folder}/{tag} holds no complete checkpoint") from error
         if written != self._layout():
             there, here = (" ".join(f"{k}={v}" for k, v in x.items()) for x in (written, self._layout()))
             raise RlvrError(
                 f"{folder} was written with {there}, this run has {here}: give the old values, or start "
                 f"a new run with model.path={folder}/model"
             )
-        path, _ = self.engine.load_checkpoint(str(folder), tag="optimizer")
+        path, _ = self.engine.load_checkpoint(str(folder), tag=tag)
         if path is None:
-            raise RlvrError(f"{folder}/optimizer holds no checkpoint that DeepSpeed can read")
+            raise RlvrError(f"{folder}/{tag} holds no checkpoint that DeepSpeed can read")

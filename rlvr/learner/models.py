@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from rlvr.types import ConfigError
 
@@ -41,15 +41,16 @@ def make_scratch_model(
     tokenizer.save_pretrained(path)
 
 
-def load_model(path: str, dtype: str, max_length: int) -> PreTrainedModel:
-    """Load a causal language model for training.
+def load_model(path: str, dtype: str, max_length: int, head: bool = True) -> PreTrainedModel:
+    """Load a causal language model for training, or without `head` what is below its output layer.
 
     Raises:
         ConfigError: the folder holds no checkpoint, or its context is shorter than `max_length`.
     """
     try:
         config = AutoConfig.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, config=config, dtype=DTYPES[dtype])
+        kind = AutoModelForCausalLM if head else AutoModel
+        model = kind.from_pretrained(path, config=config, dtype=DTYPES[dtype])
     except (OSError, ValueError) as error:
         raise ConfigError(f"model.path={path} cannot be loaded: {error}") from error
     context = getattr(config.get_text_config(), "max_position_embeddings", max_length)

@@ -21,4 +21,8 @@ class ProblemsConfig:
 
     train: dict[str, Any] = setting(factory=dict, help="the source that is trained on")
     heldout: dict[str, Any] = setting(factory=dict, help="the source that evaluation measures on, if any")
+    order: dict[str, Any] = setting(
+        factory=lambda: {"_target_": "rlvr.problems.order.Epochs"},
+        help="which problems a GRPO step takes: the import path of a class like Epochs",
+    )
     prompt: PromptConfig = setting(factory=PromptConfig)

@@ -5,12 +5,46 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from rlvr.keys import key
-from rlvr.types import DataError, IntArray, Problem
+from rlvr.types import DataError, Group, IntArray, Problem
+
+
+class Epochs:
+    """One pass over all problems after the other, each in an order of its own.
+
+    An order of problems is a class with these four methods; `problems.order` names another by its
+    import path. What `choose` returns may depend on what was observed, and on nothing else that
+    is not in `state`, or a resumed run would train on other problems.
+    """
+
+    def __init__(self, problems: Sequence[Problem], seed: int) -> None:
+        self.problems = problems
+        self.seed = seed
+
+    def choose(self, step: int, count: int, exclude: Collection[int] = ()) -> list[int]:
+        """Indices of `count` different problems for `step` (from 0); fewer if no more are left.
+
+        `exclude` are those that the step has drawn already: it asks for further ones.
+        """
+        if not exclude:
+            return problems_for_step(len(self.problems), count, step, self.seed)
+        left = [index for index in range(len(self.problems)) if index not in exclude]
+        return sorted(left, key=lambda i: key(self.seed, "further", step, self.problems[i].id))[:count]
+
+    def observe(self, groups: Sequence[Group]) -> None:
+        """Look at all that a step has drawn, with its verdicts, once the step is done."""
+
+    def state(self) -> dict[str, Any]:
+        """What `load` needs to go on, as JSON takes it."""
+        return {}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
 
 
 def problems_for_step(num_problems: int, per_step: int, step: int, seed: int) -> list[int]:

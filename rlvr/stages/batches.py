@@ -2,72 +2,166 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from rlvr.types import Group, RlvrError, TrainingBatch, Verdict
+from rlvr.algorithms.aggregation import scales
+from rlvr.types import FinishReason, FloatArray, Group, RlvrError, Rollout, TrainingBatch
 
-Advantage = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+Float64Array = npt.NDArray[np.float64]
+Advantage = Callable[..., Float64Array]
 
 
-def group_advantages(groups: Sequence[Group], advantage: Advantage) -> list[npt.NDArray[np.float64]]:
-    """The advantages of every group, NaN where a verdict was not reached.
+def judged(groups: Sequence[Group]) -> list[tuple[int, Rollout, float]]:
+    """(place of the group, rollout, reward) of every rollout whose verdict was reached, in order."""
+    return [
+        (place, rollout, verdict.reward)
+        for place, group in enumerate(groups)
+        for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True)
+        if verdict.reward is not None
+    ]
+
+
+def rollout_batch(
+    rollouts: Sequence[Rollout], groups: Sequence[int], mask_truncated: bool = False
+) -> TrainingBatch:
+    """Rollouts and the places of their groups, without advantages yet: nothing is live or has a scale.
+
+    Answers that were cut off have an empty mask if `mask_truncated`.
+    """
+    cut = [mask_truncated and rollout.finish_reason is FinishReason.LENGTH for rollout in rollouts]
+    return TrainingBatch(
+        tokens=[rollout.tokens for rollout in rollouts],
+        mask=[rollout.sampled & (not out) for rollout, out in zip(rollouts, cut, strict=True)],
+        columns={"sampler_logprobs": [rollout.logprobs for rollout in rollouts]},
+        temperatures=[rollout.temperature for rollout in rollouts],
+        scales=[0.0] * len(rollouts),
+        live=[False] * len(rollouts),
+        groups=list(groups),
+    )
+
+
+def takes(function: Advantage) -> frozenset[str]:
+    """The names of what an advantage function may be given; partial arguments are no longer among them."""
+    return frozenset(inspect.signature(function).parameters) & {"rewards", "token_rewards", "values"}
+
+
+def token_advantages(
+    groups: Sequence[Group],
+    advantage: Advantage,
+    penalties: Sequence[FloatArray] | None = None,
+    values: Sequence[FloatArray] | None = None,
+) -> list[FloatArray]:
+    """The advantage of every token of the rollouts of `judged`, in their order: [T], 0 where not drawn.
+
+    `penalties` and `values` are [T] per rollout. A penalty is taken from the reward of its token; a
+    function of a group's `rewards` sees each rollout's sum. Verdicts not reached are NaN to it.
 
     Raises:
-        RlvrError: the function returned something that cannot be a group's advantages.
+        RlvrError: the function returned something that cannot be the advantages.
     """
+    rows = judged(groups)
+    if penalties is None:
+        penalties = [np.zeros(len(rollout.tokens), dtype=np.float32) for _, rollout, _ in rows]
+    if "rewards" in takes(advantage):
+        return _from_groups(groups, advantage, penalties)
     result = []
-    for group in groups:
-        rewards = np.array([_reward(verdict) for verdict in group.verdicts])
-        advantages = np.asarray(advantage(rewards), dtype=np.float64)
-        if advantages.shape != rewards.shape or not np.isfinite(advantages[~np.isnan(rewards)]).all():
-            raise RlvrError(
-                f"algorithm.advantage turned the rewards {rewards.tolist()} of problem {group.problem.id!r} "
-                f"into {advantages.tolist()}: it must return one finite number for each reward"
-            )
-        result.append(np.where(np.isnan(rewards), np.nan, advantages))
+    for row, (place, rollout, reward) in enumerate(rows):
+        drawn = rollout.sampled
+        token_rewards = -penalties[row][drawn].astype(np.float64)
+        token_rewards[-1] += reward
+        given = {"token_rewards": token_rewards}
+        if "values" in takes(advantage):
+            assert values is not None
+            given["values"] = values[row][drawn].astype(np.float64)
+        advantages = np.asarray(advantage(**given), dtype=np.float64)
+        if advantages.shape != token_rewards.shape or not np.isfinite(advantages).all():
+            raise _refused(groups[place], "token rewards", token_rewards, advantages)
+        whole = np.zeros(len(drawn), dtype=np.float32)
+        whole[drawn] = advantages
+        result.append(whole)
     return result
 
 
-def _reward(verdict: Verdict) -> float:
-    return np.nan if verdict.reward is None else verdict.reward
+def _from_groups(
+    groups: Sequence[Group], advantage: Advantage, penalties: Sequence[FloatArray]
+) -> list[FloatArray]:
+    result: list[FloatArray] = []
+    costs = iter(penalties)
+    for group in groups:
+        rewards = np.full(len(group.rollouts), np.nan)
+        for sample, verdict in enumerate(group.verdicts):
+            if verdict.reward is not None:
+                rewards[sample] = verdict.reward - next(costs).sum(dtype=np.float64)
+        advantages = np.asarray(advantage(rewards), dtype=np.float64)
+        reached = ~np.isnan(rewards)
+        if advantages.shape != rewards.shape or not np.isfinite(advantages[reached]).all():
+            raise _refused(group, "rewards", rewards, advantages)
+        for sample in np.flatnonzero(reached):
+            result.append((group.rollouts[sample].sampled * advantages[sample]).astype(np.float32))
+    return result
 
 
-def policy_batch(groups: Sequence[Group], advantages: Sequence[npt.NDArray[np.float64]]) -> TrainingBatch:
-    """Every rollout whose verdict was reached, each of its drawn tokens weighted by its advantage.
+def _refused(group: Group, what: str, given: Float64Array, returned: Float64Array) -> RlvrError:
+    return RlvrError(
+        f"algorithm.advantage turned the {what} {given.tolist()} of problem {group.problem.id!r} "
+        f"into {returned.tolist()}: it must return one finite number for each"
+    )
 
-    Raises:
-        RlvrError: there is none; the message quotes a verdict.
-    """
-    kept = [
-        (rollout, value)
-        for group, values in zip(groups, advantages, strict=True)
-        for rollout, value in zip(group.rollouts, values, strict=True)
-        if not np.isnan(value)
+
+def whiten(advantages: Sequence[FloatArray], masks: Sequence[npt.NDArray[np.bool_]]) -> list[FloatArray]:
+    """Mean 0 and population deviation 1 over all masked tokens; 0 where they have no spread."""
+    flat = np.concatenate([np.zeros(0), *(a[m] for a, m in zip(advantages, masks, strict=True))])
+    if not flat.size or np.ptp(flat) == 0:
+        return [np.zeros_like(values) for values in advantages]
+    mean, deviation = flat.mean(), flat.std()
+    return [
+        (mask * (values - mean) / deviation).astype(np.float32)
+        for values, mask in zip(advantages, masks, strict=True)
     ]
-    if not kept:
-        raise RlvrError(f"no verdict was reached for any rollout of the step: {groups[0].verdicts[0].reason}")
-    return TrainingBatch(
-        tokens=[rollout.tokens for rollout, _ in kept],
-        mask=[rollout.sampled for rollout, _ in kept],
-        weights=[(rollout.sampled * value).astype(np.float32) for rollout, value in kept],
-        old_logprobs=[rollout.logprobs for rollout, _ in kept],
-        temperatures=[rollout.temperature for rollout, _ in kept],
-        num_tokens=sum(rollout.num_sampled for rollout, _ in kept),
+
+
+def part(
+    batch: TrainingBatch, groups: range, aggregation: str, max_length: int, always_live: bool
+) -> TrainingBatch:
+    """What one optimizer step learns from: the rows of these `groups`, scaled among themselves.
+
+    A row is live if it has a token to learn from and an advantage, or `always_live`.
+    """
+    rows = [row for row, group in enumerate(batch.groups) if group in groups]
+    masks = [batch.mask[row] for row in rows]
+    columns = {name: [column[row] for row in rows] for name, column in batch.columns.items()}
+    advantages = columns.get("advantages", masks)
+    return replace(
+        batch,
+        tokens=[batch.tokens[row] for row in rows],
+        mask=masks,
+        columns=columns,
+        temperatures=[batch.temperatures[row] for row in rows],
+        scales=scales([int(mask.sum()) for mask in masks], aggregation, max_length),
+        live=[
+            bool(mask.any() and (always_live or values[mask].any()))
+            for mask, values in zip(masks, advantages, strict=True)
+        ],
+        groups=[batch.groups[row] - groups.start for row in rows],
     )
 
 
 def supervised_batch(examples: Sequence[tuple[list[int], list[int]]]) -> TrainingBatch:
-    """(prompt, solution) token ids; every token of the solution, its end too, has weight 1."""
+    """(prompt, solution) token ids; every token of the solution, its end too, counts the same."""
     tokens = [np.array([*prompt, *solution], dtype=np.int32) for prompt, solution in examples]
     masks = [np.arange(len(t)) >= len(prompt) for t, (prompt, _) in zip(tokens, examples, strict=True)]
+    lengths = [int(mask.sum()) for mask in masks]
     return TrainingBatch(
         tokens=tokens,
         mask=masks,
-        weights=[mask.astype(np.float32) for mask in masks],
-        old_logprobs=[np.zeros(len(t), dtype=np.float32) for t in tokens],
+        columns={},
         temperatures=[1.0] * len(tokens),
-        num_tokens=sum(int(mask.sum()) for mask in masks),
+        scales=scales(lengths, "token", 0),
+        live=[True] * len(tokens),
+        groups=list(range(len(tokens))),
     )

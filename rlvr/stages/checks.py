@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rlvr.config import STAGES, TrainConfig
 from rlvr.learner.config import OptimizerConfig
 from rlvr.problems.prompts import encode_prompt, encode_solution
 from rlvr.rewards.functions import validate_reward
-from rlvr.targets import check_keywords, resolve
+from rlvr.stages.algorithm_checks import (
+    algorithm_messages,
+    algorithm_targets,
+    filter_messages,
+    target_messages,
+)
 from rlvr.types import ConfigError, DataError, Problem
 
 if TYPE_CHECKING:
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
 STAGE_SECTIONS = {
     "sft": ("sft",),
+    "select": ("select", "sampling", "reward", "rollout"),
     "grpo": ("grpo", "sampling", "reward", "algorithm", "rollout", "evaluation"),
 }
 
@@ -26,8 +31,9 @@ def check_config(config: TrainConfig, overrides: Sequence[str]) -> None:
     """Raises ConfigError with everything that is wrong. `overrides` are those of the command line."""
     messages = [*_stage_messages(config, overrides), *_model_messages(config), *_target_messages(config)]
     if "grpo" in config.stages:
-        messages += _grpo_messages(config)
-        messages += validate_reward(config.reward)
+        messages += [*_grpo_messages(config), *algorithm_messages(config, overrides)]
+    if set(config.stages) & {"grpo", "select"}:
+        messages += [*_sampling_messages(config), *validate_reward(config.reward)]
     if "sft" in config.stages:
         messages += _optimizer_messages("sft", config.sft.optimizer, config.sft.steps)
     if messages:
@@ -46,11 +52,12 @@ def _stage_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[s
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         section = key.partition(".")[0].partition("@")[0]
-        for stage, sections in STAGE_SECTIONS.items():
-            if section in sections and stage not in config.stages:
-                yield f"{key} is read by the stage {stage}, which does not run: drop it, or extend stages"
-    if "grpo" not in config.stages and config.problems.heldout and _named("problems.heldout", overrides):
-        yield "problems.heldout is read by the stage grpo, which does not run"
+        readers = [stage for stage, sections in STAGE_SECTIONS.items() if section in sections]
+        if readers and not set(readers) & set(config.stages):
+            yield f"{key} is read by the stage {readers[-1]}, which does not run: drop it, or extend stages"
+    for key in ("problems.heldout", "problems.order"):
+        if "grpo" not in config.stages and _named(key, overrides):
+            yield f"{key} is read by the stage grpo, which does not run"
 
 
 def _named(key: str, overrides: Sequence[str]) -> bool:
@@ -83,31 +90,18 @@ def _model_messages(config: TrainConfig) -> Iterator[str]:
 
 def _target_messages(config: TrainConfig) -> Iterator[str]:
     """Import paths that lead nowhere, and arguments that nothing reads."""
-    specs: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
-        ("problems.train", config.problems.train, ()),
-        ("problems.heldout", config.problems.heldout, ()),
-    ]
+    problems = config.problems
+    yield from target_messages("problems.train", problems.train, ())
+    if problems.heldout:
+        yield from target_messages("problems.heldout", problems.heldout, ())
+    if "select" in config.stages:
+        yield from filter_messages("select.filters", config.select.filters)
     if "grpo" in config.stages:
-        specs += [
-            ("algorithm.advantage", config.algorithm.advantage, ("rewards",)),
-            ("algorithm.loss", config.algorithm.loss, ("logprobs", "old_logprobs", "weights")),
-            ("sampling.schedule", config.sampling.schedule, ("step", "steps", "temperature")),
-        ]
-    for key, spec, provided in specs:
-        if not spec and key != "problems.train":
-            continue
-        try:
-            if not isinstance(spec.get("_target_"), str):
-                raise ConfigError(f"{key}._target_ must be an import path")
-            bound = {name: value for name, value in spec.items() if name != "_target_"}
-            function = resolve(spec["_target_"], key)
-            check_keywords(key, spec["_target_"], function, bound, provided)
-            try:
-                inspect.signature(function).bind(**dict.fromkeys(provided), **bound)
-            except TypeError as error:
-                raise ConfigError(f"{key}: {spec['_target_']}: {error}") from error
-        except ConfigError as error:
-            yield str(error)
+        yield from target_messages("problems.order", problems.order, ("problems", "seed"))
+        yield from algorithm_targets(config.algorithm)
+        if config.sampling.schedule:
+            given = ("step", "steps", "temperature")
+            yield from target_messages("sampling.schedule", config.sampling.schedule, given)
 
 
 def _optimizer_messages(stage: str, optimizer: OptimizerConfig, steps: int) -> Iterator[str]:
@@ -125,11 +119,6 @@ def _grpo_messages(config: TrainConfig) -> Iterator[str]:
     if not config.problems.heldout and evaluation != type(evaluation)():
         yield "evaluation has settings, but there is nothing to evaluate on: name problems.heldout"
     yield from _optimizer_messages("grpo", grpo.optimizer, grpo.steps * grpo.updates_per_step)
-    if (
-        grpo.group_size == 1
-        and config.algorithm.advantage.get("_target_") == "rlvr.algorithms.advantages.grpo"
-    ):
-        yield "grpo.group_size=1 gives no gradient: a group's advantages are relative to its own mean"
     if grpo.problems_per_step % grpo.updates_per_step:
         yield (
             f"grpo.problems_per_step={grpo.problems_per_step} must be a multiple of "
@@ -139,15 +128,18 @@ def _grpo_messages(config: TrainConfig) -> Iterator[str]:
         yield f"evaluation.samples={evaluation.samples} has no effect with temperature 0: all would be equal"
     if evaluation.temperature == 0 and evaluation.top_p < 1:
         yield f"evaluation.top_p={evaluation.top_p} has no effect with temperature 0"
-    if config.sampling.max_tokens >= config.model.max_length:
-        yield (
-            f"sampling.max_tokens={config.sampling.max_tokens} leaves no room for the prompt in "
-            f"model.max_length={config.model.max_length}"
-        )
     if (config.rollout.gpus_per_worker > 0) != (config.learner.gpus_per_worker > 0):
         yield (
             "rollout.gpus_per_worker and learner.gpus_per_worker: weights travel among GPUs or on the CPU, "
             "so give both GPUs, or neither"
+        )
+
+
+def _sampling_messages(config: TrainConfig) -> Iterator[str]:
+    if config.sampling.max_tokens >= config.model.max_length:
+        yield (
+            f"sampling.max_tokens={config.sampling.max_tokens} leaves no room for the prompt in "
+            f"model.max_length={config.model.max_length}"
         )
 
 
@@ -156,6 +148,7 @@ def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Se
     messages = []
     asked = {"sft": ("sft.batch_size", config.sft.batch_size)}
     asked["grpo"] = ("grpo.problems_per_step", config.grpo.problems_per_step)
+    asked["select"] = ("one", 1)
     for stage in config.stages:
         name, size = asked[stage]
         if size > len(problems):
@@ -165,7 +158,7 @@ def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Se
             f"problems.heldout shares {len(shared)} problems with problems.train, such as "
             f"{min(shared)[:80]!r}: a gain on them would mean nothing"
         )
-    if "grpo" in config.stages:
+    if set(config.stages) & {"grpo", "select"}:
         messages += validate_reward(config.reward, columns=sorted({c for p in problems for c in p.columns}))
     if "sft" in config.stages and (without := [p.id for p in problems if p.solution is None]):
         messages.append(
@@ -186,7 +179,7 @@ def check_lengths(
     limit = config.model.max_length
     answer = config.sampling.max_tokens
     rooms = [(problems, answer), (heldout, config.evaluation.max_tokens or answer)]
-    for group, max_tokens in rooms if "grpo" in config.stages else [(problems, 0)]:
+    for group, max_tokens in rooms if set(config.stages) & {"grpo", "select"} else [(problems, 0)]:
         for problem in group:
             length = len(encode_prompt(problem, config.problems.prompt, tokenizer))
             if length + max_tokens > limit:

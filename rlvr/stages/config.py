@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from rlvr.learner.config import OptimizerConfig
 from rlvr.settings import setting
@@ -41,6 +42,18 @@ class SftConfig:
     batch_size: int = setting(64, "solutions per optimizer step", ge=1)
     optimizer: OptimizerConfig = setting(factory=lambda: OptimizerConfig(lr=1e-5))
     checkpoint_every: int = setting(100, "steps; the last step always makes one", ge=1)
+
+
+@dataclass
+class SelectConfig:
+    """Which problems are worth training on, found out with the model at hand before it trains."""
+
+    samples: int = setting(8, "answers per candidate problem", ge=2)
+    filters: dict[str, Any] = setting(
+        factory=lambda: {"uniform_lengths": {"_target_": "rlvr.algorithms.filters.uniform_lengths"}},
+        help="name → {_target_: group filter, …}; a problem is kept if all of them keep its group",
+    )
+    chunk: int = setting(256, "problems that are sampled at a time; a stopped run goes on after them", ge=1)
 
 
 @dataclass

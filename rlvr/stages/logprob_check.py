@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rlvr.learner.actor import LearnerGroup
-from rlvr.stages.batches import policy_batch
+from rlvr.stages.batches import rollout_batch
 from rlvr.stages.buffer import RolloutBuffer
 from rlvr.stages.calls import finish
 from rlvr.types import Group, RlvrError
@@ -27,12 +27,11 @@ def check_logprobs(
         RlvrError: the mean absolute gap per token is beyond `tolerance`; the message names the
             weights that the workers hold otherwise than the learner.
     """
-    firsts = [Group(group.problem, group.rollouts[:1]) for group in groups]
-    batch = policy_batch(firsts, [np.ones(1) for _ in firsts])
+    batch = rollout_batch([group.rollouts[0] for group in groups], range(len(groups)))
     computed = finish("log-probability check", learner.call("logprobs", batch), DEADLINE)
     gaps = [
         np.abs(ours - drawn)[mask]
-        for ours, drawn, mask in zip(computed, batch.old_logprobs, batch.mask, strict=True)
+        for ours, drawn, mask in zip(computed, batch.columns["sampler_logprobs"], batch.mask, strict=True)
     ]
     gap = np.concatenate(gaps)
     if gap.mean() <= tolerance:

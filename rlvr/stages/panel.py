@@ -1,4 +1,4 @@
-"""What a step's rollouts look like in numbers."""
+"""What a step looks like in numbers: rewards, groups, rollouts, and how good its gradient is."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from rlvr.stages.buffer import Taken
-from rlvr.types import FinishReason, Status
+from rlvr.algorithms.filters import informative, length_variation
+from rlvr.stages.drawing import Drawn
+from rlvr.types import FinishReason, Status, TrainingBatch
 
 
 def step_metrics(
-    taken: Taken,
-    advantages: Sequence[npt.NDArray[np.float64]],
+    drawn: Drawn,
+    batch: TrainingBatch,
     updates: Sequence[Mapping[str, float]],
     step: int,
     gates: Mapping[str, float],
@@ -22,27 +22,18 @@ def step_metrics(
     """Metrics of training step `step`; means are over rollouts with a verdict.
 
     `reward/NAME` is the mean value of each reward function, `gates/NAME` the share of those values
-    that one of the `gates` (name → least value) held back.
-    `groups/no_signal` is the share of groups whose advantages are all zero, `rollouts/staleness`
-    the most versions that a token lies behind the policy it trains. `learner/…` are means over the
-    step's optimizer steps, `learner/tokens` their sum.
+    that one of the `gates` (name → least value) held back. See docs/algorithms.md for the estimators'.
     """
-    learned = {name: float(np.mean([update[name] for update in updates])) for name in updates[0]}
-    learned["tokens"] *= len(updates)
-    rollouts = [rollout for group in taken.groups for rollout in group.rollouts]
-    verdicts = [verdict for group in taken.groups for verdict in group.verdicts]
+    verdicts = [verdict for group in drawn.groups for verdict in group.verdicts]
     rewards = [verdict.reward for verdict in verdicts if verdict.reward is not None]
     statuses = Counter(verdict.status for verdict in verdicts)
     parts: dict[str, list[float]] = {}
     for verdict in verdicts:
         for name, value in verdict.parts.items():
             parts.setdefault(name, []).append(value)
-    lengths = np.array([rollout.num_sampled for rollout in rollouts])
-    oldest = min(int(rollout.versions[rollout.sampled].min()) for rollout in rollouts)
     return {
-        "train/reward": float(np.mean(rewards)),
-        "train/accuracy": statuses[Status.CORRECT] / len(rewards),
-        "train/loss": learned["loss"],
+        "train/reward": float(np.mean(rewards)) if rewards else np.nan,
+        "train/accuracy": statuses[Status.CORRECT] / len(rewards) if rewards else np.nan,
         **{f"reward/{name}": float(np.mean(values)) for name, values in sorted(parts.items())},
         **{
             f"gates/{name}": float(np.mean(np.array(parts[name]) < least))
@@ -50,11 +41,66 @@ def step_metrics(
             if name in parts
         },
         **{f"verdicts/{status}": statuses[status] for status in Status},
-        "groups/no_signal": float(np.mean([not np.nan_to_num(group).any() for group in advantages])),
+        **_groups(drawn, batch),
+        **_rollouts(drawn, step),
+        **_learned(updates),
+    }
+
+
+def _groups(drawn: Drawn, batch: TrainingBatch) -> dict[str, float]:
+    """`groups/no_signal` is the share of groups with equal rewards, `groups/length_variation` the mean
+    coefficient of variation of the lengths in a group."""
+    advantages = batch.columns["advantages"]
+    random = np.random.default_rng(0)  # which `informative` has no use for
+    return {
+        "groups/no_signal": float(np.mean([informative(group, random) is None for group in drawn.groups])),
+        "groups/length_variation": float(np.mean([length_variation(group) for group in drawn.groups])),
+        "groups/drawn": len(drawn.groups),
+        "groups/kept": len(drawn.kept),
+        "groups/rounds": drawn.rounds,
+        **{f"filters/{name}": count / len(drawn.groups) for name, count in drawn.dropped.items()},
+        "rollouts/trained": float(np.sum([values.any() for values in advantages])),
+    }
+
+
+def _rollouts(drawn: Drawn, step: int) -> dict[str, float]:
+    """`rollouts/staleness` is the most versions that a token lies behind the policy it trains."""
+    pairs = [pair for g in drawn.groups for pair in zip(g.rollouts, g.verdicts, strict=True)]
+    rollouts = [rollout for rollout, _ in pairs]
+    lengths = np.array([rollout.num_sampled for rollout in rollouts])
+    correct = np.array([verdict.status is Status.CORRECT for _, verdict in pairs])
+    oldest = min(int(rollout.versions[rollout.sampled].min()) for rollout in rollouts)
+    return {
+        "rollouts/drawn": len(rollouts),
         "rollouts/length": float(lengths.mean()),
-        "rollouts/truncated": float(np.mean([r.finish_reason == FinishReason.LENGTH for r in rollouts])),
+        "rollouts/length_max": int(lengths.max()),
+        **{
+            f"rollouts/length_{name}": float(lengths[which].mean())
+            for name, which in (("correct", correct), ("incorrect", ~correct))
+            if which.any()
+        },
+        "rollouts/truncated": float(np.mean([r.finish_reason is FinishReason.LENGTH for r in rollouts])),
         "rollouts/temperature": rollouts[0].temperature,
         "rollouts/staleness": step - 1 - oldest,
         "tokens/sampled": int(lengths.sum()),
-        **{f"learner/{name}": value for name, value in learned.items() if name != "loss"},
     }
+
+
+def _learned(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means over the step's optimizer steps, `…/tokens` their sum; `learner/ess` is the effective sample
+    size of the ratios as a share, (mean r)² / mean r²."""
+    names = sorted({name for update in updates for name in update})
+    learned = {name: [update[name] for update in updates if name in update] for name in names}
+    metrics = {
+        name: float(np.sum(values) if name.endswith("/tokens") else np.mean(values))
+        for name, values in learned.items()
+    }
+    if metrics.get("learner/ratio_squared"):
+        metrics["learner/ess"] = metrics["learner/ratio"] ** 2 / metrics.pop("learner/ratio_squared")
+    if "critic/returns_squared" in metrics:
+        spread = metrics.pop("critic/returns_squared") - metrics["critic/returns"] ** 2
+        if spread > 0:
+            metrics["critic/explained_variance"] = 1 - metrics["critic/value_error"] / spread
+    if "learner/loss" in metrics:
+        metrics["train/loss"] = metrics.pop("learner/loss")
+    return metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-from rlvr.algorithms.losses import negative_log_likelihood
+from rlvr.algorithms.objective import supervised
 from rlvr.learner.schedule import learning_rate
 from rlvr.problems.order import problems_for_step
 from rlvr.problems.prompts import encode_prompt, encode_solution
@@ -44,12 +44,12 @@ def run_sft(stage: StageInput) -> None:
             began = time.monotonic()
             batch = _batch(stage, step)
             lr = learning_rate(settings.optimizer, step - 1, settings.steps)
-            calls = learner.call("update", batch, negative_log_likelihood, lr)
+            calls = learner.call("update", batch, supervised, lr)
             learned = finish("update", calls, config.learner.deadline)
             seconds = time.monotonic() - began
             metrics = {f"learner/{name}": value for name, value in learned.items()} | {
                 "train/loss": learned["loss"],
-                "tokens/trained": batch.num_tokens,
+                "tokens/trained": int(learned["tokens"]),
                 "time/step": seconds,
                 "time/learn": seconds,
             }

@@ -56,11 +56,17 @@ def _run(
     from rlvr.stages.buffer import Interrupted
     from rlvr.stages.cluster import ray_cluster
     from rlvr.stages.grpo import run_grpo
+    from rlvr.stages.select import run_select, selected
     from rlvr.stages.sft import run_sft
     from rlvr.stages.stage import StageInput, StopRequest
 
-    runners: dict[str, Callable[[StageInput], None]] = {"sft": run_sft, "grpo": run_grpo}
+    runners: dict[str, Callable[[StageInput], None]] = {
+        "sft": run_sft,
+        "select": run_select,
+        "grpo": run_grpo,
+    }
     sizes = {
+        "select": {"samples": config.select.samples, "chunk": config.select.chunk},
         "sft": {"batch_size": config.sft.batch_size},
         "grpo": {
             "problems_per_step": config.grpo.problems_per_step,
@@ -73,10 +79,16 @@ def _run(
     tokenizer = _tokenizer(config, run.path / "scratch_model")
     check_lengths(config, problems, heldout, tokenizer)
     stop = StopRequest()
-    stages = []
+    stages: list[tuple[Callable[[StageInput], None], StageInput]] = []
     for name in config.stages:
         folder = run.stage(name)
         stage = StageInput(config, folder, model_path, problems, heldout, tokenizer, stop, sizes[name])
+        if name == "select":
+            # what it keeps is known once it is done; until then no later stage can have begun
+            problems = selected(folder, problems)
+            if problems is stage.problems:
+                stages.append((run_select, stage))
+            continue
         found = stage.checkpoints().latest()
         if found is None or found[0] < steps[name]:
             stages.append((runners[name], stage))
@@ -98,6 +110,7 @@ def _run(
     try:
         with ray_cluster(config.cluster):
             for runner, stage in stages:
+                stage.problems = selected(run.path / "select", stage.problems)
                 runner(stage)
     except Interrupted:
         raise RunInterrupted(f"stopped; go on with: rlvr train resume={run.path}") from None

@@ -1,0 +1,25 @@
+"""How the losses of tokens become one number: the scale of every sequence of a batch.
+
+The loss of a batch is Σ_i scale_i Σ_t loss_it, so a scale is 1 over a total of the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+AGGREGATIONS = ("token", "sequence", "constant")
+
+
+def scales(lengths: Sequence[int], aggregation: str, max_length: int) -> list[float]:
+    """One scale per sequence, from the numbers of tokens that each of them is trained on.
+
+    `token`: 1 / all tokens, the mean over tokens (DAPO). `sequence`: 1 / (its tokens · sequences), the
+    mean over sequences of their means (GRPO). `constant`: 1 / (max_length · sequences), a sum over
+    tokens that does not favour short wrong answers (Dr. GRPO). A sequence without tokens counts as one
+    of the sequences, and has nothing to scale.
+    """
+    if aggregation == "token":
+        return [1 / max(sum(lengths), 1) for _ in lengths]
+    if aggregation == "sequence":
+        return [1 / (max(length, 1) * len(lengths)) for length in lengths]
+    return [1 / (max_length * len(lengths)) for _ in lengths]

@@ -1,0 +1,66 @@
+"""Group filters: which groups, and which of their rollouts, are trained on.
+
+A filter takes a group with its verdicts and a random generator keyed by (seed, step, problem), and
+returns the group, a smaller one, or None to leave it out. Rollouts without a verdict count for
+nothing. What is left out stays in the journal, without an advantage.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rlvr.types import Group, Status
+
+
+def informative(group: Group, random: np.random.Generator) -> Group | None:
+    """Leaves out groups whose rewards are all equal, which have no advantage.
+
+    With `algorithm.max_rounds` above 1 this is the dynamic sampling of DAPO, arXiv 2503.14476, eq. 11.
+    """
+    rewards = {verdict.reward for verdict in group.verdicts if verdict.reward is not None}
+    return group if len(rewards) > 1 else None
+
+
+def uniform_lengths(group: Group, random: np.random.Generator, max_variation: float = 0.5) -> Group | None:
+    """Leaves out groups whose answers differ much in length: prompt optimization, online.
+
+    Phi-4-Mini-Reasoning (arXiv 2504.21233) keeps problems with relatively uniform lengths and does not
+    say by which measure; here it is the coefficient of variation, population deviation over mean.
+    """
+    return group if length_variation(group) <= max_variation else None
+
+
+def accuracy_between(
+    group: Group, random: np.random.Generator, low: float = 0.0, high: float = 1.0
+) -> Group | None:
+    """Leaves out groups whose share of correct rollouts is outside [low, high], or unknown."""
+    return group if low <= accuracy(group) <= high else None
+
+
+def rebalance(group: Group, random: np.random.Generator, max_accuracy: float = 0.5) -> Group | None:
+    """All correct rollouts, and as many incorrect ones drawn at random; easy problems are left out.
+
+    With rewards of ±1 every advantage that GRPO gives is then exactly ±1. A group without a correct
+    rollout has nothing to balance and is left out; where more than half are correct (a `max_accuracy`
+    above 0.5) all are kept. Source: Phi-4-Mini-Reasoning, arXiv 2504.21233; 50% is the threshold that
+    it names as an example.
+    """
+    correct = [i for i, v in enumerate(group.verdicts) if v.status is Status.CORRECT]
+    incorrect = [i for i, v in enumerate(group.verdicts) if v.status.reached and i not in correct]
+    if not correct or accuracy(group) > max_accuracy:
+        return None
+    drawn = random.permutation(incorrect)[: len(correct)]
+    kept = sorted([*correct, *(int(i) for i in drawn)])
+    return Group(group.problem, [group.rollouts[i] for i in kept], [group.verdicts[i] for i in kept])
+
+
+def accuracy(group: Group) -> float:
+    """Share of correct rollouts among those with a verdict; NaN if there is none."""
+    reached = [verdict.status for verdict in group.verdicts if verdict.status.reached]
+    return reached.count(Status.CORRECT) / len(reached) if reached else np.nan
+
+
+def length_variation(group: Group) -> float:
+    """Coefficient of variation of the numbers of drawn tokens: population deviation over mean."""
+    lengths = np.array([rollout.num_sampled for rollout in group.rollouts], dtype=np.float64)
+    return float(lengths.std() / lengths.mean())

@@ -1,0 +1,64 @@
+"""Advantages of one group: rewards [G] in, advantages [G] out, both float64.
+
+A reward of NaN is a verdict that was not reached: it is no part of any baseline, and its own
+advantage is NaN, so that nobody trains on it by accident. No epsilon is added to a deviation: a
+group has a spread or it has none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Float64Array = npt.NDArray[np.float64]
+
+
+def grpo(rewards: Float64Array) -> Float64Array:
+    """(R − mean) / σ over the group, σ the population deviation; 0 where all rewards are equal.
+
+    Source: DeepSeekMath, arXiv 2402.03300, section 4.1.2.
+    """
+    centred = dr_grpo(rewards)
+    return centred if _alike(rewards) else centred / np.nanstd(rewards)
+
+
+def dr_grpo(rewards: Float64Array) -> Float64Array:
+    """R − mean over the group: no division by σ, which favours problems that are easy or hard.
+
+    Source: Dr. GRPO, arXiv 2503.20783.
+    """
+    # the mean of equal numbers is not always one of them
+    return rewards * 0.0 if _alike(rewards) else rewards - np.nanmean(rewards)
+
+
+def rloo(rewards: Float64Array) -> Float64Array:
+    """R_i − mean of the others = n/(n−1) · (R_i − mean), n the verdicts that were reached.
+
+    A lone verdict has no others, and no advantage: 0. Source: arXiv 2402.14740.
+    """
+    reached = int(np.count_nonzero(~np.isnan(rewards)))
+    return dr_grpo(rewards) * (reached / max(reached - 1, 1))
+
+
+def max_rl(rewards: Float64Array, wrong: float = 0.0, correct: float = 1.0) -> Float64Array:
+    """(s − p) / p with s ∈ [0, 1] the success of a rollout and p its mean; 0 without a success.
+
+    The gradient of log p, up to the order that G rollouts can estimate: hard problems weigh more.
+    `wrong` and `correct` are the rewards that stand for s = 0 and s = 1. Source: Maximum
+    Likelihood Reinforcement Learning, arXiv 2602.02710.
+    """
+    success = (rewards - wrong) / (correct - wrong)
+    if _alike(rewards) or np.nanmean(success) <= 0:
+        return rewards * 0.0
+    return dr_grpo(success) / np.nanmean(success)
+
+
+def raw(rewards: Float64Array) -> Float64Array:
+    """The rewards themselves: REINFORCE without a baseline, or with whitening as its only one."""
+    return rewards.copy()
+
+
+def _alike(rewards: Float64Array) -> bool:
+    """Whether all rewards that were reached are equal; also where there are none."""
+    reached = rewards[~np.isnan(rewards)]
+    return reached.size == 0 or np.ptp(reached) == 0

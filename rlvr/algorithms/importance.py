@@ -1,0 +1,29 @@
+"""Weights for tokens that another policy drew: the sampler's numbers are not quite the learner's.
+
+`log_ratio` [B, T] is log(π_old / π_sampler), π_old as the learner computes it; at level `sequence`
+the ratio is that of the whole sequence, the product over its tokens. Sources: Yao et al. (2025), "Your
+efficient RL framework secretly brings you off-policy RL training", for truncation; IcePop, in arXiv
+2510.18855, for the band.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def _ratio(log_ratio: Tensor, mask: Tensor, level: str) -> Tensor:
+    if level == "sequence":
+        log_ratio = (log_ratio * mask).sum(1, keepdim=True).expand_as(log_ratio)
+    return log_ratio.exp()
+
+
+def truncate(log_ratio: Tensor, mask: Tensor, level: str, high: float) -> Tensor:
+    """min(π_old/π_sampler, high)."""
+    return _ratio(log_ratio, mask, level).clamp(max=high)
+
+
+def band(log_ratio: Tensor, mask: Tensor, level: str, low: float, high: float) -> Tensor:
+    """π_old/π_sampler inside of [low, high], 0 outside."""
+    ratio = _ratio(log_ratio, mask, level)
+    return torch.where((ratio >= low) & (ratio <= high), ratio, 0.0)

@@ -1,0 +1,133 @@
+"""What the learner minimizes: functions of a model's output, the batch's columns and the mask.
+
+Each returns the loss of every token, [B, T], and diagnostics, also per token. The learner sums the
+first with the batch's scales and averages the others. Columns by name:
+
+    advantages            of the policy objective
+    sampler_logprobs      of the policy that drew the tokens, as vLLM computed them
+    old_logprobs          the ratio's denominator; absent where it is the policy before this update
+    reference_logprobs    of the reference model, where a KL term or its metric needs them
+    returns, values       of the value objective: its target, and its estimate before the update
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from rlvr.algorithms.kl import k3
+from rlvr.algorithms.losses import PolicyLoss
+from rlvr.types import ConfigError
+
+Columns = Mapping[str, Tensor]
+Objective = Callable[[Columns, Columns, Tensor], tuple[Tensor, dict[str, Tensor]]]
+
+
+def supervised(outputs: Columns, columns: Columns, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """−log π: next-token loss."""
+    return -outputs["logprobs"], {}
+
+
+def policy(
+    outputs: Columns,
+    columns: Columns,
+    mask: Tensor,
+    *,
+    loss: PolicyLoss,
+    kl: Callable[[Tensor], Tensor] | None = None,
+    kl_coef: float = 0.0,
+    entropy_coef: float = 0.0,
+    correction: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """w·loss + kl_coef·kl(log π/π_ref) − entropy_coef·H, with w the sampler's correction.
+
+    `outputs` are the `logprobs` [B, T] and the `logits` [B, T, V] at the tokens, after temperature.
+    `kl` is one of `rlvr.algorithms.kl`, `correction` one of `rlvr.algorithms.importance`, bound to its
+    settings. Diagnostics beside those of the loss: `entropy`; `logprob_gap`, |log π/π_sampler|;
+    `sampler_kl` and `reference_kl`, the k3 estimates of KL(π_sampler ‖ π) and of KL(π ‖ π_ref) at the
+    drawn tokens; `correction`, w, and `corrected`, where it is not the ratio itself.
+    """
+    logprobs = outputs["logprobs"]
+    # outside the mask nothing was drawn: there the ratio is 1, which keeps it finite
+    sampler = torch.where(mask, columns["sampler_logprobs"], logprobs.detach())
+    old = logprobs.detach()
+    if "old_logprobs" in columns:
+        old = torch.where(mask, columns["old_logprobs"], old)
+    per_token, diagnostics = loss(logprobs, old, columns["advantages"], mask)
+    if correction is not None:
+        log_ratio = old - sampler
+        weight = correction(log_ratio, mask)
+        per_token = per_token * weight
+        diagnostics |= {"correction": weight, "corrected": (weight != log_ratio.exp()).float()}
+    with torch.set_grad_enabled(entropy_coef != 0 and torch.is_grad_enabled()):
+        entropy = _entropy(outputs["logits"])
+    if entropy_coef:
+        per_token = per_token - entropy_coef * entropy
+    if "reference_logprobs" in columns:
+        reference = torch.where(mask, columns["reference_logprobs"], logprobs.detach())
+        if kl is not None:
+            per_token = per_token + kl_coef * kl(logprobs - reference)
+        diagnostics["reference_kl"] = k3((logprobs - reference).detach())
+    gap = (logprobs - sampler).detach()
+    return per_token, diagnostics | {
+        "entropy": entropy.detach(),
+        "logprob_gap": gap.abs(),
+        "sampler_kl": k3(-gap),
+    }
+
+
+def value(
+    outputs: Columns, columns: Columns, mask: Tensor, *, clip: float | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """½ (V − R)², or the larger of that and ½ (clip(V, V_old ± clip) − R)².
+
+    Source: the value loss of PPO's reference implementation; see arXiv 2006.05990, section 3.
+    Diagnostics: `value`, and what the explained variance is made of: `value_error`, (V − R)²;
+    `returns` and `returns_squared`.
+    """
+    values, returns = outputs["values"], columns["returns"]
+    error = (values - returns) ** 2
+    worst = error
+    if clip is not None:
+        near = columns["values"] + (values - columns["values"]).clamp(-clip, clip)
+        worst = torch.maximum(error, (near - returns) ** 2)
+    return worst / 2, {
+        "value": values.detach(),
+        "value_error": error.detach(),
+        "returns": returns,
+        "returns_squared": returns**2,
+    }
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    """Of the softmax over the last dimension, in nats."""
+    return logits.logsumexp(-1) - (logits.softmax(-1) * logits).sum(-1)
+
+
+def vanishes_without_advantage(loss: PolicyLoss) -> bool:
+    """Whether a loss has no gradient where the advantages of a sequence are zero, by trying it.
+
+    Raises:
+        ConfigError: it cannot be called, or its result has another shape.
+    """
+    generator = torch.Generator().manual_seed(0)
+    logprobs, old = -3 * torch.rand(2, 3, 5, generator=generator).double()
+    logprobs.requires_grad_()
+    mask = torch.arange(5) < torch.tensor([[5], [3], [1]])
+    try:
+        per_token, diagnostics = loss(logprobs, old, torch.zeros_like(old), mask)
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        raise ConfigError(
+            f"algorithm.loss: called with three sequences of five tokens it raised {error!r}; it is given "
+            "logprobs, old_logprobs, advantages and mask, all [B, T]"
+        ) from error
+    for name, result in {"the loss": per_token, **diagnostics}.items():
+        if not isinstance(result, Tensor) or result.shape != old.shape:
+            shape = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
+            raise ConfigError(f"algorithm.loss: {name} is {shape}, but must be [B, T] like the logprobs")
+    if not per_token.requires_grad:
+        return True
+    (gradient,) = torch.autograd.grad(per_token.sum(), logprobs, allow_unused=True)
+    return gradient is None or not gradient[mask].any()

@@ -1,0 +1,116 @@
+"""The learner of a policy: what it adds are the weights by name, a reference, and checkpoints to load."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import deepspeed
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from rlvr.learner.config import LearnerConfig, OptimizerConfig
+from rlvr.learner.learner import Learner, token_outputs
+from rlvr.learner.models import load_model
+from rlvr.learner.modules import Policy
+from rlvr.types import FloatArray, TrainingBatch
+
+HEAD = "lm_head.weight"
+
+
+class PolicyLearner(Learner):
+    """One rank of a policy. The reference model is a frozen copy of the whole policy on every rank."""
+
+    def __init__(
+        self,
+        model_path: str,
+        max_length: int,
+        config: LearnerConfig,
+        optimizer: OptimizerConfig,
+        device: torch.device,
+    ) -> None:
+        self.max_length = max_length
+        self.model = load_model(model_path, config.dtype, max_length)
+        self.reference: Policy | None = None
+        self.reference_is_own = False  # no longer the checkpoint that it was loaded from
+        super().__init__(Policy(self.model), config, optimizer, device)
+
+    def add_reference(self, model_path: str) -> None:
+        """Keep a frozen copy of this checkpoint beside the policy."""
+        model = load_model(model_path, self.config.dtype, self.max_length)
+        self.reference = Policy(model).to(self.device).eval().requires_grad_(False)
+
+    def reset_reference(self) -> None:
+        """Make the policy as it is now the reference, and start its optimizer anew.
+
+        Source: ProRL, arXiv 2505.24864, on reference policy resets.
+        """
+        assert self.reference is not None
+        kept = dict(self.reference.model.named_parameters())
+        for name, weight in self.named_weights():
+            if name in kept:  # a tied head comes twice and is kept once
+                kept[name].copy_(weight)
+        self.reference_is_own = True
+        self.forget_moments()
+
+    def reference_logprobs(self, batch: TrainingBatch) -> list[FloatArray]:
+        """Log-probabilities of the masked tokens under the reference: N × [T] float32."""
+        assert self.reference is not None
+        budget = self.config.micro_batch_tokens
+        return token_outputs(self.reference, "logprobs", batch, budget, self.device)
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Every weight under its checkpoint name, whole; all ranks must go through it together.
+
+        A tied output layer comes twice, as input and as output embedding: an engine that keeps
+        its own copy of the output layer would go on with the old one otherwise.
+        """
+        for name, parameter in self.model.named_parameters():
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self.config.zero_stage == 3):
+                yield name, parameter.detach()
+                if self.model.config.tie_word_embeddings and name == self._input_embedding_name():
+                    yield HEAD, parameter.detach()
+
+    def _input_embedding_name(self) -> str:
+        embedding = self.model.get_input_embeddings().weight
+        return next(name for name, parameter in self.model.named_parameters() if parameter is embedding)
+
+    def weight_shapes(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
+        """Name, type and whole shape of everything that `named_weights` yields, in its order."""
+        shapes = []
+        for name, parameter in self.model.named_parameters():
+            shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
+            shapes.append((name, parameter.dtype, shape))
+            if self.model.config.tie_word_embeddings and name == self._input_embedding_name():
+                shapes.append((HEAD, parameter.dtype, shape))
+        return shapes
+
+    def weight_checksums(self) -> dict[str, int]:
+        """CRC-32 of every weight's bytes, by checkpoint name; empty but on rank 0."""
+        weights = ((name, weight.cpu().contiguous().view(-1)) for name, weight in self.named_weights())
+        sums = {name: zlib.crc32(weight.view(torch.uint8).numpy().data) for name, weight in weights}
+        return sums if self.rank == 0 else {}
+
+    def save(self, folder: Path) -> None:
+        """Write `model/` (Hugging Face format), `optimizer/`, and `reference/` if that was reset."""
+        tied = self.model.config.tie_word_embeddings
+        state = {name: w.clone().cpu() for name, w in self.named_weights() if not (tied and name == HEAD)}
+        if self.rank == 0:
+            self.model.save_pretrained(folder / "model", state_dict=state)
+            if self.reference is not None and self.reference_is_own:
+                self.reference.model.save_pretrained(folder / "reference")
+        self.save_state(folder, "optimizer")
+        dist.barrier()
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote (see `load_state`), with the reference that was there.
+
+        Raises:
+            RlvrError: the checkpoint is not complete, or was written by another layout.
+        """
+        self.load_state(folder, "optimizer")
+        if self.reference is not None and (folder / "reference").exists():
+            self.add_reference(str(folder / "reference"))
+            self.reference_is_own = True

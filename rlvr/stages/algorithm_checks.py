@@ -1,0 +1,168 @@
+"""Settings of the algorithm that contradict each other, or that would do nothing, with the reason."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rlvr.algorithms.config import AlgorithmConfig, CorrectionConfig, EntropyConfig, KlConfig
+from rlvr.config import TrainConfig
+from rlvr.targets import check_keywords, resolve
+from rlvr.types import ConfigError
+
+# what an advantage function may ask for by name
+OFFERED = ("rewards", "token_rewards", "values")
+# advantages that compare the rollouts of a group, and so need two
+RELATIVE = (
+    *(f"rlvr.algorithms.group_relative.{name}" for name in ("grpo", "dr_grpo", "rloo", "max_rl")),
+    *(f"rlvr.algorithms.noise.{name}" for name in ("backward", "debiased_grpo")),
+)
+
+
+def target_messages(key: str, spec: dict[str, Any], provided: Sequence[str]) -> Iterator[str]:
+    """An import path that leads nowhere, and arguments that its function does not take."""
+    try:
+        if not isinstance(spec.get("_target_"), str):
+            raise ConfigError(f"{key}._target_ must be an import path")
+        bound = {name: value for name, value in spec.items() if name != "_target_"}
+        function = resolve(spec["_target_"], key)
+        if key == "algorithm.advantage":
+            provided = [name for name in OFFERED if name in inspect.signature(function).parameters]
+            if "rewards" not in provided and "token_rewards" not in provided:
+                raise ConfigError(
+                    f"{key}: {spec['_target_']} takes neither `rewards` (of a group) nor `token_rewards` "
+                    "(of a rollout): it must ask for one of them by name"
+                )
+        check_keywords(key, spec["_target_"], function, bound, provided)
+        try:
+            inspect.signature(function).bind(**dict.fromkeys(provided), **bound)
+        except TypeError as error:
+            raise ConfigError(f"{key}: {spec['_target_']}: {error}") from error
+    except ConfigError as error:
+        yield str(error)
+
+
+def algorithm_targets(algorithm: AlgorithmConfig) -> Iterator[str]:
+    """The import paths of the algorithm."""
+    yield from target_messages("algorithm.advantage", algorithm.advantage, OFFERED)
+    given = ("logprobs", "old_logprobs", "advantages", "mask")
+    yield from target_messages("algorithm.loss", algorithm.loss, given)
+    yield from filter_messages("algorithm.filters", algorithm.filters)
+
+
+def filter_messages(prefix: str, filters: Mapping[str, Any]) -> Iterator[str]:
+    """The import paths of group filters."""
+    for name, spec in filters.items():
+        key = f"{prefix}.{name}"
+        if isinstance(spec, dict):
+            yield from target_messages(key, spec, ("group", "random"))
+        else:
+            yield f"{key} must be {{_target_: import path, …}}, not {spec!r}"
+
+
+def algorithm_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[str]:
+    """`overrides` are those of the command line: what a file sets for other cases is no mistake there."""
+    yield from _kl_messages(config)
+    yield from _entropy_messages(config.algorithm.entropy)
+    yield from _ratio_messages(config, overrides)
+    yield from _group_messages(config)
+    yield from _critic_messages(config)
+
+
+def _kl_messages(config: TrainConfig) -> Iterator[str]:
+    kl = config.algorithm.kl
+    if kl.coef == 0:
+        if kl != KlConfig():
+            yield "algorithm.kl has settings, but they have no effect with coef 0: give algorithm.kl.coef=…"
+        return
+    if kl.estimator == "k1" and kl.place == "loss":
+        yield (
+            "algorithm.kl.estimator=k1 in the loss regularizes nothing: its gradient is zero on average. Set "
+            "estimator to k2 (reverse KL) or k3, or place=reward"
+        )
+    if kl.reset_every is not None and kl.reset_every >= config.grpo.steps:
+        yield (
+            f"algorithm.kl.reset_every={kl.reset_every} has no effect: the stage has "
+            f"{config.grpo.steps} steps"
+        )
+
+
+def _entropy_messages(entropy: EntropyConfig) -> Iterator[str]:
+    if entropy.target is None and entropy.delta != EntropyConfig().delta:
+        yield "algorithm.entropy.delta has no effect without algorithm.entropy.target"
+
+
+def _ratio_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[str]:
+    """What is about π/π_old and π_old/π_sampler."""
+    algorithm, correction = config.algorithm, config.algorithm.correction
+    loss = str(algorithm.loss.get("_target_")).rpartition(".")[2]
+    if correction.kind == "none" and correction != CorrectionConfig():
+        yield "algorithm.correction has settings, but none acts with kind=none: set truncate or mask"
+    if correction.kind != "none" and algorithm.old_policy == "sampler":
+        yield (
+            f"algorithm.correction.kind={correction.kind} has no effect with old_policy=sampler: then the old "
+            "policy is the sampler, and every weight 1. Set algorithm.old_policy=learner"
+        )
+    if correction.kind == "truncate" and correction.low != CorrectionConfig().low:
+        yield "algorithm.correction.low has no effect with kind=truncate, which bounds weights from above"
+    if correction.kind == "mask" and correction.low >= correction.high:
+        yield f"algorithm.correction: low={correction.low} must be below high={correction.high}"
+    if loss == "reinforce" and algorithm.old_policy == "learner" and correction.kind == "none":
+        yield "algorithm.old_policy=learner has no effect: reinforce has no ratio, and there is no correction"
+    if config.grpo.updates_per_step > 1 or config.grpo.max_staleness or loss == "gspo":
+        return  # GSPO's bounds are narrow enough to meet the gap between vLLM and the learner
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key.startswith(("algorithm.loss.clip", "algorithm.loss.dual", "algorithm.loss.m")):
+            yield (
+                f"{key} has no effect: every rollout is learned from once, by the policy that drew it, so "
+                "the ratio is 1. Raise grpo.updates_per_step or grpo.max_staleness, or leave it out"
+            )
+
+
+def _group_messages(config: TrainConfig) -> Iterator[str]:
+    algorithm, grpo = config.algorithm, config.grpo
+    target = algorithm.advantage.get("_target_")
+    if grpo.group_size == 1 and target in RELATIVE:
+        yield "grpo.group_size=1 gives no gradient: a group's advantages are relative to its own mean"
+    if target == "rlvr.algorithms.noise.backward" and algorithm.whiten:
+        yield (
+            "algorithm.whiten undoes noise.backward, which only multiplies: leave one of them out, or take "
+            "noise.debiased_grpo"
+        )
+    if algorithm.max_rounds > 1 and not algorithm.filters:
+        yield (
+            f"algorithm.max_rounds={algorithm.max_rounds} has no effect without algorithm.filters: nothing "
+            "is left out that a further round could make up for"
+        )
+    size = algorithm.max_group_size
+    if size is not None and algorithm.max_rounds == 1:
+        yield f"algorithm.max_group_size={size} has no effect with max_rounds=1: groups grow in later rounds"
+    if size is not None and size < 2 * grpo.group_size:
+        yield (
+            f"algorithm.max_group_size={size} has no effect: a group has {grpo.group_size} rollouts, and "
+            f"grows by as many, so give {2 * grpo.group_size} or more"
+        )
+
+
+def _critic_messages(config: TrainConfig) -> Iterator[str]:
+    algorithm = config.algorithm
+    try:
+        function = resolve(str(algorithm.advantage.get("_target_")), "algorithm.advantage")
+    except ConfigError:
+        return  # said already
+    wants = "values" in inspect.signature(function).parameters
+    if wants and algorithm.critic is None:
+        yield (
+            "algorithm.advantage takes `values`, but there is no value model: take algorithm=ppo, or give "
+            "+algorithm.critic={lr: 1e-5}"
+        )
+    if algorithm.critic is not None:
+        if not wants:
+            yield "algorithm.critic has no effect: algorithm.advantage does not take `values`"
+        if algorithm.critic.warmup_steps >= config.grpo.steps:
+            yield (
+                f"algorithm.critic.warmup_steps={algorithm.critic.warmup_steps} never ends: the policy would "
+                f"not learn in {config.grpo.steps} steps"
+            )

@@ -1,0 +1,193 @@
+"""Groups for a step: which problems, in how many rounds, and which of them the filters keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from hydra.utils import instantiate
+
+from rlvr.algorithms.filters import accuracy
+from rlvr.keys import key
+from rlvr.problems.prompts import encode_prompt
+from rlvr.rollout.engine import Request
+from rlvr.stages.batches import judged
+from rlvr.stages.buffer import RolloutBuffer
+from rlvr.stages.stage import StageInput
+from rlvr.types import ConfigError, Group, Problem, RlvrError
+
+Filter = Callable[[Group, np.random.Generator], Group | None]
+
+
+@dataclass
+class Drawn:
+    """What a step has drawn."""
+
+    groups: list[Group] = field(default_factory=list)  # all of them, in the order they were submitted
+    kept: list[Group] = field(default_factory=list)  # what the filters made of them, in the same order
+    dropped: dict[str, int] = field(default_factory=dict)  # filter → groups that it left out
+    rounds: int = 0
+    generate_seconds: float = 0.0
+    reward_seconds: float = 0.0
+
+
+class Drawing:
+    """Submits requests to the buffer and takes complete groups from it.
+
+    Step t is drawn once the policy version allows it (see `rlvr.stages.grpo`). Its first round has
+    `grpo.problems_per_step` groups. As long as the filters keep fewer, and `algorithm.max_rounds` are not
+    over, a further round draws the missing number of other problems, and more rollouts for groups
+    without a correct one where `algorithm.max_group_size` allows.
+    """
+
+    def __init__(self, stage: StageInput, buffer: RolloutBuffer, version: int) -> None:
+        self.stage, self.config, self.settings = stage, stage.config, stage.config.grpo
+        self.buffer = buffer
+        self.submitted = version
+        algorithm, sampling = self.config.algorithm, self.config.sampling
+        self.order = instantiate(self.config.problems.order, problems=stage.problems, seed=self.config.seed)
+        self.filters = {n: instantiate(spec, _partial_=True) for n, spec in algorithm.filters.items()}
+        self.schedule = instantiate(sampling.schedule, _partial_=True) if sampling.schedule else None
+
+    def submit_ready(self, version: int) -> None:
+        """Submit every step that the policy version allows, in their order."""
+        while self.submitted < self.settings.steps:
+            newest_only = any(
+                self.submitted % every == 0
+                for every in (self.settings.evaluate_every, self.settings.check_every)
+            )
+            if version < self.submitted - (0 if newest_only else self.settings.max_staleness):
+                return
+            self.submitted += 1
+            chosen = self.order.choose(self.submitted - 1, self.settings.problems_per_step)
+            self._submit(self.submitted, [(self.stage.problems[i], 0) for i in chosen])
+
+    def take(self, step: int) -> Drawn:
+        """Wait for the step's groups, in as many rounds as it takes.
+
+        Raises:
+            Interrupted: the user asked to stop.
+            RlvrError: no verdict was reached at all; the message quotes one.
+        """
+        drawn = Drawn()
+        while True:
+            taken = self.buffer.take(step)
+            drawn.rounds += 1
+            drawn.generate_seconds += taken.generate_seconds
+            drawn.reward_seconds += taken.reward_seconds
+            _merge(drawn.groups, taken.groups)
+            self._filter(drawn, step)
+            if drawn.rounds == self.config.algorithm.max_rounds or not self._submit_further(drawn, step):
+                break
+        if not judged(drawn.groups):
+            reason = drawn.groups[0].verdicts[0].reason
+            raise RlvrError(f"no verdict was reached for any rollout of step {step}: {reason}")
+        return drawn
+
+    def _submit(self, step: int, asked: Sequence[tuple[Problem, int]]) -> None:
+        """One group per problem, whose samples are numbered from the given one on."""
+        temperature, size = self.temperature(step), self.settings.group_size
+        groups = [
+            group_requests(self.stage, problem, "train", step, range(first, first + size), temperature)
+            for problem, first in asked
+        ]
+        self.buffer.submit(step, [problem for problem, _ in asked], groups)
+
+    def temperature(self, step: int) -> float:
+        """Of the rollouts of `step`. Raises ConfigError where the schedule gives what vLLM does not take."""
+        constant = self.config.sampling.temperature
+        if self.schedule is None:
+            return constant
+        value = float(self.schedule(step=step - 1, steps=self.settings.steps, temperature=constant))
+        if not 0.01 <= value <= 2:
+            raise ConfigError(f"sampling.schedule gives {value} for step {step}; vLLM takes 0.01 to 2")
+        return value
+
+    def _filter(self, drawn: Drawn, step: int) -> None:
+        drawn.kept, drawn.dropped = [], dict.fromkeys(self.filters, 0)
+        for group in drawn.groups:
+            kept, by = apply_filters(group, self.filters, self.config.seed, step)
+            if kept is not None:
+                drawn.kept.append(kept)
+            if by is not None:
+                drawn.dropped[by] += 1
+
+    def _submit_further(self, drawn: Drawn, step: int) -> bool:
+        """Submit another round if the step lacks groups; whether there was one to submit."""
+        missing = self.settings.problems_per_step - len(drawn.kept)
+        if missing <= 0:
+            return False
+        most = self.config.algorithm.max_group_size or 0
+        kept = {group.problem.id for group in drawn.kept}
+        growing = [
+            group
+            for group in drawn.groups
+            if group.problem.id not in kept
+            and not accuracy(group) > 0
+            and len(group.rollouts) + self.settings.group_size <= most
+        ][:missing]
+        seen = {group.problem.id for group in drawn.groups}
+        exclude = {index for index, problem in enumerate(self.stage.problems) if problem.id in seen}
+        count = missing - len(growing)
+        others = self.order.choose(step - 1, count, exclude) if count else []
+        asked = [(group.problem, len(group.rollouts)) for group in growing]
+        asked += [(self.stage.problems[index], 0) for index in others]
+        if asked:
+            self._submit(step, asked)
+        return bool(asked)
+
+
+def group_requests(
+    stage: StageInput,
+    problem: Problem,
+    kind: str,
+    step: int,
+    samples: range,
+    temperature: float,
+    top_p: float = 1.0,
+) -> list[Request]:
+    """One group. Only `train` seeds depend on the step: policies are compared on equal luck."""
+    config = stage.config
+    prompt = encode_prompt(problem, config.problems.prompt, stage.tokenizer)
+    max_tokens = config.sampling.max_tokens
+    if kind == "heldout":
+        max_tokens = config.evaluation.max_tokens or max_tokens
+    when = step if kind == "train" else 0
+    seeds = [key(config.seed, kind, when, problem.id, sample) for sample in samples]
+    return [
+        Request(problem.id, step, sample, seed, prompt, temperature, max_tokens, top_p)
+        for sample, seed in zip(samples, seeds, strict=True)
+    ]
+
+
+def apply_filters(
+    group: Group, filters: Mapping[str, Filter], seed: int, step: int
+) -> tuple[Group | None, str | None]:
+    """What the filters leave of a group, one after the other, and the one that left it out.
+
+    Raises:
+        RlvrError: a filter returned something that is no group.
+    """
+    for name, function in filters.items():
+        kept = function(group, np.random.default_rng(key(seed, name, step, group.problem.id)))
+        if kept is None:
+            return None, name
+        if not isinstance(kept, Group) or not 0 < len(kept.rollouts) == len(kept.verdicts):
+            raise RlvrError(
+                f"the filter {name} returned {type(kept).__name__} for problem {group.problem.id!r}: it must "
+                "return a Group with rollouts and a verdict for each, or None"
+            )
+        group = kept
+    return group, None
+
+
+def _merge(groups: list[Group], taken: Sequence[Group]) -> None:
+    """Add groups, the further rollouts of one that is there to its own."""
+    there = {group.problem.id: group for group in groups}
+    for group in taken:
+        if group.problem.id in there:
+            there[group.problem.id].rollouts += group.rollouts
+            there[group.problem.id].verdicts += group.verdicts
+        else:
+            groups.append(group)

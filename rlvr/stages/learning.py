@@ -1,0 +1,170 @@
+"""From the groups of a step to updates of the policy, and of the value model where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+
+from rlvr.algorithms import importance, objective
+from rlvr.algorithms.entropy import active_coefficient, next_coefficient
+from rlvr.algorithms.kl import ESTIMATORS
+from rlvr.config import TrainConfig
+from rlvr.learner.actor import LearnerGroup
+from rlvr.learner.schedule import learning_rate
+from rlvr.stages.batches import judged, part, rollout_batch, token_advantages, whiten
+from rlvr.stages.buffer import RolloutBuffer
+from rlvr.stages.calls import finish
+from rlvr.stages.drawing import Drawn
+from rlvr.types import FloatArray, Group, TrainingBatch
+
+
+class Learning:
+    """Turns the settings of `algorithm` into columns of a batch and into the learner's objective."""
+
+    def __init__(
+        self, config: TrainConfig, learner: LearnerGroup, buffer: RolloutBuffer, model_path: str
+    ) -> None:
+        self.config, self.learner, self.buffer = config, learner, buffer
+        algorithm = self.algorithm = config.algorithm
+        self.advantage = instantiate(algorithm.advantage, _partial_=True)
+        loss = instantiate(algorithm.loss, _partial_=True)
+        self.entropy_coef = algorithm.entropy.coef
+        self.entropy: float | None = None  # of the last step
+        in_loss = algorithm.kl.coef > 0 and algorithm.kl.place == "loss"
+        self.objective = partial(
+            objective.policy,
+            loss=loss,
+            kl=ESTIMATORS[algorithm.kl.estimator] if in_loss else None,
+            kl_coef=algorithm.kl.coef,
+            correction=self._correction(),
+        )
+        self.has_other_terms = in_loss or not objective.vanishes_without_advantage(loss)
+        self.value_objective: Any = None
+        if algorithm.kl.coef:
+            finish("reference model", learner.call("add_reference", model_path))
+        if algorithm.critic:
+            self.value_objective = partial(objective.value, clip=algorithm.critic.clip)
+            optimizer = replace(config.grpo.optimizer, lr=algorithm.critic.lr)
+            calls = learner.call("add_critic", model_path, config.model.max_length, optimizer)
+            finish("value model", calls)
+
+    def _correction(self) -> Any:
+        settings = self.algorithm.correction
+        if settings.kind == "none":
+            return None
+        if settings.kind == "truncate":
+            return partial(importance.truncate, level=settings.level, high=settings.high)
+        return partial(importance.band, level=settings.level, low=settings.low, high=settings.high)
+
+    def batch(self, groups: Sequence[Group]) -> TrainingBatch:
+        """The judged rollouts of a step with all columns that the objectives read."""
+        algorithm = self.algorithm
+        rows = judged(groups)
+        batch = rollout_batch([r for _, r, _ in rows], [g for g, _, _ in rows], algorithm.truncated == "mask")
+        # the same model computes them for the whole step, also where that makes several updates
+        if algorithm.old_policy == "sampler":
+            batch.columns["old_logprobs"] = batch.columns["sampler_logprobs"]
+        elif self.config.grpo.updates_per_step > 1:
+            batch.columns["old_logprobs"] = self._ask("logprobs", batch)
+        penalties = None
+        if algorithm.kl.coef:
+            batch.columns["reference_logprobs"] = self._ask("reference_logprobs", batch)
+            if algorithm.kl.place == "reward":
+                penalties = self._penalties(batch)
+        if self.value_objective:
+            batch.columns["values"] = self._ask("values", batch)
+        advantages = token_advantages(groups, self.advantage, penalties, batch.columns.get("values"))
+        if self.value_objective:
+            values = batch.columns["values"]
+            batch.columns["returns"] = [a + v for a, v in zip(advantages, values, strict=True)]
+        batch.columns["advantages"] = whiten(advantages, batch.mask) if algorithm.whiten else advantages
+        return batch
+
+    def _ask(self, what: str, batch: TrainingBatch) -> list[FloatArray]:
+        answer: list[FloatArray] = self.buffer.wait(
+            what, self.learner.call(what, batch), self.config.learner.deadline
+        )
+        return answer
+
+    def _penalties(self, batch: TrainingBatch) -> list[FloatArray]:
+        """β·KL of every token between the policy that drew it and the reference."""
+        estimate = ESTIMATORS[self.algorithm.kl.estimator]
+        pairs = zip(
+            batch.columns["sampler_logprobs"], batch.columns["reference_logprobs"], batch.mask, strict=True
+        )
+        return [
+            np.where(mask, self.algorithm.kl.coef * estimate(drawn - reference), 0).astype(np.float32)
+            for drawn, reference, mask in pairs
+        ]
+
+    def update(self, batch: TrainingBatch, groups: int, step: int) -> list[dict[str, float]]:
+        """The step's optimizer steps, each on its share of the groups; the metrics of each.
+
+        They are `learner/…` of the policy and `critic/…` of the value model.
+        """
+        settings, algorithm = self.config.grpo, self.algorithm
+        updates = []
+        coefficient = self._entropy_coefficient()
+        bounds = np.linspace(0, groups, settings.updates_per_step + 1).round().astype(int).tolist()
+        for number, (start, end) in enumerate(pairwise(bounds)):
+            share = range(start, end)
+            metrics: dict[str, float] = {}
+            if algorithm.critic:
+                values = part(batch, share, "token", 0, always_live=True)
+                made = self._step("update_critic", values, self.value_objective, algorithm.critic.lr)
+                metrics |= {f"critic/{name}": value for name, value in made.items()}
+            if not algorithm.critic or step > algorithm.critic.warmup_steps:
+                live = self.has_other_terms or coefficient > 0
+                mine = part(batch, share, algorithm.aggregation, self.config.sampling.max_tokens, live)
+                done = (step - 1) * settings.updates_per_step + number
+                lr = learning_rate(settings.optimizer, done, settings.steps * settings.updates_per_step)
+                made = self._step("update", mine, partial(self.objective, entropy_coef=coefficient), lr)
+                made["entropy_coef"] = coefficient
+                self._follow_entropy(made)
+                metrics |= {f"learner/{name}": value for name, value in made.items()}
+            updates.append(metrics)
+        if algorithm.kl.reset_every and step % algorithm.kl.reset_every == 0:
+            self.buffer.wait(
+                "reset_reference", self.learner.call("reset_reference"), self.config.learner.deadline
+            )
+        return updates
+
+    def _entropy_coefficient(self) -> float:
+        target = self.algorithm.entropy.target
+        if target is None or self.entropy is None:
+            return self.entropy_coef
+        return active_coefficient(self.entropy_coef, self.entropy, target)
+
+    def _follow_entropy(self, metrics: Mapping[str, float]) -> None:
+        settings = self.algorithm.entropy
+        if settings.target is not None and "entropy" in metrics:
+            self.entropy = metrics["entropy"]
+            self.entropy_coef = next_coefficient(
+                self.entropy_coef, self.entropy, settings.target, settings.delta
+            )
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs to know beside the models."""
+        return {"entropy_coef": self.entropy_coef, "entropy": self.entropy}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.entropy_coef, self.entropy = state["entropy_coef"], state["entropy"]
+
+    def advantage_rows(self, drawn: Drawn, batch: TrainingBatch) -> list[list[float | None]]:
+        """One number per drawn rollout, for the journal: the mean over its tokens, None if left out."""
+        means = {
+            (rollout.problem_id, rollout.sample): float(values[rollout.sampled].mean())
+            for (_, rollout, _), values in zip(judged(drawn.kept), batch.columns["advantages"], strict=True)
+        }
+        return [[means.get((r.problem_id, r.sample)) for r in group.rollouts] for group in drawn.groups]
+
+    def _step(self, method: str, batch: TrainingBatch, goal: Any, lr: float) -> dict[str, float]:
+        calls = self.learner.call(method, batch, goal, lr)
+        metrics: dict[str, float] = self.buffer.wait(method, calls, self.config.learner.deadline)
+        return metrics

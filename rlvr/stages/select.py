@@ -1,0 +1,120 @@
+"""Prompt optimization: which problems are worth training on, found out with the model before it trains.
+
+Each candidate is answered several times, and kept if the group filters of `select.filters` keep its
+group; by default those whose answers are of about the same length. Source: stage 4 of
+Phi-4-Mini-Reasoning, arXiv 2504.21233.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from hydra.utils import instantiate
+
+from rlvr.algorithms.filters import accuracy, length_variation
+from rlvr.record.journal import journal_path, read_journal, write_journal
+from rlvr.record.progress import Progress
+from rlvr.record.run_folder import atomic_write
+from rlvr.stages.buffer import RolloutBuffer
+from rlvr.stages.calls import finish
+from rlvr.stages.cluster import Workers
+from rlvr.stages.drawing import apply_filters, group_requests
+from rlvr.stages.stage import StageInput
+from rlvr.types import ConfigError, Group, Problem, RlvrError
+
+KEPT = "problems.jsonl"
+
+
+def selected(folder: Path, problems: list[Problem]) -> list[Problem]:
+    """Those of the problems that the stage in `folder` has kept; all of them if it is not done."""
+    if not (folder / KEPT).exists():
+        return problems
+    kept = {json.loads(line)["id"] for line in (folder / KEPT).read_text().splitlines()}
+    return [problem for problem in problems if problem.id in kept]
+
+
+def run_select(stage: StageInput) -> None:
+    """Sample every candidate and write `problems.jsonl`, which `problems=file` reads as well.
+
+    A stopped run goes on after its last complete chunk of problems.
+
+    Raises:
+        Interrupted: the user asked to stop.
+        RlvrError: no problem is left.
+    """
+    settings = stage.config.select
+    _same_settings(stage)
+    chunks = [
+        stage.problems[start : start + settings.chunk]
+        for start in range(0, len(stage.problems), settings.chunk)
+    ]
+    missing = [n for n in range(len(chunks)) if not journal_path(stage.folder, "train", n).exists()]
+    if missing:
+        _sample(stage, chunks, missing)
+    groups = [group for n in range(len(chunks)) for group in read_journal(stage.folder, "train", n)]
+    filters = {name: instantiate(spec, _partial_=True) for name, spec in settings.filters.items()}
+    results = [(group, *apply_filters(group, filters, stage.config.seed, 0)) for group in groups]
+    kept = [group for group, left, _ in results if left is not None]
+    dropped = Counter(by for _, _, by in results if by is not None)
+    said = ", ".join(f"{count} by {name}" for name, count in dropped.items())
+    if not kept:
+        raise RlvrError(f"select: the filters leave none of {len(groups)} problems ({said}): loosen them")
+    with atomic_write(stage.folder / KEPT) as temporary:
+        temporary.write_text("".join(f"{json.dumps(_line(group), default=str)}\n" for group in kept))
+    left_out = f"; left out: {said}" if said else ""
+    print(f"select:  {len(kept)} of {len(groups)} problems kept in {stage.folder / KEPT}{left_out}")
+
+
+def _sample(stage: StageInput, chunks: Sequence[Sequence[Problem]], missing: Sequence[int]) -> None:
+    """Answer the problems of the missing chunks, and journal each chunk as it is complete."""
+    config = stage.config
+    with Workers(config) as workers, Progress("select", len(chunks), len(chunks) - len(missing)) as progress:
+        rewards = workers.rewards()
+        pool = workers.rollout_pool(stage.model_path)
+        finish("rollout worker start", [worker.ready.remote() for worker in pool.workers])
+        buffer = RolloutBuffer(
+            pool, rewards, config.rollout.gpus_per_worker == 0, interrupted=lambda: bool(stage.stop)
+        )
+        for done, number in enumerate(missing, len(chunks) - len(missing) + 1):
+            samples = range(config.select.samples)
+            requests = [
+                group_requests(stage, problem, "select", number, samples, config.sampling.temperature)
+                for problem in chunks[number]
+            ]
+            buffer.submit(number, chunks[number], requests)
+            taken = buffer.take(number)
+            write_journal(journal_path(stage.folder, "train", number), taken.groups)
+            accuracies = [accuracy(group) for group in taken.groups]
+            progress.update(done, {"train/accuracy": float(np.nanmean(accuracies))})
+
+
+def _same_settings(stage: StageInput) -> None:
+    """Raises ConfigError if the folder's groups were drawn with other settings than the run's."""
+    sampling = stage.config.sampling
+    identity = stage.checkpoints().identity | {
+        "temperature": sampling.temperature,
+        "max_tokens": sampling.max_tokens,
+        "model_path": stage.model_path,
+    }
+    path = stage.folder / "identity.json"
+    if not path.exists():
+        path.write_text(json.dumps(identity, indent=2))
+    before = json.loads(path.read_text())
+    if changed := [name for name, value in identity.items() if before.get(name) != value]:
+        raise ConfigError(
+            f"{stage.folder} was sampled with other settings ({', '.join(changed)}): give the old values, or "
+            "start a new run"
+        )
+
+
+def _line(group: Group) -> dict[str, object]:
+    problem = group.problem
+    named = {"id": problem.id, "problem": problem.text, "answer": problem.answer}
+    if problem.solution is not None:
+        named["solution"] = problem.solution
+    found = {"pass_rate": accuracy(group), "length_variation": length_variation(group)}
+    return {**{n: v for n, v in problem.columns.items() if n not in named}, **found, **named}
