@@ -44,6 +44,12 @@ SAME = {
         (r"\frac35", r"\cos\theta=\frac35"), (r"\cos\theta=\frac{3}{5}", "0.6"),
         ("14", r"Thus $a+b = 6+8 = 14$."),
     ],
+    "systems": [
+        ("x=2, y=3", r"\begin{cases}x=2\\y=3\end{cases}"),
+        ("x=2, y=3", r"\left\{\begin{array}{l}x=2\\y=3\end{array}\right."),
+    ],
+    "roots": [(r"\sqrt{17}", r"\sqrt17"), (r"2\sqrt{7}", r"2\sqrt7")],
+    "lower-case letters": [("c", "(c)"), ("c", r"\text{c}"), ("e", r"\mathrm{e}")],
     "signs": [("f(x)=x, f(x)=-x", r"f(x)=\pm x"), (r"y=\pm 3", "3, -3")],
 }  # fmt: skip
 DIFFERENT = [
@@ -58,7 +64,8 @@ DIFFERENT = [
     ("14", "2x=14"), ("14", "14=15"), ("14", "a+b=13"), ("14", "a+b=14=15"), ("14", "3x^2=14"),
     (r"\cos\theta=\frac{3}{5}", r"\sin\theta=\frac35"), (r"\cos\theta=\frac{3}{5}", r"\frac45"),
     ("2x+3y=12", "12"), ("x+y=12", "12"),
-    ("12", "x+y=12"), ("12", "x+y=12=13"), ("12:30", "2:5"), (r"y=\pm 3", "3"), (r"\sqrt[3]{2}", "√2"),
+    ("12", "x+y=12"), ("12", "x+y=12=13"), ("12:30", "2:5"),
+    ("c", "C"), ("a", "(A)"), (r"y=\pm 3", "3"), (r"\sqrt[3]{2}", "√2"),
 ]  # fmt: skip
 
 
@@ -73,3 +80,31 @@ def test_notations_of_the_same_answer(gold: str, answer: str) -> None:
 def test_answers_that_only_look_alike(gold: str, answer: str) -> None:
     assert check_answer(rf"\boxed{{{answer}}}", gold).status is Status.WRONG
     assert check_answer(answer, gold).status is not Status.CORRECT
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("The area is 84 square units.", Status.CORRECT),
+        ("The length is $84$ cm.", Status.CORRECT),
+        ("The side is 42 cm. The perimeter is 84 cm.", Status.CORRECT),
+        ("There are 84 cm, I do not know.", Status.UNPARSEABLE),
+        ("The side is 84 cm longer than 3 m.", Status.UNPARSEABLE),
+    ],
+)
+def test_a_last_sentence_may_end_with_a_unit(text: str, status: Status) -> None:
+    assert check_answer(text, "84").status is status
+
+
+@pytest.mark.parametrize(
+    ("text", "correct"),
+    [
+        ("B is the right answer", True),
+        ("B is better than A, which is wrong", True),
+        ("B is wrong", False),
+        ("B is clearly not right.", False),
+        ("B is not", False),
+    ],
+)
+def test_an_option_that_is_denied_is_not_chosen(text: str, correct: bool) -> None:
+    assert (check_answer(text, "B").status is Status.CORRECT) == correct

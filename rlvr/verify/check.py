@@ -42,7 +42,7 @@ def check_answer(
     runs in `rlvr.rewards.service`.
     """
     reference = _reference(gold)
-    answer = extract_answer(completion, settings.fallback, choice=choice_letter(reference) is not None)
+    answer = extract_answer(completion, settings.fallback, choice=(choice_letter(reference) or "").isupper())
     if answer is None or not normalize(answer.text[:MAX_ANSWER]):
         reason = "no answer found" if answer is None else f"the {answer.where} is empty"
         return Verdict(Status.UNPARSEABLE, wrong, reason)
@@ -86,7 +86,8 @@ def _remembered(answer: str, gold: str, settings: VerifySettings) -> Comparison:
     if plain_answer == plain_gold:
         return Comparison(True, "same text once normalized")
     if (option := choice_letter(gold)) is not None and (chosen := choice_letter(answer)) is not None:
-        return Comparison(chosen.upper() == option, "letters of the options")
+        # a lower-case letter may be a name as well: then its case matters
+        return Comparison(option in (chosen, chosen.upper()), "letters of the options")
     right = read_normalized(plain_gold)
     comparison = compare(read_normalized(plain_answer), right, settings)
     if not comparison.equal and isinstance(right, Quantity) and right.value.denominator > 1:

@@ -26,6 +26,7 @@ from rlvr.verify.cues import (
     TASK,
 )
 from rlvr.verify.tokens import FUNCTIONS
+from rlvr.verify.units import UNIT_WORDS
 
 Where = Literal[
     "box", "answer tag", "hash line", "answer phrase", "whole text", "conclusion", "choice", "last number"
@@ -60,6 +61,9 @@ _COMMAND_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{([^{}]*)\}")
 _NUMBER_AND_UNIT = re.compile(
     rf"(?:{_VALUE.pattern})\s+[A-Za-z]+(?:\s[A-Za-z]+){{0,2}}(?:(?:\s*/\s*|\sper\s)[A-Za-z]+(?:\s[a-z]+)?)?\.?"
 )
+_UNIT_AT_THE_END = re.compile(
+    rf"(?<=[\d$)}}])\s*(?:square |cubic |sq\.? )?(?:units?|degrees?|{'|'.join(map(re.escape, UNIT_WORDS))})$"
+)
 _EXCEPT = re.compile(r"\s*\(not\s[^()]*\)\.?$", re.IGNORECASE)
 _ALTERNATIVE = re.compile(r"\b(?:or|oder|ou|o|oppure|или)\b|或")
 _NOT_WORDS = re.compile(r"[\d$\\=<>?!:;]|\.\s|(?:\S+\s+){3}")
@@ -69,7 +73,10 @@ _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
 _LETTER = re.compile(
     r"(?<![A-Za-z'’])\(?([B-HJ]|A(?!\s+(?!is\b|because\b|or\b|and\b|as\b)[a-z]))\)?(?![A-Za-z'’])"
 )  # "A" before a word is an article
-_FIRST_LETTER = re.compile(r"[\s*(]*([A-HJ])(?:\)|[.:。：)]|\s*$|(?=[^\x00-\x7f])|\s+(?:is|because|as)\b)")
+_FIRST_LETTER = re.compile(
+    r"[\s*(]*([A-HJ])(?:\)|[.:。：)]|\s*$|(?=[^\x00-\x7f])|\s+(?:is(?:\s+\w+){0,2}|because|as)\b)"
+)
+_IS_DENIED = re.compile(rf"\bis\b.*(?:{NEGATION.pattern}|{REJECTION.pattern})", re.IGNORECASE | re.DOTALL)
 _SCRIPTS = re.compile(r"[\u0400-\u1dff\u3040-\u9fff\uac00-\ud7af]{2}|[\u3040-\u9fff\uac00-\ud7af]")
 _LETTERS_TOGETHER = re.compile(r"[^\W\d_]{2,}")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
@@ -332,7 +339,7 @@ def _concluded(sentence: str) -> str:
 
 def _at_the_end(sentence: str) -> str | None:
     """The value, or the list of values, that a sentence ends with, after "is" or a colon."""
-    sentence = sentence.rstrip(" .。*")
+    sentence = _UNIT_AT_THE_END.sub("", sentence.rstrip(" .。*"))
     joined = _last_formulas(sentence)
     if joined and sentence.endswith(("$", "\\)", "\\]")):
         return joined[1] if IS_AT_THE_END.search(sentence[: joined[0]]) else None
@@ -354,7 +361,7 @@ def _letter(text: str) -> Extracted | None:
     if len(letters) == 1 and not _unsaid(sentence):
         return Extracted(letters.pop(), "choice")
     first = _FIRST_LETTER.match(text)
-    return Extracted(first.group(1), "choice") if first else None
+    return Extracted(first.group(1), "choice") if first and not _IS_DENIED.search(first.group()) else None
 
 
 def _whole(text: str) -> Extracted | None:

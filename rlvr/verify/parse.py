@@ -78,6 +78,7 @@ _TERM = re.compile(r"[\w\\{}.,^()\s*]+")  # of a ratio: no sum
 _TIME = re.compile(
     r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?(?:\s*(?:\\text\s*\{)?\s*([AaPp])\.?\s?[Mm]\.?\s*\}?)?", re.DOTALL
 )
+_CASES = re.compile(r"(?:\\?\{\s*)?\\begin\{(cases|aligned|array)\}(?:\{[lcr]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _ROW = re.compile(r"\\\\")
 _CELL = re.compile(r"&")
 _SET_OPERATORS: list[tuple[Kind, re.Pattern[str]]] = [
@@ -129,6 +130,8 @@ def _read(text: str, depth: int) -> Value:
         return REALS
     if _EMPTY.fullmatch(bare):
         return Items("set", ())
+    if (match := _CASES.fullmatch(text)) and "=" in match.group(2):  # a system of equations
+        return _read(_ROW.sub("; ", match.group(2)).replace("&", " "), depth + 1)
     if match := _MATRIX.fullmatch(text):
         return _matrix(match.group(2), depth)
     if (match := _MATRIX.search(text)) and match.end() == len(text):

@@ -24,6 +24,11 @@ _SHORT = {
     "watt": "W", "volt": "V", "hertz": "Hz", "mph": "mi/h", "kph": "km/h", "kmh": "km/h", "hrs": "h",
     "usd": "usd", "eur": "eur", "gbp": "gbp", "m/sec": "m/s", "day": "day", "ounce": "oz",
 }  # fmt: skip
+UNIT_WORDS = sorted(
+    {*_SHORT, *(f"{word}s" for word in _SHORT if len(word) > 3), *_SHORT.values(), "inches"} - {"in"},
+    key=len,
+    reverse=True,
+)  # that follow a number in a sentence
 CURRENCIES = {"$": "usd", r"\$": "usd", "€": "eur", "£": "gbp", "¥": "jpy"}
 # Words that say more than what is counted: then the number alone is not the answer.
 _NOT_UNITS = frozenset(
