@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rlvr.rewards import processes
 from rlvr.rewards.actor import RewardActor
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.pool import RewardPool
@@ -32,6 +33,8 @@ def hostile(completion, flavour="plain"):
     if completion == "hang":
         while True:
             pass
+    while completion == "wait":
+        time.sleep(1.0)
     if completion == "integer":
         return len(str(7 ** 10 ** 9))
     if completion == "memory":
@@ -94,7 +97,7 @@ def loads_at_first_use(completion):
     global loaded
     began = time.monotonic()
     while not loaded and time.monotonic() < began + 0.6:
-        pass
+        time.sleep(0.01)
     loaded = True
     return 1.0
 
@@ -348,18 +351,31 @@ def test_neighbours_in_a_batch_do_not_wait_for_a_stuck_one() -> None:
 
 
 def test_a_stuck_check_is_put_off_until_nothing_else_waits() -> None:
-    texts = ["hang", "ok", "hang", *["ok"] * 30]
+    texts = ["wait", "ok", "wait", *["ok"] * 30]
     with RewardService(config(workers=1, deadline=1.5)) as service:
         verdicts = service.score([item(text, index) for index, text in enumerate(texts)])
         counters = service.counters()
     assert [verdict.status for verdict in verdicts] == [
-        Status.TIMEOUT if text == "hang" else Status.CORRECT for text in texts
+        Status.TIMEOUT if text == "wait" else Status.CORRECT for text in texts
     ]
     # 31 of 33 began before the first deadline: the only worker did not wait for it
     assert counters["queue_p50"] < 1.4
     assert sum(verdict.seconds >= 1.5 for verdict in verdicts) == 2
     assert counters["put_off"] >= 2  # each stuck one, and whatever else was slow
     assert counters["respawns"] - counters["put_off"] == 2  # each was killed at its deadline
+
+
+@pytest.mark.parametrize(("text", "puts_off"), [("hang", 0), ("wait", 1)])
+def test_a_check_that_gets_no_core_is_not_put_off(
+    text: str, puts_off: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that would run and has not run for long yet: to begin its check again would not help."""
+    monkeypatch.setattr(processes, "_TICKS", 10**9)  # so that no CPU time seems to have been used
+    with RewardService(config(workers=1, deadline=1.0)) as service:
+        verdicts = service.score([item(text, index) for index, text in enumerate([text, *["ok"] * 30])])
+        counters = service.counters()
+    assert [verdict.status for verdict in verdicts] == [Status.TIMEOUT, *[Status.CORRECT] * 30]
+    assert (counters["put_off"], counters["respawns"]) == (puts_off, puts_off + 1)
 
 
 def test_where_every_worker_is_slow_at_first_its_checks_are_not_put_off_for_ever() -> None:

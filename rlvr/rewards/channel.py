@@ -80,6 +80,14 @@ class Frames:
         return messages
 
 
+def picklable(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a worker is. Times are of `time.monotonic`, which all processes of a host share."""
@@ -88,6 +96,7 @@ class Place:
     function: int  # index
     began: float
     until: float  # when it has to be done
+    cpu: float = 0.0  # seconds of CPU time that the worker had used when it began
 
 
 class Page:
@@ -99,7 +108,7 @@ class Page:
     read belongs together.
     """
 
-    SIZE = 5 * 8
+    SIZE = 6 * 8
 
     def __init__(self, descriptor: int) -> None:
         """Maps the memory file `descriptor`, which may be closed then."""
@@ -113,10 +122,10 @@ class Page:
         os.ftruncate(descriptor, Page.SIZE)
         return descriptor
 
-    def enter(self, position: int, function: int, began: float, until: float) -> None:
+    def enter(self, position: int, function: int, began: float, until: float, cpu: float) -> None:
         numbers = self._numbers
         numbers[0] = 0.0
-        numbers[1], numbers[2], numbers[3] = position, function, began
+        numbers[1], numbers[2], numbers[3], numbers[5] = position, function, began, cpu
         numbers[0] = until
 
     def enter_function(self, function: int) -> None:
@@ -125,10 +134,10 @@ class Page:
 
     def place(self) -> Place | None:
         """Where the worker is; None while it is nowhere, or between two places."""
-        until, position, function, began = self._numbers[:4]
+        until, position, function, began, _, cpu = self._numbers
         if until in (0.0, math.inf) or until != self._numbers[0]:
             return None
-        return Place(int(position), int(function), began, until)
+        return Place(int(position), int(function), began, until, cpu)
 
     def pause(self) -> None:
         """The worker is in no check: it waits for the service, not the other way round."""

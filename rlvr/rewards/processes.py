@@ -30,6 +30,7 @@ sys.path[:] = json.loads(sys.argv[2])
 from rlvr.rewards.worker import serve
 serve(int(sys.argv[1]))
 """
+_TICKS = os.sysconf("SC_CLK_TCK")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -74,6 +75,16 @@ class Processes:
 
     def kill(self, pid: int) -> None:
         self.control.send(KILL + str(pid).encode())
+
+    def starved(self, pid: int, used_before: float, enough: float) -> bool:
+        """Whether a worker would go on if it had a core, and has not had one for `enough` seconds yet."""
+        try:
+            with open(f"/proc/{pid}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            return False
+        used = (int(fields[11]) + int(fields[12])) / _TICKS
+        return fields[0] == "R" and used - used_before < enough
 
     def exits(self) -> list[tuple[int, int]]:
         """Process id and wait status of the workers that have ended, without waiting."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from rlvr.rewards.channel import EVERY, Frames, Page, Place, Report
+from rlvr.rewards.channel import EVERY, Frames, Page, Place, Report, picklable
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.rewards.functions import Sample, check_ranges
@@ -248,7 +248,7 @@ class RewardService:
             self._kill(worker, None)
             return
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            sample = next((task.sample for task in tasks if not _picklable(task.sample)), tasks[0].sample)
+            sample = next((task.sample for task in tasks if not picklable(task.sample)), tasks[0].sample)
             self._requeue(task for task in tasks if task.sample is not sample)
             raise DataError(f"{sample.name} cannot be sent to a reward worker: {error}") from error
         worker.given, worker.owed = tasks, dict(enumerate(tasks))
@@ -265,7 +265,7 @@ class RewardService:
         if self._takes_back(worker):
             due = min(due, place.began + PATIENCE)
         if self._puts_off(worker, place):
-            due = min(due, place.began + self._patience())
+            due = min(due, max(place.began + self._patience(), now + POLL))
         return due
 
     def _takes_back(self, worker: _Worker) -> bool:
@@ -279,6 +279,12 @@ class RewardService:
             return False  # every check is slow in a new process; or it would save little
         return self._processes.ready.one_by_one and bool(self._waiting) and task is not None and not task.late
 
+    def _is_slow(self, worker: _Worker, place: Place, now: float) -> bool:
+        """Whether a check takes long, and not just because its worker gets no core: it would not again."""
+        if now < place.began + self._patience():
+            return False
+        return not self._processes.starved(worker.pid, place.cpu, self._patience() / 2)
+
     def _patience(self) -> float:
         return max(POSTPONED, USUAL_CHECKS * self._usual)
 
@@ -290,7 +296,7 @@ class RewardService:
                 self._kill(worker, None)
         elif now >= place.until:
             self._kill(worker, place)
-        elif now >= place.began + self._patience() and self._puts_off(worker, place):
+        elif self._puts_off(worker, place) and self._is_slow(worker, place, now):
             worker.put_off = True
             self._in_vain += 1
             self._kill(worker, place)
@@ -389,11 +395,3 @@ class RewardService:
 def _release(worker: _Worker) -> None:
     worker.frames.stream.close()
     worker.page.close()
-
-
-def _picklable(sample: Sample) -> bool:
-    try:
-        pickle.dumps(sample)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return False
-    return True

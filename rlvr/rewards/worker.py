@@ -195,7 +195,7 @@ class _Worker:
         if self.verdicts and (position < 0 or time.monotonic() > self.reported + SEND_EVERY):
             self.report(ended=False)
         now = time.monotonic()
-        self.page.enter(position, function, now, now + seconds)
+        self.page.enter(position, function, now, now + seconds, time.process_time())
         if self.verify and not self.config.cache:
             self.tally()
             self.verify.forget_answers()
@@ -223,7 +223,7 @@ class _Worker:
         self.verdicts, self.compared, self.reported = [], (0, 0), time.monotonic()
         if place and not ended:
             until = place.until + self.reported - paused
-            self.page.enter(place.position, place.function, place.began, until)
+            self.page.enter(place.position, place.function, place.began, until, place.cpu)
 
 
 def _limit(memory_gib: float) -> None:
