@@ -97,6 +97,8 @@ def config(workers: int) -> RewardConfig:
 
 def times(verdict: Verdict) -> tuple[float, float, int]:
     """Begin, end and process of a check that came to its end."""
+    if not verdict.status.reached:
+        raise SystemExit(f"a normal check has no verdict, measure on a quiet machine: {verdict.reason}")
     began, ended, process = json.loads(verdict.reason.removeprefix("marked: "))
     return began, ended, process
 

@@ -220,7 +220,7 @@ def _load(name: str, spec: Any) -> RewardFunction:
     if "completion" not in asked and not per_batch:
         raise ConfigError(
             f"{key}: {path} takes neither 'completion' (one sample) nor 'completions' (a batch); it takes: "
-            f"{', '.join(asked)}"
+            f"{', '.join(asked) or 'nothing by name'}"
         )
     if per_batch and (mixed := [word for word in asked if word in ROLLOUT_NAMES and word not in BATCH_NAMES]):
         raise ConfigError(
