@@ -43,9 +43,9 @@ def rloo(rewards: Float64Array) -> Float64Array:
 def max_rl(rewards: Float64Array, wrong: float = 0.0, correct: float = 1.0) -> Float64Array:
     """(s − p) / p with s ∈ [0, 1] the success of a rollout and p its mean; 0 without a success.
 
-    The gradient of log p, up to the order that G rollouts can estimate: hard problems weigh more.
-    `wrong` and `correct` are the rewards that stand for s = 0 and s = 1. Source: Maximum
-    Likelihood Reinforcement Learning, arXiv 2602.02710.
+    Of G rollouts the expected gradient is that of −Σ_{k<G} (1−p)^k / k, the series of log p as far as
+    it goes: hard problems weigh more. `wrong` and `correct` are the rewards that stand for s = 0 and
+    s = 1. Source: Maximum Likelihood Reinforcement Learning, arXiv 2602.02710.
     """
     success = (rewards - wrong) / (correct - wrong)
     if _alike(rewards) or np.nanmean(success) <= 0:

@@ -1,7 +1,8 @@
 """Weights for tokens that another policy drew: the sampler's numbers are not quite the learner's.
 
 `log_ratio` [B, T] is log(π_old / π_sampler), π_old as the learner computes it; at level `sequence`
-the ratio is that of the whole sequence, the product over its tokens. Sources: Yao et al. (2025), "Your
+the ratio is that of the whole sequence, the product over its tokens. Each function returns the weights
+and where they are not the ratio itself. Sources: Yao et al. (2025), "Your
 efficient RL framework secretly brings you off-policy RL training", for truncation; IcePop, in arXiv
 2510.18855, for the band.
 """
@@ -18,12 +19,14 @@ def _ratio(log_ratio: Tensor, mask: Tensor, level: str) -> Tensor:
     return log_ratio.exp()
 
 
-def truncate(log_ratio: Tensor, mask: Tensor, level: str, high: float) -> Tensor:
+def truncate(log_ratio: Tensor, mask: Tensor, level: str, high: float) -> tuple[Tensor, Tensor]:
     """min(π_old/π_sampler, high)."""
-    return _ratio(log_ratio, mask, level).clamp(max=high)
+    ratio = _ratio(log_ratio, mask, level)
+    return ratio.clamp(max=high), ratio > high
 
 
-def band(log_ratio: Tensor, mask: Tensor, level: str, low: float, high: float) -> Tensor:
+def band(log_ratio: Tensor, mask: Tensor, level: str, low: float, high: float) -> tuple[Tensor, Tensor]:
     """π_old/π_sampler inside of [low, high], 0 outside."""
     ratio = _ratio(log_ratio, mask, level)
-    return torch.where((ratio >= low) & (ratio <= high), ratio, 0.0)
+    outside = (ratio < low) | (ratio > high)
+    return torch.where(outside, 0.0, ratio), outside

@@ -35,6 +35,8 @@ def ppo_clip(
     gradient. Sources: PPO, arXiv 1707.06347, eq. 7; an upper bound of its own is DAPO's, arXiv
     2503.14476, eq. 10; the dual clip is arXiv 1912.09729's.
     """
+    if dual_clip is not None and dual_clip <= 1:
+        raise ValueError(f"dual_clip={dual_clip} must be above 1")
     ratio = (logprobs - old_logprobs).exp()
     unclipped = ratio * advantages
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantages

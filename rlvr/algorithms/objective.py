@@ -39,7 +39,7 @@ def policy(
     kl: Callable[[Tensor], Tensor] | None = None,
     kl_coef: float = 0.0,
     entropy_coef: float = 0.0,
-    correction: Callable[[Tensor, Tensor], Tensor] | None = None,
+    correction: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """w·loss + kl_coef·kl(log π/π_ref) − entropy_coef·H, with w the sampler's correction.
 
@@ -50,17 +50,17 @@ def policy(
     drawn tokens; `correction`, w, and `corrected`, where it is not the ratio itself.
     """
     logprobs = outputs["logprobs"]
-    # outside the mask nothing was drawn: there the ratio is 1, which keeps it finite
+    # outside the mask nothing was drawn: there every ratio is 1 and the advantage 0, which keeps all finite
+    advantages = columns["advantages"].masked_fill(~mask, 0)
     sampler = torch.where(mask, columns["sampler_logprobs"], logprobs.detach())
     old = logprobs.detach()
     if "old_logprobs" in columns:
         old = torch.where(mask, columns["old_logprobs"], old)
-    per_token, diagnostics = loss(logprobs, old, columns["advantages"], mask)
+    per_token, diagnostics = loss(logprobs, old, advantages, mask)
     if correction is not None:
-        log_ratio = old - sampler
-        weight = correction(log_ratio, mask)
+        weight, corrected = correction(old - sampler, mask)
         per_token = per_token * weight
-        diagnostics |= {"correction": weight, "corrected": (weight != log_ratio.exp()).float()}
+        diagnostics |= {"correction": weight, "corrected": corrected.float()}
     with torch.set_grad_enabled(entropy_coef != 0 and torch.is_grad_enabled()):
         entropy = _entropy(outputs["logits"])
     if entropy_coef:
@@ -87,11 +87,12 @@ def value(
     Diagnostics: `value`, and what the explained variance is made of: `value_error`, (V − R)²;
     `returns` and `returns_squared`.
     """
-    values, returns = outputs["values"], columns["returns"]
+    values, returns = outputs["values"], columns["returns"].masked_fill(~mask, 0)
     error = (values - returns) ** 2
     worst = error
     if clip is not None:
-        near = columns["values"] + (values - columns["values"]).clamp(-clip, clip)
+        old = columns["values"].masked_fill(~mask, 0)
+        near = old + (values - old).clamp(-clip, clip)
         worst = torch.maximum(error, (near - returns) ** 2)
     return worst / 2, {
         "value": values.detach(),
@@ -118,12 +119,15 @@ def vanishes_without_advantage(loss: PolicyLoss) -> bool:
     mask = torch.arange(5) < torch.tensor([[5], [3], [1]])
     try:
         per_token, diagnostics = loss(logprobs, old, torch.zeros_like(old), mask)
-    except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        results = {"the loss": per_token, **diagnostics}
+    # whatever a user's function raises is a fault of the configuration
+    except Exception as error:
         raise ConfigError(
             f"algorithm.loss: called with three sequences of five tokens it raised {error!r}; it is given "
-            "logprobs, old_logprobs, advantages and mask, all [B, T]"
+            "logprobs, old_logprobs, advantages and mask, all [B, T], and returns the loss and a dict of "
+            "diagnostics"
         ) from error
-    for name, result in {"the loss": per_token, **diagnostics}.items():
+    for name, result in results.items():
         if not isinstance(result, Tensor) or result.shape != old.shape:
             shape = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise ConfigError(f"algorithm.loss: {name} is {shape}, but must be [B, T] like the logprobs")

@@ -73,6 +73,8 @@ def token_outputs(
 
     Every rank does its share under the token budget, and all get the whole result.
     """
+    if not batch.tokens:
+        return []
     lengths = [len(tokens) for tokens in batch.tokens]
     starts = np.concatenate([[0], np.cumsum(lengths)])
     flat = torch.zeros(int(starts[-1]), device=device)
@@ -124,7 +126,7 @@ class Learner:
         on the ZeRO stage (but for rounding). Sequences that are not live cost nothing.
 
         Returns:
-            Means over the trained tokens of live sequences: the objective's diagnostics. `loss` of
+            Means over the trained tokens of live sequences, if there are any: the diagnostics. `loss` of
             the whole batch; `grad_norm` before clipping, `lr`, `tokens` trained on, `padding` (share
             of padding), and of two groups or more their gradients' `gradient_snr`
             (`rlvr.learner.modules`).
@@ -188,7 +190,7 @@ class Learner:
                 "learning rate, and resume from the last checkpoint"
             )
         return {
-            **{name: value / max(tokens, 1) for name, value in sums.items()},
+            **{name: value / tokens for name, value in sums.items() if tokens},
             "loss": loss,
             "grad_norm": float(norm),
             "tokens": tokens,

@@ -15,10 +15,11 @@ class PassRate:
 
     The weight of a problem is (1 − p)^hardness, at least `floor`, and 1 until it was drawn. A problem
     with p ≥ `drop_above` is solved: it comes only where a step would else have too few. p is a moving
-    average over the times that a problem was drawn, each of which counts `memory` times as much as
-    the next. Sources: oversampling hard problems is Phi-4-Mini-Reasoning's, arXiv 2504.21233 (its weights
-    are not stated); dropping solved ones is POLARIS's. The draw is that of Efraimidis and Spirakis (2006)
-    with keyed random numbers, so it depends on the pass rates and on (seed, step, problem) alone.
+    average over the times that a problem was drawn: the first pass rate, then `memory` times what it
+    was and 1 − `memory` times the new pass rate. Sources: oversampling hard problems is
+    Phi-4-Mini-Reasoning's, arXiv 2504.21233 (its weights are not stated); dropping solved ones is
+    POLARIS's. The draw is that of Efraimidis and Spirakis (2006) with keyed random numbers, so it
+    depends on the pass rates and on (seed, step, problem) alone.
     """
 
     def __init__(

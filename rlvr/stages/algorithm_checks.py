@@ -6,11 +6,15 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hydra.utils import instantiate
+
 from rlvr.algorithms.config import AlgorithmConfig, CorrectionConfig, EntropyConfig, KlConfig
+from rlvr.algorithms.objective import vanishes_without_advantage
 from rlvr.config import TrainConfig
 from rlvr.targets import check_keywords, resolve
 from rlvr.types import ConfigError
 
+LOSSES = "rlvr.algorithms.losses"  # whose settings all bound the ratio
 # what an advantage function may ask for by name
 OFFERED = ("rewards", "token_rewards", "values")
 # advantages that compare the rollouts of a group, and so need two
@@ -29,10 +33,10 @@ def target_messages(key: str, spec: dict[str, Any], provided: Sequence[str]) -> 
         function = resolve(spec["_target_"], key)
         if key == "algorithm.advantage":
             provided = [name for name in OFFERED if name in inspect.signature(function).parameters]
-            if "rewards" not in provided and "token_rewards" not in provided:
+            if ("rewards" in provided) == ("token_rewards" in provided) or provided == ["rewards", "values"]:
                 raise ConfigError(
-                    f"{key}: {spec['_target_']} takes neither `rewards` (of a group) nor `token_rewards` "
-                    "(of a rollout): it must ask for one of them by name"
+                    f"{key}: {spec['_target_']} must ask by name for `rewards` (of a group), or for "
+                    "`token_rewards` (of a rollout), with `values` or without"
                 )
         check_keywords(key, spec["_target_"], function, bound, provided)
         try:
@@ -44,10 +48,16 @@ def target_messages(key: str, spec: dict[str, Any], provided: Sequence[str]) -> 
 
 
 def algorithm_targets(algorithm: AlgorithmConfig) -> Iterator[str]:
-    """The import paths of the algorithm."""
+    """The import paths of the algorithm, and a loss that cannot be called."""
     yield from target_messages("algorithm.advantage", algorithm.advantage, OFFERED)
     given = ("logprobs", "old_logprobs", "advantages", "mask")
-    yield from target_messages("algorithm.loss", algorithm.loss, given)
+    wrong = list(target_messages("algorithm.loss", algorithm.loss, given))
+    if not wrong:
+        try:
+            vanishes_without_advantage(instantiate(algorithm.loss, _partial_=True))
+        except ConfigError as error:
+            wrong = [str(error)]
+    yield from wrong
     yield from filter_messages("algorithm.filters", algorithm.filters)
 
 
@@ -67,7 +77,7 @@ def algorithm_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterato
     yield from _entropy_messages(config.algorithm.entropy)
     yield from _ratio_messages(config, overrides)
     yield from _group_messages(config)
-    yield from _critic_messages(config)
+    yield from _critic_messages(config, overrides)
 
 
 def _kl_messages(config: TrainConfig) -> Iterator[str]:
@@ -95,30 +105,41 @@ def _entropy_messages(entropy: EntropyConfig) -> Iterator[str]:
 
 def _ratio_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[str]:
     """What is about π/π_old and π_old/π_sampler."""
-    algorithm, correction = config.algorithm, config.algorithm.correction
-    loss = str(algorithm.loss.get("_target_")).rpartition(".")[2]
+    algorithm, correction, grpo = config.algorithm, config.algorithm.correction, config.grpo
+    loss = algorithm.loss.get("_target_")
     if correction.kind == "none" and correction != CorrectionConfig():
         yield "algorithm.correction has settings, but none acts with kind=none: set truncate or mask"
     if correction.kind != "none" and algorithm.old_policy == "sampler":
         yield (
-            f"algorithm.correction.kind={correction.kind} has no effect with old_policy=sampler: then the old "
-            "policy is the sampler, and every weight 1. Set algorithm.old_policy=learner"
+            f"algorithm.correction.kind={correction.kind} has no effect with old_policy=sampler: then "
+            "the old policy is the sampler, and every weight 1. Set algorithm.old_policy=learner"
         )
     if correction.kind == "truncate" and correction.low != CorrectionConfig().low:
         yield "algorithm.correction.low has no effect with kind=truncate, which bounds weights from above"
     if correction.kind == "mask" and correction.low >= correction.high:
         yield f"algorithm.correction: low={correction.low} must be below high={correction.high}"
-    if loss == "reinforce" and algorithm.old_policy == "learner" and correction.kind == "none":
+    if loss == f"{LOSSES}.reinforce" and algorithm.old_policy == "learner" and correction.kind == "none":
         yield "algorithm.old_policy=learner has no effect: reinforce has no ratio, and there is no correction"
-    if config.grpo.updates_per_step > 1 or config.grpo.max_staleness or loss == "gspo":
-        return  # GSPO's bounds are narrow enough to meet the gap between vLLM and the learner
-    for override in overrides:
-        key = override.lstrip("+~").partition("=")[0]
-        if key.startswith(("algorithm.loss.clip", "algorithm.loss.dual", "algorithm.loss.m")):
+    # of vLLM's policy the learner's is another one where it is older; and GSPO's bounds are narrow
+    # enough to meet the gap between the two
+    differs = algorithm.old_policy == "sampler" and (grpo.max_staleness or loss == f"{LOSSES}.gspo")
+    if grpo.updates_per_step > 1 or differs or not str(loss).startswith(LOSSES):
+        return
+    by = "the policy that drew it" if algorithm.old_policy == "sampler" else "its own old policy"
+    raising = "grpo.updates_per_step"
+    if algorithm.old_policy == "sampler":
+        raising += " or grpo.max_staleness"
+    for key in _given(overrides):
+        if key.startswith("algorithm.loss.") and not key.endswith("._target_"):
             yield (
-                f"{key} has no effect: every rollout is learned from once, by the policy that drew it, so "
-                "the ratio is 1. Raise grpo.updates_per_step or grpo.max_staleness, or leave it out"
+                f"{key} has no effect: every rollout is learned from once, by {by}, so the ratio is 1. Raise "
+                f"{raising}, or leave it out"
             )
+
+
+def _given(overrides: Sequence[str]) -> list[str]:
+    """The keys that the command line sets."""
+    return [override.lstrip("+~").partition("=")[0] for override in overrides]
 
 
 def _group_messages(config: TrainConfig) -> Iterator[str]:
@@ -126,6 +147,12 @@ def _group_messages(config: TrainConfig) -> Iterator[str]:
     target = algorithm.advantage.get("_target_")
     if grpo.group_size == 1 and target in RELATIVE:
         yield "grpo.group_size=1 gives no gradient: a group's advantages are relative to its own mean"
+    noise = str(target).startswith("rlvr.algorithms.noise.")
+    if noise and algorithm.kl.coef and algorithm.kl.place == "reward":
+        yield (
+            "algorithm.kl.place=reward makes more rewards than the two that rlvr.algorithms.noise knows: set "
+            "algorithm.kl.place=loss"
+        )
     if target == "rlvr.algorithms.noise.backward" and algorithm.whiten:
         yield (
             "algorithm.whiten undoes noise.backward, which only multiplies: leave one of them out, or take "
@@ -146,7 +173,7 @@ def _group_messages(config: TrainConfig) -> Iterator[str]:
         )
 
 
-def _critic_messages(config: TrainConfig) -> Iterator[str]:
+def _critic_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[str]:
     algorithm = config.algorithm
     try:
         function = resolve(str(algorithm.advantage.get("_target_")), "algorithm.advantage")
@@ -161,6 +188,11 @@ def _critic_messages(config: TrainConfig) -> Iterator[str]:
     if algorithm.critic is not None:
         if not wants:
             yield "algorithm.critic has no effect: algorithm.advantage does not take `values`"
+        if config.grpo.updates_per_step == 1 and "algorithm.critic.clip" in _given(overrides):
+            yield (
+                "algorithm.critic.clip has no effect with grpo.updates_per_step=1: the values have not moved "
+                "when they are learned"
+            )
         if algorithm.critic.warmup_steps >= config.grpo.steps:
             yield (
                 f"algorithm.critic.warmup_steps={algorithm.critic.warmup_steps} never ends: the policy would "

@@ -46,7 +46,7 @@ def rollout_batch(
 
 
 def takes(function: Advantage) -> frozenset[str]:
-    """The names of what an advantage function may be given; partial arguments are no longer among them."""
+    """The names of what an advantage function is to be given."""
     return frozenset(inspect.signature(function).parameters) & {"rewards", "token_rewards", "values"}
 
 
@@ -72,7 +72,7 @@ def token_advantages(
     result = []
     for row, (place, rollout, reward) in enumerate(rows):
         drawn = rollout.sampled
-        token_rewards = -penalties[row][drawn].astype(np.float64)
+        token_rewards = 0.0 - penalties[row][drawn].astype(np.float64)
         token_rewards[-1] += reward
         given = {"token_rewards": token_rewards}
         if "values" in takes(advantage):
@@ -97,7 +97,7 @@ def _from_groups(
         for sample, verdict in enumerate(group.verdicts):
             if verdict.reward is not None:
                 rewards[sample] = verdict.reward - next(costs).sum(dtype=np.float64)
-        advantages = np.asarray(advantage(rewards), dtype=np.float64)
+        advantages = np.asarray(advantage(rewards=rewards), dtype=np.float64)
         reached = ~np.isnan(rewards)
         if advantages.shape != rewards.shape or not np.isfinite(advantages[reached]).all():
             raise _refused(group, "rewards", rewards, advantages)

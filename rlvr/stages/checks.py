@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from hydra.utils import instantiate
+
 from rlvr.config import STAGES, TrainConfig
 from rlvr.learner.config import OptimizerConfig
 from rlvr.problems.prompts import encode_prompt, encode_solution
@@ -101,7 +103,23 @@ def _target_messages(config: TrainConfig) -> Iterator[str]:
         yield from algorithm_targets(config.algorithm)
         if config.sampling.schedule:
             given = ("step", "steps", "temperature")
-            yield from target_messages("sampling.schedule", config.sampling.schedule, given)
+            wrong = list(target_messages("sampling.schedule", config.sampling.schedule, given))
+            yield from wrong or _schedule_messages(config)
+
+
+def _schedule_messages(config: TrainConfig) -> Iterator[str]:
+    """What the schedule gives that vLLM does not take, at the first such step."""
+    schedule = instantiate(config.sampling.schedule, _partial_=True)
+    given = {"steps": config.grpo.steps, "temperature": config.sampling.temperature}
+    for step in range(config.grpo.steps):
+        try:
+            value = float(schedule(step=step, **given))
+        except (ArithmeticError, TypeError, ValueError) as error:
+            yield f"sampling.schedule raised {error!r} for step {step + 1}"
+            return
+        if not 0.01 <= value <= 2:
+            yield f"sampling.schedule gives {value:g} for step {step + 1}; vLLM takes 0.01 to 2"
+            return
 
 
 def _optimizer_messages(stage: str, optimizer: OptimizerConfig, steps: int) -> Iterator[str]:

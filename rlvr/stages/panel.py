@@ -50,7 +50,7 @@ def step_metrics(
 def _groups(drawn: Drawn, batch: TrainingBatch) -> dict[str, float]:
     """`groups/no_signal` is the share of groups with equal rewards, `groups/length_variation` the mean
     coefficient of variation of the lengths in a group."""
-    advantages = batch.columns["advantages"]
+    advantages = zip(batch.columns["advantages"], batch.mask, strict=True)
     random = np.random.default_rng(0)  # which `informative` has no use for
     return {
         "groups/no_signal": float(np.mean([informative(group, random) is None for group in drawn.groups])),
@@ -59,7 +59,7 @@ def _groups(drawn: Drawn, batch: TrainingBatch) -> dict[str, float]:
         "groups/kept": len(drawn.kept),
         "groups/rounds": drawn.rounds,
         **{f"filters/{name}": count / len(drawn.groups) for name, count in drawn.dropped.items()},
-        "rollouts/trained": float(np.sum([values.any() for values in advantages])),
+        "rollouts/trained": int(np.sum([values[mask].any() for values, mask in advantages])),
     }
 
 
@@ -69,6 +69,7 @@ def _rollouts(drawn: Drawn, step: int) -> dict[str, float]:
     rollouts = [rollout for rollout, _ in pairs]
     lengths = np.array([rollout.num_sampled for rollout in rollouts])
     correct = np.array([verdict.status is Status.CORRECT for _, verdict in pairs])
+    incorrect = np.array([verdict.status.reached for _, verdict in pairs]) & ~correct
     oldest = min(int(rollout.versions[rollout.sampled].min()) for rollout in rollouts)
     return {
         "rollouts/drawn": len(rollouts),
@@ -76,7 +77,7 @@ def _rollouts(drawn: Drawn, step: int) -> dict[str, float]:
         "rollouts/length_max": int(lengths.max()),
         **{
             f"rollouts/length_{name}": float(lengths[which].mean())
-            for name, which in (("correct", correct), ("incorrect", ~correct))
+            for name, which in (("correct", correct), ("incorrect", incorrect))
             if which.any()
         },
         "rollouts/truncated": float(np.mean([r.finish_reason is FinishReason.LENGTH for r in rollouts])),
@@ -95,8 +96,8 @@ def _learned(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
         name: float(np.sum(values) if name.endswith("/tokens") else np.mean(values))
         for name, values in learned.items()
     }
-    if metrics.get("learner/ratio_squared"):
-        metrics["learner/ess"] = metrics["learner/ratio"] ** 2 / metrics.pop("learner/ratio_squared")
+    if squared := metrics.pop("learner/ratio_squared", 0.0):
+        metrics["learner/ess"] = metrics["learner/ratio"] ** 2 / squared
     if "critic/returns_squared" in metrics:
         spread = metrics.pop("critic/returns_squared") - metrics["critic/returns"] ** 2
         if spread > 0:

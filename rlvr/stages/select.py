@@ -116,5 +116,6 @@ def _line(group: Group) -> dict[str, object]:
     named = {"id": problem.id, "problem": problem.text, "answer": problem.answer}
     if problem.solution is not None:
         named["solution"] = problem.solution
-    found = {"pass_rate": accuracy(group), "length_variation": length_variation(group)}
+    rate = accuracy(group)
+    found = {"pass_rate": None if np.isnan(rate) else rate, "length_variation": length_variation(group)}
     return {**{n: v for n, v in problem.columns.items() if n not in named}, **found, **named}
