@@ -16,6 +16,7 @@ SAME = {
     "currencies": [(r"\$40", "USD 40"), (r"\$40", "40 USD"), (r"\$40", "US$40"), ("€7", "EUR 7")],
     "numbers in words": [
         ("2/3", "two thirds"), ("2/3", "2 thirds"), ("3/4", "three quarters"), ("1/2", "one half"),
+        ("2/5", r"\text{two-fifths}"),
         ("100000", "one hundred thousand"), ("2000000", "two million"), ("5", "five apples"),
     ],
     "numbers in a base": [

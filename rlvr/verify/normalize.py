@@ -61,6 +61,7 @@ _NUMBER_WORD = re.compile(
 _COUNTED = re.compile(
     rf"{_NUMBER_WORD.pattern}\s+(?!(?:{'|'.join([*_UNITS, *_TENS])}|and|or|hundred)\b)([a-z]+)", re.IGNORECASE
 )
+_IN_TEXT = re.compile(r"\\(?:text|mbox|mathrm)\s*\{([^{}]*)\}")
 _PARTS = ["half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
 _PART = re.compile(rf"{_NUMBER_WORD.pattern}[\s-](?:({'|'.join(_PARTS)})s?|halves)", re.IGNORECASE)
 
@@ -69,10 +70,11 @@ def _in_words(text: str) -> str:
     """forty-two as 42, two thirds as 2/3, five hours as 5 hours."""
     if match := _NUMBER_WORD.fullmatch(text):
         return _number_word(match)
-    if match := _PART.fullmatch(text):
+    bare = wrapped.group(1).strip() if (wrapped := _IN_TEXT.fullmatch(text)) else text
+    if match := _PART.fullmatch(bare):
         parts = _PARTS.index((match.group(4) or "half").lower()) + 2
         return f"{_number_word(match)}/{parts}"
-    if match := _COUNTED.fullmatch(text):
+    if match := _COUNTED.fullmatch(bare):
         return f"{_number_word(match)} {match.group(4)}"
     return text
 
