@@ -44,10 +44,10 @@ CASES = {
     "out of range": (["grpo.steps=0"], ["grpo.steps is 0", "≥ 1"]),
     "no such choice": (["learner.dtype=float64"], ["learner.dtype is 'float64'", "float32, bfloat16"]),
     "unknown option": (["reward=mathh"], ["reward/mathh", "math", "math_format"]),
-    "unknown stage": (["stages=[grop]"], ["stages names 'grop'", "sft, grpo"]),
+    "unknown stage": (["stages=[grop]"], ["stages names 'grop'", "sft, select, grpo"]),
     "stages in another order": (
         ["stages=[grpo,sft]"],
-        ["stages is ['grpo', 'sft']", "in the order sft, grpo"],
+        ["stages is ['grpo', 'sft']", "in the order sft, select, grpo"],
     ),
     "unknown tracker": (["record.trackers=[wandbb]"], ["record.trackers", "did you mean wandb?"]),
     "grpo key without grpo": (["stages=[sft]", "grpo.steps=3"], ["grpo.steps is read by", "drop it"]),
@@ -245,11 +245,15 @@ def hydra_folder() -> Iterator[None]:
 
 
 TO_BE_GIVEN = {
-    "problems/file": ("problems.train.path", "mine.jsonl"),
-    "problems/choices": ("problems.train.problems.path", "mine.jsonl"),
-    "reward/json_schema": ("reward.functions.json_schema.schema", "{type: object}"),
-    "reward/judge": ("reward.functions.judge.model", "some-model"),
-    "reward/regex": ("reward.functions.regex.pattern", "qed"),
+    "algorithm/grpo_noise": {
+        "algorithm.advantage.false_positive": "0.1",
+        "algorithm.advantage.false_negative": "0.2",
+    },
+    "problems/file": {"problems.train.path": "mine.jsonl"},
+    "problems/choices": {"problems.train.problems.path": "mine.jsonl"},
+    "reward/json_schema": {"reward.functions.json_schema.schema": "{type: object}"},
+    "reward/judge": {"reward.functions.judge.model": "some-model"},
+    "reward/regex": {"reward.functions.regex.pattern": "qed"},
 }
 
 
@@ -257,12 +261,11 @@ TO_BE_GIVEN = {
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_to_a_valid_configuration(option: str) -> None:
     group, _, name = option.partition("/")
-    given = []
-    if option in TO_BE_GIVEN:
-        key, value = TO_BE_GIVEN[option]
+    missing = TO_BE_GIVEN.get(option, {})
+    for key in missing:
         with pytest.raises(ConfigError, match=rf"{re.escape(key)} must be given"):
             compose.to_config(hydra_compose("train", overrides=[f"{group}={name}"]))
-        given = [f"{key}={value}"]
+    given = [f"{key}={value}" for key, value in missing.items()]
     config = compose.to_config(hydra_compose("train", overrides=[f"{group}={name}", *given]))
     assert isinstance(config, TrainConfig)
     if option == "model/pretrained":

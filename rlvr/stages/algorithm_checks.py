@@ -182,8 +182,8 @@ def _critic_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[
     wants = "values" in inspect.signature(function).parameters
     if wants and algorithm.critic is None:
         yield (
-            "algorithm.advantage takes `values`, but there is no value model: take algorithm=ppo, or give "
-            "+algorithm.critic={lr: 1e-5}"
+            "algorithm.advantage takes `values`, but there is no value model: take algorithm=ppo, or a file "
+            "like conf/algorithm/ppo.yaml that has a section `critic`"
         )
     if algorithm.critic is not None:
         if not wants:
