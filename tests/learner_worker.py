@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from rlvr.algorithms import objective
 from rlvr.algorithms.losses import ppo_clip
@@ -46,6 +47,9 @@ class Case:
     start: int = 0  # updates made before, which the learning rate depends on
     load: Path | None = None
     save: Path | None = None
+    reference: Path | None = None  # a reference model, whose log-probabilities become a column
+    reset_after: int | None = None  # updates after which the policy becomes the reference
+    critic: bool = False  # a value model in place of the policy
 
 
 @dataclass
@@ -53,6 +57,7 @@ class Result:
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     metrics: list[dict[str, float]] = field(default_factory=list)  # of each update
     logprobs: list[np.ndarray] = field(default_factory=list)  # of the first batch, before any update
+    reference: list[np.ndarray] = field(default_factory=list)  # those of the reference, after all updates
     shapes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     checksums: dict[str, int] = field(default_factory=dict)
     error: str = ""
@@ -64,8 +69,16 @@ def run_case(case: Case, learner: PolicyLearner) -> Result:
         if case.load:
             learner.load(case.load)
         result.logprobs = learner.outputs("logprobs", case.batches[0])
+        if case.reference:
+            learner.add_reference(str(case.reference))
         for number, batch in enumerate(case.batches, start=case.start):
+            if case.reference:
+                batch.columns["reference_logprobs"] = learner.reference_logprobs(batch)
             result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
+            if number + 1 == case.reset_after:
+                learner.reset_reference()
+        if case.reference:
+            result.reference = learner.reference_logprobs(case.batches[0])
         if case.save:
             learner.save(case.save)
     except RlvrError as error:
@@ -73,6 +86,29 @@ def run_case(case: Case, learner: PolicyLearner) -> Result:
     result.weights = {name: w.float().cpu().numpy().copy() for name, w in learner.named_weights()}
     result.shapes = [(name, shape) for name, _, shape in learner.weight_shapes()]
     result.checksums = learner.weight_checksums()
+    return result
+
+
+def run_critic(case: Case, device: torch.device) -> Result:
+    """Updates of a value model: the values before them, and the weights after."""
+    import deepspeed
+
+    from rlvr.learner.learner import Learner
+    from rlvr.learner.models import load_model
+    from rlvr.learner.modules import ValueModel
+
+    body = load_model(str(case.model), case.learner.dtype, MAX_LENGTH, head=False)
+    learner = Learner(ValueModel(body), case.learner, case.optimizer, device)
+    result = Result()
+    for number, batch in enumerate(case.batches):
+        values = learner.outputs("values", batch)
+        result.logprobs = result.logprobs or values
+        batch.columns["values"] = values
+        result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
+    for name, parameter in learner.module.named_parameters():
+        with deepspeed.zero.GatheredParameters([parameter], enabled=case.learner.zero_stage == 3):
+            result.weights[name] = parameter.detach().float().numpy().copy()
+    learner.engine.destroy()
     return result
 
 
@@ -85,6 +121,9 @@ def main(folder: Path, rank: int, world_size: int, port: int) -> None:
         cases = pickle.load(file)
     results = {}
     for case in cases:
+        if case.critic:
+            results[case.name] = run_critic(case, device)
+            continue
         learner = PolicyLearner(str(case.model), MAX_LENGTH, case.learner, case.optimizer, device)
         results[case.name] = run_case(case, learner)
         learner.engine.destroy()

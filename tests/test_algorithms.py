@@ -16,7 +16,7 @@ from rlvr.learner.batching import collate, plan_micro_batches
 from rlvr.learner.config import OptimizerConfig
 from rlvr.learner.schedule import learning_rate
 from rlvr.rollout.schedules import cosine, linear
-from rlvr.stages.batches import judged, rollout_batch, supervised_batch
+from rlvr.stages.batches import judged, rollout_batch, supervised_batch, without_truncated
 from rlvr.types import FinishReason, TrainingBatch
 
 # ---------------------------------------------------------------- training batches
@@ -37,8 +37,7 @@ def test_a_batch_has_every_judged_rollout_and_no_other() -> None:
 
 def test_answers_that_were_cut_off_are_masked_on_request_alone() -> None:
     rollouts = [rollout(0, finish=FinishReason.LENGTH), rollout(1)]
-    masked = rollout_batch(rollouts, [0, 0], mask_truncated=True)
-    assert [int(mask.sum()) for mask in masked.mask] == [0, 3]
+    assert [int(mask.sum()) for mask in without_truncated(rollouts)] == [0, 3]
     assert [int(mask.sum()) for mask in rollout_batch(rollouts, [0, 0]).mask] == [3, 3]
     assert rollouts[0].num_sampled == 3  # the rollout is left as it was
 

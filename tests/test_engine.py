@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,10 @@ from ray.exceptions import RayTaskError
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from rlvr.algorithms.advantages import grpo
-from rlvr.algorithms.losses import TokenLoss, negative_log_likelihood, ppo_clip
+from rlvr.algorithms import objective
+from rlvr.algorithms.group_relative import grpo
+from rlvr.algorithms.losses import ppo_clip
+from rlvr.algorithms.objective import Objective, supervised
 from rlvr.learner.actor import LearnerGroup, LearnerRank
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.models import make_scratch_model
@@ -31,7 +33,7 @@ from rlvr.rollout.actor import RolloutActor
 from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
-from rlvr.stages.batches import group_advantages, policy_batch, supervised_batch
+from rlvr.stages.batches import judged, part, rollout_batch, supervised_batch, token_advantages
 from rlvr.stages.buffer import RolloutBuffer
 from rlvr.stages.calls import finish
 from rlvr.stages.logprob_check import check_logprobs
@@ -51,7 +53,7 @@ from rlvr.weights.sender import Receivers, SharedMemorySender
 EOS = 2
 MAX_LENGTH = 192
 ROLLOUT = RolloutConfig(max_num_seqs=64, kv_cache_gib=0.1)
-LOSS = partial(ppo_clip, clip_low=0.2, clip_high=0.3)
+LOSS = partial(objective.policy, loss=partial(ppo_clip, clip_low=0.2, clip_high=0.3))
 PARAMETERS = [
     "model.embed_tokens.weight",
     "model.layers.0.self_attn.q_proj.weight",
@@ -111,7 +113,7 @@ class Pair:
         computed: list[np.ndarray] = ray.get(self.learner.call("logprobs", batch))[0]
         return computed
 
-    def update(self, batch: TrainingBatch, lr: float, loss: TokenLoss = LOSS) -> dict[str, float]:
+    def update(self, batch: TrainingBatch, lr: float, loss: Objective = LOSS) -> dict[str, float]:
         metrics: dict[str, float] = ray.get(self.learner.call("update", batch, loss, lr))[0]
         return metrics
 
@@ -207,11 +209,15 @@ def as_groups(rollouts: Sequence[Rollout]) -> list[Group]:
 
 def learning_batch(rollouts: Sequence[Rollout]) -> TrainingBatch:
     groups = as_groups(rollouts)
-    return policy_batch(groups, group_advantages(groups, grpo))
+    rows = judged(groups)
+    batch = rollout_batch([rollout for _, rollout, _ in rows], [place for place, _, _ in rows])
+    batch.columns["old_logprobs"] = batch.columns["sampler_logprobs"]
+    batch.columns["advantages"] = token_advantages(groups, grpo)
+    return part(batch, range(len(groups)), "token", MAX_LENGTH, always_live=False)
 
 
 def largest_gap(computed: Sequence[np.ndarray], batch: TrainingBatch) -> float:
-    pairs_of = zip(computed, batch.old_logprobs, batch.mask, strict=True)
+    pairs_of = zip(computed, batch.columns["sampler_logprobs"], batch.mask, strict=True)
     return max(float(np.abs(ours - drawn)[mask].max()) for ours, drawn, mask in pairs_of)
 
 
@@ -462,7 +468,7 @@ def test_a_dead_worker_is_named(pairs: dict[str, Pair]) -> None:
 def test_a_weight_that_is_left_out_is_named(pair: Pair, name: str) -> None:
     """By the receiver, or, for one part of a packed layer, by the check: the layer holds anything then."""
     prompts = [(r.prompt, [*r.prompt[::-1], EOS]) for r in make_requests(19, samples=1)]
-    pair.update(supervised_batch(prompts), lr=1e-2, loss=negative_log_likelihood)
+    pair.update(supervised_batch(prompts), lr=1e-2, loss=supervised)
     pair.version += 1
 
     def publish_and_check() -> None:
@@ -477,8 +483,10 @@ def test_a_weight_that_is_left_out_is_named(pair: Pair, name: str) -> None:
     assert missing[2].split(", ") == [name]
 
 
-def nan_loss(logprobs: Tensor, old_logprobs: Tensor, weights: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    return logprobs * float("nan"), {}
+def nan_loss(
+    outputs: Mapping[str, Tensor], columns: Mapping[str, Tensor], mask: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    return outputs["logprobs"] * float("nan"), {}
 
 
 def test_a_loss_that_is_no_number_stops_the_run(pairs: dict[str, Pair]) -> None:

@@ -6,17 +6,22 @@ below takes one sequence at a time and knows nothing of micro-batches, ranks or 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from learner_worker import MAX_LENGTH, OPTIMIZER, Case, Result, run_cases
-from transformers import AutoModelForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM
 
+from rlvr.algorithms import importance, kl, objective
+from rlvr.algorithms.aggregation import scales
+from rlvr.algorithms.losses import gspo
 from rlvr.algorithms.objective import supervised
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.models import load_model, make_scratch_model
@@ -103,23 +108,46 @@ def load(path: Path) -> torch.nn.Module:
     return model.double()
 
 
-def logprobs(model: torch.nn.Module, tokens: np.ndarray, temperature: float) -> torch.Tensor:
-    """[T] float64, with 0 for the first token, which nothing predicts."""
+def outputs(
+    model: torch.nn.Module, tokens: np.ndarray, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and entropies, [T] float64, with 0 for the first token, which nothing predicts."""
     row = torch.from_numpy(tokens.astype(np.int64))
     logits = model(input_ids=row[None]).logits[0, :-1] / np.float64(np.float32(temperature))
-    chosen = torch.log_softmax(logits, -1).gather(1, row[1:, None])[:, 0]
-    return torch.cat([torch.zeros(1, dtype=torch.float64), chosen])
+    every = torch.log_softmax(logits, -1)
+    nothing = torch.zeros(1, dtype=torch.float64)
+    chosen = every.gather(1, row[1:, None])[:, 0]
+    return torch.cat([nothing, chosen]), torch.cat([nothing, -(every.exp() * every).sum(-1)])
 
 
-def ppo(log_ratio: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    ratio = log_ratio.exp()
+def logprobs(model: torch.nn.Module, tokens: np.ndarray, temperature: float) -> torch.Tensor:
+    return outputs(model, tokens, temperature)[0]
+
+
+Row = dict[
+    str, torch.Tensor
+]  # of one sequence, [T]: its columns, `mask`, and the model's `new` and `entropy`
+
+
+def ppo(row: Row) -> torch.Tensor:
+    ratio, weights = (row["new"] - row["old_logprobs"]).exp(), row["advantages"]
     stopped = torch.where(weights > 0, ratio > 1.3, ratio < 0.8)
     bound = torch.where(weights > 0, 1.3, 0.8).double()
     return -torch.where(stopped, bound, ratio) * weights
 
 
-def likelihood(log_ratio: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    return -log_ratio
+def likelihood(row: Row) -> torch.Tensor:
+    return -row["new"]
+
+
+def many_terms(row: Row) -> torch.Tensor:
+    """GSPO, k2, entropy and a truncated weight per sequence, as `MANY_TERMS` has them."""
+    mask, advantage = row["mask"], row["advantages"]
+    ratio = (row["new"] - row["old_logprobs"])[mask].mean().exp()
+    weight = min(float((row["old_logprobs"] - row["sampler_logprobs"])[mask].sum().exp()), 1.2)
+    policy = -torch.minimum(ratio * advantage, ratio.clamp(0.9, 1.1) * advantage)
+    penalty = 0.3 * (row["new"] - row["reference_logprobs"]) ** 2 / 2
+    return weight * policy + penalty - 0.1 * row["entropy"]
 
 
 @dataclass
@@ -135,23 +163,32 @@ def train(
     batches: Sequence[TrainingBatch],
     optimizer: OptimizerConfig = OPTIMIZER,
     max_norm: float = 1.0,
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = ppo,
+    loss: Callable[[Row], torch.Tensor] = ppo,
+    reference: Path | None = None,
+    reset_after: int | None = None,
 ) -> Reference:
-    """Gradient of Σ loss / num_tokens, clipping by norm, AdamW (arXiv 1711.05101, algorithm 2)."""
+    """Gradient of Σ scales · loss, clipping by norm, AdamW (arXiv 1711.05101, algorithm 2).
+
+    After `reset_after` updates the optimizer starts anew, and the reference is the policy of then.
+    """
     model = load(path)
+    frozen = load(reference) if reference else None
     named = dict(model.named_parameters())
     before = {name: p.detach().numpy().copy() for name, p in named.items()}
     first = {name: torch.zeros_like(p) for name, p in named.items()}
     second = {name: torch.zeros_like(p) for name, p in named.items()}
     norms, losses = [], []
     b1, b2 = optimizer.beta1, optimizer.beta2
+    made = 0  # updates since the optimizer was new
     for number, batch in enumerate(batches):
         total = torch.zeros((), dtype=torch.float64)
         for i, tokens in enumerate(batch.tokens):
-            new = logprobs(model, tokens, batch.temperatures[i])
-            old = torch.from_numpy(batch.columns["old_logprobs"][i]).double()
-            per_token = loss(new - old, torch.from_numpy(batch.columns["advantages"][i]).double())
-            total = total + per_token[torch.from_numpy(batch.mask[i])].sum() * batch.scales[i]
+            row = {name: torch.from_numpy(column[i]).double() for name, column in batch.columns.items()}
+            row["mask"] = torch.from_numpy(batch.mask[i])
+            row["new"], row["entropy"] = outputs(model, tokens, batch.temperatures[i])
+            if frozen:
+                row["reference_logprobs"] = logprobs(frozen, tokens, batch.temperatures[i]).detach()
+            total = total + loss(row)[row["mask"]].sum() * batch.scales[i]
         gradients = torch.autograd.grad(total, list(named.values()))
         norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
         lr = optimizer.lr / (1 + number)
@@ -160,12 +197,56 @@ def train(
                 g = g * min(1.0, max_norm / (norm + 1e-6))
                 first[name] = b1 * first[name] + (1 - b1) * g
                 second[name] = b2 * second[name] + (1 - b2) * g**2
-                m, v = first[name] / (1 - b1 ** (number + 1)), second[name] / (1 - b2 ** (number + 1))
+                m, v = first[name] / (1 - b1 ** (made + 1)), second[name] / (1 - b2 ** (made + 1))
                 p.sub_(lr * optimizer.weight_decay * p)
                 p.sub_(lr * m / (v.sqrt() + optimizer.eps))
         norms.append(norm)
         losses.append(float(total.detach()))
+        made += 1
+        if number + 1 == reset_after:
+            made = 0
+            for moments in (*first.values(), *second.values()):
+                moments.zero_()
+            frozen = copy.deepcopy(model)
     return Reference({n: p.detach().numpy() for n, p in named.items()}, before, norms, losses)
+
+
+def train_critic(path: Path, batches: Sequence[TrainingBatch]) -> Reference:
+    """The same for a value model, by PyTorch's own AdamW."""
+    body = AutoModel.from_pretrained(path, dtype=torch.float32).double()
+    head = torch.nn.Linear(body.config.hidden_size, 1).double()
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    named = {f"model.{name}": p for name, p in body.named_parameters()}
+    named |= {f"head.{name}": p for name, p in head.named_parameters()}
+    before = {name: p.detach().numpy().copy() for name, p in named.items()}
+    o = OPTIMIZER
+    adamw = torch.optim.AdamW(
+        named.values(), lr=o.lr, betas=(o.beta1, o.beta2), eps=o.eps, weight_decay=o.weight_decay
+    )
+
+    def values(tokens: np.ndarray) -> torch.Tensor:
+        row = torch.from_numpy(tokens.astype(np.int64))[None]
+        return torch.cat([torch.zeros(1).double(), head(body(input_ids=row).last_hidden_state[0, :-1])[:, 0]])
+
+    norms, losses = [], []
+    for number, batch in enumerate(batches):
+        old = [values(tokens).detach() for tokens in batch.tokens]
+        adamw.zero_grad()
+        loss = torch.zeros(()).double()
+        for i, tokens in enumerate(batch.tokens):
+            mask, goal = torch.from_numpy(batch.mask[i]), torch.from_numpy(batch.columns["returns"][i])
+            now = values(tokens)
+            near = torch.minimum(torch.maximum(now, old[i] - 0.05), old[i] + 0.05)
+            worse = torch.maximum((now - goal) ** 2, (near - goal) ** 2)[mask]
+            loss = loss + batch.scales[i] * worse.sum() / 2
+        loss.backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(list(named.values()), 1.0)))
+        losses.append(float(loss.detach()))
+        for group in adamw.param_groups:
+            group["lr"] = o.lr / (1 + number)
+        adamw.step()
+    return Reference({name: p.detach().numpy() for name, p in named.items()}, before, norms, losses)
 
 
 def error(weights: dict[str, np.ndarray], reference: Reference) -> float:
@@ -187,6 +268,7 @@ class Runs:
     references: dict[str, Reference]
     batches: list[TrainingBatch]
     folder: Path
+    two_updates: dict[str, np.ndarray]  # the weights of "reset" when it was
 
     def __call__(self, world_size: int, name: str) -> Result:
         return self.ranks[world_size][0][name]
@@ -217,6 +299,27 @@ def poisoned(batch: TrainingBatch) -> TrainingBatch:
     return with_old(batch, old)
 
 
+def in_full(batch: TrainingBatch) -> TrainingBatch:
+    """Every sequence live, scaled by sequence, drawn by a sampler a little off the old policy."""
+    random = np.random.default_rng(11)
+    pairs = zip(batch.columns["old_logprobs"], batch.mask, strict=True)
+    sampler = [(old + m * random.normal(0, 0.02, len(m))).astype(np.float32) for old, m in pairs]
+    lengths = [int(mask.sum()) for mask in batch.mask]
+    return replace(
+        batch,
+        columns={**batch.columns, "sampler_logprobs": sampler},
+        scales=scales(lengths, "sequence", 0),
+        live=[True] * len(lengths),
+    )
+
+
+def with_returns(batch: TrainingBatch) -> TrainingBatch:
+    """What a value model learns from."""
+    random = np.random.default_rng(13)
+    returns = [(m * random.normal(0, 1, len(m))).astype(np.float32) for m in batch.mask]
+    return replace(batch, columns={"returns": returns}, live=[True] * len(batch.tokens))
+
+
 def only(batch: TrainingBatch, rows: Sequence[int]) -> TrainingBatch:
     """With weights in these rows alone."""
     advantages = [a * np.float32(i in rows) for i, a in enumerate(batch.columns["advantages"])]
@@ -228,6 +331,15 @@ def only(batch: TrainingBatch, rows: Sequence[int]) -> TrainingBatch:
 
 
 ORDER = [6, 2, 0, 7, 3, 5, 1, 4]
+MANY_TERMS = partial(
+    objective.policy,
+    loss=partial(gspo, clip_low=0.1, clip_high=0.1),
+    kl=kl.k2,
+    kl_coef=0.3,
+    entropy_coef=0.1,
+    correction=partial(importance.truncate, level="sequence", high=1.2),
+)
+VALUE = partial(objective.value, clip=0.05)
 SAME_AS_PLAIN = ["tiny", "tiny-2", "huge", "huge-2", "permuted", "poisoned", "checkpointing"]
 STAGES = [0, 1, 2, 3]
 RESUMED = ["0", "2", "3", "2-bf16"]
@@ -269,6 +381,29 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         result += [
             Case(f"bf16-{stage}", model, batches, config(stage, dtype="bfloat16")) for stage in (1, 2, 3)
         ]
+        full = [in_full(batch) for batch in batches]
+        result += [
+            Case(
+                f"many-{n}",
+                model,
+                full,
+                config(stage, micro_batch_tokens=b),
+                loss=MANY_TERMS,
+                reference=other,
+            )
+            for n, stage, b in (("0", 0, TINY), ("2", 2, MIDDLE), ("3", 3, HUGE))
+        ]
+        result += [
+            Case(
+                f"reset-{stage}", model, full, config(stage), loss=MANY_TERMS, reference=other, reset_after=2
+            )
+            for stage in STAGES
+        ]
+        learned = [with_returns(batch) for batch in batches]
+        result += [
+            Case(f"critic-{stage}", model, learned, config(stage), loss=VALUE, critic=True)
+            for stage in STAGES
+        ]
         for name in RESUMED:
             path = folder / f"{world_size}-{name}"
             layout = config(int(name[0]), dtype="bfloat16" if "bf16" in name else "float32")
@@ -293,9 +428,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         "silent": train(model, silent),
         "lone": train(model, lone),
         "tied": train(tied, near_tied),
+        "many": train(model, [in_full(b) for b in batches], loss=many_terms, reference=other),
+        "reset": train(model, [in_full(b) for b in batches], loss=many_terms, reference=other, reset_after=2),
+        "critic": train_critic(model, [with_returns(batch) for batch in batches]),
     }
     ranks = {size: run_cases(folder / f"ranks-{size}", cases(size), size) for size in (2, 1)}
-    return Runs(ranks, references, batches, folder)
+    two = train(model, [in_full(b) for b in batches[:2]], loss=many_terms, reference=other).weights
+    return Runs(ranks, references, batches, folder, two)
 
 
 both_sizes = pytest.mark.parametrize("world_size", [1, 2])
@@ -332,6 +471,70 @@ def test_updates_do_not_depend_on_how_the_work_is_cut(runs: Runs, world_size: in
 def test_the_supervised_loss(runs: Runs, world_size: int) -> None:
     result, reference = runs(world_size, "nll"), runs.references["nll"]
     assert error(result.weights, reference) < 1e-5
+
+
+@both_sizes
+@pytest.mark.parametrize("case", ["many-0", "many-2", "many-3", *(f"reset-{stage}" for stage in STAGES)])
+def test_an_objective_of_many_terms(runs: Runs, world_size: int, case: str) -> None:
+    """Also: micro-batches, ranks and ZeRO change nothing of what is computed per sequence."""
+    result, reference = runs(world_size, case), runs.references[case.partition("-")[0]]
+    assert error(result.weights, reference) < 1e-5
+    assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=1e-4)
+    assert [m["grad_norm"] for m in result.metrics] == pytest.approx(reference.norms, rel=1e-4)
+    for name in ("clip_fraction", "corrected"):
+        assert any(0 < metrics[name] < 1 for metrics in result.metrics), name
+
+
+def test_a_reset_changes_what_follows(runs: Runs) -> None:
+    assert error(runs.references["reset"].weights, runs.references["many"]) > 0.05
+
+
+@both_sizes
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_reference_stays_until_it_is_reset(runs: Runs, world_size: int, stage: int) -> None:
+    """To the policy after two of three updates; before, it is the other model."""
+    batch = runs.batches[0]
+    first, second = load(runs.folder / "other"), load(runs.folder / "model")
+    for name, weight in runs.two_updates.items():
+        second.get_parameter(name).data = torch.from_numpy(weight)
+    cases = [(f"reset-{stage}", second)] + ([(f"many-{stage}", first)] if stage != 1 else [])
+    for case, model in cases:
+        for i, computed in enumerate(runs(world_size, case).reference):
+            with torch.no_grad():
+                expected = logprobs(model, batch.tokens[i], batch.temperatures[i]).numpy()
+            np.testing.assert_allclose(computed, np.where(batch.mask[i], expected, 0), atol=2e-5)
+
+
+@both_sizes
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_value_model_learns_with_the_same_learner(runs: Runs, world_size: int, stage: int) -> None:
+    result, reference = runs(world_size, f"critic-{stage}"), runs.references["critic"]
+    assert result.weights.keys() == reference.weights.keys()
+    assert error(result.weights, reference) < 1e-5
+    assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=1e-5)
+    assert not any(values.any() for values in result.logprobs)  # its head begins with nothing
+
+
+@both_sizes
+@pytest.mark.parametrize("case", ["plain-0", "plain-3", "tiny", "huge-2"])
+def test_the_signal_of_the_groups(runs: Runs, world_size: int, case: str) -> None:
+    """Gradients by a bias on the last hidden states, sequence by sequence."""
+    batch, model = runs.batches[0], load(runs.folder / "model")
+    pulls = torch.zeros(4, SIZES["hidden_size"], dtype=torch.float64)
+    for i in (row for row, weight in enumerate(WEIGHTS) if weight):
+        row = {name: torch.from_numpy(column[i]).double() for name, column in batch.columns.items()}
+        tokens = torch.from_numpy(batch.tokens[i].astype(np.int64))
+        bias = torch.zeros(pulls.shape[1], dtype=torch.float64, requires_grad=True)
+        hidden = model.model(input_ids=tokens[None]).last_hidden_state[0, :-1] + bias
+        logits = model.lm_head(hidden) / np.float64(np.float32(batch.temperatures[i]))
+        chosen = torch.log_softmax(logits, -1).gather(1, tokens[1:, None])[:, 0]
+        row["new"] = torch.cat([torch.zeros(1).double(), chosen])
+        loss = ppo(row)[torch.from_numpy(batch.mask[i])].sum()
+        pulls[batch.groups[i]] += torch.autograd.grad(loss, bias)[0]
+    mean = pulls.mean(0)
+    noise = sum(float(((pull - mean) ** 2).sum()) for pull in pulls) / 3 / 4
+    expected = float((mean**2).sum()) / noise
+    assert runs(world_size, case).metrics[0]["gradient_snr"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_all_ranks_hold_the_same(runs: Runs) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,15 +11,15 @@ import torch
 from groups import group, rollout, verdict
 
 from rlvr.learner.modules import signal_to_noise
-from rlvr.stages.batches import judged, rollout_batch, token_advantages
+from rlvr.stages.batches import judged, rollout_batch, token_advantages, without_truncated
 from rlvr.stages.drawing import Drawn
 from rlvr.stages.panel import step_metrics
 from rlvr.types import FinishReason, Group, Problem, Status, TrainingBatch, Verdict
 
 
-def batch_of(groups: list[Group], mask_truncated: bool = False) -> TrainingBatch:
+def batch_of(groups: list[Group]) -> TrainingBatch:
     rows = judged(groups)
-    batch = rollout_batch([r for _, r, _ in rows], [place for place, _, _ in rows], mask_truncated)
+    batch = rollout_batch([r for _, r, _ in rows], [place for place, _, _ in rows])
     batch.columns["advantages"] = token_advantages(groups, lambda rewards: rewards - np.nanmean(rewards))
     return batch
 
@@ -71,7 +72,8 @@ def test_rollouts_without_an_advantage_or_a_token_to_learn_from_are_not_trained_
     groups = [group([1.0, -1.0, 0.0])]  # the last is its group's mean
     groups[0].rollouts[0].finish_reason = FinishReason.LENGTH
     assert metrics_of(groups)["rollouts/trained"] == 2
-    assert metrics_of(groups, batch=batch_of(groups, mask_truncated=True))["rollouts/trained"] == 1
+    masks = without_truncated([rollout for each in groups for rollout in each.rollouts])
+    assert metrics_of(groups, batch=replace(batch_of(groups), mask=masks))["rollouts/trained"] == 1
 
 
 def test_lengths_are_told_by_what_the_verdict_was() -> None:

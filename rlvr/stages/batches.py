@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlvr.algorithms.aggregation import scales
-from rlvr.types import FinishReason, FloatArray, Group, RlvrError, Rollout, TrainingBatch
+from rlvr.types import BoolArray, FinishReason, FloatArray, Group, RlvrError, Rollout, TrainingBatch
 
 Float64Array = npt.NDArray[np.float64]
 Advantage = Callable[..., Float64Array]
@@ -26,23 +26,22 @@ def judged(groups: Sequence[Group]) -> list[tuple[int, Rollout, float]]:
     ]
 
 
-def rollout_batch(
-    rollouts: Sequence[Rollout], groups: Sequence[int], mask_truncated: bool = False
-) -> TrainingBatch:
-    """Rollouts and the places of their groups, without advantages yet: nothing is live or has a scale.
-
-    Answers that were cut off have an empty mask if `mask_truncated`.
-    """
-    cut = [mask_truncated and rollout.finish_reason is FinishReason.LENGTH for rollout in rollouts]
+def rollout_batch(rollouts: Sequence[Rollout], groups: Sequence[int]) -> TrainingBatch:
+    """Rollouts and the places of their groups, without advantages yet: nothing is live or has a scale."""
     return TrainingBatch(
         tokens=[rollout.tokens for rollout in rollouts],
-        mask=[rollout.sampled & (not out) for rollout, out in zip(rollouts, cut, strict=True)],
+        mask=[rollout.sampled for rollout in rollouts],
         columns={"sampler_logprobs": [rollout.logprobs for rollout in rollouts]},
         temperatures=[rollout.temperature for rollout in rollouts],
         scales=[0.0] * len(rollouts),
         live=[False] * len(rollouts),
         groups=list(groups),
     )
+
+
+def without_truncated(rollouts: Sequence[Rollout]) -> list[BoolArray]:
+    """The masks of rollouts, those of answers that were cut off empty."""
+    return [rollout.sampled & (rollout.finish_reason is not FinishReason.LENGTH) for rollout in rollouts]
 
 
 def takes(function: Advantage) -> frozenset[str]:

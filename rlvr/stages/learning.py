@@ -17,7 +17,7 @@ from rlvr.algorithms.kl import ESTIMATORS
 from rlvr.config import TrainConfig
 from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
-from rlvr.stages.batches import judged, part, rollout_batch, token_advantages, whiten
+from rlvr.stages.batches import judged, part, rollout_batch, token_advantages, whiten, without_truncated
 from rlvr.stages.buffer import RolloutBuffer
 from rlvr.stages.calls import finish
 from rlvr.stages.drawing import Drawn
@@ -66,7 +66,8 @@ class Learning:
         """The judged rollouts of a step with all columns that the objectives read."""
         algorithm = self.algorithm
         rows = judged(groups)
-        batch = rollout_batch([r for _, r, _ in rows], [g for g, _, _ in rows], algorithm.truncated == "mask")
+        rollouts = [rollout for _, rollout, _ in rows]
+        batch = rollout_batch(rollouts, [place for place, _, _ in rows])
         # the same model computes them for the whole step, also where that makes several updates
         if algorithm.old_policy == "sampler":
             batch.columns["old_logprobs"] = batch.columns["sampler_logprobs"]
@@ -83,6 +84,8 @@ class Learning:
         if self.value_objective:
             values = batch.columns["values"]
             batch.columns["returns"] = [a + v for a, v in zip(advantages, values, strict=True)]
+        if algorithm.truncated == "mask":  # only now: their rewards and penalties are in the baselines
+            batch.mask = without_truncated(rollouts)
         batch.columns["advantages"] = whiten(advantages, batch.mask) if algorithm.whiten else advantages
         return batch
 
