@@ -200,7 +200,8 @@ def test_failures_stay_with_their_sample(
         "write",
         "true",
     ]
-    with RewardService(config(workers=workers, deadline=3.0)) as service:
+    # little memory, so that even a busy machine fills it well before the deadline
+    with RewardService(replace(config(workers=workers, deadline=4.0), memory_gib=0.0625)) as service:
         verdicts = service.score([item(text, index) for index, text in enumerate(texts)])
         counters = service.counters()
         again = service.score([item("ok")])[0]
@@ -208,7 +209,7 @@ def test_failures_stay_with_their_sample(
     assert [verdicts[0].reward, verdicts[3].reward, found["true"].reward, again.reward] == [1.0] * 4
     assert found.pop("hang").status is Status.TIMEOUT
     assert "sample 1" in verdicts[1].reason
-    assert "deadline of 3 s" in verdicts[1].reason
+    assert "deadline of 4 s" in verdicts[1].reason
     assert "user" in verdicts[1].reason
     del found["ok"], found["true"]
     assert {verdict.status for verdict in found.values()} == {Status.CRASHED}
@@ -307,6 +308,14 @@ def test_workers_do_not_see_the_interrupt_of_the_terminal() -> None:
         os.kill(os.getpgid(pid), signal.SIGINT)
         assert int(service.score([item("a")])[0].reward or 0) == pid
         assert os.getsid(pid) != os.getsid(0)
+
+
+@pytest.mark.parametrize("niceness", [0, 5])
+def test_workers_are_as_nice_as_was_said(niceness: int) -> None:
+    with RewardService(config("my_rewards.pid"), niceness) as service:
+        pid = int(service.score([item("a")])[0].reward or 0)
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, pid) == min(ours + niceness, 19)
 
 
 def test_a_wrong_import_path_is_a_configuration_error() -> None:

@@ -12,6 +12,8 @@ from rlvr.rewards.counts import ServiceCounts
 from rlvr.rewards.service import RewardService
 from rlvr.types import Group, Verdict
 
+NICENESS = 10  # generation and learning on the same cores come first
+
 
 class Scored(NamedTuple):
     verdicts: list[list[Verdict]]  # of every group's rollouts, in their order
@@ -22,7 +24,7 @@ class RewardWorker:
     """Scores whole groups. Make the actor with `RewardActor.options(num_cpus=…).remote(config)`."""
 
     def __init__(self, config: RewardConfig) -> None:
-        self.service = RewardService(config)
+        self.service = RewardService(config, NICENESS)
 
     def score(self, groups: Sequence[Group]) -> Scored:
         """The verdicts of every group's rollouts, in the order of the groups and the rollouts."""

@@ -27,6 +27,7 @@ class Start:
 
     config: RewardConfig
     parent: int  # process id of the service
+    niceness: int  # added to that of the service
 
 
 @dataclass(frozen=True)

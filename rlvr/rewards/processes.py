@@ -41,14 +41,14 @@ class Processes:
     method once that process has ended by itself.
     """
 
-    def __init__(self, config: RewardConfig) -> None:
+    def __init__(self, config: RewardConfig, niceness: int) -> None:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._exits: deque[tuple[int, int]] = deque()
         self._process: subprocess.Popen[bytes] | None = None
         try:
             with theirs:
                 self._process = _start(theirs)
-            self.control.send(pickle.dumps(Start(config, os.getpid())))
+            self.control.send(pickle.dumps(Start(config, os.getpid(), niceness)))
             kind, content = self._await(("ready", "error"), START_TIMEOUT, "importing the reward functions")
             if kind == "error":
                 raise ConfigError(content)

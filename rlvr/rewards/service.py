@@ -70,11 +70,12 @@ class RewardService:
     the verdict of its sample crashed. Neither touches other samples: what else the worker had goes
     to others. Where several samples were in one call (of a function per batch, say), each is tried
     again alone first. While others wait, a check that takes far longer than usual is ended and begun
-    again after them, once. Not for use by several threads at once. Raises ConfigError when a setting is
-    out of its range or a configured function cannot be loaded.
+    again after them, once. `niceness` lets other processes on the same cores go first. Not for use by
+    several threads at once. Raises ConfigError when a setting is out of its range or a configured
+    function cannot be loaded.
     """
 
-    def __init__(self, config: RewardConfig) -> None:
+    def __init__(self, config: RewardConfig, niceness: int = 0) -> None:
         check_ranges(config)
         self.config = config
         self._counts = ServiceCounts()
@@ -87,7 +88,7 @@ class RewardService:
         self._open: set[int] = set()  # tickets without a verdict that somebody waits for
         self._verdicts: dict[int, Verdict] = {}
         self._workers: dict[int, _Worker] = {}
-        self._processes = Processes(config)
+        self._processes = Processes(config, niceness)
         try:
             for _ in range(config.workers):
                 self._fork()

@@ -33,7 +33,6 @@ from rlvr.rewards.evaluate import Evaluator
 from rlvr.rewards.functions import OF_A_ROLLOUT, RewardFunction, Sample, load_functions
 from rlvr.types import ConfigError, Verdict
 
-NICENESS = 10  # generation and learning on the same cores come first
 SEND_EVERY = 0.002  # seconds: cheap verdicts travel together
 SPARE_CPU = 60  # seconds of CPU time beyond what the deadlines of a batch allow to one core
 _PR_SET_PDEATHSIG = 1
@@ -51,7 +50,7 @@ def serve(control_fd: int) -> NoReturn:
         control.send(pickle.dumps(("error", str(error)[: MAX_PACKET // 2])))
         os._exit(1)
     _detach()
-    os.nice(NICENESS)
+    os.nice(start.niceness)
     gc.freeze()  # so that collecting garbage in a worker does not copy our pages
     names = tuple(function.name for function in functions)
     ready = Ready(
