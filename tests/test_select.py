@@ -46,6 +46,10 @@ def stage_in(folder: Path, **select: Any) -> StageInput:
     return StageInput(config, folder, "model", PROBLEMS, [], cast(Any, None), cast(StopRequest, None), {})
 
 
+def kept_ids(stage: StageInput) -> list[str]:
+    return [problem.id for problem in selected(stage) or []]
+
+
 def filters(name: str, **options: float) -> dict[str, Any]:
     return {name: {"_target_": f"rlvr.algorithms.filters.{name}", **options}}
 
@@ -53,10 +57,15 @@ def filters(name: str, **options: float) -> dict[str, Any]:
 def test_problems_with_answers_of_like_length_are_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert selected(tmp_path, PROBLEMS) is PROBLEMS  # not done yet
-    run_select(stage_in(tmp_path))
-    assert [problem.id for problem in selected(tmp_path, PROBLEMS)] == ["a", "c"]
-    assert [problem.id for problem in selected(tmp_path, PROBLEMS[::-1])] == ["c", "a"]
+    stage = stage_in(tmp_path)
+    second = journal_path(tmp_path, "train", 1)
+    content = second.read_bytes()
+    second.unlink()
+    assert selected(stage) is None  # not all are sampled yet
+    assert not (tmp_path / "problems.jsonl").exists()
+    second.write_bytes(content)
+    run_select(stage)
+    assert kept_ids(stage) == ["a", "c"]
     said = capsys.readouterr().out
     assert "2 of 3 problems kept" in said
     assert "left out: 1 by uniform_lengths" in said
@@ -86,14 +95,14 @@ def test_all_filters_must_keep_a_problem_and_the_first_to_drop_it_is_counted(
 ) -> None:
     both = filters("accuracy_between", low=0.1) | filters("uniform_lengths", max_variation=0.5)
     run_select(stage_in(tmp_path, filters=both))
-    assert [problem.id for problem in selected(tmp_path, PROBLEMS)] == ["a"]
+    assert kept_ids(stage_in(tmp_path, filters=both)) == ["a"]
     assert "left out: 1 by uniform_lengths, 1 by accuracy_between" in capsys.readouterr().out
 
 
 def test_a_selection_that_keeps_nothing_says_which_filters_did_it(tmp_path: Path) -> None:
     with pytest.raises(RlvrError, match=r"leave none of 3 problems \(3 by accuracy_between\): loosen"):
         run_select(stage_in(tmp_path, filters=filters("accuracy_between", low=0.9)))
-    assert selected(tmp_path, PROBLEMS) is PROBLEMS
+    assert not (tmp_path / "problems.jsonl").exists()
 
 
 def test_groups_that_were_sampled_with_other_settings_are_not_gone_on_with(tmp_path: Path) -> None:
@@ -105,4 +114,4 @@ def test_groups_that_were_sampled_with_other_settings_are_not_gone_on_with(tmp_p
         run_select(other)
     other = stage_in(tmp_path, filters=filters("accuracy_between", low=0.1))
     run_select(other)  # filters act on what is there
-    assert [problem.id for problem in selected(tmp_path, PROBLEMS)] == ["a", "b"]
+    assert kept_ids(other) == ["a", "b"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from hydra.utils import instantiate
@@ -29,34 +28,35 @@ from rlvr.types import ConfigError, Group, Problem, RlvrError
 KEPT = "problems.jsonl"
 
 
-def selected(folder: Path, problems: list[Problem]) -> list[Problem]:
-    """Those of the problems that the stage in `folder` has kept; all of them if it is not done."""
-    if not (folder / KEPT).exists():
-        return problems
-    kept = {json.loads(line)["id"] for line in (folder / KEPT).read_text().splitlines()}
-    return [problem for problem in problems if problem.id in kept]
-
-
 def run_select(stage: StageInput) -> None:
-    """Sample every candidate and write `problems.jsonl`, which `problems=file` reads as well.
-
-    A stopped run goes on after its last complete chunk of problems.
+    """Sample every candidate. A stopped run goes on after its last complete chunk of problems.
 
     Raises:
         Interrupted: the user asked to stop.
         RlvrError: no problem is left.
     """
-    settings = stage.config.select
     _same_settings(stage)
-    chunks = [
-        stage.problems[start : start + settings.chunk]
-        for start in range(0, len(stage.problems), settings.chunk)
-    ]
-    missing = [n for n in range(len(chunks)) if not journal_path(stage.folder, "train", n).exists()]
-    if missing:
-        _sample(stage, chunks, missing)
-    groups = [group for n in range(len(chunks)) for group in read_journal(stage.folder, "train", n)]
-    filters = {name: instantiate(spec, _partial_=True) for name, spec in settings.filters.items()}
+    if missing := [n for n in range(len(_chunks(stage))) if not _sampled(stage, n)]:
+        _sample(stage, missing)
+    selected(stage)
+
+
+def selected(stage: StageInput) -> list[Problem] | None:
+    """The candidates that the filters keep; None if not all of them are sampled yet.
+
+    They are written to `problems.jsonl`, which `problems=file` reads as well. Filters act on what was
+    sampled, so a run that goes on with others selects anew.
+
+    Raises:
+        ConfigError: the groups there were sampled with other settings.
+        RlvrError: no problem is left.
+    """
+    numbers = range(len(_chunks(stage)))
+    if not all(_sampled(stage, n) for n in numbers):
+        return None
+    _same_settings(stage)
+    groups = [group for n in numbers for group in read_journal(stage.folder, "train", n)]
+    filters = {n: instantiate(spec, _partial_=True) for n, spec in stage.config.select.filters.items()}
     results = [(group, *apply_filters(group, filters, stage.config.seed, 0)) for group in groups]
     kept = [group for group, left, _ in results if left is not None]
     dropped = Counter(by for _, _, by in results if by is not None)
@@ -67,11 +67,22 @@ def run_select(stage: StageInput) -> None:
         temporary.write_text("".join(f"{json.dumps(_line(group), default=str)}\n" for group in kept))
     left_out = f"; left out: {said}" if said else ""
     print(f"select:  {len(kept)} of {len(groups)} problems kept in {stage.folder / KEPT}{left_out}")
+    ids = {group.problem.id for group in kept}
+    return [problem for problem in stage.problems if problem.id in ids]
 
 
-def _sample(stage: StageInput, chunks: Sequence[Sequence[Problem]], missing: Sequence[int]) -> None:
+def _chunks(stage: StageInput) -> list[list[Problem]]:
+    size = stage.config.select.chunk
+    return [stage.problems[start : start + size] for start in range(0, len(stage.problems), size)]
+
+
+def _sampled(stage: StageInput, number: int) -> bool:
+    return journal_path(stage.folder, "train", number).exists()
+
+
+def _sample(stage: StageInput, missing: Sequence[int]) -> None:
     """Answer the problems of the missing chunks, and journal each chunk as it is complete."""
-    config = stage.config
+    config, chunks = stage.config, _chunks(stage)
     with Workers(config) as workers, Progress("select", len(chunks), len(chunks) - len(missing)) as progress:
         rewards = workers.rewards()
         pool = workers.rollout_pool(stage.model_path)

@@ -80,14 +80,16 @@ def _run(
     check_lengths(config, problems, heldout, tokenizer)
     stop = StopRequest()
     stages: list[tuple[Callable[[StageInput], None], StageInput]] = []
+    select: StageInput | None = None
     for name in config.stages:
         folder = run.stage(name)
         stage = StageInput(config, folder, model_path, problems, heldout, tokenizer, stop, sizes[name])
         if name == "select":
             # what it keeps is known once it is done; until then no later stage can have begun
-            problems = selected(folder, problems)
-            if problems is stage.problems:
+            select, kept = stage, selected(stage)
+            if kept is None:
                 stages.append((run_select, stage))
+            problems = kept or problems
             continue
         found = stage.checkpoints().latest()
         if found is None or found[0] < steps[name]:
@@ -101,17 +103,18 @@ def _run(
                 f"give {stages[0][1].folder.name}.steps its old value, or start a new run"
             )
     if not stages:
-        raise ConfigError(
-            f"{run.path}: all stages have done their steps; ask for more, as in "
-            f"{config.stages[-1]}.steps={2 * steps[config.stages[-1]]}"
-        )
+        longer = [f"{name}.steps={2 * steps[name]}" for name in config.stages if name in steps]
+        more = f"; ask for more, as in {longer[-1]}" if longer else ""
+        raise ConfigError(f"{run.path}: all stages have done their steps{more}")
     run.write_config(saved_config)
     run.write_versions()
     try:
+        now: list[Problem] | None = None  # what a selection of this run has kept
         with ray_cluster(config.cluster):
             for runner, stage in stages:
-                stage.problems = selected(run.path / "select", stage.problems)
+                stage.problems = now or stage.problems
                 runner(stage)
+                now = selected(stage) if stage is select else now
     except Interrupted:
         raise RunInterrupted(f"stopped; go on with: rlvr train resume={run.path}") from None
     print(f"\nmodel:   {model_path}\nrun:     {run.path}")
