@@ -46,6 +46,11 @@ def stage_in(folder: Path, **select: Any) -> StageInput:
     return StageInput(config, folder, "model", PROBLEMS, [], cast(Any, None), cast(StopRequest, None), {})
 
 
+def complete(stage: StageInput) -> None:
+    run_select(stage)
+    selected(stage)
+
+
 def kept_ids(stage: StageInput) -> list[str]:
     return [problem.id for problem in selected(stage) or []]
 
@@ -64,7 +69,7 @@ def test_problems_with_answers_of_like_length_are_kept(
     assert selected(stage) is None  # not all are sampled yet
     assert not (tmp_path / "problems.jsonl").exists()
     second.write_bytes(content)
-    run_select(stage)
+    complete(stage)
     assert kept_ids(stage) == ["a", "c"]
     said = capsys.readouterr().out
     assert "2 of 3 problems kept" in said
@@ -72,7 +77,7 @@ def test_problems_with_answers_of_like_length_are_kept(
 
 
 def test_what_is_kept_is_a_file_of_problems_with_what_was_found(tmp_path: Path) -> None:
-    run_select(stage_in(tmp_path))
+    complete(stage_in(tmp_path))
     first, last = [json.loads(line) for line in (tmp_path / "problems.jsonl").read_text().splitlines()]
     assert first == {
         "id": "a",
@@ -94,24 +99,24 @@ def test_all_filters_must_keep_a_problem_and_the_first_to_drop_it_is_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     both = filters("accuracy_between", low=0.1) | filters("uniform_lengths", max_variation=0.5)
-    run_select(stage_in(tmp_path, filters=both))
+    complete(stage_in(tmp_path, filters=both))
     assert kept_ids(stage_in(tmp_path, filters=both)) == ["a"]
     assert "left out: 1 by uniform_lengths, 1 by accuracy_between" in capsys.readouterr().out
 
 
 def test_a_selection_that_keeps_nothing_says_which_filters_did_it(tmp_path: Path) -> None:
     with pytest.raises(RlvrError, match=r"leave none of 3 problems \(3 by accuracy_between\): loosen"):
-        run_select(stage_in(tmp_path, filters=filters("accuracy_between", low=0.9)))
+        complete(stage_in(tmp_path, filters=filters("accuracy_between", low=0.9)))
     assert not (tmp_path / "problems.jsonl").exists()
 
 
 def test_groups_that_were_sampled_with_other_settings_are_not_gone_on_with(tmp_path: Path) -> None:
-    run_select(stage_in(tmp_path))
-    run_select(stage_in(tmp_path))
+    complete(stage_in(tmp_path))
+    complete(stage_in(tmp_path))
     other = stage_in(tmp_path)
     other.config.sampling.temperature = 0.7
     with pytest.raises(ConfigError, match=r"other settings \(temperature\): give the old values"):
-        run_select(other)
+        complete(other)
     other = stage_in(tmp_path, filters=filters("accuracy_between", low=0.1))
-    run_select(other)  # filters act on what is there
+    complete(other)  # filters act on what is there
     assert kept_ids(other) == ["a", "b"]

@@ -96,6 +96,11 @@ def _kl_messages(config: TrainConfig) -> Iterator[str]:
             f"algorithm.kl.reset_every={kl.reset_every} has no effect: the stage has "
             f"{config.grpo.steps} steps"
         )
+    if kl.reset_every is not None and config.learner.lora.rank is not None:
+        yield (
+            f"algorithm.kl.reset_every={kl.reset_every} cannot be had with learner.lora.rank: the reference is "
+            "the model without its adapters, and that never changes. Leave one of them out"
+        )
 
 
 def _entropy_messages(entropy: EntropyConfig) -> Iterator[str]:

@@ -72,6 +72,11 @@ def _model_messages(config: TrainConfig) -> Iterator[str]:
             "learner.dtype=bfloat16 needs learner.zero_stage 1, 2 or 3: DeepSpeed keeps float32 weights and "
             "gradients beside the bfloat16 model only there"
         )
+    lora = config.learner.lora
+    if lora.rank is None and lora != type(lora)():
+        yield "learner.lora has settings, but they have no effect without learner.lora.rank"
+    if lora.target_modules == []:
+        yield "learner.lora.target_modules is empty: name linear layers, or leave it out for all of them"
     model = config.model
     if (model.path is None) == (model.scratch is None):
         given = "neither is" if model.path is None else "both are"

@@ -29,16 +29,14 @@ KEPT = "problems.jsonl"
 
 
 def run_select(stage: StageInput) -> None:
-    """Sample every candidate. A stopped run goes on after its last complete chunk of problems.
+    """Sample every candidate, for `selected`. A stopped run goes on after its last complete chunk.
 
     Raises:
         Interrupted: the user asked to stop.
-        RlvrError: no problem is left.
     """
     _same_settings(stage)
     if missing := [n for n in range(len(_chunks(stage))) if not _sampled(stage, n)]:
         _sample(stage, missing)
-    selected(stage)
 
 
 def selected(stage: StageInput) -> list[Problem] | None:
