@@ -3,7 +3,7 @@
     runs/NAME/
       config.yaml         the resolved configuration
       versions.json       machine, packages, commit
-      sft/  grpo/         one folder per stage, each with
+      sft/ select/ grpo/  one folder per stage, each with
         metrics.jsonl       a line of metrics per step
         journal/train/      step_000012.parquet: every rollout of the step, with its verdict
         journal/heldout/    the same of the held-out evaluation
@@ -14,6 +14,7 @@ Progress, plot and table read these metrics; whatever else is logged is kept bes
     train/reward, train/accuracy            means over the step's rollouts with a verdict; [0, 1] for accuracy
     train/loss                              of the optimizer step
     heldout/pass@1, …_low, …_high           and its 95% interval, in [0, 1]; step 0 is before the first update
+    groups/… learner/… critic/…             what the step's estimators look like: docs/algorithms.md
     time/step                               seconds of the step, of which
     time/generate, reward, learn, publish, idle   (each with the prefix) seconds
     rewards/latency_p50, queue_p99, respawns, cache_hits, …   what the reward services did (ServiceCounts)
