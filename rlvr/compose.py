@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import os
 import re
 import sys
@@ -60,9 +61,25 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], N
         sys.path.insert(0, os.getcwd())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, who know what to say of them
     register_schema()
+    composing = True
+
+    @functools.wraps(job)
+    def watched(tree: DictConfig) -> None:
+        nonlocal composing
+        composing = False
+        job(tree)
+        composing = True  # the next job of a sweep
+
     try:
         sys.argv = [f"rlvr {command}", *arguments]
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(job)()
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(watched)()
+    except (AttributeError, AssertionError):
+        # all that OmegaConf has to say of a part of a section that is not there
+        messages = list(parts_of_absent(arguments, SCHEMAS[command])) if composing else []
+        if not messages:
+            raise
+        print(f"rlvr: {messages[0]}", file=sys.stderr)
+        return 2
     except (HydraException, OmegaConfBaseException) as error:
         print(f"rlvr: {explain(error, SCHEMAS[command])}", file=sys.stderr)
         return 2
@@ -135,6 +152,30 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Any] = 
         reason = next(text for text in texts if "full_key: " in text).splitlines()[0]
         return f"{key}: {reason[0].lower()}{reason[1:]}"
     return texts[0]
+
+
+def parts_of_absent(arguments: Sequence[str], schema: type[Any] = TrainConfig) -> Iterator[str]:
+    """What to say of each argument that sets a part of an optional section, if that section is absent."""
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        for section in optional_sections(schema):
+            if key != section and not key.startswith(f"{section}."):
+                continue
+            value = value or "…"
+            for name in reversed(key.split(".")[1:]):
+                value = f"{{{name}: {value}}}"
+            yield f"{section} is not set, so nothing can be set in it; give '{key.partition('.')[0]}={value}'"
+
+
+def optional_sections(schema: Any, prefix: str = "") -> Iterator[str]:
+    """The key of every section that may be None, with dots."""
+    hints = get_type_hints(schema)
+    for item in dataclasses.fields(schema):
+        for option in (hints[item.name], *getattr(hints[item.name], "__args__", ())):
+            if dataclasses.is_dataclass(option):
+                if option is not hints[item.name]:
+                    yield f"{prefix}{item.name}"
+                yield from optional_sections(option, f"{prefix}{item.name}.")
 
 
 def unknown_key(key: str, schema: type[Any] = TrainConfig) -> str:

@@ -1,4 +1,4 @@
-"""Runs real learners for test_learner.py: `python learner_worker.py FOLDER RANK WORLD_SIZE PORT`.
+"""Runs real learners for the tests: `python learner_worker.py FOLDER RANK WORLD_SIZE PORT`.
 
 A process group costs seconds to start, so one group goes through all cases of its world size.
 """
@@ -60,6 +60,8 @@ class Result:
     reference: list[np.ndarray] = field(default_factory=list)  # those of the reference, after all updates
     shapes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     checksums: dict[str, int] = field(default_factory=dict)
+    raw: dict[str, np.ndarray] = field(default_factory=dict)  # with adapters: the parameters as they are
+    switched_back: bool = True  # adapters are back on after an error while they were off
     error: str = ""
 
 
@@ -86,13 +88,43 @@ def run_case(case: Case, learner: PolicyLearner) -> Result:
     result.weights = {name: w.float().cpu().numpy().copy() for name, w in learner.named_weights()}
     result.shapes = [(name, shape) for name, _, shape in learner.weight_shapes()]
     result.checksums = learner.weight_checksums()
+    if case.learner.lora.rank is not None:
+        result.raw = whole_parameters(learner.model, case.learner.zero_stage)
+        result.switched_back = comes_back(case, learner)
     return result
+
+
+def whole_parameters(module: torch.nn.Module, zero_stage: int) -> dict[str, np.ndarray]:
+    import deepspeed
+
+    whole = {}
+    for name, parameter in module.named_parameters():
+        with deepspeed.zero.GatheredParameters([parameter], enabled=zero_stage == 3):
+            whole[name] = parameter.detach().float().cpu().numpy().copy()
+    return whole
+
+
+def comes_back(case: Case, learner: PolicyLearner) -> bool:
+    """Whether an error in the reference's forward pass leaves the policy what it was."""
+
+    def stop(*given: object) -> None:
+        raise RlvrError("stop")
+
+    before = learner.outputs("logprobs", case.batches[0])
+    hook = learner.module.register_forward_pre_hook(stop)
+    try:
+        learner.reference_logprobs(case.batches[0])
+    except RlvrError:
+        after_error = True
+    else:
+        after_error = False
+    hook.remove()
+    after = learner.outputs("logprobs", case.batches[0])
+    return after_error and all(np.array_equal(x, y) for x, y in zip(before, after, strict=True))
 
 
 def run_critic(case: Case, device: torch.device) -> Result:
     """Updates of a value model: the values before them, and the weights after."""
-    import deepspeed
-
     from rlvr.learner.learner import Learner
     from rlvr.learner.models import load_model
     from rlvr.learner.modules import ValueModel
@@ -105,9 +137,7 @@ def run_critic(case: Case, device: torch.device) -> Result:
         result.logprobs = result.logprobs or values
         batch.columns["values"] = values
         result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
-    for name, parameter in learner.module.named_parameters():
-        with deepspeed.zero.GatheredParameters([parameter], enabled=case.learner.zero_stage == 3):
-            result.weights[name] = parameter.detach().float().numpy().copy()
+    result.weights = whole_parameters(learner.module, case.learner.zero_stage)
     learner.engine.destroy()
     return result
 

@@ -17,6 +17,7 @@ import rlvr
 from rlvr import compose
 from rlvr.cli import main
 from rlvr.config import TrainConfig
+from rlvr.learner.config import LoraConfig
 from rlvr.types import ConfigError
 
 SMALL = ["sampling.max_tokens=16"]  # fits the scratch model's length
@@ -123,6 +124,10 @@ CASES = {
         ["problems=file", "problems.train.path=plain.jsonl"],
         ["grpo.problems_per_step=32", "problems.train has 1"],
     ),
+    "an order of problems that cannot be": (
+        ["problems.order._target_=rlvr.problems.curriculum.PassRate", "+problems.order.hardness=-1"],
+        ["problems.order", "hardness=-1 must be ≥ 0"],
+    ),
     "weight without +": (
         ["reward.weights.math=2"],
         ["reward.weights has no math yet", "+reward.weights.math="],
@@ -136,6 +141,35 @@ CASES = {
         ["evaluation has settings", "name problems.heldout"],
     ),
     "no value": (["seed"], ["seed"]),
+    "part of a section that is not there": (
+        ["algorithm.critic.clip=0.3"],
+        ["algorithm.critic is not set", "give 'algorithm={critic: {clip: 0.3}}'"],
+    ),
+    "added part of a section that is not there": (
+        ["+model.scratch.layers=2", "model=pretrained", "model.path=plain"],
+        ["model.scratch is not set", "give 'model={scratch: {layers: 2}}'"],
+    ),
+    "added section": (
+        ["+algorithm.critic={clip: 0.3}"],
+        ["algorithm.critic is not set", "give 'algorithm={critic: {clip: 0.3}}'"],
+    ),
+    "section that takes no values": (
+        ["algorithm={critic: {clip: 0.3}}"],
+        ["algorithm.critic has no effect: algorithm.advantage does not take `values`"],
+    ),
+    "adapters without a rank": (
+        ["learner.lora.alpha=8"],
+        ["learner.lora has settings", "no effect without learner.lora.rank"],
+    ),
+    "adapters of nothing": (
+        ["learner.lora={rank: 8, target_modules: []}"],
+        ["learner.lora.target_modules is empty"],
+    ),
+    "adapters of rank nought": (["+learner.lora.rank=0"], ["learner.lora.rank is 0", "≥ 1"]),
+    "adapters and a reference that is reset": (
+        ["+learner.lora.rank=8", "algorithm.kl.coef=0.1", "algorithm.kl.reset_every=5"],
+        ["algorithm.kl.reset_every=5 cannot be had with learner.lora.rank", "the model without its adapters"],
+    ),
     "heads that do not divide the width": (
         ["model.scratch.heads=3"],
         ["model.scratch.hidden_size=128", "heads=3"],
@@ -227,6 +261,32 @@ def test_all_keys_finds_nested_ones_behind_optional_sections_too() -> None:
     assert {"seed", "grpo", "grpo.steps", "grpo.optimizer.lr", "sft.optimizer.lr"} <= set(keys)
     assert "model.scratch.hidden_size" in keys  # scratch may be None
     assert "problems.prompt.template" in keys
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["learner.lora.rank=8"],
+        ["+learner.lora.rank=8"],
+        ["learner.lora={rank: 8}"],
+        ["+learner.lora={rank: 8}"],
+        ["learner={lora: {rank: 8}}"],
+    ],
+)
+@pytest.mark.usefixtures("hydra_folder")
+def test_adapters_are_switched_on_however_one_writes_it(given: list[str]) -> None:
+    assert compose.to_config(hydra_compose("train", overrides=given)).learner.lora == LoraConfig(rank=8)
+
+
+def test_an_error_of_the_job_is_not_taken_for_one_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*given: object) -> None:
+        raise AssertionError("of the job")
+
+    monkeypatch.setattr("rlvr.stages.train.run_stages", fails)
+    with pytest.raises(AssertionError, match="of the job"):
+        main(["train", "algorithm=ppo", "algorithm.critic.clip=0.3"])
 
 
 # --- conf/ -------------------------------------------------------------------------------------------

@@ -8,6 +8,23 @@ from rlvr.settings import setting
 
 
 @dataclass
+class LoraConfig:
+    """Low-rank adapters of linear layers, trained in place of the model: `learner.lora.rank=8`.
+
+    The model computes W x + alpha/rank · B A x with W frozen. Source: LoRA, arXiv 2106.09685.
+    """
+
+    rank: int | None = setting(
+        None, "of the adapters: learner.lora.rank=8 switches them on; unset trains the whole model", ge=1
+    )
+    alpha: float = setting(32.0, "adapters are multiplied by alpha/rank", gt=0)
+    target_modules: list[str] | None = setting(
+        None, "ends of names, such as [q_proj, v_proj]; unset is every linear layer but the head"
+    )
+    seed: int = setting(0, "of the adapters' random start", ge=0)
+
+
+@dataclass
 class LearnerConfig:
     workers: int = setting(1, "data-parallel ranks, each in its own Ray actor", ge=1)
     gpus_per_worker: int = setting(0, "0 (CPU, gloo) or 1 (GPU, NCCL)", ge=0, le=1)
@@ -19,6 +36,7 @@ class LearnerConfig:
         2048, "padded tokens of one micro-batch; a longer sequence goes alone", ge=1
     )
     gradient_checkpointing: bool = setting(False, "recompute activations: less memory, more time")
+    lora: LoraConfig = setting(factory=LoraConfig)
     max_grad_norm: float = setting(1.0, "gradients are scaled down to this norm", gt=0)
     deadline: float = setting(1800.0, "seconds that one update may take before the run stops", gt=0)
 

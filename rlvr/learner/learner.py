@@ -101,7 +101,7 @@ class Learner:
             module.model.gradient_checkpointing_enable()
         module.train()
         self.adamw = torch.optim.AdamW(
-            module.parameters(),
+            [parameter for parameter in module.parameters() if parameter.requires_grad],
             lr=optimizer.lr,
             betas=(optimizer.beta1, optimizer.beta2),
             eps=optimizer.eps,

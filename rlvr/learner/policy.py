@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import deepspeed
 import torch
@@ -13,15 +14,20 @@ from torch import Tensor
 
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.learner import Learner, token_outputs
+from rlvr.learner.lora import inject, parts, switched_off
 from rlvr.learner.models import load_model
 from rlvr.learner.modules import Policy
-from rlvr.types import FloatArray, TrainingBatch
+from rlvr.types import ConfigError, FloatArray, TrainingBatch
 
 HEAD = "lm_head.weight"
 
 
 class PolicyLearner(Learner):
-    """One rank of a policy. The reference model is a frozen copy of the whole policy on every rank."""
+    """One rank of a policy.
+
+    The reference model is a frozen copy of the whole policy on every rank. With LoRA it is the policy itself
+    without its adapters, and the weights that others get to see are merged with them.
+    """
 
     def __init__(
         self,
@@ -31,14 +37,29 @@ class PolicyLearner(Learner):
         optimizer: OptimizerConfig,
         device: torch.device,
     ) -> None:
-        self.max_length = max_length
+        self.model_path, self.max_length = model_path, max_length
         self.model = load_model(model_path, config.dtype, max_length)
+        self.scaling = 0.0  # of the adapters
+        if config.lora.rank is not None:
+            self.scaling = config.lora.alpha / config.lora.rank
+            inject(self.model, config.lora)
         self.reference: Policy | None = None
         self.reference_is_own = False  # no longer the checkpoint that it was loaded from
         super().__init__(Policy(self.model), config, optimizer, device)
 
     def add_reference(self, model_path: str) -> None:
-        """Keep a frozen copy of this checkpoint beside the policy."""
+        """Keep a frozen copy of this checkpoint beside the policy; with LoRA the frozen weights are there.
+
+        Raises:
+            ConfigError: with LoRA, another checkpoint than the one that the policy began with.
+        """
+        if self.config.lora.rank is not None:
+            if model_path != self.model_path:
+                raise ConfigError(
+                    "with learner.lora the reference is the model that training began with, "
+                    f"{self.model_path}; it cannot be {model_path}"
+                )
+            return
         model = load_model(model_path, self.config.dtype, self.max_length)
         self.reference = Policy(model).to(self.device).eval().requires_grad_(False)
 
@@ -57,6 +78,9 @@ class PolicyLearner(Learner):
 
     def reference_logprobs(self, batch: TrainingBatch) -> list[FloatArray]:
         """Log-probabilities of the masked tokens under the reference: N × [T] float32."""
+        if self.config.lora.rank is not None:
+            with switched_off(self.model):
+                return self.outputs("logprobs", batch)
         assert self.reference is not None
         budget = self.config.micro_batch_tokens
         return token_outputs(self.reference, "logprobs", batch, budget, self.device)
@@ -64,14 +88,16 @@ class PolicyLearner(Learner):
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Every weight under its checkpoint name, whole; all ranks must go through it together.
 
+        Adapters are merged into their weights and have no names here.
         A tied output layer comes twice, as input and as output embedding: an engine that keeps
         its own copy of the output layer would go on with the old one otherwise.
         """
-        for name, parameter in self.model.named_parameters():
-            with deepspeed.zero.GatheredParameters([parameter], enabled=self.config.zero_stage == 3):
-                yield name, parameter.detach()
-                if self.model.config.tie_word_embeddings and name == self._input_embedding_name():
-                    yield HEAD, parameter.detach()
+        for part in parts(self.model):
+            with deepspeed.zero.GatheredParameters(part.parameters, enabled=self.config.zero_stage == 3):
+                weight = part.merged(self.scaling)
+                yield part.name, weight
+                if self.model.config.tie_word_embeddings and part.name == self._input_embedding_name():
+                    yield HEAD, weight
 
     def _input_embedding_name(self) -> str:
         embedding = self.model.get_input_embeddings().weight
@@ -80,12 +106,22 @@ class PolicyLearner(Learner):
     def weight_shapes(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
         """Name, type and whole shape of everything that `named_weights` yields, in its order."""
         shapes = []
-        for name, parameter in self.model.named_parameters():
-            shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
-            shapes.append((name, parameter.dtype, shape))
-            if self.model.config.tie_word_embeddings and name == self._input_embedding_name():
-                shapes.append((HEAD, parameter.dtype, shape))
+        for part in parts(self.model):
+            shape = tuple(getattr(part.base, "ds_shape", part.base.shape))
+            shapes.append((part.name, part.base.dtype, shape))
+            if self.model.config.tie_word_embeddings and part.name == self._input_embedding_name():
+                shapes.append((HEAD, part.base.dtype, shape))
         return shapes
+
+    def _layout(self) -> dict[str, Any]:
+        lora = self.config.lora
+        if lora.rank is None:
+            return super()._layout()
+        return super()._layout() | {
+            "learner.lora.rank": lora.rank,
+            "learner.lora.alpha": lora.alpha,
+            "learner.lora.target_modules": lora.target_modules,
+        }
 
     def weight_checksums(self) -> dict[str, int]:
         """CRC-32 of every weight's bytes, by checkpoint name; empty but on rank 0."""

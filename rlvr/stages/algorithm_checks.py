@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from hydra.utils import instantiate
 
 from rlvr.algorithms.config import AlgorithmConfig, CorrectionConfig, EntropyConfig, KlConfig
@@ -98,8 +99,8 @@ def _kl_messages(config: TrainConfig) -> Iterator[str]:
         )
     if kl.reset_every is not None and config.learner.lora.rank is not None:
         yield (
-            f"algorithm.kl.reset_every={kl.reset_every} cannot be had with learner.lora.rank: the reference is "
-            "the model without its adapters, and that never changes. Leave one of them out"
+            f"algorithm.kl.reset_every={kl.reset_every} cannot be had with learner.lora.rank: the reference "
+            "is the model without its adapters, and that never changes. Leave one of them out"
         )
 
 
@@ -158,6 +159,11 @@ def _group_messages(config: TrainConfig) -> Iterator[str]:
             "algorithm.kl.place=reward makes more rewards than the two that rlvr.algorithms.noise knows: set "
             "algorithm.kl.place=loss"
         )
+    if noise:
+        try:  # two rollouts without a verdict: the rates are looked at, and nothing else
+            instantiate(algorithm.advantage, _partial_=True)(rewards=np.full(2, np.nan))
+        except ConfigError as error:
+            yield str(error)
     if target == "rlvr.algorithms.noise.backward" and algorithm.whiten:
         yield (
             "algorithm.whiten undoes noise.backward, which only multiplies: leave one of them out, or take "

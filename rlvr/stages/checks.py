@@ -180,6 +180,8 @@ def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Se
             f"problems.heldout shares {len(shared)} problems with problems.train, such as "
             f"{min(shared)[:80]!r}: a gain on them would mean nothing"
         )
+    if "grpo" in config.stages:
+        instantiate(config.problems.order, _partial_=True)(problems=problems, seed=config.seed)
     if set(config.stages) & {"grpo", "select"}:
         messages += validate_reward(config.reward, columns=sorted({c for p in problems for c in p.columns}))
     if "sft" in config.stages and (without := [p.id for p in problems if p.solution is None]):
