@@ -64,6 +64,10 @@ CASES = {
         ["grpo.group_size=1", "algorithm=grpo_noise", *NOISE],
         "grpo.group_size=1 gives no gradient",
     ),
+    "a verifier that says nothing": (
+        ["algorithm=grpo_noise", *(f"{rate.partition('=')[0]}=0.5" for rate in NOISE)],
+        "false_positive=0.5 and false_negative=0.5 must be",
+    ),
     "whitened backward noise": (
         [
             "algorithm=grpo_noise",
