@@ -97,14 +97,15 @@ def effects(final: dict[str, dict[int, float]], seeds: list[int]) -> dict[str, l
 
 def draw(study: Study, seeds: list[int], budget: int, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    grid = np.linspace(0, budget, 5)
+    grid = np.linspace(0, budget, 3)
     for place, (arm, curves) in enumerate(study.items()):
         values = np.array([np.interp(grid, *zip(*curves[seed], strict=True)) for seed in seeds])
         half = [half_interval(list(column)) if np.ptp(column) else 0.0 for column in values.T]
         # side by side, or the intervals would hide one another
         shift = (place - len(study) / 2) * budget / 150
         axes.errorbar(grid + shift, values.mean(0), yerr=half, label=arm.replace("_", " "), capsize=2)
-    axes.set(xlabel="rollouts drawn", ylabel=f"held-out pass@1, mean of {len(seeds)} seeds and 95% interval")
+    axes.set(xlabel="rollouts drawn", ylabel="held-out pass@1")
+    axes.set_title(f"mean of {len(seeds)} seeds with its 95% interval", fontsize=9)
     axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
     axes.legend(frameon=False, fontsize=8, ncols=2)
     figure.savefig(path, dpi=130)
