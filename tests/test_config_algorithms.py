@@ -57,6 +57,7 @@ def test_the_rates_of_the_noise_must_be_given() -> None:
 
 
 # Every refusal is the only one, so that each combination is told from those beside it.
+IN_THE_REWARD = ["algorithm.kl.coef=0.1", "algorithm.kl.place=reward", "algorithm.kl.estimator=k1"]
 CASES = {
     # rewards and advantages
     "group of one": (["grpo.group_size=1"], "grpo.group_size=1 gives no gradient"),
@@ -77,9 +78,29 @@ CASES = {
         ],
         "algorithm.whiten undoes noise.backward",
     ),
-    "penalties of a noisy reward": (
-        ["algorithm=grpo_noise", *NOISE, "algorithm.kl.coef=0.1", "algorithm.kl.place=reward"],
-        "algorithm.kl.place=reward makes more rewards than the two",
+    "penalties of a reward of two values": (
+        ["algorithm=max_rl", *IN_THE_REWARD],
+        "algorithm.kl.place=reward makes more rewards than .*max_rl knows",
+    ),
+    "penalties over a deviation": (
+        ["algorithm=grpo", *IN_THE_REWARD],
+        "place=reward with .*grpo: .* divide the penalties by their own deviation",
+    ),
+    "k3 in the reward": (
+        ["algorithm=rloo", "algorithm.kl.coef=0.1", "algorithm.kl.place=reward"],
+        "estimator=k3 in the reward regularizes almost nothing",
+    ),
+    "a sum for two rewards": (
+        ["algorithm=max_rl", "reward=math_format"],
+        "max_rl knows two rewards, but the reward is the sum of math, format",
+    ),
+    "a schedule for select": (
+        ["stages=[select]", "sampling=annealed", "sampling.max_tokens=16"],
+        "sampling.schedule is read by the stage grpo",
+    ),
+    "a learner for select": (
+        ["stages=[select]", "learner.workers=2"],
+        "learner.workers is read by the stage",
     ),
     # KL and entropy
     "settings of no KL": (
@@ -136,7 +157,7 @@ CASES = {
         ["algorithm=gspo", "algorithm.loss.clip_high=1e-3", "algorithm.old_policy=learner"],
         "algorithm.loss.clip_high has no effect",
     ),
-    "dual clip below one": (["+algorithm.loss.dual_clip=0.5", *OFF_POLICY], "dual_clip=0.5 must be above 1"),
+    "dual clip below one": (["+algorithm.loss.dual_clip=0.5", *OFF_POLICY], "dual_clip=0.5 above 1"),
     # filters and rounds
     "rounds without filters": (
         ["algorithm.max_rounds=3"],

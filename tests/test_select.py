@@ -32,7 +32,7 @@ def journaled(problem: Problem, rewards: Sequence[float | None], lengths: Sequen
 
 def stage_in(folder: Path, **select: Any) -> StageInput:
     """A selection whose two chunks were sampled: b is uneven, c has no verdict."""
-    config = TrainConfig()
+    config = TrainConfig(stages=["select"])
     config.select.chunk = 2
     for name, value in select.items():
         setattr(config.select, name, value)
@@ -108,6 +108,14 @@ def test_a_selection_that_keeps_nothing_says_which_filters_did_it(tmp_path: Path
     with pytest.raises(RlvrError, match=r"leave none of 3 problems \(3 by accuracy_between\): loosen"):
         complete(stage_in(tmp_path, filters=filters("accuracy_between", low=0.9)))
     assert not (tmp_path / "problems.jsonl").exists()
+
+
+def test_a_selection_that_is_too_small_for_a_step_says_so(tmp_path: Path) -> None:
+    stage = stage_in(tmp_path)
+    stage.config.stages = ["select", "grpo"]
+    stage.config.grpo.problems_per_step = 3
+    with pytest.raises(RlvrError, match=r"leave 2 of 3 problems .* grpo\.problems_per_step=3"):
+        complete(stage)
 
 
 def test_groups_that_were_sampled_with_other_settings_are_not_gone_on_with(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Group filters: which groups, and which of their rollouts, are trained on.
 
 A filter takes a group with its verdicts and a random generator keyed by (seed, step, problem), and
-returns the group, a smaller one, or None to leave it out. Rollouts without a verdict count for
-nothing. What is left out stays in the journal, without an advantage.
+returns the group, a smaller one, or None to leave it out. Rollouts without a verdict have no part
+in rewards and accuracies, only in lengths. What is left out stays in the journal, without an advantage.
 """
 
 from __future__ import annotations

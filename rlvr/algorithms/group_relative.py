@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from rlvr.types import ConfigError
+
 Float64Array = npt.NDArray[np.float64]
 
 
@@ -41,16 +43,33 @@ def rloo(rewards: Float64Array) -> Float64Array:
 
 
 def max_rl(rewards: Float64Array, wrong: float = 0.0, correct: float = 1.0) -> Float64Array:
-    """(s − p) / p with s ∈ [0, 1] the success of a rollout and p its mean; 0 without a success.
+    """(s − p) / p with s ∈ {0, 1} the success of a rollout and p its mean; 0 without a success.
 
     Of G rollouts the expected gradient is that of −Σ_{k<G} (1−p)^k / k, the series of log p as far as
     it goes: hard problems weigh more. `wrong` and `correct` are the rewards that stand for s = 0 and
     s = 1. Source: Maximum Likelihood Reinforcement Learning, arXiv 2602.02710.
     """
+    success = successes(rewards, wrong, correct)
+    centred = dr_grpo(success)
+    return centred if _alike(rewards) else centred / np.nanmean(success)
+
+
+def successes(rewards: Float64Array, wrong: float, correct: float) -> Float64Array:
+    """1 where the reward is `correct`, 0 where it is `wrong`, NaN where there is none.
+
+    Raises:
+        ConfigError: there is another reward, which such an advantage can say nothing of.
+    """
+    if wrong == correct:
+        raise ConfigError(f"algorithm.advantage: wrong and correct are both {wrong:g}: they must differ")
     success = (rewards - wrong) / (correct - wrong)
-    if _alike(rewards) or np.nanmean(success) <= 0:
-        return rewards * 0.0
-    return dr_grpo(success) / np.nanmean(success)
+    if not np.isin(success[~np.isnan(success)], (0.0, 1.0)).all():
+        raise ConfigError(
+            f"algorithm.advantage knows two rewards, wrong={wrong:g} and correct={correct:g}, but a group "
+            f"has {sorted(set(rewards.tolist()))}: give `wrong` and `correct`, or leave other reward "
+            "functions out of the sum"
+        )
+    return success
 
 
 def raw(rewards: Float64Array) -> Float64Array:

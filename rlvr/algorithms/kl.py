@@ -1,10 +1,13 @@
 """Estimates of KL(π ‖ π_ref) at tokens that π drew, from log(π/π_ref): after J. Schulman,
 "Approximating KL divergence" (2020).
 
-                 value             as a reward                 in the loss, its gradient is that of
-    k1   log(π/π_ref)              unbiased, may be negative   nothing (zero on average): refused
-    k2   ½ log²(π/π_ref)           biased, small variance      KL(π ‖ π_ref)
-    k3   π_ref/π − log(π_ref/π) − 1    unbiased, never negative    KL(π_ref ‖ π), the other way round
+         value                         in the loss, its gradient is that of
+    k1   log(π/π_ref)                  nothing (zero on average): refused
+    k2   ½ log²(π/π_ref)               KL(π ‖ π_ref)
+    k3   π_ref/π − log(π_ref/π) − 1    KL(π_ref ‖ π), the other way round
+
+As values k1 and k3 are unbiased. Taken from the reward, k1 gives the gradient of KL(π ‖ π_ref); that of k2
+and k3 vanishes to first order near the reference: refused.
 
 They work on tensors and on NumPy arrays alike.
 """

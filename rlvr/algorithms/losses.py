@@ -35,8 +35,10 @@ def ppo_clip(
     gradient. Sources: PPO, arXiv 1707.06347, eq. 7; an upper bound of its own is DAPO's, arXiv
     2503.14476, eq. 10; the dual clip is arXiv 1912.09729's.
     """
-    if dual_clip is not None and dual_clip <= 1:
-        raise ValueError(f"dual_clip={dual_clip} must be above 1")
+    if not (0 <= clip_low <= 1 and clip_high >= 0 and (dual_clip is None or dual_clip > 1)):
+        raise ValueError(
+            f"clip_low={clip_low} must be in 0 … 1, clip_high={clip_high} ≥ 0, dual_clip={dual_clip} above 1"
+        )
     ratio = (logprobs - old_logprobs).exp()
     unclipped = ratio * advantages
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantages
@@ -82,6 +84,8 @@ def cispo(
     Every token keeps a gradient. The bounds are those of the ratio itself, where others count from
     1. Source: MiniMax-M1, arXiv 2506.13585, eq. 4.
     """
+    if not 0 <= min_ratio < max_ratio:
+        raise ValueError(f"min_ratio={min_ratio} must be ≥ 0 and below max_ratio={max_ratio}")
     ratio = (logprobs - old_logprobs).detach().exp()
     weight = ratio.clamp(min_ratio, max_ratio)
     return -weight * advantages * logprobs, _diagnostics(ratio, (weight != ratio) & (advantages != 0))

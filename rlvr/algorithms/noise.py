@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rlvr.algorithms.group_relative import dr_grpo
+from rlvr.algorithms.group_relative import dr_grpo, successes
 from rlvr.types import ConfigError
 
 Float64Array = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ def backward(
     s ∈ {0, 1} is whether the rollout passed, ρ₀ and ρ₁ the two rates. All advantages are those of
     Dr. GRPO on s times one number, since nothing tells which verdict of a group is false.
     """
-    return dr_grpo(_success(rewards, wrong, correct)) / _kept(false_positive, false_negative)
+    return dr_grpo(successes(rewards, wrong, correct)) / _kept(false_positive, false_negative)
 
 
 def debiased_grpo(
@@ -45,7 +45,7 @@ def debiased_grpo(
     than half a rollout, all that passed may be false (or all that failed): it is held at that
     distance, which bounds the advantage. Without noise this is GRPO.
     """
-    success = _success(rewards, wrong, correct)
+    success = successes(rewards, wrong, correct)
     kept = _kept(false_positive, false_negative)
     centred = dr_grpo(success) / kept
     if not np.nan_to_num(centred).any():
@@ -64,19 +64,7 @@ def forward(
     direction, pushed by what is wrong. A baseline of the group's own would cancel ρ₁, so there is none.
     """
     _kept(0.0, false_negative)
-    return _success(rewards, wrong, correct) + (false_negative - 1)
-
-
-def _success(rewards: Float64Array, wrong: float, correct: float) -> Float64Array:
-    success = (rewards - wrong) / (correct - wrong)
-    reached = success[~np.isnan(success)]
-    if not np.isin(reached, (0.0, 1.0)).all():
-        raise ConfigError(
-            f"algorithm.advantage: the noise of a verifier is that of two rewards, {wrong:g} and "
-            f"{correct:g}, but a group has {sorted(set(rewards.tolist()))}: give `wrong` and `correct`, or "
-            "leave other reward functions out of the sum"
-        )
-    return success
+    return successes(rewards, wrong, correct) + (false_negative - 1)
 
 
 def _kept(false_positive: float, false_negative: float) -> float:

@@ -57,6 +57,8 @@ def policy(
     if "old_logprobs" in columns:
         old = torch.where(mask, columns["old_logprobs"], old)
     per_token, diagnostics = loss(logprobs, old, advantages, mask)
+    if not per_token.requires_grad:  # a constant where nothing has an advantage; backward needs a graph
+        per_token = per_token + 0 * logprobs
     if correction is not None:
         weight, corrected = correction(old - sampler, mask)
         per_token = per_token * weight

@@ -135,22 +135,25 @@ class Learner:
         lengths = [len(batch.tokens[i]) for i in live]
         plan = plan_micro_batches(lengths, self.config.micro_batch_tokens, self.world_size)
         totals: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
-        pulls = torch.zeros(max(batch.groups, default=-1) + 1, 0, dtype=torch.float64)
+        place = {group: place for place, group in enumerate(sorted(set(batch.groups)))}
+        pulls = torch.zeros(len(place), 0, dtype=torch.float64)
         # with nothing to learn the optimizer still makes its step: momentum moves on
         for rows in plan[self.rank] or [[]]:
             micro = collate(batch, [live[row] for row in rows], self.device)
             self._accumulate(micro, objective, totals)
             totals["cells"] += micro.tokens.numel() if rows else 0
             totals["filled"] += sum(lengths[row] for row in rows)
-            pulls = self._pull(pulls, [batch.groups[live[row]] for row in rows])
+            pulls = self._pull(pulls, [place[batch.groups[live[row]]] for row in rows])
         for group in self.engine.optimizer.param_groups:
             group["lr"] = lr
         self.engine.step()
         return self._means(totals) | self._signal(pulls) | {"lr": lr}
 
     def _accumulate(self, micro: MicroBatch, objective: Objective, totals: dict[str, Tensor]) -> None:
-        outputs = self.engine(micro.tokens, micro.first, micro.temperatures)
-        per_token, diagnostics = objective(outputs, micro.columns, micro.mask)
+        # the output is nobody's afterwards: logits that the gradient does not need are freed here
+        per_token, diagnostics = objective(
+            self.engine(micro.tokens, micro.first, micro.temperatures), micro.columns, micro.mask
+        )
         total = (per_token.masked_fill(~micro.mask, 0).sum(1) * micro.scales).sum()
         # DeepSpeed averages gradients over ranks, while this loss is already a share of the total
         self.engine.backward(total * self.world_size)

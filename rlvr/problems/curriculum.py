@@ -28,7 +28,7 @@ class PassRate:
         seed: int,
         hardness: float = 1.0,
         floor: float = 0.05,
-        drop_above: float = 1.0,
+        drop_above: float = 0.9,
         memory: float = 0.5,
     ) -> None:
         if not (hardness >= 0 and 0 < floor <= 1 and 0 <= memory < 1 and drop_above > 0):

@@ -23,6 +23,12 @@ RELATIVE = (
     *(f"rlvr.algorithms.group_relative.{name}" for name in ("grpo", "dr_grpo", "rloo", "max_rl")),
     *(f"rlvr.algorithms.noise.{name}" for name in ("backward", "debiased_grpo")),
 )
+# advantages over the group's deviation, and those that know two rewards only
+BY_DEVIATION = ("rlvr.algorithms.group_relative.grpo", "rlvr.algorithms.noise.debiased_grpo")
+OF_TWO_REWARDS = (
+    "rlvr.algorithms.group_relative.max_rl",
+    *(f"rlvr.algorithms.noise.{name}" for name in ("backward", "forward", "debiased_grpo")),
+)
 
 
 def target_messages(key: str, spec: dict[str, Any], provided: Sequence[str]) -> Iterator[str]:
@@ -92,6 +98,17 @@ def _kl_messages(config: TrainConfig) -> Iterator[str]:
             "algorithm.kl.estimator=k1 in the loss regularizes nothing: its gradient is zero on average. Set "
             "estimator to k2 (reverse KL) or k3, or place=reward"
         )
+    if kl.estimator != "k1" and kl.place == "reward":
+        yield (
+            f"algorithm.kl.estimator={kl.estimator} in the reward regularizes almost nothing: near the "
+            "reference its policy gradient cancels. Set estimator to k1, or place=loss"
+        )
+    target = config.algorithm.advantage.get("_target_")
+    if kl.place == "reward" and target in BY_DEVIATION:
+        yield (
+            f"algorithm.kl.place=reward with {target}: where all rollouts of a group are right, it would "
+            "divide the penalties by their own deviation, however small. Set place=loss, or take rloo"
+        )
     if kl.reset_every is not None and kl.reset_every >= config.grpo.steps:
         yield (
             f"algorithm.kl.reset_every={kl.reset_every} has no effect: the stage has "
@@ -153,14 +170,17 @@ def _group_messages(config: TrainConfig) -> Iterator[str]:
     target = algorithm.advantage.get("_target_")
     if grpo.group_size == 1 and target in RELATIVE:
         yield "grpo.group_size=1 gives no gradient: a group's advantages are relative to its own mean"
-    noise = str(target).startswith("rlvr.algorithms.noise.")
-    if noise and algorithm.kl.coef and algorithm.kl.place == "reward":
-        yield (
-            "algorithm.kl.place=reward makes more rewards than the two that rlvr.algorithms.noise knows: set "
-            "algorithm.kl.place=loss"
-        )
-    if noise:
-        try:  # two rollouts without a verdict: the rates are looked at, and nothing else
+    if target in OF_TWO_REWARDS:
+        if algorithm.kl.coef and algorithm.kl.place == "reward" and target not in BY_DEVIATION:
+            yield f"algorithm.kl.place=reward makes more rewards than {target} knows: set place=loss"
+        reward = config.reward
+        parts = [n for n in reward.functions if n not in reward.logged and n not in reward.gates]
+        if len(parts) + len(set(reward.gates) & set(reward.weights)) > 1:
+            yield (
+                f"algorithm.advantage: {target} knows two rewards, but the reward is the sum of "
+                f"{', '.join(parts)}: take reward=math, or list the others in reward.logged"
+            )
+        try:  # two rollouts without a verdict: the arguments are looked at, and nothing else
             instantiate(algorithm.advantage, _partial_=True)(rewards=np.full(2, np.nan))
         except ConfigError as error:
             yield str(error)

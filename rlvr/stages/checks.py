@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 STAGE_SECTIONS = {
-    "sft": ("sft",),
+    "sft": ("sft", "learner"),
     "select": ("select", "sampling", "reward", "rollout"),
-    "grpo": ("grpo", "sampling", "reward", "algorithm", "rollout", "evaluation"),
+    "grpo": ("grpo", "sampling", "reward", "algorithm", "rollout", "evaluation", "learner"),
 }
 
 
@@ -159,6 +159,8 @@ def _grpo_messages(config: TrainConfig) -> Iterator[str]:
 
 
 def _sampling_messages(config: TrainConfig) -> Iterator[str]:
+    if config.sampling.schedule and "grpo" not in config.stages:
+        yield "sampling.schedule is read by the stage grpo, which does not run: select has one temperature"
     if config.sampling.max_tokens >= config.model.max_length:
         yield (
             f"sampling.max_tokens={config.sampling.max_tokens} leaves no room for the prompt in "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
@@ -45,6 +46,7 @@ class Drawing:
         self.stage, self.config, self.settings = stage, stage.config, stage.config.grpo
         self.buffer = buffer
         self.submitted = version
+        self.chosen: dict[int, list[int]] = {}  # step under way → its first problems
         algorithm, sampling = self.config.algorithm, self.config.sampling
         # given to `instantiate`, the problems would become a tree of settings, in seconds
         order = instantiate(self.config.problems.order, _partial_=True)
@@ -62,7 +64,11 @@ class Drawing:
             if version < self.submitted - (0 if newest_only else self.settings.max_staleness):
                 return
             self.submitted += 1
-            chosen = self.order.choose(self.submitted - 1, self.settings.problems_per_step)
+            if self.submitted not in self.chosen:
+                self.chosen[self.submitted] = self.order.choose(
+                    self.submitted - 1, self.settings.problems_per_step
+                )
+            chosen = self.chosen[self.submitted]
             self._submit(self.submitted, [(self.stage.problems[i], 0) for i in chosen])
 
     def take(self, step: int) -> Drawn:
@@ -82,10 +88,19 @@ class Drawing:
             self._filter(drawn, step)
             if drawn.rounds == self.config.algorithm.max_rounds or not self._submit_further(drawn, step):
                 break
+        del self.chosen[step]
         if not judged(drawn.groups):
             reason = drawn.groups[0].verdicts[0].reason
             raise RlvrError(f"no verdict was reached for any rollout of step {step}: {reason}")
         return drawn
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs to draw the same problems: off-policy, some are chosen already."""
+        return {"order": self.order.state(), "chosen": self.chosen}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.order.load(state["order"])
+        self.chosen = {int(step): chosen for step, chosen in state["chosen"].items()}
 
     def _submit(self, step: int, asked: Sequence[tuple[Problem, int]]) -> None:
         """One group per problem, whose samples are numbered from the given one on."""

@@ -73,7 +73,7 @@ class Grpo:
         if found:
             finish("learner resume", self.learner.call("load", found[1]))
             state = json.loads((found[1] / LOOP_STATE).read_text())
-            self.drawing.order.load(state["order"])
+            self.drawing.load(state["drawing"])
             self.learning.load(state["learning"])
         finish("weight transfer", self.learner.connect(pool.workers, self.config.rollout.gpus_per_worker))
         self._control("publish", self.version)
@@ -169,7 +169,7 @@ class Grpo:
     def save(self) -> None:
         def write(folder: Path) -> None:
             self._control("save", folder)
-            state = {"order": self.drawing.order.state(), "learning": self.learning.state()}
+            state = {"drawing": self.drawing.state(), "learning": self.learning.state()}
             (folder / LOOP_STATE).write_text(json.dumps(state))
 
         self.checkpoints.save(self.version, write)

@@ -96,13 +96,12 @@ class Learning:
         return answer
 
     def _penalties(self, batch: TrainingBatch) -> list[FloatArray]:
-        """β·KL of every token between the policy that drew it and the reference."""
-        estimate = ESTIMATORS[self.algorithm.kl.estimator]
+        """β·k1 of every token between the policy that drew it and the reference."""
         pairs = zip(
             batch.columns["sampler_logprobs"], batch.columns["reference_logprobs"], batch.mask, strict=True
         )
         return [
-            np.where(mask, self.algorithm.kl.coef * estimate(drawn - reference), 0).astype(np.float32)
+            np.where(mask, self.algorithm.kl.coef * (drawn - reference), 0).astype(np.float32)
             for drawn, reference, mask in pairs
         ]
 
@@ -123,15 +122,15 @@ class Learning:
                 made = self._step("update_critic", values, self.value_objective, algorithm.critic.lr)
                 metrics |= {f"critic/{name}": value for name, value in made.items()}
             if not algorithm.critic or step > algorithm.critic.warmup_steps:
-                live = self.has_other_terms or coefficient > 0
+                live = self.has_other_terms or coefficient > 0 or algorithm.entropy.target is not None
                 mine = part(batch, share, algorithm.aggregation, self.config.sampling.max_tokens, live)
                 done = (step - 1) * settings.updates_per_step + number
                 lr = learning_rate(settings.optimizer, done, settings.steps * settings.updates_per_step)
                 made = self._step("update", mine, partial(self.objective, entropy_coef=coefficient), lr)
                 made["entropy_coef"] = coefficient
-                self._follow_entropy(made)
                 metrics |= {f"learner/{name}": value for name, value in made.items()}
             updates.append(metrics)
+        self._follow_entropy([made["learner/entropy"] for made in updates if "learner/entropy" in made])
         if algorithm.kl.reset_every and step % algorithm.kl.reset_every == 0:
             self.buffer.wait(
                 "reset_reference", self.learner.call("reset_reference"), self.config.learner.deadline
@@ -144,10 +143,11 @@ class Learning:
             return self.entropy_coef
         return active_coefficient(self.entropy_coef, self.entropy, target)
 
-    def _follow_entropy(self, metrics: Mapping[str, float]) -> None:
+    def _follow_entropy(self, entropies: Sequence[float]) -> None:
+        """Once a step, with the entropies of its updates."""
         settings = self.algorithm.entropy
-        if settings.target is not None and "entropy" in metrics:
-            self.entropy = metrics["entropy"]
+        if settings.target is not None and entropies:
+            self.entropy = float(np.mean(entropies))
             self.entropy_coef = next_coefficient(
                 self.entropy_coef, self.entropy, settings.target, settings.delta
             )
@@ -157,13 +157,16 @@ class Learning:
         return {"entropy_coef": self.entropy_coef, "entropy": self.entropy}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self.entropy_coef, self.entropy = state["entropy_coef"], state["entropy"]
+        if self.algorithm.entropy.target is not None:  # a fixed weight is a setting, not a state
+            self.entropy_coef, self.entropy = state["entropy_coef"], state["entropy"]
 
     def advantage_rows(self, drawn: Drawn, batch: TrainingBatch) -> list[list[float | None]]:
         """One number per drawn rollout, for the journal: the mean over its tokens, None if left out."""
+        rows = zip(judged(drawn.kept), batch.columns["advantages"], batch.mask, strict=True)
         means = {
-            (rollout.problem_id, rollout.sample): float(values[rollout.sampled].mean())
-            for (_, rollout, _), values in zip(judged(drawn.kept), batch.columns["advantages"], strict=True)
+            (rollout.problem_id, rollout.sample): float(values[mask].mean())
+            for (_, rollout, _), values, mask in rows
+            if mask.any()
         }
         return [[means.get((r.problem_id, r.sample)) for r in group.rollouts] for group in drawn.groups]
 

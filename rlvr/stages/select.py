@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 from hydra.utils import instantiate
@@ -61,6 +62,12 @@ def selected(stage: StageInput) -> list[Problem] | None:
     said = ", ".join(f"{count} by {name}" for name, count in dropped.items())
     if not kept:
         raise RlvrError(f"select: the filters leave none of {len(groups)} problems ({said}): loosen them")
+    wanted = stage.config.grpo.problems_per_step if "grpo" in stage.config.stages else 0
+    if len(kept) < wanted:
+        raise RlvrError(
+            f"select: the filters leave {len(kept)} of {len(groups)} problems ({said}), fewer than "
+            f"grpo.problems_per_step={wanted}: loosen select.filters, or lower it"
+        )
     with atomic_write(stage.folder / KEPT) as temporary:
         temporary.write_text("".join(f"{json.dumps(_line(group), default=str)}\n" for group in kept))
     left_out = f"; left out: {said}" if said else ""
@@ -108,6 +115,7 @@ def _same_settings(stage: StageInput) -> None:
         "temperature": sampling.temperature,
         "max_tokens": sampling.max_tokens,
         "model_path": stage.model_path,
+        "reward": asdict(stage.config.reward),
     }
     path = stage.folder / "identity.json"
     if not path.exists():

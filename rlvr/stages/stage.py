@@ -6,7 +6,7 @@ import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlvr.config import TrainConfig
 from rlvr.problems.order import fingerprint
@@ -43,7 +43,7 @@ class StageInput:
     heldout: list[Problem]
     tokenizer: PreTrainedTokenizerBase
     stop: StopRequest
-    sizes: dict[str, int]  # of a step's batch
+    sizes: dict[str, Any]  # of a step's batch, and what else its numbers depend on
 
     def checkpoints(self) -> Checkpoints:
         """The stage's checkpoints, with what a resume must agree with."""

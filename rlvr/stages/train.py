@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlvr.config import TrainConfig
 from rlvr.problems.load import load_problems
@@ -65,13 +65,14 @@ def _run(
         "select": run_select,
         "grpo": run_grpo,
     }
-    sizes = {
+    sizes: dict[str, dict[str, Any]] = {
         "select": {"samples": config.select.samples, "chunk": config.select.chunk},
         "sft": {"batch_size": config.sft.batch_size},
         "grpo": {
             "problems_per_step": config.grpo.problems_per_step,
             "group_size": config.grpo.group_size,
             "updates_per_step": config.grpo.updates_per_step,
+            "order": config.problems.order,
         },
     }
     steps = {"sft": config.sft.steps, "grpo": config.grpo.steps}
@@ -98,9 +99,10 @@ def _run(
         else:
             model_path = str(found[1] / "model")
         if found and len(stages) > 1:
+            first = stages[0][1].folder.name
+            mend = "leave it out" if first == "select" else f"give {first}.steps its old value"
             raise ConfigError(
-                f"{folder} has begun from a model that {stages[0][1].folder.name} would change: "
-                f"give {stages[0][1].folder.name}.steps its old value, or start a new run"
+                f"{folder} has begun from what the stage {first} would change: {mend}, or start a new run"
             )
     if not stages:
         longer = [f"{name}.steps={2 * steps[name]}" for name in config.stages if name in steps]
