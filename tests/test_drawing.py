@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ from groups import group, rollout, verdict
 
 from rlvr.config import TrainConfig
 from rlvr.keys import key
+from rlvr.problems.curriculum import PassRate
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.rollout.engine import Request
 from rlvr.stages.buffer import RolloutBuffer, Taken
@@ -288,3 +290,34 @@ def test_a_filter_that_forgets_the_verdicts_is_named() -> None:
     forgetful = {"forgetful": lambda group, random: Group(group.problem, group.rollouts, group.verdicts[:1])}
     with pytest.raises(RlvrError, match="a verdict for each"):
         apply_filters(given, forgetful, seed=0, step=1)
+
+
+# ---------------------------------------------------------------- going on
+
+
+def test_problems_that_were_chosen_ahead_are_drawn_again_after_a_resume() -> None:
+    """Off-policy, a step is chosen before the pass rates of the one before it are known."""
+
+    def curriculum(version: int) -> tuple[Drawing, Answers]:
+        draw, buffer = drawing(mixed, version=version)
+        draw.order = PassRate(draw.stage.problems, seed=0, hardness=4.0)
+        draw.settings.max_staleness = 1
+        draw.settings.check_every = draw.settings.evaluate_every = 100
+        return draw, buffer
+
+    whole, buffer = curriculum(0)
+    whole.order.observe([Group(p, [rollout(0)], [verdict(1.0)]) for p in whole.stage.problems[::2]])
+    whole.submit_ready(0)
+    whole.take(1)
+    seen = [Group(p, [rollout(0)], [verdict(1.0)]) for p in whole.stage.problems[1::2]]
+    whole.order.observe(seen)
+    state = json.loads(json.dumps(whole.state()))
+    assert [*state["chosen"]] == ["2"]
+
+    resumed, again = curriculum(1)
+    resumed.load(state)
+    for draw in (whole, resumed):
+        draw.submit_ready(1)
+    asked, expected = ([[*each.samples(n)] for n in range(len(each.submitted))] for each in (again, buffer))
+    assert asked == expected[1:]
+    assert asked[0] != [resumed.stage.problems[i].id for i in resumed.order.choose(1, 4)]
