@@ -303,7 +303,7 @@ def in_full(batch: TrainingBatch) -> TrainingBatch:
     """Every sequence live, scaled by sequence, drawn by a sampler a little off the old policy."""
     random = np.random.default_rng(11)
     pairs = zip(batch.columns["old_logprobs"], batch.mask, strict=True)
-    sampler = [(old + m * random.normal(0, 0.02, len(m))).astype(np.float32) for old, m in pairs]
+    sampler = [(old + m * random.normal(0, 0.05, len(m))).astype(np.float32) for old, m in pairs]
     lengths = [int(mask.sum()) for mask in batch.mask]
     return replace(
         batch,
