@@ -19,7 +19,8 @@ from rlvr.rewards.evaluate import Evaluator, evaluate
 from rlvr.rewards.format import format_reward
 from rlvr.rewards.functions import Sample, load_functions, validate_reward
 from rlvr.rewards.math import math_reward
-from rlvr.stages.buffer import Taken
+from rlvr.stages.batches import rollout_batch
+from rlvr.stages.drawing import Drawn
 from rlvr.stages.panel import step_metrics
 from rlvr.types import ConfigError, FinishReason, Group, Problem, Rollout, Status, Verdict
 
@@ -411,9 +412,10 @@ def test_the_share_of_rollouts_that_a_gate_stopped_is_a_metric() -> None:
     rollout = Rollout(
         "p1", 1, 0, 0, ones, ones > 0, ones.astype(np.float32), 0 * ones, "", FinishReason.STOP, 1.0
     )
-    taken = Taken([Group(PROBLEM, [rollout] * 5, verdicts)], 1.0, 1.0)
-    update = {"loss": 0.0, "tokens": 10.0}
-    metrics = step_metrics(taken, [np.ones(5)], [update], 1, {"format": 0.25})
+    groups = [Group(PROBLEM, [rollout] * 5, verdicts)]
+    batch = rollout_batch([rollout] * 4, [0] * 4)
+    batch.columns["advantages"] = [np.ones(2, np.float32)] * 4
+    metrics = step_metrics(Drawn(groups, groups, rounds=1), batch, [], 1, {"format": 0.25})
     assert metrics["gates/format"] == 0.5
     assert metrics["reward/format"] == pytest.approx(np.mean(values))
     assert metrics["verdicts/timeout"] == 1
