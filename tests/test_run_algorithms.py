@@ -120,7 +120,7 @@ def test_every_part_is_in_the_metrics(whole: Path) -> None:
     assert any(entropy < 1.0 for entropy in entropies[:-1]) == any(c > 0 for c in coefficients)
     state = json.loads((whole / "grpo" / "checkpoints" / f"step_{STEPS:06d}" / "loop.json").read_text())
     drawn = {group.problem.id for group in read_journal(whole / "grpo")}
-    assert set(state["order"]["pass_rates"]) == drawn
+    assert set(state["drawing"]["order"]["pass_rates"]) == drawn
 
 
 def test_the_policy_learned_from_the_second_step_on(whole: Path) -> None:

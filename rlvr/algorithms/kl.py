@@ -8,30 +8,27 @@
 
 As values k1 and k3 are unbiased. Taken from the reward, k1 gives the gradient of KL(π ‖ π_ref); that of k2
 and k3 vanishes to first order near the reference: refused.
-
-They work on tensors and on NumPy arrays alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+if TYPE_CHECKING:  # the settings name the estimators, and stay light to import
+    from torch import Tensor
 
 
-def k1(log_ratio: Any) -> Any:
+def k1(log_ratio: Tensor) -> Tensor:
     return log_ratio
 
 
-def k2(log_ratio: Any) -> Any:
+def k2(log_ratio: Tensor) -> Tensor:
     return log_ratio**2 / 2
 
 
-def k3(log_ratio: Any) -> Any:
-    exp = torch.expm1 if isinstance(log_ratio, torch.Tensor) else np.expm1
-    return exp(-log_ratio) + log_ratio
+def k3(log_ratio: Tensor) -> Tensor:
+    return (-log_ratio).expm1() + log_ratio
 
 
-ESTIMATORS: Mapping[str, Callable[[Any], Any]] = {"k1": k1, "k2": k2, "k3": k3}
+ESTIMATORS: Mapping[str, Callable[[Tensor], Tensor]] = {"k1": k1, "k2": k2, "k3": k3}

@@ -10,7 +10,6 @@ import numpy as np
 from hydra.utils import instantiate
 
 from rlvr.algorithms.config import AlgorithmConfig, CorrectionConfig, EntropyConfig, KlConfig
-from rlvr.algorithms.objective import vanishes_without_advantage
 from rlvr.config import TrainConfig
 from rlvr.targets import check_keywords, resolve
 from rlvr.types import ConfigError
@@ -60,6 +59,8 @@ def algorithm_targets(algorithm: AlgorithmConfig) -> Iterator[str]:
     given = ("logprobs", "old_logprobs", "advantages", "mask")
     wrong = list(target_messages("algorithm.loss", algorithm.loss, given))
     if not wrong:
+        from rlvr.algorithms.objective import vanishes_without_advantage  # brings torch
+
         try:
             vanishes_without_advantage(instantiate(algorithm.loss, _partial_=True))
         except ConfigError as error:

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 from hydra.utils import instantiate
@@ -111,10 +112,11 @@ def _sample(stage: StageInput, missing: Sequence[int]) -> None:
 def _same_settings(stage: StageInput) -> None:
     """Raises ConfigError if the folder's groups were drawn with other settings than the run's."""
     sampling = stage.config.sampling
+    run, model = stage.folder.parent, Path(stage.model_path)  # a run's own model moves with its folder
     identity = stage.checkpoints().identity | {
         "temperature": sampling.temperature,
         "max_tokens": sampling.max_tokens,
-        "model_path": stage.model_path,
+        "start": str(model.relative_to(run)) if model.is_relative_to(run) else stage.model_path,
         "reward": asdict(stage.config.reward),
     }
     path = stage.folder / "identity.json"
