@@ -65,16 +65,7 @@ def _run(
         "select": run_select,
         "grpo": run_grpo,
     }
-    sizes: dict[str, dict[str, Any]] = {
-        "select": {"samples": config.select.samples, "chunk": config.select.chunk},
-        "sft": {"batch_size": config.sft.batch_size},
-        "grpo": {
-            "problems_per_step": config.grpo.problems_per_step,
-            "group_size": config.grpo.group_size,
-            "updates_per_step": config.grpo.updates_per_step,
-            "order": config.problems.order,
-        },
-    }
+    sizes = _sizes(config)
     steps = {"sft": config.sft.steps, "grpo": config.grpo.steps}
     model_path = config.model.path or str(run.path / "scratch_model")
     tokenizer = _tokenizer(config, run.path / "scratch_model")
@@ -122,6 +113,20 @@ def _run(
     print(f"\nmodel:   {model_path}\nrun:     {run.path}")
     if "grpo" in config.stages:
         print(f"curves:  {plot_curves(run.path)}\n\n{summary_table(run.path)}")
+
+
+def _sizes(config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """Stage → what its numbers depend on beside what all stages have: another value is another run."""
+    return {
+        "select": {"samples": config.select.samples, "chunk": config.select.chunk},
+        "sft": {"batch_size": config.sft.batch_size},
+        "grpo": {
+            "problems_per_step": config.grpo.problems_per_step,
+            "group_size": config.grpo.group_size,
+            "updates_per_step": config.grpo.updates_per_step,
+            "order": config.problems.order,
+        },
+    }
 
 
 def _model(stage: Path, step: int) -> Path:
