@@ -48,7 +48,7 @@ def debiased_grpo(
     success = successes(rewards, wrong, correct)
     kept = _kept(false_positive, false_negative)
     centred = dr_grpo(success) / kept
-    if not np.nan_to_num(centred).any():
+    if not np.nan_to_num(centred).any():  # no spread, or no verdict at all
         return centred
     margin = 0.5 / np.count_nonzero(~np.isnan(success))
     rate = np.clip((np.nanmean(success) - false_positive) / kept, margin, 1 - margin)

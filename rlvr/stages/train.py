@@ -60,11 +60,8 @@ def _run(
     from rlvr.stages.sft import run_sft
     from rlvr.stages.stage import StageInput, StopRequest
 
-    runners: dict[str, Callable[[StageInput], None]] = {
-        "sft": run_sft,
-        "select": run_select,
-        "grpo": run_grpo,
-    }
+    runners: dict[str, Callable[[StageInput], None]]
+    runners = {"sft": run_sft, "select": run_select, "grpo": run_grpo}
     sizes = _sizes(config)
     steps = {"sft": config.sft.steps, "grpo": config.grpo.steps}
     model_path = config.model.path or str(run.path / "scratch_model")
