@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import re
 import string
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-import httpx
-
+from rlvr.endpoint import ChatEndpoint, EndpointError, Failed, plain_json
 from rlvr.rewards.judge_folder import JudgeFolder
 from rlvr.types import Problem, Status, Verdict
 
@@ -47,20 +42,6 @@ _AGAIN = 'That had no score. Write one line only: "Score: N", where N is an inte
 _SCORE = re.compile(
     r"[*_`# ]*(?:(?:final )?score[*_` ]*[:=] ?)?[*_` ]*(\d{1,4})(?: ?/ ?(\d{1,4}))?[*_`. ]*", re.I
 )
-_RETRIED = (408, 409, 425, 429, 500, 502, 503, 504, 529)
-_LONGEST_WAIT = 120.0  # seconds that an endpoint may ask us to wait
-
-
-class JudgeError(Exception):
-    """The judge could not be asked, or said nothing that is a score."""
-
-
-@dataclass(frozen=True)
-class _Failed:
-    """A request to be made again, after `wait` seconds if the endpoint named a time."""
-
-    why: str
-    wait: float | None = None
 
 
 class JudgeReward:
@@ -103,30 +84,20 @@ class JudgeReward:
         concurrency: int = 8,
         extra_body: Mapping[str, Any] | None = None,
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url is {base_url!r}, but must begin with http:// or https://")
         if not 0 <= low < high:
             raise ValueError(f"low is {low} and high is {high}, but must be 0 ≤ low < high")
-        for name, value in {
-            "max_requests": max_requests,
-            "concurrency": concurrency,
-            "timeout": timeout,
-        }.items():
+        for name, value in {"max_requests": max_requests, "concurrency": concurrency}.items():
             if value <= 0:
                 raise ValueError(f"{name} is {value}, but must be > 0")
-        if retries < 0 or backoff < 0:
-            raise ValueError(f"retries is {retries} and backoff {backoff}, but both must be ≥ 0")
         _check_prompt(prompt)
-        self.url = base_url.rstrip("/") + "/chat/completions"
-        self.headers = _authorization(api_key_env)
+        self.endpoint = ChatEndpoint(base_url, api_key_env, timeout, retries, backoff)
         self.prompt, self.low, self.high, self.passing = prompt, low, high, passing
-        self.timeout, self.retries, self.backoff, self.concurrency = timeout, retries, backoff, concurrency
-        self.max_requests = max_requests
+        self.concurrency, self.max_requests = concurrency, max_requests
         self.request = {
             "model": model,
             "temperature": temperature,
             "max_tokens": max_tokens,
-            **json.loads(json.dumps(dict(extra_body or {}))),
+            **plain_json("extra_body", extra_body or {}),
         }
         self.folder = JudgeFolder(Path(folder))
         self._loop: asyncio.AbstractEventLoop | None = None  # the connections and locks belong to one
@@ -144,7 +115,7 @@ class JudgeReward:
             try:
                 async with self._places:
                     score, reply = await self._ask(message, key)
-            except JudgeError as error:
+            except EndpointError as error:
                 return Verdict(Status.CRASHED, None, str(error))
             self.folder.keep(key, score, reply)
         return self._verdict(score, reply, "asked")
@@ -156,7 +127,7 @@ class JudgeReward:
             self._loop = loop
             self._places = asyncio.Semaphore(self.concurrency)
             self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-            self._client = httpx.AsyncClient(headers=self.headers, timeout=self.timeout)
+            self._client = self.endpoint.client()
 
     def _verdict(self, score: int, reply: str, rule: str) -> Verdict:
         value = (score - self.low) / (self.high - self.low)
@@ -165,65 +136,31 @@ class JudgeReward:
         return Verdict(status, value, f"score {score} of {self.high}: {said}", str(score), rule=rule)
 
     async def _ask(self, message: str, key: str) -> tuple[int, str]:
-        """The score and the reply it was read from. Raises JudgeError when there is none."""
+        """The score and the reply it was read from. Raises EndpointError when there is none."""
         messages = [{"role": "user", "content": message}]
-        failed = _Failed("")
-        for attempt in range(self.retries + 1):
-            if attempt:
-                await asyncio.sleep(self._wait(failed, key, attempt))
+
+        async def once(last: Failed | None) -> tuple[int, str] | Failed:
             if not self.folder.spend(self.max_requests):
-                raise JudgeError(
+                raise EndpointError(
                     f"the budget of {self.max_requests} requests is spent: raise max_requests"
-                    + (f" (the last one: {failed.why})" if failed.why else "")
+                    + (f" (the last one: {last.why})" if last else "")
                 )
-            reply = await self._post(messages)
-            if isinstance(reply, _Failed):
-                failed = reply
-                continue
-            score = read_score(reply, self.low, self.high)
+            reply = await self.endpoint.post(self._client, {**self.request, "messages": messages})
+            if isinstance(reply, Failed):
+                return reply
+            if reply.content is None:
+                return Failed(f"its reply has no text: {reply.shown}")
+            score = read_score(reply.content, self.low, self.high)
             if score is not None:
-                return score, reply
-            failed = _Failed(f"its reply has no score from {self.low} to {self.high}: …{reply[-120:]!r}", 0.0)
-            again = _AGAIN.format(low=self.low, high=self.high)
-            messages = [
-                messages[0],
-                {"role": "assistant", "content": reply},
-                {"role": "user", "content": again},
+                return score, reply.content
+            messages[1:] = [
+                {"role": "assistant", "content": reply.content},
+                {"role": "user", "content": _AGAIN.format(low=self.low, high=self.high)},
             ]
-        raise JudgeError(
-            f"{self.url} gave no score in {self.retries + 1} requests; the last one: {failed.why}"
-        )
+            said = f"…{reply.content[-120:]!r}"
+            return Failed(f"its reply has no score from {self.low} to {self.high}: {said}", 0.0)
 
-    def _wait(self, failed: _Failed, key: str, attempt: int) -> float:
-        if failed.wait is not None:
-            return failed.wait
-        drawn = int(hashlib.sha256(f"{key} {attempt}".encode()).hexdigest()[:8], 16) / 2**32
-        return self.backoff * 2 ** (attempt - 1) * (1 + drawn / 2)
-
-    async def _post(self, messages: list[dict[str, str]]) -> str | _Failed:
-        """The reply, or why to try again. Raises JudgeError when that would be useless."""
-        try:
-            response = await self._client.post(self.url, json={**self.request, "messages": messages})
-        except httpx.TransportError as error:
-            return _Failed(f"{type(error).__name__}: {error}".rstrip(": "))
-        body = response.text[:300]
-        for secret in self.headers.values():
-            body = body.replace(secret.removeprefix("Bearer "), "…")
-        why = f"status {response.status_code}: {body}"
-        if response.status_code in _RETRIED:
-            wait = _retry_after(response.headers.get("retry-after"))
-            if wait is not None and wait > _LONGEST_WAIT:
-                raise JudgeError(f"{self.url} asks to wait for {wait:.0f} s ({why})")
-            return _Failed(why, wait)
-        if response.status_code != 200:
-            raise JudgeError(f"{self.url} refused the request with {why}")
-        try:
-            content = response.json()["choices"][0]["message"]["content"]
-        except (ValueError, LookupError, TypeError):
-            return _Failed(f"its answer is no chat completion: {body}")
-        if not isinstance(content, str):
-            return _Failed(f"its reply has no text: {body}")
-        return content.encode(errors="replace").decode()  # JSON can hold lone surrogates, files cannot
+        return await self.endpoint.ask(key, "score", once)
 
 
 def _check_prompt(prompt: str) -> None:
@@ -234,17 +171,6 @@ def _check_prompt(prompt: str) -> None:
             raise ValueError(f"prompt has the field {{{name}}}, but there are: {', '.join(known)}")
     if fields.count("completion") != 1:
         raise ValueError("prompt must have the field {completion} once")
-
-
-def _authorization(variable: str | None) -> dict[str, str]:
-    if variable is None:
-        return {}
-    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable):  # it may be the key itself, so it is not shown
-        raise ValueError("api_key_env must be the name of an environment variable, as in JUDGE_API_KEY")
-    key = os.environ.get(variable)
-    if not key:
-        raise ValueError(f"the environment variable {variable}, which api_key_env names, is not set")
-    return {"Authorization": f"Bearer {key}"}
 
 
 def render(prompt: str, completion: str, problem: Problem, low: int, high: int) -> str:
@@ -280,18 +206,3 @@ def read_score(reply: str, low: int, high: int) -> int | None:
     elif (match := _SCORE.fullmatch(last)) and match[2] in (None, str(high)):
         score = int(match[1])
     return score if type(score) is int and low <= score <= high else None
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait as the header says, which are a number or a date; None without one."""
-    if value is None:
-        return None
-    try:
-        seconds = (
-            float(value)
-            if re.fullmatch(r"\d{1,9}(\.\d+)?", value.strip())
-            else (parsedate_to_datetime(value).timestamp() - time.time())
-        )
-    except ValueError:
-        return None
-    return max(0.0, seconds)
