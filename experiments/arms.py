@@ -19,12 +19,13 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from mpmath import betainc, findroot
+from mpmath import betainc
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import yaml
 
+from rlvr.evaluation.metrics import half_interval
 from rlvr.record.sinks import read_metrics
 
 Curve = list[tuple[int, float]]  # (rollouts drawn so far, held-out pass@1)
@@ -53,13 +54,6 @@ def p_value(differences: list[float]) -> float:
     spread = stdev(differences) / n**0.5
     t = mean(differences) / spread if spread else 0.0
     return float(betainc((n - 1) / 2, 0.5, 0, (n - 1) / (n - 1 + t * t), regularized=True))
-
-
-def half_interval(values: list[float]) -> float:
-    """Half the 95% interval of their mean, by Student's t."""
-    df = len(values) - 1
-    quantile = findroot(lambda t: betainc(df / 2, 0.5, 0, df / (df + t * t), regularized=True) - 0.05, 2.5)
-    return float(quantile) * stdev(values) / len(values) ** 0.5
 
 
 def holm(p_values: list[float]) -> list[float]:

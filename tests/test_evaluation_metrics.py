@@ -15,8 +15,11 @@ from rlvr.evaluation.metrics import (
     Tally,
     bootstrap_interval,
     evaluation_metrics,
+    half_interval,
     mean_at_k,
+    paired_difference,
     pass_at_k,
+    student_t_quantile,
     tally,
 )
 from rlvr.types import Group, Problem, Status, Verdict
@@ -138,3 +141,50 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_interval_of_nothing(values: list[float], level: float) -> None:
     with pytest.raises(ValueError, match="no interval"):
         bootstrap_interval(values, level)
+
+
+def test_paired_difference_compares_each_problem_with_itself() -> None:
+    first = {"a": 0.0, "b": 0.5, "c": 1.0, "only first": 1.0, "no verdict": math.nan}
+    second = {"c": 1.0, "b": 1.0, "a": 0.25, "only second": 0.0, "no verdict": 1.0}
+    found = paired_difference(first, second)
+    assert found is not None
+    assert (found.mean, found.problems, found.changed) == (0.25, 3, 2)
+    assert (found.low, found.high) == bootstrap_interval([0.25, 0.5, 0.0])
+    assert paired_difference(dict(reversed(first.items())), second) == found
+    assert paired_difference({"a": 1.0}, {"b": 1.0}) is None
+    assert paired_difference({"a": math.nan}, {"a": 1.0}) is None
+
+
+def test_paired_interval_is_blind_to_how_hard_the_problems_are() -> None:
+    rng = np.random.default_rng(0)
+    hardness, gains = rng.random(60) * 0.5, rng.random(60) * 0.06
+    first = {str(i): float(hardness[i]) for i in range(60)}
+    second = {str(i): float(hardness[i] + gains[i]) for i in range(60)}
+    found = paired_difference(first, second)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(bootstrap_interval(gains), abs=1e-12)
+    assert found.low > 0  # while the intervals of the two means overlap
+    assert bootstrap_interval(list(first.values()))[1] > bootstrap_interval(list(second.values()))[0]
+
+
+def test_student_t_against_closed_forms() -> None:
+    for level in (0.5, 0.9, 0.95, 0.99):
+        assert student_t_quantile(level, 1) == pytest.approx(math.tan(math.pi * level / 2))  # Cauchy
+        assert student_t_quantile(level, 2) == pytest.approx(level * math.sqrt(2 / (1 - level**2)))
+    with pytest.raises(ValueError, match="no quantile"):
+        student_t_quantile(0.95, 0)
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 8, 9, 30, 101])
+def test_student_t_quantile_inverts_the_integral_of_its_density(df: int) -> None:
+    t = np.linspace(0, student_t_quantile(0.95, df), 200_001)
+    scale = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(df * math.pi)
+    density = scale * (1 + t * t / df) ** (-(df + 1) / 2)
+    assert 2 * np.trapezoid(density, t) == pytest.approx(0.95, abs=1e-8)
+
+
+def test_half_interval() -> None:
+    # three values: t = 4.3027, s = 1, n = 3
+    assert half_interval([1.0, 2.0, 3.0]) == pytest.approx(4.30265273 / math.sqrt(3), abs=1e-8)
+    assert half_interval([5.0, 5.0]) == 0
+    assert math.isnan(half_interval([1.0]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import matplotlib
@@ -17,10 +17,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from rlvr.evaluation.metrics import half_interval
 from rlvr.record.sinks import read_metrics
 
 HERE = Path(__file__).parent
-T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # number of seeds → quantile of Student's t
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -39,11 +39,6 @@ def read_run(path: Path) -> dict[str, Any]:
     }
 
 
-def interval(values: list[float]) -> float:
-    """Half the 95% interval of the mean over seeds."""
-    return T_975[len(values)] * stdev(values) / len(values) ** 0.5
-
-
 def main() -> None:
     runs = [read_run(Path(path)) for path in sorted(sys.argv[1:]) if (Path(path) / "grpo").is_dir()]
     steps = sorted(runs[0]["pass@1"])
@@ -54,8 +49,8 @@ def main() -> None:
     for seed in range(len(runs)):
         lines.append(f"| {seed} | {start[seed]:.1%} | {end[seed]:.1%} | {100 * gain[seed]:+.1f} points |")
     lines.append(
-        f"| mean (95% interval) | {mean(start):.1%} ± {100 * interval(start):.1f} | {mean(end):.1%} ± "
-        f"{100 * interval(end):.1f} | {100 * mean(gain):+.1f} ± {100 * interval(gain):.1f} points |"
+        f"| mean (95% interval) | {mean(start):.1%} ± {100 * half_interval(start):.1f} | {mean(end):.1%} ± "
+        f"{100 * half_interval(end):.1f} | {100 * mean(gain):+.1f} ± {100 * half_interval(gain):.1f} points |"
     )
     (HERE / "results.json").write_text(json.dumps(runs, indent=1) + "\n")
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")

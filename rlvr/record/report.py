@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlvr.record.progress import duration
@@ -33,7 +34,12 @@ def summary_table(run_path: Path) -> str:
         ("SFT start" if sft else "start", _accuracy(start), "", *_cost(sft, "tokens/trained")),
         ("after GRPO", _accuracy(end), gain, *_cost(grpo, "tokens/sampled")),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, head first, that is readable as text: the first column to the left, numbers right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [
         [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
