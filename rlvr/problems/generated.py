@@ -123,13 +123,13 @@ def _problems(family: _Family, level: int, split: str, seed: int) -> Iterator[Pr
     """All problems of one level on one side, in the order that `seed` gives them."""
     axes = family.levels[level]
     size = math.prod(len(axis) for axis in axes)
-    for index in _shuffled(size, key(family.name, level, seed)):
+    for index in shuffled_numbers(size, key(family.name, level, seed)):
         choice, rest = [], index
         for axis in axes:
             rest, place = divmod(rest, len(axis))
             choice.append(axis[place])
         text, answer, lines = family.write(*choice)
-        if ("heldout" if key("heldout", text) % 5 == 0 else "train") == split:
+        if side_of(text) == split:
             yield Problem(
                 id=f"{family.name}-{level}-{index}",
                 text=text,
@@ -139,7 +139,12 @@ def _problems(family: _Family, level: int, split: str, seed: int) -> Iterator[Pr
             )
 
 
-def _shuffled(size: int, seed: int) -> Iterator[int]:
+def side_of(text: str) -> str:
+    """ "heldout" for one text in five, else "train": by its hash alone, whatever the source and seed."""
+    return "heldout" if key("heldout", text) % 5 == 0 else "train"
+
+
+def shuffled_numbers(size: int, seed: int) -> Iterator[int]:
     """The numbers below `size` in random order, drawn one by one: a Fisher–Yates shuffle that
     remembers only what it moved, since the largest level has over 3·10⁸ problems."""
     draw = random.Random(seed).random  # the one method whose stream Python promises to keep
