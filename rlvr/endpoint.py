@@ -33,7 +33,7 @@ class EndpointError(RlvrError):
 
 
 class RefusedError(EndpointError):
-    """The endpoint answered with a `status` that says not to ask again."""
+    """The endpoint answered with a `status` that says not to ask again, or not for a long time."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -155,7 +155,7 @@ class ChatEndpoint:
             raise RefusedError(f"{self.url} refused the request with {why}", response.status_code)
         wait = _retry_after(response.headers.get("retry-after"))
         if wait is not None and wait > _LONGEST_WAIT:
-            raise EndpointError(f"{self.url} asks to wait for {wait:.0f} s ({why})")
+            raise RefusedError(f"{self.url} asks to wait for {wait:.0f} s ({why})", response.status_code)
         return Failed(why, wait)
 
     def _shown(self, text: str) -> str:

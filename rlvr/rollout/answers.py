@@ -1,0 +1,115 @@
+"""What a teacher has answered, in a file that a crash leaves readable and nobody else writes to."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlvr.types import DataError, FinishReason, RlvrError
+
+
+@dataclass(frozen=True)
+class TeacherAnswer:
+    """One answer as the endpoint gave it. There are no token ids: an endpoint says only text."""
+
+    problem_id: str
+    sample: int
+    text: str
+    finish_reason: FinishReason  # LENGTH for all that did not end by itself (a content filter, say)
+    completion_tokens: int | None  # None where the endpoint does not say
+    model: str | None  # that answered, by its own account
+
+
+class AnswerFile:
+    """answers.jsonl: one line per answer, by the key of its request; on disk when `append` returns.
+
+    Only where the lines are is kept in memory. Opening cuts off the half line that a crash may have
+    left, and locks the file until it is closed or the process ends.
+
+    Raises DataError for a line that is no answer, and RlvrError when another process has the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._places: dict[str, tuple[int, int]] = {}
+        self._end = 0
+        try:
+            self._open()
+        except RlvrError:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RlvrError(f"{self.path} is being written to by another process; wait for it") from None
+        with open(self._file, "rb", closefd=False) as lines:
+            for number, line in enumerate(lines, 1):
+                if line.endswith(b"\n"):
+                    self._places.setdefault(self._key(line, number), (self._end, len(line)))
+                    self._end += len(line)
+        os.ftruncate(self._file, self._end)
+        os.fsync(self._file)
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _key(self, line: bytes, number: int) -> str:
+        try:
+            row = json.loads(line)
+            _answer(row)
+            return str(row["key"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise DataError(
+                f"{self.path}, line {number} is no answer ({type(error).__name__}: {error}); remove that "
+                "line, and it is asked again"
+            ) from error
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def read(self, key: str) -> TeacherAnswer:
+        start, length = self._places[key]
+        return _answer(json.loads(os.pread(self._file, length, start)))
+
+    def append(self, key: str, answer: TeacherAnswer, finish_reason: str | None) -> None:
+        """Write an answer, with the server's own `finish_reason`: whole, or not at all."""
+        row = {"key": key, **asdict(answer), "server_finish_reason": finish_reason}
+        line = json.dumps(row).encode() + b"\n"
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+            os.fsync(self._file)
+        except OSError as error:
+            os.ftruncate(self._file, self._end)
+            raise RlvrError(
+                f"{self.path} cannot be written: {error.strerror}; the answers before are kept, and "
+                "running again asks for the others only"
+            ) from error
+        self._places[key] = self._end, len(line)
+        self._end += len(line)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def _answer(row: Mapping[str, Any]) -> TeacherAnswer:
+    return TeacherAnswer(
+        row["problem_id"],
+        row["sample"],
+        row["text"],
+        FinishReason(row["finish_reason"]),
+        row["completion_tokens"],
+        row["model"],
+    )

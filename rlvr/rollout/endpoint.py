@@ -1,0 +1,317 @@
+"""A teacher behind an OpenAI-compatible endpoint: what it answered is on disk before it counts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from rlvr.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, RefusedError, plain_json
+from rlvr.rollout.answers import AnswerFile, TeacherAnswer
+from rlvr.settings import out_of_range, setting
+from rlvr.types import ConfigError, FinishReason
+
+_ADVICE = {
+    401: "the key is wrong or missing: check the environment variable that api_key_env names",
+    402: "the account has no credit left",
+    403: "the key may not do this: check the environment variable that api_key_env names, and model",
+    404: "check base_url, which mostly ends in /v1, and model",
+    405: "check base_url, which mostly ends in /v1",
+    429: "run again after that time",
+    503: "run again after that time",
+}
+_REDIRECTED = "it has moved: set base_url to the new address"
+_POLL = 0.1  # seconds between two looks at whether to stop
+_IN_A_ROW = 64  # failures without an answer between them, after which an endpoint is taken to be down
+
+
+@dataclass
+class EndpointConfig:
+    """A teacher behind an OpenAI-compatible endpoint, such as the server of vLLM."""
+
+    base_url: str = setting("", "as in http://127.0.0.1:8000/v1")
+    model: str = setting("", "name that the endpoint knows it by")
+    api_key_env: str | None = setting(None, "name of the environment variable with the key")
+    system: str | None = setting(None, "system message")
+    max_tokens: int = setting(4096, "longest answer, in tokens, reasoning included", ge=1)
+    temperature: float = setting(1.0, ge=0, le=2)
+    top_p: float = setting(1.0, gt=0, le=1)
+    concurrency: int = setting(32, "requests under way at a time", ge=1)
+    requests_per_minute: float | None = setting(None, "evenly spaced, retries included; unset is any", gt=0)
+    timeout: float = setting(600.0, "seconds for one request", gt=0)
+    retries: int = setting(5, "further tries of a request that failed", ge=0)
+    backoff: float = setting(1.0, "seconds before the first retry, doubled for each further one", ge=0)
+    extra_body: dict[str, Any] = setting(
+        factory=dict, help="added to each request; null takes a key out, as in {seed: null}"
+    )
+
+
+@dataclass(frozen=True)
+class Question:
+    """One answer to be asked for."""
+
+    problem_id: str
+    sample: int
+    text: str  # the user message: the filled prompt
+    seed: int  # sent along; endpoints may ignore it
+
+
+class EndpointTeacher:
+    """Answers questions, each once for ever: `folder`/answers.jsonl remembers.
+
+    An answer belongs to its question and to all that was sent (model, sampling, messages, seed), so
+    that other settings ask anew in the same folder. Where it was sent, how often and how fast do not
+    matter. Close it, or use it in a `with`.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        DataError: answers.jsonl has a line that is no answer.
+        RlvrError: another process writes to the folder.
+    """
+
+    def __init__(self, config: EndpointConfig, folder: Path) -> None:
+        for message in out_of_range(config):
+            raise ConfigError(message)
+        if not config.model:
+            raise ConfigError("model is not set: name a model that the endpoint has")
+        for name in ("messages", "model", "n", "stream"):
+            if name in config.extra_body:
+                raise ConfigError(f"extra_body.{name} cannot be set: remove it")
+        try:
+            self.extra_body = plain_json("extra_body", config.extra_body)
+            self.endpoint = ChatEndpoint(
+                config.base_url, config.api_key_env, config.timeout, config.retries, config.backoff
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        self.config = config
+        self.file = AnswerFile(folder / "answers.jsonl")
+
+    def close(self) -> None:
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def body(self, question: Question) -> dict[str, Any]:
+        """The request: extra_body goes over our own settings, and null takes a key out."""
+        config = self.config
+        messages = [{"role": "user", "content": question.text}]
+        if config.system is not None:
+            messages.insert(0, {"role": "system", "content": config.system})
+        body: dict[str, Any] = {
+            "model": config.model,
+            "messages": messages,
+            "max_tokens": config.max_tokens,
+            "temperature": config.temperature,
+            "top_p": config.top_p,
+            "seed": question.seed,
+            **self.extra_body,
+        }
+        return {name: value for name, value in body.items() if value is not None}
+
+    def key(self, question: Question) -> str:
+        asked = [question.problem_id, question.sample, self.body(question)]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+    def missing(self, questions: Sequence[Question]) -> list[Question]:
+        """Those without an answer on disk, in their order."""
+        return [question for question in questions if self.key(question) not in self.file]
+
+    def answers(
+        self, questions: Sequence[Question], stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[TeacherAnswer]:
+        """All answers: those on disk in the order of the questions, then the others as they come.
+
+        Questions are sent in their order, from a thread, also while the caller does something else
+        with an answer. Once `stopped()` (called from that thread) is true, nothing more is sent, what
+        is under way is waited for and kept, and the iterator ends without an error: `missing` says
+        what there is to do. Leaving the iterator early does the same.
+
+        Raises:
+            EndpointError: a question was refused or failed to the end. After a refusal that would meet
+                all of them (a wrong key, an unknown model), or as many failures in a row as only an
+                endpoint has that is down, nothing more is sent; else the others are asked first.
+            RlvrError: an answer cannot be written.
+            ValueError: two questions have the same problem and sample number.
+        """
+        if len({(question.problem_id, question.sample) for question in questions}) < len(questions):
+            raise ValueError("two questions have the same problem and sample number")
+        todo = {self.key(question): question for question in questions}
+        known = [key for key in todo if key in self.file]
+        for key in known:
+            del todo[key]
+        came: SimpleQueue[str | None] = SimpleQueue()
+        left = Event()
+        asking = _Asking(self, todo, came.put, lambda: left.is_set() or stopped())
+        with ThreadPoolExecutor(1, "teacher") as executor:
+            running = executor.submit(asyncio.run, asking.run())
+            running.add_done_callback(lambda _: came.put(None))
+            try:
+                yield from map(self.file.read, known)
+                while (new := came.get()) is not None:
+                    yield self.file.read(new)
+                running.result()
+            finally:
+                left.set()
+        if (reason := asking.reason()) is not None:
+            raise EndpointError(reason)
+
+
+class _Asking:
+    """One call of `answers`: all requests of it, in the thread that has the event loop."""
+
+    def __init__(
+        self,
+        teacher: EndpointTeacher,
+        todo: Mapping[str, Question],
+        answered: Callable[[str], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.teacher, self.todo, self.answered, self.stopped = teacher, todo, answered, stopped
+        self.queue = iter(todo.items())
+        self.pace = Pace(teacher.config.requests_per_minute)
+        self.sending: set[asyncio.Task[None] | None] = set()
+        self.failures: list[tuple[Question, str]] = []
+        self.in_a_row = 0
+        self.ended: str | None = None  # why nothing more is sent, if the user did not say so
+
+    def over(self) -> bool:
+        return self.ended is not None or self.stopped()
+
+    async def run(self) -> None:
+        async with self.teacher.endpoint.client() as client:
+            number = min(self.teacher.config.concurrency, len(self.todo))
+            working = {asyncio.create_task(self._work(client)) for _ in range(number)}
+            while working:
+                done, working = await asyncio.wait(
+                    working, timeout=_POLL, return_when=asyncio.FIRST_EXCEPTION
+                )
+                for task in done:
+                    if not task.cancelled():
+                        task.result()
+                if self.over():
+                    for task in working - self.sending:
+                        task.cancel()  # it waits for its turn or for its next try
+
+    async def _work(self, client: httpx.AsyncClient) -> None:
+        for key, question in self.queue:  # which all workers share
+            send = partial(self._send, client, self.teacher.body(question))
+            try:
+                reply = await self.teacher.endpoint.ask(key, "answer", send)
+            except EndpointError as error:
+                self._failed(question, error)
+            else:
+                self.teacher.file.append(key, read_answer(question, reply), reply.finish_reason)
+                self.in_a_row = 0
+                self.answered(key)
+
+    async def _send(
+        self, client: httpx.AsyncClient, body: Mapping[str, Any], _: Failed | None
+    ) -> ChatReply | Failed:
+        await self.pace.turn()
+        if self.over():
+            raise asyncio.CancelledError  # as `run` would do at its next look
+        task = asyncio.current_task()
+        self.sending.add(task)
+        try:
+            reply = await self.teacher.endpoint.post(client, body)
+        finally:
+            self.sending.discard(task)
+        if isinstance(reply, Failed):
+            if reply.wait is not None:
+                self.pace.hold(reply.wait)
+        elif reply.content is None and reply.reasoning is None:
+            return Failed(f"its reply has no text: {reply.shown}")
+        elif reply.finish_reason in ("abort", "error"):  # vLLM's words when it is shut down, say
+            return Failed(f"it broke off its reply: {reply.shown}")
+        return reply
+
+    def _failed(self, question: Question, error: EndpointError) -> None:
+        self.failures.append((question, str(error)))
+        self.in_a_row += 1
+        if isinstance(error, RefusedError) and (
+            advice := _ADVICE.get(error.status, _REDIRECTED if 300 <= error.status < 400 else None)
+        ):
+            self.ended = self.ended or f"{error}; {advice}"
+        elif self.in_a_row >= max(_IN_A_ROW, 4 * self.teacher.config.concurrency):
+            self.ended = self.ended or (
+                f"{self.in_a_row} questions failed, one after the other, with no answer between them; the "
+                f"last one, {_named(question)}: {error}; see whether the endpoint is up and takes such "
+                "requests"
+            )
+
+    def reason(self) -> str | None:
+        """What went wrong, for the user, and what a further run would do; None if nothing did."""
+        kept = (
+            f"All answers are kept in {self.teacher.file.path}, and running again asks for the others only."
+        )
+        if self.ended is not None:
+            return f"{self.ended}. {kept}"
+        if not self.failures or self.stopped():
+            return None
+        question, why = self.failures[0]
+        count = f"{len(self.failures)} of {len(self.todo)} questions have no answer"
+        return f"{count}; the first, {_named(question)}: {why}. {kept}"
+
+
+def _named(question: Question) -> str:
+    return f"problem {question.problem_id!r}, sample {question.sample}"
+
+
+class Pace:
+    """Turns to send, no closer than the rate allows, and none while the endpoint asks for a pause."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self.spacing = 60.0 / per_minute if per_minute is not None else 0.0  # seconds
+        self._next = 0.0  # in the event loop's time
+        self._lock = asyncio.Lock()
+
+    async def turn(self) -> None:
+        """Wait for a turn; they are given in the order in which they were asked for."""
+        loop = asyncio.get_running_loop()
+        async with self._lock:
+            while (seconds := self._next - loop.time()) > 0:
+                await asyncio.sleep(seconds)
+            self._next = loop.time() + self.spacing
+
+    def hold(self, seconds: float) -> None:
+        """Give no turn for so long: a limit that one request has met is every request's."""
+        self._next = max(self._next, asyncio.get_running_loop().time() + seconds)
+
+
+def read_answer(question: Question, reply: ChatReply) -> TeacherAnswer:
+    """The answer with its reasoning in front, as reasoning models write it before a server cuts it out.
+
+    The text is "<think>\\n{reasoning}\\n</think>\\n{content}", and "<think>\\n{reasoning}" where the
+    model was cut off before it came to an answer.
+    """
+    ended = reply.finish_reason in ("stop", "eos_token")
+    text = reply.content or ""
+    if reply.reasoning is not None:
+        thought = f"<think>\n{reply.reasoning}"
+        text = f"{thought}\n</think>\n{text}" if text or ended else thought
+    return TeacherAnswer(
+        question.problem_id,
+        question.sample,
+        text,
+        FinishReason.STOP if ended else FinishReason.LENGTH,
+        reply.completion_tokens,
+        reply.model,
+    )
