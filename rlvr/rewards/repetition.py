@@ -22,7 +22,12 @@ def repetition_reward(completion: str, n: int = 8, penalty: float = -1.0) -> flo
     """
     if n < 1:
         raise ValueError(f"n is {n}, but must be ≥ 1")
-    return penalty * repeated_share(_WORD.findall(completion.lower()), n)
+    return penalty * repeated_share(words_of(completion), n)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of `text` as `repetition_reward` counts them, in lower case."""
+    return _WORD.findall(text.lower())
 
 
 def repeated_share(words: list[str], n: int) -> float:

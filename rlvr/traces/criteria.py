@@ -1,0 +1,75 @@
+"""One criterion after the other: what is kept, and how many each has left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rlvr.keys import key
+from rlvr.settings import out_of_range
+from rlvr.traces.config import PairConfig, TraceConfig, contradictions
+from rlvr.traces.traces import Trace
+from rlvr.types import ConfigError
+
+
+@dataclass(frozen=True)
+class Criterion:
+    name: str  # as the log says it
+    remedy: str  # what to do when it leaves out too much
+    keeps: Callable[[Trace], bool]
+
+
+NOT_DROPPED = Criterion(
+    "dropped",
+    "they are duplicates or overlap an evaluation set; take other problems",
+    lambda t: not t.dropped,
+)
+
+
+def sift(traces: Iterable[Trace], criteria: Sequence[Criterion]) -> tuple[list[Trace], dict[str, int]]:
+    """The traces that all criteria keep, and for each criterion how many it was the first to leave out."""
+    left_out = {criterion.name: 0 for criterion in criteria}
+    kept: list[Trace] = []
+    for trace in traces:
+        failed = next((criterion.name for criterion in criteria if not criterion.keeps(trace)), None)
+        if failed is None:
+            kept.append(trace)
+        else:
+            left_out[failed] += 1
+    return kept, left_out
+
+
+def bounds(settings: TraceConfig | PairConfig) -> Iterator[Criterion]:
+    """Those on pass rate and length that are set."""
+    low, high, longest = settings.min_pass_rate, settings.max_pass_rate, settings.max_length
+    if low is not None:
+        yield Criterion("min_pass_rate", "lower it", lambda t: t.pass_rate is not None and t.pass_rate >= low)
+    if high is not None:
+        yield Criterion(
+            "max_pass_rate", "raise it", lambda t: t.pass_rate is not None and t.pass_rate <= high
+        )
+    if longest is not None:
+        yield Criterion("max_length", "raise it", lambda t: t.length <= longest)
+
+
+def check(settings: TraceConfig | PairConfig) -> None:
+    """Raises ConfigError for settings out of range and for those that contradict one another."""
+    if messages := [*out_of_range(settings), *contradictions(settings)]:
+        raise ConfigError("\n".join(messages))
+
+
+def listed(left_out: Mapping[str, int]) -> str:
+    """What was left out in words, the most first; for a log or a message."""
+    ordered = sorted(left_out.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count:,} {name}" for name, count in ordered if count) or "none"
+
+
+def in_order(trace: Trace) -> tuple[str, str, int, str]:
+    """The order of traces that does not depend on how they came: by problem, source, sample and text."""
+    return trace.problem.id, trace.source, trace.sample, trace.text
+
+
+def drawn_by(seed: int, purpose: str, *traces: Trace) -> int:
+    """A random number for these traces, whatever others there are."""
+    parts = [part for trace in traces for part in (trace.source, trace.sample)]
+    return key(seed, purpose, traces[0].problem.id, *parts)

@@ -1,0 +1,110 @@
+"""An answer as training data: what was written, what the check said of it, and its labels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlvr.targets import known_names
+from rlvr.traces.labels import domain_of, length_and_repetition, pass_rate
+from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One answer to a problem, right or wrong: the wrong ones are what DPO rejects.
+
+    Traces are told apart by problem, source, sample and text. Lengths of answers whose tokens are
+    known and of others are in different units: compare them within one source.
+    """
+
+    problem: Problem
+    sample: int  # 0 … k−1 among its problem's answers of one draw
+    text: str  # the answer, special tokens left out
+    tokens: list[int] | None  # [T] as drawn, end token included; None where only the text is known
+    finish_reason: FinishReason
+    status: Status
+    reward: float | None  # None where the verdict was not reached
+    reason: str  # of the verdict: one line for a person
+    pass_rate: float | None  # share of correct among its problem's answers with a verdict; None if unknown
+    domain: str  # of the problem; "" where none is known
+    length: int  # drawn tokens; words where `tokens` is None
+    repetition: float  # share of the words, in [0, 1], that lie in an 8-gram which occurred before
+    source: str  # who answered
+    dropped: str | None = None  # why it must not be trained on: "duplicate answer", "overlaps NAME", …
+
+    @property
+    def finished(self) -> bool:
+        return self.finish_reason is FinishReason.STOP
+
+
+def traces_from_groups(groups: Sequence[Group], source: str, domain_column: str | None = None) -> list[Trace]:
+    """A trace for every rollout of `groups`, whatever its verdict, in their order.
+
+    source: who answered, as it is to be called.
+    domain_column: the problems' column that says their domain; see `domain_of` for what else does.
+
+    A problem may come in several groups: its pass rate is over all of them. A rollout with empty
+    arrays, whose text alone is known, has no tokens. Raises DataError for a group without verdicts,
+    for an id that two problems share, and for a `domain_column` that no problem has.
+    """
+    problems: dict[str, Problem] = {}
+    statuses: dict[str, list[Status]] = defaultdict(list)
+    for group in groups:
+        _check(group, problems.setdefault(group.problem.id, group.problem))
+        statuses[group.problem.id] += [verdict.status for verdict in group.verdicts]
+    columns = {name for problem in problems.values() for name in problem.columns}
+    if domain_column is not None and problems and domain_column not in columns:
+        near = known_names(domain_column, sorted(columns))
+        raise DataError(f"no problem has the column {domain_column!r} that is to be its domain; {near}")
+    rates = {name: pass_rate(found) for name, found in statuses.items()}
+    traces: list[Trace] = []
+    for group in groups:
+        domain = domain_of(group.problem, domain_column)
+        for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True):
+            tokens = _drawn_tokens(rollout)
+            length, repetition = length_and_repetition(rollout.text, tokens)
+            traces.append(
+                Trace(
+                    problem=group.problem,
+                    sample=rollout.sample,
+                    text=rollout.text,
+                    tokens=tokens,
+                    finish_reason=rollout.finish_reason,
+                    status=verdict.status,
+                    reward=verdict.reward,
+                    reason=verdict.reason,
+                    pass_rate=rates[group.problem.id],
+                    domain=domain,
+                    length=length,
+                    repetition=repetition,
+                    source=source,
+                )
+            )
+    return traces
+
+
+def _check(group: Group, first: Problem) -> None:
+    problem = group.problem
+    if len(group.verdicts) != len(group.rollouts):
+        raise DataError(
+            f"problem {problem.id!r} has {len(group.rollouts)} rollouts, but {len(group.verdicts)} verdicts: "
+            "traces need a verdict on each"
+        )
+    if (problem.text, problem.answer) != (first.text, first.answer):
+        raise DataError(f"two different problems have the id {problem.id!r}: make ids unique")
+
+
+def _drawn_tokens(rollout: Rollout) -> list[int] | None:
+    if not len(rollout.tokens):
+        return None
+    drawn = np.flatnonzero(rollout.sampled)
+    if len(drawn) and drawn[-1] - drawn[0] != len(drawn) - 1:
+        raise DataError(
+            f"sample {rollout.sample} of {rollout.problem_id!r} has several turns: a trace is one answer"
+        )
+    tokens: list[int] = rollout.tokens[drawn].tolist()
+    return tokens
