@@ -1,7 +1,8 @@
 """What each stage of a recipe bought: the stage-by-stage table, from the evaluations of its models.
 
-One row per stage. Every evaluation is compared with that of the last stage before it that was evaluated on
-the same set, problem by problem, and the text says plainly which stages did not help.
+One row per stage. Every evaluation is compared with that of the model which the stage began with (or the
+nearest before that was evaluated on the same set), problem by problem, and the text says plainly which stages
+did not help.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class StageResult:
     seconds: float = 0.0  # wall-clock
     data: str = ""  # "4,210 traces"
     new: bool = True  # made by this run; False where an earlier run's was taken
+    start: str | None = None  # stage whose model it began with; None: that of the row before
 
 
 class Change(StrEnum):
@@ -91,27 +93,44 @@ class Measured:
 
 
 def measure(rows: Sequence[StageResult]) -> list[dict[str, Measured]]:
-    """For each row, evaluation set → its numbers, compared with the last row before that has the set."""
-    latest: dict[str, StageResult] = {}
+    """For each row, evaluation set → its numbers, compared with the nearest row before that has the set.
+
+    Raises DataError if a row begins with a stage that has no row before it.
+    """
+    if len({row.stage for row in rows}) < len(rows):
+        raise DataError(f"two rows of the table have one name: {', '.join(row.stage for row in rows)}")
+    before: dict[str, StageResult | None] = {}  # stage → the row that it began with
+    named: dict[str, StageResult] = {}
     measured = []
+    previous: StageResult | None = None
     for row in rows:
+        if row.start is not None and row.start not in named:
+            raise DataError(f"stage {row.stage} begins with {row.start}, which has no row before it")
+        before[row.stage] = previous if row.start is None else named[row.start]
         found = {}
         for name, result in row.sets.items():
-            values = [value for value in result.values if not math.isnan(value)]
-            ends = bootstrap_interval(values) if values else (math.nan, math.nan)
-            before = latest.get(name)
-            found[name] = Measured(
-                mean=math.fsum(values) / len(values) if values else math.nan,
-                low=ends[0],
-                high=ends[1],
-                problems=len(values),
-                solved=sum(value > 0 for value in values) / len(values) if values else math.nan,
-                before=before.title if before else None,
-                gain=paired_difference(before.sets[name].by_problem, result.by_problem) if before else None,
-            )
-            latest[name] = row
+            other = before[row.stage]
+            while other is not None and name not in other.sets:
+                other = before[other.stage]
+            found[name] = _measure(result, name, other)
         measured.append(found)
+        named[row.stage] = previous = row
     return measured
+
+
+def _measure(result: SetResult, name: str, before: StageResult | None) -> Measured:
+    values = [value for value in result.values if not math.isnan(value)]
+    count = len(values)
+    low, high = bootstrap_interval(values) if values else (math.nan, math.nan)
+    return Measured(
+        mean=math.fsum(values) / count if values else math.nan,
+        low=low,
+        high=high,
+        problems=count,
+        solved=sum(value > 0 for value in values) / count if values else math.nan,
+        before=before.title if before else None,
+        gain=paired_difference(before.sets[name].by_problem, result.by_problem) if before else None,
+    )
 
 
 def plain(title: str) -> str:
@@ -140,7 +159,7 @@ def verdict(measured: Measured) -> str | None:
 
 
 def summary(rows: Sequence[StageResult]) -> str:
-    """What each stage did as a Markdown list, and then which stages did not improve on the one before."""
+    """What each stage did as a Markdown list, and then which stages did not improve their model."""
     lines, failed, compared = [], [], 0
     names = _sets(rows)
     for row, found in zip(rows, measure(rows), strict=True):
@@ -158,9 +177,9 @@ def summary(rows: Sequence[StageResult]) -> str:
     if compared:
         lines.append("")
         if failed:
-            lines.append(f"Without a clear improvement on the stage before: {', '.join(failed)}.")
+            lines.append(f"Did not clearly improve the model that they began with: {', '.join(failed)}.")
         else:
-            lines.append("Every stage that was compared improves on the stage before.")
+            lines.append("Every stage that was compared improves the model that it began with.")
     return "\n".join(lines)
 
 

@@ -19,9 +19,9 @@ from rlvr.record.run_folder import atomic_write
 
 COLOURS = {
     None: (BLUE, "start"),
-    Change.BETTER: (GREEN, "improves on the bar before"),
+    Change.BETTER: (GREEN, "improves"),
     Change.UNCLEAR: (GREY, "no clear change"),
-    Change.WORSE: (ORANGE, "worse than the bar before"),
+    Change.WORSE: (ORANGE, "worse"),
 }
 WRAPPED = 14  # characters of a title on one line
 
