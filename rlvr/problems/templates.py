@@ -1,0 +1,211 @@
+"""Problems from a user's own templates: verifiable rewards, renewed from 50 to 200 problems.
+
+    _target_: rlvr.problems.templates.from_templates
+    path: templates.yaml      # see rlvr.problems.template_file
+    n: 2000
+    split: train
+
+Every answer is evaluated exactly, and a second time by sympy's own expression with the values put
+in; of every worked solution, each equation of numbers must hold and the last line must be what our
+own verifier takes for the answer. What fails is an error that names file, template, field and values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from itertools import islice, pairwise
+
+import sympy
+
+from rlvr.keys import key
+from rlvr.problems.expressions import (
+    Expression,
+    ExpressionError,
+    Number,
+    as_fraction,
+    evaluate,
+    evaluate_numerically,
+    holds,
+)
+from rlvr.problems.generated import shuffled_numbers, side_of
+from rlvr.problems.template_file import AnswerFormat, Choice, Template, decimal_text, read_templates
+from rlvr.targets import known_names
+from rlvr.types import ConfigError, DataError, Problem, Status
+from rlvr.verify import VerifySettings, check_answer, equal_answers
+from rlvr.verify.steps import step_holds
+
+SPLITS = ("train", "heldout", "all")
+MAX_MISSES = 20_000  # choices of values in a row that may miss a template's conditions
+
+_TOLERANCE = sympy.Rational(1, 10**20)  # between the two evaluations, relative
+_WITH_UNITS = VerifySettings(require_units=True)
+
+
+def from_templates(path: str, n: int, split: str = "train", seed: int = 0) -> list[Problem]:
+    """`n` problems of the templates in the file `path`, which take turns until they are used up.
+
+    split: "train", "heldout" or "all". One text in five is held out, for every seed, as in
+        `rlvr.problems.generated`; none is ever one of the user's own problems that the file names.
+    seed: decides which come first; a larger n only adds problems at the end. Ids do not depend on it.
+
+    Each problem has its template's columns, and its id in the column `template`. Raises DataError for a
+    wrong file, for a template that does not reproduce its `like`, for values where an answer has no
+    value or no proof, and when there are fewer than n; ConfigError for the other arguments.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"{path}: no split {split!r}; {known_names(split, SPLITS)}")
+    if n < 1:
+        raise ConfigError(f"{path}: n is {n}, but must be ≥ 1")
+    templates, own = read_templates(path)
+    for template in templates:
+        _check_like(template)
+    seen = {problem.text: problem for problem in own}
+    found = list(islice(_in_turns([_new(template, split, seed, seen) for template in templates]), n))
+    if len(found) < n:
+        raise DataError(
+            f"{path}: its templates have {len(found)} problems in split {split}, but {n} were asked for: "
+            "lower n, widen variables, or add templates"
+        )
+    return found
+
+
+def fill(template: Template, values: Mapping[str, Choice], identity: str) -> Problem | None:
+    """The problem that the template makes of `values`, checked; None where a condition does not hold.
+
+    Conditions that name variables alone come first, so that they can keep a division from 0.
+    Raises DataError naming the field and the values.
+    """
+    field = "where"
+    numbers = {name: _exact(choice.number) for name, choice in values.items() if choice.number is not None}
+    early = [condition for condition in template.where if condition.names <= numbers.keys()]
+    shown = {name: choice.shown for name, choice in values.items()}
+    try:
+        if not all(holds(condition, numbers) for condition in early):
+            return None
+        for name, expression in template.lets.items():
+            field = f"let.{name}"
+            numbers[name] = _evaluated_twice(expression, numbers)
+        field = "answer"
+        numbers["answer"] = _evaluated_twice(template.answer, numbers)
+        field = "where"
+        if not all(holds(condition, numbers) for condition in template.where if condition not in early):
+            return None
+        for name in template.shown_lets:
+            field = f"let.{name}"
+            shown[name] = decimal_text(as_fraction(numbers[name]))
+        field = "format"
+        answer = write_answer(as_fraction(numbers["answer"]), template.format)
+        field = "solution"
+        solution = None if template.solution is None else template.solution.format(**shown, answer=answer)
+        if solution is not None:
+            _check_solution(solution, answer)
+    except ExpressionError as error:
+        given = ", ".join(f"{name}={choice.shown}" for name, choice in values.items())
+        raise DataError(f"{template.place}: {field}: with {given}: {error}") from error
+    return Problem(
+        identity,
+        template.text.format(**shown),
+        answer,
+        solution,
+        {**template.columns, "template": template.id},
+    )
+
+
+def write_answer(value: Fraction, style: AnswerFormat) -> str:
+    """`value` in the way that a template's `format` asks for.
+
+    Raises ExpressionError where it cannot: nothing is rounded unless `decimals` says so.
+    """
+    if style.kind == "integer" and value.denominator > 1:
+        raise ExpressionError(
+            f"the answer {value} is not whole: round it, or add mod(answer, 1) == 0 to where"
+        )
+    number = str(value) if style.kind == "fraction" else decimal_text(value, style.decimals)
+    return number if style.unit is None else f"{number} {style.unit}"
+
+
+def _exact(number: Fraction) -> Number:
+    return sympy.Rational(number.numerator, number.denominator)
+
+
+def _evaluated_twice(expression: Expression, numbers: Mapping[str, Number]) -> Number:
+    value = evaluate(expression, numbers)
+    again = evaluate_numerically(expression, numbers)
+    if not abs(again - value) <= _TOLERANCE * max(1, abs(value)):
+        raise ExpressionError(f"{expression.text!r} is {value} step by step, but {again} as one formula")
+    return value
+
+
+def _check_solution(solution: str, answer: str) -> None:
+    """Raise ExpressionError if an equation of numbers is wrong, or if the verifier reads another answer."""
+    for line in solution.split("\n"):
+        for left, right in pairwise(line.split("=")):
+            if step_holds(left, "=", right) is False:
+                raise ExpressionError(f"{line!r} does not hold")
+    verdict = check_answer(solution, answer)
+    if verdict.status is not Status.CORRECT:
+        raise ExpressionError(f"the verifier does not find the answer {answer!r} in it: {verdict.reason}")
+
+
+def _check_like(template: Template) -> None:
+    """Raise DataError unless the template reproduces the problem that it says it is like."""
+    if template.like is None:
+        return
+    own = template.like.problem
+    made = fill(template, template.like.values, own.id)
+    place = f"{template.place}: like: problem {own.id!r}"
+    if made is None:
+        raise DataError(f"{place}: its values do not meet the conditions in `where`")
+    if made.text != own.text:
+        raise DataError(f"{place} has the text {own.text!r}, but the template makes {made.text!r}")
+    if not equal_answers(made.answer, own.answer, _WITH_UNITS).equal:
+        raise DataError(f"{place} has the answer {own.answer!r}, but the template makes {made.answer!r}")
+
+
+def _problems(template: Template, split: str, seed: int) -> Iterator[Problem]:
+    """All problems of one template on one side, in the order that `seed` gives them."""
+    size = math.prod(map(len, template.variables.values()))
+    any_yet, misses = False, 0
+    for index in shuffled_numbers(size, key("template", template.id, seed)):
+        values, rest = {}, index
+        for name, choices in template.variables.items():
+            rest, place = divmod(rest, len(choices))
+            values[name] = choices[place]
+        problem = fill(template, values, f"{template.id}-{index}")
+        misses = misses + 1 if problem is None else 0
+        if misses > MAX_MISSES:
+            raise DataError(
+                f"{template.place}: where: {MAX_MISSES} choices of values in a row do not meet it: "
+                "narrow the variables, or make one a let of the others"
+            )
+        if problem is not None:
+            any_yet = True
+            if split in ("all", side_of(problem.text)):
+                yield problem
+    if not any_yet:
+        raise DataError(f"{template.place}: where: no choice of values meets it")
+
+
+def _new(template: Template, split: str, seed: int, seen: dict[str, Problem]) -> Iterator[Problem]:
+    """Those whose text is not in `seen`, which they join; one text must have one answer."""
+    for problem in _problems(template, split, seed):
+        other = seen.setdefault(problem.text, problem)
+        if other is problem:
+            yield problem
+        elif not equal_answers(problem.answer, other.answer).equal:
+            raise DataError(
+                f"{template.place}: {problem.text!r} has the answer {problem.answer!r}, but "
+                f"problem {other.id!r} has the same text and the answer {other.answer!r}: one of the two is "
+                "wrong, or the text leaves something out"
+            )
+
+
+def _in_turns(streams: list[Iterator[Problem]]) -> Iterator[Problem]:
+    while streams:
+        for stream in list(streams):
+            if (problem := next(stream, None)) is None:
+                streams.remove(stream)
+            else:
+                yield problem
