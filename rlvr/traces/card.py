@@ -198,6 +198,7 @@ def _picture(traces: Sequence[Trace]) -> Figure:
     known = [rate for rate in of_problem.values() if rate is not None]
     rates.set_title("Pass rate", loc="left", fontweight="bold")
     rates.set_ylabel("problems")
+    rates.set_xlabel("correct answers")
     if known:
         rates.hist(known, bins=np.linspace(0, 1, 12).tolist(), color=BLUE)
     else:
@@ -224,11 +225,12 @@ def _picture(traces: Sequence[Trace]) -> Figure:
 
 
 def _histogram(axes: Axes, kinds: Mapping[str, Sequence[float]], most: float) -> None:
-    """The kinds on top of one another, from 0 to `most`."""
+    """The outline of every kind, from 0 to `most`; not stacked, which a logarithmic scale would distort."""
     axes.hist(
         list(kinds.values()),
         bins=np.linspace(0, max(most, 1e-9), 31).tolist(),
-        stacked=True,
+        histtype="step",
+        linewidth=1.8,
         color=[GREEN, ORANGE],
         label=list(kinds),
     )

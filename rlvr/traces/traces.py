@@ -87,6 +87,30 @@ def traces_from_groups(groups: Sequence[Group], source: str, domain_column: str 
     return traces
 
 
+def trace_of_solution(problem: Problem) -> Trace:
+    """The problem's own worked solution, taken to be right. Raises DataError if it has none."""
+    if problem.solution is None:
+        raise DataError(
+            f"problem {problem.id!r} has no solution to train on: map its column in columns.solution"
+        )
+    length, repetition = length_and_repetition(problem.solution, None)
+    return Trace(
+        problem=problem,
+        sample=0,
+        text=problem.solution,
+        tokens=None,
+        finish_reason=FinishReason.STOP,
+        status=Status.CORRECT,
+        reward=None,
+        reason="the problem's own solution",
+        pass_rate=None,
+        domain=domain_of(problem),
+        length=length,
+        repetition=repetition,
+        source="solutions",
+    )
+
+
 def _check(group: Group, first: Problem) -> None:
     problem = group.problem
     if len(group.verdicts) != len(group.rollouts):
