@@ -12,7 +12,10 @@ rlvr trains small language models with rewards that a program can check.
 
 usage: rlvr COMMAND [ARGUMENT ...]
 
-  train    run the stages of a configuration: rlvr train experiment=quickstart
+  recipe   a model through all its stages:    rlvr recipe recipe=quickstart
+           some of them, or in another order: rlvr recipe recipe=quickstart stages=[teacher,distill,sft,grpo]
+           what would run, and what it takes: rlvr recipe recipe=quickstart --plan
+  train    one run of SFT and RL:             rlvr train experiment=quickstart
            go on with a stopped run:          rlvr train resume=runs/NAME/DATE
            see the configuration first:       rlvr train experiment=quickstart --cfg job
            sweep:                             rlvr train -m seed=0,1,2 experiment=quickstart
@@ -39,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, *rest = arguments
     if command == "train":
         return train(rest)
+    if command == "recipe":
+        from rlvr.recipe.command import main as recipe
+
+        return recipe(rest)
     if command == "audit":
         from rlvr.audit.command import main as audit
 
@@ -47,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from rlvr.rewards.verify_file import main as verify
 
         return verify(rest)
-    there = "there are: train, audit, verify"
+    there = "there are: recipe, train, audit, verify"
     print(f"rlvr: there is no command {command!r}; {there}\n\n{USAGE}", file=sys.stderr, end="")
     return 2
 

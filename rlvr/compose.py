@@ -23,12 +23,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.audit.config import AuditConfig
 from rlvr.config import TrainConfig
+from rlvr.recipe.config import RecipeConfig
 from rlvr.settings import out_of_range
 from rlvr.types import ConfigError, DataError, RlvrError
 
 Config = TypeVar("Config")
 
-SCHEMAS: dict[str, type] = {"train": TrainConfig, "audit": AuditConfig}  # command → its settings
+SCHEMAS: dict[str, type] = {
+    "train": TrainConfig,
+    "recipe": RecipeConfig,
+    "audit": AuditConfig,
+}  # command → its settings
 SAVED_CONFIG = "config"  # .yaml, in a run folder; itself a primary configuration that Hydra can read
 SAVED_HEADER = """\
 # The resolved configuration of this run. `rlvr train resume=FOLDER` reads it.

@@ -74,18 +74,28 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: PreTrainedT
 
 
 def encode_solution(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The worked solution and EOS: what SFT trains on, to be put behind the prompt's ids.
+    """The worked solution and EOS, to be put behind the prompt's ids: what SFT trains on.
 
-    Raises DataError for a problem without a solution or with a character that the tokenizer does
-    not know, ConfigError for a tokenizer without EOS.
+    Raises DataError for a problem without a solution, and what `encode_answer` does.
     """
-    if tokenizer.eos_token_id is None:
-        raise ConfigError("the tokenizer has no EOS token, so that no answer would end: set its eos_token")
     if problem.solution is None:
         raise DataError(
             f"problem {problem.id!r} has no solution to train on: map its column in columns.solution"
         )
-    return [*_encode(problem.solution, problem, tokenizer), tokenizer.eos_token_id]
+    return encode_answer(problem.solution, problem, tokenizer)
+
+
+def encode_answer(
+    text: str, problem: Problem, tokenizer: PreTrainedTokenizerBase, ended: bool = True
+) -> list[int]:
+    """The ids of an answer that is known as text only, with EOS if it `ended` by itself.
+
+    Raises DataError for a character that the tokenizer does not know, ConfigError for a tokenizer without EOS.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ConfigError("the tokenizer has no EOS token, so that no answer would end: set its eos_token")
+    ids = _encode(text, problem, tokenizer)
+    return [*ids, tokenizer.eos_token_id] if ended else ids
 
 
 def _in_chat(text: str, config: PromptConfig, tokenizer: PreTrainedTokenizerBase) -> str:

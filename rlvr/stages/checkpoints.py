@@ -48,9 +48,12 @@ class Checkpoints:
                 )
         return state["step"], paths[-1]
 
-    def save(self, step: int, write: Callable[[Path], None]) -> Path:
-        """Let `write` fill a folder, and make it the newest checkpoint once it is complete."""
-        final = self.folder / f"step_{step:06d}"
+    def save(self, step: int, write: Callable[[Path], None], keep: int | None = None) -> Path:
+        """Let `write` fill a folder, and make it the newest checkpoint once it is complete.
+
+        Of the older ones only the last stays, and that of the step `keep`.
+        """
+        final = self.path(step)
         unfinished = self.folder / f"unfinished_{step:06d}"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
@@ -66,8 +69,12 @@ class Checkpoints:
         shutil.rmtree(final, ignore_errors=True)
         unfinished.rename(final)
         for old in self._complete()[:-KEPT]:
-            shutil.rmtree(old)
+            if keep is None or old != self.path(keep):
+                shutil.rmtree(old)
         return final
+
+    def path(self, step: int) -> Path:
+        return self.folder / f"step_{step:06d}"
 
     def _complete(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("step_*") if (path / "state.json").is_file())

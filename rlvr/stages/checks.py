@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
@@ -17,6 +18,8 @@ from rlvr.stages.algorithm_checks import (
     filter_messages,
     target_messages,
 )
+from rlvr.stages.config import DpoConfig, SftConfig, ValidationConfig, WarmStartConfig
+from rlvr.traces.config import contradictions
 from rlvr.types import ConfigError, DataError, Problem
 
 if TYPE_CHECKING:
@@ -31,13 +34,14 @@ STAGE_SECTIONS = {
 
 def check_config(config: TrainConfig, overrides: Sequence[str]) -> None:
     """Raises ConfigError with everything that is wrong. `overrides` are those of the command line."""
-    messages = [*_stage_messages(config, overrides), *_model_messages(config), *_target_messages(config)]
+    messages = [*_stage_messages(config, overrides), *model_messages(config), *_target_messages(config)]
     if "grpo" in config.stages:
-        messages += [*_grpo_messages(config), *algorithm_messages(config, overrides)]
+        messages += [*evaluation_messages(config), *grpo_messages(config)]
+        messages += algorithm_messages(config, overrides)
     if set(config.stages) & {"grpo", "select"}:
-        messages += [*_sampling_messages(config), *validate_reward(config.reward)]
+        messages += [*sampling_messages(config), *validate_reward(config.reward)]
     if "sft" in config.stages:
-        messages += _optimizer_messages("sft", config.sft.optimizer, config.sft.steps)
+        messages += [*warm_start_messages("sft", config.sft), *_sft_messages(config.sft)]
     if messages:
         raise ConfigError("\n".join(messages))
 
@@ -66,7 +70,7 @@ def _named(key: str, overrides: Sequence[str]) -> bool:
     return any(override.lstrip("+~").startswith(key) for override in overrides)
 
 
-def _model_messages(config: TrainConfig) -> Iterator[str]:
+def model_messages(config: TrainConfig) -> Iterator[str]:
     if config.learner.dtype == "bfloat16" and config.learner.zero_stage == 0:
         yield (
             "learner.dtype=bfloat16 needs learner.zero_stage 1, 2 or 3: DeepSpeed keeps float32 weights and "
@@ -109,10 +113,10 @@ def _target_messages(config: TrainConfig) -> Iterator[str]:
         if config.sampling.schedule:
             given = ("step", "steps", "temperature")
             wrong = list(target_messages("sampling.schedule", config.sampling.schedule, given))
-            yield from wrong or _schedule_messages(config)
+            yield from wrong or schedule_messages(config)
 
 
-def _schedule_messages(config: TrainConfig) -> Iterator[str]:
+def schedule_messages(config: TrainConfig) -> Iterator[str]:
     """What the schedule gives that vLLM does not take, at the first such step."""
     schedule = instantiate(config.sampling.schedule, _partial_=True)
     given = {"steps": config.grpo.steps, "temperature": config.sampling.temperature}
@@ -127,30 +131,54 @@ def _schedule_messages(config: TrainConfig) -> Iterator[str]:
             return
 
 
-def _optimizer_messages(stage: str, optimizer: OptimizerConfig, steps: int) -> Iterator[str]:
+def warm_start_messages(key: str, settings: WarmStartConfig) -> Iterator[str]:
+    """What is wrong with the settings of a stage that learns from worked answers."""
+    if (settings.steps is None) == (settings.epochs is None):
+        given = "neither is" if settings.steps is None else "both are"
+        yield f"{key}.steps and {key}.epochs: {given} given; set one of them, the other to null"
+    yield from optimizer_messages(key, settings.optimizer, settings.steps)
+    given_by_us = ("traces", "encode", "settings", "seed", "max_length")
+    yield from target_messages(f"{key}.trainer", settings.trainer, given_by_us)
+    if isinstance(settings, SftConfig):
+        yield from contradictions(settings.choose, f"{key}.choose.")
+        if settings.validation.share == 0 and settings.validation != ValidationConfig():
+            yield f"{key}.validation has settings, but they have no effect with share 0"
+    if isinstance(settings, DpoConfig):
+        yield from contradictions(settings.pairs, f"{key}.pairs.")
+
+
+def _sft_messages(settings: SftConfig) -> Iterator[str]:
+    """What only a recipe can do."""
+    if settings.start != "previous":
+        yield f"sft.start={settings.start} is for `rlvr recipe`: here each stage begins with the last one's model"
+    if settings.epochs is not None or settings.validation.share:
+        yield "sft.epochs and sft.validation are for `rlvr recipe`, whose stages end by themselves: set sft.steps"
+    for name in settings.data:
+        if name != "solutions" and not Path(name).is_file():
+            yield f"sft.data names {name!r}, which is no file; it must be solutions, or a file of traces"
+
+
+def optimizer_messages(stage: str, optimizer: OptimizerConfig, steps: int | None) -> Iterator[str]:
+    """`steps` is None where they are known only once the data is."""
     key = f"{stage}.optimizer"
-    if optimizer.warmup_steps >= steps:
+    if steps is not None and optimizer.warmup_steps >= steps:
         yield f"{key}.warmup_steps={optimizer.warmup_steps} never ends: the stage has {steps} optimizer steps"
+    if optimizer.warmup_steps and optimizer.warmup_ratio:
+        yield f"{key}.warmup_steps and warmup_ratio are both given: leave one of them out"
     if optimizer.decay == "constant" and optimizer.final_lr_ratio:
         yield f"{key}.final_lr_ratio has no effect with decay: constant; set decay to linear or cosine"
 
 
-def _grpo_messages(config: TrainConfig) -> Iterator[str]:
-    grpo, evaluation = config.grpo, config.evaluation
+def grpo_messages(config: TrainConfig) -> Iterator[str]:
+    grpo = config.grpo
     if config.cluster.address and config.cluster.cpus:
         yield "cluster.cpus has no effect with cluster.address: the cluster hands out its own cores"
-    if not config.problems.heldout and evaluation != type(evaluation)():
-        yield "evaluation has settings, but there is nothing to evaluate on: name problems.heldout"
-    yield from _optimizer_messages("grpo", grpo.optimizer, grpo.steps * grpo.updates_per_step)
+    yield from optimizer_messages("grpo", grpo.optimizer, grpo.steps * grpo.updates_per_step)
     if grpo.problems_per_step % grpo.updates_per_step:
         yield (
             f"grpo.problems_per_step={grpo.problems_per_step} must be a multiple of "
             f"updates_per_step={grpo.updates_per_step}"
         )
-    if evaluation.temperature == 0 and evaluation.samples > 1:
-        yield f"evaluation.samples={evaluation.samples} has no effect with temperature 0: all would be equal"
-    if evaluation.temperature == 0 and evaluation.top_p < 1:
-        yield f"evaluation.top_p={evaluation.top_p} has no effect with temperature 0"
     if (config.rollout.gpus_per_worker > 0) != (config.learner.gpus_per_worker > 0):
         yield (
             "rollout.gpus_per_worker and learner.gpus_per_worker: weights travel among GPUs or on the CPU, "
@@ -158,7 +186,17 @@ def _grpo_messages(config: TrainConfig) -> Iterator[str]:
         )
 
 
-def _sampling_messages(config: TrainConfig) -> Iterator[str]:
+def evaluation_messages(config: TrainConfig) -> Iterator[str]:
+    evaluation = config.evaluation
+    if evaluation.temperature == 0 and evaluation.samples > 1:
+        yield f"evaluation.samples={evaluation.samples} has no effect with temperature 0: all would be equal"
+    if evaluation.temperature == 0 and evaluation.top_p < 1:
+        yield f"evaluation.top_p={evaluation.top_p} has no effect with temperature 0"
+    if not config.problems.heldout and evaluation != type(evaluation)():
+        yield "evaluation has settings, but there is nothing to evaluate on: name problems.heldout"
+
+
+def sampling_messages(config: TrainConfig) -> Iterator[str]:
     if config.sampling.schedule and "grpo" not in config.stages:
         yield "sampling.schedule is read by the stage grpo, which does not run: select has one temperature"
     if config.sampling.max_tokens >= config.model.max_length:
@@ -171,8 +209,9 @@ def _sampling_messages(config: TrainConfig) -> Iterator[str]:
 def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Sequence[Problem]) -> None:
     """What can only be said with the problems at hand. Raises ConfigError."""
     messages = []
-    asked = {"sft": ("sft.batch_size", config.sft.batch_size)}
-    asked["grpo"] = ("grpo.problems_per_step", config.grpo.problems_per_step)
+    asked = {"grpo": ("grpo.problems_per_step", config.grpo.problems_per_step)}
+    if config.sft.data == ["solutions"]:
+        asked["sft"] = ("sft.batch_size", config.sft.batch_size)
     for stage in set(config.stages) & set(asked):
         name, size = asked[stage]
         if size > len(problems):
@@ -186,13 +225,18 @@ def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Se
         instantiate(config.problems.order, _partial_=True)(problems=problems, seed=config.seed)
     if set(config.stages) & {"grpo", "select"}:
         messages += validate_reward(config.reward, columns=sorted({c for p in problems for c in p.columns}))
-    if "sft" in config.stages and (without := [p.id for p in problems if p.solution is None]):
-        messages.append(
-            f"stages names sft, but {len(without)} problems have no worked solution, such as {without[0]!r}: "
-            "map a column to `solution`, or leave sft out"
-        )
+    if "sft" in config.stages and "solutions" in config.sft.data:
+        messages += solution_messages("sft", problems)
     if messages:
         raise ConfigError("\n".join(messages))
+
+
+def solution_messages(stage: str, problems: Sequence[Problem]) -> Iterator[str]:
+    if without := [problem.id for problem in problems if problem.solution is None]:
+        yield (
+            f"stages names {stage}, but {len(without)} problems have no worked solution, such as "
+            f"{without[0]!r}: map a column to `solution`, or leave {stage} out"
+        )
 
 
 def check_lengths(
@@ -213,7 +257,7 @@ def check_lengths(
                     f"problem {problem.id!r}: {length} tokens of prompt and {max_tokens} of answer are more "
                     f"than model.max_length={limit}"
                 )
-            if "sft" in config.stages and group is problems:
+            if "sft" in config.stages and "solutions" in config.sft.data and group is problems:
                 length += len(encode_solution(problem, tokenizer))
                 if length > limit:
                     raise DataError(

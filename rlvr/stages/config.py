@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlvr.learner.config import OptimizerConfig
+from rlvr.problems.config import PromptConfig
+from rlvr.rollout.endpoint import EndpointConfig
 from rlvr.settings import setting
+from rlvr.traces.config import PairConfig, TraceConfig
 
 
 @dataclass
@@ -37,11 +40,102 @@ class ClusterConfig:
 
 
 @dataclass
-class SftConfig:
-    steps: int = setting(100, "optimizer steps", ge=1)
-    batch_size: int = setting(64, "solutions per optimizer step", ge=1)
+class WarmStartConfig:
+    """What all stages that learn from worked answers share: a trainer, its data, its optimizer steps."""
+
+    trainer: dict[str, Any] = setting(
+        factory=lambda: {"_target_": "rlvr.stages.sft.Sft"},
+        help="import path of a class like Sft, with keyword arguments",
+    )
+    data: list[str] = setting(
+        factory=lambda: ["solutions"],
+        help="solutions (those of problems.train), files of traces, and in a recipe stages that make traces",
+    )
+    start: str = setting(
+        "previous",
+        "the model that it begins with, in a recipe. previous: that of the stage before; base: the recipe's own, "
+        "for a model beside the chain, such as a teacher",
+        choices=("previous", "base"),
+    )
+    steps: int | None = setting(100, "optimizer steps", ge=1)
+    epochs: int | None = setting(None, "passes over the data, with steps: null", ge=1)
+    batch_size: int = setting(64, "answers (or pairs, or packed rows) per optimizer step", ge=1)
     optimizer: OptimizerConfig = setting(factory=lambda: OptimizerConfig(lr=1e-5))
     checkpoint_every: int = setting(100, "steps; the last step always makes one", ge=1)
+
+
+@dataclass
+class ValidationConfig:
+    """Next-token loss on problems that are held back; training ends once it improves no more."""
+
+    share: float = setting(0.0, "of the problems; 0 validates nothing", ge=0, lt=1)
+    every: int = setting(50, "steps between validations", ge=1)
+    patience: int = setting(
+        2, "validations without a gain after which the stage ends with its best model", ge=1
+    )
+    min_gain: float = setting(0.001, "share of the best loss that counts as a gain", ge=0, lt=1)
+
+
+@dataclass
+class SftConfig(WarmStartConfig):
+    choose: TraceConfig = setting(factory=TraceConfig)
+    validation: ValidationConfig = setting(factory=ValidationConfig)
+
+
+@dataclass
+class DpoConfig(WarmStartConfig):
+    pairs: PairConfig = setting(factory=PairConfig)
+
+
+@dataclass
+class OverlapConfig:
+    """Decontamination: problems that share words in a row with an evaluation set are not trained on."""
+
+    n: int = setting(13, "words in a row; a shorter problem must be the same as a whole", ge=1)
+    against: dict[str, Any] = setting(
+        factory=dict, help="name → problem source; problems.heldout and benchmarks always belong to them"
+    )
+
+
+@dataclass
+class TeacherConfig:
+    """Who answers: a model on the vLLM pool, or one behind an OpenAI-compatible endpoint."""
+
+    teacher: str = setting(
+        "previous",
+        "previous: the model of the stage before (its own rollouts); base; another stage; a checkpoint; or a name "
+        "on the hub",
+    )
+    endpoint: EndpointConfig | None = setting(None, "ask this in place of the vLLM pool")
+    prompt: PromptConfig | None = setting(None, "how the teacher is asked, if otherwise than problems.prompt")
+    temperature: float = setting(1.0, "of its answers", ge=0, le=2)
+    top_p: float = setting(1.0, gt=0, le=1)
+    max_tokens: int | None = setting(None, "longest answer; sampling.max_tokens when unset", ge=1)
+    max_length: int | None = setting(
+        None, "context of a teacher on the pool; model.max_length when unset", ge=8
+    )
+
+
+@dataclass
+class DistillConfig(TeacherConfig):
+    """Each problem is answered several times, and the answers are verified, labelled and cleaned."""
+
+    samples: int = setting(8, "k: answers per problem", ge=1)
+    domain_column: str | None = setting(None, "the problem's column that names its domain")
+    overlap: OverlapConfig = setting(factory=OverlapConfig)
+    chunk: int = setting(256, "problems that are answered at a time; a stopped run goes on after them", ge=1)
+
+
+@dataclass
+class SynthesizeConfig(TeacherConfig):
+    """New problems beside those of problems.train: from templates, or proposed by a teacher."""
+
+    templates: str | None = setting(None, "YAML file of templates; see rlvr/problems/templates.py")
+    n: int = setting(1000, "problems from the templates", ge=1)
+    proposals: int = setting(0, "variants of each problem that the teacher is asked for", ge=0)
+    solutions: int = setting(8, "independent solutions of each proposed problem", ge=2)
+    agreement: float = setting(0.75, "share of them that must agree on the answer", gt=0.5, le=1)
+    chunk: int = setting(256, "problems that are answered at a time; a stopped run goes on after them", ge=1)
 
 
 @dataclass
@@ -70,3 +164,16 @@ class GrpoConfig:
         20, "steps between comparisons of vLLM's and the learner's log-probabilities", ge=1
     )
     max_logprob_gap: float = setting(1e-3, "mean absolute gap per token beyond which the run stops", gt=0)
+
+
+@dataclass
+class OpdConfig:
+    """On-policy distillation: rollouts of the student, and the teacher's opinion of every token."""
+
+    teacher: str = setting("", "a stage, a checkpoint or a name on the hub; of the student's vocabulary")
+    estimator: str = setting(
+        "full",
+        "of KL(student ‖ teacher): over the whole vocabulary, or at the drawn tokens alone",
+        choices=("full", "k2"),
+    )
+    loop: GrpoConfig = setting(factory=GrpoConfig)

@@ -172,7 +172,9 @@ class Grpo:
             state = {"drawing": self.drawing.state(), "learning": self.learning.state()}
             (folder / LOOP_STATE).write_text(json.dumps(state))
 
-        self.checkpoints.save(self.version, write)
+        path = self.checkpoints.save(self.version, write)
+        if self.version == self.settings.steps:
+            self.stage.finish(self.version, path)
 
     def _control(self, method: str, argument: int | Path) -> None:
         self.buffer.wait(method, self.learner.call(method, argument), CONTROL_DEADLINE)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,13 +16,10 @@ import numpy as np
 from hydra.utils import instantiate
 
 from rlvr.algorithms.filters import accuracy, length_variation
-from rlvr.record.journal import journal_path, read_journal, write_journal
-from rlvr.record.progress import Progress
+from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.run_folder import atomic_write
-from rlvr.stages.buffer import RolloutBuffer
-from rlvr.stages.calls import finish
-from rlvr.stages.cluster import Workers
 from rlvr.stages.drawing import apply_filters, group_requests
+from rlvr.stages.sampling import chunked, sample
 from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Group, Problem, RlvrError
 
@@ -37,8 +33,12 @@ def run_select(stage: StageInput) -> None:
         Interrupted: the user asked to stop.
     """
     _same_settings(stage)
-    if missing := [n for n in range(len(_chunks(stage))) if not _sampled(stage, n)]:
-        _sample(stage, missing)
+    samples, temperature = range(stage.config.select.samples), stage.config.sampling.temperature
+    sample(
+        stage,
+        _chunks(stage),
+        lambda number, problem: group_requests(stage, problem, "select", number, samples, temperature),
+    )
 
 
 def selected(stage: StageInput) -> list[Problem] | None:
@@ -52,7 +52,7 @@ def selected(stage: StageInput) -> list[Problem] | None:
         RlvrError: no problem is left.
     """
     numbers = range(len(_chunks(stage)))
-    if not all(_sampled(stage, n) for n in numbers):
+    if not all(journal_path(stage.folder, "train", n).exists() for n in numbers):
         return None
     _same_settings(stage)
     groups = [group for n in numbers for group in read_journal(stage.folder, "train", n)]
@@ -78,35 +78,7 @@ def selected(stage: StageInput) -> list[Problem] | None:
 
 
 def _chunks(stage: StageInput) -> list[list[Problem]]:
-    size = stage.config.select.chunk
-    return [stage.problems[start : start + size] for start in range(0, len(stage.problems), size)]
-
-
-def _sampled(stage: StageInput, number: int) -> bool:
-    return journal_path(stage.folder, "train", number).exists()
-
-
-def _sample(stage: StageInput, missing: Sequence[int]) -> None:
-    """Answer the problems of the missing chunks, and journal each chunk as it is complete."""
-    config, chunks = stage.config, _chunks(stage)
-    with Workers(config) as workers, Progress("select", len(chunks), len(chunks) - len(missing)) as progress:
-        rewards = workers.rewards()
-        pool = workers.rollout_pool(stage.model_path)
-        finish("rollout worker start", [worker.ready.remote() for worker in pool.workers])
-        buffer = RolloutBuffer(
-            pool, rewards, config.rollout.gpus_per_worker == 0, interrupted=lambda: bool(stage.stop)
-        )
-        for done, number in enumerate(missing, len(chunks) - len(missing) + 1):
-            samples = range(config.select.samples)
-            requests = [
-                group_requests(stage, problem, "select", number, samples, config.sampling.temperature)
-                for problem in chunks[number]
-            ]
-            buffer.submit(number, chunks[number], requests)
-            taken = buffer.take(number)
-            write_journal(journal_path(stage.folder, "train", number), taken.groups)
-            accuracies = [accuracy(group) for group in taken.groups]
-            progress.update(done, {"train/accuracy": float(np.nanmean(accuracies))})
+    return chunked(stage.problems, stage.config.select.chunk)
 
 
 def _same_settings(stage: StageInput) -> None:

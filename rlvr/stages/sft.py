@@ -1,72 +1,79 @@
-"""Supervised fine-tuning: next-token loss on worked solutions, the prompt left out."""
+"""Supervised fine-tuning: next-token loss on worked answers, the prompt left out, their end learned."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 
 from rlvr.algorithms.objective import supervised
-from rlvr.learner.schedule import learning_rate
+from rlvr.keys import key
 from rlvr.problems.order import problems_for_step
-from rlvr.problems.prompts import encode_prompt, encode_solution
-from rlvr.record.journal import truncate
-from rlvr.record.progress import Progress
-from rlvr.record.sinks import MetricLog
 from rlvr.stages.batches import supervised_batch
-from rlvr.stages.buffer import Interrupted
-from rlvr.stages.calls import finish
-from rlvr.stages.cluster import Workers
-from rlvr.stages.stage import StageInput
-from rlvr.types import TrainingBatch
+from rlvr.stages.config import SftConfig
+from rlvr.traces.choose import choose
+from rlvr.traces.traces import Trace
+from rlvr.types import ConfigError, DataError, TrainingBatch
+
+Example = tuple[list[int], list[int]]  # token ids of a prompt and of the answer to it
+Encode = Callable[[Trace], Example]
 
 
-def run_sft(stage: StageInput) -> None:
-    """Train from the last checkpoint, or the stage's start, to `sft.steps`; checkpoint on the way.
+class Sft:
+    """A trainer: which batch an optimizer step learns from, and what it minimizes on it.
 
-    Raises:
-        Interrupted: the user asked to stop; the last complete step has a checkpoint.
+    A trainer of your own has the same attributes and methods; `sft.trainer._target_` names it by its import
+    path, and further arguments of it are keyword arguments of the class.
     """
-    config, settings = stage.config, stage.config.sft
-    checkpoints = stage.checkpoints()
-    found = checkpoints.latest()
-    start = found[0] if found else 0
-    truncate(stage.folder, start)
-    with (
-        Workers(config) as workers,
-        MetricLog(stage.folder, config.record, asdict(config)) as log,
-        Progress("sft", settings.steps, start) as progress,
-    ):
-        learner = workers.learner()
-        finish("learner start", learner.start(stage.model_path, config.model.max_length, settings.optimizer))
-        if found:
-            finish("learner resume", learner.call("load", found[1]))
-        for step in range(start + 1, settings.steps + 1):
-            began = time.monotonic()
-            batch = _batch(stage, step)
-            lr = learning_rate(settings.optimizer, step - 1, settings.steps)
-            calls = learner.call("update", batch, supervised, lr)
-            learned = finish("update", calls, config.learner.deadline)
-            seconds = time.monotonic() - began
-            metrics = {f"learner/{name}": value for name, value in learned.items()} | {
-                "train/loss": learned["loss"],
-                "tokens/trained": int(learned["tokens"]),
-                "time/step": seconds,
-                "time/learn": seconds,
-            }
-            log.log(step, metrics)
-            progress.update(step, metrics)
-            last = step == settings.steps
-            if last or stage.stop or step % settings.checkpoint_every == 0:
-                checkpoints.save(step, lambda path: finish("checkpoint", learner.call("save", path)))
-            if stage.stop and not last:
-                raise Interrupted
+
+    uses_reference = False  # whether `batch` needs log-probabilities of the model that the stage begins with
+    objective = staticmethod(supervised)
+
+    def __init__(
+        self, traces: Sequence[Trace], encode: Encode, settings: SftConfig, seed: int, max_length: int
+    ) -> None:
+        """`encode` gives a trace's token ids; prompt and answer must fit into `max_length`.
+
+        Raises:
+            DataError: nothing is left to train on.
+        """
+        self.settings, self.seed = settings, seed
+        chosen, self.left_out = choose(traces, settings.choose, seed)
+        encoded = [(trace.problem.id, encode(trace)) for trace in chosen]
+        fitting = [(name, e) for name, e in encoded if len(e[0]) + len(e[1]) <= max_length]
+        if too_long := len(encoded) - len(fitting):
+            self.left_out["longer than model.max_length"] = too_long
+        held = {name for name, _ in fitting if _held_back(name, settings.validation.share)}
+        self.examples = [example for name, example in fitting if name not in held]
+        self.held_back = [example for name, example in fitting if name in held]
+        if not self.examples:
+            raise DataError(f"no answer is left to train on; left out: {self.left_out}")
+        if settings.validation.share and not self.held_back:
+            raise DataError(
+                f"validation.share={settings.validation.share} holds back none of the "
+                f"{len({name for name, _ in fitting})} problems: raise it, or set it to 0"
+            )
+
+    @property
+    def size(self) -> str:
+        """What there is to train on, in words."""
+        return f"{len(self.examples):,} answers"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.examples) // self.settings.batch_size)
+
+    def batch(self, step: int) -> TrainingBatch:
+        """What step `step` (from 0) learns from: a function of the step, the seed and the data alone."""
+        if self.settings.batch_size > len(self.examples):
+            raise ConfigError(
+                f"batch_size={self.settings.batch_size}, but there are {self.size}: lower it to that"
+            )
+        chosen = problems_for_step(len(self.examples), self.settings.batch_size, step, self.seed)
+        return supervised_batch([self.examples[index] for index in chosen])
+
+    def validation(self) -> TrainingBatch | None:
+        """All that is held back."""
+        return supervised_batch(self.held_back) if self.held_back else None
 
 
-def _batch(stage: StageInput, step: int) -> TrainingBatch:
-    config = stage.config
-    chosen = problems_for_step(len(stage.problems), config.sft.batch_size, step - 1, config.seed)
-    examples = []
-    for problem in (stage.problems[i] for i in chosen):
-        prompt = encode_prompt(problem, config.problems.prompt, stage.tokenizer)
-        examples.append((prompt, encode_solution(problem, stage.tokenizer)))
-    return supervised_batch(examples)
+def _held_back(problem_id: str, share: float) -> bool:
+    return key("validation", problem_id) < share * 2**31

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import signal
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rlvr.config import TrainConfig
 from rlvr.problems.order import fingerprint
+from rlvr.record.run_folder import atomic_write
 from rlvr.stages.checkpoints import Checkpoints
 from rlvr.types import Problem
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+RESULT = "result.json"
 
 
 class StopRequest:
@@ -44,6 +50,8 @@ class StageInput:
     tokenizer: PreTrainedTokenizerBase
     stop: StopRequest
     sizes: dict[str, Any]  # of a step's batch, and what else its numbers depend on
+    settings: Any = None  # the stage's own section of the configuration
+    sources: Mapping[str, str] = field(default_factory=dict)  # earlier stage → its model or its traces
 
     def checkpoints(self) -> Checkpoints:
         """The stage's checkpoints, with what a resume must agree with."""
@@ -55,3 +63,15 @@ class StageInput:
             **self.sizes,
         }
         return Checkpoints(self.folder / "checkpoints", identity, self.tokenizer)
+
+    def finish(self, step: int, checkpoint: Path) -> None:
+        """Say that the stage is done, with the model of this checkpoint, for `result`."""
+        with atomic_write(self.folder / RESULT) as path:
+            path.write_text(json.dumps({"step": step, "checkpoint": checkpoint.name}))
+
+    def result(self) -> str | None:
+        """The model that the stage has made; None before its end."""
+        path = self.folder / RESULT
+        if not path.exists():
+            return None
+        return str(self.folder / "checkpoints" / json.loads(path.read_text())["checkpoint"] / "model")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,13 +58,14 @@ def _run(
     from rlvr.stages.cluster import ray_cluster
     from rlvr.stages.grpo import run_grpo
     from rlvr.stages.select import run_select, selected
-    from rlvr.stages.sft import run_sft
     from rlvr.stages.stage import StageInput, StopRequest
+    from rlvr.stages.warm_start import run_warm_start
 
     runners: dict[str, Callable[[StageInput], None]]
-    runners = {"sft": run_sft, "select": run_select, "grpo": run_grpo}
+    runners = {"sft": run_warm_start, "select": run_select, "grpo": run_grpo}
     sizes = _sizes(config)
-    steps = {"sft": config.sft.steps, "grpo": config.grpo.steps}
+    steps = {"sft": config.sft.steps or 0, "grpo": config.grpo.steps}
+    settings = {"sft": config.sft, "select": config.select, "grpo": config.grpo}
     model_path = config.model.path or str(run.path / "scratch_model")
     tokenizer = _tokenizer(config, run.path / "scratch_model")
     check_lengths(config, problems, heldout, tokenizer)
@@ -72,7 +74,9 @@ def _run(
     select: StageInput | None = None
     for name in config.stages:
         folder = run.stage(name)
-        stage = StageInput(config, folder, model_path, problems, heldout, tokenizer, stop, sizes[name])
+        stage = StageInput(
+            config, folder, model_path, problems, heldout, tokenizer, stop, sizes[name], settings[name]
+        )
         if name == "select":
             # what it keeps is known once it is done; until then no later stage can have begun
             select, kept = stage, selected(stage)
@@ -116,7 +120,12 @@ def _sizes(config: TrainConfig) -> dict[str, dict[str, Any]]:
     """Stage → what its numbers depend on beside what all stages have: another value is another run."""
     return {
         "select": {"samples": config.select.samples, "chunk": config.select.chunk},
-        "sft": {"batch_size": config.sft.batch_size},
+        "sft": {
+            "batch_size": config.sft.batch_size,
+            "data": config.sft.data,
+            "choose": asdict(config.sft.choose),
+            "trainer": config.sft.trainer,
+        },
         "grpo": {
             "problems_per_step": config.grpo.problems_per_step,
             "group_size": config.grpo.group_size,
@@ -133,28 +142,30 @@ def _model(stage: Path, step: int) -> Path:
 
 def _tokenizer(config: TrainConfig, scratch: Path) -> PreTrainedTokenizerBase:
     """The model's tokenizer; the model is made first where the configuration asks for a new one."""
-    from transformers import AutoTokenizer
+    from rlvr.problems.generated import ALPHABET
+    from rlvr.stages.sampling import load_tokenizer
 
     if config.model.scratch and not (scratch / "tokenizer_config.json").exists():
-        from rlvr.learner.models import make_scratch_model
-        from rlvr.problems.generated import ALPHABET
-        from rlvr.problems.tokenizer import character_tokenizer
+        make_scratch(config, scratch, ALPHABET)
+    return load_tokenizer(config.model.path or scratch)
 
-        sizes = config.model.scratch
-        make_scratch_model(
-            scratch,
-            character_tokenizer(ALPHABET),
-            config.model.max_length,
-            config.seed,
-            hidden_size=sizes.hidden_size,
-            num_hidden_layers=sizes.layers,
-            num_attention_heads=sizes.heads,
-            num_key_value_heads=sizes.kv_heads,
-            intermediate_size=sizes.intermediate_size,
-            tie_word_embeddings=sizes.tie_embeddings,
-        )
-    path = config.model.path or str(scratch)
-    try:
-        return AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"model.path={path}: no tokenizer can be loaded from there: {error}") from error
+
+def make_scratch(config: TrainConfig, path: Path, alphabet: str) -> None:
+    """Write a new model of the sizes in `model.scratch`, with a token for each character of `alphabet`."""
+    from rlvr.learner.models import make_scratch_model
+    from rlvr.problems.tokenizer import character_tokenizer
+
+    sizes = config.model.scratch
+    assert sizes is not None
+    make_scratch_model(
+        path,
+        character_tokenizer(alphabet),
+        config.model.max_length,
+        config.seed,
+        hidden_size=sizes.hidden_size,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        num_key_value_heads=sizes.kv_heads,
+        intermediate_size=sizes.intermediate_size,
+        tie_word_embeddings=sizes.tie_embeddings,
+    )

@@ -1,0 +1,127 @@
+"""What is wrong with a recipe, or would do nothing in it: found before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rlvr.recipe.config import KINDS, RecipeConfig
+from rlvr.recipe.graph import READS, SOLUTIONS, Node, kind_of, section, stage_names
+from rlvr.rewards.functions import validate_reward
+from rlvr.stages.algorithm_checks import (
+    algorithm_messages,
+    algorithm_targets,
+    filter_messages,
+    target_messages,
+)
+from rlvr.stages.checks import (
+    evaluation_messages,
+    grpo_messages,
+    model_messages,
+    optimizer_messages,
+    sampling_messages,
+    schedule_messages,
+    solution_messages,
+    warm_start_messages,
+)
+from rlvr.stages.config import TeacherConfig
+from rlvr.stages.opd import as_grpo
+from rlvr.types import ConfigError, Problem
+
+
+def check_recipe(config: RecipeConfig, overrides: Sequence[str]) -> None:
+    """Raises ConfigError with everything that is wrong. `overrides` are those of the command line."""
+    messages = [*_unread(config, overrides), *model_messages(config), *evaluation_messages(config)]
+    messages += target_messages("problems.train", config.problems.train, ())
+    if config.problems.heldout:
+        messages += target_messages("problems.heldout", config.problems.heldout, ())
+    for name, source in config.benchmarks.items():
+        messages += target_messages(f"benchmarks.{name}", source, ())
+    known = [name for name in config.stages if name in stage_names(config)]
+    for name in known:
+        messages += _stage_messages(config, name, overrides)
+    messages += [*sampling_messages(config), *validate_reward(config.reward)]
+    if messages:
+        raise ConfigError("\n".join(dict.fromkeys(messages)))
+
+
+def _unread(config: RecipeConfig, overrides: Sequence[str]) -> Iterator[str]:
+    """Settings of the command line that no stage of the recipe reads."""
+    read = set(config.stages)
+    read |= {
+        part for name in config.stages if name in stage_names(config) for part in READS[kind_of(config, name)]
+    }
+    every = {*KINDS, "algorithm", "learner"}
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        part = key.partition(".")[0].partition("@")[0]
+        if part in every and part not in read:
+            yield f"{key} is read by none of the stages {', '.join(config.stages)}: drop it, or extend stages"
+
+
+def _stage_messages(config: RecipeConfig, name: str, overrides: Sequence[str]) -> Iterator[str]:
+    kind, settings = kind_of(config, name), section(config, name)
+    key = name if name in KINDS else f"trainers.{name}"
+    if kind == "warm_start":
+        yield from warm_start_messages(key, settings)
+    elif kind in ("distill", "synthesize"):
+        yield from _teacher_messages(key, settings)
+        if kind == "synthesize" and settings.templates is None and not settings.proposals:
+            yield f"{key} has nothing to do: give {key}.templates=FILE or {key}.proposals=N"
+    elif kind == "select":
+        yield from filter_messages("select.filters", settings.filters)
+    elif kind == "opd":
+        if not settings.teacher:
+            yield "opd.teacher must be given: a stage, a checkpoint or a name on the hub"
+        yield from grpo_messages(as_grpo(config, settings, settings.teacher))
+        yield from optimizer_messages("opd.loop", settings.loop.optimizer, settings.loop.steps)
+    else:
+        yield from grpo_messages(config)
+        yield from target_messages("problems.order", config.problems.order, ("problems", "seed"))
+        wrong = [*algorithm_targets(config.algorithm)]
+        yield from wrong or algorithm_messages(config, overrides)
+        if config.sampling.schedule:
+            given = ("step", "steps", "temperature")
+            wrong = list(target_messages("sampling.schedule", config.sampling.schedule, given))
+            yield from wrong or schedule_messages(config)
+
+
+def _teacher_messages(key: str, settings: TeacherConfig) -> Iterator[str]:
+    if settings.endpoint is not None:
+        if settings.teacher != "previous":
+            yield f"{key}.teacher={settings.teacher} has no effect: {key}.endpoint answers"
+        if settings.max_length is not None:
+            yield f"{key}.max_length has no effect: {key}.endpoint answers"
+        for name in ("base_url", "model"):
+            if not getattr(settings.endpoint, name):
+                yield f"{key}.endpoint.{name} must be given"
+    elif settings.temperature < 0.01:
+        yield f"{key}.temperature={settings.temperature}: on the vLLM pool it must be ≥ 0.01"
+
+
+def check_problems(
+    config: RecipeConfig,
+    nodes: Sequence[Node],
+    problems: Sequence[Problem],
+    sets: Mapping[str, Sequence[Problem]],
+) -> None:
+    """What can only be said with the problems at hand. Raises ConfigError."""
+    messages: list[str] = []
+    texts = {problem.text for problem in problems}
+    for name, one in sets.items():
+        if shared := texts & {problem.text for problem in one}:
+            messages.append(
+                f"{'problems.heldout' if name == 'heldout' else f'benchmarks.{name}'} shares {len(shared)} "
+                f"problems with problems.train, such as {min(shared)[:80]!r}: a gain on them would mean nothing"
+            )
+    for node in nodes:
+        if node.kind == "warm_start" and SOLUTIONS in section(config, node.name).data and not node.problems:
+            messages += solution_messages(node.name, problems)
+        if node.kind == "grpo" and not node.problems and config.grpo.problems_per_step > len(problems):
+            messages.append(
+                f"grpo.problems_per_step={config.grpo.problems_per_step}, but problems.train has "
+                f"{len(problems)}: lower it to that"
+            )
+    columns = sorted({column for problem in problems for column in problem.columns})
+    messages += validate_reward(config.reward, columns=columns)
+    if messages:
+        raise ConfigError("\n".join(messages))

@@ -1,0 +1,69 @@
+"""The settings of a recipe: those of a run, of its further stages, and what its table is measured on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rlvr.config import TrainConfig
+from rlvr.learner.config import OptimizerConfig
+from rlvr.settings import setting
+from rlvr.stages.config import (
+    DistillConfig,
+    DpoConfig,
+    OpdConfig,
+    SftConfig,
+    SynthesizeConfig,
+    ValidationConfig,
+)
+
+# stage → its kind; further stages are those that `trainers` names, of the kind warm_start
+KINDS = {
+    "synthesize": "synthesize",
+    "select": "select",
+    "distill": "distill",
+    "rollouts": "distill",
+    "midtrain": "warm_start",
+    "sft": "warm_start",
+    "dpo": "warm_start",
+    "opd": "opd",
+    "grpo": "grpo",
+}
+
+
+def _midtrain() -> SftConfig:
+    return SftConfig(
+        trainer={"_target_": "rlvr.stages.midtrain.MidTraining"},
+        data=["distill"],
+        validation=ValidationConfig(share=0.05),
+    )
+
+
+def _dpo() -> DpoConfig:
+    return DpoConfig(
+        trainer={"_target_": "rlvr.stages.dpo.RolloutDpo"},
+        data=["distill"],
+        optimizer=OptimizerConfig(lr=5e-7),
+    )
+
+
+@dataclass
+class RecipeConfig(TrainConfig):
+    name: str = setting("recipe", "of the folder under runs/, which keeps all stages that were ever run")
+    stages: list[str] = setting(
+        factory=lambda: ["distill", "midtrain", "sft", "dpo", "grpo"],
+        help="in order, any of those with a section here or in `trainers`",
+    )
+    synthesize: SynthesizeConfig = setting(factory=SynthesizeConfig)
+    distill: DistillConfig = setting(factory=DistillConfig)
+    rollouts: DistillConfig = setting(factory=DistillConfig)
+    midtrain: SftConfig = setting(factory=_midtrain)
+    dpo: DpoConfig = setting(factory=_dpo)
+    opd: OpdConfig = setting(factory=OpdConfig)
+    trainers: dict[str, SftConfig] = setting(
+        factory=dict, help="stages of your own: name → settings like those of sft"
+    )
+    benchmarks: dict[str, Any] = setting(
+        factory=dict, help="name → problem source: further columns of the table beside problems.heldout"
+    )
+    artefacts: str = setting("???", "folder that keeps every stage's work")

@@ -1,0 +1,310 @@
+"""Run a recipe: every stage that is not done yet, an evaluation after each that makes a model, the table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlvr.problems.load import load_problems
+from rlvr.problems.order import fingerprint
+from rlvr.problems.prompts import fill_template
+from rlvr.recipe.checks import check_problems, check_recipe
+from rlvr.recipe.config import RecipeConfig
+from rlvr.recipe.graph import BASE, MODELS, PROBLEMS, Node, build, changes, digest, section
+from rlvr.record.run_folder import RunFolder, atomic_write, versions
+from rlvr.types import Problem, RunInterrupted
+
+if TYPE_CHECKING:
+    from rlvr.recipe.table import StageResult
+    from rlvr.stages.stage import StageInput
+
+MANIFEST = "manifest.json"
+TITLES = {
+    "base": "base",
+    "synthesize": "synthesis",
+    "select": "selection",
+    "distill": "distillation",
+    "rollouts": "rollouts",
+    "midtrain": "+ mid-training",
+    "sft": "+ SFT",
+    "dpo": "+ Rollout DPO",
+    "opd": "+ on-policy distillation",
+    "grpo": "+ RL",
+}
+HELDOUT = "heldout"  # name of problems.heldout among the evaluation sets
+
+
+@dataclass
+class Prepared:
+    """A checked recipe: its graph and its problems."""
+
+    config: RecipeConfig
+    nodes: list[Node]
+    problems: list[Problem]
+    sets: dict[str, list[Problem]]  # evaluation set → problems
+    artefacts: Path
+
+    def folder(self, node: Node) -> Path:
+        return self.artefacts / f"{node.name}-{node.key}"
+
+    def done(self, node: Node) -> dict[str, Any] | None:
+        """The manifest of a stage that is done; None before."""
+        path = self.folder(node) / MANIFEST
+        manifest = json.loads(path.read_text()) if path.exists() else {}
+        return manifest if "made" in manifest else None
+
+
+def prepare(config: RecipeConfig, overrides: Sequence[str]) -> Prepared:
+    """Check a recipe and lay it out; nothing is started.
+
+    Raises:
+        ConfigError, DataError: everything that can be known to be wrong before anything runs.
+    """
+    check_recipe(config, overrides)
+    problems = load_problems("problems.train", config.problems.train)
+    sources = {HELDOUT: config.problems.heldout} if config.problems.heldout else {}
+    sources |= config.benchmarks
+    sets = {
+        name: load_problems("problems.heldout" if name == HELDOUT else f"benchmarks.{name}", source)
+        for name, source in sources.items()
+    }
+    for problem in (*problems, *(p for one in sets.values() for p in one)):
+        fill_template(problem, config.problems.prompt)
+    nodes = build(config, problems, [p for one in sets.values() for p in one])
+    check_problems(config, nodes, problems, sets)
+    return Prepared(config, nodes, problems, sets, Path(config.artefacts).absolute())
+
+
+def run_recipe(
+    config: RecipeConfig, run_path: str | os.PathLike[str], saved_config: str, overrides: Sequence[str]
+) -> None:
+    """Run what is not done, and write the table into the folder `run_path`.
+
+    Raises:
+        ConfigError, DataError: before anything is started; Hydra has made the folder by then.
+        RunInterrupted: the user asked to stop; the same command goes on.
+    """
+    prepared = prepare(config, overrides)
+    with RunFolder(run_path) as run:
+        run.write_config(saved_config)
+        run.write_versions()
+        # heavy from here on: the configuration is known to be right
+        from rlvr.stages.buffer import Interrupted
+        from rlvr.stages.cluster import ray_cluster
+
+        try:
+            with ray_cluster(config.cluster):
+                Recipe(prepared, run.path).run()
+        except Interrupted:
+            raise RunInterrupted("stopped; the same command goes on from here") from None
+
+
+class Recipe:
+    """A prepared recipe under way."""
+
+    def __init__(self, prepared: Prepared, run_path: Path) -> None:
+        from rlvr.stages.stage import StopRequest
+
+        self.prepared, self.config, self.run_path = prepared, prepared.config, run_path
+        self.stop = StopRequest()
+        self.made: dict[str, str] = {}  # node → its model, or file of traces or problems
+        self.rows: list[StageResult] = []
+
+    def run(self) -> None:
+        from rlvr.recipe.table import write_table
+        from rlvr.stages.sampling import load_tokenizer
+
+        text = ""
+        for node in self.prepared.nodes:
+            manifest = self.prepared.done(node)
+            new = manifest is None
+            if manifest is None:
+                manifest = self._make(node)
+            else:
+                print(f"{node.name}: done before, in {self.prepared.folder(node)}")
+            made = manifest["made"]
+            self.made[node.name] = made["outside"] or str(self.prepared.folder(node) / made["path"])
+            if node.kind == "base":
+                self.tokenizer = load_tokenizer(self.made[BASE])
+            self.rows.append(self._row(node, manifest, new))
+            text = write_table(self.run_path, self.rows)
+        stages = {node.name: str(self.prepared.folder(node)) for node in self.prepared.nodes}
+        _write_json(self.run_path / "stages.json", stages)
+        print(f"\nmodel:   {self.made[self._last()]}\ntable:   {self.run_path}/table.md, .csv, .png")
+        print(f"stages:  {self.prepared.artefacts}\n\n{text}")
+
+    def _last(self) -> str:
+        """The end of the chain of models."""
+        return [node.name for node in self.prepared.nodes if node.kind in MODELS and not node.side][-1]
+
+    def _make(self, node: Node) -> dict[str, Any]:
+        """Do a stage's work, or the rest of it; its manifest."""
+        folder = self.prepared.folder(node)
+        with RunFolder(folder):
+            self._say_why(node)
+            began = time.monotonic()
+            manifest: dict[str, Any] = {
+                "stage": node.name,
+                "kind": node.kind,
+                "key": node.key,
+                "made_from": node.made_from,
+                "settings": node.settings,
+                "versions": versions(),
+            }
+            _write_json(folder / MANIFEST, manifest)
+            manifest["made"] = self._work(node, self._stage(node, folder))
+            manifest["seconds"] = round(time.monotonic() - began, 1)  # of the last attempt
+            _write_json(folder / MANIFEST, manifest)
+        return manifest
+
+    def _say_why(self, node: Node) -> None:
+        """Whether the stage goes on, or is made anew because something has changed, and what."""
+        if (self.prepared.folder(node) / MANIFEST).exists():
+            print(f"{node.name}: goes on in {self.prepared.folder(node)}")
+            return
+        paths = self.prepared.artefacts.glob(f"{node.name}-*/{MANIFEST}")
+        latest = max(paths, key=lambda path: path.stat().st_mtime, default=None)
+        if latest is None:
+            print(f"{node.name}: begins")
+            return
+        before = json.loads(latest.read_text())
+        found = changes(before["settings"], node.settings) + changes(before["made_from"], node.made_from)
+        print(f"{node.name}: made anew, beside {latest.parent.name}; changed: {', '.join(found)}")
+
+    def _stage(self, node: Node, folder: Path) -> StageInput:
+        """What the stage's runner is given."""
+        from rlvr.problems.files import from_file
+        from rlvr.stages.stage import StageInput
+
+        problems = self.prepared.problems
+        if node.problems is not None:
+            problems = from_file(self.made[node.problems])
+        answers_by = node.teacher if node.kind in ("distill", "synthesize") else node.model
+        outside = node.outside if node.kind in ("distill", "synthesize") else None
+        settings: Any = None if node.kind == "base" else section(self.config, node.name)
+        sources = {name: self.made[name] for name in node.data}
+        if node.kind == "opd" and node.teacher:
+            sources[settings.teacher] = self.made[node.teacher]
+        return StageInput(
+            config=self.config,
+            folder=folder,
+            model_path=outside or (self.made[answers_by] if answers_by else ""),
+            problems=problems,
+            heldout=self.prepared.sets.get(HELDOUT, []),
+            tokenizer=None if node.kind == "base" else self.tokenizer,
+            stop=self.stop,
+            sizes={},  # the folder's name says it all
+            settings=settings,
+            sources=sources,
+        )
+
+    def _work(self, node: Node, stage: StageInput) -> dict[str, str | None]:
+        """Where what the stage has made is: `path` in its folder, or `outside`."""
+        from rlvr.stages.distill import TRACES, run_distill
+        from rlvr.stages.grpo import run_grpo
+        from rlvr.stages.opd import run_opd
+        from rlvr.stages.select import KEPT, run_select, selected
+        from rlvr.stages.synthesize import run_synthesize
+        from rlvr.stages.warm_start import run_warm_start
+
+        if node.kind == "base":
+            return self._base(stage.folder)
+        if node.kind == "distill":
+            run_distill(stage, self.prepared.sets)
+            return {"path": TRACES, "outside": None}
+        if node.kind in PROBLEMS:
+            if node.kind == "select":
+                run_select(stage)
+                selected(stage)
+            else:
+                run_synthesize(stage)
+            return {"path": KEPT, "outside": None}
+        runners: dict[str, Callable[[StageInput], None]]
+        runners = {"warm_start": run_warm_start, "opd": run_opd, "grpo": run_grpo}
+        runners[node.kind](stage)
+        model = Path(stage.result() or "")
+        _keep_model_only(model)
+        return {"path": str(model.relative_to(stage.folder)), "outside": None}
+
+    def _base(self, folder: Path) -> dict[str, str | None]:
+        if self.config.model.path is not None:
+            return {"path": None, "outside": self.config.model.path}
+        from rlvr.problems.generated import ALPHABET
+        from rlvr.stages.train import make_scratch
+
+        texts = [fill_template(p, self.config.problems.prompt) for p in self.prepared.problems]
+        texts += [problem.solution or "" for problem in self.prepared.problems]
+        alphabet = "".join(sorted({*ALPHABET, *"".join(texts)}))
+        make_scratch(self.config, folder / "model", alphabet)
+        return {"path": "model", "outside": None}
+
+    def _row(self, node: Node, manifest: Mapping[str, Any], new: bool) -> StageResult:
+        """The stage in the table: its costs, and its model's evaluation."""
+        from rlvr.recipe.table import SetResult, StageResult
+        from rlvr.record.sinks import read_metrics
+
+        sets: dict[str, SetResult] = {}
+        if node.kind in MODELS and self.prepared.sets:
+            found = json.loads(self._evaluate(node).read_text())
+            for name, result in found.items():
+                result["values"] = [math.nan if value is None else value for value in result["values"]]
+                sets[name] = SetResult(**result)
+        path = self.prepared.folder(node) / "metrics.jsonl"
+        steps = read_metrics(path) if path.exists() else {}
+        totals = {
+            name: sum(metrics.get(name) or 0 for metrics in steps.values())
+            for name in ("tokens/trained", "learner/tokens", "tokens/sampled")
+        }
+        return StageResult(
+            stage=node.name,
+            title=TITLES.get(node.name, node.name) if not node.side else f"({node.name})",
+            sets=sets,
+            steps=max(steps, default=0),
+            trained=int(totals["tokens/trained"] or totals["learner/tokens"]),
+            sampled=int(totals["tokens/sampled"]),
+            seconds=manifest["seconds"],
+            new=new,
+        )
+
+    def _evaluate(self, node: Node) -> Path:
+        """The results of the stage's model, made now if they are not there."""
+        from rlvr.stages.evaluate import RESULTS, run_evaluation
+
+        config = self.config
+        asked = {
+            "settings": asdict(config.evaluation),
+            "max_tokens": config.sampling.max_tokens,
+            "reward": asdict(config.reward),
+            "prompt": asdict(config.problems.prompt),
+            "sets": {name: fingerprint(problems) for name, problems in self.prepared.sets.items()},
+        }
+        folder = self.prepared.folder(node) / f"evaluation-{digest(asked)}"
+        if not (folder / RESULTS).exists():
+            with RunFolder(folder):
+                _write_json(folder / MANIFEST, asked)
+                stage = replace(self._stage(node, folder), model_path=self.made[node.name])
+                stage.tokenizer = self.tokenizer
+                run_evaluation(stage, self.prepared.sets)
+        return folder / RESULTS
+
+
+def _keep_model_only(model: Path) -> None:
+    """Of a stage that is done nothing but its model is needed: the rest of its checkpoints goes."""
+    for path in model.parent.parent.iterdir():
+        if path != model.parent:
+            shutil.rmtree(path)
+    for path in model.parent.iterdir():
+        if path != model and path.is_dir():
+            shutil.rmtree(path)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")

@@ -1,0 +1,148 @@
+"""Distillation data: a teacher answers every problem k times; what it wrote is verified, labelled and cleaned.
+
+Right answers are for mid-training and SFT (rejection sampling), wrong ones for Rollout DPO. The teacher may be
+the student itself. Source: the data of stages 1 to 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rlvr.keys import key
+from rlvr.problems.load import load_problems
+from rlvr.problems.prompts import fill_template
+from rlvr.record.journal import journal_path, read_journal, write_journal
+from rlvr.record.progress import Progress
+from rlvr.rollout.answers import TeacherAnswer
+from rlvr.rollout.endpoint import EndpointTeacher, Question
+from rlvr.stages.buffer import Interrupted
+from rlvr.stages.cluster import Workers
+from rlvr.stages.config import DistillConfig
+from rlvr.stages.drawing import group_requests
+from rlvr.stages.sampling import as_teacher, chunk_metrics, chunked, same_tokenizer, sample, score
+from rlvr.stages.stage import StageInput
+from rlvr.traces.card import write_card
+from rlvr.traces.duplicates import mark_duplicates
+from rlvr.traces.files import write_traces
+from rlvr.traces.overlap import mark_overlaps, ngram_index
+from rlvr.traces.traces import Trace, traces_from_groups
+from rlvr.types import Group, Problem, Rollout, Status
+
+TRACES = "traces.parquet"
+
+
+def run_distill(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Problem]]) -> None:
+    """Write traces.parquet and its data card; `stage.model_path` is the teacher on the pool.
+
+    Raises:
+        Interrupted: the user asked to stop; complete chunks, and every answer of an endpoint, are kept.
+    """
+    settings: DistillConfig = stage.settings
+    chunks = chunked(stage.problems, settings.chunk)
+    groups = [group for chunk in answers(stage, chunks, settings.samples) for group in chunk]
+    source = settings.endpoint.model if settings.endpoint else settings.teacher
+    traces = traces_from_groups(groups, source, settings.domain_column)
+    if settings.endpoint or not same_tokenizer(as_teacher(stage).tokenizer, stage.tokenizer):
+        traces = [replace(trace, tokens=None) for trace in traces]
+    sets = {name: load_problems(name, source) for name, source in settings.overlap.against.items()}
+    index = ngram_index({**evaluation_sets, **sets}, settings.overlap.n)
+    traces, _ = mark_overlaps(mark_duplicates(traces), index)
+    write_traces(stage.folder / TRACES, traces)
+    write_card(stage.folder, traces, _about(stage, source))
+    print(f"{stage.folder.name.partition('-')[0]}: {_summary(traces)}")
+
+
+def answers(stage: StageInput, chunks: Sequence[Sequence[Problem]], samples: int) -> list[list[Group]]:
+    """`samples` verified answers of the stage's teacher to every problem of the chunks."""
+    teacher, settings = as_teacher(stage), stage.settings
+    if settings.endpoint:
+        return _ask_endpoint(teacher, chunks, samples)
+    temperature, top_p = settings.temperature, settings.top_p
+
+    def requests(number: int, problem: Problem) -> Any:
+        return group_requests(teacher, problem, "distill", number, range(samples), temperature, top_p)
+
+    return sample(teacher, chunks, requests)
+
+
+def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], samples: int) -> list[list[Group]]:
+    """As `sample` does on the pool; the endpoint's answers are on disk before their chunk is complete."""
+    paths = [journal_path(stage.folder, "train", number) for number in range(len(chunks))]
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    name = stage.folder.name.partition("-")[0]
+    if missing:
+        with (
+            Workers(stage.config) as workers,
+            EndpointTeacher(stage.settings.endpoint, stage.folder) as teacher,
+            Progress(name, len(chunks), len(chunks) - len(missing)) as progress,
+        ):
+            rewards = workers.rewards()
+            for done, number in enumerate(missing, len(chunks) - len(missing) + 1):
+                questions = [
+                    question for problem in chunks[number] for question in _questions(stage, problem, samples)
+                ]
+                groups = {problem.id: Group(problem, []) for problem in chunks[number]}
+                seeds = {(q.problem_id, q.sample): q.seed for q in questions}
+                for answer in teacher.answers(questions, stopped=lambda: bool(stage.stop)):
+                    seed = seeds[answer.problem_id, answer.sample]
+                    groups[answer.problem_id].rollouts.append(_rollout(answer, seed))
+                if teacher.missing(questions):
+                    raise Interrupted
+                for group in groups.values():
+                    group.rollouts.sort(key=lambda rollout: rollout.sample)
+                score(rewards, list(groups.values()), lambda: bool(stage.stop))
+                write_journal(paths[number], list(groups.values()))
+                progress.update(done, chunk_metrics(list(groups.values())))
+    return [read_journal(stage.folder, "train", number) for number in range(len(chunks))]
+
+
+def _questions(stage: StageInput, problem: Problem, samples: int) -> list[Question]:
+    text = fill_template(problem, stage.config.problems.prompt)
+    seeds = [key(stage.config.seed, "distill", problem.id, sample) for sample in range(samples)]
+    return [Question(problem.id, sample, text, seed) for sample, seed in enumerate(seeds)]
+
+
+def _rollout(answer: TeacherAnswer, seed: int) -> Rollout:
+    """An answer of which nothing but the text is known."""
+    return Rollout(
+        problem_id=answer.problem_id,
+        step=0,
+        sample=answer.sample,
+        seed=seed,
+        tokens=np.zeros(0, np.int32),
+        sampled=np.zeros(0, np.bool_),
+        logprobs=np.zeros(0, np.float32),
+        versions=np.zeros(0, np.int32),
+        text=answer.text,
+        finish_reason=answer.finish_reason,
+        temperature=0.0,
+    )
+
+
+def _about(stage: StageInput, source: str) -> dict[str, Any]:
+    settings = stage.settings
+    return {
+        "teacher": source,
+        "problems": f"{len(stage.problems):,}",
+        "answers per problem": settings.samples,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "longest answer": f"{settings.max_tokens or stage.config.sampling.max_tokens} tokens",
+        "verified by": ", ".join(stage.config.reward.functions),
+        "seed": stage.config.seed,
+    }
+
+
+def _summary(traces: Sequence[Trace]) -> str:
+    """One line on what there is."""
+    usable = [trace for trace in traces if trace.dropped is None]
+    correct = sum(trace.status is Status.CORRECT for trace in usable)
+    solved = len({trace.problem.id for trace in usable if trace.status is Status.CORRECT})
+    return (
+        f"{len(traces):,} answers, {len(traces) - len(usable):,} dropped as duplicates or overlaps; "
+        f"{correct:,} correct, to {solved:,} problems"
+    )

@@ -1,0 +1,80 @@
+"""Rollout DPO: of two rollouts of one problem, the right one is preferred to the wrong one.
+
+Source: stage 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233; the losses are those of `rlvr.algorithms.preference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from rlvr.algorithms import preference
+from rlvr.problems.order import problems_for_step
+from rlvr.stages.batches import preference_batch
+from rlvr.stages.config import DpoConfig
+from rlvr.stages.sft import Encode, Example
+from rlvr.traces.pairs import pairs
+from rlvr.traces.traces import Trace
+from rlvr.types import ConfigError, DataError, FloatArray, TrainingBatch
+
+LOSSES = {"sigmoid": preference.sigmoid, "ipo": preference.ipo}
+
+
+class RolloutDpo:
+    """A trainer (see `rlvr.stages.sft.Sft`) of pairs; `loss` is sigmoid or ipo, `beta` its strength."""
+
+    uses_reference = True
+
+    def __init__(
+        self,
+        traces: Sequence[Trace],
+        encode: Encode,
+        settings: DpoConfig,
+        seed: int,
+        max_length: int,
+        loss: str = "sigmoid",
+        beta: float = 0.1,
+        length_normalized: bool = False,
+    ) -> None:
+        if loss not in LOSSES:
+            raise ConfigError(f"dpo.trainer.loss is {loss!r}, but must be one of: {', '.join(LOSSES)}")
+        if beta <= 0:
+            raise ConfigError(f"dpo.trainer.beta is {beta}, but must be > 0")
+        self.settings, self.seed = settings, seed
+        self.objective = partial(LOSSES[loss], beta=beta, length_normalized=length_normalized)
+        made, self.left_out = pairs(traces, settings.pairs, seed)
+        encoded = [(encode(pair.chosen), encode(pair.rejected)) for pair in made]
+        self.pairs: list[tuple[Example, Example]] = [
+            pair for pair in encoded if all(len(p) + len(a) <= max_length for p, a in pair)
+        ]
+        if too_long := len(encoded) - len(self.pairs):
+            self.left_out["longer than model.max_length"] = too_long
+        if not self.pairs:
+            raise DataError(f"no pair is left to train on; left out: {self.left_out}")
+        self.reference: list[FloatArray] = []  # log-probabilities [T] of every answer, two per pair
+
+    @property
+    def size(self) -> str:
+        return f"{len(self.pairs):,} pairs"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.pairs) // self.settings.batch_size)
+
+    def batch(self, step: int) -> TrainingBatch:
+        if self.settings.batch_size > len(self.pairs):
+            raise ConfigError(
+                f"dpo.batch_size={self.settings.batch_size}, but there are {self.size}: lower it to that"
+            )
+        chosen = problems_for_step(len(self.pairs), self.settings.batch_size, step, self.seed)
+        batch = preference_batch([self.pairs[index] for index in chosen])
+        column = [self.reference[2 * index + row] for index in chosen for row in (0, 1)]
+        return replace(batch, columns={**batch.columns, "reference_logprobs": column})
+
+    def everything(self) -> TrainingBatch:
+        """All pairs, for the reference's log-probabilities."""
+        return preference_batch(self.pairs)
+
+    def validation(self) -> None:
+        """Nothing is held back."""

@@ -1,0 +1,36 @@
+"""On-policy distillation: the student answers, and a teacher says of every token how likely it finds it.
+
+The loss is KL(student ‖ teacher) at every position of the student's own rollouts. So it is stage 4's loop with
+another reference and no advantage; verdicts are reached all the same, to see what becomes of the accuracy.
+Source: GKD, arXiv 2306.13649, with λ = 1 and the reverse KL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rlvr.algorithms.config import AlgorithmConfig, KlConfig
+from rlvr.config import TrainConfig
+from rlvr.stages.config import OpdConfig
+from rlvr.stages.grpo import run_grpo
+from rlvr.stages.stage import StageInput
+
+NO_ADVANTAGE = "rlvr.algorithms.group_relative.no_advantage"
+
+
+def run_opd(stage: StageInput) -> None:
+    """Train to `opd.loop.steps`; `stage.sources` leads from the teacher's name to its model.
+
+    Raises:
+        Interrupted: the user asked to stop; the last complete step has a checkpoint.
+    """
+    settings: OpdConfig = stage.settings
+    teacher = stage.sources.get(settings.teacher, settings.teacher)
+    run_grpo(replace(stage, config=as_grpo(stage.config, settings, teacher)))
+
+
+def as_grpo(config: TrainConfig, settings: OpdConfig, teacher: str) -> TrainConfig:
+    """The settings with which stage 4's loop distils."""
+    kl = KlConfig(coef=1.0, estimator=settings.estimator, place="loss", reference=teacher)
+    algorithm = AlgorithmConfig(advantage={"_target_": NO_ADVANTAGE}, kl=kl)
+    return replace(config, algorithm=algorithm, grpo=settings.loop)

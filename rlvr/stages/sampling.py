@@ -1,0 +1,113 @@
+"""Answers of one model to many problems, with their verdicts, kept chunk by chunk: a stopped stage loses one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import ray
+
+from rlvr.algorithms.filters import accuracy
+from rlvr.record.journal import journal_path, read_journal, write_journal
+from rlvr.record.progress import Progress
+from rlvr.rewards.pool import RewardPool
+from rlvr.rollout.engine import Request
+from rlvr.stages.buffer import Interrupted, RolloutBuffer
+from rlvr.stages.calls import finish
+from rlvr.stages.cluster import Workers
+from rlvr.stages.stage import StageInput
+from rlvr.types import ConfigError, Group, Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Requests = Callable[[int, Problem], list[Request]]  # number of the chunk, problem → one group
+
+
+def chunked(problems: Sequence[Problem], size: int) -> list[list[Problem]]:
+    rest = iter(problems)
+    return list(iter(lambda: list(islice(rest, size)), []))
+
+
+def sample(
+    stage: StageInput, chunks: Sequence[Sequence[Problem]], requests: Requests, kind: str = "train"
+) -> list[list[Group]]:
+    """Answer the problems of every chunk that is not in the stage's journal yet; the groups of all chunks.
+
+    Raises:
+        Interrupted: the user asked to stop; complete chunks are kept.
+    """
+    name = stage.folder.name.partition("-")[0]
+    paths = [journal_path(stage.folder, kind, number) for number in range(len(chunks))]
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    if missing:
+        with (
+            Workers(stage.config) as workers,
+            Progress(name, len(chunks), len(chunks) - len(missing)) as progress,
+        ):
+            rewards = workers.rewards()
+            pool = workers.rollout_pool(stage.model_path)
+            finish("rollout worker start", [worker.ready.remote() for worker in pool.workers])
+            turns = stage.config.rollout.gpus_per_worker == 0
+            buffer = RolloutBuffer(pool, rewards, turns, interrupted=lambda: bool(stage.stop))
+            for done, number in enumerate(missing, len(chunks) - len(missing) + 1):
+                groups = [requests(number, problem) for problem in chunks[number]]
+                buffer.submit(number, chunks[number], groups)
+                taken = buffer.take(number)
+                write_journal(paths[number], taken.groups)
+                progress.update(done, chunk_metrics(taken.groups))
+    return [read_journal(stage.folder, kind, number) for number in range(len(chunks))]
+
+
+def chunk_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    rates = [rate for rate in map(accuracy, groups) if not np.isnan(rate)]
+    return {"train/accuracy": float(np.mean(rates)) if rates else float("nan")}
+
+
+def score(pool: RewardPool, groups: Sequence[Group], interrupted: Callable[[], bool]) -> None:
+    """Give groups whose rollouts are complete their verdicts.
+
+    Raises:
+        Interrupted: the user asked to stop.
+    """
+    for group in groups:
+        pool.submit(group)
+    while not all(group.verdicts for group in groups):
+        if interrupted():
+            raise Interrupted
+        pool.dispatch()
+        done, _ = ray.wait(list(pool.calls), timeout=0.5)
+        for call in done:
+            pool.collect(call)
+        pool.check_progress()
+
+
+def as_teacher(stage: StageInput) -> StageInput:
+    """The stage as its teacher sees it: prompt, tokenizer, longest answer and context are the teacher's."""
+    settings, config = stage.settings, stage.config
+    problems = replace(config.problems, prompt=settings.prompt or config.problems.prompt)
+    sampling = replace(config.sampling, max_tokens=settings.max_tokens or config.sampling.max_tokens)
+    model = replace(config.model, max_length=settings.max_length or config.model.max_length)
+    changed = replace(config, problems=problems, sampling=sampling, model=model)
+    tokenizer = stage.tokenizer if settings.endpoint else load_tokenizer(stage.model_path)
+    return replace(stage, config=changed, tokenizer=tokenizer)
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """Raises ConfigError if there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"model.path={path}: no tokenizer can be loaded from there: {error}") from error
+    return tokenizer
+
+
+def same_tokenizer(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
+    """Whether token ids of the one mean the same to the other."""
+    return bool(one.get_vocab() == other.get_vocab() and one.eos_token_id == other.eos_token_id)
