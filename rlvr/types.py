@@ -127,7 +127,9 @@ class TrainingBatch:
     The loss is Σ_i scales[i] · Σ_t loss[i, t] over the masked tokens: the scales are shares of a
     total over the whole batch, so that nothing that cuts it up has to know a denominator.
     `columns` are what the loss reads of every token beside the model's own output; which names
-    those are, `rlvr.algorithms.objective` says.
+    those are, `rlvr.algorithms.objective` says. Rows come in units of `unit` neighbours that the loss
+    compares, a chosen answer and a rejected one: nothing separates them, and one that is live keeps
+    the others.
     """
 
     tokens: list[IntArray]  # N × [T]
@@ -137,3 +139,5 @@ class TrainingBatch:
     scales: list[float]  # N
     live: list[bool]  # N; False where the gradient is known to be zero: such a sequence is skipped
     groups: list[int]  # N; sequences of one problem have the same number, 0 … number of groups − 1
+    unit: int = 1  # divides N
+    reference_logits: bool = False  # whether the loss reads the reference model's whole distributions

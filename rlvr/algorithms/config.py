@@ -12,10 +12,15 @@ from rlvr.settings import setting
 
 @dataclass
 class KlConfig:
-    """A penalty for leaving the reference model: the model that the stage starts from."""
+    """A penalty for the distance from a reference model, such as a teacher."""
 
     coef: float = setting(0.0, "β; 0 loads no reference model", ge=0)
-    estimator: str = setting("k3", "see rlvr/algorithms/kl.py", choices=tuple(ESTIMATORS))
+    reference: str | None = setting(None, "a model's path; unset is the model that the stage starts from")
+    estimator: str = setting(
+        "k3",
+        "see rlvr/algorithms/kl.py; full takes no sample but sums over the vocabulary",
+        choices=(*ESTIMATORS, "full"),
+    )
     place: str = setting(
         "loss", "a term of the loss, or taken from every token's reward", choices=("loss", "reward")
     )

@@ -1,13 +1,18 @@
 """What the learner minimizes: functions of a model's output, the batch's columns and the mask.
 
-Each returns the loss of every token, [B, T], and diagnostics, also per token. The learner sums the
-first with the batch's scales and averages the others. Columns by name:
+Each returns the loss of every token, [B, T], and diagnostics, per token as well or one for each unit of
+rows ([B / unit], see `TrainingBatch`). The learner sums the first with the batch's scales and averages the
+others over the masked tokens, or over the units. Columns by name:
 
     advantages            of the policy objective
     sampler_logprobs      of the policy that drew the tokens, as vLLM computed them
     old_logprobs          the ratio's denominator; absent where it is the policy before this update
     reference_logprobs    of the reference model, where a KL term or its metric needs them
     returns, values       of the value objective: its target, and its estimate before the update
+
+Outputs of a model are `logprobs` or `values`, [B, T], and logits over the vocabulary: `logits`, and
+`reference_logits` where the batch asks for them. Logits are [B, T, V], or [K, V] of the K masked tokens
+alone, in the order of `mask.nonzero()`.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from rlvr.algorithms.kl import k3
+from rlvr.algorithms.kl import full, k3
 from rlvr.algorithms.losses import PolicyLoss
 from rlvr.types import ConfigError
 
@@ -43,11 +48,12 @@ def policy(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """w·loss + kl_coef·kl(log π/π_ref) − entropy_coef·H, with w the sampler's correction.
 
-    `outputs` are the `logprobs` [B, T] and the `logits` [B, T, V] at the tokens, after temperature.
-    `kl` is one of `rlvr.algorithms.kl`, `correction` one of `rlvr.algorithms.importance`, bound to its
-    settings. Diagnostics beside those of the loss: `entropy`; `logprob_gap`, |log π/π_sampler|;
-    `sampler_kl` and `reference_kl`, the k3 estimates of KL(π_sampler ‖ π) and of KL(π ‖ π_ref) at the
-    drawn tokens; `correction`, w, and `corrected`, where it is not the ratio itself.
+    `outputs` are the `logprobs` and the `logits` at the tokens, after temperature. `kl` is one of
+    `rlvr.algorithms.kl`, `correction` one of `rlvr.algorithms.importance`, bound to its settings. With
+    `reference_logits` among the outputs the KL term is exact, and `kl` has no part in it. Diagnostics
+    beside those of the loss: `entropy`; `logprob_gap`, |log π/π_sampler|; `sampler_kl` and
+    `reference_kl`, KL(π_sampler ‖ π) and KL(π ‖ π_ref), by k3 at the drawn tokens where not exact;
+    `correction`, w, and `corrected`, where it is not the ratio itself.
     """
     logprobs = outputs["logprobs"]
     # outside the mask nothing was drawn: there every ratio is 1 and the advantage 0, which keeps all finite
@@ -64,10 +70,14 @@ def policy(
         per_token = per_token * weight
         diagnostics |= {"correction": weight, "corrected": corrected.float()}
     with torch.set_grad_enabled(entropy_coef != 0 and torch.is_grad_enabled()):
-        entropy = _entropy(outputs["logits"])
+        entropy = in_rows(_entropy(outputs["logits"]), mask)
     if entropy_coef:
         per_token = per_token - entropy_coef * entropy
-    if "reference_logprobs" in columns:
+    if "reference_logits" in outputs:
+        divergence = in_rows(full(outputs["logits"], outputs["reference_logits"]), mask)
+        per_token = per_token + kl_coef * divergence
+        diagnostics["reference_kl"] = divergence.detach()
+    elif "reference_logprobs" in columns:
         reference = torch.where(mask, columns["reference_logprobs"], logprobs.detach())
         if kl is not None:
             per_token = per_token + kl_coef * kl(logprobs - reference)
@@ -102,6 +112,15 @@ def value(
         "returns": returns,
         "returns_squared": returns**2,
     }
+
+
+def in_rows(values: Tensor, mask: Tensor) -> Tensor:
+    """Values of the masked tokens [K] in their places [B, T], 0 elsewhere; what is [B, T] stays as it is."""
+    return (
+        values
+        if values.dim() == 2
+        else torch.zeros_like(mask, dtype=values.dtype).masked_scatter(mask, values)
+    )
 
 
 def _entropy(logits: Tensor) -> Tensor:

@@ -58,8 +58,9 @@ class LearnerRank:
         from rlvr.learner.models import load_model
         from rlvr.learner.modules import ValueModel
 
-        body = load_model(model_path, self.config.dtype, max_length, head=False)
-        self.critic = Learner(ValueModel(body), self.config, optimizer, self.learner.device)
+        config = self.config
+        body = load_model(model_path, config.dtype, max_length, head=False, packing=config.packing)
+        self.critic = Learner(ValueModel(body), config, optimizer, self.learner.device)
 
     def connect(self, workers: Sequence[Any], gpus_per_worker: int, address: tuple[str, int]) -> None:
         """Prepare for `publish` to these rollout workers."""

@@ -33,7 +33,10 @@ class LearnerConfig:
         "float32", "of the model; optimizer states stay float32", choices=("float32", "bfloat16")
     )
     micro_batch_tokens: int = setting(
-        2048, "padded tokens of one micro-batch; a longer sequence goes alone", ge=1
+        2048, "tokens of one micro-batch, padding included; a longer sequence goes alone", ge=1
+    )
+    packing: bool = setting(
+        False, "no padding: the sequences of a micro-batch make one row, each with attention of its own"
     )
     gradient_checkpointing: bool = setting(False, "recompute activations: less memory, more time")
     lora: LoraConfig = setting(factory=LoraConfig)
@@ -47,6 +50,7 @@ class OptimizerConfig:
 
     lr: float = setting(1e-6, "peak learning rate", gt=0)
     warmup_steps: int = setting(0, "steps of linear warm-up", ge=0)
+    warmup_ratio: float = setting(0.0, "the warm-up as a share of all steps, instead", ge=0, lt=1)
     decay: str = setting("constant", "after the warm-up", choices=("constant", "linear", "cosine"))
     final_lr_ratio: float = setting(0.0, "the decay ends at this share of the peak", ge=0, le=1)
     weight_decay: float = setting(0.0, ge=0)

@@ -29,6 +29,8 @@ from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.modules import TokenModel, signal_to_noise
 from rlvr.types import FloatArray, RlvrError, TrainingBatch
 
+Totals = dict[str, Tensor]  # name → a sum and what it is the sum of, [2] float64
+
 
 def join_ranks(rank: int, world_size: int, address: str, port: int, gpu: bool) -> torch.device:
     """Make this process rank `rank` of the learner and say which device it computes on."""
@@ -67,7 +69,7 @@ def deepspeed_config(config: LearnerConfig) -> dict[str, Any]:
 
 @torch.no_grad()
 def token_outputs(
-    module: nn.Module, name: str, batch: TrainingBatch, budget: int, device: torch.device
+    module: nn.Module, name: str, batch: TrainingBatch, config: LearnerConfig, device: torch.device
 ) -> list[FloatArray]:
     """An output of a model for the masked tokens: N × [T] float32, 0 outside the mask.
 
@@ -78,13 +80,22 @@ def token_outputs(
     lengths = [len(tokens) for tokens in batch.tokens]
     starts = np.concatenate([[0], np.cumsum(lengths)])
     flat = torch.zeros(int(starts[-1]), device=device)
-    for rows in plan_micro_batches(lengths, budget, dist.get_world_size())[dist.get_rank()]:
-        micro = collate(batch, rows, device)
-        masked = module(micro.tokens, micro.first, micro.temperatures)[name] * micro.mask
+    workers, packing = dist.get_world_size(), config.packing
+    plan = plan_micro_batches(lengths, config.micro_batch_tokens, workers, packing=packing)
+    for rows in plan[dist.get_rank()]:
+        micro = collate(batch, rows, device, packing)
+        masked = module(micro)[name] * micro.mask
         for row, i in enumerate(rows):
             flat[starts[i] + micro.first + 1 : starts[i + 1]] = masked[row, : lengths[i] - micro.first - 1]
     dist.all_reduce(flat)
     return np.split(flat.cpu().numpy(), starts[1:-1])
+
+
+def live_rows(batch: TrainingBatch) -> list[int]:
+    """The rows of every unit that has a live one."""
+    starts = range(0, len(batch.live), batch.unit)
+    units = (range(start, start + batch.unit) for start in starts)
+    return [row for rows in units if any(batch.live[row] for row in rows) for row in rows]
 
 
 class Learner:
@@ -122,45 +133,53 @@ class Learner:
     def update(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
         """One optimizer step on the gradient of Σ_i scales_i Σ_t loss_it.
 
-        The result does not depend on `micro_batch_tokens`, on padding, on the number of ranks or
-        on the ZeRO stage (but for rounding). Sequences that are not live cost nothing.
+        The result does not depend on `micro_batch_tokens`, on padding or packing, on the number of ranks
+        or on the ZeRO stage (but for rounding). Units of sequences that are not live cost nothing.
 
         Returns:
-            Means over the trained tokens of live sequences, if there are any: the diagnostics. `loss` of
-            the whole batch; `grad_norm` before clipping, `lr`, `tokens` trained on, `padding` (share
-            of padding), and of two groups or more their gradients' `gradient_snr`
-            (`rlvr.learner.modules`).
+            The diagnostics' means over the trained tokens of live sequences, or over live units
+            (`rlvr.algorithms.objective`), if there are any. `loss` of the whole batch; `grad_norm` before
+            clipping, `lr`, `tokens` trained on, `padding` (share of padding), and of two groups or more
+            their gradients' `gradient_snr` (`rlvr.learner.modules`).
         """
-        live = [i for i, alive in enumerate(batch.live) if alive]
+        live = live_rows(batch)
         lengths = [len(batch.tokens[i]) for i in live]
-        plan = plan_micro_batches(lengths, self.config.micro_batch_tokens, self.world_size)
-        totals: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
+        budget, packing = self.config.micro_batch_tokens, self.config.packing
+        plan = plan_micro_batches(lengths, budget, self.world_size, batch.unit, packing)
+        totals: Totals = defaultdict(lambda: torch.zeros(2, dtype=torch.float64, device=self.device))
         place = {group: place for place, group in enumerate(sorted(set(batch.groups)))}
         pulls = torch.zeros(len(place), 0, dtype=torch.float64)
         # with nothing to learn the optimizer still makes its step: momentum moves on
         for rows in plan[self.rank] or [[]]:
-            micro = collate(batch, [live[row] for row in rows], self.device)
+            micro = collate(batch, [live[row] for row in rows], self.device, packing)
             self._accumulate(micro, objective, totals)
-            totals["cells"] += micro.tokens.numel() if rows else 0
-            totals["filled"] += sum(lengths[row] for row in rows)
+            filled = sum(lengths[row] for row in rows)
+            cells = filled if packing else micro.tokens.numel() if rows else 0
+            totals["padding"] += torch.tensor([cells - filled, cells], device=self.device)
             pulls = self._pull(pulls, [place[batch.groups[live[row]]] for row in rows])
         for group in self.engine.optimizer.param_groups:
             group["lr"] = lr
         self.engine.step()
         return self._means(totals) | self._signal(pulls) | {"lr": lr}
 
-    def _accumulate(self, micro: MicroBatch, objective: Objective, totals: dict[str, Tensor]) -> None:
+    def _accumulate(self, micro: MicroBatch, objective: Objective, totals: Totals) -> None:
         # the output is nobody's afterwards: logits that the gradient does not need are freed here
-        per_token, diagnostics = objective(
-            self.engine(micro.tokens, micro.first, micro.temperatures), micro.columns, micro.mask
-        )
+        per_token, diagnostics = objective(self._outputs(micro), micro.columns, micro.mask)
         total = (per_token.masked_fill(~micro.mask, 0).sum(1) * micro.scales).sum()
         # DeepSpeed averages gradients over ranks, while this loss is already a share of the total
         self.engine.backward(total * self.world_size)
         with torch.no_grad():
-            sums = {name: (values * micro.mask).sum() for name, values in diagnostics.items()}
-            for name, value in {**sums, "loss": total, "tokens": micro.mask.sum()}.items():
-                totals[name] += value.double().cpu()
+            units = micro.mask.view(-1, micro.unit, micro.mask.shape[1]).flatten(1).any(1)
+            for name, values in diagnostics.items():
+                there = micro.mask if values.dim() == 2 else units
+                totals[name] += torch.stack([(values * there).sum(), there.sum()])
+            totals["loss"] += total
+            totals["tokens"] += micro.mask.sum()
+
+    def _outputs(self, micro: MicroBatch) -> dict[str, Tensor]:
+        """What the objective reads of the model."""
+        outputs: dict[str, Tensor] = self.engine(micro)
+        return outputs
 
     def _pull(self, pulls: Tensor, groups: Sequence[int]) -> Tensor:
         """Add the last micro-batch's gradients by the hidden states to those of their groups [K, H]."""
@@ -178,13 +197,13 @@ class Learner:
         dist.all_reduce(pulls)
         return {"gradient_snr": signal_to_noise(pulls)}
 
-    def _means(self, totals: dict[str, Tensor]) -> dict[str, float]:
+    def _means(self, totals: Totals) -> dict[str, float]:
         names = sorted(totals)
-        stacked = torch.stack([totals[name] for name in names]).to(self.device)
+        stacked = torch.stack([totals[name] for name in names])
         dist.all_reduce(stacked)
         sums = dict(zip(names, stacked.tolist(), strict=True))
-        loss, tokens = sums.pop("loss"), sums.pop("tokens")
-        cells, filled = sums.pop("cells"), sums.pop("filled")
+        (loss, _), (tokens, _) = sums.pop("loss"), sums.pop("tokens")
+        padding, cells = sums.pop("padding")
         norm = self.engine.get_global_grad_norm() if self.config.zero_stage else self.grad_norm
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise RlvrError(
@@ -193,16 +212,16 @@ class Learner:
                 "learning rate, and resume from the last checkpoint"
             )
         return {
-            **{name: value / tokens for name, value in sums.items() if tokens},
+            **{name: total / count for name, (total, count) in sums.items() if count},
             "loss": loss,
             "grad_norm": float(norm),
             "tokens": tokens,
-            "padding": 1 - filled / cells if cells else 0.0,
+            "padding": padding / cells if cells else 0.0,
         }
 
     def outputs(self, name: str, batch: TrainingBatch) -> list[FloatArray]:
         """`token_outputs` of the model as it is now."""
-        return token_outputs(self.engine, name, batch, self.config.micro_batch_tokens, self.device)
+        return token_outputs(self.engine, name, batch, self.config, self.device)
 
     def forget_moments(self) -> None:
         """Start the optimizer anew."""

@@ -9,6 +9,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from rlvr.learner.packing import use_packed_attention
 from rlvr.types import ConfigError
 
 if TYPE_CHECKING:
@@ -41,20 +42,31 @@ def make_scratch_model(
     tokenizer.save_pretrained(path)
 
 
-def load_model(path: str, dtype: str, max_length: int, head: bool = True) -> PreTrainedModel:
+def load_model(
+    path: str,
+    dtype: str,
+    max_length: int,
+    *,
+    head: bool = True,
+    packing: bool = False,
+    key: str = "model.path",
+) -> PreTrainedModel:
     """Load a causal language model for training, or without `head` what is below its output layer.
 
     Raises:
-        ConfigError: the folder holds no checkpoint, or its context is shorter than `max_length`.
+        ConfigError: the folder holds no checkpoint, its context is shorter than `max_length`, or it cannot
+            keep packed sequences apart. `key` is the setting that the messages name.
     """
     try:
         config = AutoConfig.from_pretrained(path)
         kind = AutoModelForCausalLM if head else AutoModel
         model = kind.from_pretrained(path, config=config, dtype=DTYPES[dtype])
     except (OSError, ValueError) as error:
-        raise ConfigError(f"model.path={path} cannot be loaded: {error}") from error
+        raise ConfigError(f"{key}={path} cannot be loaded: {error}") from error
     context = getattr(config.get_text_config(), "max_position_embeddings", max_length)
     if context < max_length:
         raise ConfigError(f"model.max_length={max_length}, but {path} has a context of {context} tokens")
     model.config.use_cache = False
+    if packing:
+        use_packed_attention(model)
     return model

@@ -1,4 +1,4 @@
-"""The two kinds of model that a learner trains, behind one call: columns of tokens in, numbers out."""
+"""The two kinds of model that a learner trains, behind one call: micro-batches in, numbers of tokens out."""
 
 from __future__ import annotations
 
@@ -8,26 +8,38 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from rlvr.algorithms.objective import in_rows
+from rlvr.learner.batching import MicroBatch, PackedRow
+
 
 class TokenModel(nn.Module):
-    """A model that says something of every token first+1 … L−1 of [B, L] right-padded tokens.
+    """A model that says something of every token first+1 … L−1 of a micro-batch of B sequences.
 
-    After a backward pass `hidden_gradient` [B, H] is the gradient of each sequence's share of the loss
-    by a bias on the hidden states that the model's head reads: a cheap view of how the sequences pull.
+    Of packed sequences it says it of the masked tokens alone, and 0 of the others. After a backward pass
+    `hidden_gradient` [B, H] is the gradient of each sequence's share of the loss by a bias on the hidden
+    states that the model's head reads: a cheap view of how the sequences pull.
     """
 
     def __init__(self, model: PreTrainedModel, head: nn.Module) -> None:
         super().__init__()
         self.model = model
         self.hidden_gradient: Tensor | None = None
+        self.micro: MicroBatch | None = None  # of the forward pass that is under way
         head.register_forward_pre_hook(self._watch)
 
     def _watch(self, head: nn.Module, inputs: tuple[Any, ...]) -> None:
-        def keep(gradient: Tensor) -> None:
-            self.hidden_gradient = gradient.detach().sum(1).double()
+        hidden, micro = inputs[0], self.micro
 
-        if inputs[0].requires_grad:
-            inputs[0].register_hook(keep)
+        def keep(gradient: Tensor) -> None:
+            assert micro is not None
+            if micro.packed is None:
+                self.hidden_gradient = gradient.detach().sum(1).double()
+                return
+            zeros = gradient.new_zeros(len(micro.tokens), gradient.shape[-1], dtype=torch.float64)
+            self.hidden_gradient = zeros.index_add_(0, micro.packed.rows, gradient[0].detach().double())
+
+        if hidden.requires_grad:
+            hidden.register_hook(keep)
 
 
 class Policy(TokenModel):
@@ -36,13 +48,18 @@ class Policy(TokenModel):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__(model, model.get_output_embeddings())
 
-    def forward(self, tokens: Tensor, first: int, temperatures: Tensor) -> dict[str, Tensor]:
-        """`logprobs` [B, L−1−first] of tokens first+1 … L−1, and the `logits` [B, L−1−first, V] that
-        they are drawn from, divided by `temperatures` [B]; both float32."""
-        columns = tokens.shape[1] - 1 - first
-        logits = self.model(input_ids=tokens[:, :-1], logits_to_keep=columns).logits
-        logits = logits.float() / temperatures[:, None, None]
-        targets = tokens[:, first + 1 :]
+    def forward(self, micro: MicroBatch) -> dict[str, Tensor]:
+        """`logprobs` [B, L−1−first] of tokens first+1 … L−1, and the `logits` that they are drawn from,
+        divided by the temperatures: [B, L−1−first, V], or [K, V] of packed sequences. Both float32."""
+        self.micro = micro
+        targets = micro.tokens[:, micro.first + 1 :]
+        if micro.packed is not None:
+            logits = self.model(**_inputs(micro.packed), logits_to_keep=micro.packed.kept).logits[0]
+            logits = logits.float() / micro.temperatures[micro.packed.rows, None]
+            nll = nn.functional.cross_entropy(logits, targets[micro.mask], reduction="none")
+            return {"logprobs": in_rows(-nll, micro.mask), "logits": logits}
+        logits = self.model(input_ids=micro.tokens[:, :-1], logits_to_keep=targets.shape[1]).logits
+        logits = logits.float() / micro.temperatures[:, None, None]
         nll = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         return {"logprobs": -nll.view_as(targets), "logits": logits}
 
@@ -57,11 +74,24 @@ class ValueModel(TokenModel):
         super().__init__(model, head)
         self.head = head
 
-    def forward(self, tokens: Tensor, first: int, temperatures: Tensor) -> dict[str, Tensor]:
+    def forward(self, micro: MicroBatch) -> dict[str, Tensor]:
         """`values` [B, L−1−first] float32: what is expected before each of tokens first+1 … L−1 is
         drawn. Temperatures have no part in it."""
-        hidden = self.model(input_ids=tokens[:, :-1]).last_hidden_state[:, first:]
+        self.micro = micro
+        if micro.packed is not None:
+            hidden = self.model(**_inputs(micro.packed)).last_hidden_state[:, micro.packed.kept]
+            return {"values": in_rows(self.head(hidden)[0, :, 0].float(), micro.mask)}
+        hidden = self.model(input_ids=micro.tokens[:, :-1]).last_hidden_state[:, micro.first :]
         return {"values": self.head(hidden).squeeze(-1).float()}
+
+
+def _inputs(packed: PackedRow) -> dict[str, Any]:
+    """What a model with packed attention reads."""
+    return {
+        "input_ids": packed.tokens,
+        "position_ids": packed.positions,
+        "packed_lengths": packed.lengths,
+    }
 
 
 @torch.no_grad()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import deepspeed
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
+from rlvr.learner.batching import MicroBatch
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.learner import Learner, token_outputs
 from rlvr.learner.lora import inject, parts, switched_off
@@ -25,8 +27,9 @@ HEAD = "lm_head.weight"
 class PolicyLearner(Learner):
     """One rank of a policy.
 
-    The reference model is a frozen copy of the whole policy on every rank. With LoRA it is the policy itself
-    without its adapters, and the weights that others get to see are merged with them.
+    The reference model is a frozen whole model on every rank. With LoRA, if it is the model that training
+    began with, it is the policy itself without its adapters. The weights that others get to see are merged
+    with them.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class PolicyLearner(Learner):
         device: torch.device,
     ) -> None:
         self.model_path, self.max_length = model_path, max_length
-        self.model = load_model(model_path, config.dtype, max_length)
+        self.model = load_model(model_path, config.dtype, max_length, packing=config.packing)
         self.scaling = 0.0  # of the adapters
         if config.lora.rank is not None:
             self.scaling = config.lora.alpha / config.lora.rank
@@ -48,19 +51,23 @@ class PolicyLearner(Learner):
         super().__init__(Policy(self.model), config, optimizer, device)
 
     def add_reference(self, model_path: str) -> None:
-        """Keep a frozen copy of this checkpoint beside the policy; with LoRA the frozen weights are there.
+        """Keep this checkpoint beside the policy, frozen; with LoRA the policy's own may be there already.
 
         Raises:
-            ConfigError: with LoRA, another checkpoint than the one that the policy began with.
+            ConfigError: it cannot be loaded, or has a vocabulary of another size than the policy.
         """
-        if self.config.lora.rank is not None:
-            if model_path != self.model_path:
-                raise ConfigError(
-                    "with learner.lora the reference is the model that training began with, "
-                    f"{self.model_path}; it cannot be {model_path}"
-                )
+        if self.config.lora.rank is not None and model_path == self.model_path:
             return
-        model = load_model(model_path, self.config.dtype, self.max_length)
+        config = self.config
+        model = load_model(
+            model_path, config.dtype, self.max_length, packing=config.packing, key="algorithm.kl.reference"
+        )
+        sizes = [m.config.get_text_config().vocab_size for m in (model, self.model)]
+        if sizes[0] != sizes[1]:
+            raise ConfigError(
+                f"algorithm.kl.reference={model_path} has a vocabulary of {sizes[0]} tokens, and the policy "
+                f"{self.model_path} one of {sizes[1]}: take a reference with the policy's tokenizer"
+            )
         self.reference = Policy(model).to(self.device).eval().requires_grad_(False)
 
     def reset_reference(self) -> None:
@@ -78,12 +85,25 @@ class PolicyLearner(Learner):
 
     def reference_logprobs(self, batch: TrainingBatch) -> list[FloatArray]:
         """Log-probabilities of the masked tokens under the reference: N × [T] float32."""
-        if self.config.lora.rank is not None:
-            with switched_off(self.model):
-                return self.outputs("logprobs", batch)
-        assert self.reference is not None
-        budget = self.config.micro_batch_tokens
-        return token_outputs(self.reference, "logprobs", batch, budget, self.device)
+        with self._as_reference() as reference:
+            return token_outputs(reference, "logprobs", batch, self.config, self.device)
+
+    def _outputs(self, micro: MicroBatch) -> dict[str, Tensor]:
+        if not micro.reference_logits:
+            return super()._outputs(micro)
+        with torch.no_grad(), self._as_reference() as reference:
+            logits = reference(micro)["logits"]
+        return super()._outputs(micro) | {"reference_logits": logits}
+
+    @contextmanager
+    def _as_reference(self) -> Iterator[nn.Module]:
+        """The reference model, for as long as this lasts."""
+        if self.reference is not None:
+            yield self.reference
+            return
+        assert self.config.lora.rank is not None
+        with switched_off(self.model):
+            yield self.engine
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Every weight under its checkpoint name, whole; all ranks must go through it together.

@@ -99,7 +99,12 @@ def _kl_messages(config: TrainConfig) -> Iterator[str]:
             "algorithm.kl.estimator=k1 in the loss regularizes nothing: its gradient is zero on average. Set "
             "estimator to k2 (reverse KL) or k3, or place=reward"
         )
-    if kl.estimator != "k1" and kl.place == "reward":
+    if kl.estimator == "full" and kl.place == "reward":
+        yield (
+            "algorithm.kl.estimator=full is no reward of the token that was drawn, but a function of the "
+            "whole distribution: set place=loss, or estimator=k1"
+        )
+    elif kl.estimator != "k1" and kl.place == "reward":
         yield (
             f"algorithm.kl.estimator={kl.estimator} in the reward regularizes almost nothing: near the "
             "reference its policy gradient cancels. Set estimator to k1, or place=loss"
@@ -115,7 +120,12 @@ def _kl_messages(config: TrainConfig) -> Iterator[str]:
             f"algorithm.kl.reset_every={kl.reset_every} has no effect: the stage has "
             f"{config.grpo.steps} steps"
         )
-    if kl.reset_every is not None and config.learner.lora.rank is not None:
+    if kl.reset_every is not None and kl.reference is not None:
+        yield (
+            f"algorithm.kl.reset_every={kl.reset_every} would put the policy in the place of "
+            f"algorithm.kl.reference={kl.reference}: leave one of them out"
+        )
+    elif kl.reset_every is not None and config.learner.lora.rank is not None:
         yield (
             f"algorithm.kl.reset_every={kl.reset_every} cannot be had with learner.lora.rank: the reference "
             "is the model without its adapters, and that never changes. Leave one of them out"

@@ -10,10 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from rlvr.algorithms.aggregation import scales
-from rlvr.types import BoolArray, FinishReason, FloatArray, Group, RlvrError, Rollout, TrainingBatch
+from rlvr.types import (
+    BoolArray,
+    DataError,
+    FinishReason,
+    FloatArray,
+    Group,
+    RlvrError,
+    Rollout,
+    TrainingBatch,
+)
 
 Float64Array = npt.NDArray[np.float64]
 Advantage = Callable[..., Float64Array]
+Example = tuple[Sequence[int], Sequence[int]]  # token ids of a prompt and of an answer
 
 
 def judged(groups: Sequence[Group]) -> list[tuple[int, Rollout, float]]:
@@ -150,8 +160,8 @@ def part(
     )
 
 
-def supervised_batch(examples: Sequence[tuple[list[int], list[int]]]) -> TrainingBatch:
-    """(prompt, solution) token ids; every token of the solution, its end too, counts the same."""
+def supervised_batch(examples: Sequence[Example]) -> TrainingBatch:
+    """Every token of the solution, its end too, counts the same."""
     tokens = [np.array([*prompt, *solution], dtype=np.int32) for prompt, solution in examples]
     masks = [np.arange(len(t)) >= len(prompt) for t, (prompt, _) in zip(tokens, examples, strict=True)]
     lengths = [int(mask.sum()) for mask in masks]
@@ -163,4 +173,25 @@ def supervised_batch(examples: Sequence[tuple[list[int], list[int]]]) -> Trainin
         scales=scales(lengths, "token", 0),
         live=[True] * len(tokens),
         groups=list(range(len(tokens))),
+    )
+
+
+def preference_batch(pairs: Sequence[tuple[Example, Example]]) -> TrainingBatch:
+    """Of each pair the chosen answer and the rejected one; every pair counts the same.
+
+    The objectives of `rlvr.algorithms.preference` read it, with the column `reference_logprobs`.
+
+    Raises:
+        DataError: an answer has no tokens.
+    """
+    examples = [example for pair in pairs for example in pair]
+    for row, (_, answer) in enumerate(examples):
+        if not answer:
+            kind = "rejected" if row % 2 else "chosen"
+            raise DataError(f"pair {row // 2}: the {kind} answer has no tokens: leave the pair out")
+    return replace(
+        supervised_batch(examples),
+        scales=[1 / len(pairs) for _ in examples],
+        groups=[row // 2 for row in range(len(examples))],
+        unit=2,
     )

@@ -37,17 +37,18 @@ class Learning:
         self.entropy_coef = algorithm.entropy.coef
         self.entropy: float | None = None  # of the last step
         in_loss = algorithm.kl.coef > 0 and algorithm.kl.place == "loss"
+        self.exact_kl = in_loss and algorithm.kl.estimator == "full"
         self.objective = partial(
             objective.policy,
             loss=loss,
-            kl=ESTIMATORS[algorithm.kl.estimator] if in_loss else None,
+            kl=ESTIMATORS[algorithm.kl.estimator] if in_loss and not self.exact_kl else None,
             kl_coef=algorithm.kl.coef,
             correction=self._correction(),
         )
         self.has_other_terms = in_loss or not objective.vanishes_without_advantage(loss)
         self.value_objective: Any = None
         if algorithm.kl.coef:
-            finish("reference model", learner.call("add_reference", model_path))
+            finish("reference model", learner.call("add_reference", algorithm.kl.reference or model_path))
         if algorithm.critic:
             self.value_objective = partial(objective.value, clip=algorithm.critic.clip)
             optimizer = replace(config.grpo.optimizer, lr=algorithm.critic.lr)
@@ -74,7 +75,8 @@ class Learning:
         elif self.config.grpo.updates_per_step > 1:
             batch.columns["old_logprobs"] = self._ask("logprobs", batch)
         penalties = None
-        if algorithm.kl.coef:
+        batch.reference_logits = self.exact_kl
+        if algorithm.kl.coef and not self.exact_kl:
             batch.columns["reference_logprobs"] = self._ask("reference_logprobs", batch)
             if algorithm.kl.place == "reward":
                 penalties = self._penalties(batch)
