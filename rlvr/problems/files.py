@@ -103,6 +103,14 @@ def from_hub(
     return _problems(list(islice(rows, _checked_limit(limit))), source, stem, columns, answer_pattern)
 
 
+def as_row(problem: Problem) -> dict[str, Any]:
+    """The columns of a problem in a file of which `from_file` makes the same problem again."""
+    named = {"id": problem.id, "problem": problem.text, "answer": problem.answer}
+    if problem.solution is not None:
+        named["solution"] = problem.solution
+    return {**{name: value for name, value in problem.columns.items() if name not in named}, **named}
+
+
 def _checked_limit(limit: int | None) -> int | None:
     if limit is not None and limit < 1:
         raise ConfigError(f"limit is {limit}, but must be ≥ 1 (or null for all rows)")

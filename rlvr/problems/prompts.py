@@ -90,7 +90,8 @@ def encode_answer(
 ) -> list[int]:
     """The ids of an answer that is known as text only, with EOS if it `ended` by itself.
 
-    Raises DataError for a character that the tokenizer does not know, ConfigError for a tokenizer without EOS.
+    Raises DataError for a character that the tokenizer does not know, ConfigError for a tokenizer
+    without EOS.
     """
     if tokenizer.eos_token_id is None:
         raise ConfigError("the tokenizer has no EOS token, so that no answer would end: set its eos_token")

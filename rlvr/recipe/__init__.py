@@ -1,1 +1,1 @@
-"""The sequence of stages as one command: a graph of artefacts, and the table that says what each stage added."""
+"""The sequence of stages as one command: a graph of artefacts, and what each stage added, as a table."""

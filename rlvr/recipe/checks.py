@@ -111,7 +111,7 @@ def check_problems(
         if shared := texts & {problem.text for problem in one}:
             messages.append(
                 f"{'problems.heldout' if name == 'heldout' else f'benchmarks.{name}'} shares {len(shared)} "
-                f"problems with problems.train, such as {min(shared)[:80]!r}: a gain on them would mean nothing"
+                f"problems with problems.train, such as {min(shared)[:80]!r}: a gain would mean nothing"
             )
     for node in nodes:
         if node.kind == "warm_start" and SOLUTIONS in section(config, node.name).data and not node.problems:

@@ -1,8 +1,8 @@
 """A recipe as a graph: what each stage is made from, and a key that says whether it has been made before.
 
-A stage's key is a hash of the settings that its numbers depend on and of the keys of what it is made from. Its
-work lies in a folder of that name, so what is done and unchanged is found again, whatever other stages or
-seeds were run in between, and a change makes a new folder beside the old one.
+A stage's key is a hash of the settings that its numbers depend on and of the keys of what it is made from.
+Its work lies in a folder of that name, so what is done and unchanged is found again, whatever other stages
+or seeds were run in between, and a change makes a new folder beside the old one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ PROBLEMS = ("synthesize", "select")  # kinds that make problems
 
 # Settings that decide where and how fast something is computed, not what.
 NEUTRAL = frozenset(
-    "deadline checkpoint_every workers gpus_per_worker actors processes micro_batch_tokens packing "
-    "gradient_checkpointing kv_cache_gib gpu_memory_utilization max_num_seqs max_num_batched_tokens "
-    "enforce_eager concurrency requests_per_minute timeout retries backoff evaluate_every api_key_env".split()
+    """
+    deadline checkpoint_every evaluate_every workers actors gpus_per_worker micro_batch_tokens packing
+    gradient_checkpointing kv_cache_gib gpu_memory_utilization max_num_seqs max_num_batched_tokens
+    enforce_eager concurrency requests_per_minute timeout retries backoff api_key_env
+    """.split()  # noqa: SIM905
 )
 # kind → sections that it reads beside its own
 READS = {
@@ -81,8 +83,10 @@ def stage_names(config: RecipeConfig) -> list[str]:
     return [*KINDS, *config.trainers]
 
 
-def build(config: RecipeConfig, problems: Sequence[Problem], heldout: Sequence[Problem]) -> list[Node]:
-    """The base model and the stages in order, with their keys.
+def build(
+    config: RecipeConfig, problems: Sequence[Problem], heldout: Sequence[Problem], alphabet: str | None
+) -> list[Node]:
+    """The base model and the stages in order, with their keys; a new model has a token for each character.
 
     Raises:
         ConfigError: a stage names something that no stage before it makes; all such are named.
@@ -115,6 +119,8 @@ def build(config: RecipeConfig, problems: Sequence[Problem], heldout: Sequence[P
     if messages:
         raise ConfigError("\n".join(messages))
     outside = {"train": fingerprint(problems), "heldout": fingerprint(heldout)}
+    if alphabet is not None:
+        outside["alphabet"] = alphabet
     for node in nodes.values():
         _add_key(node, nodes, config, outside)
     return list(nodes.values())
@@ -186,6 +192,8 @@ def _add_key(node: Node, nodes: dict[str, Node], config: RecipeConfig, outside: 
         made_from["evaluation sets"] = outside["heldout"]  # what overlaps with them is dropped
     if node.outside:
         made_from["teacher"] = model_fingerprint(node.outside)
+    if node.kind == "base" and "alphabet" in outside:
+        made_from["alphabet"] = outside["alphabet"]
     if node.kind == "base" and config.model.path:
         made_from["checkpoint"] = model_fingerprint(config.model.path)
     for file in node.files:

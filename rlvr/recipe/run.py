@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlvr.problems.generated import ALPHABET
 from rlvr.problems.load import load_problems
 from rlvr.problems.order import fingerprint
 from rlvr.problems.prompts import fill_template
+from rlvr.problems.templates import from_templates
 from rlvr.recipe.checks import check_problems, check_recipe
 from rlvr.recipe.config import RecipeConfig
 from rlvr.recipe.graph import BASE, MODELS, PROBLEMS, Node, build, changes, digest, section
@@ -49,6 +51,7 @@ class Prepared:
     nodes: list[Node]
     problems: list[Problem]
     sets: dict[str, list[Problem]]  # evaluation set → problems
+    alphabet: str | None  # of a new model
     artefacts: Path
 
     def folder(self, node: Node) -> Path:
@@ -77,9 +80,21 @@ def prepare(config: RecipeConfig, overrides: Sequence[str]) -> Prepared:
     }
     for problem in (*problems, *(p for one in sets.values() for p in one)):
         fill_template(problem, config.problems.prompt)
-    nodes = build(config, problems, [p for one in sets.values() for p in one])
+    evaluated = [problem for one in sets.values() for problem in one]
+    alphabet = _alphabet(config, [*problems, *evaluated]) if config.model.scratch else None
+    nodes = build(config, problems, evaluated, alphabet)
     check_problems(config, nodes, problems, sets)
-    return Prepared(config, nodes, problems, sets, Path(config.artefacts).absolute())
+    return Prepared(config, nodes, problems, sets, alphabet, Path(config.artefacts).absolute())
+
+
+def _alphabet(config: RecipeConfig, problems: Sequence[Problem]) -> str:
+    """The characters that a new model has tokens for: those of generated problems, and all others there are."""
+    texts = [ALPHABET, *(fill_template(problem, config.problems.prompt) for problem in problems)]
+    texts += [problem.solution or "" for problem in problems]
+    if "synthesize" in config.stages and config.synthesize.templates is not None:
+        made = from_templates(config.synthesize.templates, config.synthesize.n, "all", config.seed)
+        texts += [problem.text + (problem.solution or "") for problem in made]
+    return "".join(sorted({*"".join(texts)}))
 
 
 def run_recipe(
@@ -224,7 +239,7 @@ class Recipe:
                 run_select(stage)
                 selected(stage)
             else:
-                run_synthesize(stage)
+                run_synthesize(stage, self.prepared.sets)
             return {"path": KEPT, "outside": None}
         runners: dict[str, Callable[[StageInput], None]]
         runners = {"warm_start": run_warm_start, "opd": run_opd, "grpo": run_grpo}
@@ -236,13 +251,10 @@ class Recipe:
     def _base(self, folder: Path) -> dict[str, str | None]:
         if self.config.model.path is not None:
             return {"path": None, "outside": self.config.model.path}
-        from rlvr.problems.generated import ALPHABET
         from rlvr.stages.train import make_scratch
 
-        texts = [fill_template(p, self.config.problems.prompt) for p in self.prepared.problems]
-        texts += [problem.solution or "" for problem in self.prepared.problems]
-        alphabet = "".join(sorted({*ALPHABET, *"".join(texts)}))
-        make_scratch(self.config, folder / "model", alphabet)
+        assert self.prepared.alphabet is not None
+        make_scratch(self.config, folder / "model", self.prepared.alphabet)
         return {"path": "model", "outside": None}
 
     def _row(self, node: Node, manifest: Mapping[str, Any], new: bool) -> StageResult:

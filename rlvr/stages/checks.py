@@ -150,9 +150,9 @@ def warm_start_messages(key: str, settings: WarmStartConfig) -> Iterator[str]:
 def _sft_messages(settings: SftConfig) -> Iterator[str]:
     """What only a recipe can do."""
     if settings.start != "previous":
-        yield f"sft.start={settings.start} is for `rlvr recipe`: here each stage begins with the last one's model"
+        yield f"sft.start={settings.start} is for `rlvr recipe`: here SFT begins with `model`"
     if settings.epochs is not None or settings.validation.share:
-        yield "sft.epochs and sft.validation are for `rlvr recipe`, whose stages end by themselves: set sft.steps"
+        yield "sft.epochs and sft.validation are for `rlvr recipe`, whose stages may end early: set sft.steps"
     for name in settings.data:
         if name != "solutions" and not Path(name).is_file():
             yield f"sft.data names {name!r}, which is no file; it must be solutions, or a file of traces"

@@ -53,8 +53,8 @@ class WarmStartConfig:
     )
     start: str = setting(
         "previous",
-        "the model that it begins with, in a recipe. previous: that of the stage before; base: the recipe's own, "
-        "for a model beside the chain, such as a teacher",
+        "the model that it begins with, in a recipe. previous: that of the stage before; base: the recipe's "
+        "own, for a model beside the chain, such as a teacher",
         choices=("previous", "base"),
     )
     steps: int | None = setting(100, "optimizer steps", ge=1)
@@ -103,8 +103,8 @@ class TeacherConfig:
 
     teacher: str = setting(
         "previous",
-        "previous: the model of the stage before (its own rollouts); base; another stage; a checkpoint; or a name "
-        "on the hub",
+        "previous: the model of the stage before (its own rollouts); base; another stage; a checkpoint; or "
+        "a name on the hub",
     )
     endpoint: EndpointConfig | None = setting(None, "ask this in place of the vLLM pool")
     prompt: PromptConfig | None = setting(None, "how the teacher is asked, if otherwise than problems.prompt")

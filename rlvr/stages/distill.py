@@ -1,7 +1,7 @@
-"""Distillation data: a teacher answers every problem k times; what it wrote is verified, labelled and cleaned.
+"""Distillation data: a teacher answers every problem k times; its answers are verified, labelled, cleaned.
 
-Right answers are for mid-training and SFT (rejection sampling), wrong ones for Rollout DPO. The teacher may be
-the student itself. Source: the data of stages 1 to 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233.
+Right answers are for mid-training and SFT (rejection sampling), wrong ones for Rollout DPO. The teacher may
+be the student itself. Source: the data of stages 1 to 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rollout DPO: of two rollouts of one problem, the right one is preferred to the wrong one.
 
-Source: stage 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233; the losses are those of `rlvr.algorithms.preference`.
+Source: stage 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233; the losses are in `rlvr.algorithms.preference`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Mid-training: next-token loss on the whole of packed worked answers.
 
-Source: stage 1 of Phi-4-Mini-Reasoning, arXiv 2504.21233. A batch is a number of rows of so many tokens, and a
-row holds as many traces as fit. No trace sees another: the learner keeps attention within each, packed or not.
+Source: stage 1 of Phi-4-Mini-Reasoning, arXiv 2504.21233. A batch is a number of rows of so many tokens, and
+a row holds as many traces as fit. No trace sees another: the learner keeps attention within each of them.
 """
 
 from __future__ import annotations

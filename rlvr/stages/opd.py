@@ -1,7 +1,7 @@
 """On-policy distillation: the student answers, and a teacher says of every token how likely it finds it.
 
-The loss is KL(student ‖ teacher) at every position of the student's own rollouts. So it is stage 4's loop with
-another reference and no advantage; verdicts are reached all the same, to see what becomes of the accuracy.
+The loss is KL(student ‖ teacher) at every position of the student's own rollouts. So it is stage 4's loop
+with another reference and no advantage; verdicts are reached all the same, to see how the accuracy does.
 Source: GKD, arXiv 2306.13649, with λ = 1 and the reverse KL.
 """
 

@@ -1,4 +1,4 @@
-"""Answers of one model to many problems, with their verdicts, kept chunk by chunk: a stopped stage loses one."""
+"""Answers of one model to many problems, with their verdicts, kept chunk by chunk."""
 
 from __future__ import annotations
 

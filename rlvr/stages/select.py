@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from hydra.utils import instantiate
 
 from rlvr.algorithms.filters import accuracy, length_variation
+from rlvr.problems.files import as_row
 from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.run_folder import atomic_write
 from rlvr.stages.drawing import apply_filters, group_requests
@@ -103,10 +104,6 @@ def _same_settings(stage: StageInput) -> None:
 
 
 def _line(group: Group) -> dict[str, object]:
-    problem = group.problem
-    named = {"id": problem.id, "problem": problem.text, "answer": problem.answer}
-    if problem.solution is not None:
-        named["solution"] = problem.solution
     rate = accuracy(group)
     found = {"pass_rate": None if np.isnan(rate) else rate, "length_variation": length_variation(group)}
-    return {**{n: v for n, v in problem.columns.items() if n not in named}, **found, **named}
+    return as_row(replace(group.problem, columns={**group.problem.columns, **found}))

@@ -1,7 +1,7 @@
 """The loop of every stage that learns from worked answers: mid-training, SFT, Rollout DPO, and your own.
 
-What differs between them is a trainer, a class named by its import path (see `rlvr.stages.sft.Sft`): which batch
-a step learns from, and the objective. Everything else is here.
+What differs between them is a trainer, a class named by its import path (see `rlvr.stages.sft.Sft`): which
+batch a step learns from, and the objective. Everything else is here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,140 @@
+"""New problems with checkable answers, so that verifiable rewards can be renewed.
+
+From the user's own templates, whose answers are calculated; and proposed by a teacher, which has no say in
+the answer: a proposal is kept only where its independent solutions agree on one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rlvr.problems.config import PromptConfig
+from rlvr.problems.files import as_row
+from rlvr.problems.templates import from_templates
+from rlvr.problems.variants import STYLES, agreement, proposal_prompt, read_proposal
+from rlvr.record.run_folder import atomic_write
+from rlvr.stages.cluster import Workers
+from rlvr.stages.config import SynthesizeConfig
+from rlvr.stages.distill import answers
+from rlvr.stages.sampling import chunked, score
+from rlvr.stages.select import KEPT
+from rlvr.stages.stage import StageInput
+from rlvr.traces.duplicates import normalized
+from rlvr.types import Group, Problem, RlvrError, Rollout, Status
+
+
+def run_synthesize(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Problem]]) -> None:
+    """Write problems.jsonl: the stage's problems and the new ones, without any of an evaluation set.
+
+    Raises:
+        Interrupted: the user asked to stop; complete chunks are kept.
+        RlvrError: there is no new problem.
+    """
+    settings: SynthesizeConfig = stage.settings
+    found: list[Problem] = []
+    left_out: Counter[str] = Counter()
+    if settings.templates is not None:
+        found += from_templates(settings.templates, settings.n, "all", stage.config.seed)
+    if settings.proposals:
+        proposed, reasons = _proposed(stage)
+        found += proposed
+        left_out += reasons
+    taken = {normalized(problem.text) for one in evaluation_sets.values() for problem in one}
+    taken |= {normalized(problem.text) for problem in stage.problems}
+    new: list[Problem] = []
+    for problem in found:
+        text = normalized(problem.text)
+        if text in taken:
+            left_out["there already, or held out"] += 1
+        else:
+            new.append(problem)
+            taken.add(text)
+    said = ", ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
+    if not new:
+        raise RlvrError(f"synthesize: no new problem came out of {len(found)}; left out: {said}")
+    lines = [json.dumps(as_row(problem), default=str) for problem in (*stage.problems, *new)]
+    with atomic_write(stage.folder / KEPT) as path:
+        path.write_text("\n".join(lines) + "\n")
+    print(f"synthesize: {len(new):,} new problems" + (f"; left out: {said}" if said else ""))
+
+
+def _proposed(stage: StageInput) -> tuple[list[Problem], Counter[str]]:
+    """Proposals whose solutions agree, and how many others there were for which reason."""
+    settings: SynthesizeConfig = stage.settings
+    prompt = settings.prompt or stage.config.problems.prompt
+    asking = replace(settings, prompt=PromptConfig("{problem}", prompt.system, prompt.chat))
+    styles = list(STYLES)
+    requests = [
+        replace(problem, id=f"{problem.id}~{n}", text=proposal_prompt(problem, styles[n % len(styles)]))
+        for problem in stage.problems
+        for n in range(settings.proposals)
+    ]
+    proposers = _part(stage, "proposals", asking)
+    replies = [group for chunk in answers(proposers, chunked(requests, settings.chunk), 1) for group in chunk]
+    originals = {f"{p.id}~{n}": p for p in stage.problems for n in range(settings.proposals)}
+    proposals: list[Problem] = []
+    left_out: Counter[str] = Counter()
+    for group in replies:
+        original = originals[group.problem.id]
+        text = read_proposal(group.rollouts[0].text, original.text)
+        if text is None:
+            left_out["replies without one new problem"] += 1
+        else:  # until solutions agree on its own, it has an answer of the kind that it needs
+            proposals.append(replace(group.problem, text=text, solution=None))
+    solvers = _part(stage, "solutions", settings)
+    solved = [
+        group
+        for chunk in answers(solvers, chunked(proposals, settings.chunk), settings.solutions)
+        for group in chunk
+    ]
+    kept: list[Problem] = []
+    for group, equal in zip(solved, _equal_answers(stage, solved), strict=True):
+        votes = agreement(
+            [verdict.extracted for verdict in group.verdicts],
+            lambda a, b, equal=equal: (a, b) in equal and (b, a) in equal,  # type: ignore[misc]
+            settings.agreement,
+            at_least=2,
+        )
+        if votes.kept and votes.answer is not None:
+            kept.append(replace(group.problem, answer=votes.answer))
+        else:
+            left_out["proposals whose solutions do not agree"] += 1
+    return kept, left_out
+
+
+def _part(stage: StageInput, name: str, settings: SynthesizeConfig) -> StageInput:
+    """The stage with a folder of its own below."""
+    folder = stage.folder / name
+    folder.mkdir(exist_ok=True)
+    return replace(stage, folder=folder, settings=settings)
+
+
+def _equal_answers(stage: StageInput, groups: Sequence[Group]) -> list[set[tuple[str, str]]]:
+    """For each group, the pairs (a, b) of its different answers where b is right if a is the reference.
+
+    Models wrote them, so they are compared where a comparison that hangs can be killed: in the reward
+    service.
+    """
+    asked: list[tuple[int, str, list[str], Group]] = []
+    for place, group in enumerate(groups):
+        first: dict[str, Rollout] = {}
+        for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True):
+            if verdict.extracted is not None:
+                first.setdefault(verdict.extracted, rollout)
+        if len(first) > 1:
+            asked += [
+                (place, answer, list(first), Group(replace(group.problem, answer=answer), [*first.values()]))
+                for answer in first
+            ]
+    equal: list[set[tuple[str, str]]] = [set() for _ in groups]
+    if asked:
+        with Workers(stage.config) as workers:
+            score(workers.rewards(), [group for *_, group in asked], lambda: bool(stage.stop))
+    for place, reference, others, group in asked:
+        for other, verdict in zip(others, group.verdicts, strict=True):
+            if verdict.status is Status.CORRECT:
+                equal[place].add((reference, other))
+    return equal
