@@ -57,7 +57,8 @@ class Result:
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     metrics: list[dict[str, float]] = field(default_factory=list)  # of each update
     logprobs: list[np.ndarray] = field(default_factory=list)  # of the first batch, before any update
-    reference: list[np.ndarray] = field(default_factory=list)  # those of the reference, after all updates
+    before: list[np.ndarray] = field(default_factory=list)  # those of the reference, of the first batch
+    reference: list[np.ndarray] = field(default_factory=list)  # the same, after all updates
     shapes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     checksums: dict[str, int] = field(default_factory=dict)
     raw: dict[str, np.ndarray] = field(default_factory=dict)  # with adapters: the parameters as they are
@@ -73,8 +74,9 @@ def run_case(case: Case, learner: PolicyLearner) -> Result:
         result.logprobs = learner.outputs("logprobs", case.batches[0])
         if case.reference:
             learner.add_reference(str(case.reference))
+            result.before = learner.reference_logprobs(case.batches[0])
         for number, batch in enumerate(case.batches, start=case.start):
-            if case.reference:
+            if case.reference and not batch.reference_logits:
                 batch.columns["reference_logprobs"] = learner.reference_logprobs(batch)
             result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
             if number + 1 == case.reset_after:
@@ -129,7 +131,8 @@ def run_critic(case: Case, device: torch.device) -> Result:
     from rlvr.learner.models import load_model
     from rlvr.learner.modules import ValueModel
 
-    body = load_model(str(case.model), case.learner.dtype, MAX_LENGTH, head=False)
+    config = case.learner
+    body = load_model(str(case.model), config.dtype, MAX_LENGTH, head=False, packing=config.packing)
     learner = Learner(ValueModel(body), case.learner, case.optimizer, device)
     result = Result()
     for number, batch in enumerate(case.batches):

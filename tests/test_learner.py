@@ -108,25 +108,35 @@ def load(path: Path) -> torch.nn.Module:
     return model.double()
 
 
-def outputs(
-    model: torch.nn.Module, tokens: np.ndarray, temperature: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities and entropies, [T] float64, with 0 for the first token, which nothing predicts."""
+def distributions(model: Callable, tokens: np.ndarray, temperature: float) -> torch.Tensor:
+    """Log-probabilities of every token of the vocabulary after each token but the last: [T−1, V] float64."""
     row = torch.from_numpy(tokens.astype(np.int64))
     logits = model(input_ids=row[None]).logits[0, :-1] / np.float64(np.float32(temperature))
-    every = torch.log_softmax(logits, -1)
+    return torch.log_softmax(logits, -1)
+
+
+def outputs(model: Callable, tokens: np.ndarray, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and entropies, [T] float64, with 0 for the first token, which nothing predicts."""
+    every = distributions(model, tokens, temperature)
     nothing = torch.zeros(1, dtype=torch.float64)
-    chosen = every.gather(1, row[1:, None])[:, 0]
+    chosen = every.gather(1, torch.from_numpy(tokens[1:, None].astype(np.int64)))[:, 0]
     return torch.cat([nothing, chosen]), torch.cat([nothing, -(every.exp() * every).sum(-1)])
+
+
+def divergence(model: Callable, reference: Callable, tokens: np.ndarray, temperature: float) -> torch.Tensor:
+    """KL(model ‖ reference) at every token, [T] float64, with 0 for the first."""
+    p = distributions(model, tokens, temperature)
+    with torch.no_grad():
+        q = distributions(reference, tokens, temperature)
+    return torch.cat([torch.zeros(1, dtype=torch.float64), (p.exp() * (p - q)).sum(-1)])
 
 
 def logprobs(model: torch.nn.Module, tokens: np.ndarray, temperature: float) -> torch.Tensor:
     return outputs(model, tokens, temperature)[0]
 
 
-Row = dict[
-    str, torch.Tensor
-]  # of one sequence, [T]: its columns, `mask`, and the model's `new` and `entropy`
+# of one sequence, [T]: its columns, `mask`, the model's `new` and `entropy`, and with a reference `kl`
+Row = dict[str, torch.Tensor]
 
 
 def ppo(row: Row) -> torch.Tensor:
@@ -166,10 +176,12 @@ def train(
     loss: Callable[[Row], torch.Tensor] = ppo,
     reference: Path | None = None,
     reset_after: int | None = None,
+    whole: Callable[[Sequence[Row], Sequence[float]], torch.Tensor] | None = None,
 ) -> Reference:
     """Gradient of Σ scales · loss, clipping by norm, AdamW (arXiv 1711.05101, algorithm 2).
 
-    After `reset_after` updates the optimizer starts anew, and the reference is the policy of then.
+    `whole`, of all rows and scales, is for a loss that is no sum over sequences. After `reset_after` updates
+    the optimizer starts anew, and the reference is the policy of then.
     """
     model = load(path)
     frozen = load(reference) if reference else None
@@ -181,14 +193,20 @@ def train(
     b1, b2 = optimizer.beta1, optimizer.beta2
     made = 0  # updates since the optimizer was new
     for number, batch in enumerate(batches):
-        total = torch.zeros((), dtype=torch.float64)
+        rows = []
         for i, tokens in enumerate(batch.tokens):
             row = {name: torch.from_numpy(column[i]).double() for name, column in batch.columns.items()}
             row["mask"] = torch.from_numpy(batch.mask[i])
             row["new"], row["entropy"] = outputs(model, tokens, batch.temperatures[i])
             if frozen:
                 row["reference_logprobs"] = logprobs(frozen, tokens, batch.temperatures[i]).detach()
-            total = total + loss(row)[row["mask"]].sum() * batch.scales[i]
+                row["kl"] = divergence(model, frozen, tokens, batch.temperatures[i])
+            rows.append(row)
+        if whole:
+            total = whole(rows, batch.scales)
+        else:
+            pairs = zip(rows, batch.scales, strict=True)
+            total = torch.stack([loss(row)[row["mask"]].sum() * scale for row, scale in pairs]).sum()
         gradients = torch.autograd.grad(total, list(named.values()))
         norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
         lr = optimizer.lr / (1 + number)
@@ -280,6 +298,7 @@ def learner_config(
     max_grad_norm: float = 1.0,
     dtype: str = "float32",
     gradient_checkpointing: bool = False,
+    packing: bool = False,
 ) -> LearnerConfig:
     return LearnerConfig(
         zero_stage=stage,
@@ -287,6 +306,7 @@ def learner_config(
         max_grad_norm=max_grad_norm,
         dtype=dtype,
         gradient_checkpointing=gradient_checkpointing,
+        packing=packing,
     )
 
 
