@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -97,8 +97,15 @@ class EndpointTeacher:
             raise ConfigError(str(error)) from error
         self.config = config
         self.file = AnswerFile(folder / "answers.jsonl")
+        self.next_turn = 0.0  # before which no request is sent, in the time of event loops
+        self._left = Event()  # the caller wants no more answers
+        self._running: Future[str | None] | None = None
 
     def close(self) -> None:
+        """End like `stopped`, if answers are under way: the file is not closed before they are in it."""
+        self._left.set()
+        if self._running is not None:
+            wait([self._running])
         self.file.close()
 
     def __enter__(self) -> Self:
@@ -149,8 +156,11 @@ class EndpointTeacher:
                 all of them (a wrong key, an unknown model), or as many failures in a row as only an
                 endpoint has that is down, nothing more is sent; else the others are asked first.
             RlvrError: an answer cannot be written.
-            ValueError: two questions have the same problem and sample number.
+            ValueError: two questions have the same problem and sample number, or another iterator of
+                this teacher is not at its end.
         """
+        if self._running is not None and not self._running.done():
+            raise ValueError("this teacher is answering already: go to the end of that iterator, or close it")
         if len({(question.problem_id, question.sample) for question in questions}) < len(questions):
             raise ValueError("two questions have the same problem and sample number")
         todo = {self.key(question): question for question in questions}
@@ -158,20 +168,19 @@ class EndpointTeacher:
         for key in known:
             del todo[key]
         came: SimpleQueue[str | None] = SimpleQueue()
-        left = Event()
-        asking = _Asking(self, todo, came.put, lambda: left.is_set() or stopped())
+        self._left.clear()
+        asking = _Asking(self, todo, came.put, lambda: self._left.is_set() or stopped())
         with ThreadPoolExecutor(1, "teacher") as executor:
-            running = executor.submit(asyncio.run, asking.run())
+            running = self._running = executor.submit(asyncio.run, asking.run())
             running.add_done_callback(lambda _: came.put(None))
             try:
                 yield from map(self.file.read, known)
                 while (new := came.get()) is not None:
                     yield self.file.read(new)
-                running.result()
+                if (reason := running.result()) is not None:
+                    raise EndpointError(reason)
             finally:
-                left.set()
-        if (reason := asking.reason()) is not None:
-            raise EndpointError(reason)
+                self._left.set()
 
 
 class _Asking:
@@ -186,7 +195,7 @@ class _Asking:
     ) -> None:
         self.teacher, self.todo, self.answered, self.stopped = teacher, todo, answered, stopped
         self.queue = iter(todo.items())
-        self.pace = Pace(teacher.config.requests_per_minute)
+        self.pace = Pace(teacher.config.requests_per_minute, teacher.next_turn)
         self.sending: set[asyncio.Task[None] | None] = set()
         self.failures: list[tuple[Question, str]] = []
         self.in_a_row = 0
@@ -195,7 +204,8 @@ class _Asking:
     def over(self) -> bool:
         return self.ended is not None or self.stopped()
 
-    async def run(self) -> None:
+    async def run(self) -> str | None:
+        """Ask until there is nothing to do or it is over; what went wrong, for the user, if anything did."""
         async with self.teacher.endpoint.client() as client:
             number = min(self.teacher.config.concurrency, len(self.todo))
             working = {asyncio.create_task(self._work(client)) for _ in range(number)}
@@ -209,6 +219,8 @@ class _Asking:
                 if self.over():
                     for task in working - self.sending:
                         task.cancel()  # it waits for its turn or for its next try
+        self.teacher.next_turn = self.pace.next_turn
+        return self._reason()
 
     async def _work(self, client: httpx.AsyncClient) -> None:
         for key, question in self.queue:  # which all workers share
@@ -257,8 +269,7 @@ class _Asking:
                 "requests"
             )
 
-    def reason(self) -> str | None:
-        """What went wrong, for the user, and what a further run would do; None if nothing did."""
+    def _reason(self) -> str | None:
         kept = (
             f"All answers are kept in {self.teacher.file.path}, and running again asks for the others only."
         )
@@ -278,22 +289,22 @@ def _named(question: Question) -> str:
 class Pace:
     """Turns to send, no closer than the rate allows, and none while the endpoint asks for a pause."""
 
-    def __init__(self, per_minute: float | None) -> None:
+    def __init__(self, per_minute: float | None, first_turn: float = 0.0) -> None:
         self.spacing = 60.0 / per_minute if per_minute is not None else 0.0  # seconds
-        self._next = 0.0  # in the event loop's time
+        self.next_turn = first_turn  # in the event loop's time
         self._lock = asyncio.Lock()
 
     async def turn(self) -> None:
         """Wait for a turn; they are given in the order in which they were asked for."""
         loop = asyncio.get_running_loop()
         async with self._lock:
-            while (seconds := self._next - loop.time()) > 0:
+            while (seconds := self.next_turn - loop.time()) > 0:
                 await asyncio.sleep(seconds)
-            self._next = loop.time() + self.spacing
+            self.next_turn = loop.time() + self.spacing
 
     def hold(self, seconds: float) -> None:
         """Give no turn for so long: a limit that one request has met is every request's."""
-        self._next = max(self._next, asyncio.get_running_loop().time() + seconds)
+        self.next_turn = max(self.next_turn, asyncio.get_running_loop().time() + seconds)
 
 
 def read_answer(question: Question, reply: ChatReply) -> TeacherAnswer:
