@@ -41,7 +41,7 @@ from rlvr.problems.files import from_file
 from rlvr.targets import known_names
 from rlvr.types import DataError, Problem
 
-MAX_VALUES = 100_000  # of one variable
+MAX_VALUES = 10_000  # of one variable
 MAX_CHOICES = 2**50  # of all variables together: their numbers stay exact as floats
 MAX_DECIMALS = 20
 

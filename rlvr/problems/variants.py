@@ -21,7 +21,7 @@ from rlvr.verify import extract_answer
 from rlvr.verify.steps import step_holds
 
 START, END = "<problem>", "</problem>"
-MAX_REPLY = 50_000  # characters of a teacher's reply, its thoughts included
+MAX_REPLY = 200_000  # characters of a teacher's reply, its thoughts included
 MAX_PROPOSAL = 2_000  # characters of a proposed problem
 
 STYLES: Mapping[str, str] = {
@@ -30,7 +30,7 @@ STYLES: Mapping[str, str] = {
     "harder": "Keep its situation. Change the numbers, and ask for something that needs one more step.",
 }
 
-_THOUGHTS_END = "</think>"
+_THOUGHTS = ("<think>", "</think>")
 _ANSWERED = ("box", "answer tag", "answer phrase", "conclusion")  # not "hash line": bin #5
 _HANDED_OVER = re.compile(
     r"\b(?:answer|solution)s?\s*(?:is|are|[:=])\s*\S*\d|^\s*(?:answer|solution)\s*[:=]|^\s*#+\s*[-+\d(\\]"
@@ -70,13 +70,13 @@ def read_proposal(
     alphabet: the characters that may be used, for a tokenizer of single characters. Without it, all
         that are visible, spaces and line feeds: no control, bidirectional or private characters.
 
-    None, too, for a reply with more or fewer marks than one pair (after a closed `<think>`), for one that
-    is too long or empty, and for a problem that says its answer. Never raises on any text.
+    None, too, for a reply with more or fewer marks than one pair (thoughts left out, if they end), for
+    one that is too long or empty, and for a problem that says its answer. Never raises on any text.
     """
     if len(text) > MAX_REPLY:
         return None
-    reply = text.rpartition(_THOUGHTS_END)[2]
-    if reply.count(START) != 1 or reply.count(END) != 1:
+    reply = text.rpartition(_THOUGHTS[1])[2]
+    if _THOUGHTS[0] in reply or reply.count(START) != 1 or reply.count(END) != 1:
         return None
     before, _, rest = reply.partition(START)
     proposal, end, _ = rest.partition(END)

@@ -1,0 +1,125 @@
+"""One source in two parts: complementary, exact in size, whatever the order and the ids."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlvr.problems.load import load_problems
+from rlvr.problems.split import part
+from rlvr.types import ConfigError, DataError, Problem
+
+
+def problems(texts):
+    return [Problem(f"p-{number}", text, str(number)) for number, text in enumerate(texts)]
+
+
+def sides(source, share=0.25, seed=0):
+    return part(source, "train", share, seed), part(source, "heldout", share, seed)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text(max_size=6), min_size=4, max_size=60, unique_by=lambda text: tuple(text.split())),
+    st.floats(0.2, 0.8),
+    st.integers(),
+)
+def test_parts_are_complementary_and_of_exact_size(texts, share, seed):
+    source = problems(texts)
+    train, heldout = sides(source, share, seed)
+    assert sorted([*train, *heldout], key=source.index) == source
+    assert [p for p in source if p in train] == train
+    assert [p for p in source if p in heldout] == heldout
+    assert not {p.id for p in train} & {p.id for p in heldout}
+    assert abs(len(heldout) - share * len(texts)) <= 0.5 + 1e-9
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=40), st.floats(0.05, 0.95), st.integers(0, 99)
+)
+def test_one_text_is_on_one_side(letters, share, seed):
+    source = problems(
+        f" {letter}  x" if number % 2 else f"{letter} x\n" for number, letter in enumerate(letters)
+    )
+    try:
+        train, heldout = sides(source, share, seed)
+    except DataError:
+        return
+    assert not {p.text.split()[0] for p in train} & {p.text.split()[0] for p in heldout}
+    assert len(train) + len(heldout) == len(source)
+    assert train
+    assert heldout
+    assert len(heldout) <= share * len(source) + 0.5 + 1e-9
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_neither_order_nor_ids_decide(random_: random.Random):
+    source = problems(f"{number}+1=?" for number in range(40))
+    chosen = {p.text for p in part(source, "heldout", 0.3, 7)}
+    mixed = [replace(problem, id=f"q-{problem.id}") for problem in source]
+    random_.shuffle(mixed)
+    found = part(mixed, "heldout", 0.3, 7)
+    assert {p.text for p in found} == chosen
+    assert [p for p in mixed if p in found] == found
+
+
+def test_the_seed_decides():
+    source = problems(f"{number}+1=?" for number in range(100))
+    first, second = (part(source, "heldout", 0.25, seed) for seed in (0, 1))
+    assert len(first) == len(second) == 25
+    assert first != second
+    assert part(source, "heldout", 0.25, 0) == first
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "heldout"), [(100, 0.25, 25), (50, 0.25, 13), (3, 0.5, 2), (2, 0.5, 1)]
+)
+def test_the_share_is_rounded(count, share, heldout):
+    train, held = sides(problems(map(str, range(count))), share)
+    assert (len(train), len(held)) == (count - heldout, heldout)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
+def test_a_share_must_leave_two_sides(share):
+    with pytest.raises(ConfigError, match="share is"):
+        part(problems("abcdefgh"), "train", share)
+
+
+@pytest.mark.parametrize(
+    ("texts", "share", "message"),
+    [
+        ("abcdefgh", 0.01, "holds out 0 of 8 problems"),
+        ("abcdefgh", 0.99, "holds out 8 of 8 problems"),
+        ("a", 0.5, "leaves a side empty"),
+        ("aaaaaaaa", 0.5, r"holds out 0 of 8 problems \(1 different texts\)"),
+        ("", 0.5, "leaves a side empty"),
+    ],
+)
+def test_a_part_that_would_be_empty(texts, share, message):
+    for side in ("train", "heldout"):
+        with pytest.raises(DataError, match=message):
+            part(problems(texts), side, share)
+
+
+def test_an_unknown_part():
+    with pytest.raises(ConfigError, match=r"no part 'test'; there are: train, heldout"):
+        part(problems("ab"), "test")
+
+
+def test_a_source_around_a_source_of_a_configuration(tmp_path):
+    rows = [{"problem": f"{number}+1=?", "answer": str(number + 1)} for number in range(20)]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    inner = {"_target_": "rlvr.problems.files.from_file", "path": str(path)}
+    source = {"_target_": "rlvr.problems.split.part", "part": "heldout", "share": 0.2, "problems": inner}
+    assert load_problems("problems.heldout", source) == part(load_problems("x", inner), "heldout", 0.2)
+    assert len(load_problems("problems.heldout", source)) == 4
+    with pytest.raises(ConfigError, match=r"problems\.heldout: no part"):
+        load_problems("problems.heldout", {**source, "part": "tets"})
