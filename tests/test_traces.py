@@ -19,7 +19,7 @@ import pytest
 from groups import group
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from trace_examples import LENGTH, RIGHT, STOP, TIMEOUT, WRONG, many_traces, trace
+from trace_examples import LENGTH, MANY_TRACES, RIGHT, STOP, TIMEOUT, WRONG, trace
 
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.traces.duplicates import duplicate_problems, mark_duplicates, normalized
@@ -158,7 +158,13 @@ def test_the_first_of_equal_answers_stays_unless_a_later_one_says_more() -> None
     ]
 
 
-@given(many_traces())
+def test_a_dropped_problem_stands_for_no_other() -> None:
+    first, second = Problem("a", "What is 1 + 1?", "2"), Problem("b", "What is 1 + 1?", "2")
+    marked = mark_duplicates([trace(first, dropped="by hand"), trace(second)])
+    assert [each.dropped for each in marked] == ["by hand", None]
+
+
+@given(MANY_TRACES)
 def test_marking_duplicates_again_changes_nothing(traces: list[Trace]) -> None:
     again = [replace(each, text=each.text[:8]) for each in traces]
     marked = mark_duplicates(again)

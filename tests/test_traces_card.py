@@ -40,6 +40,14 @@ def test_a_card_counts_what_is_there(tmp_path: Path) -> None:
     assert "answer 0 to p" in card.partition("### Correct")[2].partition("### Wrong")[0]
 
 
+def test_examples_are_answers_that_may_be_trained_on(tmp_path: Path) -> None:
+    traces = [trace("p", sample, dropped="duplicate answer") for sample in range(20)]
+    assert "There is no correct and no wrong answer" in write_card(tmp_path, traces, {}).read_text()
+    card = write_card(tmp_path, [*traces, trace("q")], {}).read_text()
+    assert "answer 0 to q" in card
+    assert "### Wrong" not in card
+
+
 def test_a_card_does_not_depend_on_the_order(tmp_path: Path) -> None:
     traces = [
         trace(name, sample, status) for name in "pq" for sample, status in enumerate([RIGHT, WRONG, WRONG])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -38,22 +39,26 @@ def trace(problem: str | Problem = "p", sample: int = 0, status: Status = RIGHT,
     )
 
 
-@st.composite
-def many_traces(draw: st.DrawFn, most: int = 24) -> list[Trace]:
-    """Answers to a few problems, of all kinds; no two with the same problem, source and sample."""
-    names = st.tuples(st.sampled_from("abcd"), st.integers(0, 7), st.sampled_from(["one", "two"]))
+def random_traces(seed: int) -> list[Trace]:
+    """Up to 40 answers to three problems, of all kinds; no two with the same problem, source and sample."""
+    random_ = random.Random(seed)
+    names = [(name, sample, source) for name in "abc" for sample in range(8) for source in ("one", "two")]
     return [
         trace(
-            problem,
+            name,
             sample,
-            draw(st.sampled_from(Status)),
+            random_.choice([RIGHT, RIGHT, RIGHT, WRONG, WRONG, UNREAD, TIMEOUT, CRASHED]),
             source=source,
-            length=draw(st.integers(0, 5)),
-            finish_reason=draw(st.sampled_from(FinishReason)),
-            pass_rate=draw(st.sampled_from([None, 0.0, 0.25, 0.5, 1.0])),
-            repetition=draw(st.sampled_from([0.0, 0.5])),
-            domain=draw(st.sampled_from(["", "algebra"])),
-            dropped=draw(st.sampled_from([None, None, None, "duplicate answer"])),
+            length=random_.randint(0, 5),
+            finish_reason=random_.choice([STOP, STOP, STOP, LENGTH]),
+            pass_rate=random_.choice([None, 0.0, 0.25, 0.5, 1.0]),
+            repetition=random_.choice([0.0, 0.5]),
+            domain=random_.choice(["", "algebra"]),
+            dropped=random_.choice([None, None, None, "duplicate answer"]),
         )
-        for problem, sample, source in draw(st.lists(names, unique=True, max_size=most))
+        for name, sample, source in random_.sample(names, random_.randint(0, 40))
     ]
+
+
+# Built from a seed, because lists that grow by one draw after the other seldom hold two pairs.
+MANY_TRACES = st.integers(0, 10**6).map(random_traces)
