@@ -92,7 +92,8 @@ def run_case(case: Case, learner: PolicyLearner) -> Result:
     result.checksums = learner.weight_checksums()
     if case.learner.lora.rank is not None:
         result.raw = whole_parameters(learner.model, case.learner.zero_stage)
-        result.switched_back = comes_back(case, learner)
+        if learner.reference is None:
+            result.switched_back = comes_back(case, learner)
     return result
 
 
