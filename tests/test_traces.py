@@ -22,11 +22,13 @@ from hypothesis import strategies as st
 from trace_examples import LENGTH, MANY_TRACES, RIGHT, STOP, TIMEOUT, WRONG, trace
 
 from rlvr.record.journal import journal_path, read_journal, write_journal
+from rlvr.traces.choose import choose
+from rlvr.traces.config import TraceConfig
 from rlvr.traces.duplicates import duplicate_problems, mark_duplicates, normalized
 from rlvr.traces.files import SCHEMA, read_traces, write_traces
 from rlvr.traces.labels import domain_of, length_and_repetition, pass_rate
 from rlvr.traces.overlap import find_overlap, mark_overlaps, ngram_index
-from rlvr.traces.traces import Trace, traces_from_groups
+from rlvr.traces.traces import Trace, trace_of_solution, traces_from_groups
 from rlvr.types import DataError, FinishReason, Problem, Status
 
 FLOATS = st.floats(allow_nan=False)
@@ -100,6 +102,17 @@ def test_a_journal_becomes_traces(tmp_path: Path) -> None:
     groups = [group([1.0, None], "a"), group([-1.0], "b")]
     write_journal(journal_path(tmp_path, "train", 1), groups)
     assert traces_from_groups(read_journal(tmp_path), "m") == traces_from_groups(groups, "m")
+
+
+def test_a_solution_is_a_correct_trace_that_can_be_kept(tmp_path: Path) -> None:
+    problem = Problem("p", "1 + 1?", "2", "It is 2.", {"level": 3})
+    found = trace_of_solution(problem)
+    assert (found.text, found.status, found.domain, found.length) == ("It is 2.", RIGHT, "3", 4)
+    assert choose([found], TraceConfig())[0] == [found]
+    write_traces(tmp_path / "t.parquet", [found])
+    assert read_traces(tmp_path / "t.parquet") == [found]
+    with pytest.raises(DataError, match="'p' has no solution"):
+        trace_of_solution(replace(problem, solution=None))
 
 
 def test_labels() -> None:
