@@ -88,7 +88,7 @@ def prepare(config: RecipeConfig, overrides: Sequence[str]) -> Prepared:
 
 
 def _alphabet(config: RecipeConfig, problems: Sequence[Problem]) -> str:
-    """The characters that a new model has tokens for: those of generated problems, and all others there are."""
+    """The characters that a new model has tokens for: all that there are, and those of generated problems."""
     texts = [ALPHABET, *(fill_template(problem, config.problems.prompt) for problem in problems)]
     texts += [problem.solution or "" for problem in problems]
     if "synthesize" in config.stages and config.synthesize.templates is not None:
