@@ -319,8 +319,10 @@ class TestFailures:
                 yield b" "
 
         server.reply = lambda *_: (200, {"content-length": "1000000"}, drops())
+        began = time.monotonic()
         with pytest.raises(EndpointError, match=r"not complete after 1\.1 s"):
             ask(config(server, retries=0, timeout=0.1), tmp_path, questions(1))
+        assert time.monotonic() - began < 30
         release.set()
 
     def test_the_key_is_sent_and_never_shown(
@@ -502,7 +504,7 @@ class TestStopping:
             came = [next(answers) for _ in range(3)]
             server.wait_for(7)
             stop.set()
-            release.set()
+            threading.Timer(0.4, release.set).start()  # long after it was seen
             came += answers
             assert len(came) == len(server.bodies) == len(recorded(tmp_path)) == 7
             assert len(teacher.missing(questions(50))) == 43
@@ -539,8 +541,9 @@ class TestStopping:
 
         def verify() -> None:
             with EndpointTeacher(config(server), tmp_path) as teacher:
-                for _ in teacher.answers(questions(2000)):
-                    raise KeyError("mine")
+                answers = teacher.answers(questions(2000))
+                next(answers)
+                raise KeyError("mine")
 
         with pytest.raises(KeyError):
             verify()
