@@ -19,6 +19,7 @@ class PromptConfig:
 class ProblemsConfig:
     """`train` and `heldout` name a problem source by import path (`_target_`) with its arguments."""
 
+    path: str | None = setting(None, "of a file that the sources below name as ${problems.path}")
     train: dict[str, Any] = setting(factory=dict, help="the source that is trained on")
     heldout: dict[str, Any] = setting(factory=dict, help="the source that evaluation measures on, if any")
     order: dict[str, Any] = setting(

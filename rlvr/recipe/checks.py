@@ -18,6 +18,7 @@ from rlvr.stages.checks import (
     grpo_messages,
     model_messages,
     optimizer_messages,
+    path_messages,
     sampling_messages,
     schedule_messages,
     solution_messages,
@@ -31,6 +32,7 @@ from rlvr.types import ConfigError, Problem
 def check_recipe(config: RecipeConfig, overrides: Sequence[str]) -> None:
     """Raises ConfigError with everything that is wrong. `overrides` are those of the command line."""
     messages = [*_unread(config, overrides), *model_messages(config), *evaluation_messages(config)]
+    messages += path_messages(config)
     messages += target_messages("problems.train", config.problems.train, ())
     if config.problems.heldout:
         messages += target_messages("problems.heldout", config.problems.heldout, ())

@@ -33,7 +33,7 @@ KINDS = {
 
 def _midtrain() -> SftConfig:
     return SftConfig(
-        trainer={"_target_": "rlvr.stages.midtrain.MidTraining"},
+        trainer={"_target_": "rlvr.stages.midtrain.MidTraining", "row_tokens": None},
         data=["distill"],
         validation=ValidationConfig(share=0.05),
     )
@@ -41,7 +41,12 @@ def _midtrain() -> SftConfig:
 
 def _dpo() -> DpoConfig:
     return DpoConfig(
-        trainer={"_target_": "rlvr.stages.dpo.RolloutDpo"},
+        trainer={
+            "_target_": "rlvr.stages.dpo.RolloutDpo",
+            "loss": "sigmoid",
+            "beta": 0.1,
+            "length_normalized": False,
+        },
         data=["distill"],
         optimizer=OptimizerConfig(lr=5e-7),
     )

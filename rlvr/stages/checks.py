@@ -102,6 +102,7 @@ def model_messages(config: TrainConfig) -> Iterator[str]:
 def _target_messages(config: TrainConfig) -> Iterator[str]:
     """Import paths that lead nowhere, and arguments that nothing reads."""
     problems = config.problems
+    yield from path_messages(config)
     yield from target_messages("problems.train", problems.train, ())
     if problems.heldout:
         yield from target_messages("problems.heldout", problems.heldout, ())
@@ -114,6 +115,13 @@ def _target_messages(config: TrainConfig) -> Iterator[str]:
             given = ("step", "steps", "temperature")
             wrong = list(target_messages("sampling.schedule", config.sampling.schedule, given))
             yield from wrong or schedule_messages(config)
+
+
+def path_messages(config: TrainConfig) -> Iterator[str]:
+    """A file that no source reads."""
+    path = config.problems.path
+    if path is not None and path not in str((config.problems.train, config.problems.heldout)):
+        yield f"problems.path={path} is read by no source: take problems=own, or name the file in problems.train"
 
 
 def schedule_messages(config: TrainConfig) -> Iterator[str]:

@@ -6,8 +6,9 @@ be the student itself. Source: the data of stages 1 to 3 of Phi-4-Mini-Reasoning
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from rlvr.problems.load import load_problems
 from rlvr.problems.prompts import fill_template
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.progress import Progress
+from rlvr.record.run_folder import atomic_write
 from rlvr.rollout.answers import TeacherAnswer
 from rlvr.rollout.endpoint import EndpointTeacher, Question
 from rlvr.stages.buffer import Interrupted
@@ -29,10 +31,11 @@ from rlvr.traces.card import write_card
 from rlvr.traces.duplicates import mark_duplicates
 from rlvr.traces.files import write_traces
 from rlvr.traces.overlap import mark_overlaps, ngram_index
-from rlvr.traces.traces import Trace, traces_from_groups
+from rlvr.traces.traces import Trace, traces_from_groups, without_tokens
 from rlvr.types import Group, Problem, Rollout, Status
 
 TRACES = "traces.parquet"
+OVERLAPS = "overlaps.json"  # problem id → the evaluation problem that it shares words with, and the words
 
 
 def run_distill(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Problem]]) -> None:
@@ -47,10 +50,13 @@ def run_distill(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Proble
     source = settings.endpoint.model if settings.endpoint else settings.teacher
     traces = traces_from_groups(groups, source, settings.domain_column)
     if settings.endpoint or not same_tokenizer(as_teacher(stage).tokenizer, stage.tokenizer):
-        traces = [replace(trace, tokens=None) for trace in traces]
+        traces = [without_tokens(trace) for trace in traces]
     sets = {name: load_problems(name, source) for name, source in settings.overlap.against.items()}
     index = ngram_index({**evaluation_sets, **sets}, settings.overlap.n)
-    traces, _ = mark_overlaps(mark_duplicates(traces), index)
+    traces, overlaps = mark_overlaps(mark_duplicates(traces), index)
+    rows = {problem: asdict(overlap) for problem, overlap in overlaps.items()}
+    with atomic_write(stage.folder / OVERLAPS) as path:
+        path.write_text(json.dumps(rows, indent=1))
     write_traces(stage.folder / TRACES, traces)
     write_card(stage.folder, traces, _about(stage, source))
     print(f"{stage.folder.name.partition('-')[0]}: {_summary(traces)}")

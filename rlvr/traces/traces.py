@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -109,6 +109,12 @@ def trace_of_solution(problem: Problem) -> Trace:
         repetition=repetition,
         source="solutions",
     )
+
+
+def without_tokens(trace: Trace) -> Trace:
+    """The trace as text alone, for a student with another tokenizer; its length is in words then."""
+    length, _ = length_and_repetition(trace.text, None)
+    return replace(trace, tokens=None, length=length)
 
 
 def _check(group: Group, first: Problem) -> None:
