@@ -123,9 +123,9 @@ def vllm_server(folder: Path) -> Iterator[str]:
 _ASK = """
 import json, sys
 from pathlib import Path
-from rlvr.rollout.endpoint import EndpointConfig, EndpointTeacher, Question
+from rlvr.rollout.endpoint import EndpointRequests, EndpointTeacher, Question
 settings, folder, questions = json.loads(sys.stdin.read())
-with EndpointTeacher(EndpointConfig(**settings), Path(folder)) as teacher:
+with EndpointTeacher(EndpointRequests(**settings), Path(folder)) as teacher:
     for answer in teacher.answers([Question(*question) for question in questions]):
         print(answer.problem_id, answer.sample, flush=True)
 """

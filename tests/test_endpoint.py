@@ -25,7 +25,7 @@ from servers import Reply, http_server, kill_after, said
 from rlvr.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, read_reply
 from rlvr.keys import key
 from rlvr.rollout.answers import AnswerFile, TeacherAnswer
-from rlvr.rollout.endpoint import EndpointConfig, EndpointTeacher, Pace, Question
+from rlvr.rollout.endpoint import EndpointRequests, EndpointTeacher, Pace, Question
 from rlvr.types import ConfigError, DataError, FinishReason, RlvrError
 
 Asked = tuple[str, int]  # the user message and the seed
@@ -74,9 +74,9 @@ def server() -> Iterator[Server]:
         yield state
 
 
-def config(server: Server, **more: Any) -> EndpointConfig:
+def config(server: Server, **more: Any) -> EndpointRequests:
     given = {"base_url": server.url, "model": "m", "backoff": 0.001, "concurrency": 4, "timeout": 20.0}
-    return EndpointConfig(**{**given, **more})
+    return EndpointRequests(**{**given, **more})
 
 
 def questions(problems: int, samples: int = 1) -> list[Question]:
@@ -88,7 +88,7 @@ def questions(problems: int, samples: int = 1) -> list[Question]:
 
 
 def ask(
-    asking: EndpointConfig, folder: Path, asked: list[Question], stopped: Callable[[], bool] = lambda: False
+    asking: EndpointRequests, folder: Path, asked: list[Question], stopped: Callable[[], bool] = lambda: False
 ) -> list[TeacherAnswer]:
     with EndpointTeacher(asking, folder) as teacher:
         return list(teacher.answers(asked, stopped))
@@ -460,7 +460,7 @@ except RlvrError as error:
         assert len(recorded(tmp_path)) == 10
         release.set()
         server.reply = echo
-        answers = ask(EndpointConfig(**settings), tmp_path, asked)
+        answers = ask(EndpointRequests(**settings), tmp_path, asked)
         assert sorted(named(answers)) == sorted((q.problem_id, q.sample) for q in asked)
         assert server.answered == Counter((q.text, q.seed) for q in asked)
         assert len(recorded(tmp_path)) == 24

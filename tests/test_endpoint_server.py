@@ -16,7 +16,7 @@ from servers import MODEL, Reply, http_server, kill_after, vllm_server
 
 from rlvr.endpoint import EndpointError
 from rlvr.keys import key
-from rlvr.rollout.endpoint import EndpointConfig, EndpointTeacher, Question
+from rlvr.rollout.endpoint import EndpointRequests, EndpointTeacher, Question
 from rlvr.types import FinishReason
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,7 @@ def asking(url: str) -> dict[str, Any]:
 
 def test_every_question_is_answered_once_over_failures_and_a_kill(proxy: Proxy, tmp_path: Path) -> None:
     kill_after(15, {**asking(proxy.url), "concurrency": 8}, tmp_path, questions())
-    with EndpointTeacher(EndpointConfig(**asking(proxy.url)), tmp_path) as teacher:
+    with EndpointTeacher(EndpointRequests(**asking(proxy.url)), tmp_path) as teacher:
         left = {(question.text, question.seed) for question in teacher.missing(questions())}
         kept = {(question.text, question.seed) for question in questions()} - left
         assert 15 <= len(kept) < len(questions())
@@ -108,20 +108,20 @@ def test_every_question_is_answered_once_over_failures_and_a_kill(proxy: Proxy, 
             assert answer.completion_tokens == TOKENS
     assert len({answer.text for answer in answers}) > len(questions()) // 2  # seeds differ
     asked = proxy.requests
-    with EndpointTeacher(EndpointConfig(**asking(proxy.url)), tmp_path) as teacher:
+    with EndpointTeacher(EndpointRequests(**asking(proxy.url)), tmp_path) as teacher:
         again = list(teacher.answers(questions()))
     assert sorted(again, key=str) == sorted(answers, key=str)
     assert proxy.requests == asked
 
 
 def test_an_unknown_model_and_a_question_that_is_too_long(server: str, tmp_path: Path) -> None:
-    wrong = EndpointConfig(**{**asking(server), "model": "another", "concurrency": 2})
+    wrong = EndpointRequests(**{**asking(server), "model": "another", "concurrency": 2})
     with EndpointTeacher(wrong, tmp_path) as teacher:
         with pytest.raises(EndpointError, match=r"status 404.*check base_url.*and model"):
             list(teacher.answers(questions()))
         assert len(teacher.missing(questions())) == len(questions())
     asked = [*questions()[:3], Question("long", 0, "x" * 5000, 0)]
-    with EndpointTeacher(EndpointConfig(**asking(server)), tmp_path) as teacher:
+    with EndpointTeacher(EndpointRequests(**asking(server)), tmp_path) as teacher:
         with pytest.raises(EndpointError) as caught:
             list(teacher.answers(asked))
         assert teacher.missing(asked) == asked[3:]

@@ -35,3 +35,20 @@ class RolloutConfig:
     gpu_memory_utilization: float = setting(0.5, "share of a GPU's memory for an engine", gt=0, le=1)
     enforce_eager: bool = setting(True, "start faster, without compiled graphs")
     deadline: float = setting(600.0, "seconds without one finished rollout before the run stops", gt=0)
+
+
+@dataclass
+class EndpointConfig:
+    """A model behind an OpenAI-compatible endpoint, such as the server of vLLM."""
+
+    base_url: str = setting("", "as in http://127.0.0.1:8000/v1")
+    model: str = setting("", "name that the endpoint knows it by")
+    api_key_env: str | None = setting(None, "name of the environment variable with the key")
+    concurrency: int = setting(32, "requests under way at a time", ge=1)
+    requests_per_minute: float | None = setting(None, "evenly spaced, retries included; unset is any", gt=0)
+    timeout: float = setting(600.0, "seconds for one request", gt=0)
+    retries: int = setting(5, "further tries of a request that failed", ge=0)
+    backoff: float = setting(1.0, "seconds before the first retry, doubled for each further one", ge=0)
+    extra_body: dict[str, Any] = setting(
+        factory=dict, help="added to each request; null takes a key out, as in {seed: null}"
+    )

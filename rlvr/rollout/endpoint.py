@@ -19,6 +19,7 @@ import httpx
 
 from rlvr.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, RefusedError, plain_json
 from rlvr.rollout.answers import AnswerFile, TeacherAnswer
+from rlvr.rollout.config import EndpointConfig
 from rlvr.settings import out_of_range, setting
 from rlvr.types import ConfigError, FinishReason
 
@@ -37,24 +38,13 @@ _IN_A_ROW = 64  # failures without an answer between them, after which an endpoi
 
 
 @dataclass
-class EndpointConfig:
-    """A teacher behind an OpenAI-compatible endpoint, such as the server of vLLM."""
+class EndpointRequests(EndpointConfig):
+    """An endpoint, and how it is asked."""
 
-    base_url: str = setting("", "as in http://127.0.0.1:8000/v1")
-    model: str = setting("", "name that the endpoint knows it by")
-    api_key_env: str | None = setting(None, "name of the environment variable with the key")
     system: str | None = setting(None, "system message")
     max_tokens: int = setting(4096, "longest answer, in tokens, reasoning included", ge=1)
     temperature: float = setting(1.0, ge=0, le=2)
     top_p: float = setting(1.0, gt=0, le=1)
-    concurrency: int = setting(32, "requests under way at a time", ge=1)
-    requests_per_minute: float | None = setting(None, "evenly spaced, retries included; unset is any", gt=0)
-    timeout: float = setting(600.0, "seconds for one request", gt=0)
-    retries: int = setting(5, "further tries of a request that failed", ge=0)
-    backoff: float = setting(1.0, "seconds before the first retry, doubled for each further one", ge=0)
-    extra_body: dict[str, Any] = setting(
-        factory=dict, help="added to each request; null takes a key out, as in {seed: null}"
-    )
 
 
 @dataclass(frozen=True)
@@ -80,7 +70,7 @@ class EndpointTeacher:
         RlvrError: another process writes to the folder.
     """
 
-    def __init__(self, config: EndpointConfig, folder: Path) -> None:
+    def __init__(self, config: EndpointRequests, folder: Path) -> None:
         for message in out_of_range(config):
             raise ConfigError(message)
         if not config.model:

@@ -121,7 +121,7 @@ def path_messages(config: TrainConfig) -> Iterator[str]:
     """A file that no source reads."""
     path = config.problems.path
     if path is not None and path not in str((config.problems.train, config.problems.heldout)):
-        yield f"problems.path={path} is read by no source: take problems=own, or name the file in problems.train"
+        yield f"problems.path={path} is read by no source: take problems=own, or name it in problems.train"
 
 
 def schedule_messages(config: TrainConfig) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlvr.learner.config import OptimizerConfig
 from rlvr.problems.config import PromptConfig
-from rlvr.rollout.endpoint import EndpointConfig
+from rlvr.rollout.config import EndpointConfig
 from rlvr.settings import setting
 from rlvr.traces.config import PairConfig, TraceConfig
 

@@ -20,7 +20,7 @@ from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.progress import Progress
 from rlvr.record.run_folder import atomic_write
 from rlvr.rollout.answers import TeacherAnswer
-from rlvr.rollout.endpoint import EndpointTeacher, Question
+from rlvr.rollout.endpoint import EndpointRequests, EndpointTeacher, Question
 from rlvr.stages.buffer import Interrupted
 from rlvr.stages.cluster import Workers
 from rlvr.stages.config import DistillConfig
@@ -83,7 +83,7 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
     if missing:
         with (
             Workers(stage.config) as workers,
-            EndpointTeacher(stage.settings.endpoint, stage.folder) as teacher,
+            EndpointTeacher(_requests(stage), stage.folder) as teacher,
             Progress(name, len(chunks), len(chunks) - len(missing)) as progress,
         ):
             rewards = workers.rewards()
@@ -104,6 +104,18 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
                 write_journal(paths[number], list(groups.values()))
                 progress.update(done, chunk_metrics(list(groups.values())))
     return [read_journal(stage.folder, "train", number) for number in range(len(chunks))]
+
+
+def _requests(stage: StageInput) -> EndpointRequests:
+    """How the endpoint is asked: sampling and prompt are those of a teacher on the pool."""
+    settings = stage.settings
+    return EndpointRequests(
+        **vars(settings.endpoint),
+        system=stage.config.problems.prompt.system,
+        max_tokens=stage.config.sampling.max_tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+    )
 
 
 def _questions(stage: StageInput, problem: Problem, samples: int) -> list[Question]:
