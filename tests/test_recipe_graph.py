@@ -1,0 +1,165 @@
+"""A recipe's graph: what a stage is made from, and when its key changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlvr.problems.generated import arithmetic
+from rlvr.recipe.config import RecipeConfig
+from rlvr.recipe.graph import Node, build, changes
+from rlvr.stages.config import DistillConfig, ScratchModelConfig, SftConfig
+from rlvr.types import ConfigError
+
+PROBLEMS = arithmetic("train", 20, 1)
+HELDOUT = arithmetic("heldout", 10, 1)
+
+
+def config_of(*stages: str, **settings: Any) -> RecipeConfig:
+    config = RecipeConfig(stages=list(stages), trainers={"teacher": SftConfig(start="base")}, **settings)
+    config.model.scratch = ScratchModelConfig()
+    config.distill.teacher = "teacher"
+    return config
+
+
+def graph(config: RecipeConfig) -> dict[str, Node]:
+    return {node.name: node for node in build(config, PROBLEMS, HELDOUT, "0123456789+=?")}
+
+
+FULL = ("teacher", "distill", "midtrain", "sft", "rollouts", "dpo", "grpo")
+
+
+def test_each_stage_begins_with_the_model_of_the_one_before_and_a_teacher_is_beside_the_chain() -> None:
+    nodes = graph(config_of(*FULL))
+    assert list(nodes) == ["base", *FULL]
+    assert [nodes[name].model for name in ("teacher", "midtrain", "sft", "dpo", "grpo")] == [
+        "base",
+        "base",
+        "midtrain",
+        "sft",
+        "dpo",
+    ]
+    assert [name for name, node in nodes.items() if node.side] == ["teacher"]
+    assert nodes["distill"].teacher == "teacher"
+    assert nodes["rollouts"].teacher == "sft"  # its own answers
+    assert nodes["midtrain"].data == ["distill"]
+
+
+def test_without_a_stage_the_next_begins_with_the_one_before_it() -> None:
+    nodes = graph(config_of("teacher", "distill", "sft", "dpo"))
+    assert nodes["sft"].model == "base"
+    assert nodes["dpo"].model == "sft"
+
+
+def test_stages_that_make_problems_are_read_by_all_that_follow() -> None:
+    config = config_of("sft", "select", "grpo")
+    nodes = graph(config)
+    assert nodes["select"].problems is None
+    assert nodes["grpo"].problems == "select"
+    assert nodes["select"].model == "sft"
+
+
+def test_a_change_makes_the_stage_and_all_that_follow_anew_and_nothing_else() -> None:
+    before = graph(config_of(*FULL))
+    config = config_of(*FULL)
+    config.sft.optimizer.lr *= 2
+    after = graph(config)
+    changed = [name for name in before if before[name].key != after[name].key]
+    assert changed == ["sft", "rollouts", "dpo", "grpo"]
+    assert changes(before["sft"].settings, after["sft"].settings) == ["sft.optimizer.lr 1e-05 → 2e-05"]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("learner", "micro_batch_tokens", 77),
+        ("learner", "deadline", 5.0),
+        ("reward", "workers", 3),
+        ("rollout", "max_num_seqs", 9),
+        ("cluster", "cpus", 1),
+        ("record", "journal", False),
+        ("sft", "checkpoint_every", 3),
+    ],
+)
+def test_where_and_how_fast_something_is_computed_makes_nothing_anew(
+    section: str, key: str, value: object
+) -> None:
+    config = config_of(*FULL)
+    setattr(getattr(config, section), key, value)
+    assert {n.name: n.key for n in graph(config).values()} == {
+        n.name: n.key for n in graph(config_of(*FULL)).values()
+    }
+
+
+def test_seeds_problems_and_prompts_make_everything_anew() -> None:
+    before = graph(config_of(*FULL))
+    config = config_of(*FULL)
+    config.problems.prompt.template = "What is {problem}"
+    other_seed = graph(config_of(*FULL, seed=1))
+    other_prompt = graph(config)
+    other_problems = {n.name: n for n in build(config_of(*FULL), PROBLEMS[1:], HELDOUT, "0123456789+=?")}
+    for name in FULL:
+        keys = {g[name].key for g in (before, other_seed, other_prompt, other_problems)}
+        assert len(keys) == 4, name
+    assert before["base"].key == other_problems["base"].key  # made without problems
+    assert before["base"].key != other_seed["base"].key
+
+
+def test_an_evaluation_set_matters_only_to_what_is_cleaned_of_it() -> None:
+    before = graph(config_of("teacher", "distill", "sft"))
+    after = {n.name: n for n in build(config_of("teacher", "distill", "sft"), PROBLEMS, [], "0123456789+=?")}
+    assert before["teacher"].key == after["teacher"].key
+    assert before["distill"].key != after["distill"].key
+
+
+def test_a_file_of_traces_counts_by_its_content(tmp_path: Path) -> None:
+    file = tmp_path / "mine.parquet"
+    file.write_bytes(b"one")
+    config = config_of("sft")
+    config.sft.data = [str(file)]
+    first = graph(config)["sft"]
+    file.write_bytes(b"two")
+    assert first.files == [str(file)]
+    assert graph(config)["sft"].key != first.key
+
+
+def test_a_model_folder_counts_by_its_files(tmp_path: Path) -> None:
+    config = config_of("sft")
+    config.model.scratch, config.model.path = None, str(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"1")
+    first = {n.name: n for n in build(config, PROBLEMS, HELDOUT, None)}
+    (tmp_path / "model.safetensors").write_bytes(b"12")
+    second = {n.name: n for n in build(config, PROBLEMS, HELDOUT, None)}
+    assert first["base"].key != second["base"].key
+    assert first["sft"].key != second["sft"].key
+
+
+def test_a_teacher_that_is_no_stage_is_outside() -> None:
+    config = config_of("distill", "sft")
+    config.distill = DistillConfig(teacher="some/Model")
+    node = graph(config)["distill"]
+    assert (node.teacher, node.outside) == (None, "some/Model")
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ([], "stages is empty"),
+        (["sfft"], "did you mean 'sft'"),
+        (["sft", "sft"], "each at most once"),
+        (["midtrain", "distill"], "stages must name distill before midtrain"),
+        (["dpo"], "dpo.data names 'distill'"),
+    ],
+)
+def test_what_cannot_be_a_recipe_is_said(stages: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        graph(config_of(*stages))
+
+
+def test_a_trainer_cannot_take_the_name_of_a_stage() -> None:
+    config = replace(config_of("sft"), trainers={"dpo": SftConfig()})
+    with pytest.raises(ConfigError, match="trainers.dpo has the name of a stage"):
+        graph(config)
