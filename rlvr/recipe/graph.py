@@ -183,7 +183,7 @@ def _add_key(node: Node, nodes: dict[str, Node], config: RecipeConfig, outside: 
         settings["order"] = config.problems.order
     if node.kind in ("distill", "synthesize") and section(config, node.name).max_tokens is None:
         settings["max_tokens"] = config.sampling.max_tokens
-    node.settings = _without_neutral(settings)
+    node.settings = _that_matter(settings)
     made_from = {role: nodes[name].key for role, name in _roles(node)}
     made_from["seed"] = str(config.seed)
     if node.kind != "base" and node.problems is None:
@@ -214,9 +214,11 @@ def _roles(node: Node) -> list[tuple[str, str]]:
     return [(role, name) for role, name in roles if name is not None]
 
 
-def _without_neutral(value: Any) -> Any:
+def _that_matter(value: Any) -> Any:
+    """Settings without neutral and unset ones: a new setting that is off changes no key."""
     if isinstance(value, dict):
-        return {name: _without_neutral(part) for name, part in value.items() if name not in NEUTRAL}
+        kept = {name: part for name, part in value.items() if name not in NEUTRAL and part is not None}
+        return {name: _that_matter(part) for name, part in kept.items()}
     return value
 
 
