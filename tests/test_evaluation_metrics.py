@@ -188,3 +188,4 @@ def test_half_interval() -> None:
     assert half_interval([1.0, 2.0, 3.0]) == pytest.approx(4.30265273 / math.sqrt(3), abs=1e-8)
     assert half_interval([5.0, 5.0]) == 0
     assert math.isnan(half_interval([1.0]))
+    assert math.isnan(half_interval([1.0, math.nan, 2.0]))

@@ -139,9 +139,9 @@ def _student_t_inside(theta: float, df: int) -> float:
 def half_interval(values: Sequence[float], level: float = 0.95) -> float:
     """Half the width of the interval of the mean of independent values (of seeds, say), by Student's t.
 
-    nan for fewer than two values.
+    nan for fewer than two values, or if one of them is nan.
     """
-    if len(values) < 2:
+    if len(values) < 2 or any(math.isnan(value) for value in values):
         return math.nan
     return student_t_quantile(level, len(values) - 1) * stdev(values) / math.sqrt(len(values))
 

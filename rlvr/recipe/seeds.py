@@ -31,7 +31,9 @@ class Cell:
 
     def improves(self) -> bool:
         """Whether the whole interval of the mean gain lies above zero."""
-        return bool(mean(self.gains) - half_interval(self.gains) > 0)  # not with nan: one seed
+        return bool(
+            mean(self.gains) - half_interval(self.gains) > 0
+        )  # nan is not: one seed, or a number missing
 
 
 Cells = dict[str, dict[str, Cell]]  # evaluation set → stage → its numbers
