@@ -89,6 +89,12 @@ def test_a_model_is_counted_before_it_is_made(tmp_path: Path, tied: bool) -> Non
     assert there.disk == pytest.approx(4 * said.parameters, rel=0.01)
 
 
+def test_a_longer_alphabet_makes_a_larger_embedding(sizes: ModelSizes) -> None:
+    longer = model_sizes(SCRATCH, ALPHABET + "éü")
+    assert isinstance(longer, ModelSizes)
+    assert (longer.vocabulary - sizes.vocabulary, longer.parameters - sizes.parameters) == (2, 2 * 256)
+
+
 def test_a_big_model_takes_no_memory(tmp_path: Path) -> None:
     from transformers import Qwen2Config
 

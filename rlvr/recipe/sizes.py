@@ -61,10 +61,11 @@ class NotHere:
     reason: str
 
 
-def model_sizes(source: str | ScratchModelConfig) -> ModelSizes | NotHere:
+def model_sizes(source: str | ScratchModelConfig, alphabet: str | None = None) -> ModelSizes | NotHere:
     """The sizes of a local folder, a hub name that was downloaded before, or a model to make from nothing.
 
-    The architecture is built on torch's meta device: exact, without memory, without network.
+    The architecture is built on torch's meta device: exact, without memory, without network. `alphabet` is
+    what a model that is made from nothing reads; unset, that of the generated problems.
     """
     from transformers import AutoConfig, LlamaConfig
 
@@ -73,7 +74,7 @@ def model_sizes(source: str | ScratchModelConfig) -> ModelSizes | NotHere:
         from rlvr.problems.tokenizer import character_tokenizer
 
         config = LlamaConfig(
-            vocab_size=len(character_tokenizer(ALPHABET)),
+            vocab_size=len(character_tokenizer(ALPHABET if alphabet is None else alphabet)),
             hidden_size=source.hidden_size,
             num_hidden_layers=source.layers,
             num_attention_heads=source.heads,

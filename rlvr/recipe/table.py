@@ -168,8 +168,6 @@ def summary(rows: Sequence[StageResult]) -> str:
         if said:
             parts = [text if len(names) == 1 else f"on {name} {text}" for name, text in said.items()]
             lines.append(f"- {plain(row.title)}: {'; '.join(parts)}")
-        elif not found:
-            lines.append(f"- {plain(row.title)}: not evaluated")
         short = [name for name in said if not _better(found[name])]
         if short:
             where = f" (on {', '.join(short)})" if len(names) > 1 and len(short) < len(said) else ""
