@@ -161,5 +161,5 @@ def test_what_cannot_be_a_recipe_is_said(stages: list[str], said: str) -> None:
 
 def test_a_trainer_cannot_take_the_name_of_a_stage() -> None:
     config = replace(config_of("sft"), trainers={"dpo": SftConfig()})
-    with pytest.raises(ConfigError, match="trainers.dpo has the name of a stage"):
+    with pytest.raises(ConfigError, match=r"trainers\.dpo has the name of a stage"):
         graph(config)

@@ -10,13 +10,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +24,8 @@ from rlvr.rewards.format import format_reward
 from rlvr.rewards.math import math_reward
 from rlvr.stages.checkpoints import Checkpoints
 from rlvr.types import Group, RlvrError, Status
+from runs import Run, complete
 
-RLVR = Path(sys.executable).with_name("rlvr")
 STEPS = 6
 SFT_STEPS = 16
 SETTINGS = [
@@ -55,87 +49,12 @@ SETTINGS = [
     "grpo.checkpoint_every=2",
     "record.trackers=[]",
 ]
-LIMIT = 240.0  # seconds for one command; it takes a tenth of it on a quiet machine
 # Ray's own, on no work of the run: they take minutes to notice that their cluster was killed
 RAYS_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
-MARK = "RLVR_TEST_RUN"  # an environment variable that all processes of a run inherit
-
-
-@dataclass
-class Run:
-    """One command in a process group of its own, all of its processes marked in their environment."""
-
-    process: subprocess.Popen[str]
-    mark: str
-    output: Path
-
-    @classmethod
-    def start(cls, cwd: Path, *arguments: str) -> Run:
-        mark = uuid.uuid4().hex
-        output = cwd / f"output_{mark}.txt"
-        with output.open("w") as file:
-            process = subprocess.Popen(
-                [str(RLVR), "train", *arguments],
-                cwd=cwd,
-                env=os.environ | {MARK: mark},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-        return cls(process, mark, output)
-
-    def processes(self) -> list[str]:
-        """The command lines of the run's processes that live, the driver's and all others'."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    found.append(f"{folder.name} {command[:80]}")
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue  # it ended meanwhile, or is nobody's of ours
-        return found
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + LIMIT
-        while not condition():
-            assert self.process.poll() is None, f"the run ended before {what}:\n{self.output.read_text()}"
-            assert time.monotonic() < end, f"no {what} in {LIMIT} s:\n{self.output.read_text()}"
-            time.sleep(0.005)
-
-    def kill(self) -> None:
-        """End whatever is left of it."""
-        for line in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(int(line.split()[0]), signal.SIGKILL)
-        self.process.wait()
-
-    def wait(self) -> int:
-        return self.process.wait(timeout=LIMIT)
-
-    def ended(self, deadline: float, but: tuple[str, ...] = ()) -> list[str]:
-        """What is left of the run's processes once none is, or when `deadline` seconds are over.
-
-        Processes with a name in `but` are not looked at.
-        """
-        end = time.monotonic() + deadline
-        while True:
-            left = [line for line in self.processes() if not any(name in line for name in but)]
-            if not left or time.monotonic() > end:
-                return left
-            time.sleep(0.2)
 
 
 def train(cwd: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code and output of a command that comes to its end, and leaves no process."""
-    run = Run.start(cwd, *arguments)
-    try:
-        code = run.wait()
-        assert run.ended(30.0) == []
-    finally:
-        run.kill()
-    return code, run.output.read_text()
+    return complete(cwd, "train", *arguments)
 
 
 def steps_of(stage: Path) -> list[int]:
@@ -325,7 +244,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     started: list[Run] = []
 
     def start(*arguments: str) -> Run:
-        started.append(Run.start(tmp_path, *arguments))
+        started.append(Run.start(tmp_path, "train", *arguments))
         return started[-1]
 
     yield start

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rlvr.recipe.config import KINDS, RecipeConfig
 from rlvr.recipe.graph import READS, SOLUTIONS, Node, kind_of, section, stage_names
 from rlvr.rewards.functions import validate_reward
+from rlvr.settings import out_of_range
 from rlvr.stages.algorithm_checks import (
     algorithm_messages,
     algorithm_targets,
@@ -64,6 +65,8 @@ def _stage_messages(config: RecipeConfig, name: str, overrides: Sequence[str]) -
     kind, settings = kind_of(config, name), section(config, name)
     key = name if name in KINDS else f"trainers.{name}"
     if kind == "warm_start":
+        if name in config.trainers:
+            yield from out_of_range(settings, f"{key}.")
         yield from warm_start_messages(key, settings)
     elif kind in ("distill", "synthesize"):
         yield from _teacher_messages(key, settings)

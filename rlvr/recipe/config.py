@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
 from rlvr.config import TrainConfig
 from rlvr.learner.config import OptimizerConfig
 from rlvr.settings import setting
@@ -16,6 +19,7 @@ from rlvr.stages.config import (
     SynthesizeConfig,
     ValidationConfig,
 )
+from rlvr.types import ConfigError
 
 # stage → its kind; further stages are those that `trainers` names, of the kind warm_start
 KINDS = {
@@ -65,10 +69,24 @@ class RecipeConfig(TrainConfig):
     midtrain: SftConfig = setting(factory=_midtrain)
     dpo: DpoConfig = setting(factory=_dpo)
     opd: OpdConfig = setting(factory=OpdConfig)
-    trainers: dict[str, SftConfig] = setting(
+    trainers: dict[str, Any] = setting(
         factory=dict, help="stages of your own: name → settings like those of sft"
     )
     benchmarks: dict[str, Any] = setting(
         factory=dict, help="name → problem source: further columns of the table beside problems.heldout"
     )
     artefacts: str = setting("???", "folder that keeps every stage's work")
+
+    def __post_init__(self) -> None:
+        """Give the settings of `trainers` their types. Raises ConfigError for what is none of theirs."""
+        for name, given in self.trainers.items():
+            if isinstance(given, SftConfig):
+                continue
+            try:
+                typed = OmegaConf.merge(OmegaConf.structured(SftConfig), given)
+                self.trainers[name] = OmegaConf.to_object(typed)
+            except (OmegaConfBaseException, AssertionError, ValueError) as error:
+                key = getattr(error, "full_key", None)
+                where = f"trainers.{name}.{key}" if key else f"trainers.{name}"
+                said = str(error).partition("\n")[0] or f"{given!r} is no section"
+                raise ConfigError(f"{where}: {said}; it takes what sft takes") from error

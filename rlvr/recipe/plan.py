@@ -47,7 +47,7 @@ def print_plan(config: RecipeConfig, overrides: Sequence[str]) -> None:
     """
     prepared = prepare(config, overrides)
     source = config.model.scratch or str(config.model.path)
-    sizes = model_sizes(source)
+    sizes = model_sizes(source, prepared.alphabet)
     print(f"{config.name}: {len(prepared.problems):,} problems, stages in {prepared.artefacts}\n")
     print(stage_table(prepared, sizes))
     print("\nTokens are what the longest answers would make; evaluations are those after each stage.\n")

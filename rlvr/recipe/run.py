@@ -283,6 +283,7 @@ class Recipe:
             sampled=int(totals["tokens/sampled"]),
             seconds=manifest["seconds"],
             new=new,
+            start=node.model,
         )
 
     def _evaluate(self, node: Node) -> Path:
