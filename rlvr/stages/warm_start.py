@@ -31,7 +31,7 @@ from rlvr.stages.config import ValidationConfig
 from rlvr.stages.stage import StageInput
 from rlvr.traces.files import read_traces
 from rlvr.traces.traces import Trace, trace_of_solution
-from rlvr.types import ConfigError, FinishReason, TrainingBatch
+from rlvr.types import ConfigError, DataError, FinishReason, TrainingBatch
 
 LOOP_STATE = "loop.json"
 REFERENCE = "reference.npz"
@@ -74,11 +74,15 @@ class Best:
 
 
 def load_data(stage: StageInput) -> list[Trace]:
-    """The traces that `data` names: worked solutions, other stages' traces, or files."""
+    """The traces that `data` names: worked solutions (of the problems that have one), other stages' traces,
+    or files."""
     traces: list[Trace] = []
     for name in stage.settings.data:
         if name == SOLUTIONS:
-            traces += map(trace_of_solution, stage.problems)
+            solved = [problem for problem in stage.problems if problem.solution is not None]
+            if not solved:
+                raise DataError("data names solutions, but no problem has a worked solution")
+            traces += map(trace_of_solution, solved)
         else:
             traces += read_traces(Path(stage.sources.get(name, name)))
     return traces
