@@ -43,6 +43,10 @@ def check_recipe(config: RecipeConfig, overrides: Sequence[str]) -> None:
     for name in known:
         messages += _stage_messages(config, name, overrides)
     messages += [*sampling_messages(config), *validate_reward(config.reward)]
+    if not (config.problems.heldout or config.benchmarks) and config.evaluation != type(config.evaluation)():
+        messages.append(
+            "evaluation has settings, but there is nothing to evaluate on: name problems.heldout or benchmarks"
+        )
     if messages:
         raise ConfigError("\n".join(dict.fromkeys(messages)))
 

@@ -45,15 +45,19 @@ def print_plan(config: RecipeConfig, overrides: Sequence[str]) -> None:
     Raises:
         ConfigError, DataError: as running it would, before anything is started.
     """
-    prepared = prepare(config, overrides)
+    # whatever is not on this machine is missing; a plan does not download it
+    os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
+    absent: list[str] = []
+    prepared = prepare(config, overrides, absent)
     source = config.model.scratch or str(config.model.path)
     sizes = model_sizes(source, prepared.alphabet)
-    print(f"{config.name}: {len(prepared.problems):,} problems, stages in {prepared.artefacts}\n")
+    count = f"{len(prepared.problems):,} problems" if prepared.problems else "problems not here yet"
+    print(f"{config.name}: {count}, stages in {prepared.artefacts}\n")
     print(stage_table(prepared, sizes))
     print("\nTokens are what the longest answers would make; evaluations are those after each stage.\n")
     if isinstance(sizes, ModelSizes):
         print(memory_table(config, sizes))
-    missing = list(missing_things(prepared, sizes))
+    missing = [*absent, *missing_things(prepared, sizes)]
     print("\nmissing: " + ("nothing" if not missing else "".join(f"\n- {what}" for what in missing)))
 
 
@@ -65,6 +69,7 @@ def stage_table(prepared: Prepared, sizes: ModelSizes | NotHere) -> str:
     evaluated *= config.evaluation.max_tokens or config.sampling.max_tokens
     for node in prepared.nodes:
         need = stage_need(prepared, node)
+        sampled = need.sampled + (evaluated if node.kind in MODELS else 0)
         trains = node.kind in MODELS and node.kind != "base"
         disk = NONE
         if trains and isinstance(sizes, ModelSizes):
@@ -80,7 +85,7 @@ def stage_table(prepared: Prepared, sizes: ModelSizes | NotHere) -> str:
                 ", ".join(name for name in reads if name) or NONE,
                 "by data" if need.steps is None else (f"{need.steps:,}" if need.steps else NONE),
                 "by data" if need.trained is None else (f"{need.trained:,}" if need.trained else NONE),
-                f"{need.sampled + (evaluated if node.kind in MODELS else 0):,}",
+                f"{sampled:,}" if sampled else "by data",
                 disk,
             ]
         )

@@ -21,7 +21,7 @@ from rlvr.recipe.checks import check_problems, check_recipe
 from rlvr.recipe.config import RecipeConfig
 from rlvr.recipe.graph import BASE, MODELS, PROBLEMS, Node, build, changes, digest, section
 from rlvr.record.run_folder import RunFolder, atomic_write, versions
-from rlvr.types import Problem, RunInterrupted
+from rlvr.types import DataError, Problem, RunInterrupted
 
 if TYPE_CHECKING:
     from rlvr.recipe.table import StageResult
@@ -64,18 +64,30 @@ class Prepared:
         return manifest if "made" in manifest else None
 
 
-def prepare(config: RecipeConfig, overrides: Sequence[str]) -> Prepared:
+def prepare(config: RecipeConfig, overrides: Sequence[str], absent: list[str] | None = None) -> Prepared:
     """Check a recipe and lay it out; nothing is started.
+
+    A plan gives `absent`, which then takes what is said of problems that cannot be had; they are none there.
 
     Raises:
         ConfigError, DataError: everything that can be known to be wrong before anything runs.
     """
+
+    def load(key: str, source: dict[str, Any]) -> list[Problem]:
+        try:
+            return load_problems(key, source)
+        except DataError as error:
+            if absent is None:
+                raise
+            absent.append(str(error))
+            return []
+
     check_recipe(config, overrides)
-    problems = load_problems("problems.train", config.problems.train)
+    problems = load("problems.train", config.problems.train)
     sources = {HELDOUT: config.problems.heldout} if config.problems.heldout else {}
     sources |= config.benchmarks
     sets = {
-        name: load_problems("problems.heldout" if name == HELDOUT else f"benchmarks.{name}", source)
+        name: load("problems.heldout" if name == HELDOUT else f"benchmarks.{name}", source)
         for name, source in sources.items()
     }
     for problem in (*problems, *(p for one in sets.values() for p in one)):
@@ -83,7 +95,8 @@ def prepare(config: RecipeConfig, overrides: Sequence[str]) -> Prepared:
     evaluated = [problem for one in sets.values() for problem in one]
     alphabet = _alphabet(config, [*problems, *evaluated]) if config.model.scratch else None
     nodes = build(config, problems, evaluated, alphabet)
-    check_problems(config, nodes, problems, sets)
+    if not absent:
+        check_problems(config, nodes, problems, sets)
     return Prepared(config, nodes, problems, sets, alphabet, Path(config.artefacts).absolute())
 
 

@@ -37,6 +37,10 @@ def check_config(config: TrainConfig, overrides: Sequence[str]) -> None:
     messages = [*_stage_messages(config, overrides), *model_messages(config), *_target_messages(config)]
     if "grpo" in config.stages:
         messages += [*evaluation_messages(config), *grpo_messages(config)]
+        if not config.problems.heldout and config.evaluation != type(config.evaluation)():
+            messages.append(
+                "evaluation has settings, but there is nothing to evaluate on: name problems.heldout"
+            )
         messages += algorithm_messages(config, overrides)
     if set(config.stages) & {"grpo", "select"}:
         messages += [*sampling_messages(config), *validate_reward(config.reward)]
@@ -200,8 +204,6 @@ def evaluation_messages(config: TrainConfig) -> Iterator[str]:
         yield f"evaluation.samples={evaluation.samples} has no effect with temperature 0: all would be equal"
     if evaluation.temperature == 0 and evaluation.top_p < 1:
         yield f"evaluation.top_p={evaluation.top_p} has no effect with temperature 0"
-    if not config.problems.heldout and evaluation != type(evaluation)():
-        yield "evaluation has settings, but there is nothing to evaluate on: name problems.heldout"
 
 
 def sampling_messages(config: TrainConfig) -> Iterator[str]:
