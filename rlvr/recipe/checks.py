@@ -45,7 +45,7 @@ def check_recipe(config: RecipeConfig, overrides: Sequence[str]) -> None:
     messages += [*sampling_messages(config), *validate_reward(config.reward)]
     if not (config.problems.heldout or config.benchmarks) and config.evaluation != type(config.evaluation)():
         messages.append(
-            "evaluation has settings, but there is nothing to evaluate on: name problems.heldout or benchmarks"
+            "evaluation has settings, but nothing to evaluate on: name problems.heldout or benchmarks"
         )
     if messages:
         raise ConfigError("\n".join(dict.fromkeys(messages)))
