@@ -83,11 +83,8 @@ def test_a_plan_keeps_units_whole_and_in_order(
 @given(st.lists(st.integers(2, 60), min_size=2, max_size=40), st.integers(60, 300))
 def test_packed_micro_batches_have_no_room_for_each_other(lengths: list[int], budget: int) -> None:
     (plan,) = plan_micro_batches(lengths, budget, 1, packing=True)
-    filled = [sum(lengths[i] for i in rows) for rows in plan]
-    for place, one in enumerate(filled):
-        for rows in plan[:place] + plan[place + 1 :]:
-            assert one + min(lengths[i] for i in rows) > budget or one < sum(lengths[i] for i in rows)
-    assert len(plan) <= 1 + 2 * sum(lengths) // budget
+    filled = sorted(sum(lengths[i] for i in rows) for rows in plan)
+    assert len(filled) == 1 or filled[0] + filled[1] > budget
 
 
 @settings(deadline=None)
@@ -276,6 +273,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
             Case("checkpointing", model, batches, packed(2, checkpointing=True)),
             Case("nll", model, full, packed(), loss=supervised),
             Case("padded", model, batches, learner_config()),
+            Case("bf16", model, batches, replace(packed(2), dtype="bfloat16")),
         ]
 
     references = {
@@ -320,6 +318,13 @@ def test_metrics_are_those_of_padded_rows(runs: Runs, world_size: int, case: str
         assert ours["padding"] == 0 < theirs["padding"]
         for name in ours.keys() - {"padding"}:
             assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-6), name
+
+
+@both_sizes
+def test_bfloat16_follows_float32_from_afar(runs: Runs, world_size: int) -> None:
+    result, reference = runs(world_size, "bf16"), runs.references["plain"]
+    assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=0.1)
+    assert [m["grad_norm"] for m in result.metrics] == pytest.approx(reference.norms, rel=0.15)
 
 
 @both_sizes
