@@ -9,7 +9,7 @@ install:
 	@requirements/install.sh $(KIND)
 
 quickstart: install
-	.venv/bin/rlvr train experiment=quickstart
+	.venv/bin/rlvr recipe recipe=quickstart
 
 test: install
 	.venv/bin/python -m pytest

@@ -8,6 +8,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -132,6 +133,15 @@ def test_midtraining_validates_on_what_it_holds_back_and_learns(chain: Made) -> 
     assert (losses[-1] or 0) < (losses[0] or 0)
 
 
+def test_the_reference_of_dpo_is_computed_once_and_kept(chain: Made) -> None:
+    with np.load(chain.stages()["dpo"] / "reference.npz") as kept:
+        values, starts = kept["values"], kept["starts"]
+    assert len(starts) % 2 == 1  # two answers of each pair
+    assert starts[-1] == len(values)
+    assert (values <= 0).all()
+    assert (values < 0).any()
+
+
 def test_on_policy_distillation_comes_closer_to_its_teacher(chain: Made) -> None:
     steps = read_metrics(chain.stages()["opd"] / "metrics.jsonl")
     losses = [row["train/loss"] for row in steps.values() if row.get("train/loss") is not None]
@@ -221,8 +231,19 @@ def test_a_trainer_of_ones_own_on_a_file_of_ones_own_with_the_table_of_what_it_b
     heldout = (
         "+problems.heldout={_target_: rlvr.problems.generated.arithmetic, split: heldout, n: 10, level: 1}"
     )
-    own = "{trainer: {_target_: mine.Reversed, most: 8}, data: [traces.parquet], steps: 2, batch_size: 8}"
-    code, output = recipe(tmp_path, "stages=[own]", f"+trainers.own={own}", heldout, "evaluation.samples=2")
+    validation = "{share: 0.2, every: 1, patience: 2, min_gain: 0.9}"  # a gain that there cannot be
+    own = (
+        "{trainer: {_target_: mine.Reversed, most: 8}, data: [traces.parquet], steps: 20, batch_size: 8, "
+        f"validation: {validation}, optimizer: {{lr: 1e-3}}}}"
+    )
+    code, output = recipe(
+        tmp_path,
+        "stages=[own]",
+        f"+trainers.own={own}",
+        heldout,
+        "evaluation.samples=2",
+        "learner.lora.rank=4",
+    )
     assert code == 0, output
     assert "own: 8 answers" in output
     made = Made(tmp_path, output)
@@ -230,6 +251,15 @@ def test_a_trainer_of_ones_own_on_a_file_of_ones_own_with_the_table_of_what_it_b
     assert [row["stage"] for row in table] == ["base", "own"]
     assert [(row["set"], row["k"], row["problems"]) for row in table] == [("heldout", "2", "10")] * 2
     assert table[1]["before"] == "base"
+    # adapters are merged into a model like the one that it began with
+    trained = made.weights("own")
+    base = load_file(made.stages()["base"] / "model" / "model.safetensors")
+    assert set(trained) == set(base)
+    changed = {name for name, tensor in base.items() if tensor.tobytes() != trained[name]}
+    assert changed
+    assert all(name.endswith("_proj.weight") for name in changed)
+    assert table[1]["steps"] == "3"  # saturated: one validation, and two without a gain
+    assert "own: validation improves no more" in output
     assert "| own" in output
     run = next(iter(tmp_path.glob("runs/small/*/table.csv"))).parent
     assert (run / "table.png").stat().st_size > 5000
