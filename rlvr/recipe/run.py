@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyarrow import parquet
+
 from rlvr.problems.generated import ALPHABET
 from rlvr.problems.load import load_problems
 from rlvr.problems.order import fingerprint
@@ -21,6 +23,7 @@ from rlvr.recipe.checks import check_problems, check_recipe
 from rlvr.recipe.config import RecipeConfig
 from rlvr.recipe.graph import BASE, MODELS, PROBLEMS, Node, build, changes, digest, section
 from rlvr.record.run_folder import RunFolder, atomic_write, versions
+from rlvr.stages.files import KEPT, RESULT, TRACES
 from rlvr.types import DataError, Problem, RunInterrupted
 
 if TYPE_CHECKING:
@@ -235,10 +238,10 @@ class Recipe:
 
     def _work(self, node: Node, stage: StageInput) -> dict[str, str | None]:
         """Where what the stage has made is: `path` in its folder, or `outside`."""
-        from rlvr.stages.distill import TRACES, run_distill
+        from rlvr.stages.distill import run_distill
         from rlvr.stages.grpo import run_grpo
         from rlvr.stages.opd import run_opd
-        from rlvr.stages.select import KEPT, run_select, selected
+        from rlvr.stages.select import run_select, selected
         from rlvr.stages.synthesize import run_synthesize
         from rlvr.stages.warm_start import run_warm_start
 
@@ -295,6 +298,7 @@ class Recipe:
             trained=int(totals["tokens/trained"] or totals["learner/tokens"]),
             sampled=int(totals["tokens/sampled"]),
             seconds=manifest["seconds"],
+            data=_data(self.prepared.folder(node)),
             new=new,
             start=node.model,
         )
@@ -319,6 +323,17 @@ class Recipe:
                 stage.tokenizer = self.tokenizer
                 run_evaluation(stage, self.prepared.sets)
         return folder / RESULTS
+
+
+def _data(folder: Path) -> str:
+    """What a stage learned from, or has made, in words."""
+    if (folder / RESULT).exists():
+        return str(json.loads((folder / RESULT).read_text())["data"])
+    if (folder / TRACES).exists():
+        return f"{parquet.read_metadata(folder / TRACES).num_rows:,} traces"
+    if (folder / KEPT).exists():
+        return f"{sum(1 for line in (folder / KEPT).open() if line.strip()):,} problems"
+    return ""
 
 
 def _keep_model_only(model: Path) -> None:

@@ -25,6 +25,7 @@ from rlvr.stages.buffer import Interrupted
 from rlvr.stages.cluster import Workers
 from rlvr.stages.config import DistillConfig
 from rlvr.stages.drawing import group_requests
+from rlvr.stages.files import OVERLAPS, TRACES
 from rlvr.stages.sampling import as_teacher, chunk_metrics, chunked, same_tokenizer, sample, score
 from rlvr.stages.stage import StageInput
 from rlvr.traces.card import write_card
@@ -33,9 +34,6 @@ from rlvr.traces.files import write_traces
 from rlvr.traces.overlap import mark_overlaps, ngram_index
 from rlvr.traces.traces import Trace, traces_from_groups, without_tokens
 from rlvr.types import Group, Problem, Rollout, Status
-
-TRACES = "traces.parquet"
-OVERLAPS = "overlaps.json"  # problem id → the evaluation problem that it shares words with, and the words
 
 
 def run_distill(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Problem]]) -> None:

@@ -20,11 +20,10 @@ from rlvr.problems.files import as_row
 from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.run_folder import atomic_write
 from rlvr.stages.drawing import apply_filters, group_requests
+from rlvr.stages.files import KEPT
 from rlvr.stages.sampling import chunked, sample
 from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Group, Problem, RlvrError
-
-KEPT = "problems.jsonl"
 
 
 def run_select(stage: StageInput) -> None:

@@ -14,13 +14,11 @@ from rlvr.config import TrainConfig
 from rlvr.problems.order import fingerprint
 from rlvr.record.run_folder import atomic_write
 from rlvr.stages.checkpoints import Checkpoints
+from rlvr.stages.files import RESULT
 from rlvr.types import Problem
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-RESULT = "result.json"
 
 
 class StopRequest:
@@ -64,10 +62,10 @@ class StageInput:
         }
         return Checkpoints(self.folder / "checkpoints", identity, self.tokenizer)
 
-    def finish(self, step: int, checkpoint: Path) -> None:
-        """Say that the stage is done, with the model of this checkpoint, for `result`."""
+    def finish(self, step: int, checkpoint: Path, data: str = "") -> None:
+        """Say that the stage is done: with which checkpoint, and what it learned from, in words."""
         with atomic_write(self.folder / RESULT) as path:
-            path.write_text(json.dumps({"step": step, "checkpoint": checkpoint.name}))
+            path.write_text(json.dumps({"step": step, "checkpoint": checkpoint.name, "data": data}))
 
     def result(self) -> str | None:
         """The model that the stage has made; None before its end."""

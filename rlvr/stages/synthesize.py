@@ -19,8 +19,8 @@ from rlvr.record.run_folder import atomic_write
 from rlvr.stages.cluster import Workers
 from rlvr.stages.config import SynthesizeConfig
 from rlvr.stages.distill import answers
+from rlvr.stages.files import KEPT
 from rlvr.stages.sampling import chunked, score
-from rlvr.stages.select import KEPT
 from rlvr.stages.stage import StageInput
 from rlvr.traces.duplicates import normalized
 from rlvr.types import Group, Problem, RlvrError, Rollout, Status

@@ -170,7 +170,7 @@ class WarmStart:
         if self.validation is not None and step < self.steps:
             print(f"{self.name}: validation improves no more since step {self.best.step}")
         done = self.best.step if self.validation is not None and self.best.step else step
-        stage.finish(step, self.checkpoints.path(done))
+        stage.finish(step, self.checkpoints.path(done), self.trainer.size)
 
     def step(self, step: int) -> dict[str, float]:
         """One optimizer step, and the validation where one is due."""
