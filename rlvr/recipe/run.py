@@ -150,10 +150,13 @@ class Recipe:
 
     def run(self) -> None:
         from rlvr.recipe.table import write_table
+        from rlvr.stages.buffer import Interrupted
         from rlvr.stages.sampling import load_tokenizer
 
         text = ""
         for node in self.prepared.nodes:
+            if self.stop:
+                raise Interrupted
             manifest = self.prepared.done(node)
             new = manifest is None
             if manifest is None:

@@ -75,12 +75,7 @@ def model_sizes(source: str | ScratchModelConfig, alphabet: str | None = None) -
 
         config = LlamaConfig(
             vocab_size=len(character_tokenizer(ALPHABET if alphabet is None else alphabet)),
-            hidden_size=source.hidden_size,
-            num_hidden_layers=source.layers,
-            num_attention_heads=source.heads,
-            num_key_value_heads=source.kv_heads,
-            intermediate_size=source.intermediate_size,
-            tie_word_embeddings=source.tie_embeddings,
+            **source.llama(),
         )
         return _sizes(config, None)
     folder = _local_folder(source)

@@ -155,17 +155,6 @@ def make_scratch(config: TrainConfig, path: Path, alphabet: str) -> None:
     from rlvr.learner.models import make_scratch_model
     from rlvr.problems.tokenizer import character_tokenizer
 
-    sizes = config.model.scratch
-    assert sizes is not None
-    make_scratch_model(
-        path,
-        character_tokenizer(alphabet),
-        config.model.max_length,
-        config.seed,
-        hidden_size=sizes.hidden_size,
-        num_hidden_layers=sizes.layers,
-        num_attention_heads=sizes.heads,
-        num_key_value_heads=sizes.kv_heads,
-        intermediate_size=sizes.intermediate_size,
-        tie_word_embeddings=sizes.tie_embeddings,
-    )
+    assert config.model.scratch is not None
+    tokenizer, sizes = character_tokenizer(alphabet), config.model.scratch.llama()
+    make_scratch_model(path, tokenizer, config.model.max_length, config.seed, **sizes)
