@@ -100,10 +100,10 @@ def _state(prepared: Prepared, node: Node) -> str:
 
 def stage_need(prepared: Prepared, node: Node) -> Need:
     """Upper bounds, from the settings alone."""
-    config, problems = prepared.config, len(prepared.problems)
+    config = prepared.config
     if node.kind == "base":
         return Need()
-    settings = section(config, node.name)
+    settings, problems = section(config, node.name), most_problems(prepared, node)
     if node.kind in PROBLEMS or node.kind == "distill":
         longest = getattr(settings, "max_tokens", None) or config.sampling.max_tokens
         if node.kind == "synthesize":
@@ -117,6 +117,18 @@ def stage_need(prepared: Prepared, node: Node) -> Need:
     loop: GrpoConfig = settings.loop if node.kind == "opd" else settings
     tokens = loop.steps * loop.problems_per_step * loop.group_size * config.sampling.max_tokens
     return Need(loop.steps * loop.updates_per_step, tokens, tokens)
+
+
+def most_problems(prepared: Prepared, node: Node) -> int:
+    """How many problems the stage can read: those of problems.train, and new ones of a stage before it."""
+    if node.problems is None:
+        return len(prepared.problems)
+    (source,) = (other for other in prepared.nodes if other.name == node.problems)
+    count = most_problems(prepared, source)
+    if source.kind == "synthesize":
+        settings = prepared.config.synthesize
+        count += count * settings.proposals + (settings.n if settings.templates is not None else 0)
+    return count
 
 
 def memory_table(config: RecipeConfig, sizes: ModelSizes) -> str:
