@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from rlvr.problems.generated import arithmetic
+from rlvr.recipe.checks import check_recipe
 from rlvr.recipe.config import RecipeConfig
 from rlvr.recipe.graph import build
 from rlvr.recipe.plan import most_problems, stage_need
 from rlvr.recipe.run import Prepared
 from rlvr.stages.config import ScratchModelConfig
+from rlvr.types import DataError
 
+TEMPLATES = str(Path(__file__).parents[1] / "experiments" / "shop_floor" / "templates.yaml")
 PROBLEMS = arithmetic("train", 20, 1)
 
 
@@ -27,7 +30,7 @@ def prepared(*stages: str, templates: str | None, n: int, proposals: int) -> Pre
 
 @pytest.mark.parametrize(
     ("templates", "n", "proposals", "most"),
-    [("mine.yaml", 300, 0, 320), (None, 300, 2, 60), ("mine.yaml", 300, 2, 360)],
+    [(TEMPLATES, 300, 0, 320), (None, 300, 2, 60), (TEMPLATES, 300, 2, 360)],
 )
 def test_new_problems_count_in_every_stage_after_them(
     templates: str | None, n: int, proposals: int, most: int
@@ -38,6 +41,30 @@ def test_new_problems_count_in_every_stage_after_them(
 
 
 def test_rollouts_of_new_problems_are_part_of_the_tokens_sampled() -> None:
-    plan = prepared("synthesize", "rollouts", templates="mine.yaml", n=300, proposals=0)
+    plan = prepared("synthesize", "rollouts", templates=TEMPLATES, n=300, proposals=0)
     needs = {node.name: stage_need(plan, node).sampled for node in plan.nodes}
     assert needs["rollouts"] == 320 * 3 * 10
+
+
+def test_templates_count_by_their_content_and_a_reward_only_where_a_teacher_proposes(tmp_path: Path) -> None:
+    def key(proposals: int = 0, **reward: float) -> str:
+        plan = prepared("synthesize", templates=str(file), n=9, proposals=proposals)
+        plan.config.reward.weights = reward
+        return {node.name: node.key for node in build(plan.config, PROBLEMS, [], None)}["synthesize"]
+
+    file = tmp_path / "templates.yaml"
+    file.write_text("templates: []")
+    first, proposed = key(), key(proposals=1)
+    assert key(brief=2.0) == first
+    assert key(proposals=1, brief=2.0) != proposed
+    file.write_text("templates: [] # of another kind")
+    assert key() != first
+
+
+def test_templates_that_cannot_be_read_are_said_before_anything_runs(tmp_path: Path) -> None:
+    config = prepared("synthesize", templates=None, n=9, proposals=0).config
+    config.synthesize.templates = str(tmp_path / "none.yaml")
+    config.problems.train = {"_target_": "rlvr.problems.files.from_file", "path": "mine.jsonl"}
+    config.reward.functions = {"math": {"_target_": "rlvr.rewards.math.math_reward"}}
+    with pytest.raises(DataError, match=r"none\.yaml: no such file"):
+        check_recipe(config, [])

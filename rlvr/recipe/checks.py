@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from rlvr.problems.template_file import read_templates
 from rlvr.recipe.config import KINDS, RecipeConfig
 from rlvr.recipe.graph import READS, SOLUTIONS, Node, kind_of, section, stage_names
 from rlvr.rewards.functions import validate_reward
@@ -31,7 +32,10 @@ from rlvr.types import ConfigError, Problem
 
 
 def check_recipe(config: RecipeConfig, overrides: Sequence[str]) -> None:
-    """Raises ConfigError with everything that is wrong. `overrides` are those of the command line."""
+    """Raises ConfigError with everything that is wrong, and DataError for templates that cannot be read.
+
+    `overrides` are those of the command line.
+    """
     messages = [*_unread(config, overrides), *model_messages(config), *evaluation_messages(config)]
     messages += path_messages(config)
     messages += target_messages("problems.train", config.problems.train, ())
@@ -49,6 +53,8 @@ def check_recipe(config: RecipeConfig, overrides: Sequence[str]) -> None:
         )
     if messages:
         raise ConfigError("\n".join(dict.fromkeys(messages)))
+    if "synthesize" in config.stages and config.synthesize.templates is not None:
+        read_templates(config.synthesize.templates)
 
 
 def _unread(config: RecipeConfig, overrides: Sequence[str]) -> Iterator[str]:

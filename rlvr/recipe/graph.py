@@ -171,7 +171,8 @@ def _add_teacher(node: Node, teacher: str, model: str, nodes: dict[str, Node]) -
 
 
 def _add_key(node: Node, nodes: dict[str, Node], config: RecipeConfig, outside: dict[str, str]) -> None:
-    sections = READS[node.kind]
+    proposes = node.kind == "synthesize" and config.synthesize.proposals > 0
+    sections = READS[node.kind] if node.kind != "synthesize" or proposes else ()
     settings: dict[str, Any] = {name: asdict(getattr(config, name)) for name in sections}
     if node.kind == "base":
         settings["model"] = asdict(config.model)
@@ -196,7 +197,10 @@ def _add_key(node: Node, nodes: dict[str, Node], config: RecipeConfig, outside: 
         made_from["alphabet"] = outside["alphabet"]
     if node.kind == "base" and config.model.path:
         made_from["checkpoint"] = model_fingerprint(config.model.path)
-    for file in node.files:
+    files = list(node.files)
+    if node.kind == "synthesize" and config.synthesize.templates is not None:
+        files.append(config.synthesize.templates)
+    for file in files:
         made_from[file] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
     node.made_from = made_from
     node.key = digest([FORMAT, node.kind, node.settings, made_from])
