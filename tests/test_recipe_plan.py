@@ -10,10 +10,11 @@ from rlvr.problems.generated import arithmetic
 from rlvr.recipe.checks import check_recipe
 from rlvr.recipe.config import RecipeConfig
 from rlvr.recipe.graph import build
-from rlvr.recipe.plan import most_problems, stage_need
+from rlvr.recipe.plan import most_problems, stage_need, stage_table
 from rlvr.recipe.run import Prepared
+from rlvr.recipe.sizes import NotHere
 from rlvr.stages.config import ScratchModelConfig
-from rlvr.types import DataError
+from rlvr.types import DataError, Problem
 
 TEMPLATES = str(Path(__file__).parents[1] / "experiments" / "shop_floor" / "templates.yaml")
 PROBLEMS = arithmetic("train", 20, 1)
@@ -68,3 +69,13 @@ def test_templates_that_cannot_be_read_are_said_before_anything_runs(tmp_path: P
     config.reward.functions = {"math": {"_target_": "rlvr.rewards.math.math_reward"}}
     with pytest.raises(DataError, match=r"none\.yaml: no such file"):
         check_recipe(config, [])
+
+
+@pytest.mark.parametrize(("problems", "sampled"), [(PROBLEMS, "–"), ([], "by data")])
+def test_tokens_of_problems_that_are_not_here_are_not_known_and_templates_take_none(
+    problems: list[Problem], sampled: str
+) -> None:
+    plan = prepared("synthesize", templates=TEMPLATES, n=9, proposals=0)
+    plan.problems = problems
+    line = next(row for row in stage_table(plan, NotHere("")).splitlines() if "synthesize" in row)
+    assert line.split("|")[7].strip() == sampled

@@ -67,6 +67,7 @@ def stage_table(prepared: Prepared, sizes: ModelSizes | NotHere) -> str:
     rows = [HEAD]
     evaluated = sum(map(len, prepared.sets.values())) * config.evaluation.samples
     evaluated *= config.evaluation.max_tokens or config.sampling.max_tokens
+    nothing = NONE if prepared.problems and all(prepared.sets.values()) else "by data"
     for node in prepared.nodes:
         need = stage_need(prepared, node)
         sampled = need.sampled + (evaluated if node.kind in MODELS else 0)
@@ -85,7 +86,7 @@ def stage_table(prepared: Prepared, sizes: ModelSizes | NotHere) -> str:
                 ", ".join(name for name in reads if name) or NONE,
                 "by data" if need.steps is None else (f"{need.steps:,}" if need.steps else NONE),
                 "by data" if need.trained is None else (f"{need.trained:,}" if need.trained else NONE),
-                f"{sampled:,}" if sampled else "by data",
+                f"{sampled:,}" if sampled else nothing,
                 disk,
             ]
         )
