@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.files import as_row
+from rlvr.problems.prompts import encode_prompt
 from rlvr.problems.templates import from_templates
 from rlvr.problems.variants import STYLES, agreement, proposal_prompt, read_proposal
 from rlvr.record.run_folder import atomic_write
@@ -23,7 +24,9 @@ from rlvr.stages.files import KEPT
 from rlvr.stages.sampling import chunked, score
 from rlvr.stages.stage import StageInput
 from rlvr.traces.duplicates import normalized
-from rlvr.types import Group, Problem, RlvrError, Rollout, Status
+from rlvr.types import DataError, Group, Problem, RlvrError, Rollout, Status
+
+MAX_ANSWER = 200  # characters of an answer that solutions agree on
 
 
 def run_synthesize(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Problem]]) -> None:
@@ -44,14 +47,18 @@ def run_synthesize(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Pro
         left_out += reasons
     taken = {normalized(problem.text) for one in evaluation_sets.values() for problem in one}
     taken |= {normalized(problem.text) for problem in stage.problems}
+    ids = {problem.id for problem in stage.problems}
     new: list[Problem] = []
     for problem in found:
         text = normalized(problem.text)
         if text in taken:
             left_out["there already, or held out"] += 1
         else:
+            while problem.id in ids:  # as when the stage's problems were synthesized themselves
+                problem = replace(problem, id=f"{problem.id}~")
             new.append(problem)
             taken.add(text)
+            ids.add(problem.id)
     said = ", ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
     if not new:
         raise RlvrError(f"synthesize: no new problem came out of {len(found)}; left out: {said}")
@@ -82,8 +89,15 @@ def _proposed(stage: StageInput) -> tuple[list[Problem], Counter[str]]:
         text = read_proposal(group.rollouts[0].text, original.text)
         if text is None:
             left_out["replies without one new problem"] += 1
-        else:  # until solutions agree on its own, it has an answer of the kind that it needs
-            proposals.append(replace(group.problem, text=text, solution=None))
+            continue
+        # until solutions agree on its own, it has an answer of the kind that it needs
+        proposal = replace(group.problem, text=text, solution=None)
+        try:
+            encode_prompt(proposal, stage.config.problems.prompt, stage.tokenizer)
+        except DataError:
+            left_out["proposals with characters that the model has no token for"] += 1
+        else:
+            proposals.append(proposal)
     solvers = _part(stage, "solutions", settings)
     solved = [
         group
@@ -93,12 +107,12 @@ def _proposed(stage: StageInput) -> tuple[list[Problem], Counter[str]]:
     kept: list[Problem] = []
     for group, equal in zip(solved, _equal_answers(stage, solved), strict=True):
         votes = agreement(
-            [verdict.extracted for verdict in group.verdicts],
+            _answers(group),
             lambda a, b, equal=equal: (a, b) in equal and (b, a) in equal,  # type: ignore[misc]
             settings.agreement,
             at_least=2,
         )
-        if votes.kept and votes.answer is not None:
+        if votes.kept and votes.answer is not None and (votes.answer, votes.answer) in equal:
             kept.append(replace(group.problem, answer=votes.answer))
         else:
             left_out["proposals whose solutions do not agree"] += 1
@@ -112,23 +126,28 @@ def _part(stage: StageInput, name: str, settings: SynthesizeConfig) -> StageInpu
     return replace(stage, folder=folder, settings=settings)
 
 
+def _answers(group: Group) -> list[str | None]:
+    """What every solution says; None where nothing was read, or more than a reference may have."""
+    found = [verdict.extracted for verdict in group.verdicts]
+    return [answer if answer and answer.strip() and len(answer) <= MAX_ANSWER else None for answer in found]
+
+
 def _equal_answers(stage: StageInput, groups: Sequence[Group]) -> list[set[tuple[str, str]]]:
     """For each group, the pairs (a, b) of its different answers where b is right if a is the reference.
 
     Models wrote them, so they are compared where a comparison that hangs can be killed: in the reward
-    service.
+    service. (a, a) is among them unless the reward cannot do with a as the reference.
     """
     asked: list[tuple[int, str, list[str], Group]] = []
     for place, group in enumerate(groups):
         first: dict[str, Rollout] = {}
-        for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True):
-            if verdict.extracted is not None:
-                first.setdefault(verdict.extracted, rollout)
-        if len(first) > 1:
-            asked += [
-                (place, answer, list(first), Group(replace(group.problem, answer=answer), [*first.values()]))
-                for answer in first
-            ]
+        for rollout, said in zip(group.rollouts, _answers(group), strict=True):
+            if said is not None:
+                first.setdefault(said, rollout)
+        asked += [
+            (place, answer, list(first), Group(replace(group.problem, answer=answer), [*first.values()]))
+            for answer in first
+        ]
     equal: list[set[tuple[str, str]]] = [set() for _ in groups]
     if asked:
         with Workers(stage.config) as workers:
