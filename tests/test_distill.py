@@ -14,11 +14,10 @@ import pytest
 from teachers import Stop, Teacher, serving, stage_with
 
 from rlvr.problems.config import PromptConfig
-from rlvr.problems.files import as_row
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.stages.buffer import Interrupted
-from rlvr.stages.config import DistillConfig, OverlapConfig
+from rlvr.stages.config import DistillConfig
 from rlvr.stages.distill import run_distill
 from rlvr.stages.sampling import same_tokenizer
 from rlvr.stages.stage import StageInput, StopRequest
@@ -55,17 +54,16 @@ def teacher() -> Iterator[Teacher]:
         yield made
 
 
-def settings(folder: Path, **more: Any) -> DistillConfig:
-    """With a further evaluation set, in a file."""
-    path = folder / "other.jsonl"
-    path.write_text(json.dumps(as_row(Problem("o1", "Double 8", "16"))) + "\n")
-    against = {"other": {"_target_": "rlvr.problems.files.from_file", "path": str(path)}}
-    given = {"samples": SAMPLES, "domain_column": "topic", "overlap": OverlapConfig(8, against)}
-    return DistillConfig(**{**given, **more})
+UNSEEN = {**HELDOUT, "other": [Problem("o1", "Double 8", "16")]}
+
+
+def settings(**more: Any) -> DistillConfig:
+    return DistillConfig(**{"samples": SAMPLES, "domain_column": "topic", "overlap_words": 8, **more})
 
 
 def distil(stage: StageInput) -> list[Trace]:
-    run_distill(stage, HELDOUT)
+    stage.unseen = UNSEEN
+    run_distill(stage)
     return read_traces(stage.folder / "traces.parquet")
 
 
@@ -73,7 +71,7 @@ def asked_only(teacher: Teacher, stage: StageInput, answers: int) -> None:
     """Run the stage until so many answers have come, all that it needs; no verdict is waited for."""
     stage.stop = cast(StopRequest, Stop(teacher, answers))
     with pytest.raises(Interrupted):
-        run_distill(stage, HELDOUT)
+        run_distill(stage)
     assert teacher.given == answers
 
 
@@ -84,7 +82,7 @@ def whole(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     made = Teacher(answer)
     made.expect([problem.id for problem in PROBLEMS], SAMPLES)
     with serving(made):
-        stage = stage_with(made, folder / "distill-1a2b", PROBLEMS, settings(folder))
+        stage = stage_with(made, folder / "distill-1a2b", PROBLEMS, settings())
         return stage.folder, distil(stage), made
 
 
@@ -158,15 +156,15 @@ class TestStops:
         """After 12 answers a chunk is complete, but without verdicts."""
         folder = tmp_path / "distill-1a2b"
         with pytest.raises(Interrupted):
-            distil(stage_with(teacher, folder, PROBLEMS, settings(tmp_path, chunk=chunk), stop_after=after))
+            distil(stage_with(teacher, folder, PROBLEMS, settings(chunk=chunk), stop_after=after))
         assert after <= teacher.given <= after + 3  # those under way are kept
         assert not (folder / "traces.parquet").exists()
-        again = distil(stage_with(teacher, folder, PROBLEMS, settings(tmp_path, chunk=chunk)))
+        again = distil(stage_with(teacher, folder, PROBLEMS, settings(chunk=chunk)))
         assert set(teacher.answered.values()) == {1}
         assert teacher.given == len(PROBLEMS) * SAMPLES
         assert again == whole[1]
         requests = len(teacher.bodies)
-        assert distil(stage_with(teacher, folder, PROBLEMS, settings(tmp_path, chunk=chunk))) == whole[1]
+        assert distil(stage_with(teacher, folder, PROBLEMS, settings(chunk=chunk))) == whole[1]
         assert len(teacher.bodies) == requests
 
     def test_what_fails_to_the_end_is_said_and_the_rest_is_kept(
@@ -174,12 +172,12 @@ class TestStops:
     ) -> None:
         seeds = [seed for seed, (problem, _) in teacher.asked.items() if problem == "p3"]
         known = {seed: teacher.asked.pop(seed) for seed in seeds}  # its requests make the server close
-        stage = stage_with(teacher, tmp_path / "distill-1", PROBLEMS, settings(tmp_path))
+        stage = stage_with(teacher, tmp_path / "distill-1", PROBLEMS, settings())
         stage.settings.endpoint.retries = 6
         with pytest.raises(RlvrError, match="4 of 32 questions have no answer; the first, problem 'p3'"):
             distil(stage)
         teacher.asked |= known
-        asked_only(teacher, stage_with(teacher, stage.folder, PROBLEMS, settings(tmp_path)), 32)
+        asked_only(teacher, stage_with(teacher, stage.folder, PROBLEMS, settings()), 32)
         assert set(teacher.answered.values()) == {1}
 
 
@@ -188,7 +186,7 @@ class TestPrompts:
         self, ray_cluster: None, teacher: Teacher, tmp_path: Path
     ) -> None:
         prompt = PromptConfig("On {topic}: {problem}", system="Be brief.", chat=True)
-        own = settings(tmp_path, prompt=prompt, temperature=0.5, top_p=0.9, max_tokens=33, samples=1)
+        own = settings(prompt=prompt, temperature=0.5, top_p=0.9, max_tokens=33, samples=1)
         asked_only(teacher, stage_with(teacher, tmp_path / "distill-1", PROBLEMS, own), 8)
         sent = {body["messages"][1]["content"] for body in teacher.bodies}
         assert sent == {f"On {problem.columns['topic']}: {problem.text}" for problem in PROBLEMS}
@@ -200,7 +198,7 @@ class TestPrompts:
     def test_without_them_they_are_those_of_the_student(
         self, ray_cluster: None, teacher: Teacher, tmp_path: Path
     ) -> None:
-        stage = stage_with(teacher, tmp_path / "distill-1", PROBLEMS, settings(tmp_path, samples=1))
+        stage = stage_with(teacher, tmp_path / "distill-1", PROBLEMS, settings(samples=1))
         stage.config.problems.prompt = PromptConfig("Solve: {problem}")
         stage.config.sampling.max_tokens = 44
         asked_only(teacher, stage, 8)

@@ -99,5 +99,6 @@ def test_the_fingerprint_depends_on_ids_texts_answers_solutions_and_order():
     variants = [problems, problems[::-1], problems[:1], []]
     for name in ("id", "text", "answer", "solution"):
         variants.append([dataclasses.replace(problems[0], **{name: "other"}), problems[1]])
+    variants.append([dataclasses.replace(problems[0], columns={"tests": "other"}), problems[1]])
     variants.append([Problem("a1", "+1", "2"), problems[1]])
     assert len({fingerprint(variant) for variant in variants}) == len(variants)

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.generated import ALPHABET, arithmetic, linear_equations
-from rlvr.problems.prompts import encode_prompt, encode_solution, fill_template
+from rlvr.problems.prompts import encode_answer, encode_prompt, encode_solution, fill_template
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.types import ConfigError, DataError, Problem
 
@@ -207,3 +207,11 @@ def test_a_saved_tokenizer_is_the_same_again(tmp_path):
 def test_an_alphabet_has_each_character_once(alphabet):
     with pytest.raises(ConfigError, match="each once"):
         character_tokenizer(alphabet)
+
+
+def test_a_special_token_that_an_answer_spells_is_text() -> None:
+    tokenizer = character_tokenizer("12<>eos")
+    ids = encode_answer("1<eos>2", Problem("p", "1", "1"), tokenizer)
+    assert ids.count(tokenizer.eos_token_id) == 1
+    assert ids[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(ids[:-1]) == "1<eos>2"

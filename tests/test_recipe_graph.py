@@ -11,7 +11,7 @@ import pytest
 from rlvr.problems.generated import arithmetic
 from rlvr.recipe.config import RecipeConfig
 from rlvr.recipe.graph import Node, build, changes
-from rlvr.stages.config import DistillConfig, ScratchModelConfig, SftConfig
+from rlvr.stages.config import DistillConfig, OwnConfig, ScratchModelConfig
 from rlvr.types import ConfigError
 
 PROBLEMS = arithmetic("train", 20, 1)
@@ -19,7 +19,7 @@ HELDOUT = arithmetic("heldout", 10, 1)
 
 
 def config_of(*stages: str, **settings: Any) -> RecipeConfig:
-    config = RecipeConfig(stages=list(stages), trainers={"teacher": SftConfig(start="base")}, **settings)
+    config = RecipeConfig(stages=list(stages), trainers={"teacher": OwnConfig(start="base")}, **settings)
     config.model.scratch = ScratchModelConfig()
     config.distill.teacher = "teacher"
     return config
@@ -160,6 +160,34 @@ def test_what_cannot_be_a_recipe_is_said(stages: list[str], said: str) -> None:
 
 
 def test_a_trainer_cannot_take_the_name_of_a_stage() -> None:
-    config = replace(config_of("sft"), trainers={"dpo": SftConfig()})
+    config = replace(config_of("sft"), trainers={"dpo": OwnConfig()})
     with pytest.raises(ConfigError, match=r"trainers\.dpo has the name of a stage"):
         graph(config)
+
+
+def test_what_an_import_path_is_called_with_always_counts() -> None:
+    def key(**arguments: object) -> str:
+        config = config_of("sft")
+        config.sft.trainer = {"_target_": "rlvr.stages.sft.Sft", **arguments}
+        return graph(config)["sft"].key
+
+    assert len({key(), key(timeout=1), key(timeout=2), key(most=None)}) == 4
+
+
+def test_columns_of_problems_count() -> None:
+    other = [replace(PROBLEMS[0], columns={"level": 99}), *PROBLEMS[1:]]
+    config = config_of("sft")
+    after = {node.name: node for node in build(config, other, HELDOUT, "0123456789+=?")}
+    assert graph(config)["sft"].key != after["sft"].key
+
+
+def test_a_copy_of_a_model_is_the_same_model(tmp_path: Path) -> None:
+    keys = []
+    for name in ("one", "copy", "another"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"2" if name == "another" else b"1")
+        config = config_of("sft")
+        config.model.scratch, config.model.path = None, str(tmp_path / name)
+        base = build(config, PROBLEMS, HELDOUT, None)[0]
+        keys.append(base.made_from["checkpoint"])
+    assert keys[0] == keys[1] != keys[2]

@@ -161,6 +161,24 @@ def test_what_is_done_is_not_done_again(chain: Made) -> None:
     assert all(row["new"] == "0" for row in chain.table())
 
 
+def test_a_stage_whose_manifest_a_crash_left_unfinished_is_done_by_what_it_has_left(chain: Made) -> None:
+    """After the last checkpoint, before the manifest: nothing is trained again, nothing else is touched."""
+    keep = chain.cwd / "thesis"
+    keep.mkdir()
+    (keep / "chapter.txt").write_text("1")
+    path = chain.stages()["grpo"] / "manifest.json"
+    manifest = json.loads(path.read_text())
+    weights = chain.weights("grpo")
+    path.write_text(json.dumps({name: value for name, value in manifest.items() if name != "made"}))
+    code, output = recipe(chain.cwd, *CHAIN)
+    assert code == 0, output
+    assert "grpo: goes on" in output
+    assert "grpo step" not in output
+    assert json.loads(path.read_text())["made"] == manifest["made"]
+    assert chain.weights("grpo") == weights
+    assert (keep / "chapter.txt").read_text() == "1"
+
+
 def test_a_change_is_made_anew_beside_the_old_with_what_follows(chain: Made) -> None:
     code, output = recipe(chain.cwd, *stages("teacher", "distill", "midtrain", "dpo"), "dpo.trainer.beta=0.3")
     assert code == 0, output

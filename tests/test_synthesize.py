@@ -23,7 +23,8 @@ from rlvr.types import Problem, RlvrError
 
 
 def synthesized(stage: StageInput, heldout: Sequence[Problem] = ()) -> list[Problem]:
-    run_synthesize(stage, {"heldout": list(heldout)})
+    stage.unseen = {"heldout": list(heldout)}
+    run_synthesize(stage)
     return from_file(str(stage.folder / "problems.jsonl"))
 
 
@@ -82,7 +83,7 @@ class TestTemplates:
         own = from_templates(path, 80, "all", 0)
         stage = self.stage(tmp_path / "a", path, own)
         with pytest.raises(RlvrError, match="no new problem came out of 20; left out: 20 there already"):
-            run_synthesize(stage, {})
+            run_synthesize(stage)
         assert not (stage.folder / "problems.jsonl").exists()
 
 
@@ -187,8 +188,10 @@ class TestProposals:
         """Stopped twice: among the proposals, of which there are 12, and among the solutions."""
         with proposing(VARIANTS) as teacher:
             for after in (6, 20):
+                stage = stage_of(teacher, tmp_path, stop_after=after)
+                stage.unseen = {"heldout": HELDOUT}
                 with pytest.raises(Interrupted):
-                    run_synthesize(stage_of(teacher, tmp_path, stop_after=after), {"heldout": HELDOUT})
+                    run_synthesize(stage)
                 assert after <= teacher.given <= after + 3
                 assert not (tmp_path / "problems.jsonl").exists()
             synthesized(stage_of(teacher, tmp_path), HELDOUT)
@@ -202,7 +205,7 @@ class TestProposals:
                 teacher, tmp_path, prompt=prompt, temperature=0.5, max_tokens=55, stop_after=12 + 28
             )
             with pytest.raises(Interrupted):  # all answers have come; their verdicts do not matter here
-                run_synthesize(stage, {})
+                run_synthesize(stage)
         solved = {text for _, _, text in teacher.answered if START not in text}
         assert "Level 2: 3 by 7, area?" in solved
         assert "Level 3: Sum of x and x?" in solved
@@ -216,7 +219,7 @@ class TestProposals:
     def test_nothing_proposed_is_an_error_that_says_why(self, ray_cluster: None, tmp_path: Path) -> None:
         words = "no new problem came out of 0; left out: 12 replies without one new problem"
         with proposing({}) as teacher, pytest.raises(RlvrError, match=words):
-            run_synthesize(stage_of(teacher, tmp_path), {})
+            run_synthesize(stage_of(teacher, tmp_path))
         assert teacher.given == 12
 
 

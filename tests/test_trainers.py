@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,12 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.algorithms.objective import supervised
+from rlvr.config import TrainConfig
 from rlvr.stages.config import DpoConfig, SftConfig, ValidationConfig
 from rlvr.stages.dpo import RolloutDpo
 from rlvr.stages.midtrain import MidTraining
 from rlvr.stages.sft import Sft
-from rlvr.stages.warm_start import Best
+from rlvr.stages.stage import StageInput
+from rlvr.stages.warm_start import Best, load_data
 from rlvr.traces.config import PairConfig
+from rlvr.traces.files import write_traces
 from rlvr.traces.traces import Trace, trace_of_solution
 from rlvr.types import ConfigError, DataError, Problem, Status
 
@@ -176,3 +181,46 @@ def test_patience_counts_validations_without_a_gain() -> None:
     better = [best.observe(loss, step, rules) for step, loss in enumerate(losses, 1)]
     assert better == [True, True, True, False, True, False]  # a small gain is the best, and yet no gain
     assert (best.loss, best.step, best.without_gain) == (0.5, 5, 1)
+
+
+def stage_of(folder: Path, files: list[str], unseen: dict[str, list[Problem]]) -> StageInput:
+    return StageInput(
+        config=TrainConfig(),
+        folder=folder,
+        model_path="",
+        problems=[],
+        heldout=[],
+        tokenizer=cast(Any, None),
+        stop=cast(Any, None),
+        sizes={},
+        settings=SftConfig(data=files),
+        unseen=unseen,
+    )
+
+
+def test_a_file_of_answers_to_what_is_evaluated_on_is_not_trained_on(tmp_path: Path) -> None:
+    write_traces(tmp_path / "mine.parquet", TRACES)
+    unseen = {"exam": [Problem("e", TRACES[3].problem.text.upper(), "1")]}
+    traces = load_data(stage_of(tmp_path, [str(tmp_path / "mine.parquet")], unseen))
+    assert [t.problem.id for t in traces if t.dropped is not None] == [TRACES[3].problem.id]
+    assert len(traces) == len(TRACES)
+
+
+def test_two_problems_of_one_id_are_refused(tmp_path: Path) -> None:
+    write_traces(tmp_path / "one.parquet", TRACES[:2])
+    other = [replace(t, problem=replace(t.problem, text="another")) for t in TRACES[:2]]
+    write_traces(tmp_path / "two.parquet", other)
+    files = [str(tmp_path / name) for name in ("one.parquet", "two.parquet")]
+    with pytest.raises(DataError, match="two problems have the id 'p0'"):
+        load_data(stage_of(tmp_path, files, {}))
+
+
+def test_what_cannot_be_encoded_is_counted_and_left_out() -> None:
+    def strange(one: Trace) -> tuple[list[int], list[int]]:
+        if one.problem.id == "p1":
+            raise DataError("no token for ☃")
+        return encode(one)
+
+    trainer = Sft(TRACES, strange, SftConfig(batch_size=2), 0, 100)
+    assert trainer.size == "7 answers"
+    assert trainer.left_out["with characters that the tokenizer does not know"] == 1

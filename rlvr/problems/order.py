@@ -72,11 +72,11 @@ def problems_for_step(num_problems: int, per_step: int, step: int, seed: int) ->
 
 
 def fingerprint(problems: Iterable[Problem]) -> str:
-    """SHA-256 (hex) over ids, texts, answers and solutions in order: are a run's data the same?"""
+    """SHA-256 (hex) over all that problems are, in order: are a run's data the same?"""
     digest = hashlib.sha256()
     for problem in problems:
-        row = [problem.id, problem.text, problem.answer, problem.solution]
-        digest.update(json.dumps(row).encode() + b"\n")
+        row = [problem.id, problem.text, problem.answer, problem.solution, dict(problem.columns)]
+        digest.update(json.dumps(row, default=str, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()
 
 

@@ -95,7 +95,8 @@ def encode_answer(
     """
     if tokenizer.eos_token_id is None:
         raise ConfigError("the tokenizer has no EOS token, so that no answer would end: set its eos_token")
-    ids = _encode(text, problem, tokenizer)
+    # a text that spells a special token is text: it must not end the answer, nor begin another turn
+    ids = _encode(text, problem, tokenizer, split_special_tokens=True)
     return [*ids, tokenizer.eos_token_id] if ended else ids
 
 
@@ -117,14 +118,16 @@ def _in_chat(text: str, config: PromptConfig, tokenizer: PreTrainedTokenizerBase
         raise ConfigError(f"the model's chat template refuses the messages ({error}){hint}") from error
 
 
-def _encode(text: str, problem: Problem, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    ids = list(tokenizer.encode(text, add_special_tokens=False))
+def _encode(
+    text: str, problem: Problem, tokenizer: PreTrainedTokenizerBase, split_special_tokens: bool = False
+) -> list[int]:
+    ids = list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=split_special_tokens))
     unknown = tokenizer.unk_token_id
     # Some tokenizers that know all bytes give <unk> the id of a token with another meaning.
     others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     if unknown is not None and unknown not in others and unknown in ids:
         rest = text
-        for special in tokenizer.all_special_tokens:
+        for special in () if split_special_tokens else tokenizer.all_special_tokens:
             rest = rest.replace(special, "")
         characters = [
             c for c in dict.fromkeys(rest) if unknown in tokenizer.encode(c, add_special_tokens=False)

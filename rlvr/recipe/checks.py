@@ -28,7 +28,10 @@ from rlvr.stages.checks import (
 )
 from rlvr.stages.config import TeacherConfig
 from rlvr.stages.opd import as_grpo
+from rlvr.traces.duplicates import normalized
 from rlvr.types import ConfigError, Problem
+
+DPO = "rlvr.stages.dpo.RolloutDpo"
 
 
 def check_recipe(config: RecipeConfig, overrides: Sequence[str]) -> None:
@@ -41,8 +44,15 @@ def check_recipe(config: RecipeConfig, overrides: Sequence[str]) -> None:
     messages += target_messages("problems.train", config.problems.train, ())
     if config.problems.heldout:
         messages += target_messages("problems.heldout", config.problems.heldout, ())
-    for name, source in config.benchmarks.items():
-        messages += target_messages(f"benchmarks.{name}", source, ())
+    for kind, sources in (("benchmarks", config.benchmarks), ("unseen", config.unseen)):
+        for name, source in sources.items():
+            messages += target_messages(f"{kind}.{name}", source, ())
+    taken = ["heldout", *config.benchmarks]
+    messages += [
+        f"unseen.{name} has the name of an evaluation set: choose another"
+        for name in config.unseen
+        if name in taken
+    ]
     known = [name for name in config.stages if name in stage_names(config)]
     for name in known:
         messages += _stage_messages(config, name, overrides)
@@ -77,16 +87,22 @@ def _stage_messages(config: RecipeConfig, name: str, overrides: Sequence[str]) -
     if kind == "warm_start":
         if name in config.trainers:
             yield from out_of_range(settings, f"{key}.")
-        yield from warm_start_messages(key, settings)
+        wrong = list(warm_start_messages(key, settings))
+        yield from wrong
+        if not wrong and settings.trainer["_target_"] == DPO:
+            from rlvr.stages.dpo import argument_messages  # brings torch
+
+            arguments = {name: value for name, value in settings.trainer.items() if name != "_target_"}
+            yield from (f"{key}.{message}" for message in argument_messages(**arguments))
     elif kind in ("distill", "synthesize"):
-        yield from _teacher_messages(key, settings)
+        yield from _teacher_messages(key, settings, config)
         if kind == "synthesize" and settings.templates is None and not settings.proposals:
             yield f"{key} has nothing to do: give {key}.templates=FILE or {key}.proposals=N"
     elif kind == "select":
         yield from filter_messages("select.filters", settings.filters)
     elif kind == "opd":
-        if not settings.teacher:
-            yield "opd.teacher must be given: a stage, a checkpoint or a name on the hub"
+        if settings.teacher in ("", "previous"):
+            yield "opd.teacher must be given: a stage, a checkpoint or a name on the hub, and not the student"
         yield from grpo_messages(as_grpo(config, settings, settings.teacher))
         yield from optimizer_messages("opd.loop", settings.loop.optimizer, settings.loop.steps)
     else:
@@ -100,7 +116,11 @@ def _stage_messages(config: RecipeConfig, name: str, overrides: Sequence[str]) -
             yield from wrong or schedule_messages(config)
 
 
-def _teacher_messages(key: str, settings: TeacherConfig) -> Iterator[str]:
+def _teacher_messages(key: str, settings: TeacherConfig, config: RecipeConfig) -> Iterator[str]:
+    longest = settings.max_tokens or config.sampling.max_tokens
+    context = settings.max_length or config.model.max_length
+    if settings.endpoint is None and longest >= context:
+        yield f"{key}: answers of {longest} tokens leave no room for the prompt in a context of {context}"
     if settings.endpoint is not None:
         if settings.teacher != "previous":
             yield f"{key}.teacher={settings.teacher} has no effect: {key}.endpoint answers"
@@ -121,21 +141,24 @@ def check_problems(
 ) -> None:
     """What can only be said with the problems at hand. Raises ConfigError."""
     messages: list[str] = []
-    texts = {problem.text for problem in problems}
+    texts = {normalized(problem.text) for problem in problems}
     for name, one in sets.items():
-        if shared := texts & {problem.text for problem in one}:
+        if shared := texts & {normalized(problem.text) for problem in one}:
             messages.append(
-                f"{'problems.heldout' if name == 'heldout' else f'benchmarks.{name}'} shares {len(shared)} "
+                f"{'problems.heldout' if name == 'heldout' else f'the set {name}'} shares {len(shared)} "
                 f"problems with problems.train, such as {min(shared)[:80]!r}: a gain would mean nothing"
             )
     for node in nodes:
         if node.kind == "warm_start" and SOLUTIONS in section(config, node.name).data and not node.problems:
             messages += solution_messages(node.name, problems)
-        if node.kind == "grpo" and not node.problems and config.grpo.problems_per_step > len(problems):
-            messages.append(
-                f"grpo.problems_per_step={config.grpo.problems_per_step}, but problems.train has "
-                f"{len(problems)}: lower it to that"
-            )
+        loops = {"grpo": ("grpo", config.grpo), "opd": ("opd.loop", config.opd.loop)}
+        if node.kind in loops and not node.problems:
+            key, loop = loops[node.kind]
+            if loop.problems_per_step > len(problems):
+                messages.append(
+                    f"{key}.problems_per_step={loop.problems_per_step}, but problems.train has "
+                    f"{len(problems)}: lower it to that"
+                )
     columns = sorted({column for problem in problems for column in problem.columns})
     messages += validate_reward(config.reward, columns=columns)
     if messages:

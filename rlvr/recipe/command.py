@@ -48,5 +48,5 @@ def main(arguments: Sequence[str]) -> int:
     rest = [argument for argument in arguments if argument != "--plan"]
     if planning:
         # a plan leaves nothing behind
-        rest += ["hydra.output_subdir=null", "hydra.run.dir=."]
+        rest += ["hydra.output_subdir=null", "hydra.run.dir=.", "hydra.sweep.dir=.", "hydra.sweep.subdir=."]
     return compose.launch("recipe", rest, job)

@@ -15,6 +15,7 @@ from rlvr.stages.config import (
     DistillConfig,
     DpoConfig,
     OpdConfig,
+    OwnConfig,
     SftConfig,
     SynthesizeConfig,
     ValidationConfig,
@@ -70,23 +71,27 @@ class RecipeConfig(TrainConfig):
     dpo: DpoConfig = setting(factory=_dpo)
     opd: OpdConfig = setting(factory=OpdConfig)
     trainers: dict[str, Any] = setting(
-        factory=dict, help="stages of your own: name → settings like those of sft"
+        factory=dict, help="stages of your own: name → settings like those of sft, and pairs like dpo's"
     )
     benchmarks: dict[str, Any] = setting(
         factory=dict, help="name → problem source: further columns of the table beside problems.heldout"
+    )
+    unseen: dict[str, Any] = setting(
+        factory=dict,
+        help="name → problem source: sets that are not measured on here, and not trained on either",
     )
     artefacts: str = setting("???", "folder that keeps every stage's work")
 
     def __post_init__(self) -> None:
         """Give the settings of `trainers` their types. Raises ConfigError for what is none of theirs."""
         for name, given in self.trainers.items():
-            if isinstance(given, SftConfig):
+            if isinstance(given, OwnConfig):
                 continue
             try:
-                typed = OmegaConf.merge(OmegaConf.structured(SftConfig), given)
+                typed = OmegaConf.merge(OmegaConf.structured(OwnConfig), given)
                 self.trainers[name] = OmegaConf.to_object(typed)
             except (OmegaConfBaseException, AssertionError, ValueError) as error:
                 key = getattr(error, "full_key", None)
                 where = f"trainers.{name}.{key}" if key else f"trainers.{name}"
                 said = str(error).partition("\n")[0] or f"{given!r} is no section"
-                raise ConfigError(f"{where}: {said}; it takes what sft takes") from error
+                raise ConfigError(f"{where}: {said}; it takes what sft takes, and pairs") from error

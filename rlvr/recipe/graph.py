@@ -16,32 +16,26 @@ from typing import Any
 
 from rlvr.problems.order import fingerprint
 from rlvr.recipe.config import KINDS, RecipeConfig
+from rlvr.stages.identity import that_matter
 from rlvr.targets import known_names
 from rlvr.types import ConfigError, Problem
 
 FORMAT = 1  # of keys; another number makes everything anew
+ENDS = 2**20  # bytes that are looked at on both ends of a model's file
 BASE = "base"
 PREVIOUS = "previous"
 SOLUTIONS = "solutions"
 MODELS = ("base", "warm_start", "opd", "grpo")  # kinds that make a model
 PROBLEMS = ("synthesize", "select")  # kinds that make problems
 
-# Settings that decide where and how fast something is computed, not what.
-NEUTRAL = frozenset(
-    """
-    deadline checkpoint_every evaluate_every workers actors gpus_per_worker micro_batch_tokens packing
-    gradient_checkpointing kv_cache_gib gpu_memory_utilization max_num_seqs max_num_batched_tokens
-    enforce_eager concurrency requests_per_minute timeout retries backoff api_key_env
-    """.split()  # noqa: SIM905
-)
 # kind → sections that it reads beside its own
 READS = {
     "base": (),
-    "synthesize": ("reward",),
-    "select": ("sampling", "reward"),
-    "distill": ("reward",),
+    "synthesize": ("reward", "rollout"),
+    "select": ("sampling", "reward", "rollout"),
+    "distill": ("reward", "rollout"),
     "warm_start": ("learner",),
-    "opd": ("sampling", "learner"),
+    "opd": ("sampling", "learner", "rollout"),
     "grpo": ("sampling", "reward", "algorithm", "learner", "rollout"),
 }
 
@@ -105,10 +99,10 @@ def build(
             _add_data(node, settings.data, nodes, messages)
         elif kind == "distill" or (kind == "synthesize" and settings.proposals):
             if not settings.endpoint:
-                _add_teacher(node, settings.teacher, model, nodes)
+                _add_teacher(node, settings.teacher, model, nodes, messages, stage_names(config))
         elif kind == "opd":
             node.model = model
-            _add_teacher(node, settings.teacher, model, nodes)
+            _add_teacher(node, settings.teacher, model, nodes, messages, stage_names(config))
         elif kind in ("grpo", "select"):
             node.model = model
         if kind in MODELS and not node.side:
@@ -161,11 +155,19 @@ def _add_data(node: Node, names: Sequence[str], nodes: dict[str, Node], messages
             )
 
 
-def _add_teacher(node: Node, teacher: str, model: str, nodes: dict[str, Node]) -> None:
+def _add_teacher(
+    node: Node, teacher: str, model: str, nodes: dict[str, Node], messages: list[str], known: Sequence[str]
+) -> None:
     """A node, or whatever else the name is, which is found out when it is loaded."""
     name = model if teacher == PREVIOUS else teacher
     if name in nodes and nodes[name].kind in MODELS:
         node.teacher = name
+    elif name in known:
+        there = [other.name for other in nodes.values() if other.kind in MODELS]
+        messages.append(
+            f"{node.name}.teacher={name} is a stage, but none before {node.name} that makes a model; "
+            f"{known_names(name, there)}"
+        )
     else:
         node.outside = name
 
@@ -184,7 +186,7 @@ def _add_key(node: Node, nodes: dict[str, Node], config: RecipeConfig, outside: 
         settings["order"] = config.problems.order
     if node.kind in ("distill", "synthesize") and section(config, node.name).max_tokens is None:
         settings["max_tokens"] = config.sampling.max_tokens
-    node.settings = _that_matter(settings)
+    node.settings = that_matter(settings)
     made_from = {role: nodes[name].key for role, name in _roles(node)}
     made_from["seed"] = str(config.seed)
     if node.kind != "base" and node.problems is None:
@@ -218,22 +220,20 @@ def _roles(node: Node) -> list[tuple[str, str]]:
     return [(role, name) for role, name in roles if name is not None]
 
 
-def _that_matter(value: Any) -> Any:
-    """Settings without neutral and unset ones: a new setting that is off changes no key."""
-    if isinstance(value, dict):
-        kept = {name: part for name, part in value.items() if name not in NEUTRAL and part is not None}
-        return {name: _that_matter(part) for name, part in kept.items()}
-    return value
-
-
 def model_fingerprint(path: str) -> str:
-    """A hub name as it is; a folder by the names, sizes and times of its files."""
+    """A hub name as it is; a folder by the names and sizes of its files and what they begin and end with."""
     folder = Path(path)
     if not folder.is_dir():
         return path
-    files = sorted(file for file in folder.iterdir() if file.is_file())
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
+    digested = hashlib.sha256()
+    for file in sorted(file for file in folder.iterdir() if file.is_file()):
+        size = file.stat().st_size
+        digested.update(f"{file.name} {size} ".encode())
+        with file.open("rb") as content:
+            digested.update(content.read(ENDS))
+            content.seek(max(size - ENDS, 0))
+            digested.update(content.read())
+    return digested.hexdigest()
 
 
 def changes(before: Any, after: Any, prefix: str = "") -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
 from rlvr.problems.generated import ALPHABET
 from rlvr.problems.load import load_problems
@@ -23,8 +23,10 @@ from rlvr.recipe.checks import check_problems, check_recipe
 from rlvr.recipe.config import RecipeConfig
 from rlvr.recipe.graph import BASE, MODELS, PROBLEMS, Node, build, changes, digest, section
 from rlvr.record.run_folder import RunFolder, atomic_write, versions
+from rlvr.stages.config import GrpoConfig
 from rlvr.stages.files import KEPT, RESULT, TRACES
-from rlvr.types import DataError, Problem, RunInterrupted
+from rlvr.stages.identity import that_matter
+from rlvr.types import DataError, Problem, RlvrError, RunInterrupted
 
 if TYPE_CHECKING:
     from rlvr.recipe.table import StageResult
@@ -54,6 +56,7 @@ class Prepared:
     nodes: list[Node]
     problems: list[Problem]
     sets: dict[str, list[Problem]]  # evaluation set → problems
+    unseen: dict[str, list[Problem]]  # the same, and further sets that nothing may be trained on
     alphabet: str | None  # of a new model
     artefacts: Path
 
@@ -80,7 +83,7 @@ def prepare(config: RecipeConfig, overrides: Sequence[str], absent: list[str] | 
         try:
             return load_problems(key, source)
         except DataError as error:
-            if absent is None:
+            if absent is None or "from_hub" not in str(source):
                 raise
             absent.append(str(error))
             return []
@@ -93,14 +96,16 @@ def prepare(config: RecipeConfig, overrides: Sequence[str], absent: list[str] | 
         name: load("problems.heldout" if name == HELDOUT else f"benchmarks.{name}", source)
         for name, source in sources.items()
     }
+    further = {name: load(f"unseen.{name}", source) for name, source in config.unseen.items()}
     for problem in (*problems, *(p for one in sets.values() for p in one)):
         fill_template(problem, config.problems.prompt)
     evaluated = [problem for one in sets.values() for problem in one]
     alphabet = _alphabet(config, [*problems, *evaluated]) if config.model.scratch else None
-    nodes = build(config, problems, evaluated, alphabet)
+    unseen = sets | further
+    nodes = build(config, problems, [problem for one in unseen.values() for problem in one], alphabet)
     if not absent:
-        check_problems(config, nodes, problems, sets)
-    return Prepared(config, nodes, problems, sets, alphabet, Path(config.artefacts).absolute())
+        check_problems(config, nodes, problems, unseen)
+    return Prepared(config, nodes, problems, sets, unseen, alphabet, Path(config.artefacts).absolute())
 
 
 def _alphabet(config: RecipeConfig, problems: Sequence[Problem]) -> str:
@@ -182,8 +187,11 @@ class Recipe:
         """Do a stage's work, or the rest of it; its manifest."""
         folder = self.prepared.folder(node)
         with RunFolder(folder):
+            if (done := self.prepared.done(node)) is not None:  # by another process, meanwhile
+                return done
             self._say_why(node)
-            began = time.monotonic()
+            path = folder / MANIFEST
+            before = json.loads(path.read_text())["seconds"] if path.exists() else 0.0
             manifest: dict[str, Any] = {
                 "stage": node.name,
                 "kind": node.kind,
@@ -191,11 +199,15 @@ class Recipe:
                 "made_from": node.made_from,
                 "settings": node.settings,
                 "versions": versions(),
+                "seconds": before,  # of all attempts that were not killed
             }
-            _write_json(folder / MANIFEST, manifest)
-            manifest["made"] = self._work(node, self._stage(node, folder))
-            manifest["seconds"] = round(time.monotonic() - began, 1)  # of the last attempt
-            _write_json(folder / MANIFEST, manifest)
+            _write_json(path, manifest)
+            began = time.monotonic()
+            try:
+                manifest["made"] = self._work(node, self._stage(node, folder))
+            finally:
+                manifest["seconds"] = round(before + time.monotonic() - began, 1)
+                _write_json(path, manifest)
         return manifest
 
     def _say_why(self, node: Node) -> None:
@@ -231,7 +243,9 @@ class Recipe:
             folder=folder,
             model_path=outside or (self.made[answers_by] if answers_by else ""),
             problems=problems,
-            heldout=self.prepared.sets.get(HELDOUT, []),
+            # the recipe evaluates before and after; in between only if that is asked for
+            heldout=self.prepared.sets.get(HELDOUT, []) if _evaluates_itself(settings) else [],
+            unseen=self.prepared.unseen,
             tokenizer=None if node.kind == "base" else self.tokenizer,
             stop=self.stop,
             sizes={},  # the folder's name says it all
@@ -251,20 +265,23 @@ class Recipe:
         if node.kind == "base":
             return self._base(stage.folder)
         if node.kind == "distill":
-            run_distill(stage, self.prepared.sets)
+            run_distill(stage)
             return {"path": TRACES, "outside": None}
         if node.kind in PROBLEMS:
             if node.kind == "select":
                 run_select(stage)
                 selected(stage)
             else:
-                run_synthesize(stage, self.prepared.sets)
+                run_synthesize(stage)
             return {"path": KEPT, "outside": None}
         runners: dict[str, Callable[[StageInput], None]]
         runners = {"warm_start": run_warm_start, "opd": run_opd, "grpo": run_grpo}
-        runners[node.kind](stage)
-        model = Path(stage.result() or "")
-        _keep_model_only(model)
+        if stage.result() is None:
+            runners[node.kind](stage)
+        if (found := stage.result()) is None:
+            raise RlvrError(f"the stage {node.name} ended without a model in {stage.folder}")
+        model = Path(found)
+        _keep_model_only(stage.folder / "checkpoints", model)
         return {"path": str(model.relative_to(stage.folder)), "outside": None}
 
     def _base(self, folder: Path) -> dict[str, str | None]:
@@ -299,7 +316,7 @@ class Recipe:
             sets=sets,
             steps=max(steps, default=0),
             trained=int(totals["tokens/trained"] or totals["learner/tokens"]),
-            sampled=int(totals["tokens/sampled"]),
+            sampled=int(totals["tokens/sampled"]) or _drawn(self.prepared.folder(node)),
             seconds=manifest["seconds"],
             data=_data(self.prepared.folder(node)),
             new=new,
@@ -314,7 +331,8 @@ class Recipe:
         asked = {
             "settings": asdict(config.evaluation),
             "max_tokens": config.sampling.max_tokens,
-            "reward": asdict(config.reward),
+            "reward": that_matter(asdict(config.reward)),
+            "dtype": config.rollout.dtype,
             "prompt": asdict(config.problems.prompt),
             "sets": {name: fingerprint(problems) for name, problems in self.prepared.sets.items()},
         }
@@ -328,6 +346,20 @@ class Recipe:
         return folder / RESULTS
 
 
+def _drawn(folder: Path) -> int:
+    """Tokens of a stage's traces, as far as they are known."""
+    if not (folder / TRACES).exists():
+        return 0
+    tokens = parquet.read_table(folder / TRACES, columns=["tokens"]).column("tokens")
+    return int(compute.sum(compute.list_value_length(tokens)).as_py() or 0)
+
+
+def _evaluates_itself(settings: Any) -> bool:
+    """Whether a stage's loop is to be evaluated on its way."""
+    loop = getattr(settings, "loop", settings)
+    return isinstance(loop, GrpoConfig) and loop.evaluate_every < loop.steps
+
+
 def _data(folder: Path) -> str:
     """What a stage learned from, or has made, in words."""
     if (folder / RESULT).exists():
@@ -339,13 +371,11 @@ def _data(folder: Path) -> str:
     return ""
 
 
-def _keep_model_only(model: Path) -> None:
+def _keep_model_only(checkpoints: Path, model: Path) -> None:
     """Of a stage that is done nothing but its model is needed: the rest of its checkpoints goes."""
-    for path in model.parent.parent.iterdir():
-        if path != model.parent:
-            shutil.rmtree(path)
-    for path in model.parent.iterdir():
-        if path != model and path.is_dir():
+    assert model.parent.parent == checkpoints, f"{model} is not in {checkpoints}"
+    for path in (*checkpoints.iterdir(), *model.parent.iterdir()):
+        if path not in (model, model.parent) and path.is_dir():
             shutil.rmtree(path)
 
 

@@ -49,6 +49,9 @@ class EndpointConfig:
     timeout: float = setting(600.0, "seconds for one request", gt=0)
     retries: int = setting(5, "further tries of a request that failed", ge=0)
     backoff: float = setting(1.0, "seconds before the first retry, doubled for each further one", ge=0)
+    max_failed: float = setting(
+        0.0, "share of the questions that may stay without an answer, as when it refuses them", ge=0, lt=1
+    )
     extra_body: dict[str, Any] = setting(
         factory=dict, help="added to each request; null takes a key out, as in {seed: null}"
     )

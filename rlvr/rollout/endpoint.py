@@ -159,7 +159,8 @@ class EndpointTeacher:
             del todo[key]
         came: SimpleQueue[str | None] = SimpleQueue()
         self._left.clear()
-        asking = _Asking(self, todo, came.put, lambda: self._left.is_set() or stopped())
+        tolerated = self.config.max_failed * len(questions)
+        asking = _Asking(self, todo, came.put, lambda: self._left.is_set() or stopped(), tolerated)
         with ThreadPoolExecutor(1, "teacher") as executor:
             running = self._running = executor.submit(asyncio.run, asking.run())
             running.add_done_callback(lambda _: came.put(None))
@@ -182,8 +183,10 @@ class _Asking:
         todo: Mapping[str, Question],
         answered: Callable[[str], None],
         stopped: Callable[[], bool],
+        tolerated: float,  # failures that are no error
     ) -> None:
         self.teacher, self.todo, self.answered, self.stopped = teacher, todo, answered, stopped
+        self.tolerated = tolerated
         self.queue = iter(todo.items())
         self.pace = Pace(teacher.config.requests_per_minute, teacher.next_turn)
         self.sending: set[asyncio.Task[None] | None] = set()
@@ -265,11 +268,14 @@ class _Asking:
         )
         if self.ended is not None:
             return f"{self.ended}. {kept}"
-        if not self.failures or self.stopped():
+        if len(self.failures) <= self.tolerated or self.stopped():
             return None
         question, why = self.failures[0]
         count = f"{len(self.failures)} of {len(self.todo)} questions have no answer"
-        return f"{count}; the first, {_named(question)}: {why}. {kept}"
+        return (
+            f"{count}; the first, {_named(question)}: {why}. {kept} Where it refuses some for good, "
+            "max_failed is the share that may stay without an answer."
+        )
 
 
 def _named(question: Question) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
 
@@ -124,8 +124,19 @@ def _target_messages(config: TrainConfig) -> Iterator[str]:
 def path_messages(config: TrainConfig) -> Iterator[str]:
     """A file that no source reads."""
     path = config.problems.path
+    asked = _paths(config.problems.train) + _paths(config.problems.heldout)
+    if path is None and None in asked:
+        yield "problems.path must be given: add problems.path=FILE to the command"
     if path is not None and path not in str((config.problems.train, config.problems.heldout)):
         yield f"problems.path={path} is read by no source: take problems=own, or name it in problems.train"
+
+
+def _paths(source: Any) -> list[Any]:
+    """What the arguments called `path` of a source, and of those that it is made of, are."""
+    if not isinstance(source, dict):
+        return []
+    inner = [path for part in source.values() for path in _paths(part)]
+    return inner + ([source["path"]] if "path" in source else [])
 
 
 def schedule_messages(config: TrainConfig) -> Iterator[str]:

@@ -99,13 +99,10 @@ class DpoConfig(WarmStartConfig):
 
 
 @dataclass
-class OverlapConfig:
-    """Decontamination: problems that share words in a row with an evaluation set are not trained on."""
+class OwnConfig(SftConfig):
+    """A stage of the user's: whatever its trainer reads of it."""
 
-    n: int = setting(13, "words in a row; a shorter problem must be the same as a whole", ge=1)
-    against: dict[str, Any] = setting(
-        factory=dict, help="name → problem source; problems.heldout and benchmarks always belong to them"
-    )
+    pairs: PairConfig = setting(factory=PairConfig)
 
 
 @dataclass
@@ -133,7 +130,12 @@ class DistillConfig(TeacherConfig):
 
     samples: int = setting(8, "k: answers per problem", ge=1)
     domain_column: str | None = setting(None, "the problem's column that names its domain")
-    overlap: OverlapConfig = setting(factory=OverlapConfig)
+    overlap_words: int = setting(
+        13,
+        "in a row that a problem may not share with one that is evaluated on (problems.heldout, benchmarks, "
+        "unseen); a shorter problem may not be the same as a whole",
+        ge=1,
+    )
     chunk: int = setting(256, "problems that are answered at a time; a stopped run goes on after them", ge=1)
 
 

@@ -7,14 +7,13 @@ be the student itself. Source: the data of stages 1 to 3 of Phi-4-Mini-Reasoning
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from rlvr.keys import key
-from rlvr.problems.load import load_problems
 from rlvr.problems.prompts import fill_template
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.progress import Progress
@@ -36,7 +35,7 @@ from rlvr.traces.traces import Trace, traces_from_groups, without_tokens
 from rlvr.types import Group, Problem, Rollout, Status
 
 
-def run_distill(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Problem]]) -> None:
+def run_distill(stage: StageInput) -> None:
     """Write traces.parquet and its data card; `stage.model_path` is the teacher on the pool.
 
     Raises:
@@ -49,15 +48,14 @@ def run_distill(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Proble
     traces = traces_from_groups(groups, source, settings.domain_column)
     if settings.endpoint or not same_tokenizer(as_teacher(stage).tokenizer, stage.tokenizer):
         traces = [without_tokens(trace) for trace in traces]
-    sets = {name: load_problems(name, source) for name, source in settings.overlap.against.items()}
-    index = ngram_index({**evaluation_sets, **sets}, settings.overlap.n)
+    index = ngram_index(stage.unseen, settings.overlap_words)
     traces, overlaps = mark_overlaps(mark_duplicates(traces), index)
     rows = {problem: asdict(overlap) for problem, overlap in overlaps.items()}
     with atomic_write(stage.folder / OVERLAPS) as path:
         path.write_text(json.dumps(rows, indent=1))
     write_traces(stage.folder / TRACES, traces)
     write_card(stage.folder, traces, _about(stage, source))
-    print(f"{stage.folder.name.partition('-')[0]}: {_summary(traces)}")
+    print(f"{stage.name}: {_summary(traces)}")
 
 
 def answers(stage: StageInput, chunks: Sequence[Sequence[Problem]], samples: int) -> list[list[Group]]:
@@ -77,7 +75,7 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
     """As `sample` does on the pool; the endpoint's answers are on disk before their chunk is complete."""
     paths = [journal_path(stage.folder, "train", number) for number in range(len(chunks))]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
-    name = stage.folder.name.partition("-")[0]
+    name = stage.name
     if missing:
         with (
             Workers(stage.config) as workers,
@@ -94,13 +92,14 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
                 for answer in teacher.answers(questions, stopped=lambda: bool(stage.stop)):
                     seed = seeds[answer.problem_id, answer.sample]
                     groups[answer.problem_id].rollouts.append(_rollout(answer, seed))
-                if teacher.missing(questions):
+                if stage.stop and teacher.missing(questions):
                     raise Interrupted
-                for group in groups.values():
+                answered = [group for group in groups.values() if group.rollouts]  # but for max_failed
+                for group in answered:
                     group.rollouts.sort(key=lambda rollout: rollout.sample)
-                score(rewards, list(groups.values()), lambda: bool(stage.stop))
-                write_journal(paths[number], list(groups.values()))
-                progress.update(done, chunk_metrics(list(groups.values())))
+                score(rewards, answered, lambda: bool(stage.stop))
+                write_journal(paths[number], answered)
+                progress.update(done, chunk_metrics(answered))
     return [read_journal(stage.folder, "train", number) for number in range(len(chunks))]
 
 

@@ -5,20 +5,29 @@ Source: stage 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233; the losses are in `rl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from rlvr.algorithms import preference
 from rlvr.problems.order import problems_for_step
 from rlvr.stages.batches import preference_batch
 from rlvr.stages.config import DpoConfig
-from rlvr.stages.sft import Encode, Example
+from rlvr.stages.sft import Encode, Example, encoded
 from rlvr.traces.pairs import pairs
 from rlvr.traces.traces import Trace
 from rlvr.types import ConfigError, DataError, FloatArray, TrainingBatch
 
 LOSSES = {"sigmoid": preference.sigmoid, "ipo": preference.ipo}
+
+
+def argument_messages(loss: str = "sigmoid", beta: float = 0.1, **others: Any) -> Iterator[str]:
+    """What is wrong with the arguments of `RolloutDpo`."""
+    if loss not in LOSSES:
+        yield f"trainer.loss is {loss!r}, but must be one of: {', '.join(LOSSES)}"
+    if beta <= 0:
+        yield f"trainer.beta is {beta}, but must be > 0"
 
 
 class RolloutDpo:
@@ -37,19 +46,21 @@ class RolloutDpo:
         beta: float = 0.1,
         length_normalized: bool = False,
     ) -> None:
-        if loss not in LOSSES:
-            raise ConfigError(f"dpo.trainer.loss is {loss!r}, but must be one of: {', '.join(LOSSES)}")
-        if beta <= 0:
-            raise ConfigError(f"dpo.trainer.beta is {beta}, but must be > 0")
+        for message in argument_messages(loss, beta):
+            raise ConfigError(message)
         self.settings, self.seed = settings, seed
         self.objective = partial(LOSSES[loss], beta=beta, length_normalized=length_normalized)
         made, self.left_out = pairs(traces, settings.pairs, seed)
-        encoded = [(encode(pair.chosen), encode(pair.rejected)) for pair in made]
-        self.pairs: list[tuple[Example, Example]] = [
-            pair for pair in encoded if all(len(p) + len(a) <= max_length for p, a in pair)
-        ]
-        if too_long := len(encoded) - len(self.pairs):
-            self.left_out["longer than model.max_length"] = too_long
+        self.pairs: list[tuple[Example, Example]] = []
+        for pair in made:
+            chosen = encoded(pair.chosen, encode, max_length, self.left_out)
+            rejected = encoded(pair.rejected, encode, max_length, self.left_out)
+            if chosen is not None and rejected is not None:
+                self.pairs.append((chosen, rejected))
+        if settings.batch_size > len(self.pairs) > 0:
+            raise ConfigError(
+                f"batch_size={settings.batch_size}, but there are {self.size}: lower it to that"
+            )
         if not self.pairs:
             raise DataError(f"no pair is left to train on; left out: {self.left_out}")
         self.reference: list[FloatArray] = []  # log-probabilities [T] of every answer, two per pair
@@ -63,10 +74,6 @@ class RolloutDpo:
         return -(-len(self.pairs) // self.settings.batch_size)
 
     def batch(self, step: int) -> TrainingBatch:
-        if self.settings.batch_size > len(self.pairs):
-            raise ConfigError(
-                f"dpo.batch_size={self.settings.batch_size}, but there are {self.size}: lower it to that"
-            )
         chosen = problems_for_step(len(self.pairs), self.settings.batch_size, step, self.seed)
         batch = preference_batch([self.pairs[index] for index in chosen])
         column = [self.reference[2 * index + row] for index in chosen for row in (0, 1)]

@@ -16,7 +16,7 @@ from rlvr.rollout.engine import Request
 from rlvr.stages.batches import judged
 from rlvr.stages.buffer import RolloutBuffer
 from rlvr.stages.stage import StageInput
-from rlvr.types import Group, Problem, RlvrError
+from rlvr.types import DataError, Group, Problem, RlvrError
 
 Filter = Callable[[Group, np.random.Generator], Group | None]
 
@@ -168,6 +168,11 @@ def group_requests(
     if kind == "heldout":
         max_tokens = config.evaluation.max_tokens or max_tokens
     when = step if kind == "train" else 0
+    if len(prompt) + max_tokens > config.model.max_length:
+        raise DataError(
+            f"problem {problem.id!r}: {len(prompt)} tokens of prompt and {max_tokens} of answer are more "
+            f"than model.max_length={config.model.max_length}"
+        )
     seeds = [key(config.seed, kind, when, problem.id, sample) for sample in samples]
     return [
         Request(problem.id, step, sample, seed, prompt, temperature, max_tokens, top_p)

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from rlvr.evaluation.metrics import tally
 from rlvr.record.run_folder import atomic_write
 from rlvr.stages.drawing import group_requests
-from rlvr.stages.sampling import sample
+from rlvr.stages.sampling import chunked, sample
 from rlvr.stages.stage import StageInput
 from rlvr.types import Problem
 
 RESULTS = "results.json"
+CHUNK = 512  # problems that are answered at a time; a stopped evaluation goes on after them
 
 
 def run_evaluation(stage: StageInput, sets: Mapping[str, list[Problem]]) -> None:
@@ -23,16 +24,20 @@ def run_evaluation(stage: StageInput, sets: Mapping[str, list[Problem]]) -> None
     """
     settings = stage.config.evaluation
     samples = range(settings.samples)
+    chunks = [(name, chunk) for name, problems in sets.items() for chunk in chunked(problems, CHUNK)]
     answered = sample(
         stage,
-        list(sets.values()),
+        [chunk for _, chunk in chunks],
         lambda number, problem: group_requests(
             stage, problem, "heldout", number, samples, settings.temperature, settings.top_p
         ),
         kind="heldout",
     )
     results = {}
-    for name, groups in zip(sets, answered, strict=True):
+    for name in sets:
+        groups = [
+            group for (of, _), made in zip(chunks, answered, strict=True) for group in made if of == name
+        ]
         tallies = [tally(group.verdicts) for group in groups]
         results[name] = {
             "problems": [group.problem.id for group in groups],

@@ -82,7 +82,7 @@ class Grpo:
         steps = self.settings.steps
         with (
             MetricLog(self.stage.folder, self.config.record, asdict(self.config)) as log,
-            Progress("grpo", steps, self.version) as progress,
+            Progress(self.stage.name, steps, self.version) as progress,
         ):
             if not self.resumed:
                 log.log(0, self.evaluate(0))
@@ -98,6 +98,7 @@ class Grpo:
             except Interrupted:
                 self.save()
                 raise
+        self.stage.finish(self.version, self.checkpoints.path(self.version))
 
     def step(self, step: int) -> dict[str, float]:
         """Rollouts, verdicts, advantages, updates, new weights for the rollout workers."""
@@ -172,9 +173,7 @@ class Grpo:
             state = {"drawing": self.drawing.state(), "learning": self.learning.state()}
             (folder / LOOP_STATE).write_text(json.dumps(state))
 
-        path = self.checkpoints.save(self.version, write)
-        if self.version == self.settings.steps:
-            self.stage.finish(self.version, path)
+        self.checkpoints.save(self.version, write)
 
     def _control(self, method: str, argument: int | Path) -> None:
         self.buffer.wait(method, self.learner.call(method, argument), CONTROL_DEADLINE)

@@ -41,7 +41,7 @@ def sample(
     Raises:
         Interrupted: the user asked to stop; complete chunks are kept.
     """
-    name = stage.folder.name.partition("-")[0]
+    name = stage.name
     paths = [journal_path(stage.folder, kind, number) for number in range(len(chunks))]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     if missing:

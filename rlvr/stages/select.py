@@ -21,6 +21,7 @@ from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.run_folder import atomic_write
 from rlvr.stages.drawing import apply_filters, group_requests
 from rlvr.stages.files import KEPT
+from rlvr.stages.identity import that_matter
 from rlvr.stages.sampling import chunked, sample
 from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Group, Problem, RlvrError
@@ -89,7 +90,7 @@ def _same_settings(stage: StageInput) -> None:
         "temperature": sampling.temperature,
         "max_tokens": sampling.max_tokens,
         "start": str(model.relative_to(run)) if model.is_relative_to(run) else stage.model_path,
-        "reward": asdict(stage.config.reward),
+        "reward": that_matter(asdict(stage.config.reward)),
     }
     path = stage.folder / "identity.json"
     if not path.exists():

@@ -37,10 +37,11 @@ class Sft:
         """
         self.settings, self.seed = settings, seed
         chosen, self.left_out = choose(traces, settings.choose, seed)
-        encoded = [(trace.problem.id, encode(trace)) for trace in chosen]
-        fitting = [(name, e) for name, e in encoded if len(e[0]) + len(e[1]) <= max_length]
-        if too_long := len(encoded) - len(fitting):
-            self.left_out["longer than model.max_length"] = too_long
+        fitting = [
+            (trace.problem.id, example)
+            for trace in chosen
+            if (example := encoded(trace, encode, max_length, self.left_out)) is not None
+        ]
         held = {name for name, _ in fitting if _held_back(name, settings.validation.share)}
         self.examples = [example for name, example in fitting if name not in held]
         self.held_back = [example for name, example in fitting if name in held]
@@ -73,6 +74,20 @@ class Sft:
     def validation(self) -> TrainingBatch | None:
         """All that is held back."""
         return supervised_batch(self.held_back) if self.held_back else None
+
+
+def encoded(trace: Trace, encode: Encode, max_length: int, left_out: dict[str, int]) -> Example | None:
+    """A trace's token ids; None, and counted by its reason, if it cannot be trained on."""
+    try:
+        prompt, answer = encode(trace)
+    except DataError:
+        reason = "with characters that the tokenizer does not know"
+    else:
+        if answer and len(prompt) + len(answer) <= max_length:
+            return prompt, answer
+        reason = "longer than model.max_length" if answer else "empty"
+    left_out[reason] = left_out.get(reason, 0) + 1
+    return None
 
 
 def _held_back(problem_id: str, share: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -50,6 +50,12 @@ class StageInput:
     sizes: dict[str, Any]  # of a step's batch, and what else its numbers depend on
     settings: Any = None  # the stage's own section of the configuration
     sources: Mapping[str, str] = field(default_factory=dict)  # earlier stage → its model or its traces
+    unseen: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # name → what is evaluated on
+
+    @property
+    def name(self) -> str:
+        """That of the folder, without the key that a recipe puts behind it."""
+        return self.folder.name.partition("-")[0]
 
     def checkpoints(self) -> Checkpoints:
         """The stage's checkpoints, with what a resume must agree with."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rlvr.problems.config import PromptConfig
@@ -29,7 +29,7 @@ from rlvr.types import DataError, Group, Problem, RlvrError, Rollout, Status
 MAX_ANSWER = 200  # characters of an answer that solutions agree on
 
 
-def run_synthesize(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Problem]]) -> None:
+def run_synthesize(stage: StageInput) -> None:
     """Write problems.jsonl: the stage's problems and the new ones, without any of an evaluation set.
 
     Raises:
@@ -45,7 +45,7 @@ def run_synthesize(stage: StageInput, evaluation_sets: Mapping[str, Sequence[Pro
         proposed, reasons = _proposed(stage)
         found += proposed
         left_out += reasons
-    taken = {normalized(problem.text) for one in evaluation_sets.values() for problem in one}
+    taken = {normalized(problem.text) for one in stage.unseen.values() for problem in one}
     taken |= {normalized(problem.text) for problem in stage.problems}
     ids = {problem.id for problem in stage.problems}
     new: list[Problem] = []

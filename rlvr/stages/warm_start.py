@@ -30,6 +30,7 @@ from rlvr.stages.cluster import Workers
 from rlvr.stages.config import ValidationConfig
 from rlvr.stages.stage import StageInput
 from rlvr.traces.files import read_traces
+from rlvr.traces.overlap import mark_overlaps, ngram_index
 from rlvr.traces.traces import Trace, trace_of_solution
 from rlvr.types import ConfigError, DataError, FinishReason, TrainingBatch
 
@@ -85,7 +86,15 @@ def load_data(stage: StageInput) -> list[Trace]:
             traces += map(trace_of_solution, solved)
         else:
             traces += read_traces(Path(stage.sources.get(name, name)))
-    return traces
+    problems: dict[str, str] = {}
+    for trace in traces:
+        if problems.setdefault(trace.problem.id, trace.problem.text) != trace.problem.text:
+            raise DataError(
+                f"data={list(stage.settings.data)}: two problems have the id {trace.problem.id!r}: "
+                f"{problems[trace.problem.id][:60]!r} and {trace.problem.text[:60]!r}; give one another id"
+            )
+    # stages have done this with what they made; files may hold anything
+    return mark_overlaps(traces, ngram_index(stage.unseen))[0] if stage.unseen else traces
 
 
 def make_trainer(stage: StageInput) -> Trainer:
@@ -123,7 +132,7 @@ class WarmStart:
 
     def __init__(self, stage: StageInput) -> None:
         self.stage, self.settings = stage, stage.settings
-        self.name = stage.folder.name.partition("-")[0]
+        self.name = stage.name
         self.trainer = make_trainer(stage)
         self.steps = self.settings.steps or self.settings.epochs * self.trainer.steps_per_epoch
         if self.settings.optimizer.warmup_steps >= self.steps:
@@ -131,6 +140,8 @@ class WarmStart:
                 f"{self.name}.optimizer.warmup_steps={self.settings.optimizer.warmup_steps} never ends: the "
                 f"stage has {self.steps} optimizer steps"
             )
+        if not self.trainer.uses_reference:
+            self.trainer.batch(0)  # what is wrong with it is said before anything is loaded
         self.validation = self.trainer.validation()
         self.best = Best()
         left_out = ", ".join(f"{count:,} {why}" for why, count in self.trainer.left_out.items() if count)
