@@ -18,6 +18,8 @@ from rlvr.types import ConfigError, Problem, RunInterrupted
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from rlvr.stages.stage import StageInput
+
 
 def run_stages(
     config: TrainConfig,
@@ -56,6 +58,39 @@ def _run(
     from rlvr.record.report import summary_table
     from rlvr.stages.buffer import Interrupted
     from rlvr.stages.cluster import ray_cluster
+    from rlvr.stages.select import selected
+
+    tokenizer = _tokenizer(config, run.path / "scratch_model")
+    check_lengths(config, problems, heldout, tokenizer)
+    stages, model_path = _to_do(config, run, problems, heldout, tokenizer)
+    run.write_config(saved_config)
+    run.write_versions()
+    try:
+        now: list[Problem] | None = None  # what a selection of this run has kept
+        with ray_cluster(config.cluster):
+            for runner, stage in stages:
+                stage.problems = now or stage.problems
+                runner(stage)
+                now = selected(stage) if stage.name == "select" else now
+    except Interrupted:
+        raise RunInterrupted(f"stopped; go on with: rlvr train resume={run.path}") from None
+    print(f"\nmodel:   {model_path}\nrun:     {run.path}")
+    if "grpo" in config.stages:
+        print(f"curves:  {plot_curves(run.path)}\n\n{summary_table(run.path)}")
+
+
+def _to_do(
+    config: TrainConfig,
+    run: RunFolder,
+    problems: list[Problem],
+    heldout: list[Problem],
+    tokenizer: PreTrainedTokenizerBase,
+) -> tuple[list[tuple[Callable[[StageInput], None], StageInput]], str]:
+    """The stages that have not done their steps, each with what runs it, and the last one's model.
+
+    Raises:
+        ConfigError: there are none, or a stage has begun from what one before it would change now.
+    """
     from rlvr.stages.grpo import run_grpo
     from rlvr.stages.select import run_select, selected
     from rlvr.stages.stage import StageInput, StopRequest
@@ -67,19 +102,17 @@ def _run(
     steps = {"sft": config.sft.steps or 0, "grpo": config.grpo.steps}
     settings = {"sft": config.sft, "select": config.select, "grpo": config.grpo}
     model_path = config.model.path or str(run.path / "scratch_model")
-    tokenizer = _tokenizer(config, run.path / "scratch_model")
-    check_lengths(config, problems, heldout, tokenizer)
     stop = StopRequest()
     stages: list[tuple[Callable[[StageInput], None], StageInput]] = []
-    select: StageInput | None = None
     for name in config.stages:
         folder = run.stage(name)
         stage = StageInput(
             config, folder, model_path, problems, heldout, tokenizer, stop, sizes[name], settings[name]
         )
+        stage.unseen = {"heldout": heldout} if heldout else {}
         if name == "select":
             # what it keeps is known once it is done; until then no later stage can have begun
-            select, kept = stage, selected(stage)
+            kept = selected(stage)
             if kept is None:
                 stages.append((run_select, stage))
             problems = kept or problems
@@ -100,20 +133,7 @@ def _run(
         longer = [f"{name}.steps={2 * steps[name]}" for name in config.stages if name in steps]
         more = f"; ask for more, as in {longer[-1]}" if longer else ""
         raise ConfigError(f"{run.path}: all stages have done their steps{more}")
-    run.write_config(saved_config)
-    run.write_versions()
-    try:
-        now: list[Problem] | None = None  # what a selection of this run has kept
-        with ray_cluster(config.cluster):
-            for runner, stage in stages:
-                stage.problems = now or stage.problems
-                runner(stage)
-                now = selected(stage) if stage is select else now
-    except Interrupted:
-        raise RunInterrupted(f"stopped; go on with: rlvr train resume={run.path}") from None
-    print(f"\nmodel:   {model_path}\nrun:     {run.path}")
-    if "grpo" in config.stages:
-        print(f"curves:  {plot_curves(run.path)}\n\n{summary_table(run.path)}")
+    return stages, model_path
 
 
 def _sizes(config: TrainConfig) -> dict[str, dict[str, Any]]:
