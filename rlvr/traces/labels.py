@@ -8,6 +8,7 @@ from rlvr.rewards.repetition import repeated_share, words_of
 from rlvr.types import Problem, Status
 
 REPETITION_N = 8  # words; the n of `repetition_reward`
+MOST = 500_000  # characters of an answer that are looked at; more than any context holds
 DOMAIN_COLUMNS = ("domain", "subject", "level")
 
 
@@ -21,8 +22,11 @@ def pass_rate(statuses: Iterable[Status]) -> float | None:
 
 
 def length_and_repetition(text: str, tokens: Sequence[int] | None) -> tuple[int, float]:
-    """Drawn tokens, or words where those are not known; and the share of words in a repeated 8-gram."""
-    words = words_of(text)
+    """Drawn tokens, or words where those are not known; and the share of words in a repeated 8-gram.
+
+    Both are of the first `MOST` characters: an endpoint may send megabytes, and a word costs a hundred bytes.
+    """
+    words = words_of(text[:MOST])
     return len(words) if tokens is None else len(tokens), repeated_share(words, REPETITION_N)
 
 
