@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Run, complete
 from safetensors.numpy import load_file
 
 from rlvr.problems.files import as_row
@@ -17,7 +18,6 @@ from rlvr.problems.generated import arithmetic
 from rlvr.record.sinks import read_metrics
 from rlvr.traces.files import read_traces
 from rlvr.types import Status
-from runs import Run, complete
 
 SMALL = [
     "name=small",

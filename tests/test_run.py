@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import Run, complete
 
 from rlvr.keys import key
 from rlvr.record.journal import journal_path, read_journal
@@ -24,7 +25,6 @@ from rlvr.rewards.format import format_reward
 from rlvr.rewards.math import math_reward
 from rlvr.stages.checkpoints import Checkpoints
 from rlvr.types import Group, RlvrError, Status
-from runs import Run, complete
 
 STEPS = 6
 SFT_STEPS = 16
