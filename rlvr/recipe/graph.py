@@ -130,6 +130,11 @@ def _name_messages(config: RecipeConfig) -> list[str]:
         for name in config.trainers
         if name in KINDS or name in (BASE, PREVIOUS, SOLUTIONS)
     ]
+    messages += [
+        f"trainers.{name} is no name for a stage: letters, digits and _ make one"
+        for name in config.trainers
+        if not name.isidentifier()
+    ]
     if not config.stages:
         messages.append(f"stages is empty: name some of {', '.join(known)}")
     if len(set(config.stages)) < len(config.stages):
