@@ -18,6 +18,7 @@ from rlvr import compose
 from rlvr.cli import main
 from rlvr.config import TrainConfig
 from rlvr.learner.config import LoraConfig
+from rlvr.recipe.config import KINDS, RecipeConfig
 from rlvr.types import ConfigError
 
 SMALL = ["sampling.max_tokens=16"]  # fits the scratch model's length
@@ -247,9 +248,11 @@ def attributes_read(folder: Path) -> set[str]:
 
 def test_every_setting_is_read_somewhere() -> None:
     read = attributes_read(Path(rlvr.__file__).parent)
-    unread = {key for key in compose.all_keys(TrainConfig) if key.rpartition(".")[2] not in read}
-    # this one is read before there is a TrainConfig: Hydra names the run's folder by it
-    assert unread - {"name"} == set()
+    keys = {*compose.all_keys(TrainConfig), *compose.all_keys(RecipeConfig)}
+    unread = {key for key in keys if key.rpartition(".")[2] not in read}
+    # this one is read before there is a TrainConfig: Hydra names the run's folder by it; and a recipe reads
+    # the section of a stage by the stage's name
+    assert unread - {"name", *KINDS} == set()
     assert "${name}" in (compose.config_folder() / "train.yaml").read_text()
     Path("config.yaml").touch()
     assert f'hydra.run.dir="{Path.cwd()}"' in compose.resume_arguments(["resume=."])
@@ -322,11 +325,12 @@ TO_BE_GIVEN = {
 def test_every_option_composes_to_a_valid_configuration(option: str) -> None:
     group, _, name = option.partition("/")
     missing = TO_BE_GIVEN.get(option, {})
+    command, schema = ("recipe", RecipeConfig) if group == "recipe" else ("train", TrainConfig)
     for key in missing:
         with pytest.raises(ConfigError, match=rf"{re.escape(key)} must be given"):
-            compose.to_config(hydra_compose("train", overrides=[f"{group}={name}"]))
+            compose.to_config(hydra_compose(command, overrides=[f"{group}={name}"]), schema)
     given = [f"{key}={value}" for key, value in missing.items()]
-    config = compose.to_config(hydra_compose("train", overrides=[f"{group}={name}", *given]))
+    config = compose.to_config(hydra_compose(command, overrides=[f"{group}={name}", *given]), schema)
     assert isinstance(config, TrainConfig)
     if option == "model/pretrained":
         assert config.model.scratch is None

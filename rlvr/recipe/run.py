@@ -287,7 +287,7 @@ class Recipe:
     def _base(self, folder: Path) -> dict[str, str | None]:
         if self.config.model.path is not None:
             return {"path": None, "outside": self.config.model.path}
-        from rlvr.stages.train import make_scratch
+        from rlvr.stages.scratch import make_scratch
 
         assert self.prepared.alphabet is not None
         make_scratch(self.config, folder / "model", self.prepared.alphabet)

@@ -17,6 +17,7 @@ from rlvr.learner.config import LearnerConfig, LoraConfig
 from rlvr.rollout.config import RolloutConfig
 from rlvr.stages.checkpoints import KEPT
 from rlvr.stages.config import ScratchModelConfig
+from rlvr.stages.scratch import llama_sizes
 from rlvr.types import ConfigError
 
 WIDTH = {"float32": 4, "bfloat16": 2}  # bytes of a number
@@ -75,7 +76,7 @@ def model_sizes(source: str | ScratchModelConfig, alphabet: str | None = None) -
 
         config = LlamaConfig(
             vocab_size=len(character_tokenizer(ALPHABET if alphabet is None else alphabet)),
-            **source.llama(),
+            **llama_sizes(source),
         )
         return _sizes(config, None)
     folder = _local_folder(source)

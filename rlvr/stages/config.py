@@ -23,17 +23,6 @@ class ScratchModelConfig:
     intermediate_size: int = setting(384, ge=8)
     tie_embeddings: bool = setting(True)
 
-    def llama(self) -> dict[str, Any]:
-        """The same by the names of transformers' LlamaConfig."""
-        return {
-            "hidden_size": self.hidden_size,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.kv_heads,
-            "intermediate_size": self.intermediate_size,
-            "tie_word_embeddings": self.tie_embeddings,
-        }
-
 
 @dataclass
 class ModelConfig:

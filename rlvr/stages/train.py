@@ -164,17 +164,8 @@ def _tokenizer(config: TrainConfig, scratch: Path) -> PreTrainedTokenizerBase:
     """The model's tokenizer; the model is made first where the configuration asks for a new one."""
     from rlvr.problems.generated import ALPHABET
     from rlvr.stages.sampling import load_tokenizer
+    from rlvr.stages.scratch import make_scratch
 
     if config.model.scratch and not (scratch / "tokenizer_config.json").exists():
         make_scratch(config, scratch, ALPHABET)
     return load_tokenizer(config.model.path or scratch)
-
-
-def make_scratch(config: TrainConfig, path: Path, alphabet: str) -> None:
-    """Write a new model of the sizes in `model.scratch`, with a token for each character of `alphabet`."""
-    from rlvr.learner.models import make_scratch_model
-    from rlvr.problems.tokenizer import character_tokenizer
-
-    assert config.model.scratch is not None
-    tokenizer, sizes = character_tokenizer(alphabet), config.model.scratch.llama()
-    make_scratch_model(path, tokenizer, config.model.max_length, config.seed, **sizes)

@@ -1,0 +1,31 @@
+"""A model that is made from nothing, as `model.scratch` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rlvr.config import TrainConfig
+from rlvr.stages.config import ScratchModelConfig
+
+
+def llama_sizes(sizes: ScratchModelConfig) -> dict[str, Any]:
+    """The sizes by the names of transformers' LlamaConfig."""
+    return {
+        "hidden_size": sizes.hidden_size,
+        "num_hidden_layers": sizes.layers,
+        "num_attention_heads": sizes.heads,
+        "num_key_value_heads": sizes.kv_heads,
+        "intermediate_size": sizes.intermediate_size,
+        "tie_word_embeddings": sizes.tie_embeddings,
+    }
+
+
+def make_scratch(config: TrainConfig, path: Path, alphabet: str) -> None:
+    """Write a new model of the sizes in `model.scratch`, with a token for each character of `alphabet`."""
+    from rlvr.learner.models import make_scratch_model
+    from rlvr.problems.tokenizer import character_tokenizer
+
+    assert config.model.scratch is not None
+    tokenizer, sizes = character_tokenizer(alphabet), llama_sizes(config.model.scratch)
+    make_scratch_model(path, tokenizer, config.model.max_length, config.seed, **sizes)
