@@ -26,7 +26,8 @@ def prepared(*stages: str, templates: str | None, n: int, proposals: int) -> Pre
     config.sampling.max_tokens, config.rollouts.samples = 10, 3
     config.synthesize.templates, config.synthesize.n = templates, n
     config.synthesize.proposals = proposals
-    return Prepared(config, build(config, PROBLEMS, [], "0123456789+=?"), PROBLEMS, {}, None, Path("stages"))
+    nodes = build(config, PROBLEMS, [], "0123456789+=?")
+    return Prepared(config, nodes, PROBLEMS, {}, {}, None, Path("stages"))
 
 
 @pytest.mark.parametrize(
