@@ -52,9 +52,10 @@ def dress(axes: Axes, title: str, titles: Sequence[str]) -> None:
 
 def draw_stages(rows: Sequence[StageResult], picture: Path) -> None:
     """avg@k by stage with its 95% interval, a panel for each evaluation set; colours say what changed."""
-    measured = measure(rows)
+    evaluated = [(row, found) for row, found in zip(rows, measure(rows), strict=True) if row.sets]
+    rows, measured = [row for row, _ in evaluated], [found for _, found in evaluated]
     names = list(dict.fromkeys(name for found in measured for name in found))
-    figure, drawn = panels(max(len(names), 1), len(rows))
+    figure, drawn = panels(max(len(names), 1), max(len(rows), 1))
     used: dict[Change | None, None] = {}
     for axes, name in zip(drawn, names or [""], strict=True):
         ks = sorted({row.sets[name].samples for row in rows if name in row.sets})

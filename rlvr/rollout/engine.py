@@ -63,6 +63,8 @@ class RolloutEngine:
             logprobs_mode="processed_logprobs",
             # a step that is still under way when weights change would mix two versions
             async_scheduling=False,
+            # of a prompt read in part vLLM takes back a draw, which generators on the CPU cannot do
+            enable_chunked_prefill=gpu,
             weight_transfer_config=WeightTransferConfig(backend="nccl" if gpu else "rlvr_shared_memory"),
             disable_log_stats=True,
             **memory,
