@@ -52,7 +52,8 @@ from rlvr.weights.sender import Receivers, SharedMemorySender
 
 EOS = 2
 MAX_LENGTH = 192
-ROLLOUT = RolloutConfig(max_num_seqs=64, kv_cache_gib=0.1)
+# prompts that do not all fit into one step
+ROLLOUT = RolloutConfig(max_num_seqs=64, max_num_batched_tokens=192, kv_cache_gib=0.1)
 LOSS = partial(objective.policy, loss=partial(ppo_clip, clip_low=0.2, clip_high=0.3))
 PARAMETERS = [
     "model.embed_tokens.weight",
