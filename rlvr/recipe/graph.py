@@ -57,11 +57,6 @@ class Node:
     made_from: dict[str, str] = field(default_factory=dict)  # role → key of a node, or fingerprint of a file
     key: str = ""
 
-    def inputs(self) -> list[str]:
-        """The nodes that must be done before."""
-        named = [self.model, self.teacher, self.problems, *self.data]
-        return [name for name in dict.fromkeys(named) if name is not None]
-
 
 def section(config: RecipeConfig, name: str) -> Any:
     """The stage's own part of the configuration."""
