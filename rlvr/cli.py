@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from rlvr import __version__
+
+COMMANDS = {  # the module whose `main` takes the arguments and returns the exit code
+    "recipe": "rlvr.recipe.command",
+    "evaluate": "rlvr.evaluation.command",
+    "compare": "rlvr.compare.command",
+    "report": "rlvr.report.command",
+    "view": "rlvr.viewer.command",
+    "watch": "rlvr.record.watch",
+    "audit": "rlvr.audit.command",
+    "verify": "rlvr.rewards.verify_file",
+}
 
 USAGE = """\
 rlvr trains small language models with rewards that a program can check.
@@ -20,6 +32,11 @@ usage: rlvr COMMAND [ARGUMENT ...]
            see the configuration first:       rlvr train experiment=quickstart --cfg job
            sweep:                             rlvr train -m seed=0,1,2 experiment=quickstart
            groups and options:                rlvr train --help
+  evaluate how good is a model?               rlvr evaluate model=CHECKPOINT problems=[math500,mine.jsonl]
+  compare  arms of a sweep, with statistics:  rlvr compare runs/NAME/*
+  report   a run as one HTML file:            rlvr report runs/NAME/DATE
+  view     its rollouts in the browser:       rlvr view runs/NAME/DATE [runs/OTHER/DATE]
+  watch    a run while it goes on:            rlvr watch runs/NAME/DATE
   audit    does a reward deserve trust?       rlvr audit reward=math problems=arithmetic
   verify   check answers in a file:           rlvr verify ANSWERS.jsonl --out VERDICTS.jsonl
 
@@ -42,20 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, *rest = arguments
     if command == "train":
         return train(rest)
-    if command == "recipe":
-        from rlvr.recipe.command import main as recipe
-
-        return recipe(rest)
-    if command == "audit":
-        from rlvr.audit.command import main as audit
-
-        return audit(rest)
-    if command == "verify":
-        from rlvr.rewards.verify_file import main as verify
-
-        return verify(rest)
-    there = "there are: recipe, train, audit, verify"
-    print(f"rlvr: there is no command {command!r}; {there}\n\n{USAGE}", file=sys.stderr, end="")
+    if command in COMMANDS:
+        run: Callable[[Sequence[str]], int] = import_module(COMMANDS[command]).main
+        return run(rest)
+    there = ", ".join(["train", *COMMANDS])
+    print(f"rlvr: there is no command {command!r}; there are: {there}\n\n{USAGE}", file=sys.stderr, end="")
     return 2
 
 

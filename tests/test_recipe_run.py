@@ -77,7 +77,7 @@ class Made:
     def stages(self) -> dict[str, Path]:
         """Stage → folder, of the last run."""
         runs = sorted(self.cwd.glob("runs/small/*/stages.json"))
-        return {name: Path(path) for name, path in json.loads(runs[-1].read_text()).items()}
+        return {name: runs[-1].parent / path for name, path in json.loads(runs[-1].read_text()).items()}
 
     def table(self) -> list[dict[str, str]]:
         tables = sorted(self.cwd.glob("runs/small/*/table.csv"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from rlvr.learner.config import LearnerConfig
 from rlvr.recipe.config import RecipeConfig
 from rlvr.recipe.graph import MODELS, PROBLEMS, Node, section
-from rlvr.recipe.run import MANIFEST, Prepared, prepare
+from rlvr.recipe.run import Prepared, prepare
 from rlvr.recipe.sizes import (
     ModelSizes,
     NotHere,
@@ -22,6 +22,7 @@ from rlvr.recipe.sizes import (
     shown,
 )
 from rlvr.record.report import aligned
+from rlvr.record.runs import MANIFEST
 from rlvr.stages.config import GrpoConfig
 from rlvr.types import ConfigError
 

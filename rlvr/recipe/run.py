@@ -23,6 +23,7 @@ from rlvr.recipe.checks import check_problems, check_recipe
 from rlvr.recipe.config import RecipeConfig
 from rlvr.recipe.graph import BASE, MODELS, PROBLEMS, Node, build, changes, digest, section
 from rlvr.record.run_folder import RunFolder, atomic_write, versions
+from rlvr.record.runs import MANIFEST, STAGES
 from rlvr.stages.config import GrpoConfig
 from rlvr.stages.files import KEPT, RESULT, TRACES
 from rlvr.stages.identity import that_matter
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from rlvr.recipe.table import StageResult
     from rlvr.stages.stage import StageInput
 
-MANIFEST = "manifest.json"
 TITLES = {
     "base": "base",
     "synthesize": "synthesis",
@@ -159,6 +159,11 @@ class Recipe:
         from rlvr.stages.sampling import load_tokenizer
 
         text = ""
+        stages = {
+            node.name: os.path.relpath(self.prepared.folder(node), self.run_path)
+            for node in self.prepared.nodes
+        }
+        _write_json(self.run_path / STAGES, stages)
         for node in self.prepared.nodes:
             if self.stop:
                 raise Interrupted
@@ -174,8 +179,6 @@ class Recipe:
                 self.tokenizer = load_tokenizer(self.made[BASE])
             self.rows.append(self._row(node, manifest, new))
             text = write_table(self.run_path, self.rows)
-        stages = {node.name: str(self.prepared.folder(node)) for node in self.prepared.nodes}
-        _write_json(self.run_path / "stages.json", stages)
         print(f"\nmodel:   {self.made[self._last()]}\ntable:   {self.run_path}/table.md, .csv, .png")
         print(f"stages:  {self.prepared.artefacts}\n\n{text}")
 

@@ -1,0 +1,96 @@
+"""A run as those who read it see it: its stages, where their records lie, what it was run with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rlvr.record.journal import KINDS
+from rlvr.types import DataError
+
+STAGES = "stages.json"  # of a recipe's run: stage → its folder
+MANIFEST = "manifest.json"  # of a recipe's stage: what it was made from
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """A stage that has left something to read."""
+
+    name: str  # sft, grpo, …; of a recipe's evaluation the stage's with `-evaluation` behind it
+    folder: Path  # with metrics.jsonl, or journal/, or both
+
+    def journals(self) -> list[str]:
+        """The kinds of rollouts that are kept: train, heldout."""
+        kept = self.folder / "journal"
+        return [kind for kind in KINDS if any((kept / kind).glob("step_*.parquet"))]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The folder of a run, of a recipe's run, or of one stage alone."""
+
+    folder: Path
+    config: dict[str, Any]  # resolved; empty if there is none
+    versions: dict[str, Any]
+    stages: list[StageRecord]  # in the order they ran
+
+    @property
+    def name(self) -> str:
+        """The last two parts of the folder: `arithmetic/2026-01-31_12-00-00`."""
+        return "/".join(self.folder.parts[-2:])
+
+    def stage(self, name: str) -> StageRecord | None:
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+
+def open_run(path: str | Path) -> RunRecord:
+    """What there is to read in `path`, finished or not.
+
+    Raises:
+        DataError: it is no folder, or none of a run or of a stage.
+    """
+    folder = Path(path).absolute()
+    if not folder.is_dir():
+        raise DataError(f"{path} is no folder; give that of a run, as in runs/NAME/DATE")
+    home = folder if (folder / "config.yaml").exists() else folder.parent
+    config = yaml.safe_load((home / "config.yaml").read_text()) if _is(home, "config.yaml") else {}
+    config.pop("defaults", None)  # a note to Hydra
+    stages = list(_stages(folder, config.get("stages", [])))
+    if not stages and home != folder:
+        raise DataError(
+            f"{path} is no run: it has no config.yaml, metrics.jsonl or journal; give a folder like "
+            "runs/NAME/DATE"
+        )
+    if _is(folder, MANIFEST):
+        versions = json.loads((folder / MANIFEST).read_text())["versions"]
+    else:
+        versions = json.loads((home / "versions.json").read_text()) if _is(home, "versions.json") else {}
+    return RunRecord(folder, config, versions, stages)
+
+
+def _is(folder: Path, name: str) -> bool:
+    return (folder / name).exists()
+
+
+def _stages(folder: Path, order: list[str]) -> Iterator[StageRecord]:
+    if _is(folder, STAGES):
+        named = {name: folder / there for name, there in json.loads((folder / STAGES).read_text()).items()}
+    elif _has_records(folder):
+        named = {folder.name.partition("-")[0]: folder}
+    else:
+        named = {name: folder / name for name in order}
+    for name, there in named.items():
+        if _has_records(there):
+            yield StageRecord(name, there)
+        for evaluation in sorted(there.glob("evaluation-*")):
+            if _has_records(evaluation):
+                yield StageRecord(f"{name}-evaluation", evaluation)
+
+
+def _has_records(folder: Path) -> bool:
+    return _is(folder, "metrics.jsonl") or _is(folder, "journal")

@@ -1,0 +1,66 @@
+"""What is found in the folder of a run, of a recipe's run, and of a stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlvr.record.runs import open_run
+from rlvr.types import DataError
+
+
+def _record(folder: Path, *kinds: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").touch()
+    for kind in kinds:
+        (folder / "journal" / kind).mkdir(parents=True)
+        (folder / "journal" / kind / "step_000001.parquet").touch()
+    return folder
+
+
+def test_a_run(tmp_path: Path) -> None:
+    run = tmp_path / "name" / "date"
+    _record(run / "grpo", "train", "heldout")
+    _record(run / "sft")
+    run.joinpath("config.yaml").write_text("defaults: [x]\nstages: [sft, select, grpo]\nseed: 3\n")
+    run.joinpath("versions.json").write_text('{"rlvr": "1"}')
+    found = open_run(run)
+    assert [stage.name for stage in found.stages] == ["sft", "grpo"]
+    assert found.name == "name/date"
+    assert found.config == {"stages": ["sft", "select", "grpo"], "seed": 3}
+    assert found.versions == {"rlvr": "1"}
+    assert found.stages[1].journals() == ["train", "heldout"]
+    assert found.stage("select") is None
+
+
+def test_a_stage_of_a_run_has_the_run_s_settings(tmp_path: Path) -> None:
+    _record(tmp_path / "grpo", "train")
+    tmp_path.joinpath("config.yaml").write_text("seed: 3\n")
+    found = open_run(tmp_path / "grpo")
+    assert [(stage.name, stage.folder) for stage in found.stages] == [("grpo", tmp_path / "grpo")]
+    assert found.config == {"seed": 3}
+
+
+def test_a_recipe_s_run_names_its_stages(tmp_path: Path) -> None:
+    run, stages = tmp_path / "1", tmp_path / "stages"
+    _record(stages / "sft-abc")
+    _record(stages / "sft-abc" / "evaluation-def", "heldout")
+    _record(stages / "grpo-old", "train")  # of another seed
+    run.mkdir()
+    run.joinpath("config.yaml").write_text("stages: [sft, grpo]\n")
+    run.joinpath("stages.json").write_text(json.dumps({"sft": "../stages/sft-abc", "grpo": "../stages/none"}))
+    assert [stage.name for stage in open_run(run).stages] == ["sft", "sft-evaluation"]
+    manifest = {"versions": {"rlvr": "2"}}
+    (stages / "sft-abc" / "manifest.json").write_text(json.dumps(manifest))
+    alone = open_run(stages / "sft-abc")
+    assert [stage.name for stage in alone.stages] == ["sft", "sft-evaluation"]
+    assert alone.versions == {"rlvr": "2"}
+
+
+@pytest.mark.parametrize("name", ["missing", "empty"])
+def test_what_is_no_run_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=name):
+        open_run(tmp_path / name)
