@@ -120,11 +120,11 @@ def student_t_quantile(level: float, df: int) -> float:
         raise ValueError(f"no quantile of level {level} with {df} degrees of freedom")
     low, high = 0.0, math.pi / 2
     while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if _student_t_inside(middle, df) < level else (low, middle)
+        low, high = (middle, high) if student_t_inside(middle, df) < level else (low, middle)
     return math.tan(low) * math.sqrt(df)
 
 
-def _student_t_inside(theta: float, df: int) -> float:
+def student_t_inside(theta: float, df: int) -> float:
     """P(|T| < √df · tan θ)."""
     odd = df % 2
     term = math.cos(theta) if odd else 1.0
