@@ -1,0 +1,148 @@
+"""Which runs are the seeds of one arm, and by what the arms differ."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlvr.compare.runs import Found
+from rlvr.stages.identity import that_matter
+from rlvr.types import ConfigError
+
+# What a run is called, where it is kept and where it runs do not make it another experiment.
+NOT_SETTINGS = ("name", "seed", "record", "cluster", "artefacts", "defaults")
+UNSET = "—"
+MOST_SETTINGS = 3  # of a label; arms that differ in more are named by what the command line said
+LONGEST = 60  # characters of a value in a label
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs whose settings are the same but for the seed, in the order they were given."""
+
+    label: str
+    runs: list[Found]
+
+
+def arms_of(runs: Sequence[Found]) -> tuple[list[Arm], list[str]]:
+    """The runs by arm, in the order that the arms come in, and the settings in which the arms differ.
+
+    A setting that equals the seed in every run, of seeds that differ, follows it and is none in which arms
+    differ. A label is those settings, or, where they are more than three and the command line tells the arms
+    apart as well, what it changed; a single arm is labelled by its name.
+    """
+    settings = [settings_of(run) for run in runs]
+    following = _following([run.seed for run in runs], settings)
+    grouped: dict[str, list[int]] = {}
+    for index, flat in enumerate(settings):
+        flat = {key: value for key, value in flat.items() if key not in following}
+        grouped.setdefault(json.dumps(flat, sort_keys=True, default=str), []).append(index)
+    members = list(grouped.values())
+    if len(members) == 1:
+        return [Arm(str(runs[0].config.get("name", runs[0].folder.name)), list(runs))], []
+    firsts = [settings[indices[0]] for indices in members]
+    keys = list(dict.fromkeys(key for flat in firsts for key in flat if key not in following))
+    differing = [
+        key for key in keys if any(flat.get(key, UNSET) != firsts[0].get(key, UNSET) for flat in firsts)
+    ]
+    labels = [" ".join(f"{key}={_shown(flat.get(key, UNSET))}" for key in differing) for flat in firsts]
+    if len(differing) > MOST_SETTINGS:
+        labels = _by_overrides([runs[indices[0]] for indices in members]) or labels
+    arms = [
+        Arm(label, [runs[index] for index in indices])
+        for label, indices in zip(_unique(labels), members, strict=True)
+    ]
+    return arms, differing
+
+
+def settings_of(run: Found) -> dict[str, Any]:
+    """Dotted key → value, of the settings that the run's numbers depend on. Lists are values."""
+    config = {key: value for key, value in run.config.items() if key not in NOT_SETTINGS}
+    flat: dict[str, Any] = {}
+
+    def flatten(section: Mapping[str, Any], prefix: str) -> None:
+        for key, value in section.items():
+            if isinstance(value, dict):  # an empty section is an unset one
+                flatten(value, f"{prefix}{key}.")
+            else:
+                flat[f"{prefix}{key}"] = value
+
+    flatten(that_matter(config), "")
+    return flat
+
+
+def _following(seeds: Sequence[int], settings: Sequence[dict[str, Any]]) -> set[str]:
+    """Settings that are another name of the seed (`seed: ${seed}`)."""
+    if len(set(seeds)) < 2:
+        return set()
+    shared = set(settings[0]).intersection(*settings)
+    return {
+        key
+        for key in shared
+        if all(
+            type(flat[key]) is int and flat[key] == seed for flat, seed in zip(settings, seeds, strict=True)
+        )
+    }
+
+
+def _shown(value: Any) -> str:
+    """A value as the command line takes it, cut where it is long."""
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, list):
+        text = f"[{','.join(_shown(item) for item in value)}]"
+    elif isinstance(value, str) and (not value or any(character.isspace() for character in value)):
+        text = json.dumps(value, ensure_ascii=False)
+    else:
+        text = str(value)
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _by_overrides(firsts: Sequence[Found]) -> list[str] | None:
+    """What the command line of each arm's first run changed and not all of them did; None if not unique."""
+    given = [
+        [
+            override.lstrip("+")
+            for override in run.overrides
+            if re.split(r"[.=@]", override.lstrip("+~"))[0] not in (*NOT_SETTINGS, "hydra")
+        ]
+        for run in firsts
+    ]
+    common = set(given[0]).intersection(*given)
+    labels = [" ".join(_cut(line) for line in lines if line not in common) for lines in given]
+    return labels if all(labels) and len(set(labels)) == len(labels) else None
+
+
+def _unique(labels: Sequence[str]) -> list[str]:
+    """Cut values may have become equal."""
+    seen: dict[str, int] = {}
+    named = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        named.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+    return named
+
+
+def baseline_of(arms: Sequence[Arm], asked: str | None) -> int:
+    """Index of the baseline: the first arm, or the one that is labelled `asked`, or has it in its label.
+
+    Raises:
+        ConfigError: no label has it in it, or several have.
+    """
+    if asked is None:
+        return 0
+    exact = [index for index, arm in enumerate(arms) if arm.label == asked]
+    matching = exact or [index for index, arm in enumerate(arms) if asked in arm.label]
+    if len(matching) == 1:
+        return matching[0]
+    listed = "\n".join(f"  {arms[index].label}" for index in matching or range(len(arms)))
+    if matching:
+        raise ConfigError(f"--baseline {asked} is part of several arms; give more of one:\n{listed}")
+    raise ConfigError(f"--baseline {asked} is part of no arm; there are:\n{listed}")

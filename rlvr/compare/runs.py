@@ -1,0 +1,132 @@
+"""The runs that are compared: where they are, what they were run with, and how far they came."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rlvr.record.runs import MANIFEST, STAGES, RunRecord, open_run
+from rlvr.types import DataError
+
+HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # there before the run has been checked
+HYDRA_OVERRIDES = Path(".hydra") / "overrides.yaml"
+MULTIRUN = "multirun.yaml"  # in the folder of a sweep
+
+
+class State(StrEnum):
+    FINISHED = "finished"
+    RUNNING = "running"
+    FAILED = "failed"  # stopped, or refused before it began
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run's folder with what it was asked to do."""
+
+    record: RunRecord
+    overrides: list[str]  # what the command line changed; empty if that is not known
+
+    @property
+    def folder(self) -> Path:
+        return self.record.folder
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.record.config
+
+    @property
+    def seed(self) -> int:
+        return int(self.config.get("seed", 0))
+
+    @property
+    def is_recipe(self) -> bool:
+        return (self.folder / STAGES).exists()
+
+    def writing(self) -> bool:
+        """Whether the process that locked the folder still holds it; of another machine's it is not known."""
+        lock = self.folder / "run.lock"
+        try:
+            pid = lock.read_text().partition(" ")[0]
+            held = [os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()]
+        except OSError:  # no lock, no such process, or it is not ours to look into
+            return False
+        return str(lock.resolve()) in held
+
+
+def find_runs(paths: Sequence[str | Path]) -> list[Found]:
+    """The runs in `paths`, each once: folders of runs, or of stages, or folders that hold runs, however deep.
+
+    Plain files are passed over, so that `runs/NAME/*` may hold an earlier comparison, and so are the
+    folders in which recipes keep their stages.
+
+    Raises:
+        DataError: a path does not exist, or there is no run in any of them.
+    """
+    found: dict[Path, Found] = {}
+    for given in paths:
+        path = Path(given)
+        if not path.exists():
+            raise DataError(f"{given} does not exist; give folders of runs, or one that holds runs")
+        stage = (path / "metrics.jsonl").exists() and not (path / MANIFEST).exists()
+        for folder in [path] if stage else _runs_in(path):
+            if folder.resolve() not in found:
+                found[folder.resolve()] = _open(folder)
+    if not found:
+        raise DataError(
+            f"there is no run in {', '.join(map(str, paths))}; a run is a folder with config.yaml, "
+            "as runs/NAME/DATE, or runs/NAME/DATE/0 of a sweep"
+        )
+    return list(found.values())
+
+
+def _runs_in(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir() or (folder / MANIFEST).exists():
+        return
+    if not (folder / MULTIRUN).exists() and any(
+        (folder / name).exists() for name in ("config.yaml", HYDRA_CONFIG)
+    ):
+        yield folder
+        return
+    for inside in sorted(folder.iterdir(), key=_natural):
+        if not inside.name.startswith("."):
+            yield from _runs_in(inside)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """2 before 10."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _open(folder: Path) -> Found:
+    home = folder if not (folder / "metrics.jsonl").exists() else folder.parent
+    try:
+        record = open_run(folder) if (home / "config.yaml").exists() else _never_begun(folder)
+        text = (home / HYDRA_OVERRIDES).read_text() if (home / HYDRA_OVERRIDES).exists() else ""
+        overrides = [str(override) for override in yaml.safe_load(text) or []]
+    except yaml.YAMLError as error:
+        raise DataError(f"{folder}: its configuration is not YAML: {error}") from error
+    return Found(record, overrides)
+
+
+def _never_begun(folder: Path) -> RunRecord:
+    """A run that was refused, or whose process died, before it wrote its configuration."""
+    path = folder / HYDRA_CONFIG
+    if not path.exists():
+        return open_run(folder)  # a stage's folder without a run around it
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    tree = OmegaConf.load(path)
+    try:
+        config = OmegaConf.to_container(tree, resolve=True)
+    except OmegaConfBaseException:  # what it names may be what was wrong with it
+        config = OmegaConf.to_container(tree)
+    assert isinstance(config, dict)
+    return RunRecord(folder.absolute(), {str(key): value for key, value in config.items()}, {}, [])
