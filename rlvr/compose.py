@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.audit.config import AuditConfig
 from rlvr.config import TrainConfig
+from rlvr.evaluation.config import EvaluateConfig
 from rlvr.recipe.config import RecipeConfig
 from rlvr.settings import out_of_range
 from rlvr.types import ConfigError, DataError, RlvrError
@@ -33,6 +34,7 @@ SCHEMAS: dict[str, type] = {
     "train": TrainConfig,
     "recipe": RecipeConfig,
     "audit": AuditConfig,
+    "evaluate": EvaluateConfig,
 }  # command → its settings
 SAVED_CONFIG = "config"  # .yaml, in a run folder; itself a primary configuration that Hydra can read
 SAVED_HEADER = """\

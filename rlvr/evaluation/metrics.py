@@ -7,8 +7,11 @@ is counted, so that a number that rests on few samples is seen to do so.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
 from statistics import stdev
 
 import numpy as np
@@ -45,6 +48,62 @@ def pass_at_k(n: int, c: int, k: int) -> float:
         raise ValueError(f"pass@{k} of {n} samples, {c} of them correct: 1 ≤ k ≤ n and 0 ≤ c ≤ n must hold")
     ways = math.comb(n, k)
     return (ways - math.comb(n - c, k)) / ways
+
+
+@lru_cache(maxsize=1 << 12)
+def majority_at_k(right: int, wrong: tuple[int, ...], silent: int, k: int) -> float:
+    """Probability that the most frequent answer among k of n samples, drawn without replacement, is right.
+
+    `right` samples give the right answer, `wrong` holds how many give each wrong one, and `silent` give
+    none, which votes for nothing; n is their sum. Of answers that tie for the most votes one is drawn, so a
+    tie of the right one with t others counts 1/(t + 1); k samples that are all silent are not right. Exact:
+    the C(n, k) subsets are counted in whole numbers, by the votes v of the right answer. Raises ValueError
+    unless 1 ≤ k ≤ n and all counts are ≥ 0.
+    """
+    n = right + sum(wrong) + silent
+    if not 1 <= k <= n or min(right, silent, *wrong) < 0:
+        raise ValueError(
+            f"maj@{k} of {right} right, {wrong} wrong and {silent} silent samples is not defined"
+        )
+    favourable = Fraction(0)
+    for v in range(1, min(right, k) + 1):
+        rivals = [size for size in wrong if size >= v]
+        # an answer of fewer samples cannot tie: how its samples are drawn does not matter (Vandermonde)
+        free = n - right - sum(rivals)
+        ways = Counter({(0, 0): 1})  # (rivals with v votes, votes of all rivals) → number of draws
+        for size in rivals:
+            extended: Counter[tuple[int, int]] = Counter()
+            for (ties, votes), count in ways.items():
+                for more in range(min(v, k - v - votes) + 1):
+                    extended[ties + (more == v), votes + more] += count * math.comb(size, more)
+            ways = extended
+        draws = (
+            Fraction(count * math.comb(free, k - v - votes), ties + 1)
+            for (ties, votes), count in ways.items()
+        )
+        favourable += math.comb(right, v) * sum(draws)
+    return float(favourable / math.comb(n, k))
+
+
+def majority(statuses: Sequence[Status], votes: Sequence[int | None], k: int) -> float | None:
+    """maj@k of one problem's samples [n]; None where fewer than k have a verdict.
+
+    Equal `votes` are equal answers (`rlvr.evaluation.votes`); None votes for nothing.
+    """
+    right, silent = 0, 0
+    wrong: Counter[int] = Counter()
+    for status, vote in zip(statuses, votes, strict=True):
+        if not status.reached:
+            continue
+        if vote is None:
+            silent += 1
+        elif status is Status.CORRECT:
+            right += 1
+        else:
+            wrong[vote] += 1
+    if right + wrong.total() + silent < k:
+        return None
+    return majority_at_k(right, tuple(sorted(wrong.values())), silent, k)
 
 
 def mean_at_k(tallies: Sequence[Tally]) -> float:
@@ -146,18 +205,34 @@ def half_interval(values: Sequence[float], level: float = 0.95) -> float:
     return student_t_quantile(level, len(values) - 1) * stdev(values) / math.sqrt(len(values))
 
 
-def evaluation_metrics(groups: Sequence[Group], ks: Sequence[int] = (1,), seed: int = 0) -> dict[str, float]:
-    """pass@k for each k with its 95% interval over problems, and what they rest on.
+def evaluation_metrics(
+    groups: Sequence[Group],
+    ks: Sequence[int] = (1,),
+    seed: int = 0,
+    votes: Sequence[Sequence[int | None]] | None = None,
+) -> dict[str, float]:
+    """pass@k and, with `votes`, maj@k > 1 for each k, with 95% intervals over problems; what they rest on.
 
-    `pass@k`, `pass@k_low`, `pass@k_high` in [0, 1]; `problems`; `unreached`: samples without a verdict. A
-    problem with fewer than k verdicts is left out of pass@k, which is nan when none is left.
+    `pass@k`, `pass@k_low`, `pass@k_high` in [0, 1], and the same of maj@k; `problems`; `unreached`: samples
+    without a verdict. A problem with fewer than k verdicts is left out of both, which are nan when none is
+    left. `votes` has a number for each sample of each group, as `majority` takes it.
     """
     tallies = [tally(group.verdicts) for group in groups]
+    values: dict[str, list[float]] = {
+        f"pass@{k}": [pass_at_k(each.reached, each.correct, k) for each in tallies if each.reached >= k]
+        for k in ks
+    }
+    for k in ks if votes is not None else ():
+        if k > 1:
+            found = [
+                majority([verdict.status for verdict in group.verdicts], given, k)
+                for group, given in zip(groups, votes or (), strict=True)
+            ]
+            values[f"maj@{k}"] = [value for value in found if value is not None]
     metrics: dict[str, float] = {}
-    for k in ks:
-        values = [pass_at_k(each.reached, each.correct, k) for each in tallies if each.reached >= k]
-        low, high = bootstrap_interval(values, seed=seed) if values else (math.nan, math.nan)
-        metrics |= {f"pass@{k}": _mean(values), f"pass@{k}_low": low, f"pass@{k}_high": high}
+    for name, of_problems in values.items():
+        low, high = bootstrap_interval(of_problems, seed=seed) if of_problems else (math.nan, math.nan)
+        metrics |= {name: _mean(of_problems), f"{name}_low": low, f"{name}_high": high}
     metrics["problems"] = len(tallies)
     metrics["unreached"] = sum(each.unreached for each in tallies)
     return metrics

@@ -8,7 +8,6 @@ or seeds were run in between, and a change makes a new folder beside the old one
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,12 +15,11 @@ from typing import Any
 
 from rlvr.problems.order import fingerprint
 from rlvr.recipe.config import KINDS, RecipeConfig
-from rlvr.stages.identity import that_matter
+from rlvr.stages.identity import digest, model_fingerprint, that_matter
 from rlvr.targets import known_names
 from rlvr.types import ConfigError, Problem
 
 FORMAT = 1  # of keys; another number makes everything anew
-ENDS = 2**20  # bytes that are looked at on both ends of a model's file
 BASE = "base"
 PREVIOUS = "previous"
 SOLUTIONS = "solutions"
@@ -208,32 +206,11 @@ def _add_key(node: Node, nodes: dict[str, Node], config: RecipeConfig, outside: 
     node.key = digest([FORMAT, node.kind, node.settings, made_from])
 
 
-def digest(value: Any) -> str:
-    """Ten hexadecimal digits that depend on a tree of settings."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:10]
-
-
 def _roles(node: Node) -> list[tuple[str, str]]:
     """What a node is made from, by what it is to it."""
     roles = [("model", node.model), ("teacher", node.teacher), ("problems", node.problems)]
     roles += [(f"data {name}", name) for name in node.data]
     return [(role, name) for role, name in roles if name is not None]
-
-
-def model_fingerprint(path: str) -> str:
-    """A hub name as it is; a folder by the names and sizes of its files and what they begin and end with."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return path
-    digested = hashlib.sha256()
-    for file in sorted(file for file in folder.iterdir() if file.is_file()):
-        size = file.stat().st_size
-        digested.update(f"{file.name} {size} ".encode())
-        with file.open("rb") as content:
-            digested.update(content.read(ENDS))
-            content.seek(max(size - ENDS, 0))
-            digested.update(content.read())
-    return digested.hexdigest()
 
 
 def changes(before: Any, after: Any, prefix: str = "") -> list[str]:

@@ -21,12 +21,12 @@ from rlvr.problems.prompts import fill_template
 from rlvr.problems.templates import from_templates
 from rlvr.recipe.checks import check_problems, check_recipe
 from rlvr.recipe.config import RecipeConfig
-from rlvr.recipe.graph import BASE, MODELS, PROBLEMS, Node, build, changes, digest, section
+from rlvr.recipe.graph import BASE, MODELS, PROBLEMS, Node, build, changes, section
 from rlvr.record.run_folder import RunFolder, atomic_write, versions
 from rlvr.record.runs import MANIFEST, STAGES
 from rlvr.stages.config import GrpoConfig
 from rlvr.stages.files import KEPT, RESULT, TRACES
-from rlvr.stages.identity import that_matter
+from rlvr.stages.identity import digest, that_matter
 from rlvr.types import DataError, Problem, RlvrError, RunInterrupted
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ class Recipe:
             found = json.loads(self._evaluate(node).read_text())
             for name, result in found.items():
                 result["values"] = [math.nan if value is None else value for value in result["values"]]
-                sets[name] = SetResult(**result)
+                sets[name] = SetResult(**{of: result[of] for of in SetResult.__dataclass_fields__})
         path = self.prepared.folder(node) / "metrics.jsonl"
         steps = read_metrics(path) if path.exists() else {}
         totals = {
@@ -332,7 +332,7 @@ class Recipe:
 
         config = self.config
         asked = {
-            "settings": asdict(config.evaluation),
+            "settings": {name: value for name, value in asdict(config.evaluation).items() if name != "ks"},
             "max_tokens": config.sampling.max_tokens,
             "reward": that_matter(asdict(config.reward)),
             "dtype": config.rollout.dtype,

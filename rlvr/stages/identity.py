@@ -1,8 +1,13 @@
-"""Which settings the numbers of a stage depend on."""
+"""Which settings the numbers of a stage depend on, and a short name for them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Any
+
+ENDS = 2**20  # bytes that are looked at on both ends of a model's file
 
 # Settings that decide where and how fast something is computed, not what.
 NEUTRAL = frozenset(
@@ -23,3 +28,24 @@ def that_matter(value: Any) -> Any:
         kept = {name: part for name, part in value.items() if name not in NEUTRAL and part is not None}
         return {name: that_matter(part) for name, part in kept.items()}
     return value
+
+
+def digest(value: Any) -> str:
+    """Ten hexadecimal digits that depend on a tree of settings."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+def model_fingerprint(path: str) -> str:
+    """A hub name as it is; a folder by the names and sizes of its files and what they begin and end with."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return path
+    digested = hashlib.sha256()
+    for file in sorted(file for file in folder.iterdir() if file.is_file()):
+        size = file.stat().st_size
+        digested.update(f"{file.name} {size} ".encode())
+        with file.open("rb") as content:
+            digested.update(content.read(ENDS))
+            content.seek(max(size - ENDS, 0))
+            digested.update(content.read())
+    return digested.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,26 +41,44 @@ def sample(
     Raises:
         Interrupted: the user asked to stop; complete chunks are kept.
     """
-    name = stage.name
-    paths = [journal_path(stage.folder, kind, number) for number in range(len(chunks))]
-    missing = [number for number, path in enumerate(paths) if not path.exists()]
-    if missing:
-        with (
-            Workers(stage.config) as workers,
-            Progress(name, len(chunks), len(chunks) - len(missing)) as progress,
-        ):
-            rewards = workers.rewards()
-            pool = workers.rollout_pool(stage.model_path)
-            finish("rollout worker start", [worker.ready.remote() for worker in pool.workers])
-            turns = stage.config.rollout.gpus_per_worker == 0
-            buffer = RolloutBuffer(pool, rewards, turns, interrupted=lambda: bool(stage.stop))
-            for done, number in enumerate(missing, len(chunks) - len(missing) + 1):
-                groups = [requests(number, problem) for problem in chunks[number]]
-                buffer.submit(number, chunks[number], groups)
-                taken = buffer.take(number)
-                write_journal(paths[number], taken.groups)
-                progress.update(done, chunk_metrics(taken.groups))
-    return [read_journal(stage.folder, kind, number) for number in range(len(chunks))]
+    kept = [Chunk(journal_path(stage.folder, kind, n), n, chunk) for n, chunk in enumerate(chunks)]
+    answer(stage, kept, lambda chunk, problem: requests(chunk.number, problem))
+    return [read_journal(stage.folder, kind, chunk.number) for chunk in kept]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Problems that are answered at a time."""
+
+    path: Path  # of the journal file that keeps their groups
+    number: int  # the step that their requests name
+    problems: Sequence[Problem]
+
+
+def answer(
+    stage: StageInput, chunks: Sequence[Chunk], requests: Callable[[Chunk, Problem], list[Request]]
+) -> None:
+    """Answer the problems of every chunk whose file is not there yet, on one pool for all.
+
+    Raises:
+        Interrupted: the user asked to stop; complete chunks are kept.
+    """
+    missing = [chunk for chunk in chunks if not chunk.path.exists()]
+    if not missing:
+        return
+    before = len(chunks) - len(missing)
+    with Workers(stage.config) as workers, Progress(stage.name, len(chunks), before) as progress:
+        rewards = workers.rewards()
+        pool = workers.rollout_pool(stage.model_path)
+        finish("rollout worker start", [worker.ready.remote() for worker in pool.workers])
+        turns = stage.config.rollout.gpus_per_worker == 0
+        buffer = RolloutBuffer(pool, rewards, turns, interrupted=lambda: bool(stage.stop))
+        for done, chunk in enumerate(missing, before + 1):
+            groups = [requests(chunk, problem) for problem in chunk.problems]
+            buffer.submit(chunk.number, chunk.problems, groups)
+            taken = buffer.take(chunk.number)
+            write_journal(chunk.path, taken.groups)
+            progress.update(done, chunk_metrics(taken.groups))
 
 
 def chunk_metrics(groups: Sequence[Group]) -> dict[str, float]:
