@@ -201,7 +201,7 @@ def learn_run(folder: Path, run: OurRun, learner: Any) -> dict[str, Any]:
     places = [place for place, group in enumerate(groups) if group is not None]
     kept = [group for group in groups if group is not None]
     batch = stage.batch(kept)
-    (metrics,) = stage.update(batch, len(kept), 1)
+    (metrics,), _ = stage.update(batch, len(kept), 1)
     return {
         "loss": metrics["learner/loss"],
         "clip_fraction": metrics["learner/clip_fraction"],

@@ -120,6 +120,18 @@ class Group:
     verdicts: list[Verdict] = field(default_factory=list)  # same order; empty until scored
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What a training step made of one rollout. Arrays are [T], 0 where nothing was trained on; None
+    where a number was not computed."""
+
+    left_out: str | None  # why it was not learned from, in a few words; None: it was
+    advantages: FloatArray | None = None
+    logprobs: FloatArray | None = None  # the learner's, before the update
+    entropies: FloatArray | None = None  # in nats, of the learner's distributions
+    corrections: FloatArray | None = None  # weights that stand for another policy's sampling; 0 masks out
+
+
 @dataclass
 class TrainingBatch:
     """What one optimizer step learns from: N sequences of various length, not yet cut up.
@@ -141,3 +153,4 @@ class TrainingBatch:
     groups: list[int]  # N; sequences of one problem have the same number, 0 … number of groups − 1
     unit: int = 1  # divides N
     reference_logits: bool = False  # whether the loss reads the reference model's whole distributions
+    keep: tuple[str, ...] = ()  # `logprobs` and diagnostics that the learner keeps of every token

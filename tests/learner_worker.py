@@ -57,6 +57,7 @@ class Result:
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     metrics: list[dict[str, float]] = field(default_factory=list)  # of each update
     logprobs: list[np.ndarray] = field(default_factory=list)  # of the first batch, before any update
+    kept: dict[str, list[np.ndarray]] = field(default_factory=dict)  # by the first update, of its tokens
     before: list[np.ndarray] = field(default_factory=list)  # those of the reference, of the first batch
     reference: list[np.ndarray] = field(default_factory=list)  # the same, after all updates
     shapes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
@@ -79,6 +80,7 @@ def run_case(case: Case, learner: PolicyLearner) -> Result:
             if case.reference and not batch.reference_logits:
                 batch.columns["reference_logprobs"] = learner.reference_logprobs(batch)
             result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
+            result.kept = result.kept or learner.kept_tokens(batch)
             if number + 1 == case.reset_after:
                 learner.reset_reference()
         if case.reference:

@@ -86,7 +86,7 @@ def test_a_step_whose_groups_are_kept_is_one_round() -> None:
     assert (drawn.rounds, len(buffer.submitted)) == (1, 1)
     assert [g.problem.id for g in drawn.kept] == [g.problem.id for g in drawn.groups] == [*buffer.samples(0)]
     assert len(drawn.groups) == 4
-    assert drawn.dropped == {"informative": 0}
+    assert drawn.dropped == {"informative": []}
     assert (drawn.generate_seconds, drawn.reward_seconds) == (2.0, 0.5)
 
 
@@ -102,7 +102,7 @@ def test_missing_groups_are_made_up_for_by_other_problems_until_the_step_is_full
     assert not set(buffer.samples(1)) & set(first)
     assert [g.problem.id for g in drawn.groups] == [*first, *buffer.samples(1)]
     assert [g.problem.id for g in drawn.kept] == [first[3], *buffer.samples(1)]
-    assert drawn.dropped == {"informative": 3}
+    assert drawn.dropped == {"informative": first[:3]}
     assert (drawn.generate_seconds, drawn.reward_seconds) == (4.0, 1.0)
 
 
@@ -118,7 +118,7 @@ def test_rounds_end_at_the_budget_or_when_no_problem_is_left(rounds: int, drawn_
     ids = [g.problem.id for g in drawn.groups]
     assert len(set(ids)) == len(ids) == sum(drawn_groups)
     assert drawn.kept == []
-    assert drawn.dropped == {"informative": sum(drawn_groups)}
+    assert drawn.dropped == {"informative": ids}
     assert not buffer.waiting
 
 

@@ -68,6 +68,7 @@ def make_batch(seed: int, weights: Sequence[float], shapes: Sequence[tuple[int, 
         scales=[1 / sum(int(m.sum()) for m in masks)] * len(tokens),
         live=[weight != 0 for weight in weights],
         groups=[0, 0, 1, 1, 2, 2, 3, 3],
+        keep=("logprobs", "entropy"),
     )
 
 
@@ -337,7 +338,7 @@ def with_returns(batch: TrainingBatch) -> TrainingBatch:
     """What a value model learns from."""
     random = np.random.default_rng(13)
     returns = [(m * random.normal(0, 1, len(m))).astype(np.float32) for m in batch.mask]
-    return replace(batch, columns={"returns": returns}, live=[True] * len(batch.tokens))
+    return replace(batch, columns={"returns": returns}, live=[True] * len(batch.tokens), keep=())
 
 
 def only(batch: TrainingBatch, rows: Sequence[int]) -> TrainingBatch:
@@ -389,7 +390,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
             Case("permuted", model, [permuted(b, ORDER) for b in batches], config()),
             Case("poisoned", model, [poisoned(b) for b in batches], config()),
             Case("checkpointing", model, batches, config(gradient_checkpointing=True)),
-            Case("nll", model, [replace(b, live=[True] * 8) for b in batches], config(), loss=supervised),
+            Case(
+                "nll",
+                model,
+                [replace(b, live=[True] * 8, keep=()) for b in batches],
+                config(),
+                loss=supervised,
+            ),
         ]
         for stage in STAGES:
             result += [
@@ -615,6 +622,24 @@ def test_logprobs_are_those_of_transformers(runs: Runs, world_size: int, case: s
                 expected = logprobs(model, batch.tokens[i], batch.temperatures[i]).numpy()
             np.testing.assert_allclose(computed, np.where(batch.mask[i], expected, 0), atol=1e-5)
             assert computed.dtype == np.float32
+
+
+@both_sizes
+@pytest.mark.parametrize("case", ["plain-0", "plain-2", "plain-3", "tiny", "huge"])
+def test_an_update_keeps_what_it_computed_of_each_token(runs: Runs, world_size: int, case: str) -> None:
+    model, batch = load(runs.folder / "model"), runs.batches[0]
+    for ranks in runs.ranks[world_size]:
+        found = ranks[case]
+        assert found.kept.keys() == {"logprobs", "entropy"}
+        for i, (mask, live) in enumerate(zip(batch.mask, batch.live, strict=True)):
+            trained = mask & live
+            # those before the update, while the weights have moved on since
+            np.testing.assert_allclose(
+                found.kept["logprobs"][i], np.where(trained, found.logprobs[i], 0), atol=1e-5
+            )
+            with torch.no_grad():
+                entropy = outputs(model, batch.tokens[i], batch.temperatures[i])[1].numpy()
+            np.testing.assert_allclose(found.kept["entropy"][i], np.where(trained, entropy, 0), atol=1e-5)
 
 
 @both_sizes

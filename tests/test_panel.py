@@ -53,7 +53,7 @@ def test_each_reward_function_and_each_gate_has_a_number() -> None:
 
 def test_groups_are_counted_as_drawn_and_as_kept() -> None:
     groups = [group([1.0, -1.0], lengths=[2, 6]), group([1.0, 1.0], "q", lengths=[4, 4]), group([None], "r")]
-    drawn = Drawn(groups=groups, kept=groups[:1], dropped={"a": 2, "b": 0}, rounds=3)
+    drawn = Drawn(groups=groups, kept=groups[:1], dropped={"a": ["1", "2"], "b": []}, rounds=3)
     metrics = step_metrics(drawn, batch_of(groups[:1]), [], 5, {})
     shown = {name: value for name, value in metrics.items() if name.startswith(("groups/", "filters/"))}
     assert shown == {

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rlvr.record.journal import ARRAYS, journal_path, read_journal, truncate, write_journal
+from rlvr.record.journal import ARRAYS, LEARNED, journal_path, read_journal, truncate, write_journal
 from rlvr.record.sinks import JsonLines, read_metrics
-from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status, Verdict
+from rlvr.types import DataError, FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -137,7 +137,15 @@ def test_others_read_it_as_an_ordinary_table(tmp_path: Path) -> None:
     assert path == tmp_path / "journal" / "train" / "step_000012.parquet"
     unreached = group("b", 1)
     unreached.verdicts = [Verdict(Status.TIMEOUT, None, "killed after 5 s")]
-    write_journal(path, [group("a"), unreached], [[0.5, -0.5], [None]])
+    said = np.array([0, -1, -2], np.float32)
+    learned = [
+        [
+            Learned(None, np.array([0, 0.5, 0.5], np.float32), said, -said, said**2),
+            Learned("no advantage", np.array([0, -0.75, -0.25], np.float32)),
+        ],
+        [Learned("no verdict")],
+    ]
+    write_journal(path, [group("a"), unreached], learned)
     rows = pq.read_table(path).to_pylist(maps_as_pydicts="strict")
     assert [row["advantage"] for row in rows] == [0.5, -0.5, None]
     assert [row["status"] for row in rows] == ["correct", "correct", "timeout"]
@@ -167,7 +175,24 @@ def test_others_read_it_as_an_ordinary_table(tmp_path: Path) -> None:
         "check_seconds": 0.25,
         "rule": None,
         "advantage": -0.5,
+        "left_out": "no advantage",
+        "advantages": [0.0, -0.75, -0.25],
+        "learner_logprobs": None,
+        "entropies": None,
+        "corrections": None,
     }
+    assert rows[0]["learner_logprobs"] == [0.0, -1.0, -2.0]
+    assert rows[0]["entropies"] == [0.0, 1.0, 2.0]
+    assert rows[0]["corrections"] == [0.0, 1.0, 4.0]
+    assert [row["left_out"] for row in rows] == [None, "no advantage", "no verdict"]
+
+
+def test_a_journal_without_what_was_learned_is_read(tmp_path: Path) -> None:
+    """That of an earlier version."""
+    path = journal_path(tmp_path, "train", 1)
+    write_journal(path, [group("a")])
+    pq.write_table(pq.read_table(path).drop_columns(list(LEARNED)), path)
+    assert_identical(read_journal(tmp_path), [group("a")])
 
 
 def test_columns_that_json_does_not_know_are_kept_as_text_or_numbers(tmp_path: Path) -> None:

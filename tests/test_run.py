@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from commands import Run, complete
 
@@ -150,6 +151,32 @@ def test_requests_are_keyed_and_the_policy_on_policy(whole: Path) -> None:
                 assert rollout.seed == key(0, "train", step, group.problem.id, sample)
                 assert set(rollout.versions[rollout.sampled]) == {step - 1}
     assert {line["rollouts/staleness"] for line in metrics_of(whole / "grpo")[1:]} == {0}
+
+
+def test_the_journal_says_what_was_learned_of_every_token(whole: Path) -> None:
+    """Also: the metrics of the update are the means of what the journal has of its tokens."""
+    for line in metrics_of(whole / "grpo")[1:]:
+        rows = pq.read_table(journal_path(whole / "grpo", "train", line["step"])).to_pylist()
+        assert {row["left_out"] for row in rows} <= {None, "no advantage", "no verdict"}
+        gaps, entropies = [], []
+        for row in rows:
+            mask = np.array(row["sampled"])
+            if row["left_out"] == "no verdict":
+                assert row["advantages"] is None
+                continue
+            advantages = np.array(row["advantages"])
+            assert row["advantage"] == pytest.approx(advantages[mask].mean())
+            assert (row["left_out"] == "no advantage") == (row["advantage"] == 0)
+            if row["left_out"]:
+                assert row["learner_logprobs"] is None
+                assert row["entropies"] is None
+                continue
+            gaps += list(np.abs(np.array(row["learner_logprobs"]) - row["logprobs"])[mask])
+            entropies += list(np.array(row["entropies"])[mask])
+            assert not np.array(row["learner_logprobs"])[~mask].any()
+        assert len(gaps) == line["learner/tokens"]
+        assert line["learner/logprob_gap"] == pytest.approx(np.mean(gaps), abs=1e-6)
+        assert line["learner/entropy"] == pytest.approx(np.mean(entropies), abs=1e-5)
 
 
 def test_sampler_and_learner_agree_on_the_log_probabilities(whole: Path) -> None:

@@ -79,6 +79,9 @@ class LearnerRank:
     def update(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
         return self.learner.update(batch, objective, lr)
 
+    def kept_tokens(self, batch: TrainingBatch) -> dict[str, list[FloatArray]]:
+        return self.learner.kept_tokens(batch)
+
     def update_critic(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
         assert self.critic is not None
         return self.critic.update(batch, objective, lr)

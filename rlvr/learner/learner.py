@@ -14,6 +14,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +79,30 @@ def token_outputs(
     if not batch.tokens:
         return []
     lengths = [len(tokens) for tokens in batch.tokens]
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    flat = torch.zeros(int(starts[-1]), device=device)
+    starts = token_starts(batch)
+    flat = torch.zeros(starts[-1], device=device)
     workers, packing = dist.get_world_size(), config.packing
     plan = plan_micro_batches(lengths, config.micro_batch_tokens, workers, packing=packing)
     for rows in plan[dist.get_rank()]:
         micro = collate(batch, rows, device, packing)
-        masked = module(micro)[name] * micro.mask
-        for row, i in enumerate(rows):
-            flat[starts[i] + micro.first + 1 : starts[i + 1]] = masked[row, : lengths[i] - micro.first - 1]
+        into_place(flat, starts, micro, rows, module(micro)[name])
     dist.all_reduce(flat)
     return np.split(flat.cpu().numpy(), starts[1:-1])
+
+
+def token_starts(batch: TrainingBatch) -> list[int]:
+    """Where each sequence begins when all lie one after the other, and where the last ends [N + 1]."""
+    return [0, *accumulate(len(tokens) for tokens in batch.tokens)]
+
+
+def into_place(
+    flat: Tensor, starts: Sequence[int], micro: MicroBatch, rows: Sequence[int], values: Tensor
+) -> None:
+    """Put values of the masked tokens of a micro-batch [B, L−1−first] where its rows of the batch lie."""
+    masked = values * micro.mask
+    for row, i in enumerate(rows):
+        end = starts[i + 1] - starts[i] - micro.first - 1
+        flat[starts[i] + micro.first + 1 : starts[i + 1]] = masked[row, :end]
 
 
 def live_rows(batch: TrainingBatch) -> list[int]:
@@ -120,6 +134,7 @@ class Learner:
             fused=True,
         )
         self.grad_norm = 0.0
+        self.kept: dict[str, Tensor] = {}
         self.engine, *_ = deepspeed.initialize(
             model=module, optimizer=self.adamw, config=deepspeed_config(config)
         )
@@ -149,10 +164,14 @@ class Learner:
         totals: Totals = defaultdict(lambda: torch.zeros(2, dtype=torch.float64, device=self.device))
         place = {group: place for place, group in enumerate(sorted(set(batch.groups)))}
         pulls = torch.zeros(len(place), 0, dtype=torch.float64)
+        starts = token_starts(batch)
+        self.kept = {name: torch.zeros(starts[-1], device=self.device) for name in batch.keep}
         # with nothing to learn the optimizer still makes its step: momentum moves on
         for rows in plan[self.rank] or [[]]:
             micro = collate(batch, [live[row] for row in rows], self.device, packing)
-            self._accumulate(micro, objective, totals)
+            of_tokens = self._accumulate(micro, objective, totals)
+            for name, flat in self.kept.items():
+                into_place(flat, starts, micro, [live[row] for row in rows], of_tokens[name])
             filled = sum(lengths[row] for row in rows)
             cells = filled if packing else micro.tokens.numel() if rows else 0
             totals["padding"] += torch.tensor([cells - filled, cells], device=self.device)
@@ -162,9 +181,12 @@ class Learner:
         self.engine.step()
         return self._means(totals) | self._signal(pulls) | {"lr": lr}
 
-    def _accumulate(self, micro: MicroBatch, objective: Objective, totals: Totals) -> None:
-        # the output is nobody's afterwards: logits that the gradient does not need are freed here
-        per_token, diagnostics = objective(self._outputs(micro), micro.columns, micro.mask)
+    def _accumulate(self, micro: MicroBatch, objective: Objective, totals: Totals) -> dict[str, Tensor]:
+        """The backward pass; the diagnostics and, where it is an output, `logprobs`."""
+        outputs = self._outputs(micro)
+        logprobs = {name: outputs[name].detach() for name in outputs.keys() & {"logprobs"}}
+        per_token, diagnostics = objective(outputs, micro.columns, micro.mask)
+        del outputs  # logits that the gradient does not need are freed here
         total = (per_token.masked_fill(~micro.mask, 0).sum(1) * micro.scales).sum()
         # DeepSpeed averages gradients over ranks, while this loss is already a share of the total
         self.engine.backward(total * self.world_size)
@@ -175,6 +197,7 @@ class Learner:
                 totals[name] += torch.stack([(values * there).sum(), there.sum()])
             totals["loss"] += total
             totals["tokens"] += micro.mask.sum()
+        return diagnostics | logprobs
 
     def _outputs(self, micro: MicroBatch) -> dict[str, Tensor]:
         """What the objective reads of the model."""
@@ -218,6 +241,17 @@ class Learner:
             "tokens": tokens,
             "padding": padding / cells if cells else 0.0,
         }
+
+    def kept_tokens(self, batch: TrainingBatch) -> dict[str, list[FloatArray]]:
+        """What `batch.keep` asked the last update of this batch to keep: name → N × [T], 0 outside the
+        mask and for sequences that were skipped."""
+        ends = token_starts(batch)[1:-1]
+        kept = {}
+        for name, own in self.kept.items():
+            whole = own.clone()
+            dist.all_reduce(whole)
+            kept[name] = np.split(whole.cpu().numpy(), ends)
+        return kept
 
     def outputs(self, name: str, batch: TrainingBatch) -> list[FloatArray]:
         """`token_outputs` of the model as it is now."""

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from rlvr.record.run_folder import atomic_write
 from rlvr.record.sinks import truncate_metrics
-from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status, Verdict
+from rlvr.types import DataError, FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
 
 KINDS = ("train", "heldout")
 
@@ -51,9 +51,16 @@ SCHEMA = pa.schema(
         pa.field("parts", pa.map_(pa.string(), pa.float64())),
         pa.field("check_seconds", pa.float64()),
         pa.field("rule", pa.string()),
-        pa.field("advantage", pa.float64()),  # null where none was given
+        pa.field("advantage", pa.float64()),  # mean over its tokens; null where none was given
+        # What the step's update made of it (`rlvr.types.Learned`); null where that is not known.
+        pa.field("left_out", pa.string()),
+        pa.field("advantages", pa.list_(pa.float32())),
+        pa.field("learner_logprobs", pa.list_(pa.float32())),
+        pa.field("entropies", pa.list_(pa.float32())),
+        pa.field("corrections", pa.list_(pa.float32())),
     ]
 )
+LEARNED = ("left_out", "advantages", "learner_logprobs", "entropies", "corrections")
 ARRAYS = {"tokens": np.int32, "sampled": np.bool_, "logprobs": np.float32, "versions": np.int32}
 
 
@@ -65,20 +72,20 @@ def journal_path(run_path: Path, kind: str, step: int) -> Path:
 
 
 def write_journal(
-    path: Path, groups: Sequence[Group], advantages: Sequence[Sequence[float | None]] | None = None
+    path: Path, groups: Sequence[Group], learned: Sequence[Sequence[Learned]] | None = None
 ) -> None:
     """Write the groups of one step, whole or not at all, over what was there.
 
-    `advantages` has a value per rollout of each group, or None for a rollout that has none. Columns
-    of a problem that JSON does not know (a date, say) are kept as text. A group without rollouts has
-    no row, and so is not read back.
+    `learned` says of each rollout of each group what the step made of it. Columns of a problem that JSON
+    does not know (a date, say) are kept as text. A group without rollouts has no row, and so is not
+    read back.
     """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     columns: dict[str, Any] = {
         name: _lists([getattr(rollout, name) for rollout in rollouts], dtype)
         for name, dtype in ARRAYS.items()
     }
-    rows = list(_rows(groups, advantages))
+    rows = list(_rows(groups, learned))
     for field in SCHEMA:
         if field.name not in ARRAYS:
             columns[field.name] = pa.array([row[field.name] for row in rows], type=field.type)
@@ -87,15 +94,13 @@ def write_journal(
         pq.write_table(table, temporary, compression="zstd")
 
 
-def _rows(
-    groups: Sequence[Group], advantages: Sequence[Sequence[float | None]] | None
-) -> Iterator[dict[str, Any]]:
+def _rows(groups: Sequence[Group], learned: Sequence[Sequence[Learned]] | None) -> Iterator[dict[str, Any]]:
     for index, group in enumerate(groups):
         problem = group.problem
         verdicts: Sequence[Verdict | None] = group.verdicts or [None] * len(group.rollouts)
-        given = [None] * len(group.rollouts) if advantages is None else advantages[index]
+        made: Sequence[Learned | None] = learned[index] if learned else [None] * len(group.rollouts)
         further = json.dumps(dict(problem.columns), default=_plain, ensure_ascii=False)
-        for rollout, verdict, advantage in zip(group.rollouts, verdicts, given, strict=True):
+        for rollout, verdict, own in zip(group.rollouts, verdicts, made, strict=True):
             yield {
                 "group": index,
                 "step": rollout.step,
@@ -116,8 +121,19 @@ def _rows(
                 "parts": verdict and list(verdict.parts.items()),
                 "check_seconds": verdict and verdict.seconds,
                 "rule": verdict and verdict.rule,
-                "advantage": None if advantage is None else float(advantage),
+                "advantage": own and _mean_advantage(own, rollout),
+                "left_out": own and own.left_out,
+                "advantages": own and own.advantages,
+                "learner_logprobs": own and own.logprobs,
+                "entropies": own and own.entropies,
+                "corrections": own and own.corrections,
             }
+
+
+def _mean_advantage(learned: Learned, rollout: Rollout) -> float | None:
+    if learned.advantages is None or not rollout.sampled.any():
+        return None
+    return float(learned.advantages[rollout.sampled].mean())
 
 
 def _plain(value: object) -> object:
@@ -151,10 +167,11 @@ def read_journal(run_path: Path, kind: str = "train", step: int | None = None) -
 
 def _read(path: Path) -> list[Group]:
     try:
-        table = pq.read_table(path)
+        file = pq.ParquetFile(path)
+        table = file.read([name for name in file.schema_arrow.names if name not in LEARNED])
     except pa.ArrowInvalid as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
-    missing = set(SCHEMA.names) - set(table.column_names)
+    missing = set(SCHEMA.names) - set(LEARNED) - set(table.column_names)
     if missing:
         raise DataError(f"{path} is not a journal: it has no column {', '.join(sorted(missing))}")
     arrays = {name: _arrays(table.column(name)) for name in ARRAYS}

@@ -27,7 +27,7 @@ class Drawn:
 
     groups: list[Group] = field(default_factory=list)  # all of them, in the order they were submitted
     kept: list[Group] = field(default_factory=list)  # what the filters made of them, in the same order
-    dropped: dict[str, int] = field(default_factory=dict)  # filter → groups that it left out
+    dropped: dict[str, list[str]] = field(default_factory=dict)  # filter → problems that it left out
     rounds: int = 0
     generate_seconds: float = 0.0
     reward_seconds: float = 0.0
@@ -119,13 +119,13 @@ class Drawing:
         return float(self.schedule(step=step - 1, steps=self.settings.steps, temperature=constant))
 
     def _filter(self, drawn: Drawn, step: int) -> None:
-        drawn.kept, drawn.dropped = [], dict.fromkeys(self.filters, 0)
+        drawn.kept, drawn.dropped = [], {name: [] for name in self.filters}
         for group in drawn.groups:
             kept, by = apply_filters(group, self.filters, self.config.seed, step)
             if kept is not None:
                 drawn.kept.append(kept)
             if by is not None:
-                drawn.dropped[by] += 1
+                drawn.dropped[by].append(group.problem.id)
 
     def _submit_further(self, drawn: Drawn, step: int) -> bool:
         """Submit another round if the step lacks groups; whether there was one to submit."""

@@ -108,15 +108,15 @@ class Grpo:
         checked = self.check(drawn.groups) if self.is_check(step) else {}
         learning = time.monotonic()
         batch = self.learning.batch(drawn.kept)
-        updates = self.learning.update(batch, len(drawn.kept), step)
+        updates, kept = self.learning.update(batch, len(drawn.kept), step)
         self.drawing.order.observe(drawn.groups)
         publishing = time.monotonic()
         self.version = step
         self._control("publish", step)
         published = time.monotonic()
         if self.config.record.journal:
-            rows = self.learning.advantage_rows(drawn, batch)
-            write_journal(journal_path(self.stage.folder, "train", step), drawn.groups, rows)
+            learned = self.learning.learned(drawn, batch, kept)
+            write_journal(journal_path(self.stage.folder, "train", step), drawn.groups, learned)
         return (
             step_metrics(drawn, batch, updates, step, self.config.reward.gates)
             | checked

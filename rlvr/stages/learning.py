@@ -21,7 +21,7 @@ from rlvr.stages.batches import judged, part, rollout_batch, token_advantages, w
 from rlvr.stages.buffer import RolloutBuffer
 from rlvr.stages.calls import finish
 from rlvr.stages.drawing import Drawn
-from rlvr.types import FloatArray, Group, TrainingBatch
+from rlvr.types import FloatArray, Group, Learned, Rollout, TrainingBatch, Verdict
 
 
 class Learning:
@@ -45,6 +45,9 @@ class Learning:
             kl_coef=algorithm.kl.coef,
             correction=self._correction(),
         )
+        self.keep: tuple[str, ...] = ()
+        if config.record.journal:
+            self.keep = ("logprobs", "entropy", *(["correction"] if self._correction() else []))
         self.has_other_terms = in_loss or not objective.vanishes_without_advantage(loss)
         self.value_objective: Any = None
         if algorithm.kl.coef:
@@ -69,6 +72,7 @@ class Learning:
         rows = judged(groups)
         rollouts = [rollout for _, rollout, _ in rows]
         batch = rollout_batch(rollouts, [place for place, _, _ in rows])
+        batch.keep = self.keep
         # the same model computes them for the whole step, also where that makes several updates
         if algorithm.old_policy == "sampler":
             batch.columns["old_logprobs"] = batch.columns["sampler_logprobs"]
@@ -91,11 +95,8 @@ class Learning:
         batch.columns["advantages"] = whiten(advantages, batch.mask) if algorithm.whiten else advantages
         return batch
 
-    def _ask(self, what: str, batch: TrainingBatch) -> list[FloatArray]:
-        answer: list[FloatArray] = self.buffer.wait(
-            what, self.learner.call(what, batch), self.config.learner.deadline
-        )
-        return answer
+    def _ask(self, what: str, batch: TrainingBatch) -> Any:
+        return self.buffer.wait(what, self.learner.call(what, batch), self.config.learner.deadline)
 
     def _penalties(self, batch: TrainingBatch) -> list[FloatArray]:
         """β·k1 of every token between the policy that drew it and the reference."""
@@ -107,13 +108,18 @@ class Learning:
             for drawn, reference, mask in pairs
         ]
 
-    def update(self, batch: TrainingBatch, groups: int, step: int) -> list[dict[str, float]]:
-        """The step's optimizer steps, each on its share of the groups; the metrics of each.
+    def update(
+        self, batch: TrainingBatch, groups: int, step: int
+    ) -> tuple[list[dict[str, float]], dict[int, dict[str, FloatArray]]]:
+        """The step's optimizer steps, each on its share of the groups.
 
-        They are `learner/…` of the policy and `critic/…` of the value model.
+        Returns:
+            The metrics of each, `learner/…` of the policy and `critic/…` of the value model; and for the
+            rows of the batch that the policy learned from what it computed of their tokens.
         """
         settings, algorithm = self.config.grpo, self.algorithm
         updates = []
+        kept: dict[int, dict[str, FloatArray]] = {}
         coefficient = self._entropy_coefficient()
         bounds = np.linspace(0, groups, settings.updates_per_step + 1).round().astype(int).tolist()
         for number, (start, end) in enumerate(pairwise(bounds)):
@@ -130,6 +136,7 @@ class Learning:
                 lr = learning_rate(settings.optimizer, done, settings.steps * settings.updates_per_step)
                 made = self._step("update", mine, partial(self.objective, entropy_coef=coefficient), lr)
                 made["entropy_coef"] = coefficient
+                kept |= self._kept(batch, mine, share)
                 metrics |= {f"learner/{name}": value for name, value in made.items()}
             updates.append(metrics)
         self._follow_entropy([made["learner/entropy"] for made in updates if "learner/entropy" in made])
@@ -137,7 +144,21 @@ class Learning:
             self.buffer.wait(
                 "reset_reference", self.learner.call("reset_reference"), self.config.learner.deadline
             )
-        return updates
+        return updates, kept
+
+    def _kept(
+        self, batch: TrainingBatch, mine: TrainingBatch, share: range
+    ) -> dict[int, dict[str, FloatArray]]:
+        """Of the rows of this share that were live: what was computed of each of their tokens."""
+        if not self.keep:
+            return {}
+        found = self._ask("kept_tokens", mine)
+        rows = [row for row, group in enumerate(batch.groups) if group in share]
+        return {
+            row: {name: found[name][place] for name in self.keep}
+            for place, row in enumerate(rows)
+            if mine.live[place]
+        }
 
     def _entropy_coefficient(self) -> float:
         target = self.algorithm.entropy.target
@@ -162,15 +183,34 @@ class Learning:
         if self.algorithm.entropy.target is not None:  # a fixed weight is a setting, not a state
             self.entropy_coef, self.entropy = state["entropy_coef"], state["entropy"]
 
-    def advantage_rows(self, drawn: Drawn, batch: TrainingBatch) -> list[list[float | None]]:
-        """One number per drawn rollout, for the journal: the mean over its tokens, None if left out."""
-        rows = zip(judged(drawn.kept), batch.columns["advantages"], batch.mask, strict=True)
-        means = {
-            (rollout.problem_id, rollout.sample): float(values[mask].mean())
-            for (_, rollout, _), values, mask in rows
-            if mask.any()
+    def learned(
+        self, drawn: Drawn, batch: TrainingBatch, kept: Mapping[int, Mapping[str, FloatArray]]
+    ) -> list[list[Learned]]:
+        """What the step made of each drawn rollout, for the journal."""
+        rows = {
+            (rollout.problem_id, rollout.sample): row
+            for row, (_, rollout, _) in enumerate(judged(drawn.kept))
         }
-        return [[means.get((r.problem_id, r.sample)) for r in group.rollouts] for group in drawn.groups]
+        filtered = {problem: name for name, problems in drawn.dropped.items() for problem in problems}
+
+        def of(rollout: Rollout, verdict: Verdict) -> Learned:
+            row = rows.get((rollout.problem_id, rollout.sample))
+            if row is None:
+                if verdict.reward is None:
+                    return Learned("no verdict")
+                name = filtered.get(rollout.problem_id)
+                return Learned(f"filter {name}" if name else "a filter, alone of its group")
+            advantages = batch.columns["advantages"][row]
+            if not batch.mask[row].any():
+                return Learned("cut off")
+            if row not in kept:
+                return Learned("no advantage" if not advantages.any() else "the policy waits", advantages)
+            values = kept[row]
+            return Learned(None, advantages, values["logprobs"], values["entropy"], values.get("correction"))
+
+        return [
+            [of(*pair) for pair in zip(group.rollouts, group.verdicts, strict=True)] for group in drawn.groups
+        ]
 
     def _step(self, method: str, batch: TrainingBatch, goal: Any, lr: float) -> dict[str, float]:
         calls = self.learner.call(method, batch, goal, lr)

@@ -58,7 +58,7 @@ def _groups(drawn: Drawn, batch: TrainingBatch) -> dict[str, float]:
         "groups/drawn": len(drawn.groups),
         "groups/kept": len(drawn.kept),
         "groups/rounds": drawn.rounds,
-        **{f"filters/{name}": count / len(drawn.groups) for name, count in drawn.dropped.items()},
+        **{f"filters/{name}": len(out) / len(drawn.groups) for name, out in drawn.dropped.items()},
         "rollouts/trained": int(np.sum([values[mask].any() for values, mask in advantages])),
     }
 
