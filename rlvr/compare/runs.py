@@ -52,6 +52,8 @@ class Found:
     def writing(self) -> bool:
         """Whether the process that locked the folder still holds it; of another machine's it is not known."""
         lock = self.folder / "run.lock"
+        if not lock.exists():
+            lock = self.folder.parent / "run.lock"  # a stage's folder in a run
         try:
             pid = lock.read_text().partition(" ")[0]
             held = [os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()]

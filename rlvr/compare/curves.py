@@ -1,0 +1,268 @@
+"""What a run reached, when, and what that took: its curve of one metric, and its last problems."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from rlvr.compare.runs import Found, State
+from rlvr.evaluation.metrics import Tally, pass_at_k
+from rlvr.record.journal import journal_path
+from rlvr.record.runs import STAGES, StageRecord
+from rlvr.record.sinks import read_metrics
+from rlvr.types import DataError, Status
+
+TABLE = "table.csv"  # of a recipe's run, a row for each stage that is done
+RESULTS = "results.json"  # of a recipe's evaluation
+RESULT = "result.json"  # of a stage that has ended
+HELDOUT = re.compile(r"heldout/pass@(\d+)")
+Steps = dict[int, dict[str, float | None]]
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was spent since the run began, evaluation left out as far as it is kept apart."""
+
+    steps: int = 0  # optimizer steps
+    seconds: float = 0.0  # wall-clock
+    sampled: float = 0.0  # tokens
+    trained: float = 0.0  # tokens
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.steps + other.steps,
+            self.seconds + other.seconds,
+            self.sampled + other.sampled,
+            self.trained + other.trained,
+        )
+
+
+@dataclass(frozen=True)
+class Point:
+    """The metric at one moment of a run."""
+
+    key: str  # the same moment of another seed has it too: the step, of a recipe the stage
+    step: int  # what is drawn along the axis
+    value: float  # nan: measured, but not a number
+    low: float  # ends of the 95% interval over problems that the run recorded, or nan
+    high: float
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A run's metric. `problems` is of the last point: id → value and text, where that is kept."""
+
+    found: Found
+    state: State
+    points: list[Point]  # in order; empty if the run has no such value
+    cost: Cost  # of the whole run
+    metrics: list[str]  # that the run has
+    problems: Mapping[str, float] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def final(self) -> float:
+        """The last value; nan if there is none."""
+        return self.points[-1].value if self.points else math.nan
+
+
+def read_curve(found: Found, metric: str) -> Curve:
+    """The curve of `metric`.
+
+    Of a recipe's run `SET/pass@1` is its table: the models of its chain, one after the other. Every other
+    metric is of the last stage that has it.
+
+    Raises:
+        DataError: a file of the run is broken.
+    """
+    if not found.is_recipe:
+        return _train(found, metric)
+    rows = _rows(found.folder / TABLE)
+    sets = {f"{row['set']}/pass@1": row["set"] for row in rows if row["set"]}
+    stages = json.loads((found.folder / STAGES).read_text())
+    ended = all(name in {row["stage"] for row in rows} for name in stages)
+    costs = [(name, list(of), cost) for name, of, cost in _spent(rows)]
+    total = costs[-1][2] if costs else Cost()
+    if metric in sets:
+        points = [
+            Point(name, cost.steps, _number(row["avg"]), _number(row["low"]), _number(row["high"]), cost)
+            for name, of, cost in costs
+            for row in of
+            if row["set"] == sets[metric] and not _aside(row)
+        ]
+        problems = _results(found, points[-1], sets[metric]) if points else {}
+        return Curve(found, _state(found, ended), points, total, sorted(sets), problems)
+    last = next((name for name, of, _ in reversed(costs) if not _aside(of[0])), None)
+    before = Cost()
+    for name, _, cost in costs:
+        if name == last:
+            break
+        before = cost
+    stage = found.record.stage(last) if last else None
+    steps = _metrics(stage) if stage else {}
+    named = sorted({*sets, *_names(steps)})
+    return Curve(found, _state(found, ended), list(_points(steps, metric, before)), total, named)
+
+
+def _train(found: Found, metric: str) -> Curve:
+    points: list[Point] = []
+    names: set[str] = set()
+    source: StageRecord | None = None
+    cost = Cost()
+    for stage in found.record.stages:
+        steps = _metrics(stage)
+        names.update(_names(steps))
+        here = list(_points(steps, metric, cost))
+        if here:
+            points, source = here, stage
+        cost += _cost(steps)
+    problems, texts = _journal(source, points[-1], metric) if source else ({}, {})
+    return Curve(found, _state(found, _ended(found)), points, cost, sorted(names), problems, texts)
+
+
+def _state(found: Found, ended: bool) -> State:
+    if found.writing():
+        return State.RUNNING
+    return State.FINISHED if ended else State.FAILED
+
+
+def _ended(found: Found) -> bool:
+    """Whether the last stage has done what the configuration asks of it."""
+    if not found.record.stages:
+        return False
+    stage = found.record.stages[-1]
+    asked = found.config.get("stages", [])
+    if asked and stage.name != asked[-1] and stage.folder != found.folder:
+        return False
+    steps = (found.config.get(stage.name) or {}).get("steps")
+    done = max(_metrics(stage), default=0)
+    # one that learns from rollouts always does all its steps, and a longer run may have gone on from it
+    return (stage.name != "grpo" and (stage.folder / RESULT).exists()) or (
+        steps is not None and done >= steps
+    )
+
+
+def _metrics(stage: StageRecord) -> Steps:
+    path = stage.folder / "metrics.jsonl"
+    return read_metrics(path) if path.exists() else {}
+
+
+def _names(steps: Steps) -> set[str]:
+    return {name for metrics in steps.values() for name in metrics}
+
+
+def _cost(steps: Steps) -> Cost:
+    """Of all of them."""
+    return deque((cost for _, cost in _running(steps, Cost())), maxlen=1).pop() if steps else Cost()
+
+
+def _running(steps: Steps, before: Cost) -> Iterator[tuple[int, Cost]]:
+    """The cost after each step. Wall-clock is the sum of time/step, so that no pause before a resume counts."""
+    for step, metrics in steps.items():
+        trained = metrics.get("tokens/trained") or metrics.get("learner/tokens") or 0.0
+        spent = Cost(0, metrics.get("time/step") or 0.0, metrics.get("tokens/sampled") or 0.0, trained)
+        before += spent
+        yield step, Cost(before.steps + step, before.seconds, before.sampled, before.trained)
+
+
+def _points(steps: Steps, metric: str, before: Cost) -> Iterator[Point]:
+    for step, cost in _running(steps, before):
+        metrics = steps[step]
+        if metric in metrics:
+            value, low, high = (
+                math.nan if (number := metrics.get(f"{metric}{end}")) is None else number
+                for end in ("", "_low", "_high")
+            )
+            yield Point(str(step), step, value, low, high, cost)
+
+
+def _journal(stage: StageRecord, point: Point, metric: str) -> tuple[dict[str, float], dict[str, str]]:
+    """The value of each held-out problem at `point`, and its text; empty for a metric that has none."""
+    path = journal_path(stage.folder, "heldout", int(point.key))
+    matched = HELDOUT.fullmatch(metric)
+    if not matched or not path.exists():
+        return {}, {}
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path, columns=["problem_id", "problem", "status"])
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise DataError(f"{path} is not a journal: {error}") from error
+    columns = [table.column(name).to_pylist() for name in ("problem_id", "problem", "status")]
+    verdicts: dict[str, list[Status]] = {}
+    texts: dict[str, str] = {}
+    for name, text, status in zip(*columns, strict=True):
+        texts[name] = text
+        verdicts.setdefault(name, [])
+        if status is not None:
+            verdicts[name].append(Status(status))
+    k = int(matched[1])
+    return {name: _pass(of, k) for name, of in verdicts.items()}, texts
+
+
+def _pass(statuses: list[Status], k: int) -> float:
+    reached = [status for status in statuses if status.reached]
+    tally = Tally(len(reached), reached.count(Status.CORRECT))
+    return pass_at_k(tally.reached, tally.correct, k) if tally.reached >= k else math.nan
+
+
+def _rows(path: Path) -> list[Row]:
+    """The lines of a recipe's table; none before its first stage is done."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    needed = {"stage", "title", "set", "avg", "low", "high", "steps", "trained", "sampled", "seconds"}
+    if rows and (missing := sorted(needed - set(rows[0]))):
+        raise DataError(f"{path} is no table of a recipe: it has no column {', '.join(missing)}")
+    return rows
+
+
+def _aside(row: Row) -> bool:
+    """Whether the stage makes a model beside the chain, such as a teacher."""
+    return row["title"].startswith("(")
+
+
+def _spent(rows: list[Row]) -> Iterator[tuple[str, list[Row], Cost]]:
+    """Each stage with its rows, and what was spent until its end. Steps are those of the chain alone."""
+    cost = Cost()
+    for name, of in groupby(rows, key=lambda row: row["stage"]):
+        stage = list(of)
+        first = stage[0]
+        cost += Cost(
+            0 if _aside(first) else int(first["steps"]),
+            float(first["seconds"]),
+            float(first["sampled"]),
+            float(first["trained"]),
+        )
+        yield name, stage, cost
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan
+
+
+def _results(found: Found, point: Point, name: str) -> dict[str, float]:
+    """The problems' values that the table's number is the mean of; a stage may have further evaluations."""
+    for stage in found.record.stages:
+        path = stage.folder / RESULTS
+        if stage.name != f"{point.key}-evaluation" or not path.exists():
+            continue
+        result = json.loads(path.read_text()).get(name)
+        if result is None:
+            continue
+        values = [math.nan if value is None else float(value) for value in result["values"]]
+        kept = [value for value in values if not math.isnan(value)]
+        if kept and math.isclose(math.fsum(kept) / len(kept), point.value, abs_tol=1e-12):
+            return dict(zip(result["problems"], values, strict=True))
+    return {}

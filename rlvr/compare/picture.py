@@ -1,0 +1,97 @@
+"""Learning curves of the arms, over steps and over wall-clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from rlvr.compare.results import BAND_SEEDS, ArmResult
+from rlvr.compare.text import Numbers
+from rlvr.record.plot import GREY, smoothed
+from rlvr.record.progress import duration
+from rlvr.record.run_folder import atomic_write
+
+# Okabe and Ito's colours, which stay apart for readers who see fewer; then again with other lines.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8b6bb1")
+LINES = ("-", "--", ":", "-.")
+MOST_MARKED = 40  # points of a curve that are marked one by one; a denser one is smoothed
+WIDEST = 70  # characters of a label in the legend
+
+
+def draw(results: Sequence[ArmResult], metric: str, picture: Path, steps: str = "step") -> None:
+    """One line per arm, the mean over its seeds, with a band; `steps` names the axis of the left panel."""
+    figure = Figure(figsize=(11, 4.2), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    over_steps, over_time = figure.subplots(1, 2, sharey=True)
+    for index, result in enumerate(results):
+        if not result.moments:
+            continue
+        style = {
+            "color": COLOURS[index % len(COLOURS)],
+            "linestyle": LINES[index // len(COLOURS) % len(LINES)],
+        }
+        values = np.array([(m.value.mean, m.value.low, m.value.high) for m in result.moments]).T
+        seconds = np.array([m.cost.seconds for m in result.moments])
+        _line(over_steps, np.array([m.step for m in result.moments]), values, style, _label(result))
+        if seconds.any():
+            _line(over_time, seconds, values, style)
+    for axes, label in ((over_steps, steps), (over_time, "wall-clock of the steps")):
+        axes.set_xlabel(label)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlim(left=0)
+    over_steps.xaxis.set_major_locator(MaxNLocator(integer=True))
+    over_time.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    over_time.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
+    over_steps.set_ylabel(metric)
+    if Numbers(metric).share:
+        over_steps.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    if not over_time.lines:
+        over_time.text(0.5, 0.5, "no time recorded", transform=over_time.transAxes, ha="center", color=GREY)
+    figure.suptitle(_bands(results), fontsize=9, color=GREY)
+    if over_steps.get_legend_handles_labels()[0]:
+        columns = 1 if max(len(_label(result)) for result in results) > WIDEST // 2 else 3
+        figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=columns)
+    with atomic_write(picture) as temporary:
+        figure.savefig(temporary, format="png", facecolor="white", metadata={"Software": None})
+
+
+def _line(
+    axes: Axes,
+    x: npt.NDArray[np.float64],
+    values: npt.NDArray[np.float64],
+    style: dict[str, str],
+    label: str = "",
+) -> None:
+    """`values` are mean, low and high [3, M]."""
+    marker = "o" if len(x) <= MOST_MARKED else ""
+    if len(x) > MOST_MARKED:
+        values = np.stack([smoothed(row) for row in values])
+    centre, low, high = values
+    axes.plot(x, centre, marker=marker, markersize=3.5, linewidth=1.8, label=label or None, **style)
+    if (high > low).any():
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
+
+
+def _label(result: ArmResult) -> str:
+    label = result.label if len(result.label) <= WIDEST else f"{result.label[: WIDEST - 1]}…"
+    count = len(result.used)
+    # matplotlib hides a label that begins with an underscore, and reads $ as mathematics
+    return f"{label.replace('$', chr(92) + '$').lstrip('_')} ({count} seed{'s' if count != 1 else ''})"
+
+
+def _bands(results: Sequence[ArmResult]) -> str:
+    counts = {len(result.used) for result in results if result.moments}
+    parts = []
+    if any(count >= BAND_SEEDS for count in counts):
+        parts.append("95% interval of the mean over seeds (Student's t)")
+    if 2 in counts:
+        parts.append("from the lower to the higher of 2 seeds" if BAND_SEEDS == 3 else "")
+    return f"bands: {'; '.join(parts)}" if parts else "one seed each: no bands"

@@ -1,0 +1,206 @@
+"""What the arms reached, how far they are from the baseline, and what they took: numbers, no text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import mean
+
+from rlvr.compare.arms import Arm
+from rlvr.compare.curves import Cost, Curve
+from rlvr.compare.runs import State
+from rlvr.compare.statistics import holm, paired_t_test, sign_flip_test
+from rlvr.evaluation.metrics import half_interval, paired_difference
+
+ALPHA = 0.05
+BAND_SEEDS = 3  # from which a band is an interval; two seeds are drawn from one to the other
+
+
+@dataclass(frozen=True)
+class Interval:
+    mean: float
+    low: float  # ends at 95%; nan if there is none
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm against the baseline, paired."""
+
+    interval: Interval
+    p: float  # nan where there is no test
+    pairs: int
+    over: str  # seeds, or problems
+    seed: int | None = None  # the one whose problems are compared
+    adjusted: float = math.nan  # p by Holm's method over all comparisons
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point of an arm's mean curve."""
+
+    value: Interval
+    cost: Cost  # mean over the seeds
+    step: float
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    label: str
+    curves: list[Curve]  # of every run, in order
+    used: list[Curve]  # whose last value counts, one for a seed
+    unfinished: bool  # no run has finished, so that those that have not are used
+    repeated: list[Curve]  # finished, but another run of the same seed is used
+    value: Interval
+    over: str  # what the interval is over: seeds, problems; empty if there is none
+    best: float  # mean over seeds of each one's best value
+    cost: Cost  # mean over the runs used
+    moments: list[Moment]
+    difference: Difference | str  # why there is none, in words; empty for the baseline
+    reached: Moment | None = None  # first that is as good as the baseline is at its end
+
+    def count(self, state: State) -> int:
+        return sum(curve.state is state for curve in self.curves)
+
+
+def lower_is_better(metric: str) -> bool:
+    """Of losses and of times; of all else more is better."""
+    return "loss" in metric or metric.startswith("time/")
+
+
+def compare(
+    arms: Sequence[Arm], curves: Mapping[str, Sequence[Curve]], baseline: int, metric: str
+) -> list[ArmResult]:
+    """The results of `arms`, in their order; `curves` has those of each label, one for each run.
+
+    p values are adjusted over all arms that are compared with the baseline.
+    """
+    results = [_arm(arm.label, curves[arm.label], metric) for arm in arms]
+    base = results[baseline]
+    compared = [
+        replace(result, difference="" if result is base else difference(base, result, metric))
+        for result in results
+    ]
+    tests = [result.difference.p for result in compared if isinstance(result.difference, Difference)]
+    adjusted = iter(holm(tests))
+    worse = lower_is_better(metric)
+    return [
+        replace(
+            result,
+            difference=replace(result.difference, adjusted=next(adjusted))
+            if isinstance(result.difference, Difference)
+            else result.difference,
+            reached=_reached(result.moments, base.value.mean, worse),
+        )
+        for result in compared
+    ]
+
+
+def _arm(label: str, curves: Sequence[Curve], metric: str) -> ArmResult:
+    valued = [curve for curve in curves if not math.isnan(curve.final)]
+    finished = [curve for curve in valued if curve.state is State.FINISHED]
+    chosen = {curve.found.seed: curve for curve in finished or valued}  # the last of each seed
+    used = sorted(chosen.values(), key=lambda curve: curve.found.seed)
+    value, over = _value(used)
+    best = min if lower_is_better(metric) else max
+    peaks = [best(p.value for p in curve.points if not math.isnan(p.value)) for curve in used]
+    return ArmResult(
+        label=label,
+        curves=list(curves),
+        used=used,
+        unfinished=not finished,
+        repeated=[curve for curve in finished or valued if not any(curve is other for other in used)],
+        value=value,
+        over=over,
+        best=mean(peaks) if peaks else math.nan,
+        cost=_mean_cost([curve.cost for curve in used]),
+        moments=_moments(used),
+        difference="",
+    )
+
+
+def _value(used: Sequence[Curve]) -> tuple[Interval, str]:
+    """The mean of the last values; by Student's t over seeds, or of one seed what it recorded itself."""
+    if not used:
+        return Interval(math.nan, math.nan, math.nan), ""
+    if len(used) > 1:
+        return over_seeds([curve.final for curve in used]), "seeds"
+    point = used[0].points[-1]
+    over = "" if math.isnan(point.low + point.high) else "problems"
+    return Interval(point.value, point.low, point.high), over
+
+
+def over_seeds(values: Sequence[float]) -> Interval:
+    """The mean with its 95% interval by Student's t; no interval for one value."""
+    centre, half = math.fsum(values) / len(values), half_interval(values)
+    return Interval(centre, centre - half, centre + half)
+
+
+def _mean_cost(costs: Sequence[Cost]) -> Cost:
+    total = sum(costs, Cost())
+    count = max(len(costs), 1)
+    return Cost(
+        round(total.steps / count), *(part / count for part in (total.seconds, total.sampled, total.trained))
+    )
+
+
+def _moments(used: Sequence[Curve]) -> list[Moment]:
+    """The mean curve, at the moments that every run used has a value of."""
+    points = [{p.key: p for p in curve.points if not math.isnan(p.value)} for curve in used]
+    moments = []
+    for key in points[0] if points else []:
+        here = [of[key] for of in points if key in of]
+        if len(here) < len(points):
+            continue
+        values = [point.value for point in here]
+        value = over_seeds(values)
+        if len(values) < BAND_SEEDS:
+            value = Interval(value.mean, min(values), max(values))
+        cost = _mean_cost([point.cost for point in here])
+        moments.append(Moment(value, cost, mean(point.step for point in here)))
+    return moments
+
+
+def _reached(moments: Sequence[Moment], target: float, lower: bool) -> Moment | None:
+    sign = -1 if lower else 1
+    slack = 1e-12 * abs(target)
+    return next((m for m in moments if sign * (m.value.mean - target) >= -slack), None)
+
+
+def difference(base: ArmResult, arm: ArmResult, metric: str) -> Difference | str:
+    """How much more `arm` has than `base`, paired over the seeds that both have; or why that is not known.
+
+    With one such seed it is paired over its held-out problems, which says nothing of other seeds.
+    """
+    first = {curve.found.seed: curve for curve in base.used}
+    second = {curve.found.seed: curve for curve in arm.used}
+    shared = sorted(first.keys() & second.keys())
+    if not base.used or not arm.used:
+        return "no value"
+    if not shared:
+        return "no seed in common"
+    if any(_other_problems(first[seed], second[seed], metric) for seed in shared):
+        return "other problems"
+    if len(shared) > 1:
+        values = [second[seed].final - first[seed].final for seed in shared]
+        return Difference(over_seeds(values), paired_t_test(values), len(shared), "seeds")
+    before, after = first[shared[0]].problems, second[shared[0]].problems
+    found = paired_difference(before, after)
+    if found is None:
+        return f"one seed in common, and no journal of its problems for {metric}"
+    pairs = [after[name] - before[name] for name in sorted(before.keys() & after.keys())]
+    p = sign_flip_test([value for value in pairs if not math.isnan(value)])
+    interval = Interval(found.mean, found.low, found.high)
+    return Difference(interval, p, found.problems, "problems", shared[0])
+
+
+def _other_problems(first: Curve, second: Curve, metric: str) -> bool:
+    """Whether the two were evaluated on different problems, as far as can be seen."""
+    if first.problems and second.problems:
+        if first.problems.keys() != second.problems.keys():
+            return True
+        shared = first.texts.keys() & second.texts.keys()
+        return any(first.texts[name] != second.texts[name] for name in shared)
+    sources = [(curve.found.config.get("problems") or {}).get("heldout") for curve in (first, second)]
+    return metric.startswith("heldout/") and sources[0] != sources[1]

@@ -1,0 +1,257 @@
+"""The comparison in words: two Markdown tables, and what they do and do not say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rlvr.compare.curves import Curve
+from rlvr.compare.results import ALPHA, ArmResult, Difference, Interval, Moment
+from rlvr.compare.runs import State
+from rlvr.record.progress import duration
+from rlvr.record.report import aligned
+
+NONE = "–"
+MOST_NAMED = 12  # settings in the line that says in what the arms differ
+
+
+class Numbers:
+    """How values of a metric are written: shares in per cent, their differences in points."""
+
+    def __init__(self, metric: str) -> None:
+        self.share = "pass@" in metric or metric.endswith("accuracy")
+
+    def value(self, value: float) -> str:
+        if math.isnan(value):
+            return NONE
+        return f"{value:.1%}" if self.share else f"{value:.4g}"
+
+    def interval(self, interval: Interval, signed: bool = False) -> str:
+        """The mean, and the ends where there are any."""
+        scale, sign = 100 if self.share else 1, "+" if signed else ""
+        form = f"{sign}.1f" if self.share else f"{sign}.4g"
+        # + 0.0: no minus before a zero
+        middle, low, high = (
+            format(round(scale * x, 12) + 0.0, form) for x in (interval.mean, interval.low, interval.high)
+        )
+        if math.isnan(interval.mean):
+            return NONE
+        unit = "%" if self.share and not signed else ""
+        return f"{middle}{unit}" + ("" if math.isnan(interval.low) else f" ({low} to {high})")
+
+
+def p_text(p: float) -> str:
+    if math.isnan(p):
+        return NONE
+    return "<0.001" if p < 0.001 else f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
+
+
+def markdown(
+    results: Sequence[ArmResult], baseline: int, metric: str, differing: Sequence[str], picture: str
+) -> str:
+    """compare.md: the results, what they took, and how to read both."""
+    numbers = Numbers(metric)
+    parts = [f"# {metric}", aligned(_escaped(_result_rows(results, baseline, metric, numbers)))]
+    parts.append("\n".join(f"- {note}" for note in _notes(results, baseline, metric, differing)))
+    parts += [f"![{metric} of each arm over steps and over wall-clock]({picture})"]
+    parts += ["## What it took", aligned(_escaped(_cost_rows(results, baseline, numbers)))]
+    parts.append(
+        "Means over the runs used. Wall-clock is that of the steps, without evaluation in between; time held "
+        "is wall-clock × the GPUs or cores that the configuration gives the run. “As good as the baseline” is "
+        "the first point of the mean curve at which it is at "
+        f"{numbers.value(results[baseline].value.mean)}, the baseline's "
+        "value at its end; noise can bring that forward."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _escaped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[cell.replace("|", "\\|") for cell in row] for row in rows]
+
+
+def _result_rows(
+    results: Sequence[ArmResult], baseline: int, metric: str, numbers: Numbers
+) -> Iterator[list[str]]:
+    points = ", points" if numbers.share else ""
+    yield [
+        "arm", "runs", f"{metric} at the end (95%)", "best", f"against the baseline{points} (95%)", "p",
+        "p (Holm)",
+    ]  # fmt: skip
+    for index, result in enumerate(results):
+        found = result.difference
+        if isinstance(found, Difference):
+            cells = [numbers.interval(found.interval, signed=True), p_text(found.p), p_text(found.adjusted)]
+        else:
+            cells = ["baseline" if index == baseline else f"not compared: {found}", NONE, NONE]
+        value = numbers.interval(result.value)
+        yield [result.label, _runs(result), value, numbers.value(result.best), *cells]
+
+
+def _runs(result: ArmResult) -> str:
+    """3; 2 of 3, 1 failed."""
+    total = len(result.curves)
+    states = [f"{count} {state}" for state in (State.RUNNING, State.FAILED) if (count := result.count(state))]
+    used = len(result.used)
+    return ", ".join([str(total) if used == total else f"{used} of {total}", *states])
+
+
+def _cost_rows(results: Sequence[ArmResult], baseline: int, numbers: Numbers) -> Iterator[list[str]]:
+    held = [held_seconds(result) for result in results]
+    units = [unit for unit in ("GPU", "CPU") if any(unit in of for of in held)]
+    yield [
+        "arm", "steps", "wall-clock", "tokens sampled", "tokens trained",
+        *(f"{unit} time held" for unit in units), "as good as the baseline",
+    ]  # fmt: skip
+    for result, of in zip(results, held, strict=True):
+        cost = result.cost
+        cells = [f"{cost.steps:,}", duration(cost.seconds), f"{cost.sampled:,.0f}", f"{cost.trained:,.0f}"]
+        cells += [duration(of[unit]) if unit in of else NONE for unit in units]
+        reached = _reached(result.reached) if result.used else NONE
+        yield [result.label, *(cells if result.used else [NONE] * len(cells)), reached]
+
+
+def _reached(moment: Moment | None) -> str:
+    if moment is None:
+        return "not reached"
+    cost = moment.cost
+    return f"after {cost.steps:,} steps, {duration(cost.seconds)}, {cost.sampled:,.0f} tokens sampled"
+
+
+def held_seconds(result: ArmResult) -> dict[str, float]:
+    """GPU or CPU → seconds that a run of the arm held them, on average; without what is not known of all."""
+    held = [_held(curve) for curve in result.used]
+    return {
+        unit: sum(of[unit] for of in held) / len(held)
+        for unit in ("GPU", "CPU")
+        if held and all(unit in of for of in held)
+    }
+
+
+def _held(curve: Curve) -> dict[str, float]:
+    config = curve.found.config
+    gpus = sum(
+        (config.get(part) or {}).get("workers", 1) * (config.get(part) or {}).get("gpus_per_worker", 0)
+        for part in ("rollout", "learner")
+    )
+    cluster = config.get("cluster") or {}
+    cpus = cluster.get("cpus")
+    if cpus is None and not cluster.get("address"):
+        cpus = (curve.found.record.versions.get("cpu") or {}).get("count")
+    found = {"GPU": gpus * curve.cost.seconds} if gpus else {}
+    return found | ({"CPU": cpus * curve.cost.seconds} if cpus else {})
+
+
+def _notes(
+    results: Sequence[ArmResult], baseline: int, metric: str, differing: Sequence[str]
+) -> Iterator[str]:
+    yield verdict(results, baseline)
+    if 0 < len(differing) <= MOST_NAMED:
+        yield f"The arms differ in: {', '.join(f'`{key}`' for key in differing)}."
+    elif differing:
+        some = ", ".join(f"`{key}`" for key in differing[:MOST_NAMED])
+        yield f"The arms differ in {len(differing)} settings, such as {some}."
+    yield from _intervals(results)
+    for result in results:
+        yield from _left_out(result, metric)
+    yield from _versions([curve for result in results for curve in result.used])
+
+
+def verdict(results: Sequence[ArmResult], baseline: int) -> str:
+    """What can be told from chance, given how many comparisons were made."""
+    tested = [
+        (result.label, result.difference)
+        for result in results
+        if isinstance(result.difference, Difference) and not math.isnan(result.difference.adjusted)
+    ]
+    if not tested:
+        if len(results) == 1:
+            return "One arm: nothing to compare."
+        return f"No arm could be tested against `{results[baseline].label}`."
+    told = [f"`{label}`" for label, found in tested if found.adjusted < ALPHA]
+    count = len(tested)
+    many = (
+        f"With {count} comparisons, chance alone gives some p below {ALPHA} up to "
+        f"{min(count * ALPHA, 1):.0%} of the time, so p is adjusted for their number (Holm): "
+        if count > 1
+        else "With one comparison: "
+    )
+    if not told:
+        return f"{many}nothing can be told from chance at {ALPHA:.0%}."
+    rest = "" if len(told) == count else "; the others cannot"
+    return f"{many}{', '.join(told)} can be told from chance at {ALPHA:.0%}{rest}."
+
+
+def _intervals(results: Sequence[ArmResult]) -> Iterator[str]:
+    """What the intervals are over, and what they therefore do not say."""
+    seeds = [result for result in results if result.over == "seeds"]
+    single = [result for result in results if len(result.used) == 1]
+    if seeds:
+        counts = sorted({len(result.used) for result in seeds})
+        yield (
+            f"Means of {' or '.join(map(str, counts))} seeds with intervals by Student's t: what other seeds "
+            "would give."
+        )
+    if single:
+        which = "Every arm has" if len(single) == len(results) else f"{_names(single)}:"
+        what = (
+            "its interval is a bootstrap over the problems, so it says nothing of how much seeds differ"
+            if any(result.over == "problems" for result in single)
+            else "no interval"
+        )
+        yield f"{which} one seed; {what}."
+    differences = [
+        (result, result.difference) for result in results if isinstance(result.difference, Difference)
+    ]
+    if any(found.over == "seeds" for _, found in differences):
+        pairs = sorted({found.pairs for _, found in differences if found.over == "seeds"})
+        some = " or ".join(map(str, pairs))
+        yield f"Differences are paired over the {some} seeds that both arms have (t test)."
+    if problems := [(result, found) for result, found in differences if found.over == "problems"]:
+        named = ", ".join(f"`{result.label}` (seed {found.seed})" for result, found in problems)
+        yield (
+            f"Fewer than 2 seeds in common with the baseline: {named}. These are paired over "
+            f"{problems[0][1].pairs:,} held-out problems (bootstrap interval, sign-flip permutation test), "
+            "which tells two models apart, not two settings: another seed may turn the difference round."
+        )
+    if flat := [result for result, found in differences if math.isnan(found.p)]:
+        yield f"No p value for {_names(flat)}: every pair differs by the same, so there is no spread."
+
+
+def _names(results: Sequence[ArmResult]) -> str:
+    return ", ".join(f"`{result.label}`" for result in results)
+
+
+def _left_out(result: ArmResult, metric: str) -> Iterator[str]:
+    """The runs of an arm that are not in its numbers, or that are though they have not finished."""
+    for curve in result.curves:
+        who = f"`{curve.found.folder.name}` (seed {curve.found.seed}) of `{result.label}`"
+        at = f"at step {curve.points[-1].step}" if curve.points else f"before its first {metric}"
+        used = any(curve is other for other in result.used)
+        if curve.state is not State.FINISHED:
+            then = "used, for want of a finished run" if used else "left out"
+            state = "is still running," if curve.state is State.RUNNING else "did not finish: it stopped"
+            yield f"{who} {state} {at}; {then}."
+        elif any(curve is other for other in result.repeated):
+            yield f"{who} is left out: a later run has the same settings and seed."
+        elif not used:
+            what = "its last value is not a number" if curve.points else f"it has no {metric}"
+            yield f"{who} is left out: {what}."
+
+
+def _versions(curves: Sequence[Curve]) -> Iterator[str]:
+    """Differences that no setting shows."""
+    records = [curve.found.record.versions for curve in curves if curve.found.record.versions]
+    commits = {
+        git.get("commit", "")[:7] + ("*" if git.get("modified") else "")
+        for versions in records
+        if (git := versions.get("git"))
+    }
+    if len(commits) > 1:
+        listed = ", ".join(sorted(commits))
+        yield (
+            f"The runs are of {len(commits)} versions of the code ({listed}; *: with changes of its own), "
+            "so not all of a difference need come from the settings."
+        )
+    machines = {f"{cpu.get('count')} × {cpu.get('model')}" for v in records if (cpu := v.get("cpu"))}
+    if len(machines) > 1:
+        yield f"Wall-clock is of different machines: {', '.join(sorted(machines))}."
