@@ -51,7 +51,7 @@ CASES = {
         ["stages=[grpo,sft]"],
         ["stages is ['grpo', 'sft']", "in the order sft, select, grpo"],
     ),
-    "unknown tracker": (["record.trackers=[wandbb]"], ["record.trackers", "did you mean wandb?"]),
+    "unknown tracker": (["record.trackers=[wandbb]"], ["record.trackers", "did you mean 'wandb'?"]),
     "grpo key without grpo": (["stages=[sft]", "grpo.steps=3"], ["grpo.steps is read by", "drop it"]),
     "sft key without sft": (["stages=[grpo]", "sft.steps=3"], ["sft.steps is read by", "drop it"]),
     "held-out set without grpo": (["stages=[sft]", "problems.heldout.n=9"], ["problems.heldout is read by"]),

@@ -3,173 +3,102 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
-import secrets
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from rlvr.record.config import RecordConfig
+from rlvr.record.config import KEY, RecordConfig
 from rlvr.record.run_folder import atomic_write
-from rlvr.types import DataError
-
-logger = logging.getLogger(__name__)
-
-
-class Sink(Protocol):
-    def log(self, step: int, metrics: Mapping[str, float]) -> None: ...
-
-    def close(self) -> None: ...
+from rlvr.record.trackers import TrackedStage
+from rlvr.record.trackers.samples import pick_samples
+from rlvr.record.trackers.thread import CLOSE_SECONDS, TrackerThread
+from rlvr.targets import resolve
+from rlvr.types import DataError, Group, RlvrError
 
 
 class JsonLines:
     """metrics.jsonl: a line per call, on disk when `log` returns. A write that fails is an error.
 
     Values that are not finite are written as null, so that the file stays JSON. Opening it again
-    drops the half line that a crash may have left, and appends.
+    drops the half line that a crash or a full disk may have left, and appends.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab+")
+        # unbuffered: what could not be written must not be tried again when the file is closed
+        self._path, self._file = path, path.open("ab+", buffering=0)
         self._file.seek(0)
         self._file.truncate(self._file.read().rfind(b"\n") + 1)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Raises RlvrError if the disk does not take the line."""
         if "step" in metrics:
             raise ValueError("a metric cannot be named step: that is the key of the line")
         numbers = {name: float(value) for name, value in metrics.items()}
         line = {"step": step} | {
             name: value if math.isfinite(value) else None for name, value in numbers.items()
         }
-        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        rest = json.dumps(line, allow_nan=False).encode() + b"\n"
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise RlvrError(
+                f"{self._path}: the metrics of step {step} cannot be written ({error.strerror}): make room, "
+                "then go on with the run from its last checkpoint"
+            ) from error
 
     def close(self) -> None:
         self._file.close()
 
 
-class TensorBoard:
-    """TensorBoard event files in `path`, written without torch.
-
-    A step below those of earlier files (a resumed run) makes TensorBoard hide the points from it on.
-    """
-
-    def __init__(self, path: Path) -> None:
-        from tensorboard.compat.proto import event_pb2, summary_pb2
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self._event = event_pb2.Event
-        self._session = event_pb2.SessionLog
-        self._summary = summary_pb2.Summary
-        self._resumed = any(path.glob("events.*"))
-        self._writer = EventFileWriter(str(path))
-
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        if self._resumed:
-            restart = self._session(status=self._session.START)
-            self._writer.add_event(self._event(wall_time=time.time(), step=step, session_log=restart))
-            self._resumed = False
-        values = [self._summary.Value(tag=name, simple_value=float(value)) for name, value in metrics.items()]
-        summary = self._summary(value=values)
-        self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
-        self._writer.flush()
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class WandB:
-    """A Weights & Biases run under `path`/wandb, continued under the same run id when opened again.
-
-    It is offline, and no connection is tried, unless WANDB_API_KEY is set; `wandb sync` uploads an
-    offline run later. Steps are a metric of their own, because W&B drops values whose step is
-    lower than one it has seen, which is what a resumed run sends.
-    """
-
-    def __init__(self, path: Path, project: str, config: Mapping[str, Any]) -> None:
-        online = bool(os.environ.get("WANDB_API_KEY"))
-        if not online:
-            # W&B calls home with its own telemetry even when offline, and waits for an answer; it has no
-            # setting for this but the environment.
-            os.environ["WANDB_ERROR_REPORTING"] = "false"
-        import wandb
-
-        path.mkdir(parents=True, exist_ok=True)
-        id_file = path / "wandb_id"
-        if not id_file.exists():
-            with atomic_write(id_file) as temporary:
-                temporary.write_text(secrets.token_hex(4))
-        self._run = wandb.init(
-            project=project,
-            dir=str(path),
-            id=id_file.read_text(),
-            name=f"{path.parent.name}/{path.name}",
-            group=path.parent.name,
-            config=dict(config),
-            mode=None if online else "offline",
-            resume="allow",
-            reinit="create_new",
-            # Nobody waits longer than this for a server that does not answer.
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                init_timeout=30,
-                finish_timeout=30,
-                finish_timeout_raises=True,
-            ),
-        )
-        self._run.define_metric("*", step_metric="step")
-
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        self._run.log({"step": step, **metrics})
-
-    def close(self) -> None:
-        self._run.finish()
-
-
 class MetricLog:
-    """All sinks of one stage. A tracker that fails is named in one warning and then left out.
+    """metrics.jsonl of a stage, and its trackers.
 
-    `path` is the stage's folder, `run_config` the resolved configuration for trackers that show it.
+    `path` is the stage's folder, `run` that of the run which the stage is done for (that above it, if not
+    given), `run_config` the resolved configuration. Only metrics.jsonl can fail or keep the run waiting.
     """
 
-    def __init__(self, path: Path, config: RecordConfig, run_config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, config: RecordConfig, run_config: Mapping[str, Any], run: Path | None = None
+    ) -> None:
         self._record = JsonLines(path / "metrics.jsonl")
-        self._trackers: dict[str, Sink] = {}
-        openers: dict[str, Callable[[], Sink]] = {
-            "tensorboard": lambda: TensorBoard(path / "tensorboard"),
-            "wandb": lambda: WandB(path, config.wandb_project, run_config),
-        }
-        for name in config.trackers:
-            try:
-                self._trackers[name] = openers[name]()
-            except _failures() as error:
-                _warn(name, error)
+        self._shown = config.samples
+        stage = TrackedStage(path.absolute(), (run or path.parent).absolute(), run_config)
+        self._trackers = [
+            TrackerThread(name, partial(resolve(target, KEY), stage=stage, **arguments))
+            for name, target, arguments in config.named_trackers()
+        ]
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Raises RlvrError if metrics.jsonl cannot be written."""
         self._record.log(step, metrics)
-        for name, tracker in list(self._trackers.items()):
-            try:
-                tracker.log(step, metrics)
-            except _failures() as error:
-                del self._trackers[name]
-                _warn(name, error)
+        for tracker in self._trackers:
+            tracker.log(step, metrics)
+
+    def samples(self, step: int, kind: str, groups: Sequence[Group]) -> None:
+        """Show some rollouts of a step (`kind` train) or an evaluation (heldout) where there are trackers."""
+        if not (self._trackers and self._shown and groups):
+            return
+        rows = pick_samples(groups, self._shown)
+        for tracker in self._trackers:
+            tracker.samples(step, kind, rows)
 
     def close(self) -> None:
+        """Wait for the trackers, but no longer than a few seconds for all of them."""
         self._record.close()
-        while self._trackers:
-            name, tracker = self._trackers.popitem()
-            try:
-                tracker.close()
-            except _failures() as error:
-                _warn(name, error)
+        for tracker in self._trackers:
+            tracker.end()
+        until = monotonic() + CLOSE_SECONDS
+        for tracker in self._trackers:
+            tracker.join(until)
+        self._trackers = []
 
     def __enter__(self) -> Self:
         return self
@@ -178,21 +107,6 @@ class MetricLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """What a tracker may fail with: disk and network, not being installed, and W&B's own errors."""
-    wandb = sys.modules.get("wandb")
-    return (OSError, ImportError) if wandb is None else (OSError, ImportError, wandb.Error)
-
-
-def _warn(tracker: str, error: Exception) -> None:
-    logger.warning(
-        "%s failed and gets no more metrics; the run goes on, and metrics.jsonl has them all (%s: %s)",
-        tracker,
-        type(error).__name__,
-        error,
-    )
 
 
 def read_metrics(path: Path) -> dict[int, dict[str, float | None]]:

@@ -1,0 +1,91 @@
+"""MLflow, in a file of the run or on a server."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from rlvr.record.run_folder import atomic_write
+from rlvr.record.trackers import Sample, TrackedStage
+
+LONGEST_PARAM = 500  # characters: what every version of MLflow takes
+BATCH = 100  # params of one request; MLflow's own limit
+
+
+class MLflow:
+    """An MLflow run, continued under the same id when opened again.
+
+    `uri` is that of a tracking server or a database; unset, it is MLFLOW_TRACKING_URI, and without that
+    the run's own `mlflow/mlflow.db` (SQLite; `mlflow ui --backend-store-uri sqlite:///PATH` shows it).
+    The experiment is the configuration's `name`, the run is ARM/STAGE, and all settings are its params.
+    """
+
+    def __init__(self, stage: TrackedStage, uri: str | None = None) -> None:
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it would call home, whatever the server is
+        # an extra, and without types that a checker could read
+        self._mlflow: Any = import_module("mlflow")
+        for noisy in ("mlflow", "alembic"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        local = stage.run / "mlflow"
+        uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
+        if uri is None:
+            local.mkdir(parents=True, exist_ok=True)
+        self._client = self._mlflow.MlflowClient(uri or f"sqlite:///{local / 'mlflow.db'}")
+        id_file = stage.folder / "mlflow_id"
+        if id_file.exists():
+            try:
+                self._run: str = self._client.get_run(id_file.read_text()).info.run_id
+                self._client.update_run(self._run, status="RUNNING")
+                return
+            except self._mlflow.MlflowException as error:
+                # the stage was begun with another server: it is told from here on
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+        found = self._client.get_experiment_by_name(stage.experiment)
+        artifacts = None if uri else (local / "artifacts").as_uri()
+        experiment = (
+            found.experiment_id
+            if found
+            else self._client.create_experiment(stage.experiment, artifact_location=artifacts)
+        )
+        tags = {"group": stage.group, "arm": stage.arm, "stage": stage.name}
+        created = self._client.create_run(experiment, tags=tags, run_name=f"{stage.arm}/{stage.name}")
+        self._run = created.info.run_id
+        with atomic_write(id_file) as temporary:
+            temporary.write_text(self._run)
+        self._log_params(stage.config)
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        now = time.time_ns() // 1_000_000
+        values = [
+            self._mlflow.entities.Metric(name, float(value), now, step) for name, value in metrics.items()
+        ]
+        self._client.log_batch(self._run, metrics=values)
+
+    def samples(self, step: int, kind: str, rows: Sequence[Sample]) -> None:
+        """A file of comma-separated values, which MLflow's page shows as a table."""
+        out = io.StringIO()
+        csv.writer(out).writerows([Sample._fields, *rows])
+        self._client.log_text(self._run, out.getvalue(), f"samples/{kind}/step_{step:06d}.csv")
+
+    def close(self) -> None:
+        self._client.set_terminated(self._run)
+
+    def _log_params(self, config: Mapping[str, Any]) -> None:
+        params = [self._mlflow.entities.Param(key, value[:LONGEST_PARAM]) for key, value in _flat(config)]
+        for start in range(0, len(params), BATCH):
+            self._client.log_batch(self._run, params=params[start : start + BATCH])
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value)

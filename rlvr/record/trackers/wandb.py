@@ -1,0 +1,65 @@
+"""Weights & Biases."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+
+from rlvr.record.run_folder import atomic_write
+from rlvr.record.trackers import Sample, TrackedStage
+
+
+class WandB:
+    """A W&B run in the stage's folder `wandb`, continued under the same run id when opened again.
+
+    It is offline, and no connection is tried, unless WANDB_API_KEY is set; `wandb sync` uploads an
+    offline run later. Steps are a metric of their own, because W&B drops values whose step is
+    lower than one it has seen, which is what a resumed run sends.
+    """
+
+    def __init__(self, stage: TrackedStage, project: str) -> None:
+        online = bool(os.environ.get("WANDB_API_KEY"))
+        if not online:
+            # W&B calls home with its own telemetry even when offline, and waits for an answer; it has no
+            # setting for this but the environment.
+            os.environ["WANDB_ERROR_REPORTING"] = "false"
+        import wandb
+
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        id_file = stage.folder / "wandb_id"
+        if not id_file.exists():
+            with atomic_write(id_file) as temporary:
+                temporary.write_text(secrets.token_hex(4))
+        self._table = wandb.Table
+        self._run = wandb.init(
+            project=project,
+            dir=str(stage.folder),
+            id=id_file.read_text(),
+            name=stage.arm,
+            group=stage.group,
+            job_type=stage.name,
+            config=dict(stage.config),
+            mode=None if online else "offline",
+            resume="allow",
+            reinit="create_new",
+            # The tracker's thread would wait; but a process that ends waits as long for W&B's own threads.
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=10,
+                finish_timeout=10,
+                finish_timeout_raises=True,
+            ),
+        )
+        self._run.define_metric("*", step_metric="step")
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._run.log({"step": step, **metrics})
+
+    def samples(self, step: int, kind: str, rows: Sequence[Sample]) -> None:
+        table = self._table(columns=list(Sample._fields), data=[list(row) for row in rows])
+        self._run.log({"step": step, f"samples/{kind}": table})
+
+    def close(self) -> None:
+        self._run.finish()
