@@ -244,6 +244,7 @@ class Recipe:
         return StageInput(
             config=self.config,
             folder=folder,
+            run=self.run_path,
             model_path=outside or (self.made[answers_by] if answers_by else ""),
             problems=problems,
             # the recipe evaluates before and after; in between only if that is asked for

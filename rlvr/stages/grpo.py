@@ -81,17 +81,17 @@ class Grpo:
     def run(self) -> None:
         steps = self.settings.steps
         with (
-            MetricLog(self.stage.folder, self.config.record, asdict(self.config)) as log,
+            MetricLog(self.stage.folder, self.config.record, asdict(self.config), self.stage.run) as self.log,
             Progress(self.stage.name, steps, self.version) as progress,
         ):
             if not self.resumed:
-                log.log(0, self.evaluate(0))
+                self.log.log(0, self.evaluate(0))
             try:
                 while self.version < steps:
                     metrics = self.step(self.version + 1)
                     if self.version == steps or self.version % self.settings.evaluate_every == 0:
                         metrics |= self.evaluate(self.version)
-                    log.log(self.version, metrics)
+                    self.log.log(self.version, metrics)
                     progress.update(self.version, metrics)
                     if self.version == steps or self.version % self.settings.checkpoint_every == 0:
                         self.save()
@@ -114,6 +114,7 @@ class Grpo:
         self.version = step
         self._control("publish", step)
         published = time.monotonic()
+        self.log.samples(step, "train", drawn.groups)
         if self.config.record.journal:
             learned = self.learning.learned(drawn, batch, kept)
             write_journal(journal_path(self.stage.folder, "train", step), drawn.groups, learned)
@@ -160,6 +161,7 @@ class Grpo:
         self.buffer.submit(version, self.stage.heldout, groups)
         # a step is complete with its evaluation: a resumed run would not come back to it
         taken = self.buffer.take(version, interruptible=version == 0)
+        self.log.samples(version, "heldout", taken.groups)
         if self.config.record.journal:
             write_journal(journal_path(self.stage.folder, "heldout", version), taken.groups)
         metrics = evaluation_metrics(taken.groups, seed=self.config.seed)

@@ -50,6 +50,7 @@ class StageInput:
     sizes: dict[str, Any]  # of a step's batch, and what else its numbers depend on
     settings: Any = None  # the stage's own section of the configuration
     sources: Mapping[str, str] = field(default_factory=dict)  # earlier stage → its model or its traces
+    run: Path | None = None  # the folder of the run; a recipe's stages lie elsewhere
     unseen: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # name → what is evaluated on
 
     @property

@@ -155,7 +155,7 @@ class WarmStart:
         truncate(stage.folder, start)
         with (
             Workers(config) as workers,
-            MetricLog(stage.folder, config.record, asdict(config)) as log,
+            MetricLog(stage.folder, config.record, asdict(config), stage.run) as log,
             Progress(self.name, self.steps, start) as progress,
         ):
             self.learner = workers.learner()
