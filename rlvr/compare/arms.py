@@ -25,14 +25,15 @@ class Arm:
 
     label: str
     runs: list[Found]
+    settings: str = ""  # all those in which the arms differ; the label may have fewer
 
 
 def arms_of(runs: Sequence[Found]) -> tuple[list[Arm], list[str]]:
     """The runs by arm, in the order that the arms come in, and the settings in which the arms differ.
 
     A setting that equals the seed in every run, of seeds that differ, follows it and is none in which arms
-    differ. A label is those settings, or, where they are more than three and the command line tells the arms
-    apart as well, what it changed; a single arm is labelled by its name.
+    differ. A label is those settings, or, where they are more than three, what the command line changed, and
+    of arms that this does not tell apart also the first settings that do. A single arm has its name.
     """
     settings = [settings_of(run) for run in runs]
     following = _following([run.seed for run in runs], settings)
@@ -48,12 +49,14 @@ def arms_of(runs: Sequence[Found]) -> tuple[list[Arm], list[str]]:
     differing = [
         key for key in keys if any(flat.get(key, UNSET) != firsts[0].get(key, UNSET) for flat in firsts)
     ]
-    labels = [" ".join(f"{key}={_shown(flat.get(key, UNSET))}" for key in differing) for flat in firsts]
-    if len(differing) > MOST_SETTINGS:
-        labels = _by_overrides([runs[indices[0]] for indices in members]) or labels
+    names = (
+        _unique([_named(flat, differing) for flat in firsts])
+        if len(differing) <= MOST_SETTINGS
+        else _by_overrides([runs[indices[0]] for indices in members], firsts)
+    )
     arms = [
-        Arm(label, [runs[index] for index in indices])
-        for label, indices in zip(_unique(labels), members, strict=True)
+        Arm(name, [runs[index] for index in indices], _named(firsts[place], differing))
+        for place, (name, indices) in enumerate(zip(names, members, strict=True))
     ]
     return arms, differing
 
@@ -105,8 +108,12 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _by_overrides(firsts: Sequence[Found]) -> list[str] | None:
-    """What the command line of each arm's first run changed and not all of them did; None if not unique."""
+def _named(flat: Mapping[str, Any], keys: Sequence[str]) -> str:
+    return " ".join(f"{key}={_shown(flat.get(key, UNSET))}" for key in keys)
+
+
+def _by_overrides(firsts: Sequence[Found], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the command line of each arm's first run changed and not all of them did."""
     given = [
         [
             override.lstrip("+")
@@ -117,7 +124,13 @@ def _by_overrides(firsts: Sequence[Found]) -> list[str] | None:
     ]
     common = set(given[0]).intersection(*given)
     labels = [" ".join(_cut(line) for line in lines if line not in common) for lines in given]
-    return labels if all(labels) and len(set(labels)) == len(labels) else None
+    apart = []
+    for label, flat in zip(labels, settings, strict=True):
+        alike = [other for named, other in zip(labels, settings, strict=True) if named == label]
+        keys = [key for key in flat if any(other.get(key) != flat[key] for other in alike)]
+        more = "…" if len(keys) > MOST_SETTINGS else ""
+        apart.append(" ".join(part for part in (label, _named(flat, keys[:MOST_SETTINGS]), more) if part))
+    return _unique([label or UNSET for label in apart])
 
 
 def _unique(labels: Sequence[str]) -> list[str]:

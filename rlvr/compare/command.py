@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,8 +71,10 @@ def run(
     curves = {arm.label: [read_curve(found, metric) for found in arm.runs] for arm in arms}
     if not any(curve.points for of in curves.values() for curve in of):
         there = sorted({name for of in curves.values() for curve in of for name in curve.metrics})
+        near = difflib.get_close_matches(metric, there, n=1)
         raise ConfigError(
-            f"no run has the metric {metric}; there are: {', '.join(there) or 'none, as no run has begun'}"
+            f"no run has the metric {metric}{f': did you mean {near[0]}?' if near else ''}; there are: "
+            f"{', '.join(there) or 'none, as no run has begun'}"
         )
     results = compare(arms, curves, base, metric)
     folder = Path(out) if out is not None else _folder([found.folder for found in runs])

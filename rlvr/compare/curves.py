@@ -166,7 +166,7 @@ def _cost(steps: Steps) -> Cost:
 
 
 def _running(steps: Steps, before: Cost) -> Iterator[tuple[int, Cost]]:
-    """The cost after each step. Wall-clock is the sum of time/step, so that no pause before a resume counts."""
+    """The cost after each step. Wall-clock is the sum of time/step: no pause before a resume counts."""
     for step, metrics in steps.items():
         trained = metrics.get("tokens/trained") or metrics.get("learner/tokens") or 0.0
         spent = Cost(0, metrics.get("time/step") or 0.0, metrics.get("tokens/sampled") or 0.0, trained)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rlvr.compare.results import BAND_SEEDS, ArmResult
 from rlvr.compare.text import Numbers
 from rlvr.record.plot import GREY, smoothed
-from rlvr.record.progress import duration
 from rlvr.record.run_folder import atomic_write
 
 # Okabe and Ito's colours, which stay apart for readers who see fewer; then again with other lines.
@@ -27,6 +27,7 @@ WIDEST = 70  # characters of a label in the legend
 
 def draw(results: Sequence[ArmResult], metric: str, picture: Path, steps: str = "step") -> None:
     """One line per arm, the mean over its seeds, with a band; `steps` names the axis of the left panel."""
+    unit, size = _time_unit([m.cost.seconds for result in results for m in result.moments])
     figure = Figure(figsize=(11, 4.2), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     over_steps, over_time = figure.subplots(1, 2, sharey=True)
@@ -38,21 +39,19 @@ def draw(results: Sequence[ArmResult], metric: str, picture: Path, steps: str = 
             "linestyle": LINES[index // len(COLOURS) % len(LINES)],
         }
         values = np.array([(m.value.mean, m.value.low, m.value.high) for m in result.moments]).T
-        seconds = np.array([m.cost.seconds for m in result.moments])
+        times = np.array([m.cost.seconds / size for m in result.moments])
         _line(over_steps, np.array([m.step for m in result.moments]), values, style, _label(result))
-        if seconds.any():
-            _line(over_time, seconds, values, style)
-    for axes, label in ((over_steps, steps), (over_time, "wall-clock of the steps")):
+        if times.any():
+            _line(over_time, times, values, style)
+    for axes, label in ((over_steps, steps), (over_time, f"wall-clock of the steps, {unit}")):
         axes.set_xlabel(label)
         axes.grid(alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlim(left=0)
     over_steps.xaxis.set_major_locator(MaxNLocator(integer=True))
-    over_time.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    over_time.xaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
     over_steps.set_ylabel(metric)
     if Numbers(metric).share:
-        over_steps.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+        over_steps.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     if not over_time.lines:
         over_time.text(0.5, 0.5, "no time recorded", transform=over_time.transAxes, ha="center", color=GREY)
     figure.suptitle(_bands(results), fontsize=9, color=GREY)
@@ -63,11 +62,17 @@ def draw(results: Sequence[ArmResult], metric: str, picture: Path, steps: str = 
         figure.savefig(temporary, format="png", facecolor="white", metadata={"Software": None})
 
 
+def _time_unit(seconds: Sequence[float]) -> tuple[str, float]:
+    """What the axis of time is in, and how many seconds that is."""
+    longest = max(seconds, default=0.0)
+    return ("seconds", 1) if longest < 300 else ("minutes", 60) if longest < 5 * 3600 else ("hours", 3600)
+
+
 def _line(
     axes: Axes,
     x: npt.NDArray[np.float64],
     values: npt.NDArray[np.float64],
-    style: dict[str, str],
+    style: dict[str, Any],
     label: str = "",
 ) -> None:
     """`values` are mean, low and high [3, M]."""

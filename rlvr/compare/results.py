@@ -47,7 +47,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class ArmResult:
-    label: str
+    arm: Arm
     curves: list[Curve]  # of every run, in order
     used: list[Curve]  # whose last value counts, one for a seed
     unfinished: bool  # no run has finished, so that those that have not are used
@@ -59,6 +59,10 @@ class ArmResult:
     moments: list[Moment]
     difference: Difference | str  # why there is none, in words; empty for the baseline
     reached: Moment | None = None  # first that is as good as the baseline is at its end
+
+    @property
+    def label(self) -> str:
+        return self.arm.label
 
     def count(self, state: State) -> int:
         return sum(curve.state is state for curve in self.curves)
@@ -76,7 +80,7 @@ def compare(
 
     p values are adjusted over all arms that are compared with the baseline.
     """
-    results = [_arm(arm.label, curves[arm.label], metric) for arm in arms]
+    results = [_arm(arm, curves[arm.label], metric) for arm in arms]
     base = results[baseline]
     compared = [
         replace(result, difference="" if result is base else difference(base, result, metric))
@@ -97,7 +101,7 @@ def compare(
     ]
 
 
-def _arm(label: str, curves: Sequence[Curve], metric: str) -> ArmResult:
+def _arm(arm: Arm, curves: Sequence[Curve], metric: str) -> ArmResult:
     valued = [curve for curve in curves if not math.isnan(curve.final)]
     finished = [curve for curve in valued if curve.state is State.FINISHED]
     chosen = {curve.found.seed: curve for curve in finished or valued}  # the last of each seed
@@ -106,7 +110,7 @@ def _arm(label: str, curves: Sequence[Curve], metric: str) -> ArmResult:
     best = min if lower_is_better(metric) else max
     peaks = [best(p.value for p in curve.points if not math.isnan(p.value)) for curve in used]
     return ArmResult(
-        label=label,
+        arm=arm,
         curves=list(curves),
         used=used,
         unfinished=not finished,

@@ -28,6 +28,7 @@ def runs_csv(results: Sequence[ArmResult], metric: str) -> str:
 def _arm(result: ArmResult, is_baseline: bool, metric: str) -> dict[str, Cell]:
     row: dict[str, Cell] = {
         "arm": result.label,
+        "settings": result.arm.settings,
         "baseline": int(is_baseline),
         "begun": sum(bool(curve.found.record.stages) for curve in result.curves),
         **{str(state): result.count(state) for state in State},

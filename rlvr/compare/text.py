@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rlvr.compare.curves import Curve
 from rlvr.compare.results import ALPHA, ArmResult, Difference, Interval, Moment
@@ -55,17 +55,11 @@ def markdown(
     parts.append("\n".join(f"- {note}" for note in _notes(results, baseline, metric, differing)))
     parts += [f"![{metric} of each arm over steps and over wall-clock]({picture})"]
     parts += ["## What it took", aligned(_escaped(_cost_rows(results, baseline, numbers)))]
-    parts.append(
-        "Means over the runs used. Wall-clock is that of the steps, without evaluation in between; time held "
-        "is wall-clock × the GPUs or cores that the configuration gives the run. “As good as the baseline” is "
-        "the first point of the mean curve at which it is at "
-        f"{numbers.value(results[baseline].value.mean)}, the baseline's "
-        "value at its end; noise can bring that forward."
-    )
+    parts.append(" ".join(_cost_notes(results, numbers.value(results[baseline].value.mean))))
     return "\n\n".join(parts) + "\n"
 
 
-def _escaped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+def _escaped(rows: Iterable[Sequence[str]]) -> list[list[str]]:
     return [[cell.replace("|", "\\|") for cell in row] for row in rows]
 
 
@@ -73,10 +67,9 @@ def _result_rows(
     results: Sequence[ArmResult], baseline: int, metric: str, numbers: Numbers
 ) -> Iterator[list[str]]:
     points = ", points" if numbers.share else ""
-    yield [
-        "arm", "runs", f"{metric} at the end (95%)", "best", f"against the baseline{points} (95%)", "p",
-        "p (Holm)",
-    ]  # fmt: skip
+    several = len(results) > 1
+    head = ["arm", "runs", f"{metric} at the end (95%)", "best"]
+    yield head + [f"against the baseline{points} (95%)", "p value", "p (Holm)"] * several
     for index, result in enumerate(results):
         found = result.difference
         if isinstance(found, Difference):
@@ -84,7 +77,7 @@ def _result_rows(
         else:
             cells = ["baseline" if index == baseline else f"not compared: {found}", NONE, NONE]
         value = numbers.interval(result.value)
-        yield [result.label, _runs(result), value, numbers.value(result.best), *cells]
+        yield [result.label, _runs(result), value, numbers.value(result.best)] + cells * several
 
 
 def _runs(result: ArmResult) -> str:
@@ -98,16 +91,29 @@ def _runs(result: ArmResult) -> str:
 def _cost_rows(results: Sequence[ArmResult], baseline: int, numbers: Numbers) -> Iterator[list[str]]:
     held = [held_seconds(result) for result in results]
     units = [unit for unit in ("GPU", "CPU") if any(unit in of for of in held)]
-    yield [
-        "arm", "steps", "wall-clock", "tokens sampled", "tokens trained",
-        *(f"{unit} time held" for unit in units), "as good as the baseline",
-    ]  # fmt: skip
+    several = len(results) > 1
+    head = ["arm", "steps", "wall-clock", "tokens sampled", "tokens trained"]
+    yield head + [f"{unit} time held" for unit in units] + ["as good as the baseline"] * several
     for result, of in zip(results, held, strict=True):
         cost = result.cost
         cells = [f"{cost.steps:,}", duration(cost.seconds), f"{cost.sampled:,.0f}", f"{cost.trained:,.0f}"]
         cells += [duration(of[unit]) if unit in of else NONE for unit in units]
-        reached = _reached(result.reached) if result.used else NONE
-        yield [result.label, *(cells if result.used else [NONE] * len(cells)), reached]
+        cells += [_reached(result.reached)] * several
+        yield [result.label, *(cells if result.used else [NONE] * len(cells))]
+
+
+def _cost_notes(results: Sequence[ArmResult], target: str) -> Iterator[str]:
+    yield (
+        "Means over the runs used. Wall-clock is that of the steps, without evaluation in between; time held "
+        "is wall-clock × the GPUs or cores that the configuration gives the run."
+    )
+    if any(curve.found.is_recipe for result in results for curve in result.used):
+        yield "A recipe's stage counts in every run that uses it, whichever run made it."
+    if len(results) > 1:
+        yield (
+            "“As good as the baseline” is the first point at which the mean curve is at "
+            f"{target}, the baseline's value at its end; noise can bring that forward."
+        )
 
 
 def _reached(moment: Moment | None) -> str:
@@ -223,19 +229,24 @@ def _names(results: Sequence[ArmResult]) -> str:
 
 def _left_out(result: ArmResult, metric: str) -> Iterator[str]:
     """The runs of an arm that are not in its numbers, or that are though they have not finished."""
+    said: dict[str, list[str]] = {}
     for curve in result.curves:
-        who = f"`{curve.found.folder.name}` (seed {curve.found.seed}) of `{result.label}`"
         at = f"at step {curve.points[-1].step}" if curve.points else f"before its first {metric}"
         used = any(curve is other for other in result.used)
         if curve.state is not State.FINISHED:
             then = "used, for want of a finished run" if used else "left out"
-            state = "is still running," if curve.state is State.RUNNING else "did not finish: it stopped"
-            yield f"{who} {state} {at}; {then}."
+            state = "still running," if curve.state is State.RUNNING else "did not finish, stopped"
+            why = f"{state} {at}; {then}"
         elif any(curve is other for other in result.repeated):
-            yield f"{who} is left out: a later run has the same settings and seed."
+            why = "left out, as a later run has the same settings and seed"
         elif not used:
             what = "its last value is not a number" if curve.points else f"it has no {metric}"
-            yield f"{who} is left out: {what}."
+            why = f"left out, as {what}"
+        else:
+            continue
+        said.setdefault(why, []).append(f"{curve.found.record.name} (seed {curve.found.seed})")
+    for why, runs in said.items():
+        yield f"Of `{result.label}`: {', '.join(runs)}: {why}."
 
 
 def _versions(curves: Sequence[Curve]) -> Iterator[str]:

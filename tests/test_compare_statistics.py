@@ -1,0 +1,203 @@
+"""Tests of differences: against closed forms, brute force, and how often they are wrong."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlvr.compare.statistics import holm, paired_t_test, sign_flip_test, student_t_p_value
+from rlvr.evaluation.metrics import bootstrap_interval, half_interval, paired_difference, student_t_quantile
+
+quarters = st.integers(-4, 4).map(lambda whole: whole / 4)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.3, -1.0, 2.5, 40.0])
+def test_p_value_has_its_closed_form_for_one_and_two_degrees_of_freedom(t: float) -> None:
+    assert student_t_p_value(t, 1) == pytest.approx(1 - 2 / math.pi * math.atan(abs(t)), abs=1e-14)
+    assert student_t_p_value(t, 2) == pytest.approx(1 - abs(t) / math.sqrt(2 + t * t), abs=1e-14)
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 4, 9, 30, 101])
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_p_value_is_the_inverse_of_the_quantile(df: int, level: float) -> None:
+    assert student_t_p_value(student_t_quantile(level, df), df) == pytest.approx(1 - level, abs=1e-12)
+
+
+def test_p_value_of_many_degrees_of_freedom_is_the_normal_s() -> None:
+    assert student_t_p_value(1.7, 100_000) == pytest.approx(math.erfc(1.7 / math.sqrt(2)), abs=1e-5)
+
+
+def test_p_value_needs_a_degree_of_freedom() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        student_t_p_value(1.0, 0)
+
+
+def test_paired_t_test_of_a_textbook_s_numbers() -> None:
+    """t = mean / (s / √n) = 2 / (√2.5 / √5) = 2.828 with 4 degrees of freedom."""
+    assert paired_t_test([0.0, 1.0, 2.0, 3.0, 4.0]) == pytest.approx(student_t_p_value(math.sqrt(8), 4))
+    assert paired_t_test([0.0, 1.0, 2.0, 3.0, 4.0]) == pytest.approx(0.0474, abs=5e-5)
+
+
+def test_paired_t_test_without_spread() -> None:
+    assert paired_t_test([0.0, 0.0, 0.0]) == 1.0
+    # equal but for rounding, which would otherwise make p about 1e-16
+    assert math.isnan(paired_t_test([0.3 - 0.2, 0.2 - 0.1, 0.1]))
+    assert math.isnan(paired_t_test([0.1]))
+    assert math.isnan(paired_t_test([0.1, math.nan, 0.2]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=8))
+def test_the_interval_holds_zero_where_p_is_above_five_per_cent(values: list[float]) -> None:
+    p, half = paired_t_test(values), half_interval(values)
+    if math.isnan(p) or abs(p - 0.05) < 1e-9:
+        return
+    assert (abs(math.fsum(values) / len(values)) < half or not any(values)) == (p > 0.05)
+
+
+def test_t_intervals_and_tests_are_wrong_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    for seeds in (3, 5, 10):
+        trials = 1500
+        draws = rng.normal(size=(trials, seeds))
+        covered = np.mean([abs(row.mean()) <= half_interval(list(row)) for row in draws])
+        rejected = np.mean([paired_t_test(list(row)) < 0.05 for row in draws])
+        assert covered == pytest.approx(0.95, abs=0.02)
+        assert covered == pytest.approx(1 - rejected, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(quarters, min_size=1, max_size=9))
+def test_sign_flips_are_counted_as_brute_force_counts_them(values: list[float]) -> None:
+    sums = [
+        sum(s * v for s, v in zip(signs, values, strict=True))
+        for signs in product((-1, 1), repeat=len(values))
+    ]
+    expected = np.mean([abs(total) >= abs(sum(values)) for total in sums])
+    assert sign_flip_test(values) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(quarters, min_size=1, max_size=60), st.randoms(use_true_random=False))
+def test_sign_flips_know_neither_order_nor_direction_nor_unchanged_pairs(
+    values: list[float], random: object
+) -> None:
+    p = sign_flip_test(values)
+    shuffled = [*values, 0.0, 0.0]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert sign_flip_test(shuffled) == pytest.approx(p)
+    assert sign_flip_test([-value for value in values]) == pytest.approx(p)
+    assert 0 < p <= 1
+
+
+def test_sign_flips_that_are_too_many_to_count_are_drawn() -> None:
+    """Forty sizes have 2^40 outcomes; of whole numbers the sums are few, so the truth is known."""
+    rng = np.random.default_rng(1)
+    values = [size * (1 if rng.random() < 0.68 else -1) for size in range(1, 41)]
+    ways: Counter[int] = Counter({0: 1})
+    for size in range(1, 41):
+        ways = Counter({t + s: sum(
+            ways[u] for u in (t + s - size, t + s + size)) for t in ways for s in (-size, size)})  # fmt: skip
+    expected = sum(count for total, count in ways.items() if abs(total) >= abs(sum(values))) / 2**40
+    assert 0.001 < expected < 0.2
+    found = sign_flip_test(values, seed=3)
+    assert found == pytest.approx(expected, abs=5 * math.sqrt(expected / 100_000))
+    assert found == sign_flip_test(values, seed=3)
+    assert found != sign_flip_test(values, seed=4)
+
+
+def test_a_drawn_p_is_never_zero() -> None:
+    assert 0 < sign_flip_test([float(size) for size in range(1, 60)]) < 1e-4
+
+
+def test_sign_flips_of_rounded_halves_are_one_size() -> None:
+    """0.1 + 0.2 − 0.3 is not 0 in floats, and yet the two ways to get ±0.1 tie."""
+    assert sign_flip_test([0.3 - 0.2, 0.2 - 0.1, -0.1]) == 1.0
+
+
+def test_sign_flips_of_nothing() -> None:
+    assert sign_flip_test([0.0, 0.0]) == 1.0
+    assert math.isnan(sign_flip_test([]))
+    assert math.isnan(sign_flip_test([0.1, math.nan]))
+
+
+def test_the_permutation_test_rejects_nothing_five_times_in_a_hundred() -> None:
+    rng = np.random.default_rng(2)
+    ps = [sign_flip_test(list(rng.integers(-4, 5, size=60) / 4)) for _ in range(400)]
+    assert 0.02 <= np.mean(np.array(ps) < 0.05) <= 0.08
+    assert np.mean(ps) == pytest.approx(0.5, abs=0.06)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.03]) == [0.03]
+    assert holm([]) == []
+
+
+def test_holm_does_not_count_what_was_not_tested() -> None:
+    adjusted = holm([math.nan, 0.02, math.nan, 0.01])
+    assert adjusted[1:4:2] == [0.02, 0.02]
+    assert math.isnan(adjusted[0])
+    assert math.isnan(adjusted[2])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_holm_lies_between_p_and_bonferroni_and_keeps_the_order(values: list[float], random: object) -> None:
+    adjusted = holm(values)
+    assert all(p <= a <= min(len(values) * p, 1) + 1e-15 for p, a in zip(values, adjusted, strict=True))
+    in_order = sorted(zip(values, adjusted, strict=True))
+    assert [a for _, a in in_order] == sorted(adjusted)
+    shuffled = list(range(len(values)))
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert holm([values[place] for place in shuffled]) == [adjusted[place] for place in shuffled]
+
+
+def test_holm_keeps_the_family_wise_error() -> None:
+    """Six arms that are all like the baseline, which they share, so that the tests depend on one another."""
+    rng = np.random.default_rng(3)
+    trials, arms, seeds = 600, 6, 5
+    false, naive = 0, 0
+    for _ in range(trials):
+        values = rng.normal(size=(arms + 1, seeds))
+        ps = [paired_t_test(list(arm - values[0])) for arm in values[1:]]
+        naive += min(ps) < 0.05
+        false += min(holm(ps)) < 0.05
+    assert naive / trials > 0.12  # which is what it is for
+    assert false / trials <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / trials)
+
+
+@pytest.mark.parametrize("problems", [30, 100, 400])
+@pytest.mark.parametrize("ability", [(1, 1), (1, 4), (6, 2)])
+def test_bootstrap_intervals_over_problems_cover_about_as_they_say(
+    problems: int, ability: tuple[int, int]
+) -> None:
+    """The mean of Beta(a, b) is a / (a + b); four samples of each problem."""
+    rng = np.random.default_rng(problems)
+    truth = ability[0] / sum(ability)
+    trials, covered = 300, 0
+    for trial in range(trials):
+        values = rng.binomial(4, rng.beta(*ability, size=problems)) / 4
+        low, high = bootstrap_interval(values, seed=trial, resamples=800)
+        covered += low <= truth <= high
+    # few problems make it a little too narrow
+    assert (0.89 if problems == 30 else 0.92) <= covered / trials <= 0.985
+
+
+def test_intervals_of_paired_differences_cover_the_gain() -> None:
+    rng = np.random.default_rng(4)
+    trials, covered = 120, 0
+    for trial in range(trials):
+        hard = rng.beta(2, 2, size=120) * 0.8
+        before, after = (dict(enumerate(rng.binomial(8, p) / 8)) for p in (hard, hard + 0.1))
+        named = [{str(name): float(value) for name, value in of.items()} for of in (before, after)]
+        found = paired_difference(named[0], named[1], seed=trial)
+        assert found is not None
+        covered += found.low <= 0.1 <= found.high
+    assert 0.89 <= covered / trials <= 0.99
