@@ -295,8 +295,11 @@ def test_an_error_of_the_job_is_not_taken_for_one_of_the_configuration(
 # --- conf/ -------------------------------------------------------------------------------------------
 
 FOLDER = compose.config_folder()
+OF_EVALUATION = ("benchmark", "protocol")  # tests/test_evaluation_sets.py composes these
 OPTIONS = sorted(
-    str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml") if path.parent != FOLDER
+    str(path.relative_to(FOLDER).with_suffix(""))
+    for path in FOLDER.rglob("*.yaml")
+    if path.parent != FOLDER and path.parent.name not in OF_EVALUATION
 )
 
 
