@@ -1,0 +1,198 @@
+"""A chapter for each stage, in the order in which they ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from markupsafe import Markup
+
+from rlvr.record.progress import duration
+from rlvr.record.runs import MANIFEST, RunRecord, StageRecord
+from rlvr.report.charts import interval_chart
+from rlvr.report.estimators import Panel, panels
+from rlvr.report.journal import Journal
+from rlvr.report.measures import Metrics, load_metrics, lookup
+from rlvr.report.overview import EVALUATION, read_json, state
+from rlvr.report.result import Evaluation, Result, compared, in_stage, read_evaluation
+from rlvr.report.rollouts import Shown, choose, show
+from rlvr.report.sections import Times, Verdicts, curves, times, verdicts
+
+
+@dataclass(frozen=True)
+class Chapter:
+    name: str
+    state: str
+    finished: bool
+    tiles: list[tuple[str, str]]  # label, number
+    results: list[Result]
+    curves: list[Markup]
+    panels: list[Panel]
+    times: Times | None
+    verdicts: Verdicts | None
+    rollouts: list[Shown]
+    kind: str  # of the journal that the rollouts are from
+    missing: list[str]  # what could not be shown, and why
+
+    @property
+    def warnings(self) -> int:
+        return sum(len(panel.warnings) for panel in self.panels)
+
+
+@dataclass
+class Parts:
+    """What a stage of the run has left, and what was measured of its model."""
+
+    name: str
+    stage: StageRecord | None = None  # None: its model was only evaluated
+    evaluations: list[StageRecord] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """A recipe's name for the stage's work: the part of its folder's name behind the dash."""
+        folder = self.stage.folder if self.stage else self.evaluations[0].folder.parent
+        return folder.name.partition("-")[2]
+
+
+def parts(stages: Sequence[StageRecord]) -> list[Parts]:
+    """The stages, each with its evaluations."""
+    found: dict[str, Parts] = {}
+    for stage in stages:
+        name = stage.name.removesuffix(EVALUATION)
+        entry = found.setdefault(name, Parts(name))
+        if name == stage.name:
+            entry.stage = stage
+        else:
+            entry.evaluations.append(stage)
+    return list(found.values())
+
+
+def chapters(run: RunRecord) -> tuple[list[Chapter], Markup]:
+    """All chapters, and a chart of what was measured after each stage (empty unless there are several)."""
+    found: list[Chapter] = []
+    all_parts = parts(run.stages)
+    measured = {entry.name: _evaluations(entry, run) for entry in all_parts}
+    for entry in all_parts:
+        found.append(_chapter(run, entry, measured, _start(entry, all_parts)))
+    return found, _overall(measured)
+
+
+def _evaluations(entry: Parts, run: RunRecord) -> dict[str, Evaluation]:
+    """Set → what the run's own evaluation found: another run's may lie beside it, of other sizes."""
+    samples = lookup(run.config, "evaluation.samples")
+    read = [(stage.folder, read_evaluation(stage.folder)) for stage in entry.evaluations]
+    read = [(folder, found) for folder, found in read if found]
+    fitting = [pair for pair in read if all(each.samples == samples for each in pair[1].values())] or read
+    newest = max(fitting, key=lambda pair: pair[0].stat().st_mtime, default=(Path(), {}))
+    return newest[1]
+
+
+def _start(entry: Parts, all_parts: Sequence[Parts]) -> str | None:
+    """The stage of the run whose model this one began with, by the manifest."""
+    if entry.stage is None:
+        return None
+    key = lookup(read_json(entry.stage.folder / MANIFEST), "made_from.model")
+    return next((other.name for other in all_parts if key and other.key == key), None)
+
+
+def _overall(measured: Mapping[str, Mapping[str, Evaluation]]) -> Markup:
+    sets = dict.fromkeys(name for found in measured.values() for name in found)
+    charts = []
+    for name in sets:
+        rows = [found[name].interval(stage) for stage, found in measured.items() if name in found]
+        title = f"{name}: share of correct answers after each stage, with 95% intervals"
+        if len(rows) > 1:
+            charts.append(interval_chart(title, rows))
+    return Markup("").join(charts)
+
+
+def _chapter(
+    run: RunRecord, entry: Parts, measured: Mapping[str, Mapping[str, Evaluation]], start: str | None
+) -> Chapter:
+    stage = entry.stage
+    metrics, wrong = load_metrics(stage.folder) if stage else (Metrics(), None)
+    journal, kind = _journal(entry)
+    missing = ([wrong] if wrong else []) + journal.broken
+    results = list(_results(stage, metrics, entry.name, measured, start))
+    chosen = choose(journal, metrics)
+    now = state(run, stage, metrics) if stage else None
+    chapter = Chapter(
+        entry.name,
+        now.text if now else "evaluated",
+        now.finished if now else True,
+        list(_tiles(results, metrics, journal)),
+        results,
+        curves(metrics),
+        panels(metrics, run.config),
+        times(metrics),
+        verdicts(metrics, journal),
+        show(journal, chosen),
+        kind,
+        missing,
+    )
+    missing.extend(_missing(chapter, stage, metrics, journal))
+    return chapter
+
+
+def _journal(entry: Parts) -> tuple[Journal, str]:
+    """The rollouts that the stage learned from, or those of an evaluation where there are none."""
+    places = [entry.stage, *entry.evaluations] if entry.stage else entry.evaluations
+    for kind in ("train", "heldout"):
+        for place in places:
+            if kind in place.journals():
+                return Journal(place.folder, kind), kind
+    return Journal(places[0].folder, "train"), "train"
+
+
+def _results(
+    stage: StageRecord | None,
+    metrics: Metrics,
+    name: str,
+    measured: Mapping[str, Mapping[str, Evaluation]],
+    start: str | None,
+) -> Iterator[Result]:
+    inside = in_stage(stage, metrics) if stage else None
+    if inside:
+        yield inside
+    for set_name, after in measured[name].items():
+        before = measured[start].get(set_name) if start else None
+        yield compared(set_name, before, after, f"after {start}", f"after {name}")
+
+
+def _tiles(results: Sequence[Result], metrics: Metrics, journal: Journal) -> Iterator[tuple[str, str]]:
+    for result in results:
+        if result.before:
+            yield f"{result.set}", f"{result.before.mean:.1%} → {result.after.mean:.1%}"
+        else:
+            yield f"{result.set}", f"{result.after.mean:.1%}"
+        if result.gain:
+            yield "gain, points", f"{100 * result.gain.mean:+.1f}"
+    if metrics.last_step:
+        yield "steps", f"{metrics.last_step:,}"
+    if seconds := metrics.total("time/step"):
+        yield "in steps", duration(seconds)
+    for label, name in (("tokens sampled", "tokens/sampled"), ("tokens trained on", "tokens/trained")):
+        if count := metrics.total(name):
+            yield label, f"{count:,.0f}"
+    if journal.size:
+        yield "rollouts kept", f"{journal.size:,}"
+
+
+def _missing(
+    chapter: Chapter, stage: StageRecord | None, metrics: Metrics, journal: Journal
+) -> Iterator[str]:
+    """What a reader might look for in vain, and why it is not there."""
+    if stage is None:
+        return
+    if not (stage.folder / "metrics.jsonl").exists():
+        yield "no metrics.jsonl: nothing was logged by step (a stage that only samples has none)"
+    elif metrics.last_step is None and not chapter.missing:
+        yield "metrics.jsonl holds no step yet"
+    samples = bool(metrics.values("train/reward") or metrics.values("tokens/sampled"))
+    if not journal.files and samples:
+        yield "no journal of rollouts (record.journal: false, or it was removed): no rollouts, no reasons"
+    if samples and not chapter.results:
+        yield "no held-out evaluation: whether the model is better on other problems is not known"
+    if journal.files and not journal.has("learner_logprobs") and metrics.values("learner/logprob_gap"):
+        yield "a journal without the learner's log-probabilities (an older one): the widest gap is not shown"

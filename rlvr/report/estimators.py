@@ -1,0 +1,299 @@
+"""The estimators of docs/algorithms.md as small multiples: what each says, and when to worry.
+
+A rule is stated beside its chart whether it is broken or not, so that nobody has to trust a colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from markupsafe import Markup
+
+from rlvr.report.charts import Line, line_chart, number
+from rlvr.report.measures import Metrics, early, late, lookup
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A bound on one number that is made of a series."""
+
+    over: str  # a key of _SUMMARIES
+    sign: str  # "<" or ">": the side of the bound that is worth a warning
+    bound: float
+    advice: str
+
+    def measure(self, values: Sequence[float]) -> float:
+        return _SUMMARIES[self.over](list(values))
+
+    def broken(self, values: Sequence[float]) -> bool:
+        """False, too, where the number is not defined."""
+        found = self.measure(values)
+        return found < self.bound if self.sign == "<" else found > self.bound
+
+    def says(self) -> str:
+        return f"{self.over} {self.sign} {number(self.bound)}"
+
+
+def _spike(values: list[float]) -> float:
+    middle = median(values)
+    return max(values) / middle if middle > 0 else math.nan
+
+
+def _fall(values: list[float]) -> float:
+    return late(values) / first if (first := early(values)) > 0 else math.nan
+
+
+def _rise(values: list[float]) -> float:
+    return values[-1] / min(values) if min(values) > 0 else math.nan
+
+
+_SUMMARIES: dict[str, Callable[[list[float]], float]] = {
+    "mean of the last quarter of the steps": late,
+    "largest value": max,
+    "largest value over the median": _spike,
+    "last quarter over the first tenth": _fall,
+    "last value over the smallest": _rise,
+}
+LATE, LARGEST, SPIKE, FALL, RISE = _SUMMARIES
+
+
+@dataclass(frozen=True)
+class Estimator:
+    metric: str
+    title: str
+    reading: str  # how to read it, in one line
+    rules: tuple[Rule, ...] = ()
+    percent: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    estimator: Estimator
+    chart: Markup
+    last: str  # the late mean, as text
+    warnings: list[str]
+
+
+def panels(metrics: Metrics, config: Mapping[str, Any]) -> list[Panel]:
+    """A chart for each estimator that the stage has recorded, in the order of their list."""
+    found = []
+    for estimator in estimators(metrics, config):
+        steps, values = metrics.series(estimator.metric)
+        if not values:
+            continue
+        broken = [rule for rule in estimator.rules if rule.broken(values)]
+        warnings = [f"{rule.over} is {number(rule.measure(values))}: {rule.advice}" for rule in broken]
+        chart = line_chart(
+            estimator.title,
+            [Line("", steps, values, 4 if warnings else 0)],
+            percent=estimator.percent,
+            width=330,
+            height=150,
+        )
+        found.append(Panel(estimator, chart, number(late(values), estimator.percent), warnings))
+    return found
+
+
+def estimators(metrics: Metrics, config: Mapping[str, Any]) -> list[Estimator]:
+    """What the stage may have recorded. `entropy_coef` and the like are left out where they are always 0."""
+    known = [*_groups(metrics), *_learner(config), *_critic(), *_warm_start()]
+    constant = {"learner/entropy_coef", "rollouts/staleness", "rollouts/truncated", "learner/corrected"}
+    return [each for each in known if each.metric not in constant or any(metrics.values(each.metric))]
+
+
+def _groups(metrics: Metrics) -> list[Estimator]:
+    filters = [
+        Estimator(
+            name,
+            f"Left out by {name.removeprefix('filters/')}",
+            "Share of the drawn groups that this filter left out.",
+            (Rule(LATE, ">", 0.8, "nearly all that is sampled is thrown away; choose other problems"),),
+            percent=True,
+        )
+        for name in metrics.names("filters/")
+    ]
+    return [
+        Estimator(
+            "groups/no_signal",
+            "Groups without a signal",
+            "Share of groups whose rollouts all have one reward: they teach nothing.",
+            (
+                Rule(
+                    LATE,
+                    ">",
+                    0.7,
+                    "most rollouts are wasted; take harder or easier problems, or filter groups",
+                ),
+            ),
+            percent=True,
+        ),
+        Estimator(
+            "groups/length_variation",
+            "Length variation",
+            "Deviation over mean of the lengths in a group; large where answers wander.",
+        ),
+        *filters,
+        Estimator(
+            "groups/rounds",
+            "Rounds of rollouts",
+            "How often a step drew, to have enough groups that teach.",
+            (Rule(LATE, ">", 3, "most of the time goes into groups that are left out"),),
+        ),
+        Estimator(
+            "rollouts/truncated",
+            "Cut off",
+            "Share of answers that reached the token limit.",
+            (Rule(LATE, ">", 0.2, "answers need more room (sampling.max_tokens) or a price for length"),),
+            percent=True,
+        ),
+        Estimator(
+            "rollouts/staleness",
+            "Staleness",
+            "Most policy versions that a token lies behind the policy it trains.",
+            (Rule(LARGEST, ">", 8, "rollouts are old; lower grpo.max_staleness or correct for the sampler"),),
+        ),
+    ]
+
+
+def _learner(config: Mapping[str, Any]) -> list[Estimator]:
+    limit = float(lookup(config, "grpo.max_logprob_gap", 1e-3))
+    return [
+        Estimator(
+            "learner/gradient_snr",
+            "Signal to noise of the gradient",
+            "‖mean‖² of the groups' gradients over the variance of that mean; 1 where there is only noise.",
+            (
+                Rule(
+                    LATE, "<", 1.1, "steps are mostly noise; more groups per step, or a smaller learning rate"
+                ),
+            ),
+        ),
+        Estimator(
+            "learner/grad_norm",
+            "Gradient norm",
+            "Before clipping. Spikes are bad batches.",
+            (
+                Rule(
+                    SPIKE, ">", 20, "one step's gradient was far larger than the others; look at its rollouts"
+                ),
+            ),
+        ),
+        Estimator(
+            "learner/entropy",
+            "Entropy",
+            "Nats per token. It falls as the policy grows sure; near 0 it explores no more.",
+            (
+                Rule(LATE, "<", 0.02, "the policy no longer explores; consider an entropy bonus"),
+                Rule(FALL, "<", 0.1, "the policy has lost nearly all of its entropy"),
+            ),
+        ),
+        Estimator("learner/entropy_coef", "Weight of the entropy bonus", "As the entropy target moves it."),
+        Estimator(
+            "learner/ratio",
+            "Mean ratio π/π_old",
+            "1 on-policy; its drift is how far updates and stale rollouts lie apart.",
+            (
+                Rule(LATE, ">", 1.1, "the policy is far from the one that is its old policy"),
+                Rule(LATE, "<", 0.9, "the policy is far from the one that is its old policy"),
+            ),
+        ),
+        Estimator(
+            "learner/clip_fraction",
+            "Clipped tokens",
+            "Share of tokens whose loss a bound changed.",
+            (Rule(LATE, ">", 0.3, "a third of the tokens is not learned from; smaller or fewer updates"),),
+            percent=True,
+        ),
+        Estimator(
+            "learner/ess",
+            "Effective sample size",
+            "(mean r)²/mean r² of the ratios: share of the tokens that carry the step.",
+            (Rule(LATE, "<", 0.5, "few tokens have most of the weight"),),
+            percent=True,
+        ),
+        Estimator(
+            "rollouts/logprob_gap",
+            "vLLM against the learner",
+            f"Mean |log π_vLLM − log π_learner| of the same weights; the run stops at {number(limit)}.",
+            (Rule(LARGEST, ">", limit / 2, "sampler and learner hardly agree; look at dtypes and versions"),),
+        ),
+        Estimator(
+            "learner/logprob_gap",
+            "Gap to the sampler",
+            "Mean |log π/π_sampler| of the tokens trained on: numerics, staleness and earlier updates.",
+            (
+                Rule(
+                    LATE, ">", 0.1, "rollouts are off-policy; correct for the sampler, or lower the staleness"
+                ),
+            ),
+        ),
+        Estimator(
+            "learner/sampler_kl",
+            "KL(π_sampler ‖ π)",
+            "k3 estimate in nats per token.",
+            (Rule(LATE, ">", 0.05, "the policy that is trained is another than the one that sampled"),),
+        ),
+        Estimator(
+            "learner/reference_kl",
+            "KL(π ‖ π_ref)",
+            "k3 estimate in nats per token: how far the policy has gone from its start.",
+            (Rule(LATE, ">", 0.5, "far from the reference; see whether held-out accuracy follows"),),
+        ),
+        Estimator(
+            "learner/correction",
+            "Weight of the sampler's correction",
+            "Mean over tokens; 1 where sampler and old policy agree.",
+            (
+                Rule(LATE, "<", 0.8, "the correction takes away much of the gradient"),
+                Rule(LATE, ">", 1.2, "the correction weighs rollouts up"),
+            ),
+        ),
+        Estimator(
+            "learner/corrected",
+            "Corrected tokens",
+            "Share of tokens whose weight was cut or masked.",
+            (Rule(LATE, ">", 0.3, "the bounds of algorithm.correction change too many tokens"),),
+            percent=True,
+        ),
+        Estimator("learner/lr", "Learning rate", "As the schedule gave it."),
+    ]
+
+
+def _critic() -> list[Estimator]:
+    return [
+        Estimator(
+            "critic/explained_variance",
+            "Explained variance of the value model",
+            "1 − error/variance of the returns; 0 is no better than their mean.",
+            (Rule(LATE, "<", 0, "the value model is worse than a constant"),),
+        ),
+        Estimator("critic/grad_norm", "Gradient norm of the value model", "Before clipping."),
+    ]
+
+
+def _warm_start() -> list[Estimator]:
+    return [
+        Estimator(
+            "validation/loss",
+            "Loss on the validation share",
+            "Nats per token on worked answers that are not trained on.",
+            (Rule(RISE, ">", 1.05, "it has risen again: the stage learned by heart"),),
+        ),
+        Estimator(
+            "learner/accuracy",
+            "Pairs in the right order",
+            "Share of pairs whose chosen answer has the larger implied reward; 50% is chance.",
+            (Rule(LATE, "<", 0.5, "the pairs are not told apart"),),
+            percent=True,
+        ),
+        Estimator("learner/margin", "Margin of the pairs", "Implied reward of the chosen less the rejected."),
+        Estimator(
+            "learner/chosen_log_ratio",
+            "log π/π_ref of the chosen answers",
+            "Often falls together with that of the rejected ones.",
+        ),
+    ]

@@ -1,0 +1,191 @@
+"""The rollouts of a stage for questions about all of them: light columns of each, all columns of a few.
+
+A journal may hold a million rollouts and billions of tokens. DuckDB reads of each rollout a few numbers, and
+of its tokens only how many were drawn; everything else is read for the rows that are named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from rlvr.record.journal import journal_path
+from rlvr.types import Status
+
+Key = tuple[int, int]  # the step of the file, the row in it
+
+# `step` is that of the file. `sampled` is the cheapest of the columns that have an entry per token.
+_LIGHT = r"""
+    CREATE TABLE rollouts AS SELECT
+        regexp_extract(filename, 'step_(\d+)\.parquet$', 1)::INTEGER AS step,
+        file_row_number::INTEGER AS row,
+        status, reward, advantage, check_seconds AS seconds,
+        finish_reason = 'length' AS truncated,
+        list_sum(sampled)::INTEGER AS length
+    FROM read_parquet($files, filename=true, file_row_number=true, union_by_name={union})
+"""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why verdicts came out as they did: those of one status and one rule."""
+
+    status: str
+    why: str  # the rule, or the reason where a verdict names no rule
+    count: int
+    example: str  # a reason in full
+
+
+class Journal:
+    """Rollouts of one kind, in memory about 100 bytes each. `query` sees them as the table `rollouts`."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        """Read them. Files that are no Parquet are left out, and named in `broken`.
+
+        `folder` is that of a stage. No journal is an empty one.
+        """
+        self._folder, self._kind = folder, kind
+        kept = journal_path(folder, kind, 0).parent
+        self.files = sorted(kept.glob("step_*.parquet"))
+        self.broken: list[str] = []
+        # Nothing is fetched, whatever DuckDB would like to have.
+        offline = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+        self._connection = duckdb.connect(config={**offline, "memory_limit": "2GB"})
+        self._load()
+
+    def _load(self) -> None:
+        if not self.files:
+            return
+        try:
+            self._read("false")
+        except duckdb.Error:
+            # a file is broken, or was written by another version
+            self.files = [file for file in self.files if self._is_readable(file)]
+            if self.files:
+                self._read("true")
+
+    def _read(self, union: str) -> None:
+        self._connection.execute(
+            _LIGHT.format(union=union), {"files": [_literal(file) for file in self.files]}
+        )
+
+    def _is_readable(self, file: Path) -> bool:
+        try:
+            self._connection.execute(
+                "SELECT count(sampled) FROM read_parquet($file)", {"file": _literal(file)}
+            )
+        except duckdb.Error as error:
+            said = str(error).partition("\n")[0]
+            self.broken.append(f"{file} cannot be read and is left out: {said}")
+            return False
+        return True
+
+    def query(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a query on `rollouts`; none where there is no journal."""
+        return self._connection.execute(sql, parameters).fetchall() if self.files else []
+
+    @property
+    def size(self) -> int:
+        return int(self.query("SELECT count(*) FROM rollouts")[0][0]) if self.files else 0
+
+    def statuses(self) -> dict[str, dict[int, int]]:
+        """Status → step → how many rollouts have it, for every status and step."""
+        counted = self.query(
+            "SELECT status, step, count(*) FROM rollouts WHERE status IS NOT NULL GROUP BY ALL"
+        )
+        steps = sorted({step for _, step, _ in counted})
+        found = {str(status): dict.fromkeys(steps, 0) for status in Status}
+        for status, step, count in counted:
+            found.setdefault(status, dict.fromkeys(steps, 0))[step] = count
+        return found
+
+    def reasons(self, most: int = 12) -> list[Reason]:
+        """The commonest reasons of verdicts, by their rule."""
+        if not self.files:
+            return []
+        rows = self._connection.execute(
+            """
+            SELECT status, coalesce(rule, left(reason, 200)) AS why, count(*) AS count, left(min(reason), 300)
+            FROM read_parquet($files, union_by_name=true) WHERE status IS NOT NULL
+            GROUP BY ALL ORDER BY count DESC, status, why LIMIT $most
+            """,
+            {"files": [_literal(file) for file in self.files], "most": most},
+        ).fetchall()
+        return [Reason(status, why or "", count, example or "") for status, why, count, example in rows]
+
+    def left_out(self) -> list[tuple[str, int]]:
+        """Why rollouts were not learned from, commonest first; nothing of a journal that does not say."""
+        if not self.has("left_out"):
+            return []
+        return self._connection.execute(
+            """
+            SELECT left_out, count(*) AS count FROM read_parquet($files, union_by_name=true)
+            WHERE left_out IS NOT NULL GROUP BY ALL ORDER BY count DESC, left_out
+            """,
+            {"files": [_literal(file) for file in self.files]},
+        ).fetchall()
+
+    def has(self, column: str) -> bool:
+        """Whether the last file has the column."""
+        return bool(self.files) and column in self._columns(self.files[-1])
+
+    def correct_shares(self, step: int) -> dict[str, float]:
+        """Problem → the share of its samples with a verdict that are correct, in one step's file."""
+        rows = self._connection.execute(
+            """
+            SELECT problem_id, avg((status = 'correct')::INTEGER) FROM read_parquet($file)
+            WHERE status NOT IN ('timeout', 'crashed') GROUP BY ALL
+            """,
+            {"file": _literal(self._file(step))},
+        ).fetchall()
+        return dict(rows)
+
+    def column(self, name: str, keys: Sequence[Key]) -> dict[Key, Any]:
+        """One column of some rows; null where the file does not have it."""
+        return {key: row.get(name) for key, row in self.rows(keys, (name,)).items()}
+
+    def rows(self, keys: Iterable[Key], names: Sequence[str] | None = None) -> dict[Key, dict[str, Any]]:
+        """Some rows as they are on disk: of the columns `names`, or of all but those of single tokens."""
+        wanted: dict[int, list[int]] = {}
+        for step, row in keys:
+            wanted.setdefault(step, []).append(row)
+        found: dict[Key, dict[str, Any]] = {}
+        for step, rows in wanted.items():
+            file = self._file(step)
+            there = self._columns(file)
+            light = [name for name, kind in there.items() if not kind.endswith("[]")]
+            chosen = [name for name in names if name in there] if names else light
+            columns = ", ".join(["file_row_number", *(f'"{name}"' for name in chosen)])
+            cursor = self._connection.execute(
+                f"SELECT {columns} FROM read_parquet($file, file_row_number=true) "
+                "WHERE list_contains($rows, file_row_number)",
+                {"file": _literal(file), "rows": rows},
+            )
+            for number, *values in cursor.fetchall():
+                found[step, number] = dict(zip(chosen, values, strict=True))
+        return found
+
+    def all_rows(self, step: int, names: Sequence[str]) -> dict[Key, dict[str, Any]]:
+        """Those columns of every rollout of one step."""
+        rows = self.query("SELECT row FROM rollouts WHERE step = $step", {"step": step})
+        return self.rows([(step, row) for (row,) in rows], names)
+
+    def _columns(self, file: Path) -> dict[str, str]:
+        """Name → DuckDB's type."""
+        described = self._connection.execute(
+            "DESCRIBE SELECT * FROM read_parquet($file)", {"file": _literal(file)}
+        ).fetchall()
+        return {name: kind for name, kind, *_ in described}
+
+    def _file(self, step: int) -> Path:
+        return journal_path(self._folder, self._kind, step)
+
+
+def _literal(path: Path) -> str:
+    """The path as a pattern that matches it alone: DuckDB takes every path for a pattern."""
+    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", str(path))

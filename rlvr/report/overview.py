@@ -1,0 +1,166 @@
+"""What was run: the settings in words, those that are not the defaults, and how far each stage has come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from rlvr.config import TrainConfig
+from rlvr.recipe.config import RecipeConfig
+from rlvr.record.runs import MANIFEST, RunRecord, StageRecord
+from rlvr.report.measures import Metrics, lookup
+
+RESULT = "result.json"
+EVALUATION = "-evaluation"  # behind the name of a stage: a recipe's evaluation of its model
+
+
+def is_recipe(config: Mapping[str, Any]) -> bool:
+    return "artefacts" in config
+
+
+def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings with their dotted names. An empty mapping is a leaf."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+@dataclass(frozen=True)
+class Setting:
+    key: str
+    value: str
+    default: str  # "–" where there is none
+
+
+def changed_settings(config: Mapping[str, Any]) -> list[Setting]:
+    """The settings whose value is not that of the schema, in the order of the configuration."""
+    schema = RecipeConfig if is_recipe(config) else TrainConfig
+    defaults = dict(flat(OmegaConf.to_container(OmegaConf.structured(schema))))
+    return [
+        Setting(key, _shown(value), _shown(defaults[key]) if key in defaults else "–")
+        for key, value in flat(config)
+        if key not in defaults or defaults[key] != value
+    ]
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def facts(run: RunRecord, choices: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name, stages, model, problems, algorithm, reward, sampling and seed; those that are known.
+
+    `choices` are Hydra's: configuration group → the file that was taken.
+    """
+    config = run.config
+    rows = [
+        ("name", lookup(config, "name")),
+        ("stages", " → ".join(map(str, lookup(config, "stages", [])))),
+        ("model", _model(config)),
+        ("problems", _function(lookup(config, "problems.train"))),
+        ("held out", _function(lookup(config, "problems.heldout"))),
+        ("algorithm", _algorithm(config, choices)),
+        ("reward", "; ".join(_rewards(config))),
+        ("sampling", _sampling(config)),
+        ("batch", _batch(config)),
+        ("seed", lookup(config, "seed")),
+    ]
+    return [(label, str(value)) for label, value in rows if value not in (None, "")]
+
+
+def _model(config: Mapping[str, Any]) -> str:
+    path = lookup(config, "model.path")
+    if path:
+        return str(path)
+    sizes = lookup(config, "model.scratch", {})
+    return f"from scratch ({_arguments(sizes)})" if sizes else ""
+
+
+def _function(called: Any) -> str:
+    """`rlvr.problems.generated.arithmetic(n=800, level=2)` of what Hydra would call."""
+    if not isinstance(called, Mapping):
+        return ""
+    arguments = {name: value for name, value in called.items() if name != "_target_"}
+    return f"{called.get('_target_', '?')}({_arguments(arguments)})"
+
+
+def _arguments(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_shown(value)}" for name, value in values.items())
+
+
+def _algorithm(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
+    parts = [_function(lookup(config, f"algorithm.{part}")) for part in ("advantage", "loss")]
+    parts = [part for part in parts if part]
+    if not parts:
+        return ""
+    name = choices.get("algorithm")
+    return (f"{name}: " if name else "") + " with ".join(parts)
+
+
+def _rewards(config: Mapping[str, Any]) -> Iterator[str]:
+    weights, gates = lookup(config, "reward.weights", {}), lookup(config, "reward.gates", {})
+    for name, called in lookup(config, "reward.functions", {}).items():
+        weight = f", weight {weights[name]}" if name in weights else ""
+        gate = f", a gate at {gates[name]}" if name in gates else ""
+        yield f"{name} = {_function(called)}{weight}{gate}"
+
+
+def _sampling(config: Mapping[str, Any]) -> str:
+    sampling = lookup(config, "sampling", {})
+    return _arguments({name: value for name, value in sampling.items() if value not in ({}, None)})
+
+
+def _batch(config: Mapping[str, Any]) -> str:
+    problems, size = lookup(config, "grpo.problems_per_step"), lookup(config, "grpo.group_size")
+    return f"{problems} problems of {size} rollouts each in a step of RL" if problems and size else ""
+
+
+@dataclass(frozen=True)
+class State:
+    stage: str
+    finished: bool
+    text: str
+
+
+def states(run: RunRecord, metrics: Mapping[str, Metrics]) -> list[State]:
+    """How far every stage has come, of those that were asked for and of those that left something."""
+    found = {stage.name: stage for stage in run.stages if not stage.name.endswith(EVALUATION)}
+    begun = [state(run, stage, metrics[stage.name]) for stage in found.values()]
+    asked = lookup(run.config, "stages", []) if run.folder.name not in found else []
+    waiting = [State(str(name), False, "has left nothing yet") for name in asked if name not in found]
+    return begun + waiting
+
+
+def state(run: RunRecord, stage: StageRecord, metrics: Metrics) -> State:
+    """Finished, by the file that a stage writes last or by its number of steps; or at step N of M."""
+    step, last = metrics.last_step, planned_steps(run.config, stage.name)
+    written = any((stage.folder / name).exists() for name in (RESULT, MANIFEST, "problems.jsonl"))
+    if written or (step is not None and step == last):
+        return State(stage.name, True, "finished" + (f", {step:,} steps" if step else ""))
+    if step is None:
+        return State(stage.name, False, "has begun")
+    of = f" of {last:,}" if last else ""
+    then = datetime.fromtimestamp((stage.folder / "metrics.jsonl").stat().st_mtime)
+    return State(stage.name, False, f"at step {step:,}{of}, last written {then:%Y-%m-%d %H:%M:%S}")
+
+
+def planned_steps(config: Mapping[str, Any], stage: str) -> int | None:
+    keys = (f"{stage}.steps", f"trainers.{stage}.steps", f"{stage}.loop.steps")
+    found = next((lookup(config, key) for key in keys if lookup(config, key) is not None), None)
+    return found if isinstance(found, int) else None
+
+
+def read_json(path: Path) -> Any:
+    """What the file holds; an empty mapping without a file that can be read."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,115 @@
+"""How to have the same run again: command, seed, versions, commit, fingerprints, the whole configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rlvr.record.runs import MANIFEST, RunRecord, StageRecord
+from rlvr.report.measures import lookup
+from rlvr.report.overview import flat, is_recipe, read_json
+
+
+@dataclass(frozen=True)
+class Hydra:
+    """What Hydra has noted beside the run; empty where it is gone."""
+
+    overrides: list[str]
+    choices: Mapping[str, Any]  # configuration group → the file that was taken
+    folder: str | None  # that the command was given in
+    resumed: bool  # the overrides are those of a resume, and not the whole command
+
+
+def read_hydra(run: RunRecord) -> Hydra:
+    notes = home(run) / ".hydra"
+    overrides, settings = _yaml(notes / "overrides.yaml"), _yaml(notes / "hydra.yaml")
+    return Hydra(
+        [str(each) for each in overrides] if isinstance(overrides, list) else [],
+        lookup(settings, "hydra.runtime.choices", {}) if isinstance(settings, Mapping) else {},
+        lookup(settings, "hydra.runtime.cwd") if isinstance(settings, Mapping) else None,
+        isinstance(settings, Mapping) and lookup(settings, "hydra.job.config_name") == "config",
+    )
+
+
+def home(run: RunRecord) -> Path:
+    """The folder with config.yaml: that of the run, also where one of its stages was opened."""
+    return run.folder if (run.folder / "config.yaml").exists() else run.folder.parent
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+
+
+def commands(run: RunRecord, hydra: Hydra) -> list[tuple[str, str]]:
+    """(what for, command): as it was given, from the saved configuration, and to go on."""
+    if not run.config:
+        return []
+    name, folder = ("recipe" if is_recipe(run.config) else "train"), home(run)
+    saved = ["--config-path", str(folder), "--config-name", "config"]
+    again = _command(name, *saved, "hydra.run.dir=runs/again")
+    rows = [("again, with exactly these settings", again)]
+    if hydra.overrides and not hydra.resumed:
+        where = f", in {hydra.folder}" if hydra.folder else ""
+        rows.insert(0, (f"as it was given{where}", _command(name, *hydra.overrides)))
+    if name == "train":
+        rows.append(("to go on from the last checkpoint", _command("train", f"resume={folder}")))
+    else:
+        goes_on = f'hydra.run.dir="{folder}"'
+        rows.append(("to go on: what is done is not done again", _command("recipe", *saved, goes_on)))
+    return rows
+
+
+def _command(*words: str) -> str:
+    return shlex.join(["rlvr", *words])
+
+
+def versions(run: RunRecord) -> list[tuple[str, str]]:
+    """Name and version of everything that the run ran on; packages that were not there are left out."""
+    rows = [(key.removeprefix("packages."), value) for key, value in flat(run.versions) if value is not None]
+    return [(key, str(value)) for key, value in rows if not key.startswith("git.")]
+
+
+def commit(run: RunRecord) -> str:
+    git = run.versions.get("git")
+    if not isinstance(git, Mapping):
+        return "not known: it was no checkout"
+    changed = "with changes that were not committed" if git.get("modified") else "without local changes"
+    return f"{git.get('commit', '?')}, {changed}"
+
+
+def fingerprints(run: RunRecord) -> Iterator[tuple[str, str]]:
+    """Keys and hashes of stages, problems and files: equal ones say that the same was used."""
+    for stage in run.stages:
+        yield from _stage_fingerprints(stage)
+    for path in [home(run) / "config.yaml", *(stage.folder / "metrics.jsonl" for stage in run.stages)]:
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            yield f"{path.parent.name}/{path.name}, SHA-256", digest
+
+
+def _stage_fingerprints(stage: StageRecord) -> Iterator[tuple[str, str]]:
+    manifest = read_json(stage.folder / MANIFEST)
+    if isinstance(manifest, dict) and manifest.get("key"):
+        yield f"{stage.name}, key", str(manifest["key"])
+        for name, made_from in lookup(manifest, "made_from", {}).items():
+            yield f"{stage.name}, made from {name}", str(made_from)
+    checkpoints = sorted((stage.folder / "checkpoints").glob("step_*/state.json"))
+    if checkpoints:
+        problems = lookup(read_json(checkpoints[-1]), "identity.problems")
+        if problems:
+            yield f"{stage.name}, problems at {checkpoints[-1].parent.name}", str(problems)
+
+
+def resolved(run: RunRecord) -> str:
+    """The whole configuration as YAML; empty where there is none."""
+    return yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True) if run.config else ""

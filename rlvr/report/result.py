@@ -1,0 +1,140 @@
+"""What a stage made of the model, in words and numbers, and whether that can be told from nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlvr.evaluation.metrics import Difference, bootstrap_interval, paired_difference
+from rlvr.recipe.table import Change, Measured, verdict
+from rlvr.record.runs import StageRecord
+from rlvr.report.charts import Interval
+from rlvr.report.journal import Journal
+from rlvr.report.measures import Metrics
+
+RESULTS = "results.json"
+SEEDS = (
+    "Intervals are over problems: what other problems of the kind would have given these models. They do not "
+    "cover what another seed of the training would have given."
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model on one set: avg@k with its 95% interval, and the value of each problem where it is known."""
+
+    mean: float
+    low: float
+    high: float
+    problems: int
+    values: Mapping[str, float] = field(default_factory=dict)  # problem → share of correct samples
+    samples: int | None = None  # k
+
+    @property
+    def text(self) -> str:
+        return f"{self.mean:.1%} ({self.low:.1%} to {self.high:.1%})"
+
+    def interval(self, name: str) -> Interval:
+        return Interval(name, self.mean, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One set before and after a stage. `told` is None where nothing can be compared."""
+
+    set: str
+    before: Evaluation | None
+    after: Evaluation
+    sentences: list[str]
+    gain: Difference | None = None
+    told: bool | None = None  # whether the change can be told from nothing
+
+
+def compared(
+    name: str, before: Evaluation | None, after: Evaluation, begin: str, end: str, missing: str = ""
+) -> Result:
+    """A result in sentences. `begin` and `end` name the two models, `missing` says why nothing is paired."""
+    problems = f"{after.problems:,} problems" + (
+        f" with {after.samples} answers each" if after.samples else ""
+    )
+    if before is None:
+        return Result(name, None, after, [f"On {problems} of {name}, {end} is right in {after.text}."])
+    sentences = [f"On {problems} of {name}: {before.text} {begin}, {after.text} {end}."]
+    gain = paired_difference(before.values, after.values)
+    if gain is None:
+        why = missing or "no problem has a value in both evaluations"
+        sentences.append(f"Whether that is more than chance is not known problem by problem: {why}.")
+        return Result(name, before, after, sentences)
+    measured = Measured(
+        after.mean, after.low, after.high, after.problems, math.nan, f"the model {begin}", gain
+    )
+    told = Change.of(gain) is not Change.UNCLEAR
+    answer = (
+        "The change can be told from nothing"
+        if told
+        else "The change cannot be told from nothing, that is from the luck of these problems and samples"
+    )
+    sentences += [
+        f"Problem by problem, it {_as_verb(verdict(measured) or '')}.",
+        f"{answer}: {gain.changed:,} of {gain.problems:,} problems have another share of correct answers.",
+    ]
+    return Result(name, before, after, sentences, gain, told)
+
+
+def _as_verb(said: str) -> str:
+    """`verdict` as a part of a sentence whose subject is the model."""
+    return (
+        said if said.startswith("improves") else f"shows {said}" if said.startswith("no ") else f"is {said}"
+    )
+
+
+def in_stage(stage: StageRecord, metrics: Metrics) -> Result | None:
+    """From the first to the last held-out evaluation inside of a stage; None where there is none."""
+    steps = metrics.series("heldout/pass@1")[0]
+    if not steps:
+        return None
+    journal = Journal(stage.folder, "heldout")
+    kept = {int(file.stem.removeprefix("step_")) for file in journal.files}
+    first, last = (_at(metrics, step, journal if step in kept else None) for step in (steps[0], steps[-1]))
+    if steps[0] == steps[-1]:
+        return compared("the held-out set", None, last, "", f"the model at step {steps[0]}")
+    missing = "" if {steps[0], steps[-1]} <= kept else "the journal of a held-out evaluation is missing"
+    return compared("the held-out set", first, last, f"at step {steps[0]}", f"at step {steps[-1]}", missing)
+
+
+def _at(metrics: Metrics, step: int, journal: Journal | None) -> Evaluation:
+    found = metrics.steps[step]
+    mean = found["heldout/pass@1"]
+    return Evaluation(
+        mean,
+        found.get("heldout/pass@1_low", mean),
+        found.get("heldout/pass@1_high", mean),
+        int(found.get("heldout/problems", 0)),
+        journal.correct_shares(step) if journal else {},
+    )
+
+
+def read_evaluation(folder: Path) -> dict[str, Evaluation]:
+    """Set → result, of an evaluation's folder; empty without a readable results.json."""
+    try:
+        results = json.loads((folder / RESULTS).read_text())
+        return {name: _evaluation(result) for name, result in results.items() if any_value(result)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def any_value(result: Mapping[str, Any]) -> bool:
+    return any(value is not None for value in result["values"])
+
+
+def _evaluation(result: Mapping[str, Any]) -> Evaluation:
+    pairs = zip(result["problems"], result["values"], strict=True)
+    values = {problem: float(value) for problem, value in pairs if value is not None}
+    low, high = bootstrap_interval(list(values.values()))
+    return Evaluation(
+        math.fsum(values.values()) / len(values), low, high, len(values), values, result.get("samples")
+    )
