@@ -56,10 +56,17 @@ class Found:
             lock = self.folder.parent / "run.lock"  # a stage's folder in a run
         try:
             pid = lock.read_text().partition(" ")[0]
-            held = [os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()]
+            files = list(Path(f"/proc/{pid}/fd").iterdir())
         except OSError:  # no lock, no such process, or it is not ours to look into
             return False
-        return str(lock.resolve()) in held
+        return any(_leads_to(file) == str(lock.resolve()) for file in files)
+
+
+def _leads_to(link: Path) -> str | None:
+    try:
+        return os.readlink(link)
+    except OSError:  # closed by now
+        return None
 
 
 def find_runs(paths: Sequence[str | Path]) -> list[Found]:
