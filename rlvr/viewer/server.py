@@ -37,9 +37,18 @@ Offset = Annotated[int, Query(ge=0)]
 Wanted = Annotated[Filter, Depends()]
 
 
+def _source(request: Request, run: int, stage: str, kind: Kind) -> Journal:
+    library: Library = request.app.state.library
+    return library.journal(run, stage, kind)
+
+
+Source = Annotated[Journal, Depends(_source)]
+
+
 def create_app(library: Library) -> FastAPI:
     """The web application over the runs of `library`."""
     app = FastAPI(openapi_url=None)  # and so no pages that load their scripts from elsewhere
+    app.state.library = library
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)
     app.middleware("http")(_guard)
     app.exception_handler(DataError)(_not_there)
@@ -91,9 +100,10 @@ def _add_runs(app: FastAPI, library: Library) -> None:
         other_run: int,
         other_stage: str,
         other_kind: Kind,
+        search: str = "",
         limit: Limit = 200,
     ) -> Response:
-        """Those of the first journal that the other has as well."""
+        """Those of the first journal that the other has as well, with `search` in their id or text."""
         left = library.journal(run, stage, kind).problems()
         right = library.journal(other_run, other_stage, other_kind).problems()
         sought = search.lower()
@@ -107,11 +117,6 @@ def _add_runs(app: FastAPI, library: Library) -> None:
 
 
 def _add_rollouts(app: FastAPI, library: Library) -> None:
-    def source(run: int, stage: str, kind: Kind) -> Journal:
-        return library.journal(run, stage, kind)
-
-    Source = Annotated[Journal, Depends(source)]
-
     @app.get("/api/rollouts")
     def rollouts(
         source: Source,
