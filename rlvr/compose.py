@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_type_hints, overload
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -26,6 +27,7 @@ from rlvr.config import TrainConfig
 from rlvr.evaluation.config import EvaluateConfig
 from rlvr.recipe.config import RecipeConfig
 from rlvr.settings import out_of_range
+from rlvr.sweep.arms import recorded
 from rlvr.types import ConfigError, DataError, RlvrError
 
 Config = TypeVar("Config")
@@ -74,21 +76,23 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], N
     def watched(tree: DictConfig) -> None:
         nonlocal composing
         composing = False
-        job(tree)
+        with recorded(Path(HydraConfig.get().runtime.output_dir)):
+            job(tree)
         composing = True  # the next job of a sweep
 
     try:
+        if command == "train" and is_sweep(arguments):
+            from rlvr.sweep.command import sweep
+
+            return sweep(arguments, lambda arm: launch(command, arm, job))
         sys.argv = [f"rlvr {command}", *arguments]
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(watched)()
-    except (AttributeError, AssertionError):
-        # all that OmegaConf has to say of a part of a section that is not there
-        messages = list(parts_of_absent(arguments, SCHEMAS[command])) if composing else []
-        if not messages:
+    except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:
+        # of a part of a section that is not there, OmegaConf has no more to say than an AttributeError
+        message = composing_message(error, arguments, SCHEMAS[command], composing)
+        if message is None:
             raise
-        print(f"rlvr: {messages[0]}", file=sys.stderr)
-        return 2
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"rlvr: {explain(error, SCHEMAS[command])}", file=sys.stderr)
+        print(f"rlvr: {message}", file=sys.stderr)
         return 2
     except (ConfigError, DataError) as error:
         print(f"rlvr: {error}", file=sys.stderr)
@@ -97,6 +101,20 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], N
         print(f"rlvr: {error}", file=sys.stderr)
         return 3
     return 0
+
+
+def is_sweep(arguments: Sequence[str]) -> bool:
+    """Whether Hydra's flags ask for several runs."""
+    return bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments))
+
+
+def composing_message(
+    error: Exception, arguments: Sequence[str], schema: type[Any], composing: bool = True
+) -> str | None:
+    """What to say of an error that came up while composing; None if it is none of those."""
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return explain(error, schema)
+    return next(parts_of_absent(arguments, schema), None) if composing else None
 
 
 def resume_arguments(arguments: Sequence[str]) -> list[str]:
@@ -114,6 +132,10 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
             f"resume={resumed[-1]}: {folder} holds no {SAVED_CONFIG}.yaml, so it is no run folder"
         )
     others = [argument for argument in arguments if not argument.startswith("resume=")]
+    if is_sweep(others):
+        raise ConfigError(
+            f"resume={resumed[-1]} goes on with one run: leave out -m; a sweep goes on with its own command"
+        )
     return [
         f"--config-path={folder}",
         f"--config-name={SAVED_CONFIG}",

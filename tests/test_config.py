@@ -326,7 +326,7 @@ TO_BE_GIVEN = {
 @pytest.mark.usefixtures("hydra_folder")
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_to_a_valid_configuration(option: str) -> None:
-    group, _, name = option.partition("/")
+    group, _, name = option.rpartition("/")
     missing = TO_BE_GIVEN.get(option, {})
     command, schema = ("recipe", RecipeConfig) if group == "recipe" else ("train", TrainConfig)
     for key in missing:

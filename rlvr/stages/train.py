@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 from rlvr.config import TrainConfig
 from rlvr.problems.load import load_problems
 from rlvr.problems.prompts import fill_template
-from rlvr.record.run_folder import RunFolder
+from rlvr.record.run_folder import RunFolder, atomic_write
+from rlvr.record.runs import STAGES as STAGES_FILE
 from rlvr.stages.checks import check_config, check_lengths, check_problems
 from rlvr.types import ConfigError, Problem, RunInterrupted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from rlvr.stages.stage import StageInput
+    from rlvr.stages.stage import StageInput, StopRequest
+
+Runner = Callable[["StageInput"], None]
 
 
 def run_stages(
@@ -30,7 +35,8 @@ def run_stages(
 ) -> None:
     """Run `config.stages` in the folder `run_path`, going on from what is there if `resumed`.
 
-    Prints the table of results and where everything lies.
+    An arm of a sweep always goes on, from warm starts that it shares with other arms. Prints the table of
+    results and where everything lies.
 
     Raises:
         ConfigError, DataError: before anything is started; Hydra has made the folder by then.
@@ -42,12 +48,32 @@ def run_stages(
     for problem in (*problems, *heldout):
         fill_template(problem, config.problems.prompt)
     check_problems(config, problems, heldout)
-    if not resumed and (Path(run_path) / "config.yaml").exists():
-        raise ConfigError(
-            f"{run_path} holds a run: resume={run_path} goes on with it; or name another hydra.run.dir"
-        )
-    with RunFolder(run_path) as run:
-        _run(config, run, problems, heldout, saved_config)
+    from rlvr.sweep.arms import check_same, is_arm, read_outcome, settings_of
+    from rlvr.sweep.shared import claimed
+
+    path = Path(run_path)
+    if not is_arm(path):
+        if not resumed and (path / "config.yaml").exists():
+            raise ConfigError(
+                f"{run_path} holds a run: resume={run_path} goes on with it; or name another hydra.run.dir"
+            )
+        with RunFolder(path) as run:
+            _run(config, run, problems, heldout, saved_config)
+        return
+    check_same(path, settings_of(config))
+    with claimed(path, stop_request()) as run:
+        if (outcome := read_outcome(path)) is not None and outcome.done:  # by another process, meanwhile
+            print(f"done before: {path}")
+        else:
+            _run(config, run, problems, heldout, saved_config)
+
+
+def stop_request() -> StopRequest:
+    """The one that listens already, as it does all through a sweep, or else a new one."""
+    from rlvr.stages.stage import StopRequest
+
+    listening = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return listening if isinstance(listening, StopRequest) else StopRequest()
 
 
 def _run(
@@ -62,7 +88,8 @@ def _run(
 
     tokenizer = _tokenizer(config, run.path / "scratch_model")
     check_lengths(config, problems, heldout, tokenizer)
-    stages, model_path = _to_do(config, run, problems, heldout, tokenizer)
+    folders = _folders(config, run, problems, heldout)
+    stages, model_path = _to_do(config, folders, run.path, problems, heldout, tokenizer)
     run.write_config(saved_config)
     run.write_versions()
     try:
@@ -70,7 +97,10 @@ def _run(
         with ray_cluster(config.cluster):
             for runner, stage in stages:
                 stage.problems = now or stage.problems
-                runner(stage)
+                if stage.folder.parent == run.path:
+                    runner(stage)
+                else:
+                    _run_shared(runner, stage)
                 now = selected(stage) if stage.name == "select" else now
     except Interrupted:
         raise RunInterrupted(f"stopped; go on with: rlvr train resume={run.path}") from None
@@ -79,33 +109,61 @@ def _run(
         print(f"curves:  {plot_curves(run.path)}\n\n{summary_table(run.path)}")
 
 
+def _folders(
+    config: TrainConfig, run: RunFolder, problems: list[Problem], heldout: list[Problem]
+) -> dict[str, Path]:
+    """Stage → its folder: in the run's, or beside it if arms of a sweep share it, which stages.json says."""
+    from rlvr.sweep.arms import SHARED, is_arm
+    from rlvr.sweep.shared import shared_stages
+
+    if not is_arm(run.path):
+        return {name: run.stage(name) for name in config.stages}
+    shared = shared_stages(config, problems, heldout, run.path.parent / SHARED)
+    folders = {name: shared[name] if name in shared else run.stage(name) for name in config.stages}
+    with atomic_write(run.path / STAGES_FILE) as path:
+        there = {name: os.path.relpath(folder, run.path) for name, folder in folders.items()}
+        path.write_text(json.dumps(there, indent=2) + "\n")
+    return folders
+
+
+def _run_shared(runner: Runner, stage: StageInput) -> None:
+    """Make what several arms begin with, unless another process makes it meanwhile."""
+    from rlvr.sweep.shared import claimed
+
+    with claimed(stage.folder, stage.stop):
+        if stage.result() is None:
+            runner(stage)
+
+
 def _to_do(
     config: TrainConfig,
-    run: RunFolder,
+    folders: dict[str, Path],
+    run_path: Path,
     problems: list[Problem],
     heldout: list[Problem],
     tokenizer: PreTrainedTokenizerBase,
-) -> tuple[list[tuple[Callable[[StageInput], None], StageInput]], str]:
+) -> tuple[list[tuple[Runner, StageInput]], str]:
     """The stages that have not done their steps, each with what runs it, and the last one's model.
 
     Raises:
-        ConfigError: there are none, or a stage has begun from what one before it would change now.
+        ConfigError: there are none (but an arm that was killed at its very end has none, either), or a stage
+            has begun from what one before it would change now.
     """
     from rlvr.stages.grpo import run_grpo
     from rlvr.stages.select import run_select, selected
-    from rlvr.stages.stage import StageInput, StopRequest
+    from rlvr.stages.stage import StageInput
     from rlvr.stages.warm_start import run_warm_start
+    from rlvr.sweep.arms import is_arm
 
-    runners: dict[str, Callable[[StageInput], None]]
-    runners = {"sft": run_warm_start, "select": run_select, "grpo": run_grpo}
+    runners: dict[str, Runner] = {"sft": run_warm_start, "select": run_select, "grpo": run_grpo}
     sizes = _sizes(config)
     steps = {"sft": config.sft.steps or 0, "grpo": config.grpo.steps}
     settings = {"sft": config.sft, "select": config.select, "grpo": config.grpo}
-    model_path = config.model.path or str(run.path / "scratch_model")
-    stop = StopRequest()
-    stages: list[tuple[Callable[[StageInput], None], StageInput]] = []
+    model_path = config.model.path or str(run_path / "scratch_model")
+    stop = stop_request()
+    stages: list[tuple[Runner, StageInput]] = []
     for name in config.stages:
-        folder = run.stage(name)
+        folder = folders[name]
         stage = StageInput(
             config, folder, model_path, problems, heldout, tokenizer, stop, sizes[name], settings[name]
         )
@@ -129,10 +187,10 @@ def _to_do(
             raise ConfigError(
                 f"{folder} has begun from what the stage {first} would change: {mend}, or start a new run"
             )
-    if not stages:
+    if not stages and not is_arm(run_path):
         longer = [f"{name}.steps={2 * steps[name]}" for name in config.stages if name in steps]
         more = f"; ask for more, as in {longer[-1]}" if longer else ""
-        raise ConfigError(f"{run.path}: all stages have done their steps{more}")
+        raise ConfigError(f"{run_path}: all stages have done their steps{more}")
     return stages, model_path
 
 
