@@ -56,7 +56,7 @@ def number(value: float, percent: bool = False) -> str:
         return "–"
     if percent:
         shown = 100 * value
-        return f"{shown:.0f}%" if shown == round(shown) else f"{shown:.1f}%"
+        return f"{shown:.0f}%" if abs(shown - round(shown)) < 1e-6 else f"{shown:.1f}%"
     size = abs(value)
     if size >= 1e6:
         return f"{value / 1e6:,.3g}M"
@@ -111,7 +111,7 @@ class Axes:
             parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{self.width - RIGHT}"/>')
             text = number(value, self.percent)
             parts.append(f'<text class="tick end" x="{LEFT - 6}" y="{y + 3.5:.1f}">{text}</text>')
-        for value in ticks(self.x_low, self.x_high, x_about):
+        for value in ticks(self.x_low, self.x_high, x_about) if x_about else ():
             if value == round(value):
                 x = self.px(value)
                 parts.append(f'<text class="tick mid" x="{x:.1f}" y="{self.height - 7}">{value:,.0f}</text>')
@@ -130,8 +130,8 @@ def _y_range(lines: Sequence[Line], percent: bool) -> tuple[float, float]:
         return 0.0, 1.0 if high > 0.5 else high * 1.1 or 0.05
     if 0 < low < 0.6 * high:
         low = 0.0
-    # numbers that differ in the last digits only are drawn as the same
-    room = max(0.08 * (high - low), 1e-6 * max(abs(low), abs(high))) or 1.0
+    # numbers that hardly differ are drawn as such: a ratio of 1 ± 1e-8 is a straight line
+    room = max(0.08 * (high - low), 0.02 * max(abs(low), abs(high))) or 1.0
     return (low if low == 0 else low - room), high + room
 
 
@@ -209,10 +209,11 @@ def stack_chart(
         )
         drawn.append(f'<path class="f{part.colour}" d="{columns}"/>')
     legend = [(part.name, part.colour) for part in parts]
-    return _figure(title, legend, "".join(drawn) + axes.frame(), width, height)
+    frame = axes.frame(x_about=6 if len(x) > 1 else 0)
+    return _figure(title, legend, frame + "".join(drawn), width, height)
 
 
-def interval_chart(title: str, rows: Sequence[Interval], *, width: int = 720) -> Markup:
+def interval_chart(title: str, rows: Sequence[Interval], *, width: int = 1000) -> Markup:
     """A point with its interval for each row, in percent, from top to bottom."""
     if not rows:
         return Markup("")

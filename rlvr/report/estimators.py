@@ -178,7 +178,10 @@ def _learner(config: Mapping[str, Any]) -> list[Estimator]:
             "Before clipping. Spikes are bad batches.",
             (
                 Rule(
-                    SPIKE, ">", 20, "one step's gradient was far larger than the others; look at its rollouts"
+                    SPIKE,
+                    ">",
+                    20,
+                    "one step's gradient was far larger than the others'; look at its data",
                 ),
             ),
         ),

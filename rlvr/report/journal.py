@@ -15,13 +15,13 @@ from typing import Any
 import duckdb
 
 from rlvr.record.journal import journal_path
-from rlvr.types import Status
+from rlvr.types import DataError, Status
 
 Key = tuple[int, int]  # the step of the file, the row in it
 
 # `step` is that of the file. `sampled` is the cheapest of the columns that have an entry per token.
 _LIGHT = r"""
-    CREATE TABLE rollouts AS SELECT
+    CREATE OR REPLACE TABLE {table} AS SELECT
         regexp_extract(filename, 'step_(\d+)\.parquet$', 1)::INTEGER AS step,
         file_row_number::INTEGER AS row,
         status, reward, advantage, check_seconds AS seconds,
@@ -62,32 +62,36 @@ class Journal:
         if not self.files:
             return
         try:
-            self._read("false")
-        except duckdb.Error:
+            self._read(self.files, "false", "rollouts")
+        except DataError:
             # a file is broken, or was written by another version
             self.files = [file for file in self.files if self._is_readable(file)]
             if self.files:
-                self._read("true")
+                self._read(self.files, "true", "rollouts")
 
-    def _read(self, union: str) -> None:
-        self._connection.execute(
-            _LIGHT.format(union=union), {"files": [_literal(file) for file in self.files]}
-        )
+    def _read(self, files: Sequence[Path], union: str, table: str) -> None:
+        patterns = [_literal(file) for file in files]
+        self._execute(_LIGHT.format(union=union, table=table), {"files": patterns})
+
+    def _execute(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """All rows of a query. Raises DataError where a file cannot be read."""
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except duckdb.Error as error:
+            said = str(error).partition("\n")[0]
+            raise DataError(f"the journal of {self._folder} cannot be read: {said}") from error
 
     def _is_readable(self, file: Path) -> bool:
         try:
-            self._connection.execute(
-                "SELECT count(sampled) FROM read_parquet($file)", {"file": _literal(file)}
-            )
-        except duckdb.Error as error:
-            said = str(error).partition("\n")[0]
-            self.broken.append(f"{file} cannot be read and is left out: {said}")
+            self._read([file], "false", "probe")
+        except DataError as error:
+            self.broken.append(f"{file.name} of the journal is left out: {error}")
             return False
         return True
 
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a query on `rollouts`; none where there is no journal."""
-        return self._connection.execute(sql, parameters).fetchall() if self.files else []
+        return self._execute(sql, parameters) if self.files else []
 
     @property
     def size(self) -> int:
@@ -108,27 +112,27 @@ class Journal:
         """The commonest reasons of verdicts, by their rule."""
         if not self.files:
             return []
-        rows = self._connection.execute(
+        rows = self._execute(
             """
             SELECT status, coalesce(rule, left(reason, 200)) AS why, count(*) AS count, left(min(reason), 300)
             FROM read_parquet($files, union_by_name=true) WHERE status IS NOT NULL
             GROUP BY ALL ORDER BY count DESC, status, why LIMIT $most
             """,
             {"files": [_literal(file) for file in self.files], "most": most},
-        ).fetchall()
+        )
         return [Reason(status, why or "", count, example or "") for status, why, count, example in rows]
 
     def left_out(self) -> list[tuple[str, int]]:
         """Why rollouts were not learned from, commonest first; nothing of a journal that does not say."""
         if not self.has("left_out"):
             return []
-        return self._connection.execute(
+        return self._execute(
             """
             SELECT left_out, count(*) AS count FROM read_parquet($files, union_by_name=true)
             WHERE left_out IS NOT NULL GROUP BY ALL ORDER BY count DESC, left_out
             """,
             {"files": [_literal(file) for file in self.files]},
-        ).fetchall()
+        )
 
     def has(self, column: str) -> bool:
         """Whether the last file has the column."""
@@ -136,13 +140,13 @@ class Journal:
 
     def correct_shares(self, step: int) -> dict[str, float]:
         """Problem → the share of its samples with a verdict that are correct, in one step's file."""
-        rows = self._connection.execute(
+        rows = self._execute(
             """
             SELECT problem_id, avg((status = 'correct')::INTEGER) FROM read_parquet($file)
             WHERE status NOT IN ('timeout', 'crashed') GROUP BY ALL
             """,
             {"file": _literal(self._file(step))},
-        ).fetchall()
+        )
         return dict(rows)
 
     def column(self, name: str, keys: Sequence[Key]) -> dict[Key, Any]:
@@ -161,12 +165,12 @@ class Journal:
             light = [name for name, kind in there.items() if not kind.endswith("[]")]
             chosen = [name for name in names if name in there] if names else light
             columns = ", ".join(["file_row_number", *(f'"{name}"' for name in chosen)])
-            cursor = self._connection.execute(
+            chosen_rows = self._execute(
                 f"SELECT {columns} FROM read_parquet($file, file_row_number=true) "
                 "WHERE list_contains($rows, file_row_number)",
                 {"file": _literal(file), "rows": rows},
             )
-            for number, *values in cursor.fetchall():
+            for number, *values in chosen_rows:
                 found[step, number] = dict(zip(chosen, values, strict=True))
         return found
 
@@ -177,9 +181,7 @@ class Journal:
 
     def _columns(self, file: Path) -> dict[str, str]:
         """Name → DuckDB's type."""
-        described = self._connection.execute(
-            "DESCRIBE SELECT * FROM read_parquet($file)", {"file": _literal(file)}
-        ).fetchall()
+        described = self._execute("DESCRIBE SELECT * FROM read_parquet($file)", {"file": _literal(file)})
         return {name: kind for name, kind, *_ in described}
 
     def _file(self, step: int) -> Path:

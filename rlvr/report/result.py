@@ -44,14 +44,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Result:
-    """One set before and after a stage. `told` is None where nothing can be compared."""
+    """One set before and after a stage. `change` is None where nothing can be compared."""
 
     set: str
     before: Evaluation | None
     after: Evaluation
     sentences: list[str]
     gain: Difference | None = None
-    told: bool | None = None  # whether the change can be told from nothing
+    change: Change | None = None
 
 
 def compared(
@@ -62,7 +62,9 @@ def compared(
         f" with {after.samples} answers each" if after.samples else ""
     )
     if before is None:
-        return Result(name, None, after, [f"On {problems} of {name}, {end} is right in {after.text}."])
+        return Result(
+            name, None, after, [f"On {problems} of {name}, the model {end} is right in {after.text}."]
+        )
     sentences = [f"On {problems} of {name}: {before.text} {begin}, {after.text} {end}."]
     gain = paired_difference(before.values, after.values)
     if gain is None:
@@ -72,17 +74,17 @@ def compared(
     measured = Measured(
         after.mean, after.low, after.high, after.problems, math.nan, f"the model {begin}", gain
     )
-    told = Change.of(gain) is not Change.UNCLEAR
+    change = Change.of(gain)
     answer = (
-        "The change can be told from nothing"
-        if told
-        else "The change cannot be told from nothing, that is from the luck of these problems and samples"
+        "The change cannot be told from nothing, that is from the luck of these problems and samples"
+        if change is Change.UNCLEAR
+        else "The change can be told from nothing"
     )
     sentences += [
         f"Problem by problem, it {_as_verb(verdict(measured) or '')}.",
         f"{answer}: {gain.changed:,} of {gain.problems:,} problems have another share of correct answers.",
     ]
-    return Result(name, before, after, sentences, gain, told)
+    return Result(name, before, after, sentences, gain, change)
 
 
 def _as_verb(said: str) -> str:
@@ -101,7 +103,7 @@ def in_stage(stage: StageRecord, metrics: Metrics) -> Result | None:
     kept = {int(file.stem.removeprefix("step_")) for file in journal.files}
     first, last = (_at(metrics, step, journal if step in kept else None) for step in (steps[0], steps[-1]))
     if steps[0] == steps[-1]:
-        return compared("the held-out set", None, last, "", f"the model at step {steps[0]}")
+        return compared("the held-out set", None, last, "", f"at step {steps[0]}")
     missing = "" if {steps[0], steps[-1]} <= kept else "the journal of a held-out evaluation is missing"
     return compared("the held-out set", first, last, f"at step {steps[0]}", f"at step {steps[-1]}", missing)
 

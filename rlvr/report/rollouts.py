@@ -1,6 +1,6 @@
 """The rollouts worth a look: best, worst and strangest, each by a rule that is stated beside it.
 
-A rollout is shown once, under the first rule that it fits best; a rule that nothing fits shows nothing.
+Each rule chooses among the rollouts that no rule before it has chosen; one that nothing fits shows nothing.
 """
 
 from __future__ import annotations

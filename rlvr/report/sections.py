@@ -67,7 +67,7 @@ def heldout_chart(metrics: Metrics) -> Markup:
 
 @dataclass(frozen=True)
 class Times:
-    per_step: Markup
+    per_step: Markup  # empty, like `total`, where all the time is that of one phase
     total: Markup
     rows: list[tuple[str, str, str]]  # phase, time, share
     rates: list[tuple[str, str]]  # what, per second
@@ -85,9 +85,10 @@ def times(metrics: Metrics) -> Times | None:
         by_step = [max(metrics.steps[step].get(f"time/{phase}", 0.0), 0.0) for step in steps]
         parts.append(Part(phase, by_step, colour))
         once.append(Part(phase, [sum(by_step)], colour))
+    several = len(found) > 1
     return Times(
-        stack_chart("Share of the time, per step", steps, parts, width=620),
-        stack_chart("In total", [0], once, width=200),
+        stack_chart("Share of the time, per step", steps, parts, width=760) if several else Markup(""),
+        stack_chart("In total", [0], once, width=240) if several else Markup(""),
         [(phase, duration(seconds), f"{seconds / whole:.1%}") for phase, seconds in found.items()],
         list(_rates(metrics, found)),
     )
@@ -128,7 +129,7 @@ def verdicts(metrics: Metrics, journal: Journal) -> Verdicts | None:
     charts = [
         line_chart("Mean of each reward function", _named(metrics, parts)),
         line_chart("Held back by a gate", _named(metrics, gates), percent=True),
-        stack_chart("Verdicts", steps, stack),
+        stack_chart("Verdicts", steps, stack) if len(steps) > 1 else Markup(""),
     ]
     totals = [(name, sum(values)) for name, values in counts.items()]
     return Verdicts(

@@ -16,6 +16,7 @@ from rlvr.record.runs import RunRecord
 from rlvr.report import overview, reproduce
 from rlvr.report.chapters import chapters
 from rlvr.report.measures import load_metrics
+from rlvr.report.result import SEEDS
 from rlvr.types import DataError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -65,6 +66,7 @@ def _content(run: RunRecord) -> dict[str, Any]:
         "table": table,
         "notes": notes,
         "overall": overall,
+        "seeds": SEEDS,
         "chapters": found,
         "commands": reproduce.commands(run, hydra),
         "commit": reproduce.commit(run),
