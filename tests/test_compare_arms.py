@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from rlvr.compare.runs import State, find_runs
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.record.run_folder import RunFolder
 from rlvr.record.runs import StageRecord
+from rlvr.record.sinks import JsonLines
+from rlvr.stages.identity import that_matter
 from rlvr.types import ConfigError, DataError, Group, Problem
 from tests.compared_runs import (
     METRIC,
@@ -154,6 +157,43 @@ def test_a_run_that_was_refused_is_an_arm_s_failed_run(tmp_path: Path) -> None:
     text, _ = run([tmp_path], out=str(tmp_path / "out"))
     assert "| toy | 1 of 2, 1 failed |" in text
     assert "1 (seed 1): did not finish, stopped before its first heldout/pass@1; left out" in text
+
+
+# Arms of a sweep
+
+
+def test_arms_of_a_sweep_that_have_not_begun_are_counted(tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        folder = tmp_path / f"seed={seed}"
+        folder.mkdir()
+        kept = {key: part for key, part in settings(seed).items() if key not in ("name", "record", "cluster")}
+        arm = {"overrides": [f"seed={seed}"], "settings": that_matter(kept)}
+        (folder / "arm.json").write_text(json.dumps(arm))
+    (tmp_path / "seed=1" / "outcome.json").write_text(
+        json.dumps({"status": "failed", "code": 2, "reason": "no model\nthere", "value": None})
+    )
+    make_run(tmp_path / "seed=0", settings(0), [0.1, 0.5])
+    (result,) = results_of(tmp_path)
+    assert [curve.state for curve in result.curves] == [State.FINISHED, State.FAILED, State.WAITING]
+    assert [curve.found.seed for curve in result.used] == [0]
+    text, files = run([tmp_path])
+    assert "1 of 3, 1 failed, 1 not begun" in text
+    assert "seed=1 (seed 1): did not finish, stopped before its first heldout/pass@1 (no model there)" in text
+    assert files[0].parent == tmp_path
+
+
+def test_a_warm_start_that_arms_share_counts_in_each(tmp_path: Path) -> None:
+    log = JsonLines(tmp_path / "shared" / "sft-abc" / "metrics.jsonl")
+    log.log(5, {"time/step": 30.0, "tokens/trained": 1000.0})
+    log.close()
+    (tmp_path / "shared" / "sft-abc" / "manifest.json").write_text('{"versions": {}}')
+    for seed in (0, 1):
+        folder = make_run(tmp_path / f"seed={seed}", settings(seed, stages=["sft", "grpo"]), [0.2, 0.6])
+        (folder / "stages.json").write_text('{"sft": "../shared/sft-abc", "grpo": "grpo"}')
+    runs = find_runs([tmp_path])  # the shared folder is none
+    curves = [read_curve(found, METRIC) for found in runs]
+    assert [(curve.cost.steps, curve.cost.seconds) for curve in curves] == [(STEPS + 5, 70), (STEPS + 5, 70)]
+    assert all(curve.state is State.FINISHED and curve.final == 0.6 for curve in curves)
 
 
 # A recipe's runs

@@ -95,9 +95,11 @@ def run(
 
 def _folder(runs: Sequence[Path]) -> Path:
     """The folder of the sweep that all runs are of; else that we are in."""
-    from rlvr.compare.runs import MULTIRUN
+    from rlvr.compare.runs import ARM, MULTIRUN
 
-    parents = {run.parent for run in runs}
-    sweep = next(iter(parents))
-    numbered = all(run.name.isdigit() for run in runs)  # as Hydra numbers the runs of a sweep
-    return sweep if len(parents) == 1 and ((sweep / MULTIRUN).exists() or numbered) else Path()
+    sweep = runs[0].parent
+    if any(run.parent != sweep for run in runs):
+        return Path()
+    swept = (sweep / MULTIRUN).exists() or all((run / ARM).exists() for run in runs)
+    numbered = all(run.name.isdigit() for run in runs)  # as Hydra numbers its jobs
+    return sweep if swept or numbered else Path()

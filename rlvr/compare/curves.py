@@ -88,8 +88,9 @@ def read_curve(found: Found, metric: str) -> Curve:
         return _train(found, metric)
     rows = _rows(found.folder / TABLE)
     sets = {f"{row['set']}/pass@1": row["set"] for row in rows if row["set"]}
-    stages = json.loads((found.folder / STAGES).read_text())
-    ended = all(name in {row["stage"] for row in rows} for name in stages)
+    path = found.folder / STAGES
+    stages = json.loads(path.read_text()) if path.exists() else {}
+    ended = bool(stages) and all(name in {row["stage"] for row in rows} for name in stages)
     costs = [(name, list(of), cost) for name, of, cost in _spent(rows)]
     total = costs[-1][2] if costs else Cost()
     if metric in sets:
@@ -100,7 +101,7 @@ def read_curve(found: Found, metric: str) -> Curve:
             if row["set"] == sets[metric] and not _aside(row)
         ]
         problems = _results(found, points[-1], sets[metric]) if points else {}
-        return Curve(found, _state(found, ended), points, total, sorted(sets), problems)
+        return Curve(found, found.state(ended), points, total, sorted(sets), problems)
     last = next((name for name, of, _ in reversed(costs) if not _aside(of[0])), None)
     before = Cost()
     for name, _, cost in costs:
@@ -110,7 +111,7 @@ def read_curve(found: Found, metric: str) -> Curve:
     stage = found.record.stage(last) if last else None
     steps = _metrics(stage) if stage else {}
     named = sorted({*sets, *_names(steps)})
-    return Curve(found, _state(found, ended), list(_points(steps, metric, before)), total, named)
+    return Curve(found, found.state(ended), list(_points(steps, metric, before)), total, named)
 
 
 def _train(found: Found, metric: str) -> Curve:
@@ -126,13 +127,7 @@ def _train(found: Found, metric: str) -> Curve:
             points, source = here, stage
         cost += _cost(steps)
     problems, texts = _journal(source, points[-1], metric) if source else ({}, {})
-    return Curve(found, _state(found, _ended(found)), points, cost, sorted(names), problems, texts)
-
-
-def _state(found: Found, ended: bool) -> State:
-    if found.writing():
-        return State.RUNNING
-    return State.FINISHED if ended else State.FAILED
+    return Curve(found, found.state(_ended(found)), points, cost, sorted(names), problems, texts)
 
 
 def _ended(found: Found) -> bool:

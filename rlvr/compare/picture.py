@@ -28,19 +28,22 @@ WIDEST = 70  # characters of a label in the legend
 def draw(results: Sequence[ArmResult], metric: str, picture: Path, steps: str = "step") -> None:
     """One line per arm, the mean over its seeds, with a band; `steps` names the axis of the left panel."""
     unit, size = _time_unit([m.cost.seconds for result in results for m in result.moments])
-    figure = Figure(figsize=(11, 4.2), dpi=150, layout="constrained")
+    labels = _labels([result for result in results if result.moments])
+    columns = 1 if max(map(len, labels), default=0) > WIDEST // 2 else 3
+    height = 3.7 + 0.19 * -(-len(labels) // columns)
+    figure = Figure(figsize=(11, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     over_steps, over_time = figure.subplots(1, 2, sharey=True)
-    for index, result in enumerate(results):
-        if not result.moments:
-            continue
+    for index, (result, label) in enumerate(
+        zip((result for result in results if result.moments), labels, strict=True)
+    ):
         style = {
             "color": COLOURS[index % len(COLOURS)],
             "linestyle": LINES[index // len(COLOURS) % len(LINES)],
         }
         values = np.array([(m.value.mean, m.value.low, m.value.high) for m in result.moments]).T
         times = np.array([m.cost.seconds / size for m in result.moments])
-        _line(over_steps, np.array([m.step for m in result.moments]), values, style, _label(result))
+        _line(over_steps, np.array([m.step for m in result.moments]), values, style, label)
         if times.any():
             _line(over_time, times, values, style)
     for axes, label in ((over_steps, steps), (over_time, f"wall-clock of the steps, {unit}")):
@@ -55,8 +58,7 @@ def draw(results: Sequence[ArmResult], metric: str, picture: Path, steps: str = 
     if not over_time.lines:
         over_time.text(0.5, 0.5, "no time recorded", transform=over_time.transAxes, ha="center", color=GREY)
     figure.suptitle(_bands(results), fontsize=9, color=GREY)
-    if over_steps.get_legend_handles_labels()[0]:
-        columns = 1 if max(len(_label(result)) for result in results) > WIDEST // 2 else 3
+    if labels:
         figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=columns)
     with atomic_write(picture) as temporary:
         figure.savefig(temporary, format="png", facecolor="white", metadata={"Software": None})
@@ -85,11 +87,19 @@ def _line(
         axes.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
 
 
-def _label(result: ArmResult) -> str:
-    label = result.label if len(result.label) <= WIDEST else f"{result.label[: WIDEST - 1]}…"
-    count = len(result.used)
-    # matplotlib hides a label that begins with an underscore, and reads $ as mathematics
-    return f"{label.replace('$', chr(92) + '$').lstrip('_')} ({count} seed{'s' if count != 1 else ''})"
+def _labels(results: Sequence[ArmResult]) -> list[str]:
+    """For the legend: without what all labels say; of one that is too long the end, where arms differ."""
+    words = [result.label.split(" ") for result in results]
+    common = set(words[0]).intersection(*words) if len(words) > 1 else set()
+    labels = []
+    for result, parts in zip(results, words, strict=True):
+        label = " ".join(part for part in parts if part not in common) or result.label
+        label = label if len(label) <= WIDEST else f"…{label[1 - WIDEST :]}"
+        count = len(result.used)
+        # matplotlib hides a label that begins with an underscore, and reads $ as mathematics
+        label = label.replace("$", "\\$").lstrip("_")
+        labels.append(f"{label} ({count} seed{'s' if count != 1 else ''})")
+    return labels
 
 
 def _bands(results: Sequence[ArmResult]) -> str:
@@ -98,5 +108,5 @@ def _bands(results: Sequence[ArmResult]) -> str:
     if any(count >= BAND_SEEDS for count in counts):
         parts.append("95% interval of the mean over seeds (Student's t)")
     if 2 in counts:
-        parts.append("from the lower to the higher of 2 seeds" if BAND_SEEDS == 3 else "")
+        parts.append("from the lower to the higher of 2 seeds")
     return f"bands: {'; '.join(parts)}" if parts else "one seed each: no bands"

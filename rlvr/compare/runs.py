@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,18 +13,21 @@ from typing import Any
 
 import yaml
 
-from rlvr.record.runs import MANIFEST, STAGES, RunRecord, open_run
+from rlvr.record.runs import MANIFEST, RunRecord, open_run
 from rlvr.types import DataError
 
 HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # there before the run has been checked
 HYDRA_OVERRIDES = Path(".hydra") / "overrides.yaml"
-MULTIRUN = "multirun.yaml"  # in the folder of a sweep
+MULTIRUN = "multirun.yaml"  # in the folder of a recipe's sweep
+ARM = "arm.json"  # in an arm of a sweep, from before it begins: its settings, and the values that make it
+OUTCOME = "outcome.json"  # and once it has ended: how
 
 
 class State(StrEnum):
     FINISHED = "finished"
     RUNNING = "running"
     FAILED = "failed"  # stopped, or refused before it began
+    WAITING = "not begun"  # an arm of a sweep that goes on, or will
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,26 @@ class Found:
 
     @property
     def is_recipe(self) -> bool:
-        return (self.folder / STAGES).exists()
+        return "artefacts" in self.config
+
+    def shares_stages(self) -> bool:
+        """Whether some of its work lies where other runs may use it."""
+        return any(self.folder not in (stage.folder, *stage.folder.parents) for stage in self.record.stages)
+
+    def state(self, ended: bool) -> State:
+        """`ended`: its last stage has come to its end."""
+        if self.writing():
+            return State.RUNNING
+        if ended:
+            return State.FINISHED
+        begun = self.record.stages or (self.folder / HYDRA_CONFIG).exists()
+        return State.FAILED if begun or self.reason() else State.WAITING
+
+    def reason(self) -> str:
+        """Why a sweep's arm failed; empty if that is not known."""
+        path = self.folder / OUTCOME
+        outcome = json.loads(path.read_text()) if path.exists() else {}
+        return " ".join(str(outcome.get("reason", "")).split())
 
     def writing(self) -> bool:
         """Whether the process that locked the folder still holds it; of another machine's it is not known."""
@@ -99,7 +122,7 @@ def _runs_in(folder: Path) -> Iterator[Path]:
     if not folder.is_dir() or (folder / MANIFEST).exists():
         return
     if not (folder / MULTIRUN).exists() and any(
-        (folder / name).exists() for name in ("config.yaml", HYDRA_CONFIG)
+        (folder / name).exists() for name in ("config.yaml", HYDRA_CONFIG, ARM)
     ):
         yield folder
         return
@@ -117,15 +140,24 @@ def _open(folder: Path) -> Found:
     home = folder if not (folder / "metrics.jsonl").exists() else folder.parent
     try:
         record = open_run(folder) if (home / "config.yaml").exists() else _never_begun(folder)
-        text = (home / HYDRA_OVERRIDES).read_text() if (home / HYDRA_OVERRIDES).exists() else ""
-        overrides = [str(override) for override in yaml.safe_load(text) or []]
-    except yaml.YAMLError as error:
-        raise DataError(f"{folder}: its configuration is not YAML: {error}") from error
+        overrides = _overrides(home)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise DataError(f"{folder}: its configuration is not YAML or JSON: {error}") from error
     return Found(record, overrides)
+
+
+def _overrides(folder: Path) -> list[str]:
+    if (folder / HYDRA_OVERRIDES).exists():
+        return [str(line) for line in yaml.safe_load((folder / HYDRA_OVERRIDES).read_text()) or []]
+    if (folder / ARM).exists():
+        return list(json.loads((folder / ARM).read_text())["overrides"])
+    return []
 
 
 def _never_begun(folder: Path) -> RunRecord:
     """A run that was refused, or whose process died, before it wrote its configuration."""
+    if (folder / ARM).exists():
+        return RunRecord(folder.absolute(), json.loads((folder / ARM).read_text())["settings"], {}, [])
     path = folder / HYDRA_CONFIG
     if not path.exists():
         return open_run(folder)  # a stage's folder without a run around it

@@ -31,7 +31,7 @@ def _arm(result: ArmResult, is_baseline: bool, metric: str) -> dict[str, Cell]:
         "settings": result.arm.settings,
         "baseline": int(is_baseline),
         "begun": sum(bool(curve.found.record.stages) for curve in result.curves),
-        **{str(state): result.count(state) for state in State},
+        **{str(state).replace(" ", "_"): result.count(state) for state in State},
         "used": len(result.used),
         "seeds": " ".join(str(curve.found.seed) for curve in result.used),
         "metric": metric,

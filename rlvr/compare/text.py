@@ -12,6 +12,7 @@ from rlvr.record.progress import duration
 from rlvr.record.report import aligned
 
 NONE = "–"
+REASON = 200  # characters of why a run failed
 MOST_NAMED = 12  # settings in the line that says in what the arms differ
 
 
@@ -83,7 +84,9 @@ def _result_rows(
 def _runs(result: ArmResult) -> str:
     """3; 2 of 3, 1 failed."""
     total = len(result.curves)
-    states = [f"{count} {state}" for state in (State.RUNNING, State.FAILED) if (count := result.count(state))]
+    states = [
+        f"{count} {state}" for state in State if state != State.FINISHED and (count := result.count(state))
+    ]
     used = len(result.used)
     return ", ".join([str(total) if used == total else f"{used} of {total}", *states])
 
@@ -107,8 +110,8 @@ def _cost_notes(results: Sequence[ArmResult], target: str) -> Iterator[str]:
         "Means over the runs used. Wall-clock is that of the steps, without evaluation in between; time held "
         "is wall-clock × the GPUs or cores that the configuration gives the run."
     )
-    if any(curve.found.is_recipe for result in results for curve in result.used):
-        yield "A recipe's stage counts in every run that uses it, whichever run made it."
+    if any(curve.found.shares_stages() for result in results for curve in result.used):
+        yield "A stage that runs share counts in each of them, whichever made it."
     if len(results) > 1:
         yield (
             "“As good as the baseline” is the first point at which the mean curve is at "
@@ -236,7 +239,10 @@ def _left_out(result: ArmResult, metric: str) -> Iterator[str]:
         if curve.state is not State.FINISHED:
             then = "used, for want of a finished run" if used else "left out"
             state = "still running," if curve.state is State.RUNNING else "did not finish, stopped"
-            why = f"{state} {at}; {then}"
+            reason = f" ({curve.found.reason()[:REASON]})" if curve.found.reason() else ""
+            why = f"{state} {at}{reason}; {then}"
+            if curve.state is State.WAITING:
+                why = "not begun; left out"
         elif any(curve is other for other in result.repeated):
             why = "left out, as a later run has the same settings and seed"
         elif not used:
