@@ -50,6 +50,12 @@ def from_file(
 
     Raises DataError (file and line) for the data, ConfigError for the other arguments.
     """
+    rows, stem = file_rows(path, format)
+    return _problems(list(islice(rows, _checked_limit(limit))), path, stem, columns, answer_pattern)
+
+
+def file_rows(path: str, format: str | None = None) -> tuple[Iterator[Row], str]:
+    """The rows of a file as `from_file` reads them, and the file's name without its extensions."""
     file = Path(path)
     suffixes = [suffix.lower() for suffix in file.suffixes]
     zipped = suffixes[-1:] == [".gz"]
@@ -69,9 +75,8 @@ def from_file(
         raise DataError(f"{path}: a Parquet file is compressed in itself: unpack it with gunzip")
     if not file.is_file():
         raise DataError(f"{path}: no such file (relative paths start at {Path.cwd()})")
-    rows = {"jsonl": _json_rows, "csv": _csv_rows, "parquet": _parquet_rows}[format](file)
     stem = file.name[: len(file.name) - len("".join(file.suffixes[-2:] if zipped else file.suffixes[-1:]))]
-    return _problems(list(islice(rows, _checked_limit(limit))), path, stem, columns, answer_pattern)
+    return {"jsonl": _json_rows, "csv": _csv_rows, "parquet": _parquet_rows}[format](file), stem
 
 
 def from_hub(

@@ -1,19 +1,92 @@
-"""How good a stage's model is: the same problems with the same luck after every stage (avg@k)."""
+"""How good a model is on sets of problems: they are answered, judged and counted.
+
+`run_evaluation` is a recipe's, of one stage; `rlvr evaluate` has folders of its own for the same functions.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from rlvr.evaluation.metrics import tally
+from rlvr.evaluation.summary import Votes, default_ks, outcomes, summarize
+from rlvr.evaluation.votes import count_votes
+from rlvr.problems.config import PromptConfig
+from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.run_folder import atomic_write
+from rlvr.rollout.engine import Request
 from rlvr.stages.drawing import group_requests
-from rlvr.stages.sampling import chunked, sample
+from rlvr.stages.sampling import Chunk, answer, chunked
 from rlvr.stages.stage import StageInput
-from rlvr.types import Problem
+from rlvr.types import Group, Problem
 
 RESULTS = "results.json"
-CHUNK = 512  # problems that are answered at a time; a stopped evaluation goes on after them
+CHUNK = 512  # problems that a recipe's evaluation answers at a time; a stopped one goes on after them
+
+
+@dataclass(frozen=True)
+class AnsweredSet:
+    """A set of problems, and the folder whose journal keeps the answers to them."""
+
+    name: str
+    problems: Sequence[Problem]
+    prompt: PromptConfig
+    folder: Path
+    first: int = 0  # number of its first chunk in the journal
+    chunk: int = CHUNK  # problems of a chunk
+
+    def chunks(self) -> list[Chunk]:
+        return [
+            Chunk(journal_path(self.folder, "heldout", number), number, problems)
+            for number, problems in enumerate(chunked(self.problems, self.chunk), self.first)
+        ]
+
+
+def answer_sets(stage: StageInput, sets: Sequence[AnsweredSet]) -> dict[str, list[Group]]:
+    """The judged answers to every set's problems, `evaluation.samples` each; none is sampled twice.
+
+    The seeds depend on the problem and the sample alone, so that models are compared on equal luck.
+
+    Raises:
+        Interrupted: the user asked to stop; complete chunks are kept.
+    """
+    settings = stage.config.evaluation
+    laid = [(each, chunk) for each in sets for chunk in each.chunks()]
+    of_set = {chunk.path: each for each, chunk in laid}
+    asked = {
+        each.name: replace(
+            stage,
+            config=replace(stage.config, problems=replace(stage.config.problems, prompt=each.prompt)),
+        )
+        for each in sets
+    }
+
+    def requests(chunk: Chunk, problem: Problem) -> list[Request]:
+        return group_requests(
+            asked[of_set[chunk.path].name],
+            problem,
+            "heldout",
+            chunk.number,
+            range(settings.samples),
+            settings.temperature,
+            settings.top_p,
+        )
+
+    answer(stage, [chunk for _, chunk in laid], requests)
+    groups: dict[str, list[Group]] = {each.name: [] for each in sets}
+    for each, chunk in laid:
+        groups[each.name] += read_journal(each.folder, "heldout", chunk.number)
+    return groups
+
+
+def count(
+    groups: Sequence[Group], ks: Sequence[int], by: Sequence[str] = (), workers: int = 1
+) -> tuple[dict[str, Any], list[Votes]]:
+    """The numbers of one set, and the votes that they rest on; `workers` processes compare answers."""
+    votes, undecided = count_votes(groups, workers)
+    return summarize(outcomes(groups, votes), ks, by) | {"undecided_votes": undecided}, list(votes)
 
 
 def run_evaluation(stage: StageInput, sets: Mapping[str, list[Problem]]) -> None:
@@ -22,29 +95,18 @@ def run_evaluation(stage: StageInput, sets: Mapping[str, list[Problem]]) -> None
     Raises:
         Interrupted: the user asked to stop.
     """
-    settings = stage.config.evaluation
-    samples = range(settings.samples)
-    chunks = [(name, chunk) for name, problems in sets.items() for chunk in chunked(problems, CHUNK)]
-    answered = sample(
-        stage,
-        [chunk for _, chunk in chunks],
-        lambda number, problem: group_requests(
-            stage, problem, "heldout", number, samples, settings.temperature, settings.top_p
-        ),
-        kind="heldout",
-    )
-    results = {}
-    for name in sets:
-        groups = [
-            group for (of, _), made in zip(chunks, answered, strict=True) for group in made if of == name
-        ]
-        tallies = [tally(group.verdicts) for group in groups]
-        results[name] = {
-            "problems": [group.problem.id for group in groups],
-            # a problem without any verdict has no value
-            "values": [each.correct / each.reached if each.reached else None for each in tallies],
-            "samples": settings.samples,
-            "unreached": sum(each.unreached for each in tallies),
-        }
-    with atomic_write(stage.folder / RESULTS) as path:
-        path.write_text(json.dumps(results))
+    prompt, samples = stage.config.problems.prompt, stage.config.evaluation.samples
+    laid: list[AnsweredSet] = []
+    for name, problems in sets.items():  # one journal for all
+        laid.append(AnsweredSet(name, problems, prompt, stage.folder, sum(len(s.chunks()) for s in laid)))
+    groups = answer_sets(stage, laid)
+    results = {
+        name: count(groups[name], default_ks(samples), workers=stage.config.reward.workers)[0]
+        for name in sets
+    }
+    write_results(stage.folder, results)
+
+
+def write_results(folder: Path, results: Mapping[str, Any]) -> None:
+    with atomic_write(folder / RESULTS) as path:
+        path.write_text(json.dumps(results, allow_nan=False) + "\n")

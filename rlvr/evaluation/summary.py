@@ -1,0 +1,130 @@
+"""The numbers of one set of problems, from what is known of every sample. Pure: no engine, no file."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlvr.evaluation.metrics import bootstrap_interval, majority, pass_at_k
+from rlvr.types import FinishReason, Group, Status
+
+Votes = Sequence[int | None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The samples [n] of one problem, in their order."""
+
+    id: str
+    columns: Mapping[str, Any]  # of the problem
+    statuses: Sequence[Status]
+    votes: Votes | None  # which of them gave the same answer: `rlvr.evaluation.votes`
+    lengths: Sequence[int]  # tokens drawn
+    cut: Sequence[bool]  # whether it ended at the token limit
+
+    @property
+    def reached(self) -> list[Status]:
+        return [status for status in self.statuses if status.reached]
+
+
+def outcomes(groups: Iterable[Group], votes: Iterable[Votes] | None = None) -> list[Outcome]:
+    groups = list(groups)
+    given: Iterable[Votes | None] = [None] * len(groups) if votes is None else votes
+    return [
+        Outcome(
+            id=group.problem.id,
+            columns=group.problem.columns,
+            statuses=[verdict.status for verdict in group.verdicts],
+            votes=own,
+            lengths=[rollout.num_sampled for rollout in group.rollouts],
+            cut=[rollout.finish_reason is FinishReason.LENGTH for rollout in group.rollouts],
+        )
+        for group, own in zip(groups, given, strict=True)
+    ]
+
+
+def default_ks(samples: int) -> list[int]:
+    """The powers of two up to `samples`, and that."""
+    return sorted({2**i for i in range(samples.bit_length())} | {samples})
+
+
+def summarize(problems: Sequence[Outcome], ks: Sequence[int], by: Sequence[str] = ()) -> dict[str, Any]:
+    """What results.json says of a set.
+
+    `problems` [P] their ids; `values` [P] the share of a problem's judged samples that are correct, None
+    without any; `samples` k, the most of a problem; `metrics` avg@k, pass@k and maj@k, each with the ends of
+    its 95% bootstrap interval over problems (`low`, `high`), the number of problems that it is over, and its
+    `values` [P], None for a problem with fewer than k verdicts. maj@k is left out where no verdict says which
+    answer it read. `by` splits avg@k by the problem's columns of these names, as far as there are any.
+    `samples_by_status`, `unreached`, `mean_tokens` and `truncated` (a share) are over all samples.
+    """
+    values = [_share(problem.reached) for problem in problems]
+    samples = max((len(problem.statuses) for problem in problems), default=0)
+    per_problem: dict[str, list[float | None]] = {f"avg@{samples}": values}
+    for k in ks:
+        per_problem[f"pass@{k}"] = [_pass(problem.reached, k) for problem in problems]
+    if _vote(problems):
+        for k in ks:
+            if k > 1:
+                per_problem[f"maj@{k}"] = [
+                    majority(problem.statuses, problem.votes or [], k) for problem in problems
+                ]
+    statuses = Counter(status for problem in problems for status in problem.statuses)
+    lengths = [length for problem in problems for length in problem.lengths]
+    cut = [one for problem in problems for one in problem.cut]
+    return {
+        "problems": [problem.id for problem in problems],
+        "values": values,
+        "samples": samples,
+        "metrics": {name: _estimate(found) | {"values": found} for name, found in per_problem.items()},
+        "by": {column: split for column in by if (split := _split(problems, values, column))},
+        "samples_by_status": {str(status): statuses[status] for status in Status},
+        "unreached": sum(count for status, count in statuses.items() if not status.reached),
+        "mean_tokens": sum(lengths) / len(lengths) if lengths else None,
+        "truncated": sum(cut) / len(cut) if cut else None,
+    }
+
+
+def _share(reached: Sequence[Status]) -> float | None:
+    return reached.count(Status.CORRECT) / len(reached) if reached else None
+
+
+def _pass(reached: Sequence[Status], k: int) -> float | None:
+    return pass_at_k(len(reached), reached.count(Status.CORRECT), k) if len(reached) >= k else None
+
+
+def _vote(problems: Sequence[Outcome]) -> bool:
+    """Whether votes can be counted: a reward that never says which answer it read gives none."""
+    if any(problem.votes is None for problem in problems):
+        return False
+    judged = any(status in (Status.CORRECT, Status.WRONG) for p in problems for status in p.statuses)
+    return not judged or any(vote is not None for p in problems for vote in p.votes or ())
+
+
+def _estimate(values: Sequence[float | None]) -> dict[str, Any]:
+    """The mean of the values that there are, and its interval."""
+    there = [value for value in values if value is not None]
+    if not there:
+        return {"value": None, "low": None, "high": None, "over": 0}
+    low, high = bootstrap_interval(there)
+    return {"value": math.fsum(there) / len(there), "low": low, "high": high, "over": len(there)}
+
+
+def _split(problems: Sequence[Outcome], values: Sequence[float | None], column: str) -> dict[str, Any]:
+    """avg@k of the problems with each value of a column, in the order of the values."""
+    parts: dict[str, list[float | None]] = {}
+    for problem, value in zip(problems, values, strict=True):
+        if problem.columns.get(column) is not None:
+            parts.setdefault(str(problem.columns[column]), []).append(value)
+    return {name: _estimate(parts[name]) for name in sorted(parts, key=_natural)}
+
+
+def _natural(name: str) -> tuple[bool, float, str]:
+    """Numbers by their size, then all else by the alphabet."""
+    try:
+        return False, float(name), name
+    except ValueError:
+        return True, 0.0, name

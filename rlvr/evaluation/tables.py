@@ -1,0 +1,117 @@
+"""The results of an evaluation as a person reads them: results.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rlvr.record.report import aligned
+
+NONE = "–"
+Result = Mapping[str, Any]
+
+
+def markdown(results: Result) -> str:
+    """What results.json says, in tables."""
+    sets: Mapping[str, Result] = results["sets"]
+    parts = [f"# {results['model']}", _settings(results), _overview(sets)]
+    if any(result["samples"] > 1 for result in sets.values()):
+        parts.append(_by_k(sets, results["ks"]))
+    if "baseline" in results:
+        parts += _comparison(results["baseline"])
+    for name, result in sets.items():
+        parts += [f"{name} by {column}:\n\n{_split(split)}" for column, split in result["by"].items()]
+    return "\n\n".join([*parts, *_notes(sets)]) + "\n"
+
+
+def _settings(results: Result) -> str:
+    settings = results["settings"]
+    names = ("samples", "temperature", "top_p", "max_tokens", "seed", "dtype")
+    return ", ".join(f"{name} {settings[name]}" for name in names) + "."
+
+
+def _overview(sets: Mapping[str, Result]) -> str:
+    rows = [
+        ("set", "problems", "avg@k (95% interval)", "k", "mean tokens", "cut off", "no answer", "no verdict")
+    ]
+    for name, result in sets.items():
+        samples = sum(result["samples_by_status"].values())
+        unread = result["samples_by_status"]["unparseable"]
+        tokens, cut = result["mean_tokens"], result["truncated"]
+        rows.append(
+            (
+                name,
+                f"{len(result['problems']):,}",
+                _estimate(result["metrics"][f"avg@{result['samples']}"]),
+                f"{result['samples']:3}",
+                NONE if tokens is None else f"{tokens:,.1f}",
+                NONE if cut is None else f"{cut:.1%}",
+                f"{unread / samples:.1%}" if samples else NONE,
+                f"{result['unreached']:,}",
+            )
+        )
+    return aligned(rows)
+
+
+def _by_k(sets: Mapping[str, Result], ks: list[int]) -> str:
+    """pass@k and maj@k, a line for each set and kind."""
+    rows = [["", *(f"k = {k}" for k in ks)]]
+    for name, result in sets.items():
+        metrics = result["metrics"]
+        rows.append([f"{name} pass@k", *(_estimate(metrics.get(f"pass@{k}")) for k in ks)])
+        # one vote is one answer
+        votes = ["" if k == 1 else _estimate(metrics.get(f"maj@{k}")) for k in ks]
+        rows.append([f"{name} maj@k", *votes])
+    return aligned(rows)
+
+
+def _comparison(baseline: Result) -> Iterator[str]:
+    """Gains over the baseline, in points."""
+    rows = [("", "gain, points", "95% interval", "problems", "of these changed")]
+    for name, found in baseline["sets"].items():
+        for metric, gain in found.items():
+            rows.append(
+                (
+                    f"{name} {metric}",
+                    f"{100 * gain['mean']:+.1f}",
+                    f"{100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}",
+                    f"{gain['problems']:,}",
+                    f"{gain['changed']:,}",
+                )
+            )
+    yield f"Compared with {baseline['model']}, problem by problem:\n\n{aligned(rows)}"
+    if baseline["differs"]:
+        yield f"The two were not asked alike: {'; '.join(baseline['differs'])}."
+
+
+def _split(split: Mapping[str, Result]) -> str:
+    rows = [("", "problems", "avg@k (95% interval)")]
+    rows += [(name, f"{found['over']:,}", _estimate(found)) for name, found in split.items()]
+    return aligned(rows)
+
+
+def _notes(sets: Mapping[str, Result]) -> Iterator[str]:
+    yield (
+        "Intervals are bootstrap intervals over problems. pass@k and maj@k are exact means over all choices "
+        "of k of a problem's samples."
+    )
+    if any(result["samples"] > 1 for result in sets.values()):
+        yield (
+            "A vote is for an answer, whatever its form. A tie counts by the right answer's share in it, and "
+            "a sample without a readable answer votes for nothing."
+        )
+    for name, result in sets.items():
+        counts = result["samples_by_status"]
+        if result["unreached"]:
+            yield (
+                f"{name}: {counts['timeout']:,} checks ran past their deadline and {counts['crashed']:,} "
+                "crashed; their samples are left out."
+            )
+        if result["undecided_votes"]:
+            yield f"{name}: {result['undecided_votes']:,} comparisons of answers came to no end."
+
+
+def _estimate(found: Result | None) -> str:
+    if found is None or found["value"] is None:
+        return NONE
+    return f"{found['value']:.1%} ({found['low']:.1%} to {found['high']:.1%})"

@@ -1,0 +1,115 @@
+"""Which samples of a problem give the same answer: what majority votes are counted by.
+
+Two answers are the same if `rlvr.verify` says so in either direction, and so are two that are both the same
+as a third: classes do not depend on the order of the samples. All that were judged correct are one class,
+since they equal the reference, and no wrong answer is in it. Comparisons read what a model wrote, so they are
+made in processes that can be killed; one that comes to no end leaves its two answers apart and is counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from rlvr.rewards.config import RewardConfig
+from rlvr.rewards.service import RewardService
+from rlvr.types import Group, Problem, Status, Verdict
+from rlvr.verify import equal_answers
+
+DEADLINE = 1.0  # seconds for one comparison
+# Numbers that are different wherever their texts are: no process has to be asked.
+_WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
+
+
+def same_answer(completion: str, answer: str) -> float:
+    """1 if two extracted answers say the same, in either direction; else 0. A reward function."""
+    same = equal_answers(completion, answer).equal or equal_answers(answer, completion).equal
+    return 1.0 if same else 0.0
+
+
+@dataclass
+class _Classes:
+    """The wrong answers of one problem, joined as they are found to be the same."""
+
+    parents: dict[str, str] = field(default_factory=dict)
+
+    def find(self, answer: str) -> str:
+        while self.parents[answer] != answer:
+            answer = self.parents[answer]
+        return answer
+
+    def join(self, one: str, other: str) -> None:
+        first, last = sorted((self.find(one), self.find(other)))
+        self.parents[last] = first
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """The pairs that may still turn out to be the same."""
+        for one, other in combinations(sorted(self.parents), 2):
+            apart = _WHOLE.fullmatch(one) and _WHOLE.fullmatch(other)
+            if not apart and self.find(one) != self.find(other):
+                yield one, other
+
+
+def count_votes(groups: Sequence[Group], workers: int = 1) -> tuple[list[list[int | None]], int]:
+    """For each sample of each group the number of its answer's class, 0 the right one's, and how many
+    comparisons came to no end.
+
+    A sample without a verdict, without a readable answer, or whose verdict does not say which answer was
+    read, votes for nothing: None. `workers` processes compare, and none is started where texts alone decide.
+    """
+    classes = [
+        _Classes({answer: answer for verdict in group.verdicts if (answer := _wrong(verdict)) is not None})
+        for group in groups
+    ]
+    undecided = _compare(classes, workers) if any(next(each.pairs(), None) for each in classes) else 0
+    return [
+        _numbered(group.verdicts, {answer: each.find(answer) for answer in each.parents})
+        for group, each in zip(groups, classes, strict=True)
+    ], undecided
+
+
+def _wrong(verdict: Verdict) -> str | None:
+    """The wrong answer that a sample votes for."""
+    if verdict.status is not Status.WRONG or verdict.extracted is None:
+        return None
+    return verdict.extracted.strip()
+
+
+def _compare(classes: Sequence[_Classes], workers: int) -> int:
+    config = RewardConfig(
+        functions={"same": {"_target_": "rlvr.evaluation.votes.same_answer"}},
+        workers=workers,
+        deadline=DEADLINE,
+    )
+    asked: deque[tuple[_Classes, str, str]] = deque()
+
+    def items() -> Iterator[tuple[Problem, str]]:
+        # the service takes them as it needs them: what is joined by then is not asked
+        for number, each in enumerate(classes):
+            for one, other in each.pairs():
+                asked.append((each, one, other))
+                yield Problem(f"vote {number}", "", other), one
+
+    undecided = 0
+    with RewardService(config) as service:
+        for verdict in service.stream(items()):
+            each, one, other = asked.popleft()
+            undecided += not verdict.status.reached
+            if verdict.status is Status.CORRECT:
+                each.join(one, other)
+    return undecided
+
+
+def _numbered(verdicts: Sequence[Verdict], names: Mapping[str, str]) -> list[int | None]:
+    numbers: dict[str, int] = {}
+    votes: list[int | None] = []
+    for verdict in verdicts:
+        wrong = _wrong(verdict)
+        if wrong is not None:
+            votes.append(numbers.setdefault(names[wrong], len(numbers) + 1))
+        else:
+            votes.append(0 if verdict.status is Status.CORRECT and verdict.extracted is not None else None)
+    return votes
