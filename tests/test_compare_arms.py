@@ -6,8 +6,10 @@ import json
 import math
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
+from pyarrow import parquet
 
 from rlvr.compare.arms import Arm, arms_of, baseline_of
 from rlvr.compare.command import run
@@ -15,7 +17,6 @@ from rlvr.compare.curves import read_curve
 from rlvr.compare.runs import State, find_runs
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.record.run_folder import RunFolder
-from rlvr.record.runs import StageRecord
 from rlvr.record.sinks import JsonLines
 from rlvr.stages.identity import that_matter
 from rlvr.types import ConfigError, DataError, Group, Problem
@@ -173,7 +174,8 @@ def test_arms_of_a_sweep_that_have_not_begun_are_counted(tmp_path: Path) -> None
         json.dumps({"status": "failed", "code": 2, "reason": "no model\nthere", "value": None})
     )
     make_run(tmp_path / "seed=0", settings(0), [0.1, 0.5])
-    (result,) = results_of(tmp_path)
+    with RunFolder(tmp_path):  # the sweep itself goes on
+        (result,) = results_of(tmp_path)
     assert [curve.state for curve in result.curves] == [State.FINISHED, State.FAILED, State.WAITING]
     assert [curve.found.seed for curve in result.used] == [0]
     text, files = run([tmp_path])
@@ -237,6 +239,8 @@ def test_broken_journals_are_named(tmp_path: Path) -> None:
     path = journal_path(folder / "grpo", "heldout", STEPS)
     path.parent.mkdir(parents=True)
     path.write_text("nothing")
-    assert StageRecord("grpo", folder / "grpo").journals() == ["heldout"]
+    with pytest.raises(DataError, match="step_000020"):
+        read_curve(find_runs([folder])[0], METRIC)
+    parquet.write_table(pa.table({"problem_id": ["a"]}), path)
     with pytest.raises(DataError, match="step_000020"):
         read_curve(find_runs([folder])[0], METRIC)

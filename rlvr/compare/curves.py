@@ -23,6 +23,7 @@ TABLE = "table.csv"  # of a recipe's run, a row for each stage that is done
 RESULTS = "results.json"  # of a recipe's evaluation
 RESULT = "result.json"  # of a stage that has ended
 HELDOUT = re.compile(r"heldout/pass@(\d+)")
+COLUMNS = ("problem_id", "problem", "status")  # of a journal
 Steps = dict[int, dict[str, float | None]]
 Row = dict[str, str]
 
@@ -190,10 +191,11 @@ def _journal(stage: StageRecord, point: Point, metric: str) -> tuple[dict[str, f
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path, columns=["problem_id", "problem", "status"])
+        # not read_table, which brings pandas and half a second with it
+        table = parquet.ParquetFile(path).read(columns=list(COLUMNS))
+        columns = [table.column(name).to_pylist() for name in COLUMNS]
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataError(f"{path} is not a journal: {error}") from error
-    columns = [table.column(name).to_pylist() for name in ("problem_id", "problem", "status")]
     verdicts: dict[str, list[Status]] = {}
     texts: dict[str, str] = {}
     for name, text, status in zip(*columns, strict=True):

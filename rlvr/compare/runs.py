@@ -74,9 +74,8 @@ class Found:
 
     def writing(self) -> bool:
         """Whether the process that locked the folder still holds it; of another machine's it is not known."""
-        lock = self.folder / "run.lock"
-        if not lock.exists():
-            lock = self.folder.parent / "run.lock"  # a stage's folder in a run
+        is_stage = (self.folder / "metrics.jsonl").exists()
+        lock = (self.folder.parent if is_stage else self.folder) / "run.lock"
         try:
             pid = lock.read_text().partition(" ")[0]
             files = list(Path(f"/proc/{pid}/fd").iterdir())
@@ -113,7 +112,7 @@ def find_runs(paths: Sequence[str | Path]) -> list[Found]:
     if not found:
         raise DataError(
             f"there is no run in {', '.join(map(str, paths))}; a run is a folder with config.yaml, "
-            "as runs/NAME/DATE, or runs/NAME/DATE/0 of a sweep"
+            "as runs/NAME/DATE or an arm of a sweep"
         )
     return list(found.values())
 
