@@ -1,0 +1,358 @@
+"""The report says what the run's own records say, names what is missing, and shows nothing as HTML."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from report_runs import CONFIG, learned, rollout, verdict, write_heldout, write_run, write_step
+
+from rlvr.evaluation.metrics import paired_difference
+from rlvr.record.journal import journal_path
+from rlvr.record.runs import open_run
+from rlvr.report import write_report
+from rlvr.report.command import main
+from rlvr.report.estimators import FALL, LARGEST, LATE, RISE, SPIKE, Rule, panels
+from rlvr.report.measures import Metrics, early, late, load_metrics
+from rlvr.report.overview import changed_settings
+from rlvr.report.write import markdown_table
+from rlvr.types import Problem
+
+
+class Page(HTMLParser):
+    """The text of a page, its elements, and its links and addresses."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[tuple[str, str | None]] = set()
+        self.ids: list[str] = []
+        self.feed(source)
+        self.text = " ".join(" ".join(self.parts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes.update(attrs)
+        self.ids += [value for name, value in attrs if name == "id" and value]
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+
+def page_of(folder: Path) -> Page:
+    return Page(write_report(open_run(folder), folder / "report.html").read_text())
+
+
+def evaluated(mean: float) -> dict[str, float]:
+    return {
+        "heldout/pass@1": mean,
+        "heldout/pass@1_low": mean - 0.1,
+        "heldout/pass@1_high": mean + 0.1,
+        "heldout/problems": 8,
+    }
+
+
+STEP = {
+    "train/reward": 0.5,
+    "train/accuracy": 0.75,
+    "reward/math": 0.5,
+    "verdicts/correct": 3.0,
+    "verdicts/wrong": 1.0,
+    "groups/no_signal": 0.9,
+    "learner/gradient_snr": 2.0,
+    "learner/logprob_gap": 0.01,
+    "tokens/sampled": 300.0,
+    "learner/tokens": 200.0,
+    "time/step": 4.0,
+    "time/generate": 3.0,
+    "time/learn": 1.0,
+    "rewards/checks": 4.0,
+    "rewards/latency_p50": 0.002,
+    "rewards/latency_p99": 0.004,
+    "rewards/latency_max": 0.008,
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Two steps of RL from 1/4 to 3/4 on eight held-out problems, with journals of both kinds."""
+    last = STEP | {"verdicts/correct": 4.0, "verdicts/wrong": 0.0} | evaluated(0.75)
+    folder = write_run(tmp_path / "small" / "date", {"grpo": [evaluated(0.25), STEP, last]})
+    stage = folder / "grpo"
+    names = [f"h{number}" for number in range(8)]
+    write_heldout(stage, 0, {name: [True, False, False, False] for name in names})
+    write_heldout(stage, 2, {name: [True, True, name != "h0", name == "h1"] for name in names})
+    good, bad = rollout("so #3"), rollout("so #4", sample=1)
+    rows = [
+        (good, verdict(1.0, extracted="3", rule="same text"), learned(good, 1.0)),
+        (bad, verdict(-1.0, reason="4 is not 3"), learned(bad, -1.0)),
+    ]
+    for step in (1, 2):
+        write_step(stage, rows, step)
+    return folder
+
+
+def test_what_was_run(run: Path) -> None:
+    text = page_of(run).text
+    assert "small/date" in text
+    assert "some/model" in text
+    assert "rlvr.problems.generated.arithmetic(n=4)" in text
+    assert "math = rlvr.rewards.math.math_reward()" in text
+    assert "at step 2 of 3" in text
+    assert "not finished" in text
+    assert "abc123, with changes that were not committed" in text
+    assert "torch 2.13" in text
+    assert f"rlvr train resume={run}" in text
+
+
+def test_the_result_is_the_paired_difference_of_the_journals(run: Path) -> None:
+    before = {f"h{number}": 0.25 for number in range(8)}
+    after = {f"h{number}": 0.75 for number in range(8)} | {"h0": 0.5, "h1": 1.0}
+    gain = paired_difference(before, after)
+    assert gain is not None
+    text = page_of(run).text
+    assert "25.0% (15.0% to 35.0%) at step 0, 75.0% (65.0% to 85.0%) at step 2." in text
+    points = f"{100 * gain.mean:.1f} points (95% interval {100 * gain.low:.1f} to {100 * gain.high:.1f})"
+    assert f"improves on the model at step 0 by {points}" in text
+    assert "The change can be told from nothing: 8 of 8 problems" in text
+    assert "They do not cover what another seed of the training would have given." in text
+
+
+def test_no_change_is_not_sold_as_one(run: Path) -> None:
+    names = [f"h{number}" for number in range(8)]
+    write_heldout(run / "grpo", 2, {name: [name < "h3", name > "h4", False, False] for name in names})
+    text = page_of(run).text
+    assert "The change cannot be told from nothing" in text
+    assert "improves on" not in text
+
+
+def test_without_heldout_journals_nothing_is_paired(run: Path) -> None:
+    journal_path(run / "grpo", "heldout", 2).unlink()
+    text = page_of(run).text
+    assert "75.0% (65.0% to 85.0%) at step 2." in text
+    assert "not known problem by problem: the journal of a held-out evaluation is missing" in text
+
+
+def test_times_tokens_and_verdicts_are_the_sums_of_the_metrics(run: Path) -> None:
+    text = page_of(run).text
+    assert "generate 6.0 s 75.0%" in text
+    assert "learn 2.0 s 25.0%" in text
+    assert "tokens sampled per second of generation 100" in text
+    assert "tokens trained on per second of learning 200" in text
+    assert "tokens sampled per second of a step 75" in text
+    assert "correct 7 87.50%" in text
+    assert "wrong 1 12.50%" in text
+    assert "latency: median, 99%, largest 2 ms, 4 ms, 8 ms" in text
+
+
+def test_reasons_are_counted_by_rule_where_there_is_one(run: Path) -> None:
+    text = page_of(run).text
+    assert "correct same text 2 3 = 3" in text
+    assert "wrong 4 is not 3 2 4 is not 3" in text
+
+
+def test_a_warning_names_its_rule_and_its_number(run: Path) -> None:
+    text = page_of(run).text
+    assert "⚠ The mean of the last quarter of the steps is 0.9: most rollouts are wasted" in text
+    assert "Warns if the mean of the last quarter of the steps < 1.1." in text
+    assert "One value is out of range" in text
+
+
+def test_settings_are_compared_with_the_defaults() -> None:
+    found = {each.key: (each.value, each.default) for each in changed_settings(CONFIG)}
+    assert found["grpo.steps"] == ("3", "100")
+    assert found["problems.train.n"] == ("4", "–")
+    assert "grpo.max_logprob_gap" not in found  # as by default
+
+
+@pytest.mark.parametrize("missing", ["config.yaml", "versions.json"])
+def test_a_file_that_is_missing_is_named(run: Path, missing: str) -> None:
+    (run / missing).unlink()
+    folder = run / "grpo" if missing == "config.yaml" else run
+    assert f"There is no {missing}" in page_of(folder).text
+
+
+def test_sft_alone_has_a_report(tmp_path: Path) -> None:
+    config = CONFIG | {"stages": ["sft"], "sft": {"steps": 2}}
+    line = {"train/loss": 2.0, "tokens/trained": 50.0, "time/step": 1.0, "time/learn": 1.0}
+    folder = write_run(tmp_path / "run", {"sft": [line, line, line]}, config)
+    page = page_of(folder)
+    assert "sft finished, 2 steps" in page.text
+    assert "Loss" in page.text
+    assert "tokens trained on per second of learning 50" in page.text
+    assert "Nothing was measured on held-out problems yet." in page.text
+
+
+def test_a_run_that_crashed_at_once_has_a_report(tmp_path: Path) -> None:
+    text = page_of(write_run(tmp_path / "run", {})).text
+    assert "No stage has left anything to read yet." in text
+    assert "grpo has left nothing yet" in text
+
+
+def test_half_a_line_of_metrics_is_passed_over(run: Path) -> None:
+    with (run / "grpo" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "train/rew')
+    assert "at step 2 of 3" in page_of(run).text
+
+
+def test_broken_metrics_are_named_and_the_rest_is_shown(run: Path) -> None:
+    with (run / "grpo" / "metrics.jsonl").open("a") as file:
+        file.write("no json\n")
+    text = page_of(run).text
+    assert "metrics.jsonl, line 4 is not a line of metrics" in text
+    assert "Rollouts: best, worst, strangest" in text
+
+
+def test_a_broken_file_of_the_journal_is_named_and_the_rest_is_shown(run: Path) -> None:
+    journal_path(run / "grpo", "train", 2).write_bytes(b"PAR1 and no more")
+    text = page_of(run).text
+    assert "step_000002.parquet of the journal is left out" in text
+    assert "correct same text 1" in text
+
+
+def test_no_journal_is_said(tmp_path: Path) -> None:
+    text = page_of(write_run(tmp_path / "run", {"grpo": [{}, STEP]})).text
+    assert "no journal of rollouts" in text
+    assert "no held-out evaluation" in text
+
+
+def test_a_folder_with_the_signs_of_a_pattern_is_read(run: Path) -> None:
+    odd = run.with_name("a[1]*?b")
+    run.rename(odd)
+    other = odd.with_name("a1xxb")  # that the name as a pattern would find
+    assert "correct same text 2" in page_of(odd).text
+    assert not other.exists()
+
+
+HOSTILE = '"><script>window.sentinel=1</script><img src=x onerror=window.sentinel=1>'
+
+
+def hostile_run(folder: Path) -> Path:
+    config = CONFIG | {
+        "name": HOSTILE,
+        "stages": ["grpo"],
+        "reward": {"functions": {HOSTILE: {"_target_": HOSTILE}}},
+        HOSTILE: HOSTILE,
+    }
+    metrics = STEP | {f"reward/{HOSTILE}": 1.0, f"filters/{HOSTILE}": 0.9, f"verdicts/{HOSTILE}": 1.0}
+    write_run(folder, {"grpo": [{}, metrics, metrics]}, config)
+    one = rollout(f"{HOSTILE} ${HOSTILE}$ \\(\\text{{{HOSTILE}}}\\) </div></main>")
+    said = verdict(1.0, reason=HOSTILE, rule=HOSTILE, extracted=HOSTILE)
+    problem = Problem(HOSTILE, HOSTILE, HOSTILE, columns={HOSTILE: HOSTILE})
+    write_step(folder / "grpo", [(one, said, learned(one, 1.0))], problem=problem)
+    return folder
+
+
+def test_nothing_that_a_run_holds_becomes_an_element(tmp_path: Path) -> None:
+    page = page_of(hostile_run(tmp_path / "run"))
+    assert page.tags.isdisjoint({"script", "img", "iframe", "object", "link", "form", "base"})
+    assert not any(name.startswith("on") for name, _ in page.attributes)
+    addresses = [value for name, value in page.attributes if name in ("src", "href")]
+    assert all(value and value.startswith("#") for value in addresses)
+    assert page.text.count("window.sentinel=1") > 20  # shown, as text
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_half_a_surrogate_pair_in_a_name_does_not_stop_it(run: Path) -> None:
+    path = run / "grpo" / "metrics.jsonl"
+    path.write_text(path.read_text().replace("reward/math", "reward/\\ud800"))
+    assert "Mean of each reward function" in page_of(run).text
+
+
+def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(run)]) == 0
+    assert capsys.readouterr().out == f"{run / 'report.html'}\n"
+    assert main([str(run), "--out", str(tmp_path / "new" / "r.html")]) == 0
+    assert (tmp_path / "new" / "r.html").read_text().startswith("<!DOCTYPE html>")
+    assert main([str(tmp_path / "nothing")]) == 2
+    assert "rlvr: " in capsys.readouterr().err
+    assert main([str(run), "--out", str(run)]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_chapters_are_in_order_with_a_recipe_s_evaluations_inside(tmp_path: Path) -> None:
+    run, stages = tmp_path / "1", tmp_path / "stages"
+    config = CONFIG | {"stages": ["sft"], "artefacts": str(stages), "evaluation": {"samples": 4}}
+    write_run(run, {}, config)
+    values = {"base-aaa": [0.0] * 8, "sft-bbb": [0.5] * 8}
+    for name, shares in values.items():
+        evaluation = stages / name / "evaluation-eee"
+        write_heldout(evaluation, 0, {f"h{number}": [False] * 4 for number in range(8)})
+        results = {"problems": [f"h{n}" for n in range(8)], "values": shares, "samples": 4, "unreached": 0}
+        (evaluation / "results.json").write_text(json.dumps({"heldout": results}))
+    (stages / "sft-bbb" / "metrics.jsonl").write_text('{"step": 1, "train/loss": 1.0}\n')
+    manifest = {"key": "bbb", "made_from": {"model": "aaa"}, "versions": {"rlvr": "1"}}
+    (stages / "sft-bbb" / "manifest.json").write_text(json.dumps(manifest))
+    named = {"base": str(stages / "base-aaa"), "sft": str(stages / "sft-bbb")}
+    (run / "stages.json").write_text(json.dumps(named))
+    (run / "table.md").write_text("| stage | n |\n| --- | --: |\n| a\\|b | 1 |\n\n- sft: improves\n")
+    page = page_of(run)
+    assert [name for name in page.ids if name.startswith("chapter")] == ["chapter-1", "chapter-2"]
+    assert "0.0% (0.0% to 0.0%) after base, 50.0% (50.0% to 50.0%) after sft." in page.text
+    assert "improves on the model after base by 50.0 points" in page.text
+    assert "a|b 1 sft: improves" in page.text
+    assert "sft, made from model aaa" in page.text
+
+
+def test_a_table_in_markdown() -> None:
+    rows, notes = markdown_table("| a | b |\n| - | -: |\n| x\\|y | – |\n\nnote\n- item\n")
+    assert rows == [["a", "b"], ["x|y", "–"]]
+    assert notes == ["note", "item"]
+
+
+def test_summaries_of_a_series() -> None:
+    values = [float(value) for value in range(1, 21)]
+    assert late(values) == 18.0  # of 16 … 20
+    assert early(values) == 1.5  # of 1 and 2
+    assert math.isnan(late([]))
+    assert math.isnan(early([]))
+
+
+@pytest.mark.parametrize(
+    ("over", "values", "number"),
+    [
+        (LATE, [0, 0, 0, 8], 8),
+        (LARGEST, [1, 9, 2], 9),
+        (SPIKE, [2, 2, 10, 2, 2], 5),
+        (FALL, [4, 3, 2, 1], 0.25),
+        (RISE, [3, 2, 2.5], 1.25),
+    ],
+)
+def test_rules(over: str, values: list[float], number: float) -> None:
+    assert Rule(over, ">", number, "").measure(values) == number
+    assert Rule(over, ">", number - 0.01, "").broken(values)
+    assert not Rule(over, ">", number + 0.01, "").broken(values)
+    assert Rule(over, "<", number + 0.01, "").broken(values)
+
+
+def test_a_rule_without_a_number_is_not_broken() -> None:
+    for over in (SPIKE, FALL, RISE):
+        assert not Rule(over, ">", -1, "").broken([0.0, 0.0])
+        assert not Rule(over, "<", 1, "").broken([0.0, 0.0])
+
+
+def test_the_run_s_own_limit_is_the_rule_of_the_gap() -> None:
+    metrics = Metrics({step: {"rollouts/logprob_gap": 4e-4} for step in range(4)})
+    assert not panels(metrics, {"grpo": {"max_logprob_gap": 1e-3}})[0].warnings
+    assert panels(metrics, {"grpo": {"max_logprob_gap": 5e-4}})[0].warnings
+
+
+def test_what_is_not_finite_is_in_no_series(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", {"grpo": [{"a": float("nan"), "b": 1.0}, {"a": 2.0}]})
+    metrics, wrong = load_metrics(tmp_path / "run" / "grpo")
+    assert wrong is None
+    assert metrics.series("a") == ([1], [2.0])
+    assert metrics.series("b") == ([0], [1.0])
+
+
+def test_the_configuration_is_there_in_full(run: Path) -> None:
+    source = write_report(open_run(run), run / "report.html").read_text()
+    shown = re.search(r"resolved</summary><pre>(.*?)</pre>", source, re.DOTALL)
+    assert shown is not None
+    assert yaml.safe_load(shown[1]) == CONFIG
