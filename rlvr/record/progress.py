@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -28,62 +30,104 @@ SHOWN = {
     "heldout/pass@1": ("held-out pass@1", "{:.1%}"),
     "tokens/s": ("tokens/s", "{:,.0f}"),
 }
+COURSES = ("train/reward", "heldout/pass@1")  # drawn over the steps; the loss where there is neither
 BAR_WIDTH = 50
+BLOCKS = "▁▂▃▄▅▆▇█"
 LINE_EVERY = 2.0  # seconds between plain lines, where steps are faster than that
+Metrics = Mapping[str, float | None]  # None was not finite
 
 
-class Progress:
-    """Live progress of one stage, in place on a terminal and as plain lines elsewhere.
+class StageView:
+    """Where a stage is, its last metrics and their course, as a panel or as a line.
 
-    `steps` is the number of the last step, `start` that of the last one done before (not 0 when resumed).
-    Use it as a context manager: on the way out, by an error or Ctrl-C too, the last state stays in the
-    scrollback and the cursor comes back. It writes to stderr, so that stdout holds results only.
+    `steps` is the number of the last step (None: not known beforehand), `start` that of the last one done
+    before (not 0 when resumed).
     """
 
-    def __init__(self, stage: str, steps: int, start: int = 0, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
-        self._in_place = self._console.is_terminal and not self._console.is_dumb_terminal
-        self._stage, self._steps, self._start = stage, steps, start
-        self._step = start
-        self._began = monotonic()
-        self._printed = -math.inf
+    def __init__(self, stage: str, steps: int | None, start: int = 0) -> None:
+        self.stage, self.steps, self.start = stage, steps, start
+        self.step = start
         self._metrics: dict[str, float] = {}
-        # Once a second is enough for a clock, and the cores are needed elsewhere.
-        self._live = Live(
-            get_renderable=self._panel, console=self._console, refresh_per_second=1, redirect_stderr=True
-        )
+        self._courses: dict[str, list[float]] = {}
 
-    def __enter__(self) -> Self:
-        self._began = monotonic()
-        if self._in_place:
-            self._live.start(refresh=True)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._in_place:
-            self._live.stop()
-
-    def update(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Show that `step` is done. A metric it lacks, such as held-out pass@1, keeps its last value."""
-        self._step = step
-        self._metrics.update(metrics)
-        tokens = metrics.get("tokens/sampled", metrics.get("tokens/trained"))
-        seconds = metrics.get("time/step")
+    def update(self, step: int, metrics: Metrics) -> None:
+        """`step` is done. A metric it lacks, such as held-out pass@1, keeps its last value."""
+        self.step = step
+        numbers = {name: math.nan if value is None else value for name, value in metrics.items()}
+        tokens = numbers.get("tokens/sampled", numbers.get("tokens/trained"))
+        seconds = numbers.get("time/step")
         if tokens is not None and seconds:
-            self._metrics["tokens/s"] = tokens / seconds
-        if self._in_place:
-            self._live.refresh()
-        elif step == self._steps or "heldout/pass@1" in metrics or monotonic() - self._printed >= LINE_EVERY:
-            self._printed = monotonic()
-            self._console.print(Text(self._line()), soft_wrap=True)
+            numbers["tokens/s"] = tokens / seconds
+        self._metrics |= numbers
+        for name in (*COURSES, "train/loss"):
+            if math.isfinite(numbers.get(name, math.nan)):
+                self._courses.setdefault(name, []).append(numbers[name])
 
-    def _eta(self) -> str:
-        done = self._step - self._start
-        if done <= 0:
+    def line(self, seconds: float, running: bool = True) -> str:
+        """`seconds` is what the steps since `start` have taken."""
+        steps = f"/{self.steps}" if self.steps is not None else ""
+        shown = [f"{label} {value}" for label, value in self._shown()]
+        shares = [f"{phase} {share:.0%}" for phase, _, share in self._shares()]
+        parts = [
+            f"{self.stage} step {self.step}{steps}",
+            *shown,
+            *([" ".join(shares)] if shares else []),
+        ]
+        if running and self.steps is not None:
+            parts.append(f"ETA {self._eta(seconds)}")
+        elif not running and seconds:
+            parts.append(f"took {duration(seconds)}")
+        return " | ".join(parts)
+
+    def panel(self, seconds: float) -> RenderableType:
+        head = Table.grid(padding=(0, 2))
+        if self.steps is None:
+            cells: list[RenderableType] = [Text(f"step {self.step}")]
+        else:
+            cells = [
+                Text(f"step {self.step} of {self.steps}"),
+                ProgressBar(total=max(self.steps, 1), completed=self.step, width=24),
+            ]
+        cells.append(Text(f"elapsed {duration(seconds)}", style="dim"))
+        if self.steps is not None:
+            cells.append(Text(f"ETA {self._eta(seconds)}", style="dim"))
+        head.add_row(Text(self.stage, style="bold"), *cells)
+        values = Table.grid(padding=(0, 3))
+        values.add_row(
+            *(Text.assemble((f"{label} ", "dim"), (value, "bold")) for label, value in self._shown())
+        )
+        shares = self._shares()
+        bar, legend = Text(no_wrap=True, overflow="crop"), Text()
+        edges = [round(BAR_WIDTH * sum(share for _, _, share in shares[:i])) for i in range(len(shares) + 1)]
+        for (phase, colour, share), left, right in zip(shares, edges, edges[1:], strict=False):
+            bar.append("━" * (right - left), style=colour)
+            legend.append("■ ", style=colour).append(f"{phase} {share:.0%}   ")
+        rows = [
+            head,
+            *([values] if self._shown() else []),
+            *self._drawn(),
+            *([bar, legend] if shares else []),
+        ]
+        return Group(*rows)
+
+    def _drawn(self) -> list[RenderableType]:
+        """The course of each metric, from its first value to its last."""
+        names = [name for name in COURSES if name in self._courses] or ["train/loss"]
+        courses = Table.grid(padding=(0, 2))
+        for name in names:
+            if len(values := self._courses.get(name, [])) > 1:
+                label, form = SHOWN[name]
+                ends = [Text(form.format(values[end]), style="dim") for end in (0, -1)]
+                courses.add_row(
+                    Text(label, style="dim"), ends[0], Text(sparkline(values, BAR_WIDTH)), ends[1]
+                )
+        return [courses] if courses.row_count else []
+
+    def _eta(self, seconds: float) -> str:
+        done = self.step - self.start
+        if done <= 0 or self.steps is None:
             return "–"
-        return duration((monotonic() - self._began) / done * (self._steps - self._step))
+        return duration(seconds / done * max(self.steps - self.step, 0))
 
     def _shown(self) -> list[tuple[str, str]]:
         found = [
@@ -103,36 +147,65 @@ class Progress:
             if total > 0
         ]
 
-    def _line(self) -> str:
-        shown = [f"{label} {value}" for label, value in self._shown()]
-        shares = [f"{phase} {share:.0%}" for phase, _, share in self._shares()]
-        parts = [
-            f"{self._stage} step {self._step}/{self._steps}",
-            *shown,
-            *([" ".join(shares)] if shares else []),
-        ]
-        return " | ".join([*parts, f"ETA {self._eta()}"])
 
-    def _panel(self) -> RenderableType:
-        head = Table.grid(padding=(0, 2))
-        head.add_row(
-            Text(self._stage, style="bold"),
-            Text(f"step {self._step} of {self._steps}"),
-            ProgressBar(total=max(self._steps, 1), completed=self._step, width=24),
-            Text(f"elapsed {duration(monotonic() - self._began)}", style="dim"),
-            Text(f"ETA {self._eta()}", style="dim"),
+class Progress:
+    """Live progress of one stage, in place on a terminal and as plain lines elsewhere.
+
+    `steps` is the number of the last step, `start` that of the last one done before (not 0 when resumed).
+    Use it as a context manager: on the way out, by an error or Ctrl-C too, the last state stays in the
+    scrollback and the cursor comes back. It writes to stderr, so that stdout holds results only.
+    """
+
+    def __init__(self, stage: str, steps: int, start: int = 0, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._in_place = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._view, self._steps = StageView(stage, steps, start), steps
+        self._began = monotonic()
+        self._printed = -math.inf
+        # Once a second is enough for a clock, and the cores are needed elsewhere.
+        self._live = Live(
+            get_renderable=lambda: self._view.panel(monotonic() - self._began),
+            console=self._console,
+            refresh_per_second=1,
+            redirect_stderr=True,
         )
-        values = Table.grid(padding=(0, 3))
-        values.add_row(
-            *(Text.assemble((f"{label} ", "dim"), (value, "bold")) for label, value in self._shown())
-        )
-        shares = self._shares()
-        bar, legend = Text(no_wrap=True, overflow="crop"), Text()
-        edges = [round(BAR_WIDTH * sum(share for _, _, share in shares[:i])) for i in range(len(shares) + 1)]
-        for (phase, colour, share), left, right in zip(shares, edges, edges[1:], strict=False):
-            bar.append("━" * (right - left), style=colour)
-            legend.append("■ ", style=colour).append(f"{phase} {share:.0%}   ")
-        return Group(head, *([values] if self._shown() else []), *([bar, legend] if shares else []))
+
+    def __enter__(self) -> Self:
+        self._began = monotonic()
+        if self._in_place:
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._in_place:
+            self._live.stop()
+
+    def update(self, step: int, metrics: Metrics) -> None:
+        """Show that `step` is done."""
+        self._view.update(step, metrics)
+        if self._in_place:
+            self._live.refresh()
+        elif step == self._steps or "heldout/pass@1" in metrics or monotonic() - self._printed >= LINE_EVERY:
+            self._printed = monotonic()
+            self._console.print(Text(self._view.line(monotonic() - self._began)), soft_wrap=True)
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """At most `width` blocks, each the mean of its part of `values`, from the least mean to the greatest.
+
+    >>> sparkline([0, 1, 2, 3, 2, 1], 6)
+    '▁▃▆█▆▃'
+    """
+    count = min(width, len(values))
+    edges = [number * len(values) // count for number in range(count + 1)]
+    means = [fmean(values[left:right]) for left, right in pairwise(edges)]
+    low, span = min(means), max(means) - min(means)
+    return "".join(
+        BLOCKS[round((mean - low) / span * (len(BLOCKS) - 1))] if span else BLOCKS[len(BLOCKS) // 2]
+        for mean in means
+    )
 
 
 def duration(seconds: float) -> str:

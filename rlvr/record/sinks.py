@@ -121,12 +121,18 @@ def read_metrics(path: Path) -> dict[int, dict[str, float | None]]:
         raise DataError(f"{path} does not exist; give the folder of a run or of one of its stages") from None
     steps: dict[int, dict[str, float | None]] = {}
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-        try:
-            metrics = json.loads(line)
-            steps.setdefault(metrics.pop("step"), {}).update(metrics)
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise DataError(f"{path}, line {number} is not a line of metrics: {line[:80]!r}") from error
+        step, metrics = metrics_of(path, number, line)
+        steps.setdefault(step, {}).update(metrics)
     return dict(sorted(steps.items()))
+
+
+def metrics_of(path: Path, number: int, line: bytes) -> tuple[int, dict[str, float | None]]:
+    """The step and the metrics of line `number` of the file `path`. Raises DataError if it is broken."""
+    try:
+        metrics = json.loads(line)
+        return metrics.pop("step"), metrics
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DataError(f"{path}, line {number} is not a line of metrics: {line[:80]!r}") from error
 
 
 def stage_path(run_path: Path, stage: str) -> Path:

@@ -1,0 +1,307 @@
+"""`rlvr watch`: how far a run is, from what it leaves on disk. It only reads; the run does not notice."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import math
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from rlvr.record.journal import KINDS
+from rlvr.record.progress import LINE_EVERY, StageView
+from rlvr.record.report import summary_table
+from rlvr.record.runs import MANIFEST, STAGES, RunRecord, StageRecord, open_run
+from rlvr.record.sinks import metrics_of
+from rlvr.stages.files import KEPT, RESULT
+from rlvr.types import DataError
+
+EVERY = 1.0  # seconds between looks at the files that grow
+SLOWLY = 5.0  # seconds between looks for a stage that follows, and whether the run lives
+TIMES = ("time/step", "time/evaluate", "time/validate")
+RESULTS = "results.json"  # of an evaluation that is done
+
+
+class State(StrEnum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+
+
+class GrowingMetrics:
+    """The lines of a metrics.jsonl as they come, whole ones only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: tuple[int, int] | None = None  # device and number of the file that was read
+        self._bytes = self._lines = 0  # of it, read so far
+
+    def look(self) -> tuple[bool, list[tuple[int, dict[str, float | None]]]]:
+        """Whether what was read before is void, and the (step, metrics) since then.
+
+        It is void when a resumed run has put a file in its place that lacks the steps to be done again.
+        Raises DataError for a broken line.
+        """
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                identity = (status.st_dev, status.st_ino)
+                void = self._file is not None and (identity != self._file or status.st_size < self._bytes)
+                if void:
+                    self._bytes = self._lines = 0
+                self._file = identity
+                file.seek(self._bytes)
+                new = file.read()
+        except FileNotFoundError:
+            return False, []
+        # half a line is left for the next time
+        whole = new[: new.rfind(b"\n") + 1]
+        lines = whole.split(b"\n")[:-1]
+        found = [metrics_of(self._path, number, line) for number, line in enumerate(lines, self._lines + 1)]
+        self._bytes, self._lines = self._bytes + len(whole), self._lines + len(lines)
+        return void, found
+
+
+class WatchedStage:
+    """A stage's view, kept up with its folder."""
+
+    def __init__(self, record: StageRecord, steps: int | None) -> None:
+        self.name, self.folder, self._steps = record.name, record.folder, steps
+        self._metrics = GrowingMetrics(record.folder / "metrics.jsonl")
+        self._begin()
+
+    def _begin(self) -> None:
+        self.view, self.seconds = StageView(self.name, self._steps), 0.0
+
+    def look(self) -> tuple[bool, bool]:
+        """Whether there is anything new, and whether an evaluation is among it."""
+        void, lines = self._metrics.look()
+        if void:
+            self._begin()
+        for step, metrics in lines:
+            self.view.update(step, metrics)
+            self.seconds += sum(metrics.get(name) or 0.0 for name in TIMES)
+        if not (self.folder / "metrics.jsonl").exists():
+            # a stage that only samples: its steps are the chunks that it has done
+            done = sum(len(list(kept.glob("step_*.parquet"))) for kept in self._journals())
+            if done != self.view.step:
+                self.view.update(done, {})
+                return True, False
+        evaluated = any("heldout/pass@1" in metrics for _, metrics in lines)
+        return void or bool(lines), evaluated
+
+    def touched(self) -> float:
+        """When the stage last wrote something; Unix seconds."""
+        paths = (self.folder / "metrics.jsonl", *self._journals())
+        return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+
+    def line(self, running: bool) -> str:
+        return self.view.line(self.seconds, running)
+
+    def _journals(self) -> list[Path]:
+        return [self.folder / "journal" / kind for kind in KINDS]
+
+
+class WatchedRun:
+    """All stages of a run that have begun, in order, and what has become of the run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run: RunRecord = open_run(folder)
+        self.stages: list[WatchedStage] = []
+        self.state = State.RUNNING
+        self._opened = -math.inf
+        self.look()
+
+    def look(self) -> list[tuple[WatchedStage, bool]]:
+        """Read what is new: the stages that have gone on, and whether each was evaluated."""
+        if time.monotonic() - self._opened >= SLOWLY:
+            # before the files: what a run writes before it ends is seen with its end
+            running = is_running(self.folder)
+            self._open()
+            news = self._look()
+            self.state = State.RUNNING if running else State.STOPPED
+            if not running and self._complete():
+                self.state = State.FINISHED
+            return news
+        return self._look()
+
+    def current(self) -> WatchedStage | None:
+        """The stage that wrote last."""
+        return max(self.stages, key=WatchedStage.touched, default=None)
+
+    def _open(self) -> None:
+        self._opened = time.monotonic()
+        self.run = open_run(self.folder)
+        known = {(stage.name, stage.folder): stage for stage in self.stages}
+        self.stages = [
+            known.get((record.name, record.folder))
+            or WatchedStage(record, planned_steps(self.run.config, record.name))
+            for record in self.run.stages
+        ]
+
+    def _look(self) -> list[tuple[WatchedStage, bool]]:
+        found = [(stage, *stage.look()) for stage in self.stages]
+        return [(stage, evaluated) for stage, new, evaluated in found if new]
+
+    def _complete(self) -> bool:
+        """Whether every stage has left its result."""
+        folders = {name: self.folder / name for name in self.run.config.get("stages", [])}
+        if (self.folder / STAGES).exists():
+            there = json.loads((self.folder / STAGES).read_text())
+            folders |= {name: self.folder / path for name, path in there.items()}
+        elif not (self.folder / "config.yaml").exists():
+            folders = {"": self.folder}  # one stage alone
+        views = {stage.folder.resolve(): stage.view for stage in self.stages}
+        evaluations = [stage.folder for stage in self.stages if stage.name.endswith("-evaluation")]
+        return all(is_done(path, views.get(path.resolve())) for path in folders.values()) and all(
+            (path / RESULTS).exists() for path in evaluations
+        )
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process holds the lock of the run, or of the run that `folder` is a stage of."""
+    for home in (folder, folder.parent):
+        if not (home / "run.lock").exists():
+            continue
+        with (home / "run.lock").open("rb") as lock:
+            try:
+                # shared, and let go of at once: a run takes it for itself alone
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+    return False
+
+
+def is_done(folder: Path, view: StageView | None) -> bool:
+    """Whether the stage in `folder`, which has come as far as `view`, is at its end."""
+    if (folder / MANIFEST).exists():
+        return "made" in json.loads((folder / MANIFEST).read_text())
+    if view is None or view.steps is None:
+        return (folder / RESULT).exists() or (folder / KEPT).exists()
+    if (folder / "checkpoints" / f"step_{view.steps:06d}").exists():
+        return True
+    # a stage that saturates ends before its last step; one that was resumed may be past an earlier end
+    return (folder / RESULT).exists() and json.loads((folder / RESULT).read_text())["step"] >= view.step
+
+
+def planned_steps(config: dict[str, Any], stage: str) -> int | None:
+    """How many steps the configuration gives `stage`; None where that depends on its data."""
+    section = config.get(stage) or config.get("trainers", {}).get(stage) or {}
+    steps = section.get("loop", section).get("steps")
+    return int(steps) if steps is not None else None
+
+
+def how_to_go_on(run: RunRecord) -> str:
+    """The command that continues a run that has stopped."""
+    alone = not (run.folder / "config.yaml").exists()
+    if alone and (run.folder / MANIFEST).exists():
+        return "the recipe's command goes on with it"
+    if "artefacts" not in run.config:
+        return f"go on with: rlvr train resume={run.folder.parent if alone else run.folder}"
+    overrides = run.folder / ".hydra" / "overrides.yaml"
+    if not overrides.exists() or (run.folder.parent / "multirun.yaml").exists():
+        return "the command that it was started with goes on"
+    return f"go on with: rlvr recipe {shlex.join(yaml.safe_load(overrides.read_text()))}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`rlvr watch`: the exit code; 3 for a run that has stopped before its end."""
+    parser = argparse.ArgumentParser(
+        prog="rlvr watch",
+        description="Follow a run in the terminal until it ends. Ctrl-C ends watching, never the run.",
+        epilog="exit codes: 0 the run is finished (or, with --once, goes on), 2 there is no such run, "
+        "3 it has stopped before its end, 130 Ctrl-C",
+    )
+    parser.add_argument("run", help="folder of a run, a recipe's run or a stage, as in runs/NAME/DATE")
+    parser.add_argument("--once", action="store_true", help="print how far it is, and end")
+    options = parser.parse_args(arguments)
+    console = Console()
+    folder = Path(options.run).absolute()
+    try:
+        # a run that has just begun checks its configuration before it writes any
+        while is_running(folder) and not (folder / "config.yaml").exists() and not options.once:
+            time.sleep(EVERY)
+        watched = WatchedRun(folder)
+        if not options.once:
+            follow(watched, console)
+        return report(watched, console, options.once)
+    except DataError as error:
+        print(f"rlvr: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("rlvr: watching ends here; the run does not", file=sys.stderr)
+        return 130
+
+
+def follow(watched: WatchedRun, console: Console) -> None:
+    """Show the run until it ends: in place on a terminal, as lines elsewhere."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        follow_in_lines(watched, console)
+        return
+    live = Live(console=console, auto_refresh=False, get_renderable=lambda: overview(watched), transient=True)
+    with live:
+        while watched.state is State.RUNNING:
+            live.refresh()
+            time.sleep(EVERY)
+            watched.look()
+
+
+def follow_in_lines(watched: WatchedRun, console: Console) -> None:
+    printed, shown = -math.inf, None
+    while watched.state is State.RUNNING:
+        time.sleep(EVERY)
+        for stage, evaluated in watched.look():
+            if stage is not shown or evaluated or time.monotonic() - printed >= LINE_EVERY:
+                console.print(Text(stage.line(running=True)), soft_wrap=True)
+                printed, shown = time.monotonic(), stage
+
+
+def overview(watched: WatchedRun) -> RenderableType:
+    """Lines of the stages, and the one that is being worked at in full."""
+    current = watched.current()
+    rows: list[RenderableType] = [Text(f"{watched.run.name}: {watched.state}", style="bold")]
+    for stage in watched.stages:
+        if stage is current:
+            rows += [Text(""), stage.view.panel(stage.seconds)]
+        else:
+            rows.append(
+                Text(f"  {stage.line(running=False)}", style="dim", overflow="ellipsis", no_wrap=True)
+            )
+    if current is None:
+        rows.append(Text("  no stage has begun", style="dim"))
+    return Group(*rows)
+
+
+def report(watched: WatchedRun, console: Console, once: bool) -> int:
+    """Say how the run stands; the exit code."""
+    run, running = watched.run, watched.state is State.RUNNING
+    if running and once and console.is_terminal:
+        console.print(overview(watched))
+        return 0
+    lines = [f"{run.name}: {watched.state}"]
+    current = watched.current()
+    lines += [f"  {stage.line(running=running and stage is current)}" for stage in watched.stages]
+    if not watched.stages:
+        lines.append("  no stage has begun")
+    if watched.state is State.STOPPED:
+        lines.append(f"No process writes to it, and it is not at its end; {how_to_go_on(run)}")
+    elif watched.state is State.FINISHED and (table := run.folder / "table.md").exists():
+        lines += ["", table.read_text().rstrip()]
+    elif watched.state is State.FINISHED and run.stage("grpo") is not None:
+        lines += ["", summary_table(run.folder)]
+    console.print(Text("\n".join(lines)), soft_wrap=True)
+    return 3 if watched.state is State.STOPPED else 0
