@@ -15,7 +15,7 @@ from rlvr.stages.config import ClusterConfig
 class EvaluationConfig:
     samples: int = setting(1, "k: answers per problem; pass@1 is their mean (avg@k)", ge=1)
     ks: list[int] = setting(
-        factory=lambda: [1], help="pass@k for these, at most `samples`; 1 is always there"
+        factory=lambda: [1], help="of pass@k and maj@k, at most `samples`; 1 is always there"
     )
     temperature: float = setting(1.0, "0 is greedy decoding", ge=0, le=2)
     top_p: float = setting(1.0, gt=0, le=1)

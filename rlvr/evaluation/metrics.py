@@ -106,6 +106,12 @@ def majority(statuses: Sequence[Status], votes: Sequence[int | None], k: int) ->
     return majority_at_k(right, tuple(sorted(wrong.values())), silent, k)
 
 
+def votes_are_known(statuses: Sequence[Sequence[Status]], votes: Sequence[Sequence[int | None]]) -> bool:
+    """Whether maj@k means anything: a reward that never says which answer it read gives no votes at all."""
+    judged = any(status in (Status.CORRECT, Status.WRONG) for each in statuses for status in each)
+    return not judged or any(vote is not None for each in votes for vote in each)
+
+
 def mean_at_k(tallies: Sequence[Tally]) -> float:
     """avg@k: the mean over problems of the share of their samples that are correct; nan if there is none.
 
@@ -215,19 +221,18 @@ def evaluation_metrics(
 
     `pass@k`, `pass@k_low`, `pass@k_high` in [0, 1], and the same of maj@k; `problems`; `unreached`: samples
     without a verdict. A problem with fewer than k verdicts is left out of both, which are nan when none is
-    left. `votes` has a number for each sample of each group, as `majority` takes it.
+    left. `votes` has a number for each sample of each group, as `majority` takes it; maj@k is not there if no
+    verdict says which answer it read.
     """
     tallies = [tally(group.verdicts) for group in groups]
     values: dict[str, list[float]] = {
         f"pass@{k}": [pass_at_k(each.reached, each.correct, k) for each in tallies if each.reached >= k]
         for k in ks
     }
-    for k in ks if votes is not None else ():
+    statuses = [[verdict.status for verdict in group.verdicts] for group in groups]
+    for k in ks if votes is not None and votes_are_known(statuses, votes) else ():
         if k > 1:
-            found = [
-                majority([verdict.status for verdict in group.verdicts], given, k)
-                for group, given in zip(groups, votes or (), strict=True)
-            ]
+            found = [majority(*each, k) for each in zip(statuses, votes or (), strict=True)]
             values[f"maj@{k}"] = [value for value in found if value is not None]
     metrics: dict[str, float] = {}
     for name, of_problems in values.items():

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlvr.evaluation.metrics import bootstrap_interval, majority, pass_at_k
+from rlvr.evaluation.metrics import bootstrap_interval, majority, pass_at_k, votes_are_known
 from rlvr.types import FinishReason, Group, Status
 
 Votes = Sequence[int | None]
@@ -21,7 +21,7 @@ class Outcome:
     id: str
     columns: Mapping[str, Any]  # of the problem
     statuses: Sequence[Status]
-    votes: Votes | None  # which of them gave the same answer: `rlvr.evaluation.votes`
+    votes: Votes  # which of them gave the same answer: `rlvr.evaluation.votes`
     lengths: Sequence[int]  # tokens drawn
     cut: Sequence[bool]  # whether it ended at the token limit
 
@@ -30,19 +30,17 @@ class Outcome:
         return [status for status in self.statuses if status.reached]
 
 
-def outcomes(groups: Iterable[Group], votes: Iterable[Votes] | None = None) -> list[Outcome]:
-    groups = list(groups)
-    given: Iterable[Votes | None] = [None] * len(groups) if votes is None else votes
+def outcomes(groups: Iterable[Group], votes: Iterable[Votes]) -> list[Outcome]:
     return [
         Outcome(
             id=group.problem.id,
             columns=group.problem.columns,
             statuses=[verdict.status for verdict in group.verdicts],
-            votes=own,
+            votes=given,
             lengths=[rollout.num_sampled for rollout in group.rollouts],
             cut=[rollout.finish_reason is FinishReason.LENGTH for rollout in group.rollouts],
         )
-        for group, own in zip(groups, given, strict=True)
+        for group, given in zip(groups, votes, strict=True)
     ]
 
 
@@ -66,12 +64,11 @@ def summarize(problems: Sequence[Outcome], ks: Sequence[int], by: Sequence[str] 
     per_problem: dict[str, list[float | None]] = {f"avg@{samples}": values}
     for k in ks:
         per_problem[f"pass@{k}"] = [_pass(problem.reached, k) for problem in problems]
-    if _vote(problems):
+    voted = [(problem.statuses, problem.votes) for problem in problems]
+    if votes_are_known([each for each, _ in voted], [votes for _, votes in voted]):
         for k in ks:
             if k > 1:
-                per_problem[f"maj@{k}"] = [
-                    majority(problem.statuses, problem.votes or [], k) for problem in problems
-                ]
+                per_problem[f"maj@{k}"] = [majority(*each, k) for each in voted]
     statuses = Counter(status for problem in problems for status in problem.statuses)
     lengths = [length for problem in problems for length in problem.lengths]
     cut = [one for problem in problems for one in problem.cut]
@@ -94,14 +91,6 @@ def _share(reached: Sequence[Status]) -> float | None:
 
 def _pass(reached: Sequence[Status], k: int) -> float | None:
     return pass_at_k(len(reached), reached.count(Status.CORRECT), k) if len(reached) >= k else None
-
-
-def _vote(problems: Sequence[Outcome]) -> bool:
-    """Whether votes can be counted: a reward that never says which answer it read gives none."""
-    if any(problem.votes is None for problem in problems):
-        return False
-    judged = any(status in (Status.CORRECT, Status.WRONG) for p in problems for status in p.statuses)
-    return not judged or any(vote is not None for p in problems for vote in p.votes or ())
 
 
 def _estimate(values: Sequence[float | None]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rlvr.evaluation.metrics import evaluation_metrics
+from rlvr.evaluation.votes import count_votes
 from rlvr.record.journal import journal_path, truncate, write_journal
 from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
@@ -148,7 +149,7 @@ class Grpo:
         }
 
     def evaluate(self, version: int) -> dict[str, float]:
-        """pass@1 of the newest policy on the held-out problems, as `heldout/…`."""
+        """pass@k and maj@k of the newest policy on the held-out problems, as `heldout/…`."""
         if not self.stage.heldout:
             return {}
         began = time.monotonic()
@@ -164,7 +165,9 @@ class Grpo:
         self.log.samples(version, "heldout", taken.groups)
         if self.config.record.journal:
             write_journal(journal_path(self.stage.folder, "heldout", version), taken.groups)
-        metrics = evaluation_metrics(taken.groups, seed=self.config.seed)
+        ks = sorted({1, *settings.ks})
+        votes = count_votes(taken.groups, self.config.reward.workers)[0] if ks[-1] > 1 else None
+        metrics = evaluation_metrics(taken.groups, ks, self.config.seed, votes)
         return {f"heldout/{name}": value for name, value in metrics.items()} | {
             "time/evaluate": time.monotonic() - began
         }
