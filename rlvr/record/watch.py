@@ -262,12 +262,14 @@ def follow(watched: WatchedRun, console: Console) -> None:
 
 def follow_in_lines(watched: WatchedRun, console: Console) -> None:
     printed, shown = -math.inf, None
+    news = [(stage, True) for stage in watched.stages]  # what there was before
     while watched.state is State.RUNNING:
-        time.sleep(EVERY)
-        for stage, evaluated in watched.look():
+        for stage, evaluated in news:
             if stage is not shown or evaluated or time.monotonic() - printed >= LINE_EVERY:
                 console.print(Text(stage.line(running=True)), soft_wrap=True)
                 printed, shown = time.monotonic(), stage
+        time.sleep(EVERY)
+        news = watched.look()
 
 
 def overview(watched: WatchedRun) -> RenderableType:
