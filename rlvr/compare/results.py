@@ -50,7 +50,6 @@ class ArmResult:
     arm: Arm
     curves: list[Curve]  # of every run, in order
     used: list[Curve]  # whose last value counts, one for a seed
-    unfinished: bool  # no run has finished, so that those that have not are used
     repeated: list[Curve]  # finished, but another run of the same seed is used
     value: Interval
     over: str  # what the interval is over: seeds, problems; empty if there is none
@@ -113,7 +112,6 @@ def _arm(arm: Arm, curves: Sequence[Curve], metric: str) -> ArmResult:
         arm=arm,
         curves=list(curves),
         used=used,
-        unfinished=not finished,
         repeated=[curve for curve in finished or valued if not any(curve is other for other in used)],
         value=value,
         over=over,
