@@ -14,7 +14,7 @@ from rlvr.record.journal import KINDS
 from rlvr.types import DataError
 
 STAGES = "stages.json"  # of a recipe's run: stage → its folder
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it was built
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, where there is one
 MANIFEST = "manifest.json"  # of a recipe's stage: what it was made from
 
 
