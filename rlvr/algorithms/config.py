@@ -72,9 +72,15 @@ class AlgorithmConfig:
     keyword arguments. What an advantage takes says what it is: `rewards` [G] of a group, or
     `token_rewards` [T] of a rollout, and with `values` [T] the estimates of a value model."""
 
-    advantage: dict[str, Any] = setting(factory=lambda: {"_target_": "rlvr.algorithms.group_relative.grpo"})
+    advantage: dict[str, Any] = setting(
+        factory=lambda: {"_target_": "rlvr.algorithms.group_relative.grpo"},
+        help="{_target_: advantage estimator, …}",
+    )
     whiten: bool = setting(False, "advantages get mean 0 and deviation 1 over the tokens of the batch")
-    loss: dict[str, Any] = setting(factory=lambda: {"_target_": "rlvr.algorithms.losses.ppo_clip"})
+    loss: dict[str, Any] = setting(
+        factory=lambda: {"_target_": "rlvr.algorithms.losses.ppo_clip"},
+        help="{_target_: loss of a token, …}",
+    )
     aggregation: str = setting(
         "token", "of token losses; constant divides by sampling.max_tokens", choices=AGGREGATIONS
     )

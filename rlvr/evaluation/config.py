@@ -18,7 +18,7 @@ class EvaluationConfig:
         factory=lambda: [1], help="of pass@k and maj@k, at most `samples`; 1 is always there"
     )
     temperature: float = setting(1.0, "0 is greedy decoding", ge=0, le=2)
-    top_p: float = setting(1.0, gt=0, le=1)
+    top_p: float = setting(1.0, "nucleus sampling: least mass of the tokens drawn from", gt=0, le=1)
     max_tokens: int | None = setting(None, "longest answer; that of training when unset", ge=1)
 
 
@@ -61,7 +61,7 @@ class EvaluateConfig:
         None, "of pass@k and maj@k; unset is the powers of two up to `samples`, and that"
     )
     temperature: float = setting(1.0, "0 is greedy decoding", ge=0, le=2)
-    top_p: float = setting(1.0, gt=0, le=1)
+    top_p: float = setting(1.0, "nucleus sampling: least mass of the tokens drawn from", gt=0, le=1)
     max_tokens: int = setting(2048, "longest answer, in tokens", ge=1)
     chunk: int = setting(64, "problems that are answered at a time; a stopped run goes on after them", ge=1)
     reward: RewardConfig = setting(factory=RewardConfig)

@@ -16,12 +16,12 @@ from rlvr.traces.config import PairConfig, TraceConfig
 class ScratchModelConfig:
     """A Llama-shaped model with random weights and one token per character."""
 
-    hidden_size: int = setting(128, ge=8)
-    layers: int = setting(3, ge=1)
-    heads: int = setting(4, ge=1)
-    kv_heads: int = setting(2, ge=1)
-    intermediate_size: int = setting(384, ge=8)
-    tie_embeddings: bool = setting(True)
+    hidden_size: int = setting(128, "width of the residual stream; a multiple of heads", ge=8)
+    layers: int = setting(3, "transformer blocks", ge=1)
+    heads: int = setting(4, "attention heads; a multiple of kv_heads", ge=1)
+    kv_heads: int = setting(2, "heads of keys and values, which the others share (GQA)", ge=1)
+    intermediate_size: int = setting(384, "width of the feed-forward layers", ge=8)
+    tie_embeddings: bool = setting(True, "the output layer is the input embedding")
 
 
 @dataclass
@@ -106,7 +106,7 @@ class TeacherConfig:
     endpoint: EndpointConfig | None = setting(None, "ask this in place of the vLLM pool")
     prompt: PromptConfig | None = setting(None, "how the teacher is asked, if otherwise than problems.prompt")
     temperature: float = setting(1.0, "of its answers", ge=0, le=2)
-    top_p: float = setting(1.0, gt=0, le=1)
+    top_p: float = setting(1.0, "nucleus sampling: least mass of the tokens drawn from", gt=0, le=1)
     max_tokens: int | None = setting(None, "longest answer; sampling.max_tokens when unset", ge=1)
     max_length: int | None = setting(
         None, "context of a teacher on the pool; model.max_length when unset", ge=8
