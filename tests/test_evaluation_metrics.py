@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from rlvr.evaluation.metrics import (
     bootstrap_interval,
     evaluation_metrics,
     half_interval,
+    majority,
+    majority_at_k,
     mean_at_k,
     paired_difference,
     pass_at_k,
@@ -189,3 +192,104 @@ def test_half_interval() -> None:
     assert half_interval([5.0, 5.0]) == 0
     assert math.isnan(half_interval([1.0]))
     assert math.isnan(half_interval([1.0, math.nan, 2.0]))
+
+
+# --- majority votes ----------------------------------------------------------------------------------
+
+
+def by_enumeration(labels: list[int | None], k: int) -> Fraction:
+    """maj@k of samples by going through all subsets; 0 is the right answer, None is no answer."""
+    subsets = list(combinations(labels, k))
+    total = Fraction(0)
+    for subset in subsets:
+        votes = Counter(label for label in subset if label is not None)
+        most = max(votes.values(), default=0)
+        winners = [label for label, count in votes.items() if count == most]
+        total += Fraction(0 in winners, max(len(winners), 1))
+    return total / len(subsets)
+
+
+def maj(labels: list[int | None], k: int) -> float | None:
+    statuses = [RIGHT if label == 0 else WRONG if label else Status.UNPARSEABLE for label in labels]
+    return majority(statuses, labels, k)
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_majority_is_the_mean_over_all_subsets_for_every_profile_of_answers(n: int) -> None:
+    for labels in combinations_with_replacement([0, 1, 2, 3, None], n):
+        for k in range(1, n + 1):
+            assert maj(list(labels), k) == float(by_enumeration(list(labels), k))
+
+
+LABELS = st.lists(st.sampled_from([0, 0, 1, 1, 2, 3, 4, None]), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(LABELS, st.data())
+def test_majority_of_more_samples_against_all_subsets_in_any_order(
+    labels: list[int | None], data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(1, len(labels)))
+    assert maj(labels, k) == float(by_enumeration(labels, k))
+    assert maj(data.draw(st.permutations(labels)), k) == maj(labels, k)
+
+
+@settings(deadline=None)
+@given(LABELS, st.data())
+def test_majority_of_one_is_the_mean_and_no_majority_is_beyond_pass_at_k(
+    labels: list[int | None], data: st.DataObject
+) -> None:
+    n, right = len(labels), labels.count(0)
+    k = data.draw(st.integers(1, n))
+    assert maj(labels, 1) == right / n
+    found = maj(labels, k)
+    assert found is not None
+    assert 0 <= found <= pass_at_k(n, right, k)
+    # one answer more that is right, in place of a wrong one, cannot hurt
+    if wrong := [place for place, label in enumerate(labels) if label]:
+        better = list(labels)
+        better[wrong[0]] = 0
+        assert (maj(better, k) or 0) >= found
+
+
+def test_majority_by_hand() -> None:
+    assert maj([0, 0, 1], 3) == 1
+    assert maj([0, 1, 2], 3) == pytest.approx(1 / 3)  # a tie of three
+    assert maj([0, 0, 1, 1, 2], 5) == 0.5
+    assert maj([0, None, None], 3) == 1  # who says nothing votes for nothing
+    assert maj([None, None], 2) == 0
+    assert maj([1, 1, 0], 2) == pytest.approx((0 + 0.5 + 0.5) / 3)
+
+
+def test_a_sample_without_a_verdict_has_no_vote_and_leaves_the_number_of_samples() -> None:
+    statuses = [RIGHT, WRONG, NONE, NONE]
+    assert majority(statuses, [0, 1, 1, 1], 2) == 0.5
+    assert majority(statuses, [0, 1, 1, 1], 3) is None
+
+
+def test_majority_of_hundreds_of_samples_needs_no_subsets() -> None:
+    # every sample says something else: the right one wins by a tie, or was not drawn
+    assert majority_at_k(1, (1,) * 255, 0, 16) == pytest.approx(1 / 256)
+    assert majority_at_k(200, (30, 20, 6), 0, 255) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "silent", "k"), [(1, (1,), 0, 3), (1, (), 0, 0), (-1, (4,), 0, 1)]
+)
+def test_majority_outside_its_domain(right: int, wrong: tuple[int, ...], silent: int, k: int) -> None:
+    with pytest.raises(ValueError, match="not defined"):
+        majority_at_k(right, wrong, silent, k)
+
+
+def test_evaluation_metrics_with_votes() -> None:
+    groups = [group(RIGHT, WRONG, WRONG), group(RIGHT, RIGHT, NONE)]
+    votes: list[list[int | None]] = [[0, 1, 1], [0, 0, None]]
+    metrics = evaluation_metrics(groups, ks=(1, 2), votes=votes)
+    # of the first: (right, wrong) twice, which is a tie, and (wrong, wrong)
+    assert metrics["maj@2"] == pytest.approx((1 / 3 + 1) / 2)
+    assert metrics["maj@2_low"] == pytest.approx(1 / 3)
+    assert "maj@1" not in metrics
+    unknown: list[list[int | None]] = [[None] * 3, [None] * 3]  # a reward that does not say what it read
+    assert "maj@2" not in evaluation_metrics(groups, ks=(1, 2), votes=unknown)
+    silent = [group(Status.UNPARSEABLE, Status.UNPARSEABLE)]
+    assert evaluation_metrics(silent, ks=(2,), votes=[[None, None]])["maj@2"] == 0

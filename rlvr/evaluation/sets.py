@@ -73,7 +73,8 @@ def load_sets(entries: Sequence[str], seed: int, folders: Sequence[Path]) -> lis
 def benchmark_files(folders: Sequence[Path]) -> dict[str, Path]:
     """Name → its YAML file."""
     files = [path for folder in reversed(folders) for path in sorted((folder / GROUP).glob("*.yaml"))]
-    return dict(sorted((path.stem, path) for path in files))
+    named = {path.stem: path for path in files}
+    return dict(sorted(named.items()))
 
 
 def read_benchmark(path: Path) -> BenchmarkConfig:

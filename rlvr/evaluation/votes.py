@@ -19,6 +19,7 @@ from rlvr.rewards.service import RewardService
 from rlvr.types import Group, Problem, Status, Verdict
 from rlvr.verify import equal_answers
 
+COMPARISON = "rlvr.evaluation.votes.same_answer"
 DEADLINE = 1.0  # seconds for one comparison
 # Numbers that are different wherever their texts are: no process has to be asked.
 _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
@@ -80,7 +81,7 @@ def _wrong(verdict: Verdict) -> str | None:
 
 def _compare(classes: Sequence[_Classes], workers: int) -> int:
     config = RewardConfig(
-        functions={"same": {"_target_": "rlvr.evaluation.votes.same_answer"}},
+        functions={"same": {"_target_": COMPARISON}},
         workers=workers,
         deadline=DEADLINE,
     )
