@@ -273,13 +273,10 @@ class Journal:
 
     def rollout(self, step: int, row: int) -> dict[str, Any]:
         """All columns of one rollout, lists included, from its file; DataError if it is not there."""
-        try:
-            found = self._ask(
-                f"SELECT * EXCLUDE (filename, file_row_number) {_ROWS} AND file_row_number = $row",
-                {"files": self._files([step]), "template": str(self._template), "row": row},
-            )
-        except duckdb.IOException as error:
-            raise DataError(f"{self._path(step)} cannot be read: {error}") from error
+        found = self._ask(
+            f"SELECT * EXCLUDE (filename, file_row_number) {_ROWS} AND file_row_number = $row",
+            {"files": self._files([step]), "template": str(self._template), "row": row},
+        )
         if not found:
             raise DataError(f"{self._path(step)} has no rollout {row}")
         return found[0]
@@ -304,7 +301,10 @@ class Journal:
 
     def _ask(self, sql: str, given: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         cursor = self._connection.cursor()
-        found = cursor.execute(sql, given or {})
+        try:
+            found = cursor.execute(sql, given or {})
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:  # a file is gone or broken
+            raise DataError(f"{self.folder}: {str(error).splitlines()[0]}") from error
         names = [column[0] for column in found.description or []]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 

@@ -50,7 +50,7 @@ class Library:
         self._template = Path(self._folder.name).resolve() / "columns.parquet"
         pq.write_table(SCHEMA.empty_table(), self._template)
         self._connection = _connect(Path(self._folder.name))
-        self._journals: dict[Path, Journal] = {}
+        self._journals: dict[tuple[int, str, str], Journal] = {}
         self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -92,15 +92,15 @@ class Library:
         return record, found
 
     def journal(self, run: int, stage: str, kind: str) -> Journal:
-        _, record = self.stage(run, stage)
-        if kind not in record.journals():
-            raise DataError(f"stage {stage} has no {kind} journal")
-        folder = record.folder.resolve() / "journal" / kind
         with self._opening:
-            if folder not in self._journals:
-                number = len(self._journals)
-                self._journals[folder] = Journal(self._connection, folder, number, self._template)
-            return self._journals[folder]
+            if (run, stage, kind) not in self._journals:
+                _, record = self.stage(run, stage)
+                if kind not in record.journals():
+                    raise DataError(f"stage {stage} has no {kind} journal")
+                folder = record.folder.resolve() / "journal" / kind
+                opened = Journal(self._connection, folder, len(self._journals), self._template)
+                self._journals[run, stage, kind] = opened
+            return self._journals[run, stage, kind]
 
     def rollout(self, run: int, stage: str, kind: str, step: int, row: int) -> dict[str, Any]:
         found = self.journal(run, stage, kind).rollout(step, row)

@@ -33,7 +33,10 @@ async function show() {
 function complete(state) {
   const run = runs[state.run] ? Number(state.run) : 0;
   const stages = runs[run].stages.filter((stage) => stage.kinds.length);
-  const stage = stages.find(({ name }) => name === state.stage) ?? stages.findLast(({ kinds }) => kinds.includes("train")) ?? stages.at(-1);
+  const stage =
+    stages.find(({ name }) => name === state.stage) ??
+    stages.findLast(({ kinds }) => kinds.includes("train")) ??
+    stages.at(-1);
   const kind = stage.kinds.includes(state.kind) ? state.kind : stage.kinds[0];
   return { ...state, run, stage: stage.name, kind };
 }
@@ -42,11 +45,24 @@ function header(state) {
   const pages = document.getElementById("pages");
   const current = state.page === "compare" ? "compare" : "rollouts";
   pages.replaceChildren(
-    ...[["rollouts", "Rollouts"], ["compare", "Compare"]].map(([page, title]) =>
-      el("a", { href: link({ page, ...source(state) }), "aria-current": page === current ? "page" : undefined }, title),
+    ...[
+      ["rollouts", "Rollouts"],
+      ["compare", "Compare"],
+    ].map(([page, title]) =>
+      el(
+        "a",
+        { href: link({ page, ...source(state) }), "aria-current": page === current ? "page" : undefined },
+        title,
+      ),
     ),
   );
-  document.getElementById("source").replaceChildren(...(current === "compare" ? [] : sourceFields(runs, state, (next) => go({ page: "rollouts", ...next }))));
+  document
+    .getElementById("source")
+    .replaceChildren(
+      ...(current === "compare"
+        ? []
+        : sourceFields(runs, state, (next) => go({ page: "rollouts", ...next }))),
+    );
   document.title = `${runs[state.run].name} · rlvr view`;
 }
 
@@ -54,9 +70,11 @@ async function look(state, signal) {
   const journal = await get("journal", source(state), signal);
   const broken = Object.keys(journal.broken);
   const place = document.getElementById("state");
+  place.hidden = state.page === "compare";
   place.className = broken.length ? "warning" : "";
   if (broken.length) place.textContent = `${broken.length} unreadable: ${broken[0].split("/").at(-1)}`;
-  else if (journal.gathered < journal.files) place.textContent = `reading step files: ${count(journal.gathered)} of ${count(journal.files)}`;
+  else if (journal.gathered < journal.files)
+    place.textContent = `reading step files: ${count(journal.gathered)} of ${count(journal.files)}`;
   else place.textContent = `${count(journal.files)} ${journal.files === 1 ? "step" : "steps"}`;
   place.title = broken.map((file) => `${file}: ${journal.broken[file]}`).join("\n");
   const key = `${JSON.stringify(source(state))} ${journal.changes}`;
@@ -76,7 +94,9 @@ function lost(signal) {
 }
 
 function fail(error) {
-  main.replaceChildren(el("section", { class: "card error" }, el("h2", {}, "That did not work"), el("p", {}, error.message)));
+  main.replaceChildren(
+    el("section", { class: "card error" }, el("h2", {}, "That did not work"), el("p", {}, error.message)),
+  );
 }
 
 addEventListener("hashchange", show);

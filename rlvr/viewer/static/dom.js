@@ -9,7 +9,7 @@ export function el(tag, attributes = {}, ...children) {
     else if (name in element && name !== "list" && name !== "form") element[name] = value;
     else element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
@@ -24,10 +24,14 @@ export function number(value, digits = 3) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return String(value); // an infinity
   if (value === 0) return "0";
-  if (Number.isInteger(value) && Math.abs(value) < 1e9) return value.toLocaleString("en");
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return value.toLocaleString("en").replace("-", "−");
   const size = Math.abs(value);
   if (size >= 1e5 || size < 1e-3) return value.toExponential(2).replace("-", "−");
-  return value.toPrecision(digits).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "").replace("-", "−");
+  return value
+    .toPrecision(digits)
+    .replace(/(\.\d*?)0+$/, "$1")
+    .replace(/\.$/, "")
+    .replace("-", "−");
 }
 
 export const count = (value) => value.toLocaleString("en");
@@ -40,7 +44,8 @@ export function badge(status) {
 
 export function select(label, options, chosen, onchange) {
   const control = el("select", { onchange: () => onchange(control.value) });
-  for (const [value, text] of options) control.append(el("option", { value, selected: value === chosen }, text));
+  for (const [value, text] of options)
+    control.append(el("option", { value, selected: value === chosen }, text));
   control.value = chosen;
   return el("label", { class: "field" }, el("span", {}, label), control);
 }
@@ -49,13 +54,17 @@ export function select(label, options, chosen, onchange) {
 // only what is named here is built from it.
 const MATHML = "http://www.w3.org/1998/Math/MathML";
 const ELEMENTS = new Set(
-  ("math mrow mi mn mo ms mtext mspace mfrac msqrt mroot mstyle mpadded mphantom msub msup msubsup munder mover " +
-    "munderover mmultiscripts mprescripts mtable mtr mtd").split(" "),
+  (
+    "math mrow mi mn mo ms mtext mspace mfrac msqrt mroot mstyle mpadded mphantom msub msup msubsup munder mover " +
+    "munderover mmultiscripts mprescripts mtable mtr mtd"
+  ).split(" "),
 );
 const ATTRIBUTES = new Set(
-  ("display displaystyle scriptlevel mathvariant stretchy fence form separator symmetric largeop movablelimits " +
+  (
+    "display displaystyle scriptlevel mathvariant stretchy fence form separator symmetric largeop movablelimits " +
     "accent accentunder columnalign columnlines rowlines rowspan columnspan width height depth lspace rspace " +
-    "voffset minsize maxsize linethickness columnspacing rowspacing").split(" "),
+    "voffset minsize maxsize linethickness columnspacing rowspacing"
+  ).split(" "),
 );
 
 export function rendered(html) {
@@ -66,7 +75,8 @@ export function rendered(html) {
 function build(nodes) {
   return [...nodes].map((node) => {
     if (node.nodeType === Node.TEXT_NODE) return document.createTextNode(node.data);
-    if (node.namespaceURI !== MATHML || !ELEMENTS.has(node.localName)) return document.createTextNode(node.outerHTML ?? "");
+    if (node.namespaceURI !== MATHML || !ELEMENTS.has(node.localName))
+      return document.createTextNode(node.outerHTML ?? "");
     const copy = document.createElementNS(MATHML, node.localName);
     for (const { name, value } of node.attributes) if (ATTRIBUTES.has(name)) copy.setAttribute(name, value);
     if (node.getAttribute("class") === "boxed") copy.setAttribute("class", "boxed");

@@ -20,7 +20,11 @@ export async function rollout({ main, state, runs, signal }) {
     { class: "left" },
     card("Tokens", tokenView(found.tokens, colour, token, choose, recolour)),
     card("Answer", rendered(found.html)),
-    card("Problem", rendered(found.problem_html), found.solution === null ? null : details("Reference solution", found.solution)),
+    card(
+      "Problem",
+      rendered(found.problem_html),
+      found.solution === null ? null : details("Reference solution", found.solution),
+    ),
   );
   const right = el(
     "aside",
@@ -30,7 +34,9 @@ export async function rollout({ main, state, runs, signal }) {
     card(`Group ${found.group}`, mates(found.mates, state)),
     card("Rollout", facts(found, state, runs)),
   );
-  main.replaceChildren(el("div", { class: "page" }, crumbs(state, found, runs), el("div", { class: "two" }, left, right)));
+  main.replaceChildren(
+    el("div", { class: "page" }, crumbs(state, found, runs), el("div", { class: "two" }, left, right)),
+  );
   keys(found.mates, state, signal);
 }
 
@@ -62,7 +68,11 @@ function crumbs(state, found, runs) {
 }
 
 function pairs(rows) {
-  return el("dl", { class: "numbers" }, rows.filter((row) => row).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value ?? "–")]));
+  return el(
+    "dl",
+    { class: "numbers" },
+    rows.filter((row) => row).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value ?? "–")]),
+  );
 }
 
 function verdict(found) {
@@ -87,7 +97,11 @@ function mates(rows, state) {
     el(
       "li",
       { class: String(mate.row) === String(state.row) ? "here" : "" },
-      el("a", { href: link({ ...state, row: mate.row, token: undefined }), "aria-label": `Rollout ${mate.sample}` }, String(mate.sample)),
+      el(
+        "a",
+        { href: link({ ...state, row: mate.row, token: undefined }), "aria-label": `Rollout ${mate.sample}` },
+        String(mate.sample),
+      ),
       badge(mate.status),
       el("span", { class: "number" }, number(mate.reward)),
       el("span", { class: "number" }, `${mate.length} tokens`),
@@ -104,9 +118,18 @@ function facts(found, state, runs) {
     ["mean advantage", number(found.advantage)],
     ["left out", found.left_out ?? "no"],
     ["seed", found.seed],
-    ...Object.entries(found.columns).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]),
+    ...Object.entries(found.columns).map(([name, value]) => [
+      name,
+      typeof value === "string" ? value : JSON.stringify(value),
+    ]),
   ];
-  const address = link({ page: "compare", ...source(state), left: sourceName(state), right: sourceName({ ...state, run: runs.length > 1 ? (state.run + 1) % runs.length : state.run }), problem: found.problem_id });
+  const address = link({
+    page: "compare",
+    ...source(state),
+    left: sourceName(state),
+    right: sourceName({ ...state, run: runs.length > 1 ? (state.run + 1) % runs.length : state.run }),
+    problem: found.problem_id,
+  });
   return el("div", {}, pairs(rows), el("a", { class: "button", href: address }, "Compare on this problem"));
 }
 

@@ -8,7 +8,14 @@ export const QUANTITIES = {
   logprob: { title: "Log-probability (sampler)", least: 1, of: (value) => -value, ends: ["0", "−"] },
   gap: { title: "Log-probability gap", signed: true, least: 0.01 },
   entropy: { title: "Entropy", least: 0.1 },
-  weight: { title: "Importance weight", signed: true, least: 0.01, of: Math.log, ends: ["÷", "×"], end: Math.exp },
+  weight: {
+    title: "Importance weight",
+    signed: true,
+    least: 0.01,
+    of: Math.log,
+    ends: ["÷", "×"],
+    end: Math.exp,
+  },
   staleness: { title: "Staleness", least: 1 },
   role: { title: "What the update made of it" },
 };
@@ -27,7 +34,12 @@ const NUMBERS = [
 
 export function tokenView(tokens, colour, at, choose, recolour) {
   const size = tokens.id.length;
-  const box = el("div", { class: "tokens", tabindex: "0", role: "listbox", "aria-label": "Tokens; arrow keys move" });
+  const box = el("div", {
+    class: "tokens",
+    tabindex: "0",
+    role: "listbox",
+    "aria-label": "Tokens; arrow keys move",
+  });
   const shade = shading(tokens, colour);
   const spans = tokens.id.map((id, i) => tokenSpan(tokens, i, shade(i)));
   box.append(...spans);
@@ -48,13 +60,20 @@ export function tokenView(tokens, colour, at, choose, recolour) {
     if (span) pick(spans.indexOf(span));
   });
   box.addEventListener("keydown", (event) => {
-    const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home: -size, End: size }[event.key];
+    const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home: -size, End: size }[
+      event.key
+    ];
     if (!by) return;
     event.preventDefault();
     pick(chosen === undefined ? 0 : chosen + by);
   });
   queueMicrotask(() => mark(chosen));
-  const pickColour = select("Colour by", Object.entries(QUANTITIES).map(([name, { title }]) => [name, title]), colour, recolour);
+  const pickColour = select(
+    "Colour by",
+    Object.entries(QUANTITIES).map(([name, { title }]) => [name, title]),
+    colour,
+    recolour,
+  );
   return el("div", {}, el("div", { class: "bar" }, pickColour, legend(tokens, colour)), box);
 }
 
@@ -62,7 +81,11 @@ function tokenSpan(tokens, i, shade) {
   const text = tokens.text ? tokens.text[i] : String(tokens.id[i]);
   const kind = ["prompt", "inserted"].includes(tokens.role[i]) ? " given" : "";
   const shown = text.replaceAll("\n", "⏎\n");
-  return el("span", { class: `token${kind}${tokens.text ? "" : " id"} ${shade}`, role: "option" }, shown || "·");
+  return el(
+    "span",
+    { class: `token${kind}${tokens.text ? "" : " id"} ${shade}`, role: "option" },
+    shown || "·",
+  );
 }
 
 function finite(value) {
@@ -100,13 +123,18 @@ function roleClass(role) {
 function legend(tokens, colour) {
   if (colour === "role") {
     const roles = [...new Set(tokens.role)];
-    return el("span", { class: "legend" }, roles.map((role) => el("span", { class: `token role-${roleClass(role)}` }, role)));
+    return el(
+      "span",
+      { class: "legend" },
+      roles.map((role) => el("span", { class: `token role-${roleClass(role)}` }, role)),
+    );
   }
   const { signed, ends, end = (value) => value } = QUANTITIES[colour];
   if (!tokens[colour].some((value) => value !== null)) return el("span", { class: "legend" }, "not recorded");
   const largest = range(tokens, colour);
   const swatches = [];
-  for (let i = signed ? -SHADES : 0; i <= SHADES; i++) swatches.push(el("i", { class: i < 0 ? `minus-${-i}` : i ? `plus-${i}` : "" }));
+  for (let i = signed ? -SHADES : 0; i <= SHADES; i++)
+    swatches.push(el("i", { class: i < 0 ? `minus-${-i}` : i ? `plus-${i}` : "" }));
   const top = number(end(largest), 2);
   const low = signed ? (ends ? number(end(-largest), 2) : `−${top}`) : "0";
   const high = colour === "logprob" ? `−${top}` : top;
@@ -114,7 +142,8 @@ function legend(tokens, colour) {
 }
 
 export function tokenCard(tokens, i) {
-  if (i === undefined) return el("p", { class: "hint" }, "Click a token, or move with the arrow keys, to see its numbers.");
+  if (i === undefined)
+    return el("p", { class: "hint" }, "Click a token, or move with the arrow keys, to see its numbers.");
   const row = (name, value) => [el("dt", {}, name), el("dd", {}, value)];
   return el(
     "dl",
