@@ -159,7 +159,7 @@ def test_reasons_are_counted_by_rule_where_there_is_one(run: Path) -> None:
 
 def test_a_warning_names_its_rule_and_its_number(run: Path) -> None:
     text = page_of(run).text
-    assert "⚠ The mean of the last quarter of the steps is 0.9: most rollouts are wasted" in text
+    assert "⚠ The mean of the last quarter of the steps is 0.9, > 0.7: most rollouts are wasted" in text
     assert "Warns if the mean of the last quarter of the steps < 1.1." in text
     assert "One value is out of range" in text
 
@@ -298,6 +298,21 @@ def test_chapters_are_in_order_with_a_recipe_s_evaluations_inside(tmp_path: Path
     assert "improves on the model after base by 50.0 points" in page.text
     assert "a|b 1 sft: improves" in page.text
     assert "sft, made from model aaa" in page.text
+
+
+def test_the_command_of_a_run_is_that_which_was_given(run: Path) -> None:
+    notes = run / ".hydra"
+    notes.mkdir()
+    (notes / "overrides.yaml").write_text("[experiment=quickstart, 'name=a b']")
+    settings = {"hydra": {"runtime": {"cwd": "/home/me", "choices": {"algorithm": "dapo"}}}}
+    (notes / "hydra.yaml").write_text(yaml.safe_dump(settings))
+    text = page_of(run).text
+    assert "as it was given, in /home/me rlvr train experiment=quickstart 'name=a b'" in text
+    settings["hydra"]["job"] = {"config_name": "config"}  # a resume has written its own over them
+    (notes / "hydra.yaml").write_text(yaml.safe_dump(settings))
+    text = page_of(run).text
+    assert "as it was given" not in text
+    assert f"rlvr train --config-path {run} --config-name config hydra.run.dir=runs/again" in text
 
 
 def test_a_table_in_markdown() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from report_runs import learned, rollout, verdict, write_step
 
+from rlvr.record.journal import LEARNED, journal_path
 from rlvr.report.journal import Journal
 from rlvr.report.measures import Metrics
 from rlvr.report.rollouts import SHOWN_CHARACTERS, choose, shortened, show
@@ -134,3 +136,18 @@ def test_a_long_text_keeps_its_head_and_its_tail() -> None:
 def test_shares_of_correct_samples_leave_out_what_was_not_judged(tmp_path: Path) -> None:
     write_step(tmp_path, [row(1.0), row(-1.0), row(-1.0), row(None, None)])
     assert Journal(tmp_path, "train").correct_shares(1) == pytest.approx({"p": 1 / 3})
+
+
+def test_a_journal_of_two_versions_is_read_whole(tmp_path: Path) -> None:
+    """A run that was begun before `left_out` and the like were recorded, and resumed after."""
+    for step in (1, 2):
+        write_step(tmp_path, [row(None, None), row(1.0), row(0.5, gap=0.5), row(-1.0)], step)
+    old = journal_path(tmp_path, "train", 1)
+    pq.write_table(pq.read_table(old).drop_columns(list(LEARNED)), old)
+    journal = Journal(tmp_path, "train")
+    assert journal.size == 8
+    assert journal.broken == []
+    assert journal.left_out() == [("no verdict", 1)]
+    for step, titles in ((1, set()), (2, {"Widest gap between learner and sampler"})):
+        found = {each.title for each in choose(journal, Metrics({step: {"learner/logprob_gap": 1.0}}))}
+        assert {title for title in found if "gap" in title} == titles

@@ -14,7 +14,7 @@ from rlvr.report.charts import interval_chart
 from rlvr.report.estimators import Panel, panels
 from rlvr.report.journal import Journal
 from rlvr.report.measures import Metrics, load_metrics, lookup
-from rlvr.report.overview import EVALUATION, read_json, state
+from rlvr.report.overview import EVALUATION, State, read_json, state
 from rlvr.report.result import Evaluation, Result, compared, in_stage, read_evaluation
 from rlvr.report.rollouts import Shown, choose, show
 from rlvr.report.sections import Times, Verdicts, curves, times, verdicts
@@ -23,8 +23,7 @@ from rlvr.report.sections import Times, Verdicts, curves, times, verdicts
 @dataclass(frozen=True)
 class Chapter:
     name: str
-    state: str
-    finished: bool
+    state: State
     tiles: list[tuple[str, str]]  # label, number
     results: list[Result]
     curves: list[Markup]
@@ -116,11 +115,9 @@ def _chapter(
     missing = ([wrong] if wrong else []) + journal.broken
     results = list(_results(stage, metrics, entry.name, measured, start))
     chosen = choose(journal, metrics)
-    now = state(run, stage, metrics) if stage else None
     chapter = Chapter(
         entry.name,
-        now.text if now else "evaluated",
-        now.finished if now else True,
+        state(run, stage, metrics) if stage else State(entry.name, True, "evaluated"),
         list(_tiles(results, metrics, journal)),
         results,
         curves(metrics),

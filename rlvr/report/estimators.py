@@ -86,7 +86,10 @@ def panels(metrics: Metrics, config: Mapping[str, Any]) -> list[Panel]:
         if not values:
             continue
         broken = [rule for rule in estimator.rules if rule.broken(values)]
-        warnings = [f"{rule.over} is {number(rule.measure(values))}: {rule.advice}" for rule in broken]
+        warnings = [
+            f"{rule.over} is {number(rule.measure(values))}, {rule.sign} {number(rule.bound)}: {rule.advice}"
+            for rule in broken
+        ]
         chart = line_chart(
             estimator.title,
             [Line("", steps, values, 4 if warnings else 0)],

@@ -25,6 +25,8 @@ _LIGHT = r"""
         regexp_extract(filename, 'step_(\d+)\.parquet$', 1)::INTEGER AS step,
         file_row_number::INTEGER AS row,
         status, reward, advantage, check_seconds AS seconds,
+        coalesce(rule, left(reason, 200), '') AS why,
+        {left_out} AS left_out,
         finish_reason = 'length' AS truncated,
         list_sum(sampled)::INTEGER AS length
     FROM read_parquet($files, filename=true, file_row_number=true, union_by_name={union})
@@ -42,7 +44,7 @@ class Reason:
 
 
 class Journal:
-    """Rollouts of one kind, in memory about 100 bytes each. `query` sees them as the table `rollouts`."""
+    """Rollouts of one kind, in memory some 150 bytes each. `query` sees them as the table `rollouts`."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         """Read them. Files that are no Parquet are left out, and named in `broken`.
@@ -56,22 +58,29 @@ class Journal:
         # Nothing is fetched, whatever DuckDB would like to have.
         offline = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
         self._connection = duckdb.connect(config={**offline, "memory_limit": "2GB"})
+        self._connection.execute("SET enable_progress_bar = false")
         self._load()
 
     def _load(self) -> None:
         if not self.files:
             return
         try:
-            self._read(self.files, "false", "rollouts")
+            self._read(self.files, "rollouts")
         except DataError:
-            # a file is broken, or was written by another version
             self.files = [file for file in self.files if self._is_readable(file)]
             if self.files:
-                self._read(self.files, "true", "rollouts")
+                self._read(self.files, "rollouts")
 
-    def _read(self, files: Sequence[Path], union: str, table: str) -> None:
-        patterns = [_literal(file) for file in files]
-        self._execute(_LIGHT.format(union=union, table=table), {"files": patterns})
+    def _read(self, files: Sequence[Path], table: str) -> None:
+        # A run that was resumed by a newer version has files of two kinds. Finding that out file by file
+        # takes time and memory.
+        first, last = self._columns(files[0]), self._columns(files[-1])
+        sql = _LIGHT.format(
+            table=table,
+            left_out="left_out" if "left_out" in first | last else "NULL::VARCHAR",
+            union="false" if first == last else "true",
+        )
+        self._execute(sql, {"files": [_literal(file) for file in files]})
 
     def _execute(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises DataError where a file cannot be read."""
@@ -83,7 +92,7 @@ class Journal:
 
     def _is_readable(self, file: Path) -> bool:
         try:
-            self._read([file], "false", "probe")
+            self._read([file], "probe")
         except DataError as error:
             self.broken.append(f"{file.name} of the journal is left out: {error}")
             return False
@@ -109,30 +118,29 @@ class Journal:
         return found
 
     def reasons(self, most: int = 12) -> list[Reason]:
-        """The commonest reasons of verdicts, by their rule."""
-        if not self.files:
-            return []
-        rows = self._execute(
+        """The commonest reasons of verdicts, by their rule, each with that of the newest rollout."""
+        counted = self.query(
             """
-            SELECT status, coalesce(rule, left(reason, 200)) AS why, count(*) AS count, left(min(reason), 300)
-            FROM read_parquet($files, union_by_name=true) WHERE status IS NOT NULL
-            GROUP BY ALL ORDER BY count DESC, status, why LIMIT $most
+            SELECT status, why, count(*) AS count, max((step, row)) AS newest FROM rollouts
+            WHERE status IS NOT NULL GROUP BY ALL ORDER BY count DESC, status, why LIMIT $most
             """,
-            {"files": [_literal(file) for file in self.files], "most": most},
+            {"most": most},
         )
-        return [Reason(status, why or "", count, example or "") for status, why, count, example in rows]
+        said = self.rows([newest for *_, newest in counted], ("reason",))
+        return [
+            Reason(status, why, count, (said[newest]["reason"] or "")[:300])
+            for status, why, count, newest in counted
+        ]
 
     def left_out(self) -> list[tuple[str, int]]:
         """Why rollouts were not learned from, commonest first; nothing of a journal that does not say."""
-        if not self.has("left_out"):
-            return []
-        return self._execute(
+        counted = self.query(
             """
-            SELECT left_out, count(*) AS count FROM read_parquet($files, union_by_name=true)
-            WHERE left_out IS NOT NULL GROUP BY ALL ORDER BY count DESC, left_out
-            """,
-            {"files": [_literal(file) for file in self.files]},
+            SELECT left_out, count(*) AS count FROM rollouts WHERE left_out IS NOT NULL
+            GROUP BY ALL ORDER BY count DESC, left_out
+            """
         )
+        return [(why, count) for why, count in counted]
 
     def has(self, column: str) -> bool:
         """Whether the last file has the column."""
@@ -149,10 +157,6 @@ class Journal:
         )
         return dict(rows)
 
-    def column(self, name: str, keys: Sequence[Key]) -> dict[Key, Any]:
-        """One column of some rows; null where the file does not have it."""
-        return {key: row.get(name) for key, row in self.rows(keys, (name,)).items()}
-
     def rows(self, keys: Iterable[Key], names: Sequence[str] | None = None) -> dict[Key, dict[str, Any]]:
         """Some rows as they are on disk: of the columns `names`, or of all but those of single tokens."""
         wanted: dict[int, list[int]] = {}
@@ -161,22 +165,22 @@ class Journal:
         found: dict[Key, dict[str, Any]] = {}
         for step, rows in wanted.items():
             file = self._file(step)
-            there = self._columns(file)
-            light = [name for name, kind in there.items() if not kind.endswith("[]")]
-            chosen = [name for name in names if name in there] if names else light
+            chosen = names or [name for name, kind in self._columns(file).items() if not kind.endswith("[]")]
             columns = ", ".join(["file_row_number", *(f'"{name}"' for name in chosen)])
-            chosen_rows = self._execute(
+            read = self._execute(
                 f"SELECT {columns} FROM read_parquet($file, file_row_number=true) "
                 "WHERE list_contains($rows, file_row_number)",
                 {"file": _literal(file), "rows": rows},
             )
-            for number, *values in chosen_rows:
+            for number, *values in read:
                 found[step, number] = dict(zip(chosen, values, strict=True))
         return found
 
     def all_rows(self, step: int, names: Sequence[str]) -> dict[Key, dict[str, Any]]:
-        """Those columns of every rollout of one step."""
+        """Those columns of every rollout of one step; nothing where its file does not have them."""
         rows = self.query("SELECT row FROM rollouts WHERE step = $step", {"step": step})
+        if not rows or not self._columns(self._file(step)).keys() >= set(names):
+            return {}
         return self.rows([(step, row) for (row,) in rows], names)
 
     def _columns(self, file: Path) -> dict[str, str]:

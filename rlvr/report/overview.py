@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -130,13 +130,10 @@ class State:
     text: str
 
 
-def states(run: RunRecord, metrics: Mapping[str, Metrics]) -> list[State]:
-    """How far every stage has come, of those that were asked for and of those that left something."""
-    found = {stage.name: stage for stage in run.stages if not stage.name.endswith(EVALUATION)}
-    begun = [state(run, stage, metrics[stage.name]) for stage in found.values()]
-    asked = lookup(run.config, "stages", []) if run.folder.name not in found else []
-    waiting = [State(str(name), False, "has left nothing yet") for name in asked if name not in found]
-    return begun + waiting
+def waiting(run: RunRecord, begun: Collection[str]) -> list[State]:
+    """The stages that were asked for and have left nothing; none of a stage that was opened alone."""
+    asked = lookup(run.config, "stages", []) if (run.folder / "config.yaml").exists() else []
+    return [State(str(name), False, "has left nothing yet") for name in asked if name not in begun]
 
 
 def state(run: RunRecord, stage: StageRecord, metrics: Metrics) -> State:

@@ -19,7 +19,7 @@ from rlvr.report.measures import Metrics
 from rlvr.rewards.repetition import repeated_share, words_of
 
 SHOWN_CHARACTERS = 6000  # of a text; the middle of a longer one is left out
-LONGEST = 200  # rewarded rollouts that are searched for repetition
+LONGEST = 100  # rewarded rollouts that are searched for repetition
 REPEATED = 0.3  # share of words in repeated 8-grams from which a text counts as repetitive
 
 # title → (why, in words; which rollouts, the one to show first). Ties go to the later step.
@@ -119,7 +119,7 @@ def _widest_gap(journal: Journal, metrics: Metrics) -> Iterator[tuple[str, str, 
     step = steps[int(np.argmax(gaps))]
     found = []
     for key, row in journal.all_rows(step, ("learner_logprobs", "logprobs", "sampled")).items():
-        if row.get("learner_logprobs") is None:
+        if row["learner_logprobs"] is None:
             continue
         # 0 where nothing was trained on
         learner, sampler = np.array(row["learner_logprobs"]), np.array(row["logprobs"])
@@ -136,8 +136,8 @@ def _widest_gap(journal: Journal, metrics: Metrics) -> Iterator[tuple[str, str, 
 
 def _repetitive(journal: Journal) -> Iterator[tuple[str, str, Iterable[Key]]]:
     above = "WHERE reward > (SELECT avg(reward) FROM rollouts) ORDER BY length DESC"
-    texts = journal.column("text", _keys(journal, above, LONGEST))
-    shares = [(repeated_share(words_of(text), 8), key) for key, text in texts.items()]
+    read = journal.rows(_keys(journal, above, LONGEST), ("text",))
+    shares = [(repeated_share(words_of(row["text"]), 8), key) for key, row in read.items()]
     share, key = max(shares, key=lambda pair: (pair[0], pair[1]), default=(0.0, (0, 0)))
     if share >= REPEATED:
         why = (
@@ -149,14 +149,15 @@ def _repetitive(journal: Journal) -> Iterator[tuple[str, str, Iterable[Key]]]:
 
 def show(journal: Journal, chosen: list[Chosen]) -> list[Shown]:
     """What the page says of each of them; everything a model wrote comes out escaped."""
-    keys = [each.key for each in chosen]
-    rows = journal.rows(keys)
-    lengths = _lengths(journal, keys)
-    return [_shown(each, rows[each.key], lengths[each.key]) for each in chosen if each.key in rows]
+    rows = journal.rows(each.key for each in chosen)
+    return [_shown(each, rows[each.key], _length(journal, each.key)) for each in chosen]
 
 
-def _lengths(journal: Journal, keys: list[Key]) -> dict[Key, int]:
-    return {key: sum(sampled or []) for key, sampled in journal.column("sampled", keys).items()}
+def _length(journal: Journal, key: Key) -> int:
+    [(length,)] = journal.query(
+        "SELECT length FROM rollouts WHERE step = $step AND row = $row", {"step": key[0], "row": key[1]}
+    )
+    return length or 0
 
 
 def _shown(chosen: Chosen, row: dict[str, Any], length: int) -> Shown:

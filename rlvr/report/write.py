@@ -15,7 +15,6 @@ from rlvr.record.run_folder import atomic_write
 from rlvr.record.runs import RunRecord
 from rlvr.report import overview, reproduce
 from rlvr.report.chapters import chapters
-from rlvr.report.measures import load_metrics
 from rlvr.report.result import SEEDS
 from rlvr.types import DataError
 
@@ -51,8 +50,8 @@ def write_report(run: RunRecord, path: Path) -> Path:
 
 def _content(run: RunRecord) -> dict[str, Any]:
     found, overall = chapters(run)
-    stages = [stage for stage in run.stages if not stage.name.endswith(overview.EVALUATION)]
-    states = overview.states(run, {stage.name: load_metrics(stage.folder)[0] for stage in stages})
+    begun = [chapter.state for chapter in found]
+    states = [*begun, *overview.waiting(run, [each.stage for each in begun])]
     hydra = reproduce.read_hydra(run)
     table, notes = markdown_table(_table(run))
     return {
