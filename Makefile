@@ -12,7 +12,7 @@ quickstart: install
 	.venv/bin/rlvr recipe recipe=quickstart
 
 test: install
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	.venv/bin/ruff check

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is fetched, and nobody waits for a hub that is out of reach
+
+
+def pytest_configure() -> None:
+    """Give parallel workers cores of their own: engines on the CPU wait for the slowest core."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[place :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])] or cores)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that parallel workers end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,8 @@ from rlvr.types import (
 )
 from rlvr.weights.sender import Receivers, SharedMemorySender
 
+pytestmark = pytest.mark.slow  # its models and runs
+
 EOS = 2
 MAX_LENGTH = 192
 # prompts that do not all fit into one step

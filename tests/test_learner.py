@@ -29,6 +29,8 @@ from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.types import ConfigError, TrainingBatch
 
+pytestmark = pytest.mark.slow  # its models and runs
+
 SIZES = {
     "hidden_size": 32,
     "num_hidden_layers": 2,

@@ -42,6 +42,8 @@ from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.stages.algorithm_checks import algorithm_messages
 from rlvr.types import TrainingBatch
 
+pytestmark = pytest.mark.slow  # its models and runs
+
 # ---------------------------------------------------------------- the mathematics
 
 

@@ -49,6 +49,8 @@ from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.types import ConfigError, TrainingBatch
 
+pytestmark = pytest.mark.slow  # its models and runs
+
 CPU = torch.device("cpu")
 
 # ---------------------------------------------------------------- plans

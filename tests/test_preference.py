@@ -23,6 +23,8 @@ from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.stages.batches import preference_batch
 from rlvr.types import DataError, TrainingBatch
 
+pytestmark = pytest.mark.slow  # its models and runs
+
 KINDS = {
     "sigmoid": partial(sigmoid, beta=0.3),
     "smoothed": partial(sigmoid, beta=0.5, label_smoothing=0.2),

@@ -27,6 +27,8 @@ from rlvr.rewards.math import math_reward
 from rlvr.stages.checkpoints import Checkpoints
 from rlvr.types import Group, RlvrError, Status
 
+pytestmark = pytest.mark.slow  # its models and runs
+
 STEPS = 6
 SFT_STEPS = 16
 SETTINGS = [

@@ -16,6 +16,8 @@ from test_run import SETTINGS, STEPS, assert_same_run, checkpoints_of, metrics_o
 
 from rlvr.record.journal import read_journal
 
+pytestmark = pytest.mark.slow  # its models and runs
+
 OWN = '''
 """What a user writes: nothing of it is registered anywhere."""
 import torch
