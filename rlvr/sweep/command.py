@@ -226,7 +226,7 @@ def _function(kind: str, settings: DictConfig) -> Any:
         raise ConfigError(
             f"hydra/{kind} names a plugin of Hydra; `rlvr train` has its own: {', '.join(there)}"
         )
-    return instantiate(settings, _partial_=True)
+    return instantiate(settings, _partial_=True, _convert_="all")
 
 
 def values(override: Override) -> list[str]:

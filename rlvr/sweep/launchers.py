@@ -1,12 +1,19 @@
-"""Where the arms of a sweep run."""
+"""Where the arms of a sweep run: in this process, as jobs of Submitit, or on a Ray cluster."""
 
 from __future__ import annotations
 
+import os
+import signal
 import traceback
+from collections import defaultdict
 from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
 
 from rlvr.sweep.arms import Arm
 from rlvr.sweep.command import Sweep
+from rlvr.sweep.parallel import RayPlace, Slot, SubmititPlace, keep_busy
+from rlvr.types import ConfigError
 
 
 def sequential(arms: Sequence[Arm], sweep: Sweep) -> None:
@@ -21,3 +28,72 @@ def sequential(arms: Sequence[Arm], sweep: Sweep) -> None:
             return
         except Exception:  # noqa: BLE001  whatever it is, it is written down, and no other arm's business
             traceback.print_exc()
+
+
+def submitit_jobs(
+    arms: Sequence[Arm], sweep: Sweep, cluster: str, parallel: int, parameters: dict[str, Any]
+) -> None:
+    """Each as a job: of Slurm (cluster=slurm), or on this machine, whose cores `parallel` jobs share.
+
+    `parameters` are those of submitit.AutoExecutor. Raises ConfigError without submitit.
+    """
+    if find_spec("submitit") is None:
+        raise ConfigError("this launcher needs submitit: pip install 'rlvr[submitit]'")
+    from submitit import AutoExecutor
+
+    try:
+        executor = AutoExecutor(folder=sweep.folder / "submitit", cluster=cluster)
+        executor.update_parameters(**parameters)
+    except (RuntimeError, NameError, AssertionError) as error:  # all that Submitit says of wrong ones
+        raise ConfigError(f"hydra.launcher: {error}") from error
+    here = sorted(os.sched_getaffinity(0)) if cluster == "local" else []
+    count = min(parallel, len(arms))
+    shares = own_cores([("", here)] * count, max(len(here) // count, 1))
+    keep_busy([SubmititPlace(executor, cores) for cores in shares], arms, sweep)
+
+
+def ray_processes(
+    arms: Sequence[Arm], sweep: Sweep, address: str | None, parallel: int, cpus: int, gpus: int
+) -> None:
+    """Each as a process on a Ray cluster (address unset: one on this machine), with so many cores and GPUs.
+
+    The nodes need this command's folder, and the sweep's, at the same place. Raises ConfigError where the
+    cluster has no room for one arm.
+    """
+    import ray
+
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if address is None:
+            ray.init(address="local", num_cpus=len(os.sched_getaffinity(0)), **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except ConnectionError as error:
+        raise ConfigError(f"hydra.launcher.address={address}: {error}") from error
+    signal.signal(signal.SIGTERM, on_terminate)  # Ray takes it, and would end the process at once
+    try:
+        there = ray.cluster_resources()
+        room = min(there.get("CPU", 0) // cpus, there.get("GPU", 0) // gpus if gpus else len(arms))
+        if room < 1:
+            raise ConfigError(
+                f"hydra.launcher.cpus={cpus} and gpus={gpus}, but Ray has {there.get('CPU', 0):g} cores and "
+                f"{there.get('GPU', 0):g} GPUs"
+            )
+        actor = ray.remote(Slot).options(num_cpus=cpus, num_gpus=gpus, max_concurrency=2)
+        slots = [actor.remote() for _ in range(min(int(room), parallel, len(arms)))]
+        nodes = ray.get([slot.node.remote() for slot in slots])
+        cores = own_cores(nodes, cpus)
+        keep_busy([RayPlace(*pair) for pair in zip(slots, cores, strict=True)], arms, sweep)
+    finally:
+        ray.shutdown()
+
+
+def own_cores(nodes: Sequence[tuple[str, list[int]]], cpus: int) -> list[list[int]]:
+    """For each slot, given its node and that node's cores, `cpus` of them that no other slot has."""
+    taken: dict[str, int] = defaultdict(int)
+    own = []
+    for node, cores in nodes:
+        own.append(cores[taken[node] : taken[node] + cpus] or cores)
+        taken[node] += cpus
+    return own

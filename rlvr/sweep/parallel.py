@@ -1,0 +1,148 @@
+"""Several arms at a time, each in a process of its own: where, and the loop that keeps those places busy."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from rlvr.sweep.arms import Arm, Outcome, write_outcome
+from rlvr.sweep.command import Sweep
+from rlvr.sweep.process import run_arm
+
+ENDED = (0, 1, 2, 3, 130)  # exit codes of `rlvr train`; after any other, nobody has said what happened
+POLL = 0.2  # seconds
+
+
+class Place(Protocol):
+    """Where one arm at a time can run."""
+
+    def start(self, arm: Arm) -> None: ...
+
+    def code(self) -> int | None:
+        """The exit code of the arm that was started; None while it runs, −1 if it was killed."""
+
+    def stop(self) -> None:
+        """Ask the arm to save a checkpoint and end."""
+
+
+def keep_busy(places: Sequence[Place], arms: Sequence[Arm], sweep: Sweep) -> None:
+    """Run all arms, or until the user asks to stop; then those that run are stopped and waited for."""
+    waiting = deque(arms)
+    busy: dict[int, Arm] = {}
+    stopped = False
+    while busy or (waiting and not sweep.stop):
+        for number, place in enumerate(places):
+            if number not in busy and waiting and not sweep.stop:
+                busy[number] = waiting.popleft()
+                print(f"begins: {busy[number].name}", flush=True)
+                place.start(busy[number])
+        if sweep.stop and not stopped:
+            stopped = True
+            for number in busy:
+                places[number].stop()
+        for number, arm in list(busy.items()):
+            if (code := places[number].code()) is not None:
+                del busy[number]
+                if code not in ENDED:
+                    write_outcome(arm.folder, Outcome("failed", 3, "its process was killed"))
+                print(f"ended with code {code}: {arm.name}", flush=True)
+        time.sleep(POLL)
+
+
+class SubmititPlace:
+    """A job of Slurm, or a process of this machine, by Submitit."""
+
+    def __init__(self, executor: Any, cores: Sequence[int]) -> None:
+        self.executor, self.cores = executor, list(cores)
+        self.job: Any = None
+
+    def start(self, arm: Arm) -> None:
+        # what is started inherits this: Ctrl-C in the terminal is for the sweep alone, which stops its arms
+        on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self.job = self.executor.submit(run_arm, arm.arguments, self.cores)
+        finally:
+            signal.signal(signal.SIGINT, on_interrupt)
+
+    def code(self) -> int | None:
+        from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
+
+        if not self.job.done():
+            return None
+        try:
+            return int(self.job.result())
+        except (FailedJobError, FailedSubmissionError, UncompletedJobError):
+            return -1
+
+    def stop(self) -> None:
+        if self.executor.cluster == "local":
+            # the job's controller hands this on; its own `cancel` leaves a second to save in
+            with suppress(ProcessLookupError):
+                os.kill(int(self.job.job_id), signal.SIGTERM)
+        else:
+            self.job.cancel(check=False)
+
+
+class Slot:
+    """A Ray actor that runs one arm at a time as a process of its own, which starts its own Ray."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.stopped = False
+
+    def node(self) -> tuple[str, list[int]]:
+        """Which node of the cluster this is, and the cores that may be used there."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id(), sorted(os.sched_getaffinity(0))
+
+    def run(self, arguments: Sequence[str], cores: Sequence[int], cwd: str, output: str) -> int:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        environment["RAY_ADDRESS"] = "local"  # or it would join a cluster that it finds on this machine
+        os.sched_setaffinity(0, cores)  # the process inherits them
+        command = [sys.executable, "-m", "rlvr.sweep.process", *arguments]
+        with open(output, "ab") as file:
+            self.process = subprocess.Popen(
+                command, cwd=cwd, env=environment, stdout=file, stderr=file, start_new_session=True
+            )
+            if self.stopped:
+                self.process.terminate()
+            return self.process.wait()
+
+    def stop(self) -> None:
+        self.stopped = True
+        if self.process is not None:
+            self.process.terminate()
+
+
+class RayPlace:
+    """A slot somewhere on the cluster."""
+
+    def __init__(self, slot: Any, cores: Sequence[int]) -> None:
+        self.slot, self.cores = slot, list(cores)
+        self.call: Any = None
+
+    def start(self, arm: Arm) -> None:
+        output = str(arm.folder / "output.txt")
+        self.call = self.slot.run.remote(arm.arguments, self.cores, os.getcwd(), output)
+
+    def code(self) -> int | None:
+        import ray
+        from ray.exceptions import RayError
+
+        if not ray.wait([self.call], timeout=0)[0]:
+            return None
+        try:
+            return int(ray.get(self.call))
+        except RayError:
+            return -1
+
+    def stop(self) -> None:
+        self.slot.stop.remote()
