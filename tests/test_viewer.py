@@ -458,7 +458,6 @@ def test_only_this_machine_is_listened_to_and_a_taken_port_is_refused(
     with command._listen(0) as taken:
         address, port = taken.getsockname()
         assert address == "127.0.0.1"
-        taken.listen()
         assert command.main([str(viewed.folder), "--no-browser", "--port", str(port)]) == 2
         assert f"--port {port}" in capsys.readouterr().err
     assert command.main([str(viewed.folder), "--no-browser", "--port", "70000"]) == 2

@@ -69,4 +69,5 @@ def _listen(port: int | None) -> socket.socket:
             listening.close()
             raise ConfigError(f"--port {port}: {error}; leave it out to get a free one") from None
         listening.bind(("127.0.0.1", 0))
+    listening.listen()  # whoever reads the address may ask at once, and waits until the server answers
     return listening

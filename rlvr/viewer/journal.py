@@ -216,19 +216,23 @@ class Journal:
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """How many there are, their mean reward and the share that is correct; and a page of them."""
         condition, given = self._condition(wanted)
-        totals = self._ask(
-            f"""SELECT count(*) AS count, avg(reward) AS reward,
-            avg((status = 'correct')::INTEGER) AS correct FROM {self._table} WHERE {condition}""",
-            given,
-        )
-        page = self._ask(
-            f"""WITH page AS (SELECT * FROM {self._table} WHERE {condition} {order(sort, descending)}
-            LIMIT $limit OFFSET $offset)
-            SELECT page.* REPLACE (text[:{EXCERPT}] AS text), {self._problem("page")}
-            FROM page {order(sort, descending)}""",
+        key = "" if sort in ("step", "reward") else f", {sort}"
+        found = self._ask(
+            # One pass over the texts, whatever is asked of the rows that it finds.
+            f"""WITH hits AS MATERIALIZED (SELECT rowid AS hit, step, row, reward, status{key}
+            FROM {self._table} WHERE {condition}),
+            totals AS (SELECT count(*) AS total, avg(reward) AS mean,
+            avg((status = 'correct')::INTEGER) AS share FROM hits),
+            page AS (SELECT hit FROM hits {order(sort, descending)} LIMIT $limit OFFSET $offset),
+            rows AS (SELECT * FROM {self._table} AS whole WHERE whole.rowid IN (SELECT hit FROM page))
+            SELECT totals.*, rows.* REPLACE (text[:{EXCERPT}] AS text), {self._problem("rows")}
+            FROM totals LEFT JOIN rows ON true {order(sort, descending)}""",
             given | {"limit": limit, "offset": offset},
         )
-        return totals[0], [self._with_parts(row) for row in page]
+        names = {"total": "count", "mean": "reward", "share": "correct"}
+        totals = {name: found[0][column] for column, name in names.items()}
+        rows = [{name: value for name, value in row.items() if name not in names} for row in found]
+        return totals, [self._with_parts(row) for row in rows if row["step"] is not None]
 
     def groups(self, wanted: Filter, offset: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
         """The groups that have a rollout as wanted, newest step first, each with all its rollouts."""
