@@ -332,6 +332,12 @@ def test_a_sweep_is_a_group_of_arms_and_a_recipe_one_of_stages(tmp_path: Path) -
     (date / "multirun.yaml").touch()
     arm = TrackedStage(date / "7" / "sft", date / "7", {"name": "sums"})
     assert (arm.experiment, arm.group, arm.arm, arm.name) == ("sums", "sums/today", "7", "sft")
+    sweep = tmp_path / "runs" / "sums" / "sweep-0a1b"
+    (sweep / "seed=0").mkdir(parents=True)
+    (sweep / "seed=0" / "arm.json").touch()
+    for name in ("seed=0", "shared"):
+        of_sweep = TrackedStage(sweep / name / "sft-2c3d", sweep / name, {})
+        assert (of_sweep.group, of_sweep.arm, of_sweep.name) == ("sums/sweep-0a1b", name, "sft")
     recipe = TrackedStage(tmp_path / "runs" / "sums" / "stages" / "dpo-0a1b", tmp_path / "runs/sums/now", {})
     assert (recipe.experiment, recipe.group, recipe.arm, recipe.name) == ("run", "sums/now", "now", "dpo")
 
@@ -386,8 +392,10 @@ WANDB = """
 import sys
 from pathlib import Path
 from rlvr.record.config import RecordConfig
+from rlvr.record import sinks
 from rlvr.record.sinks import MetricLog
 from rlvr.record.trackers import Sample
+sinks.CLOSE_SECONDS = 60.0  # the machine may be busy
 with MetricLog(Path(sys.argv[1]), RecordConfig(["wandb"]), {"seed": 3}) as log:
     rows = [Sample("1+1=?", "3", "2", "wrong", None), Sample("1+1=?", "2", "2", "correct", 1.0)]
     log._trackers[0].samples(0, "train", rows)

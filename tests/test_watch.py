@@ -254,6 +254,14 @@ def test_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "absent is no folder" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main([])
+    with RunFolder(tmp_path / "sweep"):  # locked as a whole while it goes on
+        for arm in ("a", "b"):
+            a_run(tmp_path / "sweep" / arm).close()
+        os.utime(tmp_path / "sweep" / "b", (1, 1))
+        assert main([str(tmp_path / "sweep")]) == 2
+    assert capsys.readouterr().err.endswith(
+        f"holds 2 runs; give one of them, such as the newest: {tmp_path}/sweep/a\n"
+    )
 
 
 def test_watching_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -186,10 +186,23 @@ def is_running(folder: Path) -> bool:
     return False
 
 
+def is_beginning(folder: Path) -> bool:
+    """Whether a run has its folder, but its configuration is still being checked.
+
+    Raises DataError for a folder of several runs, such as a sweep.
+    """
+    if (folder / "config.yaml").exists() or not folder.is_dir():
+        return False
+    if runs := [path.parent for path in folder.glob("*/config.yaml")]:
+        newest = max(runs, key=lambda run: run.stat().st_mtime)
+        raise DataError(f"{folder} holds {len(runs)} runs; give one of them, such as the newest: {newest}")
+    return is_running(folder) and not (folder / "metrics.jsonl").exists() and not (folder / MANIFEST).exists()
+
+
 def is_done(folder: Path, view: StageView | None) -> bool:
     """Whether the stage in `folder`, which has come as far as `view`, is at its end."""
-    if (folder / MANIFEST).exists():
-        return "made" in json.loads((folder / MANIFEST).read_text())
+    if (folder / MANIFEST).exists() and "made" in json.loads((folder / MANIFEST).read_text()):
+        return True
     if view is None or view.steps is None:
         return (folder / RESULT).exists() or (folder / KEPT).exists()
     if (folder / "checkpoints" / f"step_{view.steps:06d}").exists():
@@ -232,8 +245,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     folder = Path(options.run).absolute()
     try:
-        # a run that has just begun checks its configuration before it writes any
-        while is_running(folder) and not (folder / "config.yaml").exists() and not options.once:
+        while is_beginning(folder) and not options.once:
             time.sleep(EVERY)
         watched = WatchedRun(folder)
         if not options.once:

@@ -71,6 +71,7 @@ class TrackedStage:
     @property
     def group(self) -> str:
         """What belongs together: all runs of a sweep, or else all stages of the run; `NAME/DATE`."""
-        # Hydra leaves this file in the folder of a sweep
-        swept = (self.run.parent / "multirun.yaml").exists()
-        return "/".join((self.run.parent if swept else self.run).parts[-2:])
+        above = self.run.parent
+        # the mark of an arm of `rlvr train -m`, and what Hydra leaves where `rlvr recipe -m` began
+        swept = any(above.glob("*/arm.json")) or (above / "multirun.yaml").exists()
+        return "/".join((above if swept else self.run).parts[-2:])
