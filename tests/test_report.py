@@ -136,7 +136,9 @@ def test_without_heldout_journals_nothing_is_paired(run: Path) -> None:
     journal_path(run / "grpo", "heldout", 2).unlink()
     text = page_of(run).text
     assert "75.0% (65.0% to 85.0%) at step 2." in text
-    assert "not known problem by problem: the journal of a held-out evaluation is missing" in text
+    assert (
+        "not known problem by problem: the journal of the held-out evaluation at step 2 is not there" in text
+    )
 
 
 def test_times_tokens_and_verdicts_are_the_sums_of_the_metrics(run: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from report_runs import learned, rollout, verdict, write_step
 
 from rlvr.record.journal import LEARNED, journal_path
-from rlvr.report.journal import Journal
+from rlvr.report.journal import Journal, correct_shares
 from rlvr.report.measures import Metrics
 from rlvr.report.rollouts import SHOWN_CHARACTERS, choose, shortened, show
 from rlvr.types import FinishReason, Learned, Rollout, Status, Verdict
@@ -135,7 +135,7 @@ def test_a_long_text_keeps_its_head_and_its_tail() -> None:
 
 def test_shares_of_correct_samples_leave_out_what_was_not_judged(tmp_path: Path) -> None:
     write_step(tmp_path, [row(1.0), row(-1.0), row(-1.0), row(None, None)])
-    assert Journal(tmp_path, "train").correct_shares(1) == pytest.approx({"p": 1 / 3})
+    assert correct_shares(journal_path(tmp_path, "train", 1)) == pytest.approx({"p": 1 / 3})
 
 
 def test_a_journal_of_two_versions_is_read_whole(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def panels(metrics: Metrics, config: Mapping[str, Any]) -> list[Panel]:
 
 def estimators(metrics: Metrics, config: Mapping[str, Any]) -> list[Estimator]:
     """What the stage may have recorded. `entropy_coef` and the like are left out where they are always 0."""
-    known = [*_groups(metrics), *_learner(config), *_critic(), *_warm_start()]
+    known = [*_groups(metrics), *_policy(), *_sampler(config), *_critic(), *_warm_start()]
     constant = {"learner/entropy_coef", "rollouts/staleness", "rollouts/truncated", "learner/corrected"}
     return [each for each in known if each.metric not in constant or any(metrics.values(each.metric))]
 
@@ -162,8 +162,7 @@ def _groups(metrics: Metrics) -> list[Estimator]:
     ]
 
 
-def _learner(config: Mapping[str, Any]) -> list[Estimator]:
-    limit = float(lookup(config, "grpo.max_logprob_gap", 1e-3))
+def _policy() -> list[Estimator]:
     return [
         Estimator(
             "learner/gradient_snr",
@@ -221,6 +220,13 @@ def _learner(config: Mapping[str, Any]) -> list[Estimator]:
             (Rule(LATE, "<", 0.5, "few tokens have most of the weight"),),
             percent=True,
         ),
+        Estimator("learner/lr", "Learning rate", "As the schedule gave it."),
+    ]
+
+
+def _sampler(config: Mapping[str, Any]) -> list[Estimator]:
+    limit = float(lookup(config, "grpo.max_logprob_gap", 1e-3))
+    return [
         Estimator(
             "rollouts/logprob_gap",
             "vLLM against the learner",
@@ -265,7 +271,6 @@ def _learner(config: Mapping[str, Any]) -> list[Estimator]:
             (Rule(LATE, ">", 0.3, "the bounds of algorithm.correction change too many tokens"),),
             percent=True,
         ),
-        Estimator("learner/lr", "Learning rate", "As the schedule gave it."),
     ]
 
 

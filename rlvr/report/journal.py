@@ -55,10 +55,7 @@ class Journal:
         kept = journal_path(folder, kind, 0).parent
         self.files = sorted(kept.glob("step_*.parquet"))
         self.broken: list[str] = []
-        # Nothing is fetched, whatever DuckDB would like to have.
-        offline = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-        self._connection = duckdb.connect(config={**offline, "memory_limit": "2GB"})
-        self._connection.execute("SET enable_progress_bar = false")
+        self._connection = _connect()
         self._load()
 
     def _load(self) -> None:
@@ -83,12 +80,7 @@ class Journal:
         self._execute(sql, {"files": [_literal(file) for file in files]})
 
     def _execute(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """All rows of a query. Raises DataError where a file cannot be read."""
-        try:
-            return self._connection.execute(sql, parameters).fetchall()
-        except duckdb.Error as error:
-            said = str(error).partition("\n")[0]
-            raise DataError(f"the journal of {self._folder} cannot be read: {said}") from error
+        return _execute(self._connection, sql, parameters)
 
     def _is_readable(self, file: Path) -> bool:
         try:
@@ -146,17 +138,6 @@ class Journal:
         """Whether the last file has the column."""
         return bool(self.files) and column in self._columns(self.files[-1])
 
-    def correct_shares(self, step: int) -> dict[str, float]:
-        """Problem → the share of its samples with a verdict that are correct, in one step's file."""
-        rows = self._execute(
-            """
-            SELECT problem_id, avg((status = 'correct')::INTEGER) FROM read_parquet($file)
-            WHERE status NOT IN ('timeout', 'crashed') GROUP BY ALL
-            """,
-            {"file": _literal(self._file(step))},
-        )
-        return dict(rows)
-
     def rows(self, keys: Iterable[Key], names: Sequence[str] | None = None) -> dict[Key, dict[str, Any]]:
         """Some rows as they are on disk: of the columns `names`, or of all but those of single tokens."""
         wanted: dict[int, list[int]] = {}
@@ -190,6 +171,41 @@ class Journal:
 
     def _file(self, step: int) -> Path:
         return journal_path(self._folder, self._kind, step)
+
+
+def correct_shares(file: Path) -> dict[str, float]:
+    """Problem → the share of its samples with a verdict that are correct, in one file of a journal.
+
+    Raises:
+        DataError: it is not there, or cannot be read.
+    """
+    rows = _execute(
+        _connect(),
+        """
+        SELECT problem_id, avg((status = 'correct')::INTEGER) FROM read_parquet($file)
+        WHERE status NOT IN ('timeout', 'crashed') GROUP BY ALL
+        """,
+        {"file": _literal(file)},
+    )
+    return dict(rows)
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    # nothing is fetched, whatever DuckDB would like to have
+    offline = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    connection = duckdb.connect(config={**offline, "memory_limit": "2GB"})
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def _execute(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any] | None
+) -> list[tuple[Any, ...]]:
+    try:
+        return connection.execute(sql, parameters).fetchall()
+    except duckdb.Error as error:
+        said = str(error).splitlines()[0]
+        raise DataError(f"the journal cannot be read: {said}") from error
 
 
 def _literal(path: Path) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 
 from rlvr.evaluation.metrics import Difference, bootstrap_interval, paired_difference
 from rlvr.recipe.table import Change, Measured, verdict
+from rlvr.record.journal import journal_path
 from rlvr.record.runs import StageRecord
 from rlvr.report.charts import Interval
-from rlvr.report.journal import Journal
+from rlvr.report.journal import correct_shares
 from rlvr.report.measures import Metrics
+from rlvr.types import DataError
 
 RESULTS = "results.json"
 SEEDS = (
@@ -99,16 +101,22 @@ def in_stage(stage: StageRecord, metrics: Metrics) -> Result | None:
     steps = metrics.series("heldout/pass@1")[0]
     if not steps:
         return None
-    journal = Journal(stage.folder, "heldout")
-    kept = {int(file.stem.removeprefix("step_")) for file in journal.files}
-    first, last = (_at(metrics, step, journal if step in kept else None) for step in (steps[0], steps[-1]))
+    missing = ""
+    values: dict[int, dict[str, float]] = {}
+    for step in (steps[0], steps[-1]):
+        try:
+            values[step] = correct_shares(journal_path(stage.folder, "heldout", step))
+        except DataError:
+            values[step] = {}
+            missing = f"the journal of the held-out evaluation at step {step} is not there or cannot be read"
+    last = _at(metrics, steps[-1], values)
     if steps[0] == steps[-1]:
         return compared("the held-out set", None, last, "", f"at step {steps[0]}")
-    missing = "" if {steps[0], steps[-1]} <= kept else "the journal of a held-out evaluation is missing"
+    first = _at(metrics, steps[0], values)
     return compared("the held-out set", first, last, f"at step {steps[0]}", f"at step {steps[-1]}", missing)
 
 
-def _at(metrics: Metrics, step: int, journal: Journal | None) -> Evaluation:
+def _at(metrics: Metrics, step: int, values: Mapping[int, Mapping[str, float]]) -> Evaluation:
     found = metrics.steps[step]
     mean = found["heldout/pass@1"]
     return Evaluation(
@@ -116,7 +124,7 @@ def _at(metrics: Metrics, step: int, journal: Journal | None) -> Evaluation:
         found.get("heldout/pass@1_low", mean),
         found.get("heldout/pass@1_high", mean),
         int(found.get("heldout/problems", 0)),
-        journal.correct_shares(step) if journal else {},
+        values[step],
     )
 
 
@@ -124,13 +132,13 @@ def read_evaluation(folder: Path) -> dict[str, Evaluation]:
     """Set → result, of an evaluation's folder; empty without a readable results.json."""
     try:
         results = json.loads((folder / RESULTS).read_text())
-        return {name: _evaluation(result) for name, result in results.items() if any_value(result)}
+        return {
+            name: _evaluation(result)
+            for name, result in results.items()
+            if any(v is not None for v in result["values"])
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-
-
-def any_value(result: Mapping[str, Any]) -> bool:
-    return any(value is not None for value in result["values"])
 
 
 def _evaluation(result: Mapping[str, Any]) -> Evaluation:
