@@ -411,6 +411,7 @@ def test_no_other_file_is_served(viewed: Viewed, path: str) -> None:
         {"sort": "text; DROP TABLE x"},
         {"limit": 10_000},
         {"offset": -1},
+        {"offset": 10**30},
         {"step_min": "x"},
     ],
 )
@@ -418,6 +419,12 @@ def test_bad_parameters_get_an_answer(viewed: Viewed, given: dict[str, Any]) -> 
     answer = viewed.client.get("/api/rollouts", params={**SOURCE, **given})
     assert answer.status_code in (404, 422)
     assert "error" in answer.json() or "detail" in answer.json()
+
+
+def test_a_metric_that_is_not_there(viewed: Viewed) -> None:
+    answer = viewed.client.get("/api/curve", params={**SOURCE, "metric": "train/rewards"})
+    assert answer.status_code == 404
+    assert "train/reward," in answer.json()["error"]
 
 
 @pytest.mark.parametrize(("step", "row"), [(99, 0), (1, 99), (1, -1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import sys
 import threading
@@ -49,13 +50,18 @@ def _serve(runs: Sequence[str], port: int | None, browser: bool) -> None:
 
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         print(f"rlvr: the rollouts are at {address} (Ctrl-C ends this)", flush=True)
-        if browser:
+        if browser and _has_screen():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         config = uvicorn.Config(create_app(library), log_level="warning", lifespan="off", server_header=False)
         try:
             uvicorn.Server(config).run(sockets=[listening])
         except KeyboardInterrupt:
             print()
+
+
+def _has_screen() -> bool:
+    """Without one, what the system calls a browser may be one that takes over the terminal."""
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _listen(port: int | None) -> socket.socket:

@@ -21,8 +21,11 @@ from rlvr.viewer.journal import Journal
 from rlvr.viewer.rollout import describe
 from rlvr.viewer.tokens import tokenizer_files
 
-# The first of these that a stage has is shown first.
-FAVOURITES = ("train/reward", "train/accuracy", "heldout/pass@1", "train/loss", "journal/reward")
+# Of a kind of rollouts, the first of these that the stage has is shown first.
+FAVOURITES = {
+    "train": ("train/reward", "train/accuracy", "train/loss", "journal/reward"),
+    "heldout": ("heldout/pass@1", "journal/correct"),
+}
 OF_JOURNAL = {
     "journal/reward": "reward",
     "journal/correct": "correct",
@@ -114,7 +117,9 @@ class Library:
             status = path.stat()
             metrics = _metrics(path, status.st_mtime_ns, status.st_size)
         names = sorted({name for values in metrics.values() for name in values}) + list(OF_JOURNAL)
-        chosen = metric or next(name for name in FAVOURITES if name in names)
+        chosen = metric or next(name for name in FAVOURITES[kind] if name in names)
+        if chosen not in names:
+            raise DataError(f"{path} has no metric {chosen!r}; it has: {', '.join(names)}")
         if chosen in OF_JOURNAL:
             of_step = self.journal(run, stage, kind).steps()
             points = [(row["step"], row[OF_JOURNAL[chosen]]) for row in of_step]

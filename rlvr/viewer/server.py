@@ -33,7 +33,7 @@ HEADERS = {
 }
 Kind = Literal["train", "heldout"]
 Limit = Annotated[int, Query(ge=1, le=200)]
-Offset = Annotated[int, Query(ge=0)]
+Offset = Annotated[int, Query(ge=0, le=2**31)]
 Wanted = Annotated[Filter, Depends()]
 
 
@@ -138,5 +138,5 @@ def _add_rollouts(app: FastAPI, library: Library) -> None:
     def rollout(run: int, stage: str, kind: Kind, step: int, row: int) -> Response:
         found = library.rollout(run, stage, kind, step, row)
         group = Filter(step_min=step, step_max=step, group=found["group"])
-        _, mates = library.journal(run, stage, kind).rollouts(group, "step", True, 0, 200)
-        return _answer({**found, "mates": mates})
+        totals, mates = library.journal(run, stage, kind).rollouts(group, "step", True, 0, 200)
+        return _answer({**found, "mates": mates, "group_size": totals["count"]})

@@ -31,7 +31,7 @@ export async function rollout({ main, state, runs, signal }) {
     {},
     card("Token", numbers),
     card("Verdict", verdict(found)),
-    card(`Group ${found.group}`, mates(found.mates, state)),
+    card(`Group ${found.group}`, more(found), mates(found.mates, state)),
     card("Rollout", facts(found, state, runs)),
   );
   main.replaceChildren(
@@ -90,6 +90,11 @@ function verdict(found) {
       ["check", milliseconds(found.check_seconds)],
     ]),
   );
+}
+
+function more({ mates, group_size: size }) {
+  if (mates.length === size) return null;
+  return el("p", { class: "hint" }, `The first ${mates.length} of ${size} rollouts.`);
 }
 
 function mates(rows, state) {
