@@ -488,12 +488,12 @@ def test_mlflow_keeps_a_run_under_the_run_and_goes_on_with_it(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(sinks, "CLOSE_SECONDS", 60.0)  # its first start makes a database
     run = tmp_path / "runs" / "now"
-    config = {"name": "sums", "seed": 3, "grpo": {"steps": 4, "filters": {}}, "long": "x" * 9999}
+    config = {"name": "sums", "grpo": {"steps": 4, "filters": {}}, "long": "x" * 9999, "a@b": {"c,d": 1}}
     for first in (0, 2):
         with MetricLog(run / "grpo", RecordConfig(["mlflow"]), config) as log:
             log.samples(first, "train", [group([1.0, None])])
             for step in (first, first + 1):
-                log.log(step, {"train/reward": step / 4, "learner/loss": float("nan")})
+                log.log(step, {"train/reward": step / 4, "heldout/pass@1": 0.5, "reward/ä+b": float("nan")})
     assert warnings(caplog) == []
     client = mlflow.MlflowClient(f"sqlite:///{run}/mlflow/mlflow.db")
     experiment = client.get_experiment_by_name("sums")
@@ -504,7 +504,14 @@ def test_mlflow_keeps_a_run_under_the_run_and_goes_on_with_it(
         "arm": "now",
         "stage": "grpo",
     }
-    assert found.data.params["grpo.steps"] == "4"
+    assert found.data.params == {
+        "name": "sums",
+        "grpo.steps": "4",
+        "grpo.filters": "{}",
+        "long": "x" * 500,
+        "a_at_b.c_d": "1",
+    }
+    assert set(found.data.metrics) == {"train/reward", "heldout/pass_at_1", "reward/ä_b"}
     history = client.get_metric_history(found.info.run_id, "train/reward")
     assert [(point.step, point.value) for point in history] == [(step, step / 4) for step in range(4)]
     tables = sorted(run.glob("mlflow/artifacts/*/artifacts/samples/train/*.csv"))

@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -64,7 +65,8 @@ class MLflow:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         now = time.time_ns() // 1_000_000
         values = [
-            self._mlflow.entities.Metric(name, float(value), now, step) for name, value in metrics.items()
+            self._mlflow.entities.Metric(allowed(name), float(value), now, step)
+            for name, value in metrics.items()
         ]
         self._client.log_batch(self._run, metrics=values)
 
@@ -78,9 +80,20 @@ class MLflow:
         self._client.set_terminated(self._run)
 
     def _log_params(self, config: Mapping[str, Any]) -> None:
-        params = [self._mlflow.entities.Param(key, value[:LONGEST_PARAM]) for key, value in _flat(config)]
+        params = [
+            self._mlflow.entities.Param(allowed(key), value[:LONGEST_PARAM]) for key, value in _flat(config)
+        ]
         for start in range(0, len(params), BATCH):
             self._client.log_batch(self._run, params=params[start : start + BATCH])
+
+
+def allowed(name: str) -> str:
+    """`name` in the characters that MLflow takes.
+
+    >>> allowed("heldout/pass@1")
+    'heldout/pass_at_1'
+    """
+    return re.sub(r"[^\w./: -]", "_", name.replace("@", "_at_"))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
