@@ -1,4 +1,4 @@
-"""Runs made by hand for the tests of the viewer: a journal, metrics, a tokenizer; and what is in them."""
+"""Runs made by hand for the tests of the viewer, what is in them, and a client to ask about them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from threading import Event
 from typing import Any
 
 import numpy as np
+from fastapi.testclient import TestClient
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.types import FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
+from rlvr.viewer.library import Library
+from rlvr.viewer.server import create_app
 
 SPECIAL = ["<pad>", "<bos>", "<eos>"]
 ALPHABET = [*SPECIAL, *sorted(set(map(chr, range(32, 127))) | set("\n≠é"))]
 ANSWERS = ("#12", "#7 since 3+4=7", "so $\\frac{1}{2}$\n#1", "I do not know", "Twelve", "%_ \\ 'quoted'")
+
+
+SOURCE = {"run": 0, "stage": "grpo", "kind": "train"}
 
 
 @dataclass
@@ -131,3 +137,18 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
             return
         Event().wait(0.02)
     raise AssertionError(f"not within {seconds} s")
+
+
+class Viewed:
+    """A run, its viewer, and a client."""
+
+    def __init__(self, folder: Path, made: list[Made], library: Library) -> None:
+        self.folder = folder
+        self.made = made
+        self.library = library
+        self.client = TestClient(create_app(library), base_url="http://127.0.0.1")
+
+    def get(self, path: str, **given: Any) -> Any:
+        answer = self.client.get(f"/api/{path}", params={**SOURCE, **given})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
