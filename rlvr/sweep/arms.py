@@ -29,6 +29,10 @@ LONGEST = 100  # characters of a folder's name; file systems take 255 bytes
 DONE, FAILED = "done", "failed"
 
 
+class OtherArm(ConfigError):
+    """The folder holds something else than the arm that was to run in it."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How an arm ended."""
@@ -76,21 +80,21 @@ def is_arm(folder: Path) -> bool:
 
 
 def check_same(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raises ConfigError if `folder` holds something else than an arm with these settings."""
+    """Raises OtherArm if `folder` holds something else than an arm with these settings."""
     if is_arm(folder):
         if found := changes(json.loads((folder / ARM).read_text())["settings"], dict(settings)):
-            raise ConfigError(
+            raise OtherArm(
                 f"{folder} holds an arm with other settings ({', '.join(found)}): give the old ones, or the "
                 "sweep another folder with hydra.sweep.dir=…"
             )
     elif (folder / "config.yaml").exists():
-        raise ConfigError(f"{folder} holds a run that is no arm of a sweep: give another hydra.sweep.dir=…")
+        raise OtherArm(f"{folder} holds a run that is no arm of a sweep: give another hydra.sweep.dir=…")
 
 
 def write_arm(folder: Path, swept: Sequence[str], settings: Mapping[str, Any]) -> None:
     """Say in `folder` which arm it holds.
 
-    Raises ConfigError if it holds something else.
+    Raises OtherArm if it holds something else.
     """
     check_same(folder, settings)
     if not is_arm(folder):
@@ -116,8 +120,8 @@ def recorded(folder: Path) -> Iterator[None]:
         return
     try:
         yield
-    except RunFolderError:
-        raise  # the folder is another process's, and so is what becomes of it
+    except (RunFolderError, OtherArm):
+        raise  # the folder is another process's, or another arm's, and so is what becomes of it
     except (ConfigError, DataError) as error:
         write_outcome(folder, Outcome(FAILED, 2, str(error)))
         raise

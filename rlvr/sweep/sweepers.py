@@ -27,9 +27,10 @@ def grid(sweep: Sweep) -> None:
 def optuna(sweep: Sweep, trials: int, parallel: int, direction: str, seed: int) -> None:
     """Values that Optuna's TPE proposes, `parallel` at a time, until `trials` arms have a held-out value.
 
-    `a,b`, choice(…) and range(…) are categories, interval(…) is a range of numbers, tag(log, interval(…)) one
-    of orders of magnitude. The study is kept in the sweep's folder; what was under way when the command ended
-    is proposed again first. Source: Bergstra et al., Algorithms for Hyper-Parameter Optimization, 2011.
+    `a,b`, choice(…) and range(…) are categories, interval(…) is a range of numbers, int(interval(…)) one of
+    whole numbers, tag(log, interval(…)) one of orders of magnitude. The study is kept in the sweep's folder;
+    what was under way when the command ended is proposed again first. Source: Bergstra et al., Algorithms for
+    Hyper-Parameter Optimization, 2011.
 
     Raises ConfigError without optuna, if nothing is swept, and for a direction that is none.
     """
