@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
     if messages:
         raise ConfigError("\n".join(messages))
     sets = load_sets(config.problems.sets, config.seed, folders)
-    sets = [ProblemSet(s.name, s.problems[: config.problems.limit], s.source, s.template, s.by) for s in sets]
+    sets = [replace(each, problems=each.problems[: config.problems.limit]) for each in sets]
     prepared = Prepared(config, sets, config.ks or default_ks(config.samples))
     for each in sets:
         columns = sorted({column for problem in each.problems for column in problem.columns})
