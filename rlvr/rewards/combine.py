@@ -19,8 +19,8 @@ def combine(
 ) -> Verdict:
     """The weighted sum Σ w·value of the `parts` that have an opinion, as one verdict.
 
-    A part without a weight counts once; a gate without one, and a logged part, do not count. The
-    sum is held within `clip`. If the value of a gate's part is below its threshold, the reward is
+    A part without a weight counts once; a gate without one, a logged part, and one of weight 0 do not
+    count. The sum is held within `clip`. If the value of a gate's part is below its threshold, the reward is
     min(sum, gate_value): never more than without the gate. A part without an opinion gates nothing.
 
     Status and extracted answer are those of the first part that counts and is a Verdict (then of
@@ -64,4 +64,4 @@ def combine(
 
 def counts(name: str, weights: Mapping[str, float], gates: Collection[str], logged: Collection[str]) -> bool:
     """Whether the part `name` is in the weighted sum."""
-    return name not in logged and (weights.get(name, 0.0) != 0 if name in gates else True)
+    return name not in logged and weights.get(name, 0.0 if name in gates else 1.0) != 0

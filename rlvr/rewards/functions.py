@@ -153,11 +153,6 @@ def _combination_messages(config: RewardConfig) -> Iterator[str]:
     for name, weight in config.weights.items():
         if not math.isfinite(weight):
             yield f"reward.weights.{name} is {weight}"
-        elif weight == 0 and name in functions and name not in gates and name not in logged:
-            yield (
-                f"reward.weights.{name} is 0, so it has no effect: remove its function, or name it in "
-                "reward.logged to record its values"
-            )
         elif weight != 0 and name in logged:
             yield f"reward.weights.{name} is {weight:g}, but reward.logged says that {name} has no effect"
     for name, least in gates.items():
@@ -167,8 +162,8 @@ def _combination_messages(config: RewardConfig) -> Iterator[str]:
             yield f"reward.gates.{name} is a gate, but reward.logged says that {name} has no effect"
     if functions and not any(counts(name, config.weights, gates, logged) for name in functions):
         yield (
-            "reward: every function is a gate without a weight, or logged, so all rewards would be equal: "
-            "give one a weight"
+            "reward: every function is a gate without a weight, logged, or of weight 0, so all rewards would "
+            "be equal: give one a weight"
         )
     if not gates and config.gate_value:
         yield "reward.gate_value has no effect without reward.gates"
