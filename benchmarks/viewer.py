@@ -6,13 +6,15 @@ A seeded journal, 1,000 steps of 1,000 rollouts with 20 to 40 drawn tokens and a
 temporary folder. First view: the requests of the first page (runs; curve and journal; rollouts), from the
 first to the last answer, by a server that has just been started, of several servers. Filters: one request
 each for a page of 50, once everything is gathered, several times. Files are in the page cache, as they
-are after a run; memory is resident memory of the server, from /proc.
+are after a run; memory is resident memory of the server, from /proc; `load_before` is the machine's load
+in the minute before the benchmark.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -239,12 +241,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="where the report goes; printed in any case")
     given = parser.parse_args()
+    load = round(os.getloadavg()[0], 2)
     with tempfile.TemporaryDirectory(prefix="rlvr-viewer-") as folder:
         run = Path(folder) / "run"
         write_run(run, given.steps, given.rollouts)
         size = sum(path.stat().st_size for path in run.rglob("*.parquet"))
         report = {
             "machine": versions(),
+            "load_before": load,
             "rollouts": given.steps * given.rollouts,
             "steps": given.steps,
             "journal_mib": round(size / 2**20),
