@@ -93,7 +93,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_run_folder_is_complete(whole: Path) -> None:
-    for name in ("config.yaml", "versions.json", "grpo/curves.png"):
+    for name in ("config.yaml", "versions.json", "report.html", "grpo/curves.png"):
         assert (whole / name).stat().st_size > 0, name
     assert steps_of(whole / "sft") == list(range(1, SFT_STEPS + 1))
     assert steps_of(whole / "grpo") == list(range(STEPS + 1))

@@ -13,6 +13,7 @@ import yaml
 from rlvr.record.journal import KINDS
 from rlvr.types import DataError
 
+REPORT = "report.html"  # in the folder of a run
 STAGES = "stages.json"  # of a recipe's run: stage → its folder
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, where there is one
 MANIFEST = "manifest.json"  # of a recipe's stage: what it was made from

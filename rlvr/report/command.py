@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlvr.record.runs import open_run
+from rlvr.record.runs import REPORT, open_run
 from rlvr.report.write import write_report
 from rlvr.types import DataError
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         run = open_run(given.run)
-        print(write_report(run, given.out or run.folder / "report.html"))
+        print(write_report(run, given.out or run.folder / REPORT))
     except DataError as error:
         print(f"rlvr: {error}", file=sys.stderr)
         return 2

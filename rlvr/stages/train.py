@@ -14,6 +14,7 @@ from rlvr.config import TrainConfig
 from rlvr.problems.load import load_problems
 from rlvr.problems.prompts import fill_template
 from rlvr.record.run_folder import RunFolder, atomic_write
+from rlvr.record.runs import REPORT, open_run
 from rlvr.record.runs import STAGES as STAGES_FILE
 from rlvr.stages.checks import check_config, check_lengths, check_problems
 from rlvr.types import ConfigError, Problem, RunInterrupted
@@ -82,6 +83,7 @@ def _run(
     # heavy from here on: the configuration is known to be right
     from rlvr.record.plot import plot_curves
     from rlvr.record.report import summary_table
+    from rlvr.report import write_report
     from rlvr.stages.buffer import Interrupted
     from rlvr.stages.cluster import ray_cluster
     from rlvr.stages.select import selected
@@ -104,7 +106,8 @@ def _run(
                 now = selected(stage) if stage.name == "select" else now
     except Interrupted:
         raise RunInterrupted(f"stopped; go on with: rlvr train resume={run.path}") from None
-    print(f"\nmodel:   {model_path}\nrun:     {run.path}")
+    report = write_report(open_run(run.path), run.path / REPORT)
+    print(f"\nmodel:   {model_path}\nrun:     {run.path}\nreport:  {report}")
     if "grpo" in config.stages:
         print(f"curves:  {plot_curves(run.path)}\n\n{summary_table(run.path)}")
 
