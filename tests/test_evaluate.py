@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -179,7 +179,7 @@ def test_the_evaluation_inside_of_training_has_pass_and_majority_at_its_ks(tmp_p
 
 # --- the command -------------------------------------------------------------------------------------
 
-PROBLEMS, CHUNKS = 16, 8  # of each set
+PROBLEMS, CHUNKS = 16, 8
 # Half of what a new model writes is right, and its first character is its answer: numbers worth counting.
 OWN = """
 from rlvr.types import Status, Verdict
@@ -195,6 +195,7 @@ COMMAND = [
     "samples=4",
     "max_tokens=16",
     f"chunk={PROBLEMS // CHUNKS}",
+    "problems.by=[level]",
     "problems.template='{problem}'",
     "~reward.functions.math",
     "+reward.functions.parity={_target_: mine.parity}",
@@ -222,42 +223,80 @@ def read(folder: Path) -> Any:
 
 @dataclass
 class Made:
-    """A folder in which models were evaluated."""
+    """A folder in which a model was evaluated, after it was killed once and stopped once."""
 
     cwd: Path
+    kept: list[dict[Path, int]]  # the files of what was sampled, and when they were written, after each run
+    codes: list[int]
+    outputs: list[str]
 
-    def folders(self) -> list[Path]:
-        return sorted(path.parent for path in self.cwd.glob("runs/evaluate/*/results.json"))
+    @property
+    def folder(self) -> Path:
+        (found,) = self.cwd.glob("runs/evaluate/*/results.json")
+        return found.parent
 
-    def answers(self) -> dict[Path, int]:
-        """The files of what was sampled, and when they were written."""
-        paths = self.cwd.glob("runs/evaluate/answers/*/journal/heldout/*.parquet")
-        return {path: path.stat().st_mtime_ns for path in paths}
+
+def sampled(cwd: Path) -> dict[Path, int]:
+    paths = cwd.glob("runs/evaluate/answers/*/journal/heldout/*.parquet")
+    return {path: path.stat().st_mtime_ns for path in paths}
 
 
 @pytest.fixture(scope="module")
 def whole(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """At last with another set beside, and as a baseline a copy of the model, which is never stopped.
+
+    What is new then comes in one chunk; what has begun keeps its own.
+    """
     cwd = tmp_path_factory.mktemp("whole")
     prepare(cwd)
+    made = Made(cwd, [{}], [], [])
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        run = Run.start(cwd, "evaluate", f"model={model}", "problems=[mine.jsonl]", *COMMAND)
+        try:
+            run.until(lambda: len(sampled(cwd)) > len(made.kept[-1]), "a chunk")
+            run.process.send_signal(number)
+            made.codes.append(run.wait())
+        finally:
+            run.kill()
+        made.outputs.append(run.output.read_text())
+        made.kept.append(sampled(cwd))
+    other = shutil.copytree(model, cwd / "other")
+    (other / "README.md").write_text("Nothing was evaluated of this folder.")
+    sets = "problems=[other.jsonl,mine.jsonl]"
     code, output = complete(
-        cwd, "evaluate", f"model={model}", "problems=[mine.jsonl]", "problems.by=[level]", *COMMAND
+        cwd, "evaluate", f"model={model}", f"baseline={other}", sets, *COMMAND, "chunk=99"
     )
-    assert code == 0, output
-    assert "| mine" in output
-    return Made(cwd)
+    made.codes.append(code)
+    made.outputs.append(output)
+    made.kept.append(sampled(cwd))
+    return made
 
 
-def same(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be the same wherever an evaluation was made."""
-    return {name: value for name, value in found.items() if name not in ("source", "split_by", "by")}
+@pytest.mark.slow
+def test_killed_and_stopped_it_goes_on_and_samples_nothing_twice(whole: Made) -> None:
+    assert whole.codes == [-signal.SIGKILL, 130, 0], whole.outputs
+    assert "the same command goes on" in whole.outputs[1]
+    _, killed, stopped, complete = whole.kept
+    assert 0 < len(killed) < len(stopped) < CHUNKS
+    assert killed.items() <= stopped.items() <= complete.items()
+    assert len(complete) == CHUNKS + 3  # two sets, two models
+
+
+@pytest.mark.slow
+def test_its_numbers_are_those_of_an_evaluation_that_was_never_stopped(whole: Made) -> None:
+    ours, theirs = read(whole.folder), read(whole.folder / "baseline_results")
+    assert ours["model_fingerprint"] != theirs["model_fingerprint"]
+    assert ours["sets"] == theirs["sets"]
+    assert {gain["changed"] for of in ours["baseline"]["sets"].values() for gain in of.values()} == {0}
 
 
 @pytest.mark.slow
 def test_every_sample_is_there_and_its_numbers_are_those_of_the_results(whole: Made) -> None:
-    (folder,) = whole.folders()
-    found = read(folder)
+    found = read(whole.folder)
     result = found["sets"]["mine"]
-    (stage,) = open_run(folder).stages
+    assert "| mine" in whole.outputs[-1]
+    stage = open_run(whole.folder).stage("mine")
+    assert stage is not None
     groups = read_journal(stage.folder, "heldout")
     assert [group.problem.id for group in groups] == result["problems"]
     right = [np.mean([v.status is RIGHT for v in g.verdicts if v.status.reached]) for g in groups]
@@ -275,7 +314,7 @@ def test_every_sample_is_there_and_its_numbers_are_those_of_the_results(whole: M
 def test_the_numbers_come_again_from_the_samples_to_the_bit(
     whole: Made, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder,) = whole.folders()
+    folder = whole.folder
     monkeypatch.chdir(whole.cwd)
     texts = {name: (folder / name).read_bytes() for name in ("results.json", "results.md")}
     assert main(["evaluate", f"from={folder}", "ks=[3]"]) == 0
@@ -288,45 +327,13 @@ def test_the_numbers_come_again_from_the_samples_to_the_bit(
     assert main(["evaluate", f"from={folder}", "ks=[5]"]) == 2
     assert main(["evaluate", "from=nowhere"]) == 2
     assert {name: (folder / name).read_bytes() for name in texts} == texts
-    assert main(["evaluate", f"from={folder}", f"baseline={folder}"]) == 0
-    gain = read(folder)["baseline"]["sets"]["mine"]["maj@4"]
+    shutil.copytree(folder, whole.cwd / "copy")
+    assert main(["evaluate", "from=copy", "baseline=null"]) == 0
+    assert "baseline" not in read(whole.cwd / "copy")
+    assert main(["evaluate", "from=copy", f"baseline={folder}"]) == 0
+    gain = read(whole.cwd / "copy")["baseline"]["sets"]["mine"]["maj@4"]
     assert (gain["mean"], gain["problems"], gain["changed"]) == (0, PROBLEMS, 0)
-    assert main(["evaluate", f"from={folder}", "baseline=null"]) == 0
-    assert {name: (folder / name).read_bytes() for name in texts} == texts
-
-
-@pytest.mark.slow
-def test_killed_and_stopped_it_goes_on_and_samples_nothing_twice(
-    whole: Made, model: Path, tmp_path: Path
-) -> None:
-    """With another set and a baseline beside, at the end: only they are new."""
-    prepare(tmp_path)
-    made = Made(tmp_path)
-    asked = [f"model={model}", "problems=[mine.jsonl]", *COMMAND]
-    for number in (signal.SIGKILL, signal.SIGTERM):
-        before = made.answers()
-        run = Run.start(tmp_path, "evaluate", *asked)
-        try:
-            run.until(lambda: len(made.answers()) > len(before), "a chunk")  # noqa: B023
-            run.process.send_signal(number)
-            code = run.wait()
-        finally:
-            run.kill()
-        assert code == (130 if number == signal.SIGTERM else -9), run.output.read_text()
-        assert made.answers().items() >= before.items()
-    assert "the same command goes on" in run.output.read_text()
-    assert len(before) < len(made.answers()) < CHUNKS
-    before = made.answers()
-    more = [f"model={model}", "problems=[other.jsonl,mine.jsonl]", *COMMAND, f"baseline={model}"]
-    code, output = complete(tmp_path, "evaluate", *more)
-    assert code == 0, output
-    assert made.answers().items() >= before.items()
-    assert len(made.answers()) == 2 * CHUNKS  # the baseline is the same model: nothing is new
-    (folder,) = made.folders()
-    found = read(folder)
-    assert same(found["sets"]["mine"]) == same(read(whole.folders()[0])["sets"]["mine"])
-    assert {gain["avg"]["changed"] for gain in found["baseline"]["sets"].values()} == {0}
-    assert (folder / "baseline_results" / "samples.parquet").exists()
+    assert not (whole.cwd / "copy" / "baseline_results" / "samples.parquet").exists()
 
 
 @pytest.mark.parametrize(
