@@ -111,11 +111,3 @@ def test_a_sweep_that_is_stopped_and_killed_goes_on_with_its_own_command(
     drawn = [[(g.rollouts[0].step, g.problem.id) for g in read_journal(a / "grpo")] for a in (first, second)]
     assert drawn[0] == drawn[1]
     assert len(drawn[0]) == 8 * STEPS
-
-    # one arm alone can be looked at as any run, and says that there is nothing left
-    code, said = complete(tmp_path, "train", f"resume={first}")
-    assert code == 0
-    assert "done before" in said
-    code, said = complete(tmp_path, "train", *COMMAND)
-    assert code == 2
-    assert all(f"done before: {name}" in said for name in ARMS)
