@@ -28,6 +28,6 @@ def run_arm(arguments: Sequence[str], cores: Sequence[int]) -> int:
 
 
 if __name__ == "__main__":
-    # an arm whose sweep was killed ends with a checkpoint, or the sweep could not go on with it
+    # an arm ends with what started it, or a sweep that was killed could not go on with it
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     sys.exit(run_arm(sys.argv[1:], []))
