@@ -19,6 +19,7 @@ from rlvr.record import sinks
 from rlvr.record.config import RecordConfig
 from rlvr.record.sinks import MetricLog, read_metrics
 from rlvr.record.trackers import Sample, TrackedStage
+from rlvr.record.trackers.named import named_trackers
 from rlvr.record.trackers.samples import LONGEST, pick_samples
 from rlvr.record.trackers.thread import LIMIT
 from rlvr.types import ConfigError
@@ -142,7 +143,7 @@ def test_trackers_of_the_command_line(given: str, named: list[Any]) -> None:
     compose.register_schema()
     with initialize_config_dir(str(compose.config_folder()), version_base="1.3"):
         config = compose.to_config(hydra_compose("train", [given]))
-    assert [(name, arguments) for name, _, arguments in config.record.named_trackers()] == named
+    assert [(name, arguments) for name, _, arguments in named_trackers(config.record)] == named
 
 
 # what a tracker may do to a run
