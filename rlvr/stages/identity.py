@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-ENDS = 2**20  # bytes that are looked at on both ends of a model's file
 
 # Settings that decide where and how fast something is computed, not what.
 NEUTRAL = frozenset(
@@ -36,16 +35,20 @@ def digest(value: Any) -> str:
 
 
 def model_fingerprint(path: str) -> str:
-    """A hub name as it is; a folder by the names and sizes of its files and what they begin and end with."""
+    """A hub name as it is; a folder by the names and contents of its files."""
     folder = Path(path)
     if not folder.is_dir():
         return path
     digested = hashlib.sha256()
     for file in sorted(file for file in folder.iterdir() if file.is_file()):
-        size = file.stat().st_size
-        digested.update(f"{file.name} {size} ".encode())
-        with file.open("rb") as content:
-            digested.update(content.read(ENDS))
-            content.seek(max(size - ENDS, 0))
-            digested.update(content.read())
+        found = file.stat()
+        content = _content(file.absolute(), found.st_mtime_ns, found.st_size)
+        digested.update(f"{file.name} {found.st_size} {content} ".encode())
     return digested.hexdigest()
+
+
+@lru_cache(maxsize=1 << 12)
+def _content(file: Path, _changed: int, _size: int) -> str:
+    """SHA-256 of a file; read once in a process, as weights take seconds, until it has changed."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
