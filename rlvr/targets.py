@@ -61,8 +61,9 @@ def _exists(module: str, path: str, key: str, siblings: Collection[str] = ()) ->
         raise ConfigError(
             f"{key}: {path!r}: there is no module {module!r} on the Python path{there}"
         ) from error
-    # Whatever a user's module raises while it is imported is a fault of the configuration.
-    except Exception as error:
+    # Whatever a user's module raises while it is imported is a fault of the configuration; SystemExit,
+    # of a script without a guard, would end the command as if it had done its work.
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"{key}: {path!r}: importing {module} raised {type(error).__name__}: {error}"
         ) from error
