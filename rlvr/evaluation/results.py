@@ -32,6 +32,11 @@ def recount(config: EvaluateConfig, folder: Path, overrides: Sequence[str]) -> N
         ConfigError: `overrides` change what the samples were drawn with, or the baseline is no evaluation.
         DataError: the folder holds no samples.
     """
+    if not (folder / SAMPLES).exists():
+        raise DataError(
+            f"{folder} has no {SAMPLES}, from which its results are counted: the command that made it "
+            "writes the file again from the answers that are kept"
+        )
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
     if wrong := [key for key in keys if key not in RECOUNTS]:
         raise ConfigError(
@@ -55,7 +60,7 @@ def recount(config: EvaluateConfig, folder: Path, overrides: Sequence[str]) -> N
         if BASELINE in keys and config.baseline:
             keep_baseline(Path(config.baseline), folder)
         for of in (folder, folder / OTHER):
-            if (of / SAMPLES).exists():
+            if (of / SAMPLES).exists():  # a baseline that was evaluated elsewhere keeps its own there
                 _count_again(of, ks)
         finish(folder)
 

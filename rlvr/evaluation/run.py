@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from rlvr.stages.evaluate import AnsweredSet
     from rlvr.stages.stage import StopRequest
 
+# Where models lie in the folder of a checkpoint, of checkpoints, of a stage or of a run: no deeper, as a
+# slip such as model=/ would have the whole disk searched.
+MODELS = ("*", "*/model", "checkpoints/*/model", "*/checkpoints/*/model")
+
 
 @dataclass
 class Prepared:
@@ -127,9 +131,20 @@ def _model_messages(key: str, path: str) -> Iterator[str]:
         if path.startswith((".", "/", "~")) or path.count("/") > 1:
             yield f"{key}={path}: there is no such folder"
         return
-    inside = max(folder.glob("**/config.json"), key=lambda file: file.stat().st_mtime, default=None)
-    hint = f"; did you mean {inside.parent}?" if inside else ""
+    inside = _newest_model(folder)
+    hint = f"; did you mean {inside}?" if inside else ""
     yield f"{key}={path}: the folder holds no model (no config.json){hint}"
+
+
+def _newest_model(folder: Path) -> Path | None:
+    """The model that was written last where runs and stages keep theirs; none if that cannot be read."""
+    found = {}
+    for inside in MODELS:
+        try:
+            found |= {file.parent: file.stat().st_mtime for file in folder.glob(f"{inside}/config.json")}
+        except OSError:  # it may be any folder, and this is only for a hint
+            continue
+    return max(found, key=lambda model: found[model], default=None)
 
 
 def run_evaluate(prepared: Prepared, run_path: str | os.PathLike[str], saved_config: str) -> None:

@@ -1,0 +1,79 @@
+"""Results that are counted again, and what is said of a folder that is none of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from groups import rollout
+
+from rlvr.evaluation.config import EvaluateConfig
+from rlvr.evaluation.results import OTHER, read_results, recount, write_json
+from rlvr.evaluation.run import _model_messages
+from rlvr.evaluation.samples import SAMPLES, write_samples
+from rlvr.evaluation.summary import outcomes, summarize
+from rlvr.types import DataError, Group, Problem, Status, Verdict
+
+VOTES = [[0, 1]]
+
+
+def judged() -> Group:
+    verdicts = [
+        Verdict(Status.CORRECT, 1.0, "", extracted="2"),
+        Verdict(Status.WRONG, 0.0, "", extracted="3"),
+    ]
+    return Group(Problem("a", "1+1?", "2"), [rollout(0, drawn=1), rollout(1, drawn=2)], verdicts)
+
+
+def made(folder: Path, model: str = "new") -> Path:
+    """An evaluation of one problem, with its samples."""
+    folder.mkdir(parents=True)
+    about = {"fingerprint": "f", "undecided_votes": 0, "split_by": []}
+    found = summarize(outcomes([judged()], VOTES), [1, 2]) | about
+    asked: dict[str, Any] = {"samples": 2, "temperature": 1.0, "top_p": 1.0}
+    asked |= {"max_tokens": 8, "seed": 0, "dtype": "float32"}
+    write_json(
+        folder / "results.json", {"model": model, "settings": asked, "ks": [1, 2], "sets": {"s": found}}
+    )
+    write_samples(folder / SAMPLES, {"s": [judged()]}, {"s": VOTES})
+    return folder
+
+
+def test_without_its_samples_nothing_is_counted_again_and_that_is_said(tmp_path: Path) -> None:
+    folder = made(tmp_path / "new")
+    made(folder / OTHER, "old")
+    (folder / OTHER / SAMPLES).unlink()  # a baseline's may lie elsewhere
+    recount(EvaluateConfig(ks=[2]), folder, ["ks=[2]"])
+    assert read_results(folder)["ks"] == [2]
+    assert read_results(folder)["baseline"]["model"] == "old"
+    (folder / SAMPLES).unlink()
+    before = (folder / "results.json").read_bytes()
+    with pytest.raises(DataError, match=r"new has no samples.parquet"):
+        recount(EvaluateConfig(ks=[1]), folder, ["ks=[1]"])
+    assert (folder / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("inside", ["model", "checkpoints/step_000001/model", "grpo/checkpoints/last/model"])
+def test_the_model_inside_of_a_run_is_suggested(tmp_path: Path, inside: str) -> None:
+    (tmp_path / inside).mkdir(parents=True)
+    (tmp_path / inside / "config.json").write_text("{}")
+    (said,) = _model_messages("model", str(tmp_path))
+    assert f"did you mean {tmp_path / inside}?" in said
+
+
+def test_a_folder_that_is_no_run_is_not_searched_to_its_ground(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "a" / "b" / "c" / "d" / "e"
+    deep.mkdir(parents=True)
+    (deep / "config.json").write_text("{}")
+    (said,) = _model_messages("model", str(tmp_path))
+    assert said.endswith("(no config.json)")
+
+    def unreadable(*_: object) -> None:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(Path, "glob", unreadable)
+    (said,) = _model_messages("model", str(tmp_path))
+    assert said.endswith("(no config.json)")
