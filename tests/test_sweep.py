@@ -28,7 +28,7 @@ from rlvr.cli import main
 from rlvr.config import TrainConfig
 from rlvr.record.run_folder import RunFolder
 from rlvr.stages.stage import StopRequest
-from rlvr.stages.train import stop_request
+from rlvr.stages.train import print_records, stop_request
 from rlvr.sweep.arms import (
     LONGEST,
     Arm,
@@ -287,6 +287,22 @@ def test_a_stopped_arm_has_no_outcome(tmp_path: Path) -> None:
     with pytest.raises(SystemExit), recorded(tmp_path):
         raise SystemExit(130)
     assert read_outcome(tmp_path) is None
+
+
+def test_a_run_without_a_report_is_done_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_arm(tmp_path, ["seed=0"], {})
+    (tmp_path / "config.yaml").write_text("stages: [grpo]\n")
+    (tmp_path / "report.html").mkdir()  # in its way; and there are no metrics to draw
+    with recorded(tmp_path):
+        print_records(tmp_path, curves=True)
+    assert read_outcome(tmp_path) == Outcome("done")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines if "could not be written" in line][:2] == [
+        "report",
+        "curves",
+    ]
 
 
 # --- launchers ---------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from rlvr.recipe.checks import check_problems, check_recipe
 from rlvr.recipe.config import RecipeConfig
 from rlvr.recipe.graph import BASE, MODELS, PROBLEMS, Node, build, changes, section
 from rlvr.record.run_folder import RunFolder, atomic_write, versions
-from rlvr.record.runs import MANIFEST, REPORT, STAGES, open_run
+from rlvr.record.runs import MANIFEST, STAGES
 from rlvr.stages.config import GrpoConfig
 from rlvr.stages.files import KEPT, RESULT, TRACES
 from rlvr.stages.identity import digest, that_matter
@@ -155,9 +155,9 @@ class Recipe:
 
     def run(self) -> None:
         from rlvr.recipe.table import write_table
-        from rlvr.report import write_report
         from rlvr.stages.buffer import Interrupted
         from rlvr.stages.sampling import load_tokenizer
+        from rlvr.stages.train import print_records
 
         text = ""
         stages = {
@@ -180,9 +180,8 @@ class Recipe:
                 self.tokenizer = load_tokenizer(self.made[BASE])
             self.rows.append(self._row(node, manifest, new))
             text = write_table(self.run_path, self.rows)
-        report = write_report(open_run(self.run_path), self.run_path / REPORT)
         print(f"\nmodel:   {self.made[self._last()]}\ntable:   {self.run_path}/table.md, .csv, .png")
-        print(f"report:  {report}")
+        print_records(self.run_path, curves=False)
         print(f"stages:  {self.prepared.artefacts}\n\n{text}")
 
     def _last(self) -> str:

@@ -17,7 +17,7 @@ from rlvr.record.run_folder import RunFolder, atomic_write
 from rlvr.record.runs import REPORT, open_run
 from rlvr.record.runs import STAGES as STAGES_FILE
 from rlvr.stages.checks import check_config, check_lengths, check_problems
-from rlvr.types import ConfigError, Problem, RunInterrupted
+from rlvr.types import ConfigError, DataError, Problem, RunInterrupted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -81,9 +81,6 @@ def _run(
     config: TrainConfig, run: RunFolder, problems: list[Problem], heldout: list[Problem], saved_config: str
 ) -> None:
     # heavy from here on: the configuration is known to be right
-    from rlvr.record.plot import plot_curves
-    from rlvr.record.report import summary_table
-    from rlvr.report import write_report
     from rlvr.stages.buffer import Interrupted
     from rlvr.stages.cluster import ray_cluster
     from rlvr.stages.select import selected
@@ -106,10 +103,30 @@ def _run(
                 now = selected(stage) if stage.name == "select" else now
     except Interrupted:
         raise RunInterrupted(f"stopped; go on with: rlvr train resume={run.path}") from None
-    report = write_report(open_run(run.path), run.path / REPORT)
-    print(f"\nmodel:   {model_path}\nrun:     {run.path}\nreport:  {report}")
-    if "grpo" in config.stages:
-        print(f"curves:  {plot_curves(run.path)}\n\n{summary_table(run.path)}")
+    print(f"\nmodel:   {model_path}\nrun:     {run.path}")
+    print_records(run.path, curves="grpo" in config.stages)
+
+
+def print_records(run_path: Path, curves: bool) -> None:
+    """Write what is read of a run that is done, and say where it lies, or why there is none.
+
+    The run is done either way: a full disk or a file that is in the way takes nothing from its model.
+    """
+    from rlvr.record.plot import plot_curves
+    from rlvr.record.report import summary_table
+    from rlvr.report import write_report
+    from rlvr.sweep.arms import one_line
+
+    records: list[tuple[str, Callable[[], object]]] = [
+        ("report:  ", lambda: write_report(open_run(run_path), run_path / REPORT))
+    ]
+    if curves:
+        records += [("curves:  ", lambda: plot_curves(run_path)), ("\n", lambda: summary_table(run_path))]
+    for label, make in records:
+        try:
+            print(f"{label}{make()}")
+        except (DataError, OSError) as error:
+            print(f"{label}could not be written: {one_line(str(error))}")
 
 
 def _folders(
