@@ -148,6 +148,13 @@ def test_each_arm_is_a_command_that_the_launcher_can_run(capsys: pytest.CaptureF
     assert all("grpo.group_size=1 gives no gradient" in reason for reason in reasons)
 
 
+def test_a_folder_of_configuration_may_have_any_name() -> None:
+    Path("cfg it's/reward").mkdir(parents=True)
+    Path("cfg it's/reward/mine.yaml").write_text("functions: {}\n")
+    assert sweep("--config-dir=cfg it's", "reward=mine", "seed=0,1") == 0
+    assert ran() == ["seed=0", "seed=1"]
+
+
 # --- going on ----------------------------------------------------------------------------------------
 
 

@@ -151,8 +151,7 @@ class Sweep:
             self.refused[name] = str(error)
             print(f"rlvr: {name}: {error}", file=sys.stderr)
             return None
-        quoted = QuotedString(str(folder), Quote.single).with_quotes()
-        arm = Arm(name, folder, [*self.flags, *arguments, f"hydra.run.dir={quoted}"])
+        arm = Arm(name, folder, [*self.flags, *arguments, f"hydra.run.dir={_quoted(str(folder))}"])
         self.arms[name] = arm
         return arm
 
@@ -213,7 +212,12 @@ class Sweep:
 
     def _search(self) -> list[str]:
         """The user's own folder of configuration, as an override."""
-        return [f"hydra.searchpath=['file://{flag.partition('=')[2]}']" for flag in self.flags]
+        return [f"hydra.searchpath=[{_quoted('file://' + flag.partition('=')[2])}]" for flag in self.flags]
+
+
+def _quoted(text: str) -> str:
+    """As a value on the command line that means `text` whatever is in it."""
+    return QuotedString(text, Quote.single).with_quotes()
 
 
 def _function(kind: str, settings: DictConfig) -> Any:
