@@ -143,14 +143,16 @@ def _unique(labels: Sequence[str]) -> list[str]:
     return named
 
 
-def baseline_of(arms: Sequence[Arm], asked: str | None) -> int:
-    """Index of the baseline: the first arm, or the one that is labelled `asked`, or has it in its label.
+def baseline_of(arms: Sequence[Arm], asked: str | None, valued: Sequence[bool] = ()) -> int:
+    """Index of the baseline: the one arm that is labelled `asked`, or has it in its label.
+
+    Without `asked` it is the first that has a value: `valued` says it of each, of all where it is empty.
 
     Raises:
         ConfigError: no label has it in it, or several have.
     """
     if asked is None:
-        return 0
+        return next((index for index, has in enumerate(valued) if has), 0)
     exact = [index for index, arm in enumerate(arms) if arm.label == asked]
     matching = exact or [index for index, arm in enumerate(arms) if asked in arm.label]
     if len(matching) == 1:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlvr.types import ConfigError, DataError, RlvrError
+
+if TYPE_CHECKING:
+    from rlvr.compare.arms import Arm
 
 DESCRIPTION = """\
 Puts runs side by side. Runs whose settings differ only in the seed are one arm; each arm is compared with
@@ -28,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, or folders that hold runs")
     parser.add_argument("--metric", default=METRIC, help="what is compared (%(default)s)")
-    parser.add_argument("--baseline", metavar="ARM", help="its label or a part of it; the first arm without")
+    parser.add_argument(
+        "--baseline", metavar="ARM", help="its label or a part of it; else the first arm with a value"
+    )
     parser.add_argument(
         "--out", metavar="FOLDER", help="where the files go; else the sweep's folder, or here"
     )
@@ -65,9 +72,9 @@ def run(
     from rlvr.compare.text import markdown
     from rlvr.record.run_folder import atomic_write
 
-    runs = find_runs(paths)
+    evaluations: list[Path] = []
+    runs = find_runs(paths, evaluations)
     arms, differing = arms_of(runs)
-    base = baseline_of(arms, baseline)
     curves = {arm.label: [read_curve(found, metric) for found in arm.runs] for arm in arms}
     if not any(curve.points for of in curves.values() for curve in of):
         there = sorted({name for of in curves.values() for curve in of for name in curve.metrics})
@@ -76,10 +83,13 @@ def run(
             f"no run has the metric {metric}{f': did you mean {near[0]}?' if near else ''}; there are: "
             f"{', '.join(there) or 'none, as no run has begun'}"
         )
+    valued = [any(not math.isnan(curve.final) for curve in curves[arm.label]) for arm in arms]
+    base = baseline_of(arms, baseline, valued)
     results = compare(arms, curves, base, metric)
     folder = Path(out) if out is not None else _folder([found.folder for found in runs])
     files = [folder / name for name in ("compare.md", "compare.csv", "runs.csv", "compare.png")]
-    text = markdown(results, base, metric, differing, files[-1].name)
+    remarks = list(_remarks(arms, None if baseline else base, len(evaluations)))
+    text = markdown(results, base, metric, differing, files[-1].name, remarks)
     contents = (text, arms_csv(results, base, metric), runs_csv(results, metric))
     try:
         for path, content in zip(files, contents, strict=False):
@@ -91,6 +101,15 @@ def run(
     except OSError as error:
         raise DataError(f"--out {folder}: {error.strerror}; name a folder that can be written to") from error
     return text, files
+
+
+def _remarks(arms: Sequence[Arm], chosen: int | None, evaluations: int) -> Iterator[str]:
+    """What was not asked for: a baseline (`chosen`) that is not the first arm, folders passed over."""
+    if chosen:
+        yield f"The baseline is `{arms[chosen].label}`, the first arm that has a value."
+    if evaluations:
+        which = "1 evaluation is" if evaluations == 1 else f"{evaluations} evaluations are"
+        yield f"{which} passed over: `rlvr evaluate from=FOLDER baseline=FOLDER` compares them."
 
 
 def _folder(runs: Sequence[Path]) -> Path:

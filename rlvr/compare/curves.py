@@ -23,9 +23,10 @@ TABLE = "table.csv"  # of a recipe's run, a row for each stage that is done
 RESULTS = "results.json"  # of a recipe's evaluation
 RESULT = "result.json"  # of a stage that has ended
 HELDOUT = re.compile(r"heldout/pass@(\d+)")
-COLUMNS = ("problem_id", "problem", "status")  # of a journal
+COLUMNS = ("problem_id", "problem", "answer", "status")  # of a journal
 Steps = dict[int, dict[str, float | None]]
 Row = dict[str, str]
+Asked = tuple[str, str | None]  # a problem's text, and its reference answer
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A run's metric. `problems` is of the last point: id → value and text, where that is kept."""
+    """A run's metric. `problems` and `asked` are of the last point, by id, where that is kept."""
 
     found: Found
     state: State
@@ -68,7 +69,7 @@ class Curve:
     cost: Cost  # of the whole run
     metrics: list[str]  # that the run has
     problems: Mapping[str, float] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, Asked] = field(default_factory=dict)
 
     @property
     def final(self) -> float:
@@ -127,8 +128,8 @@ def _train(found: Found, metric: str) -> Curve:
         if here:
             points, source = here, stage
         cost += _cost(steps)
-    problems, texts = _journal(source, points[-1], metric) if source else ({}, {})
-    return Curve(found, found.state(_ended(found)), points, cost, sorted(names), problems, texts)
+    problems, asked = _journal(source, points[-1], metric) if source else ({}, {})
+    return Curve(found, found.state(_ended(found)), points, cost, sorted(names), problems, asked)
 
 
 def _ended(found: Found) -> bool:
@@ -181,8 +182,8 @@ def _points(steps: Steps, metric: str, before: Cost) -> Iterator[Point]:
             yield Point(str(step), step, value, low, high, cost)
 
 
-def _journal(stage: StageRecord, point: Point, metric: str) -> tuple[dict[str, float], dict[str, str]]:
-    """The value of each held-out problem at `point`, and its text; empty for a metric that has none."""
+def _journal(stage: StageRecord, point: Point, metric: str) -> tuple[dict[str, float], dict[str, Asked]]:
+    """The value of each held-out problem at `point`, and what it asks; empty for a metric that has none."""
     path = journal_path(stage.folder, "heldout", int(point.key))
     matched = HELDOUT.fullmatch(metric)
     if not matched or not path.exists():
@@ -197,14 +198,14 @@ def _journal(stage: StageRecord, point: Point, metric: str) -> tuple[dict[str, f
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataError(f"{path} is not a journal: {error}") from error
     verdicts: dict[str, list[Status]] = {}
-    texts: dict[str, str] = {}
-    for name, text, status in zip(*columns, strict=True):
-        texts[name] = text
+    asked: dict[str, Asked] = {}
+    for name, text, answer, status in zip(*columns, strict=True):
+        asked[name] = (text, answer)
         verdicts.setdefault(name, [])
         if status is not None:
             verdicts[name].append(Status(status))
     k = int(matched[1])
-    return {name: _pass(of, k) for name, of in verdicts.items()}, texts
+    return {name: _pass(of, k) for name, of in verdicts.items()}, asked
 
 
 def _pass(statuses: list[Status], k: int) -> float:

@@ -202,7 +202,7 @@ def _other_problems(first: Curve, second: Curve, metric: str) -> bool:
     if first.problems and second.problems:
         if first.problems.keys() != second.problems.keys():
             return True
-        shared = first.texts.keys() & second.texts.keys()
-        return any(first.texts[name] != second.texts[name] for name in shared)
+        shared = first.asked.keys() & second.asked.keys()
+        return any(first.asked[name] != second.asked[name] for name in shared)
     sources = [(curve.found.config.get("problems") or {}).get("heldout") for curve in (first, second)]
     return metric.startswith("heldout/") and sources[0] != sources[1]

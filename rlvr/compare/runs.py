@@ -53,6 +53,11 @@ class Found:
     def is_recipe(self) -> bool:
         return "artefacts" in self.config
 
+    @property
+    def is_evaluation(self) -> bool:
+        """Of `rlvr evaluate`, finished or not: only its `problems` name sets."""
+        return isinstance(self.config.get("problems"), dict) and "sets" in self.config["problems"]
+
     def shares_stages(self) -> bool:
         """Whether some of its work lies where other runs may use it."""
         return any(self.folder not in (stage.folder, *stage.folder.parents) for stage in self.record.stages)
@@ -91,24 +96,36 @@ def _leads_to(link: Path) -> str | None:
         return None
 
 
-def find_runs(paths: Sequence[str | Path]) -> list[Found]:
+def find_runs(paths: Sequence[str | Path], evaluations: list[Path] | None = None) -> list[Found]:
     """The runs in `paths`, each once: folders of runs, or of stages, or folders that hold runs, however deep.
 
     Plain files are passed over, so that `runs/NAME/*` may hold an earlier comparison, and so are the
-    folders in which recipes keep their stages.
+    folders in which recipes keep their stages. Evaluations are put on the end of `evaluations`: they have
+    no course that could be compared.
 
     Raises:
         DataError: a path does not exist, or there is no run in any of them.
     """
     found: dict[Path, Found] = {}
+    passed: list[Path] = [] if evaluations is None else evaluations
     for given in paths:
         path = Path(given)
         if not path.exists():
             raise DataError(f"{given} does not exist; give folders of runs, or one that holds runs")
         stage = (path / "metrics.jsonl").exists() and not (path / MANIFEST).exists()
         for folder in [path] if stage else _runs_in(path):
-            if folder.resolve() not in found:
-                found[folder.resolve()] = _open(folder)
+            if folder.resolve() in found or folder.resolve() in passed:
+                continue
+            run = _open(folder)
+            if run.is_evaluation:
+                passed.append(folder.resolve())
+            else:
+                found[folder.resolve()] = run
+    if passed and not found:
+        raise DataError(
+            f"there is no run in {', '.join(map(str, paths))}, only evaluations ({len(passed)}); these are "
+            "compared by rlvr evaluate from=FOLDER baseline=FOLDER"
+        )
     if not found:
         raise DataError(
             f"there is no run in {', '.join(map(str, paths))}; a run is a folder with config.yaml, "

@@ -48,12 +48,18 @@ def p_text(p: float) -> str:
 
 
 def markdown(
-    results: Sequence[ArmResult], baseline: int, metric: str, differing: Sequence[str], picture: str
+    results: Sequence[ArmResult],
+    baseline: int,
+    metric: str,
+    differing: Sequence[str],
+    picture: str,
+    remarks: Sequence[str] = (),
 ) -> str:
-    """compare.md: the results, what they took, and how to read both."""
+    """compare.md: the results, what they took, and how to read both; `remarks` are further notes."""
     numbers = Numbers(metric)
     parts = [f"# {metric}", aligned(_escaped(_result_rows(results, baseline, metric, numbers)))]
-    parts.append("\n".join(f"- {note}" for note in _notes(results, baseline, metric, differing)))
+    notes = [*_notes(results, baseline, metric, differing), *remarks]
+    parts.append("\n".join(f"- {note}" for note in notes))
     parts += [f"![{metric} of each arm over steps and over wall-clock]({picture})"]
     parts += ["## What it took", aligned(_escaped(_cost_rows(results, baseline, numbers)))]
     parts.append(" ".join(_cost_notes(results, numbers.value(results[baseline].value.mean))))

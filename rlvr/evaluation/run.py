@@ -138,7 +138,7 @@ def _model_messages(key: str, path: str) -> Iterator[str]:
 
 def _newest_model(folder: Path) -> Path | None:
     """The model that was written last where runs and stages keep theirs; none if that cannot be read."""
-    found = {}
+    found: dict[Path, float] = {}
     for inside in MODELS:
         try:
             found |= {file.parent: file.stat().st_mtime for file in folder.glob(f"{inside}/config.json")}
