@@ -184,6 +184,7 @@ def test_sft_alone_has_a_report(tmp_path: Path) -> None:
     config = CONFIG | {"stages": ["sft"], "sft": {"steps": 2}}
     line = {"train/loss": 2.0, "tokens/trained": 50.0, "time/step": 1.0, "time/learn": 1.0}
     folder = write_run(tmp_path / "run", {"sft": [line, line, line]}, config)
+    (folder / "sft" / "result.json").write_text('{"step": 2}')
     page = page_of(folder)
     assert "sft finished, 2 steps" in page.text
     assert "Loss" in page.text
@@ -300,6 +301,14 @@ def test_chapters_are_in_order_with_a_recipe_s_evaluations_inside(tmp_path: Path
     assert "improves on the model after base by 50.0 points" in page.text
     assert "a|b 1 sft: improves" in page.text
     assert "sft, made from model aaa" in page.text
+    # killed: its manifest is written when it begins, what was made when it ends
+    assert "sft at step 1, last written" in page.text
+    (stages / "sft-bbb" / "manifest.json").write_text(json.dumps(manifest | {"made": {"path": "x"}}))
+    text = page_of(run).text
+    assert "base evaluated" in text
+    assert "sft finished, 1 steps" in text
+    (stages / "base-aaa" / "evaluation-eee" / "results.json").unlink()
+    assert "base its evaluation has begun" in page_of(run).text
 
 
 def test_the_command_of_a_run_is_that_which_was_given(run: Path) -> None:

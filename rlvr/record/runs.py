@@ -11,12 +11,15 @@ from typing import Any
 import yaml
 
 from rlvr.record.journal import KINDS
+from rlvr.stages.files import KEPT, RESULT
 from rlvr.types import DataError
 
 REPORT = "report.html"  # in the folder of a run
 STAGES = "stages.json"  # of a recipe's run: stage → its folder
+MEND = "put back a whole copy of it, or leave this folder out"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, where there is one
 MANIFEST = "manifest.json"  # of a recipe's stage: what it was made from
+RESULTS = "results.json"  # of an evaluation that is done
 
 
 @dataclass(frozen=True)
@@ -98,3 +101,42 @@ def _stages(folder: Path, order: list[str]) -> Iterator[StageRecord]:
 
 def _has_records(folder: Path) -> bool:
     return _is(folder, "metrics.jsonl") or _is(folder, "journal")
+
+
+def is_done(folder: Path, step: int | None, steps: int | None) -> bool:
+    """Whether the stage in `folder`, which has come to `step` of `steps` (None: not known), is at its end.
+
+    Raises:
+        DataError: its manifest or its result is damaged.
+    """
+    # the manifest is there from the beginning; what was made is written into it at the end
+    if (_is(folder, MANIFEST) and "made" in read_mapping(folder / MANIFEST)) or _is(folder, RESULTS):
+        return True
+    if step is None or steps is None:
+        return _is(folder, RESULT) or _is(folder, KEPT)
+    if _is(folder / "checkpoints", f"step_{steps:06d}"):
+        return True
+    # a stage that saturates ends before its last step; one that was resumed may be past an earlier end
+    return _is(folder, RESULT) and _whole(read_mapping(folder / RESULT).get("step")) >= step
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The settings or facts by name in a YAML or JSON file.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else yaml.load(text, LOADER)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is damaged ({reason}); {MEND}") from error
+    if not isinstance(found, dict):
+        what = "empty" if found is None else f"a {type(found).__name__}"
+        raise DataError(f"{path} is damaged (it is {what}, not names with values); {MEND}")
+    return found

@@ -23,15 +23,13 @@ from rich.text import Text
 from rlvr.record.journal import KINDS
 from rlvr.record.progress import LINE_EVERY, StageView
 from rlvr.record.report import summary_table
-from rlvr.record.runs import MANIFEST, STAGES, RunRecord, StageRecord, open_run
+from rlvr.record.runs import MANIFEST, RESULTS, STAGES, RunRecord, StageRecord, is_done, open_run
 from rlvr.record.sinks import metrics_of
-from rlvr.stages.files import KEPT, RESULT
 from rlvr.types import DataError
 
 EVERY = 1.0  # seconds between looks at the files that grow
 SLOWLY = 5.0  # seconds between looks for a stage that follows, and whether the run lives
 TIMES = ("time/step", "time/evaluate", "time/validate")
-RESULTS = "results.json"  # of an evaluation that is done
 
 
 class State(StrEnum):
@@ -166,9 +164,13 @@ class WatchedRun:
             folders = {"": self.folder}  # one stage alone
         views = {stage.folder.resolve(): stage.view for stage in self.stages}
         evaluations = [stage.folder for stage in self.stages if stage.name.endswith("-evaluation")]
-        return all(is_done(path, views.get(path.resolve())) for path in folders.values()) and all(
+        return all(_is_done(path, views.get(path.resolve())) for path in folders.values()) and all(
             (path / RESULTS).exists() for path in evaluations
         )
+
+
+def _is_done(folder: Path, view: StageView | None) -> bool:
+    return is_done(folder, view and view.step, view and view.steps)
 
 
 def is_running(folder: Path) -> bool:
@@ -197,18 +199,6 @@ def is_beginning(folder: Path) -> bool:
         newest = max(runs, key=lambda run: run.stat().st_mtime)
         raise DataError(f"{folder} holds {len(runs)} runs; give one of them, such as the newest: {newest}")
     return is_running(folder) and not (folder / "metrics.jsonl").exists() and not (folder / MANIFEST).exists()
-
-
-def is_done(folder: Path, view: StageView | None) -> bool:
-    """Whether the stage in `folder`, which has come as far as `view`, is at its end."""
-    if (folder / MANIFEST).exists() and "made" in json.loads((folder / MANIFEST).read_text()):
-        return True
-    if view is None or view.steps is None:
-        return (folder / RESULT).exists() or (folder / KEPT).exists()
-    if (folder / "checkpoints" / f"step_{view.steps:06d}").exists():
-        return True
-    # a stage that saturates ends before its last step; one that was resumed may be past an earlier end
-    return (folder / RESULT).exists() and json.loads((folder / RESULT).read_text())["step"] >= view.step
 
 
 def planned_steps(config: dict[str, Any], stage: str) -> int | None:

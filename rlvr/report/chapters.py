@@ -14,7 +14,7 @@ from rlvr.report.charts import interval_chart
 from rlvr.report.estimators import Panel, panels
 from rlvr.report.journal import Journal
 from rlvr.report.measures import Metrics, load_metrics, lookup
-from rlvr.report.overview import EVALUATION, State, read_json, state
+from rlvr.report.overview import EVALUATION, State, evaluated, read_json, state
 from rlvr.report.result import Evaluation, Result, compared, in_stage, read_evaluation
 from rlvr.report.rollouts import Shown, choose, show
 from rlvr.report.sections import Times, Verdicts, curves, times, verdicts
@@ -117,7 +117,7 @@ def _chapter(
     chosen = choose(journal, metrics)
     chapter = Chapter(
         entry.name,
-        state(run, stage, metrics) if stage else State(entry.name, True, "evaluated"),
+        state(run, stage, metrics) if stage else evaluated(entry.name, entry.evaluations),
         list(_tiles(results, metrics, journal)),
         results,
         curves(metrics),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +13,9 @@ from omegaconf import OmegaConf
 
 from rlvr.config import TrainConfig
 from rlvr.recipe.config import RecipeConfig
-from rlvr.record.runs import MANIFEST, RunRecord, StageRecord
+from rlvr.record.runs import RESULTS, RunRecord, StageRecord, is_done
 from rlvr.report.measures import Metrics, lookup
 
-RESULT = "result.json"
 EVALUATION = "-evaluation"  # behind the name of a stage: a recipe's evaluation of its model
 
 
@@ -137,16 +136,21 @@ def waiting(run: RunRecord, begun: Collection[str]) -> list[State]:
 
 
 def state(run: RunRecord, stage: StageRecord, metrics: Metrics) -> State:
-    """Finished, by the file that a stage writes last or by its number of steps; or at step N of M."""
+    """Finished, by what a stage writes last; or at step N of M."""
     step, last = metrics.last_step, planned_steps(run.config, stage.name)
-    written = any((stage.folder / name).exists() for name in (RESULT, MANIFEST, "problems.jsonl"))
-    if written or (step is not None and step == last):
+    if is_done(stage.folder, step, last):
         return State(stage.name, True, "finished" + (f", {step:,} steps" if step else ""))
     if step is None:
         return State(stage.name, False, "has begun")
     of = f" of {last:,}" if last else ""
     then = datetime.fromtimestamp((stage.folder / "metrics.jsonl").stat().st_mtime)
     return State(stage.name, False, f"at step {step:,}{of}, last written {then:%Y-%m-%d %H:%M:%S}")
+
+
+def evaluated(name: str, evaluations: Sequence[StageRecord]) -> State:
+    """Of a model that the run only evaluated."""
+    done = any((each.folder / RESULTS).exists() for each in evaluations)
+    return State(name, done, "evaluated" if done else "its evaluation has begun")
 
 
 def planned_steps(config: Mapping[str, Any], stage: str) -> int | None:
