@@ -160,9 +160,13 @@ def test_metrics_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     with pytest.raises(DataError, match=r"metrics\.jsonl does not exist"):
         read_metrics(path)
-    for broken in ("{", "[1]", "3", '{"a": 1}'):
+    for broken in ("{", "[1]", "3", '{"a": 1}', '{"step": "x"}', '{"step": null}'):
         path.write_text(f'{{"step": 1}}\n{broken}\n')
         with pytest.raises(DataError, match=r"metrics\.jsonl, line 2 is not"):
+            read_metrics(path)
+    for value in ('"text"', "[1]", "{}"):
+        path.write_text(f'{{"step": 1, "train/loss": {value}}}\n')
+        with pytest.raises(DataError, match=r"metrics\.jsonl, line 1: 'train/loss' is no number"):
             read_metrics(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,40 @@ def test_what_is_no_run_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=name):
         open_run(tmp_path / name)
+
+
+DAMAGED = [
+    ("config.yaml", b""),
+    ("config.yaml", b"[a, b]"),
+    ("config.yaml", b"name: \xff\xfe"),
+    ("config.yaml", b"name: [a"),
+    ("config.yaml", b"stages: 3"),
+    ("versions.json", b'{"rlvr": '),
+    ("versions.json", b"[]"),
+    ("stages.json", b'{"grpo": '),
+    ("stages.json", b'{"grpo": 3}'),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), DAMAGED)
+def test_a_damaged_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, content: bytes) -> None:
+    _record(tmp_path / "grpo")
+    (tmp_path / "config.yaml").write_text("stages: [grpo]\n")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"/{name} is damaged \(.+\); put back"):
+        open_run(tmp_path)
+
+
+def test_an_evaluation_whose_manifest_names_no_versions(tmp_path: Path) -> None:
+    folder = _record(tmp_path / "evaluation-abc", "heldout")
+    (folder / "manifest.json").write_text('{"settings": {}}')
+    assert open_run(folder).versions == {}
+
+
+def test_of_a_sweep_s_folder_the_newest_arm_is_named(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("stages: [grpo]\n")
+    os.utime(tmp_path / "b", (1, 1))
+    with pytest.raises(DataError, match=f"holds 2 runs; .* the newest: {tmp_path}/a$"):
+        open_run(tmp_path)

@@ -57,27 +57,60 @@ def open_run(path: str | Path) -> RunRecord:
     """What there is to read in `path`, finished or not.
 
     Raises:
-        DataError: it is no folder, or none of a run or of a stage.
+        DataError: it is no folder, or none of a run or of a stage, or one of its files is damaged.
     """
     folder = Path(path).absolute()
     if not folder.is_dir():
         raise DataError(f"{path} is no folder; give that of a run, as in runs/NAME/DATE")
     home = folder if (folder / "config.yaml").exists() else folder.parent
-    config: dict[str, Any] = {}
-    if _is(home, "config.yaml"):
-        config = yaml.load((home / "config.yaml").read_text(), LOADER)
+    config = read_mapping(home / "config.yaml") if _is(home, "config.yaml") else {}
     config.pop("defaults", None)  # a note to Hydra
-    stages = list(_stages(folder, config.get("stages", [])))
+    asked = config.get("stages", [])
+    if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
+        raise DataError(f"{home}/config.yaml is damaged (its stages are no list of names); {MEND}")
+    stages = list(_stages(folder, asked))
     if not stages and home != folder:
+        refuse_several(folder)
         raise DataError(
             f"{path} is no run: it has no config.yaml, metrics.jsonl or journal; give a folder like "
             "runs/NAME/DATE"
         )
     if _is(folder, MANIFEST):
-        versions = json.loads((folder / MANIFEST).read_text())["versions"]
+        versions = read_mapping(folder / MANIFEST).get("versions") or {}
     else:
-        versions = json.loads((home / "versions.json").read_text()) if _is(home, "versions.json") else {}
+        versions = read_mapping(home / "versions.json") if _is(home, "versions.json") else {}
     return RunRecord(folder, config, versions, stages)
+
+
+def refuse_several(folder: Path) -> None:
+    """Raises DataError if `folder` holds runs, as that of a sweep does, and names the newest."""
+    if runs := [path.parent for path in folder.glob("*/config.yaml")]:
+        newest = max(runs, key=lambda run: run.stat().st_mtime)
+        raise DataError(f"{folder} holds {len(runs)} runs; give one of them, such as the newest: {newest}")
+
+
+def stage_folder(run_path: Path, stage: str) -> Path | None:
+    """Where `stage` has left metrics: in the run at `run_path`, of which that may be another stage's folder.
+
+    It may lie beside the run, where several arms of a sweep use it.
+
+    Raises:
+        DataError: stages.json is damaged.
+    """
+    homes = [run_path, run_path.parent] if _is(run_path, "metrics.jsonl") else [run_path]
+    for home in homes:
+        folder = named_stages(home).get(stage, home / stage)
+        if _is(folder, "metrics.jsonl"):
+            return folder
+    return None
+
+
+def named_stages(folder: Path) -> dict[str, Path]:
+    """The stages that stages.json names; none without it."""
+    there = read_mapping(folder / STAGES) if _is(folder, STAGES) else {}
+    if not all(isinstance(path, str) for path in there.values()):
+        raise DataError(f"{folder / STAGES} is damaged (a folder is not a text); {MEND}")
+    return {name: folder / path for name, path in there.items()}
 
 
 def _is(folder: Path, name: str) -> bool:
@@ -86,7 +119,7 @@ def _is(folder: Path, name: str) -> bool:
 
 def _stages(folder: Path, order: list[str]) -> Iterator[StageRecord]:
     if _is(folder, STAGES):
-        named = {name: folder / there for name, there in json.loads((folder / STAGES).read_text()).items()}
+        named = named_stages(folder)
     elif _has_records(folder):
         named = {folder.name.partition("-")[0]: folder}
     else:

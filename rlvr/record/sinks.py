@@ -131,9 +131,15 @@ def metrics_of(path: Path, number: int, line: bytes) -> tuple[int, dict[str, flo
     """The step and the metrics of line `number` of the file `path`. Raises DataError if it is broken."""
     try:
         metrics = json.loads(line)
-        return metrics.pop("step"), metrics
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        step = metrics.pop("step")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(f"{path}, line {number} is not a line of metrics: {line[:80]!r}") from error
+    if not isinstance(step, int):
+        raise DataError(f"{path}, line {number} is not a line of metrics: its step is {str(step)[:80]!r}")
+    for name, value in metrics.items():
+        if value is not None and not isinstance(value, int | float):
+            raise DataError(f"{path}, line {number}: {name[:80]!r} is no number: {str(value)[:80]!r}")
+    return step, metrics
 
 
 def stage_path(run_path: Path, stage: str) -> Path:
@@ -143,10 +149,17 @@ def stage_path(run_path: Path, stage: str) -> Path:
 
 
 def truncate_metrics(path: Path, after_step: int) -> None:
-    """Remove the lines of steps after `after_step`, and half a line at the end; nothing if no file."""
+    """Remove the lines of steps after `after_step`, and half a line at the end; nothing if no file.
+
+    Raises DataError for a broken line.
+    """
     if not path.exists():
         return
     lines = path.read_bytes().split(b"\n")[:-1]
-    kept = [line + b"\n" for line in lines if json.loads(line)["step"] <= after_step]
+    kept = [
+        line + b"\n"
+        for number, line in enumerate(lines, start=1)
+        if metrics_of(path, number, line)[0] <= after_step
+    ]
     with atomic_write(path) as temporary:
         temporary.write_bytes(b"".join(kept))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import math
 import os
 import shlex
@@ -23,7 +22,17 @@ from rich.text import Text
 from rlvr.record.journal import KINDS
 from rlvr.record.progress import LINE_EVERY, StageView
 from rlvr.record.report import summary_table
-from rlvr.record.runs import MANIFEST, RESULTS, STAGES, RunRecord, StageRecord, is_done, open_run
+from rlvr.record.runs import (
+    MANIFEST,
+    RESULTS,
+    STAGES,
+    RunRecord,
+    StageRecord,
+    is_done,
+    named_stages,
+    open_run,
+    refuse_several,
+)
 from rlvr.record.sinks import metrics_of
 from rlvr.types import DataError
 
@@ -157,10 +166,8 @@ class WatchedRun:
     def _complete(self) -> bool:
         """Whether every stage has left its result."""
         folders = {name: self.folder / name for name in self.run.config.get("stages", [])}
-        if (self.folder / STAGES).exists():
-            there = json.loads((self.folder / STAGES).read_text())
-            folders |= {name: self.folder / path for name, path in there.items()}
-        elif not (self.folder / "config.yaml").exists():
+        folders |= named_stages(self.folder)
+        if not any((self.folder / name).exists() for name in (STAGES, "config.yaml")):
             folders = {"": self.folder}  # one stage alone
         views = {stage.folder.resolve(): stage.view for stage in self.stages}
         evaluations = [stage.folder for stage in self.stages if stage.name.endswith("-evaluation")]
@@ -170,7 +177,7 @@ class WatchedRun:
 
 
 def _is_done(folder: Path, view: StageView | None) -> bool:
-    return is_done(folder, view and view.step, view and view.steps)
+    return is_done(folder, view.step, view.steps) if view else is_done(folder, None, None)
 
 
 def is_running(folder: Path) -> bool:
@@ -195,17 +202,21 @@ def is_beginning(folder: Path) -> bool:
     """
     if (folder / "config.yaml").exists() or not folder.is_dir():
         return False
-    if runs := [path.parent for path in folder.glob("*/config.yaml")]:
-        newest = max(runs, key=lambda run: run.stat().st_mtime)
-        raise DataError(f"{folder} holds {len(runs)} runs; give one of them, such as the newest: {newest}")
+    refuse_several(folder)
     return is_running(folder) and not (folder / "metrics.jsonl").exists() and not (folder / MANIFEST).exists()
 
 
 def planned_steps(config: dict[str, Any], stage: str) -> int | None:
     """How many steps the configuration gives `stage`; None where that depends on its data."""
-    section = config.get(stage) or config.get("trainers", {}).get(stage) or {}
-    steps = section.get("loop", section).get("steps")
-    return int(steps) if steps is not None else None
+    section = _section(config, stage) or _section(_section(config, "trainers"), stage)
+    steps = (_section(section, "loop") or section).get("steps")
+    return steps if isinstance(steps, int) else None
+
+
+def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    """Empty where there is none; a set of problems that is evaluated on may have a setting's name."""
+    found = tree.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def how_to_go_on(run: RunRecord) -> str:
