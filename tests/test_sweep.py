@@ -84,6 +84,10 @@ def stop_after_first(arms: Sequence[Arm], sweep: Any) -> None:
     sweep.stop.signal = signal.SIGTERM
 
 
+def timed(completion: str, timeout: int) -> float:
+    return 0.0
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
@@ -188,6 +192,47 @@ def test_what_changes_numbers_is_another_sweep_and_what_does_not_is_the_same() -
     assert sweep("seed=0,1", "grpo.steps=7", "sampling.temperature=0.8,1.0") == 0
     assert len(ran()) == 4
     assert len(folders()) == 3
+
+
+def test_what_a_users_function_is_called_with_is_another_sweep() -> None:
+    mine = "+reward.functions.mine={_target_: test_sweep.timed}"
+    for timeout in (1, 5):
+        assert sweep("seed=0,1", mine, f"+reward.functions.mine.timeout={timeout}") == 0
+        assert len(ran()) == 2
+    for deadline in (5, 9):  # of the reward: it decides which answers are right
+        assert sweep("seed=0,1", f"reward.deadline={deadline}") == 0
+        assert len(ran()) == 2
+    assert len(folders()) == 4
+
+
+def test_arms_of_the_same_settings_are_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("seed=0,00,0,1", "hydra.sweep.dir=s") == 0
+    assert ran() == ["seed=0", "seed=1"]
+    said = capsys.readouterr().out
+    assert "the same settings as seed=0, and run once: seed=00\n" in said
+    assert "given more than once, and run once: seed=0\n" in said
+    assert "2 of 2 arms to run" in said
+    assert "2 of 2 arms are done" in said
+    assert not Path("s/seed=00").exists()
+    # what changes no number can still be compared for its speed
+    assert sweep("learner.workers=1,2", "hydra.sweep.dir=t") == 0
+    assert len(ran()) == 2
+
+
+def test_an_arm_that_begins_again_has_no_old_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sweep("seed=0,1", "hydra.sweep.dir=s", launcher="fail_seed_1") == 3
+    arm = Path("s/seed=1")
+    found: list[Outcome | None] = []
+
+    def stopped(*given: object) -> None:
+        found.append(read_outcome(arm))
+        raise RunInterrupted("stopped")
+
+    monkeypatch.setattr("rlvr.stages.train._run", stopped)
+    with pytest.raises(SystemExit):
+        main(["train", *SMALL, "seed=1", "hydra.run.dir='s/seed=1'"])
+    assert found == [None]
+    assert read_outcome(arm) is None
 
 
 def test_a_folder_with_another_configuration_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -538,7 +583,13 @@ def test_an_arms_settings_are_those_that_matter(composed: Callable[..., TrainCon
     base = settings_of(composed())
     for override in ["name=other", "record.journal=false", "grpo.evaluate_every=3", "cluster.cpus=1"]:
         assert settings_of(composed(override)) == base, override
-    for override in ["seed=1", "grpo.steps=3", "problems.train.n=9", "evaluation.samples=2"]:
+    for override in [
+        "seed=1",
+        "reward.deadline=9",
+        "grpo.steps=3",
+        "problems.train.n=9",
+        "evaluation.samples=2",
+    ]:
         assert settings_of(composed(override)) != base, override
 
 

@@ -49,7 +49,7 @@ def run_stages(
     for problem in (*problems, *heldout):
         fill_template(problem, config.problems.prompt)
     check_problems(config, problems, heldout)
-    from rlvr.sweep.arms import check_same, is_arm, read_outcome, settings_of
+    from rlvr.sweep.arms import check_same, forget_outcome, is_arm, read_outcome, settings_of
     from rlvr.sweep.shared import claimed
 
     path = Path(run_path)
@@ -66,6 +66,7 @@ def run_stages(
         if (outcome := read_outcome(path)) is not None and outcome.done:  # by another process, meanwhile
             print(f"done before: {path}")
         else:
+            forget_outcome(path)
             _run(config, run, problems, heldout, saved_config)
 
 

@@ -18,6 +18,7 @@ from rlvr.config import TrainConfig
 from rlvr.recipe.graph import changes
 from rlvr.record.run_folder import RunFolderError, atomic_write
 from rlvr.record.sinks import read_metrics
+from rlvr.rewards.config import RewardConfig
 from rlvr.stages.identity import digest, that_matter
 from rlvr.types import ConfigError, DataError, RlvrError
 
@@ -72,7 +73,17 @@ def settings_of(config: TrainConfig) -> dict[str, Any]:
     """What an arm's numbers depend on, as JSON gives it back."""
     tree = {key: value for key, value in asdict(config).items() if key not in ("name", "record", "cluster")}
     settings: dict[str, Any] = json.loads(json.dumps(that_matter(tree), default=str))
+    settings["reward"] |= reward_deadline(config)
     return settings
+
+
+def reward_deadline(config: TrainConfig) -> dict[str, float]:
+    """The one deadline that numbers depend on: a check that takes longer is a wrong answer.
+
+    Empty for the default, so that arms and stages from before it was written down are still theirs.
+    """
+    deadline = config.reward.deadline
+    return {} if deadline == RewardConfig.deadline else {"deadline": deadline}
 
 
 def is_arm(folder: Path) -> bool:
@@ -110,6 +121,11 @@ def read_outcome(folder: Path) -> Outcome | None:
 def write_outcome(folder: Path, outcome: Outcome) -> None:
     with atomic_write(folder / OUTCOME) as path:
         path.write_text(json.dumps(asdict(outcome)) + "\n")
+
+
+def forget_outcome(folder: Path) -> None:
+    """The arm begins again: how it ended before says nothing of what comes of it now."""
+    (folder / OUTCOME).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class Sweep:
         self.run, self.stop = run, stop
         self.flags, texts = _parse(arguments)
         self.arms: dict[str, Arm] = {}
+        self.same: dict[str, Arm] = {}  # hash of all settings → the first arm that has them
         self.refused: dict[str, str] = {}  # arm → why it could not be composed
         with self._hydra():
             parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
@@ -96,16 +98,26 @@ class Sweep:
         """
         with self._hydra():
             arms = [self._arm(chosen) for chosen in choices]
-        found = [arm for arm in arms if arm is not None]
-        outcomes = {arm.name: arm.outcome() for arm in found}
+        found: dict[str, Arm] = {}
+        refused = set()
+        for name, arm in zip(map(arm_name, choices), arms, strict=True):
+            if arm is None:
+                refused.add(name)
+                continue
+            if arm.name != name:
+                print(f"the same settings as {arm.name}, and run once: {name}")
+            elif name in found:
+                print(f"given more than once, and run once: {name}")
+            found[arm.name] = arm
         left = []
-        for arm in found:
-            outcome = outcomes[arm.name]
+        for arm in found.values():
+            outcome = arm.outcome()
             if outcome is not None and outcome.done:
                 print(f"done before: {arm.name}")
             else:
                 left.append(arm)
-        print(f"sweep: {self.folder}: {len(left)} of {len(arms)} arms to run", flush=True)
+        total = len(found) + len(refused)
+        print(f"sweep: {self.folder}: {len(left)} of {total} arms to run", flush=True)
         if left:
             self.launcher(left, self)
         return arms
@@ -140,19 +152,23 @@ class Sweep:
         raise RlvrError(message)
 
     def _arm(self, chosen: Sequence[str]) -> Arm | None:
-        """The arm with its folder made; None if it cannot be, which is told."""
+        """The arm with its folder made, or the one that has these settings; None if it cannot be, as told."""
         name = arm_name(chosen)
         arguments = self._overrides(chosen)
         folder = self.folder / name
         self.refused.pop(name, None)
         try:
-            write_arm(folder, chosen, settings_of(self._config(arguments)))
+            config = self._config(arguments)
+            whole = digest(asdict(config))  # with what changes no number, which may be swept for its speed
+            if whole in self.same:
+                return self.same[whole]
+            write_arm(folder, chosen, settings_of(config))
         except ConfigError as error:
             self.refused[name] = str(error)
             print(f"rlvr: {name}: {error}", file=sys.stderr)
             return None
         arm = Arm(name, folder, [*self.flags, *arguments, f"hydra.run.dir={_quoted(str(folder))}"])
-        self.arms[name] = arm
+        self.arms[name] = self.same[whole] = arm
         return arm
 
     def _overrides(self, chosen: Sequence[str]) -> list[str]:
@@ -198,9 +214,7 @@ class Sweep:
         fixed = [
             override.input_line
             for override in self.overrides
-            if not override.is_sweep_override()
-            and override.key_or_group.rpartition(".")[2] not in NEUTRAL
-            and override.key_or_group.partition(".")[0] not in ("record", "cluster")
+            if not override.is_sweep_override() and not _is_neutral(override.key_or_group)
         ]
         return digest([sorted(map(str, fixed)), sorted(o.key_or_group for o in self.swept)])
 
@@ -213,6 +227,21 @@ class Sweep:
     def _search(self) -> list[str]:
         """The user's own folder of configuration, as an override."""
         return [f"hydra.searchpath=[{_quoted('file://' + flag.partition('=')[2])}]" for flag in self.flags]
+
+
+def _is_neutral(key: str) -> bool:
+    """Whether a setting of `rlvr train` changes no number.
+
+    Only what the schema declares can be: what an import path is called with means what its function makes
+    of it.
+    """
+    if key.partition(".")[0] in ("record", "cluster"):
+        return True
+    return (
+        key != "reward.deadline"
+        and key.rpartition(".")[2] in NEUTRAL
+        and key in compose.all_keys(TrainConfig)
+    )
 
 
 def _quoted(text: str) -> str:

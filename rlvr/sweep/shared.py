@@ -23,6 +23,7 @@ from rlvr.record.run_folder import RunFolder, RunFolderError, atomic_write, vers
 from rlvr.record.runs import MANIFEST
 from rlvr.stages.identity import digest
 from rlvr.stages.stage import StopRequest
+from rlvr.sweep.arms import reward_deadline
 from rlvr.types import Problem, RunInterrupted, StallError
 
 QUIET = 3600.0  # seconds without a sign of life of whoever has the folder, after which nobody waits on
@@ -45,7 +46,8 @@ def shared_stages(
     folders = {}
     for node in nodes:
         if node.name in names:
-            key = digest([node.key, fingerprint(heldout)])
+            deadline = reward_deadline(config) if node.name == "select" else {}
+            key = digest([node.key, fingerprint(heldout), *deadline.values()])
             folders[node.name] = shared / f"{node.name}-{key}"
             _write_manifest(folders[node.name], node, key)
     return folders
