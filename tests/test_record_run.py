@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import rlvr
 from rlvr.record.run_folder import RunFolder, RunFolderError, atomic_write
-from rlvr.record.sinks import JsonLines, read_metrics, stage_path
+from rlvr.record.sinks import JsonLines, read_metrics
 from rlvr.types import DataError
 
 ROOT = Path(rlvr.__file__).parent.parent
@@ -168,12 +168,6 @@ def test_metrics_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         path.write_text(f'{{"step": 1, "train/loss": {value}}}\n')
         with pytest.raises(DataError, match=r"metrics\.jsonl, line 1: 'train/loss' is no number"):
             read_metrics(path)
-
-
-def test_stage_path(tmp_path: Path) -> None:
-    JsonLines(tmp_path / "grpo" / "metrics.jsonl").close()
-    assert stage_path(tmp_path, "grpo") == tmp_path / "grpo"
-    assert stage_path(tmp_path / "grpo", "grpo") == tmp_path / "grpo"
 
 
 def test_a_full_disk_is_an_error_for_the_record(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.record.runs import open_run
+from rlvr.record.runs import open_run, stage_folder
 from rlvr.types import DataError
 
 
@@ -65,6 +65,13 @@ def test_what_is_no_run_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=name):
         open_run(tmp_path / name)
+
+
+def test_the_folder_of_a_stage(tmp_path: Path) -> None:
+    _record(tmp_path / "grpo")
+    assert stage_folder(tmp_path, "grpo") == tmp_path / "grpo"
+    assert stage_folder(tmp_path / "grpo", "grpo") == tmp_path / "grpo"
+    assert stage_folder(tmp_path, "sft") is None
 
 
 DAMAGED = [

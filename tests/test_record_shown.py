@@ -17,10 +17,10 @@ import pytest
 from rich.console import Console
 
 import rlvr
-from rlvr.record import progress
+from rlvr.record import plot, progress
 from rlvr.record.plot import plot_curves, smoothed
 from rlvr.record.progress import Progress, duration
-from rlvr.record.report import summary_table
+from rlvr.record.report import aligned, summary_table
 from rlvr.record.sinks import JsonLines
 from rlvr.types import DataError
 
@@ -189,6 +189,26 @@ def test_table(tmp_path: Path) -> None:
     assert start == ["SFT start", "50.0% (45.0% to 55.0%)", "", "3", "1 min 00 s", "3,000"]
     assert end == ["after GRPO", "62.5% (57.5% to 67.5%)", "+12.5 points", "4", "8.0 s", "20,000"]
     assert summary_table(tmp_path / "grpo") == summary_table(tmp_path)
+
+
+def test_an_arm_s_sft_is_where_stages_json_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arm = a_run(tmp_path / "arm")
+    table = summary_table(arm)
+    (tmp_path / "shared").mkdir()
+    (arm / "sft").rename(tmp_path / "shared" / "sft-abc")
+    (arm / "stages.json").write_text('{"sft": "../shared/sft-abc", "grpo": "grpo"}')
+    assert summary_table(arm) == summary_table(arm / "grpo") == table
+    starts = []
+    monkeypatch.setattr(plot, "_heldout", lambda axes, steps, start: starts.append(start))
+    plot_curves(arm)
+    plot_curves(a_run(tmp_path / "alone", sft=False))
+    assert starts == ["SFT start", "start"]
+
+
+def test_cells_cannot_break_a_table() -> None:
+    table = aligned([["", "n"], ["a|b\nc\x1b[2Jd", "x\\|y"]])
+    assert table.splitlines()[2] == "| a\\|b c[2Jd | x\\|y |"
+    assert len(table.splitlines()) == 3
 
 
 def test_table_of_a_run_without_sft_or_interval(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rlvr.compare.curves import Curve
 from rlvr.compare.results import ALPHA, ArmResult, Difference, Interval, Moment
@@ -57,17 +57,13 @@ def markdown(
 ) -> str:
     """compare.md: the results, what they took, and how to read both; `remarks` are further notes."""
     numbers = Numbers(metric)
-    parts = [f"# {metric}", aligned(_escaped(_result_rows(results, baseline, metric, numbers)))]
+    parts = [f"# {metric}", aligned(list(_result_rows(results, baseline, metric, numbers)))]
     notes = [*_notes(results, baseline, metric, differing), *remarks]
     parts.append("\n".join(f"- {note}" for note in notes))
     parts += [f"![{metric} of each arm over steps and over wall-clock]({picture})"]
-    parts += ["## What it took", aligned(_escaped(_cost_rows(results, baseline, numbers)))]
+    parts += ["## What it took", aligned(list(_cost_rows(results, baseline, numbers)))]
     parts.append(" ".join(_cost_notes(results, numbers.value(results[baseline].value.mean))))
     return "\n\n".join(parts) + "\n"
-
-
-def _escaped(rows: Iterable[Sequence[str]]) -> list[list[str]]:
-    return [[cell.replace("|", "\\|") for cell in row] for row in rows]
 
 
 def _result_rows(

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rlvr.record.run_folder import atomic_write
-from rlvr.record.sinks import read_metrics, stage_path
+from rlvr.record.runs import stage_folder
+from rlvr.record.sinks import read_metrics
 from rlvr.types import DataError
 
 BLUE, ORANGE, GREEN, GREY = "#1f6fb4", "#d9822b", "#2e8b57", "#6b6b6b"
@@ -26,7 +27,7 @@ def plot_curves(run_path: Path) -> Path:
     pass@1 with its 95% interval, and the model that the stage started from as a line. Raises DataError
     without metrics.
     """
-    folder = stage_path(run_path, "grpo")
+    folder = stage_folder(run_path, "grpo") or run_path
     steps = read_metrics(folder / "metrics.jsonl")
     if not any(
         name in metrics for metrics in steps.values() for name in ("train/accuracy", "heldout/pass@1")
@@ -36,7 +37,7 @@ def plot_curves(run_path: Path) -> Path:
     FigureCanvasAgg(figure)
     training, heldout = figure.subplots(1, 2)
     _training(training, steps)
-    _heldout(heldout, steps, start="SFT start" if (folder.parent / "sft").exists() else "start")
+    _heldout(heldout, steps, start="SFT start" if stage_folder(run_path, "sft") else "start")
     last = max(1, *steps)
     for axes in (training, heldout):
         axes.set_xlabel("GRPO step")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from rlvr.record.progress import duration
-from rlvr.record.sinks import read_metrics, stage_path
+from rlvr.record.runs import stage_folder
+from rlvr.record.sinks import read_metrics
 
 HEAD = ("", "pass@1 (95% interval)", "gain", "steps", "wall-clock", "tokens")
 Steps = dict[int, dict[str, float | None]]
@@ -20,10 +23,10 @@ def summary_table(run_path: Path) -> str:
     before a resume nor evaluation counts; tokens are those trained on (SFT) and sampled (GRPO). Raises
     DataError without metrics.
     """
-    folder = stage_path(run_path, "grpo")
+    folder = stage_folder(run_path, "grpo") or run_path
     grpo = read_metrics(folder / "metrics.jsonl")
-    sft_file = folder.parent / "sft" / "metrics.jsonl"
-    sft = read_metrics(sft_file) if sft_file.exists() else {}
+    before_it = stage_folder(run_path, "sft")
+    sft = read_metrics(before_it / "metrics.jsonl") if before_it else {}
     evaluated = [step for step, metrics in grpo.items() if metrics.get("heldout/pass@1") is not None]
     start = grpo[0] if 0 in evaluated else {}
     end = grpo[evaluated[-1]] if evaluated and evaluated[-1] > 0 else {}
@@ -38,7 +41,11 @@ def summary_table(run_path: Path) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, head first, that is readable as text: the first column to the left, numbers right."""
+    """A Markdown table, head first, that is readable as text: the first column to the left, numbers right.
+
+    What would break the table, or move the cursor of a terminal, is escaped or left out.
+    """
+    rows = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [
@@ -46,6 +53,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _cell(text: str) -> str:
+    line = " ".join(text.splitlines())
+    shown = "".join(character for character in line if unicodedata.category(character) != "Cc")
+    return re.sub(r"(?<!\\)\|", r"\\|", shown)  # one that is escaped already stays as it is
 
 
 def _accuracy(metrics: dict[str, float | None]) -> str:

@@ -142,12 +142,6 @@ def metrics_of(path: Path, number: int, line: bytes) -> tuple[int, dict[str, flo
     return step, metrics
 
 
-def stage_path(run_path: Path, stage: str) -> Path:
-    """The folder of `stage` in the run at `run_path`, or `run_path` if that has no such stage."""
-    folder = run_path / stage
-    return folder if (folder / "metrics.jsonl").exists() else run_path
-
-
 def truncate_metrics(path: Path, after_step: int) -> None:
     """Remove the lines of steps after `after_step`, and half a line at the end; nothing if no file.
 
