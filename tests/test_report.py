@@ -311,6 +311,16 @@ def test_chapters_are_in_order_with_a_recipe_s_evaluations_inside(tmp_path: Path
     assert "base its evaluation has begun" in page_of(run).text
 
 
+def test_an_evaluation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"answers": "x", "problems": {"sets": ["mine"]}}))
+    assert main([str(tmp_path)]) == 2
+    assert (
+        f"is an evaluation, and a report is of training; read {tmp_path}/results.md"
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_the_command_of_a_run_is_that_which_was_given(run: Path) -> None:
     notes = run / ".hydra"
     notes.mkdir()

@@ -264,19 +264,6 @@ def test_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
-def test_a_damaged_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with a_run(tmp_path) as run:
-        log(run.path / "sft", 1, 2)
-        (run.path / "config.yaml").write_text("stages: [sft]\nsft: 3\n")
-    assert once(tmp_path, capsys)[0] == 3  # a section that is none has no steps
-    for name in ("config.yaml", "versions.json", "stages.json"):
-        whole = (tmp_path / name).read_bytes() if (tmp_path / name).exists() else b"{}"
-        (tmp_path / name).write_text("{")
-        assert main([str(tmp_path), "--once"]) == 2
-        assert f"rlvr: {tmp_path / name} is damaged (" in capsys.readouterr().err
-        (tmp_path / name).write_bytes(whole)
-
-
 def test_watching_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with a_run(tmp_path) as run:
         log(run.path / "sft", 1, 2)

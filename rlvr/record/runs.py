@@ -20,6 +20,7 @@ MEND = "put back a whole copy of it, or leave this folder out"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, where there is one
 MANIFEST = "manifest.json"  # of a recipe's stage: what it was made from
 RESULTS = "results.json"  # of an evaluation that is done
+RESULTS_TABLE = "results.md"  # of `rlvr evaluate`: what it writes last
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ class RunRecord:
     def name(self) -> str:
         """The last two parts of the folder: `arithmetic/2026-01-31_12-00-00`."""
         return "/".join(self.folder.parts[-2:])
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether it is one of `rlvr evaluate`, which trains nothing."""
+        problems = self.config.get("problems")
+        return "answers" in self.config and isinstance(problems, dict) and "sets" in problems
 
     def stage(self, name: str) -> StageRecord | None:
         return next((stage for stage in self.stages if stage.name == name), None)

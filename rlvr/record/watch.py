@@ -6,6 +6,7 @@ import argparse
 import fcntl
 import math
 import os
+import platform
 import shlex
 import sys
 import time
@@ -25,6 +26,7 @@ from rlvr.record.report import summary_table
 from rlvr.record.runs import (
     MANIFEST,
     RESULTS,
+    RESULTS_TABLE,
     STAGES,
     RunRecord,
     StageRecord,
@@ -165,6 +167,8 @@ class WatchedRun:
 
     def _complete(self) -> bool:
         """Whether every stage has left its result."""
+        if self.run.is_evaluation:
+            return (self.folder / RESULTS_TABLE).exists()
         folders = {name: self.folder / name for name in self.run.config.get("stages", [])}
         folders |= named_stages(self.folder)
         if not any((self.folder / name).exists() for name in (STAGES, "config.yaml")):
@@ -183,16 +187,37 @@ def _is_done(folder: Path, view: StageView | None) -> bool:
 def is_running(folder: Path) -> bool:
     """Whether a process holds the lock of the run, or of the run that `folder` is a stage of."""
     for home in (folder, folder.parent):
-        if not (home / "run.lock").exists():
-            continue
-        with (home / "run.lock").open("rb") as lock:
-            try:
-                # shared, and let go of at once: a run takes it for itself alone
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        if (home / "run.lock").exists():
+            return _is_held(home / "run.lock")
     return False
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether the process that wrote its name into `lock` has it open; only another machine's is tried.
+
+    To try a lock is to take it for a moment, in which a run that begins would be refused.
+    """
+    pid, _, host = lock.read_text(errors="replace").strip().partition(" on ")
+    if host == platform.node() and pid.isdigit():
+        try:
+            return any(_leads_to(file, lock) for file in Path(f"/proc/{pid}/fd").iterdir())
+        except FileNotFoundError:
+            return False  # it has ended
+        except PermissionError:
+            pass  # another user's
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _leads_to(link: Path, file: Path) -> bool:
+    try:
+        return link.samefile(file)
+    except OSError:  # closed by now
+        return False
 
 
 def is_beginning(folder: Path) -> bool:
@@ -224,6 +249,8 @@ def how_to_go_on(run: RunRecord) -> str:
     alone = not (run.folder / "config.yaml").exists()
     if alone and (run.folder / MANIFEST).exists():
         return "the recipe's command goes on with it"
+    if run.is_evaluation:
+        return "the command that it was started with goes on"
     if "artefacts" not in run.config:
         return f"go on with: rlvr train resume={run.folder.parent if alone else run.folder}"
     overrides = run.folder / ".hydra" / "overrides.yaml"
@@ -307,13 +334,15 @@ def report(watched: WatchedRun, console: Console, once: bool) -> int:
     if running and once and console.is_terminal:
         console.print(overview(watched))
         return 0
-    lines = [f"{run.name}: {watched.state}"]
+    lines = [f"{run.name}{' (an evaluation)' if run.is_evaluation else ''}: {watched.state}"]
     current = watched.current()
     lines += [f"  {stage.line(running=running and stage is current)}" for stage in watched.stages]
-    if not watched.stages:
+    if not watched.stages and not run.is_evaluation:
         lines.append("  no stage has begun")
     if watched.state is State.STOPPED:
         lines.append(f"No process writes to it, and it is not at its end; {how_to_go_on(run)}")
+    elif watched.state is State.FINISHED and run.is_evaluation:
+        lines.append(f"read {run.folder / RESULTS_TABLE}")
     elif watched.state is State.FINISHED and (table := run.folder / "table.md").exists():
         lines += ["", table.read_text().rstrip()]
     elif watched.state is State.FINISHED and run.stage("grpo") is not None:

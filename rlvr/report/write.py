@@ -12,7 +12,7 @@ import jinja2
 
 from rlvr.record.report import summary_table
 from rlvr.record.run_folder import atomic_write
-from rlvr.record.runs import RunRecord
+from rlvr.record.runs import RESULTS_TABLE, RunRecord
 from rlvr.report import overview, reproduce
 from rlvr.report.chapters import chapters
 from rlvr.report.result import SEEDS
@@ -29,8 +29,12 @@ def write_report(run: RunRecord, path: Path) -> Path:
     What is missing of the run is named in it. Returns `path`.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: it is an evaluation, which has results of its own; or the file cannot be written.
     """
+    if run.is_evaluation:
+        raise DataError(
+            f"{run.folder} is an evaluation, and a report is of training; read {run.folder / RESULTS_TABLE}"
+        )
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
