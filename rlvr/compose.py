@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar, get_type_hints, overload
 
 import hydra
@@ -38,6 +38,7 @@ SCHEMAS: dict[str, type] = {
     "audit": AuditConfig,
     "evaluate": EvaluateConfig,
 }  # command → its settings
+RUNS_OF_OTHERS = {"recipe": "a recipe", "audit": "an audit", "evaluate": "an evaluation"}
 SAVED_CONFIG = "config"  # .yaml, in a run folder; itself a primary configuration that Hydra can read
 SAVED_HEADER = """\
 # The resolved configuration of this run. `rlvr train resume=FOLDER` reads it.
@@ -71,22 +72,33 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], N
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, who know what to say of them
     register_schema()
     composing = True
+    failed: list[Exception] = []
 
     @functools.wraps(job)
     def watched(tree: DictConfig) -> None:
         nonlocal composing
         composing = False
-        with recorded(Path(HydraConfig.get().runtime.output_dir)):
-            job(tree)
+        try:
+            with recorded(Path(HydraConfig.get().runtime.output_dir)):
+                job(tree)
+        except (RlvrError, HydraException, OmegaConfBaseException) as error:
+            # past Hydra, which would print all overrides before what there is to say
+            failed.append(error)
         composing = True  # the next job of a sweep
 
     try:
+        # before Hydra makes the folder
+        for argument in arguments:
+            if argument.startswith("name="):
+                check_name(argument.partition("=")[2].strip("'\""))
         if command == "train" and is_sweep(arguments):
             from rlvr.sweep.command import sweep
 
             return sweep(arguments, lambda arm: launch(command, arm, job))
         sys.argv = [f"rlvr {command}", *arguments]
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(watched)()
+        if failed:
+            raise failed[0]
     except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:
         # of a part of a section that is not there, OmegaConf has no more to say than an AttributeError
         message = composing_message(error, arguments, SCHEMAS[command], composing)
@@ -121,7 +133,7 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
     """Turn `resume=RUN` into what makes Hydra read that run's saved configuration, and write there.
 
     Raises:
-        ConfigError: the folder holds no run.
+        ConfigError: the folder holds no run, or another command's.
     """
     resumed = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
     if not resumed:
@@ -130,6 +142,12 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
     if not resumed[-1] or not (folder / f"{SAVED_CONFIG}.yaml").is_file():
         raise ConfigError(
             f"resume={resumed[-1]}: {folder} holds no {SAVED_CONFIG}.yaml, so it is no run folder"
+        )
+    saved_by = re.findall(r"^ *- (\w+)_schema$", (folder / f"{SAVED_CONFIG}.yaml").read_text(), re.MULTILINE)
+    if saved_by and saved_by[0] in RUNS_OF_OTHERS:
+        raise ConfigError(
+            f"resume={resumed[-1]}: {folder} is the folder of {RUNS_OF_OTHERS[saved_by[0]]}, not of a "
+            "training run; give one that `rlvr train` has made"
         )
     others = [argument for argument in arguments if not argument.startswith("resume=")]
     if is_sweep(others):
@@ -163,7 +181,19 @@ def to_config(tree: DictConfig, schema: type[Any] = TrainConfig) -> Any:
         raise ConfigError("\n".join(messages))
     if messages := list(out_of_range(config)):
         raise ConfigError("\n".join(messages))
+    if isinstance(name := getattr(config, "name", None), str):
+        check_name(name)
     return config
+
+
+def check_name(name: str) -> None:
+    """Raises ConfigError for a name whose folder would not be in runs/."""
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ConfigError(
+            f"name={name} leads out of runs/: give one without .. that does not begin with /, or the folder "
+            "itself with hydra.run.dir=FOLDER"
+        )
 
 
 def explain(error: HydraException | OmegaConfBaseException, schema: type[Any] = TrainConfig) -> str:

@@ -19,7 +19,7 @@ from rlvr.cli import main
 from rlvr.config import TrainConfig
 from rlvr.learner.config import LoraConfig
 from rlvr.recipe.config import KINDS, RecipeConfig
-from rlvr.types import ConfigError
+from rlvr.types import ConfigError, RlvrError
 
 SMALL = ["sampling.max_tokens=16"]  # fits the scratch model's length
 DATA = '{"problem": "1+1=?", "answer": "2"}\n'
@@ -210,12 +210,56 @@ def test_a_folder_that_holds_a_run_is_not_written_to(capsys: pytest.CaptureFixtu
     assert Path("taken/config.yaml").read_text() == "name: other\n"
 
 
+@pytest.mark.parametrize(("command", "kind"), [("evaluate", "an evaluation"), ("recipe", "a recipe")])
+def test_a_folder_of_another_command_is_not_resumed(
+    command: str, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("other").mkdir()
+    Path("other/config.yaml").write_text(f"# Of it.\ndefaults:\n  - {command}_schema\n  - _self_\nname: x\n")
+    assert main(["train", "resume=other"]) == 2
+    assert f"is the folder of {kind}, not of a training run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "recipe"])
+@pytest.mark.parametrize("name", ["name='a/../../b'", "name=../b", 'name="/b"', "name=/b"])
+def test_a_name_stays_in_the_folder_of_runs(
+    command: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert main([command, name]) == 2
+    assert "leads out of runs/" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_name_in_a_file_stays_there_too(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine/experiment").mkdir(parents=True)
+    Path("mine/experiment/out.yaml").write_text("# @package _global_\nname: a/../b\n")
+    assert main(["train", "--config-dir=mine", "experiment=out"]) == 2
+    assert "name=a/../b leads out of runs/" in capsys.readouterr().err
+
+
+def test_what_is_wrong_is_all_that_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["train", "grpo.group_size=1"]) == 2
+    assert capsys.readouterr().err.startswith("rlvr: grpo.group_size=1 gives no gradient")
+    assert main(["train", "grpo.steps=0"]) == 2
+    assert capsys.readouterr().err == "rlvr: grpo.steps is 0, but must be ≥ 1\n"
+
+    def fails(*given: object) -> None:
+        raise RlvrError("the loss is nan")
+
+    monkeypatch.setattr("rlvr.stages.train.run_stages", fails)
+    assert main(["train"]) == 3
+    assert capsys.readouterr().err == "rlvr: the loss is nan\n"
+
+
 def test_all_faults_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "sampling.max_tokens=600", "grpo.group_size=1", "+reward.weights.maths=1"]) == 2
     message = capsys.readouterr().err
     assert "sampling.max_tokens=600" in message
     assert "grpo.group_size=1" in message
-    assert "reward.weights.maths" in message
+    assert "reward.weights names 'maths'" in message
 
 
 def test_a_model_that_is_not_there_is_found_before_the_cluster_starts(
