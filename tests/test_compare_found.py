@@ -58,3 +58,17 @@ def test_problems_with_other_reference_answers_are_not_paired(tmp_path: Path) ->
         write_journal(journal_path(folder / "grpo", "heldout", STEPS), groups)
     _, arm = results_of(tmp_path)
     assert arm.difference == "other problems"
+
+
+def test_an_interval_of_equal_values_or_of_few_problems_is_not_shown(tmp_path: Path) -> None:
+    for number, problems in enumerate([4, 8]):
+        config = settings(0, sampling__temperature=1 - number / 10)
+        keep_problems(make_run(tmp_path / "few" / str(number), config, [0.2, 0.5]), [2] * problems)
+    text, _ = run([tmp_path / "few"], out=str(tmp_path / "out"))
+    assert " 50.0% (–) |" in text
+    assert "50.0% (40.0 to 60.0)" in text  # of eight problems
+    assert text.count("fewer than 5 problems, which says nothing") == 1
+    make_run(tmp_path / "same" / "0", settings(0), [0.2, 0.5])
+    make_run(tmp_path / "same" / "1", settings(1), [0.2, 0.5])
+    text, _ = run([tmp_path / "same"], out=str(tmp_path / "out"))
+    assert " 50.0% (–) |" in text

@@ -12,7 +12,8 @@ from rlvr.evaluation.config import EvaluateConfig
 from rlvr.evaluation.results import OTHER, read_results, recount, write_json
 from rlvr.evaluation.run import _model_messages
 from rlvr.evaluation.samples import SAMPLES, write_samples
-from rlvr.evaluation.summary import outcomes, summarize
+from rlvr.evaluation.summary import Outcome, outcomes, summarize
+from rlvr.evaluation.tables import _comparison, markdown
 from rlvr.types import DataError, Group, Problem, Status, Verdict
 
 VOTES = [[0, 1]]
@@ -77,3 +78,42 @@ def test_a_folder_that_is_no_run_is_not_searched_to_its_ground(
     monkeypatch.setattr(Path, "glob", unreadable)
     (said,) = _model_messages("model", str(tmp_path))
     assert said.endswith("(no config.json)")
+
+
+# What is shown of them
+
+
+def shown(*values: bool, **columns: Any) -> str:
+    """results.md of a set with a right or a wrong sample to each problem."""
+    problems = [
+        Outcome(f"p{i}", columns, [Status.CORRECT if right else Status.WRONG], [0], [1], [False])
+        for i, right in enumerate(values)
+    ]
+    asked = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 8, "seed": 0, "dtype": "float32"}
+    found = summarize(problems, [1], list(columns)) | {"undecided_votes": 0}
+    return markdown({"model": "m", "settings": {"samples": 1, **asked}, "ks": [1], "sets": {"s": found}})
+
+
+@pytest.mark.parametrize("values", [[False] * 8, [True] * 8, [True, False, True, False]])
+def test_an_interval_that_says_nothing_is_not_shown(values: list[bool]) -> None:
+    text = shown(*values)
+    assert f"{sum(values) / len(values):.1%} (–)" in text
+    assert text.count("no interval, as fewer than 5 problems have a value or all values are equal") == 1
+    enough = shown(True, False, True, False, True)
+    assert "(–)" not in enough
+    assert "60.0% (20.0% to 100.0%)" in enough
+
+
+def test_a_gain_without_spread_has_no_interval() -> None:
+    gain = {"mean": 0.0, "low": 0.0, "high": 0.0, "problems": 8, "changed": 0}
+    compared = "\n".join(_comparison({"model": "old", "differs": [], "sets": {"s": {"avg": gain}}}))
+    assert "0.0 to" not in compared
+    assert "(–)" in compared
+
+
+def test_a_value_of_a_column_is_no_markup() -> None:
+    text = shown(True, topic="a|b<script>`x`\x1b[31m\nnext")
+    (line,) = [line for line in text.splitlines() if line.startswith("| a")]
+    assert line.count("|") - line.count("\\|") == 4
+    assert "a\\|b&lt;script>&#96;x&#96; [31m next" in line
+    assert "\x1b" not in text

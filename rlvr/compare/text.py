@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from rlvr.compare.curves import Curve
 from rlvr.compare.results import ALPHA, ArmResult, Difference, Interval, Moment
 from rlvr.compare.runs import State
+from rlvr.evaluation.metrics import FEWEST, tells
 from rlvr.record.progress import duration
 from rlvr.record.report import aligned
 
 NONE = "–"
+NO_INTERVAL = f"({NONE})"
 REASON = 200  # characters of why a run failed
 MOST_NAMED = 12  # settings in the line that says in what the arms differ
 
@@ -27,8 +29,8 @@ class Numbers:
             return NONE
         return f"{value:.1%}" if self.share else f"{value:.4g}"
 
-    def interval(self, interval: Interval, signed: bool = False) -> str:
-        """The mean, and the ends where there are any."""
+    def interval(self, interval: Interval, signed: bool = False, problems: int | None = None) -> str:
+        """The mean, and the ends where there are any; – for ends that say nothing, of few `problems`, say."""
         scale, sign = 100 if self.share else 1, "+" if signed else ""
         form = f"{sign}.1f" if self.share else f"{sign}.4g"
         # + 0.0: no minus before a zero
@@ -38,7 +40,10 @@ class Numbers:
         if math.isnan(interval.mean):
             return NONE
         unit = "%" if self.share and not signed else ""
-        return f"{middle}{unit}" + ("" if math.isnan(interval.low) else f" ({low} to {high})")
+        if math.isnan(interval.low):
+            return f"{middle}{unit}"
+        known = tells(interval.low, interval.high, problems)
+        return f"{middle}{unit} {f'({low} to {high})' if known else NO_INTERVAL}"
 
 
 def p_text(p: float) -> str:
@@ -57,8 +62,14 @@ def markdown(
 ) -> str:
     """compare.md: the results, what they took, and how to read both; `remarks` are further notes."""
     numbers = Numbers(metric)
-    parts = [f"# {metric}", aligned(list(_result_rows(results, baseline, metric, numbers)))]
+    table = aligned(list(_result_rows(results, baseline, metric, numbers)))
+    parts = [f"# {metric}", table]
     notes = [*_notes(results, baseline, metric, differing), *remarks]
+    if NO_INTERVAL in table:
+        notes.append(
+            f"{NO_INTERVAL}: no interval, as all values are equal or there are fewer than {FEWEST} problems, "
+            "which says nothing of others."
+        )
     parts.append("\n".join(f"- {note}" for note in notes))
     parts += [f"![{metric} of each arm over steps and over wall-clock]({picture})"]
     parts += ["## What it took", aligned(list(_cost_rows(results, baseline, numbers)))]
@@ -76,11 +87,20 @@ def _result_rows(
     for index, result in enumerate(results):
         found = result.difference
         if isinstance(found, Difference):
-            cells = [numbers.interval(found.interval, signed=True), p_text(found.p), p_text(found.adjusted)]
+            pairs = found.pairs if found.over == "problems" else None
+            gain = numbers.interval(found.interval, signed=True, problems=pairs)
+            cells = [gain, p_text(found.p), p_text(found.adjusted)]
         else:
             cells = ["baseline" if index == baseline else f"not compared: {found}", NONE, NONE]
-        value = numbers.interval(result.value)
+        value = numbers.interval(result.value, problems=_problems(result))
         yield [result.label, _runs(result), value, numbers.value(result.best)] + cells * several
+
+
+def _problems(result: ArmResult) -> int | None:
+    """How many the interval is over; None where it is over seeds, or the problems are not kept."""
+    if result.over != "problems" or not result.used[0].problems:
+        return None
+    return sum(not math.isnan(value) for value in result.used[0].problems.values())
 
 
 def _runs(result: ArmResult) -> str:

@@ -144,6 +144,18 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+FEWEST = 5  # problems, from which on a bootstrap over them says anything
+
+
+def tells(low: float, high: float, problems: int | None = None) -> bool:
+    """Whether a bootstrap interval is worth showing.
+
+    Where all values are equal it has no width, and of few problems it is far too narrow: neither says that
+    the mean is known. `problems` None: how many there are is not known.
+    """
+    return low != high and (problems is None or problems >= FEWEST)
+
+
 @dataclass(frozen=True)
 class Difference:
     """How much better the second of two policies is on the problems that both were tried on."""

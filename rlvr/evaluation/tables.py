@@ -5,23 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rlvr.evaluation.metrics import FEWEST, tells
 from rlvr.record.report import aligned
 
 NONE = "–"
+NO_INTERVAL = f"({NONE})"
+WHY_NONE = (
+    f"{NO_INTERVAL}: no interval, as fewer than {FEWEST} problems have a value or all values are equal; a "
+    "bootstrap over these says nothing of other problems."
+)
 Result = Mapping[str, Any]
 
 
 def markdown(results: Result) -> str:
     """What results.json says, in tables."""
     sets: Mapping[str, Result] = results["sets"]
-    parts = [f"# {results['model']}", _settings(results), _overview(sets)]
+    parts = [f"# {_plain(results['model'])}", _settings(results), _overview(sets)]
     if any(result["samples"] > 1 for result in sets.values()):
         parts.append(_by_k(sets, results["ks"]))
     if "baseline" in results:
         parts += _comparison(results["baseline"])
     for name, result in sets.items():
-        parts += [f"{name} by {column}:\n\n{_split(split)}" for column, split in result["by"].items()]
+        parts += [_split(name, column, split) for column, split in result["by"].items()]
+    if any(NO_INTERVAL in part for part in parts):
+        parts.append(WHY_NONE)
     return "\n\n".join([*parts, *_notes(sets)]) + "\n"
+
+
+def _plain(text: object) -> str:
+    """Text from outside in one line of Markdown: no markup, nothing that a terminal would obey."""
+    line = "".join(character if character.isprintable() else " " for character in str(text))
+    return " ".join(line.split()).replace("<", "&lt;").replace("`", "&#96;")
 
 
 def _settings(results: Result) -> str:
@@ -40,7 +54,7 @@ def _overview(sets: Mapping[str, Result]) -> str:
         tokens, cut = result["mean_tokens"], result["truncated"]
         rows.append(
             (
-                name,
+                _plain(name),
                 f"{len(result['problems']):,}",
                 _estimate(result["metrics"][f"avg@{result['samples']}"]),
                 f"{result['samples']:3}",
@@ -58,10 +72,10 @@ def _by_k(sets: Mapping[str, Result], ks: list[int]) -> str:
     rows = [["", *(f"k = {k}" for k in ks)]]
     for name, result in sets.items():
         metrics = result["metrics"]
-        rows.append([f"{name} pass@k", *(_estimate(metrics.get(f"pass@{k}")) for k in ks)])
+        rows.append([f"{_plain(name)} pass@k", *(_estimate(metrics.get(f"pass@{k}")) for k in ks)])
         # one vote is one answer
         votes = ["" if k == 1 else _estimate(metrics.get(f"maj@{k}")) for k in ks]
-        rows.append([f"{name} maj@k", *votes])
+        rows.append([f"{_plain(name)} maj@k", *votes])
     return aligned(rows)
 
 
@@ -70,24 +84,26 @@ def _comparison(baseline: Result) -> Iterator[str]:
     rows = [("", "gain, points", "95% interval", "problems", "of these changed")]
     for name, found in baseline["sets"].items():
         for metric, gain in found.items():
+            low, high = gain["low"], gain["high"]
+            known = tells(low, high, gain["problems"])
             rows.append(
                 (
-                    f"{name} {metric}",
+                    f"{_plain(name)} {metric}",
                     f"{100 * gain['mean']:+.1f}",
-                    f"{100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}",
+                    f"{100 * low:+.1f} to {100 * high:+.1f}" if known else NO_INTERVAL,
                     f"{gain['problems']:,}",
                     f"{gain['changed']:,}",
                 )
             )
-    yield f"Compared with {baseline['model']}, problem by problem:\n\n{aligned(rows)}"
+    yield f"Compared with {_plain(baseline['model'])}, problem by problem:\n\n{aligned(rows)}"
     if baseline["differs"]:
-        yield f"The two were not asked alike: {'; '.join(baseline['differs'])}."
+        yield f"The two were not asked alike: {_plain('; '.join(baseline['differs']))}."
 
 
-def _split(split: Mapping[str, Result]) -> str:
+def _split(name: str, column: str, split: Mapping[str, Result]) -> str:
     rows = [("", "problems", "avg@k (95% interval)")]
-    rows += [(name, f"{found['over']:,}", _estimate(found)) for name, found in split.items()]
-    return aligned(rows)
+    rows += [(_plain(value), f"{found['over']:,}", _estimate(found)) for value, found in split.items()]
+    return f"{_plain(name)} by {_plain(column)}:\n\n{aligned(rows)}"
 
 
 def _notes(sets: Mapping[str, Result]) -> Iterator[str]:
@@ -104,14 +120,16 @@ def _notes(sets: Mapping[str, Result]) -> Iterator[str]:
         counts = result["samples_by_status"]
         if result["unreached"]:
             yield (
-                f"{name}: {counts['timeout']:,} checks ran past their deadline and {counts['crashed']:,} "
-                "crashed; their samples are left out."
+                f"{_plain(name)}: {counts['timeout']:,} checks ran past their deadline and "
+                f"{counts['crashed']:,} crashed; their samples are left out."
             )
         if result["undecided_votes"]:
-            yield f"{name}: {result['undecided_votes']:,} comparisons of answers came to no end."
+            yield f"{_plain(name)}: {result['undecided_votes']:,} comparisons of answers came to no end."
 
 
 def _estimate(found: Result | None) -> str:
     if found is None or found["value"] is None:
         return NONE
-    return f"{found['value']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
+    known = tells(found["low"], found["high"], found["over"])
+    interval = f"({found['low']:.1%} to {found['high']:.1%})" if known else NO_INTERVAL
+    return f"{found['value']:.1%} {interval}"
