@@ -308,6 +308,7 @@ def test_every_sample_is_there_and_its_numbers_are_those_of_the_results(whole: M
     assert list(result["by"]["level"]) == ["1"]
     assert found["settings"]["temperature"] == 1.0
     assert found["versions"]["packages"]["ray"]
+    assert found["sampled_by"]["mine"]["packages"]["ray"]
 
 
 @pytest.mark.slow

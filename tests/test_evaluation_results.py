@@ -10,7 +10,7 @@ from groups import rollout
 
 from rlvr.evaluation.config import EvaluateConfig
 from rlvr.evaluation.results import OTHER, read_results, recount, write_json
-from rlvr.evaluation.run import _model_messages
+from rlvr.evaluation.run import _model_messages, sampled_by
 from rlvr.evaluation.samples import SAMPLES, write_samples
 from rlvr.evaluation.summary import Outcome, outcomes, summarize
 from rlvr.evaluation.tables import _comparison, markdown
@@ -117,3 +117,19 @@ def test_a_value_of_a_column_is_no_markup() -> None:
     assert line.count("|") - line.count("\\|") == 4
     assert "a\\|b&lt;script>&#96;x&#96; [31m next" in line
     assert "\x1b" not in text
+
+
+def test_what_other_versions_sampled_is_said_to_be_theirs(tmp_path: Path) -> None:
+    old = {"rlvr": "0.1", "packages": {"vllm": "0.6"}, "git": {"commit": "aaa"}, "cpu": {"count": 2}}
+    new = {"rlvr": "0.2", "packages": {"vllm": "0.7"}, "git": None, "cpu": {"count": 2}}
+    for name, versions in (("old", old), ("new", new)):
+        write_json(tmp_path / name / "manifest.json", {"versions": versions})
+    found = sampled_by({"old": tmp_path / "old", "new": tmp_path / "new", "none": tmp_path / "none"})
+    assert found == {"old": old, "new": new}
+    results = read_results(made(tmp_path / "run")) | {"versions": new}
+    text = markdown(results | {"sampled_by": found})
+    said = "old was sampled by other versions than it is counted with: rlvr 0.1 → 0.2, vllm 0.6 → 0.7, "
+    assert f"{said}git commit aaa → None" in text
+    assert "new was sampled" not in text
+    assert "cpu" not in text
+    assert "was sampled" not in markdown(results)

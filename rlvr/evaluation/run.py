@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -180,6 +180,13 @@ def run_evaluate(prepared: Prepared, run_path: str | os.PathLike[str], saved_con
         finish(run.path)
 
 
+def sampled_by(folders: Mapping[str, Path]) -> dict[str, Any]:
+    """Set → the versions that its answers were begun with, from their manifest."""
+    manifests = {name: folder / MANIFEST for name, folder in folders.items()}
+    read = {name: json.loads(path.read_text()) for name, path in manifests.items() if path.exists()}
+    return {name: manifest["versions"] for name, manifest in read.items() if "versions" in manifest}
+
+
 class _Model:
     """One of the models of an evaluation."""
 
@@ -286,6 +293,7 @@ class _Model:
                 "ks": self.prepared.ks,
                 "sets": counted,
                 "versions": versions(),
+                "sampled_by": sampled_by(self.folders),
             },
         )
 

@@ -29,7 +29,29 @@ def markdown(results: Result) -> str:
         parts += [_split(name, column, split) for column, split in result["by"].items()]
     if any(NO_INTERVAL in part for part in parts):
         parts.append(WHY_NONE)
+    parts += _sampled_by(results)
     return "\n\n".join([*parts, *_notes(sets)]) + "\n"
+
+
+def _sampled_by(results: Result) -> Iterator[str]:
+    """By which other versions the answers were sampled, where they had been kept."""
+    now = _flat(results.get("versions") or {})
+    for name, versions in (results.get("sampled_by") or {}).items():
+        then = _flat(versions)
+        changed = [key for key in dict.fromkeys([*then, *now]) if then.get(key) != now.get(key)]
+        if changed:
+            listed = ", ".join(f"{key} {then.get(key)} → {now.get(key)}" for key in changed)
+            yield f"{_plain(name)} was sampled by other versions than it is counted with: {_plain(listed)}."
+
+
+def _flat(versions: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions by name: `vllm`, `git commit`, `cpu model`."""
+    flat: dict[str, Any] = {}
+    for name, value in versions.items():
+        inside = value if isinstance(value, Mapping) else {"": value}
+        prefix = "" if name == "packages" else name
+        flat |= {f"{prefix} {key}".strip(): part for key, part in inside.items()}
+    return flat
 
 
 def _plain(text: object) -> str:
