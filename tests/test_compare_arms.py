@@ -128,7 +128,7 @@ def test_what_holds_no_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no run in"):
         find_runs([tmp_path])
     (tmp_path / "config.yaml").write_text("a: [")
-    with pytest.raises(DataError, match="config.yaml is damaged"):
+    with pytest.raises(DataError, match=r"config\.yaml is damaged"):
         find_runs([tmp_path])
 
 
