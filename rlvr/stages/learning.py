@@ -126,7 +126,7 @@ class Learning:
             share = range(start, end)
             metrics: dict[str, float] = {}
             if algorithm.critic:
-                values = part(batch, share, "token", 0, always_live=True)
+                values = replace(part(batch, share, "token", 0, always_live=True), keep=())
                 made = self._step("update_critic", values, self.value_objective, algorithm.critic.lr)
                 metrics |= {f"critic/{name}": value for name, value in made.items()}
             if not algorithm.critic or step > algorithm.critic.warmup_steps:
