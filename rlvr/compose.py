@@ -129,7 +129,7 @@ def composing_message(
     return next(parts_of_absent(arguments, schema), None) if composing else None
 
 
-def resume_arguments(arguments: Sequence[str]) -> list[str]:
+def resume_arguments(arguments: Sequence[str], command: str = "train") -> list[str]:
     """Turn `resume=RUN` into what makes Hydra read that run's saved configuration, and write there.
 
     Raises:
@@ -144,7 +144,7 @@ def resume_arguments(arguments: Sequence[str]) -> list[str]:
             f"resume={resumed[-1]}: {folder} holds no {SAVED_CONFIG}.yaml, so it is no run folder"
         )
     saved_by = re.findall(r"^ *- (\w+)_schema$", (folder / f"{SAVED_CONFIG}.yaml").read_text(), re.MULTILINE)
-    if saved_by and saved_by[0] in RUNS_OF_OTHERS:
+    if saved_by and saved_by[0] != command and saved_by[0] in RUNS_OF_OTHERS:
         raise ConfigError(
             f"resume={resumed[-1]}: {folder} is the folder of {RUNS_OF_OTHERS[saved_by[0]]}, not of a "
             "training run; give one that `rlvr train` has made"

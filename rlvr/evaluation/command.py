@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         if not (folder / RESULTS).is_file() or not (folder / f"{compose.SAVED_CONFIG}.yaml").is_file():
             print(f"rlvr: from={folder} is no folder of a finished evaluation", file=sys.stderr)
             return 2
-        rest = compose.resume_arguments([f"resume={folder}", *rest])
+        rest = compose.resume_arguments([f"resume={folder}", *rest], "evaluate")
     return compose.launch("evaluate", rest, job)
 
 
