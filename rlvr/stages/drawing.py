@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from hydra.utils import instantiate
 
+from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.algorithms.filters import accuracy
+from rlvr.config import TrainConfig
 from rlvr.keys import key
 from rlvr.problems.prompts import encode_prompt
 from rlvr.rollout.engine import Request
@@ -51,7 +53,7 @@ class Drawing:
         # given to `instantiate`, the problems would become a tree of settings, in seconds
         order = instantiate(self.config.problems.order, _partial_=True)
         self.order = order(problems=stage.problems, seed=self.config.seed)
-        self.filters = {n: instantiate(spec, _partial_=True) for n, spec in algorithm.filters.items()}
+        self.filters = filters_of(algorithm)
         self.schedule = instantiate(sampling.schedule, _partial_=True) if sampling.schedule else None
 
     def submit_ready(self, version: int) -> None:
@@ -85,7 +87,7 @@ class Drawing:
             drawn.generate_seconds += taken.generate_seconds
             drawn.reward_seconds += taken.reward_seconds
             _merge(drawn.groups, taken.groups)
-            self._filter(drawn, step)
+            filter_groups(drawn, self.filters, self.config.seed, step)
             if drawn.rounds == self.config.algorithm.max_rounds or not self._submit_further(drawn, step):
                 break
         del self.chosen[step]
@@ -118,38 +120,32 @@ class Drawing:
             return constant
         return float(self.schedule(step=step - 1, steps=self.settings.steps, temperature=constant))
 
-    def _filter(self, drawn: Drawn, step: int) -> None:
-        drawn.kept, drawn.dropped = [], {name: [] for name in self.filters}
-        for group in drawn.groups:
-            kept, by = apply_filters(group, self.filters, self.config.seed, step)
-            if kept is not None:
-                drawn.kept.append(kept)
-            if by is not None:
-                drawn.dropped[by].append(group.problem.id)
-
     def _submit_further(self, drawn: Drawn, step: int) -> bool:
         """Submit another round if the step lacks groups; whether there was one to submit."""
-        missing = self.settings.problems_per_step - len(drawn.kept)
-        if missing <= 0:
-            return False
-        most = self.config.algorithm.max_group_size or 0
-        kept = {group.problem.id for group in drawn.kept}
-        growing = [
-            group
-            for group in drawn.groups
-            if group.problem.id not in kept
-            and not accuracy(group) > 0
-            and len(group.rollouts) + self.settings.group_size <= most
-        ][:missing]
+        growing, count = further_round(drawn, self.config)
         seen = {group.problem.id for group in drawn.groups}
         exclude = {index for index, problem in enumerate(self.stage.problems) if problem.id in seen}
-        count = missing - len(growing)
         others = self.order.choose(step - 1, count, exclude) if count else []
         asked = [(group.problem, len(group.rollouts)) for group in growing]
         asked += [(self.stage.problems[index], 0) for index in others]
         if asked:
             self._submit(step, asked)
         return bool(asked)
+
+
+def further_round(drawn: Drawn, config: TrainConfig) -> tuple[list[Group], int]:
+    """The groups that grow in a further round, and the number of other problems; none where none is due."""
+    missing = max(config.grpo.problems_per_step - len(drawn.kept), 0)
+    most = config.algorithm.max_group_size or 0
+    kept = {group.problem.id for group in drawn.kept}
+    growing = [
+        group
+        for group in drawn.groups
+        if group.problem.id not in kept
+        and not accuracy(group) > 0
+        and len(group.rollouts) + config.grpo.group_size <= most
+    ][:missing]
+    return growing, missing - len(growing)
 
 
 def group_requests(
@@ -178,6 +174,22 @@ def group_requests(
         Request(problem.id, step, sample, seed, prompt, temperature, max_tokens, top_p)
         for sample, seed in zip(samples, seeds, strict=True)
     ]
+
+
+def filters_of(algorithm: AlgorithmConfig) -> dict[str, Filter]:
+    """The configured filters by name, in order."""
+    return {name: instantiate(spec, _partial_=True) for name, spec in algorithm.filters.items()}
+
+
+def filter_groups(drawn: Drawn, filters: Mapping[str, Filter], seed: int, step: int) -> None:
+    """Fill in what is kept of the groups, and which of them each filter has left out."""
+    drawn.kept, drawn.dropped = [], {name: [] for name in filters}
+    for group in drawn.groups:
+        kept, by = apply_filters(group, filters, seed, step)
+        if kept is not None:
+            drawn.kept.append(kept)
+        if by is not None:
+            drawn.dropped[by].append(group.problem.id)
 
 
 def apply_filters(

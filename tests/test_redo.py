@@ -1,0 +1,76 @@
+"""A step is drawn again from its groups alone: the same are kept, for the same reasons, in as many rounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_drawing import FILTERS, Table, drawing
+
+from rlvr.record.journal import journal_path, read_journal, write_journal
+from rlvr.stages.redo import redrawn
+from rlvr.types import Group
+
+CHANCE = {"chance": {"_target_": f"{__name__}.by_chance"}}
+FILTER_SETS = [
+    {},
+    {"informative": {"_target_": f"{FILTERS}.informative"}},
+    {"between": {"_target_": f"{FILTERS}.accuracy_between"}, **CHANCE},
+]
+
+
+def by_chance(group: Group, random: np.random.Generator) -> Group | None:
+    """Leaves out every third group, and of the others some of their rollouts."""
+    if random.random() < 1 / 3:
+        return None
+    kept = sorted(random.permutation(len(group.rollouts))[:2])
+    return Group(group.problem, [group.rollouts[i] for i in kept], [group.verdicts[i] for i in kept])
+
+
+def table_of(seed: int) -> Table:
+    """Verdicts of easy, hard and impossible problems; some checks come to no end."""
+
+    def reward(problem: str, sample: int) -> float | None:
+        random = np.random.default_rng([seed, int(problem[1:]), sample])
+        if random.random() < 0.1:
+            return None
+        return 1.0 if random.random() < [0.0, 0.2, 0.9][int(problem[1:]) % 3] else -1.0
+
+    return reward
+
+
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(FILTER_SETS),
+    st.integers(1, 6),
+    st.sampled_from([None, 3, 4, 8]),
+    st.integers(4, 14),
+)
+def test_a_step_is_drawn_again_from_its_groups(
+    seed: int, filters: dict[str, object], rounds: int, most: int | None, problems: int
+) -> None:
+    settings = {"filters": filters, "max_rounds": rounds, "max_group_size": most}
+    draw, _ = drawing(table_of(seed), problems=problems, **settings)
+    draw.submit_ready(0)
+    once = draw.take(1)
+    again = redrawn(draw.config, once.groups, 1)
+    assert again == replace(once, generate_seconds=0.0, reward_seconds=0.0)
+
+
+@pytest.mark.parametrize("filters", FILTER_SETS)
+def test_the_journal_holds_all_that_is_needed(tmp_path: Path, filters: dict[str, object]) -> None:
+    draw, _ = drawing(table_of(7), filters=filters, max_rounds=4, max_group_size=6)
+    draw.submit_ready(0)
+    once = draw.take(1)
+    write_journal(journal_path(tmp_path, "train", 1), once.groups)
+    again = redrawn(draw.config, read_journal(tmp_path, "train", 1), 1)
+    assert again.rounds == once.rounds
+    assert again.dropped == once.dropped
+    for one, other in zip(again.kept, once.kept, strict=True):
+        assert one.problem.id == other.problem.id
+        assert [r.sample for r in one.rollouts] == [r.sample for r in other.rollouts]
+        assert one.verdicts == other.verdicts
