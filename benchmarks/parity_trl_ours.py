@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -186,14 +185,13 @@ def learn_run(folder: Path, run: OurRun, learner: Any) -> dict[str, Any]:
     """One update as the stage makes it; what it learned from, and its loss."""
     from hydra.utils import instantiate
 
-    from rlvr.stages import learning
     from rlvr.stages.drawing import apply_filters
+    from rlvr.stages.learning import Learning
 
     config = configuration(folder, run)
     shell: Any = InProcess(learner)
     learner.reference = None
-    with mock.patch.object(learning, "finish", lambda what, calls: calls[0]):
-        stage = learning.Learning(config, shell, shell, str(folder / "base"))
+    stage = Learning(config, shell, shell, str(folder / "base"))
     if run.weighted_kl:
         stage.objective = partial(weighted_kl, **stage.objective.keywords)
     filters = {name: instantiate(spec, _partial_=True) for name, spec in config.algorithm.filters.items()}

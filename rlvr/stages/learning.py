@@ -19,7 +19,7 @@ from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
 from rlvr.stages.batches import judged, part, rollout_batch, token_advantages, whiten, without_truncated
 from rlvr.stages.buffer import RolloutBuffer
-from rlvr.stages.calls import finish
+from rlvr.stages.calls import START_DEADLINE
 from rlvr.stages.drawing import Drawn
 from rlvr.types import FloatArray, Group, Learned, Rollout, TrainingBatch, Verdict
 
@@ -51,12 +51,13 @@ class Learning:
         self.has_other_terms = in_loss or not objective.vanishes_without_advantage(loss)
         self.value_objective: Any = None
         if algorithm.kl.coef:
-            finish("reference model", learner.call("add_reference", algorithm.kl.reference or model_path))
+            calls = learner.call("add_reference", algorithm.kl.reference or model_path)
+            buffer.wait("reference model", calls, START_DEADLINE)
         if algorithm.critic:
             self.value_objective = partial(objective.value, clip=algorithm.critic.clip)
             optimizer = replace(config.grpo.optimizer, lr=algorithm.critic.lr)
             calls = learner.call("add_critic", model_path, config.model.max_length, optimizer)
-            finish("value model", calls)
+            buffer.wait("value model", calls, START_DEADLINE)
 
     def _correction(self) -> Any:
         settings = self.algorithm.correction
