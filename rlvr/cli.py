@@ -15,6 +15,7 @@ COMMANDS = {  # the module whose `main` takes the arguments and returns the exit
     "report": "rlvr.report.command",
     "view": "rlvr.viewer.command",
     "watch": "rlvr.record.watch",
+    "replay": "rlvr.replay.command",
     "audit": "rlvr.audit.command",
     "verify": "rlvr.rewards.verify_file",
 }
@@ -37,6 +38,7 @@ usage: rlvr COMMAND [ARGUMENT ...]
   report   a run as one HTML file:            rlvr report runs/NAME/DATE
   view     its rollouts in the browser:       rlvr view runs/NAME/DATE [runs/OTHER/DATE]
   watch    a run while it goes on:            rlvr watch runs/NAME/DATE
+  replay   a step's update again, or another: rlvr replay runs/NAME/DATE --step 7 --what-if algorithm=dr_grpo
   audit    does a reward deserve trust?       rlvr audit reward=math problems=arithmetic
   verify   check answers in a file:           rlvr verify ANSWERS.jsonl --out VERDICTS.jsonl
 

@@ -1,0 +1,151 @@
+"""A replayed step beside the run's record of it, and beside the same step under other settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlvr.record.report import aligned
+from rlvr.replay.replica import Replayed, cosine, length
+from rlvr.types import FloatArray, Learned
+
+COLUMNS = {  # name in the journal → what `Learned` calls it
+    "advantages": "advantages",
+    "learner_logprobs": "logprobs",
+    "entropies": "entropies",
+    "corrections": "corrections",
+}
+FIRST = (  # of the numbers of a table; the others follow by name
+    "train/loss",
+    "learner/grad_norm",
+    "learner/clip_fraction",
+    "learner/reference_kl",
+    "learner/sampler_kl",
+    "learner/entropy",
+    "critic/loss",
+    "critic/grad_norm",
+    "groups/kept",
+    "rollouts/trained",
+    "learner/tokens",
+    "train/reward",
+)
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a step, seen twice. None where there is none."""
+
+    name: str
+    one: float | None
+    other: float | None
+
+    @property
+    def same(self) -> bool:
+        return self.one == self.other or _both_nan(self.one, self.other)
+
+    @property
+    def difference(self) -> float | None:
+        """NaN where one of them is not finite."""
+        if self.same:
+            return 0.0
+        return None if self.one is None or self.other is None else self.other - self.one
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the journal says of every token of a step's rollouts, beside what was computed again."""
+
+    name: str
+    rollouts: int  # that have it, in one of the two
+    same: int  # of them, to the bit
+    largest: float  # absolute difference of a token; infinite where one of the two has none
+
+
+def recorded_numbers(metrics: Mapping[str, float | None], replayed: Replayed) -> list[Number]:
+    """The numbers of metrics.jsonl that a replay makes; of one that is not finite, it has null."""
+    return [
+        Number(name, math.nan if metrics[name] is None else metrics[name], replayed.metrics[name])
+        for name in sorted_names(replayed.metrics)
+        if name in metrics
+    ]
+
+
+def recorded_columns(recorded: Mapping[tuple[str, int], Learned], replayed: Replayed) -> list[Column]:
+    """Each column, and `left_out`, whose difference is that of words: 0 or infinite."""
+    pairs: list[tuple[Learned, Learned]] = []
+    for group, row in zip(replayed.drawn.groups, replayed.learned, strict=True):
+        for rollout, learned in zip(group.rollouts, row, strict=True):
+            pairs.append((recorded[rollout.problem_id, rollout.sample], learned))
+    equal = sum(one.left_out == other.left_out for one, other in pairs)
+    columns = [Column("left_out", len(pairs), equal, 0.0 if equal == len(pairs) else math.inf)]
+    for name, attribute in COLUMNS.items():
+        arrays = [(getattr(one, attribute), getattr(other, attribute)) for one, other in pairs]
+        gaps = [_gap(*both) for both in arrays if any(array is not None for array in both)]
+        if gaps:
+            columns.append(Column(name, len(gaps), gaps.count(0.0), max(gaps)))
+    return columns
+
+
+def _gap(one: FloatArray | None, other: FloatArray | None) -> float:
+    if one is None or other is None or one.shape != other.shape:
+        return math.inf
+    return 0.0 if np.array_equal(one, other, equal_nan=True) else float(np.abs(one - other).max(initial=0.0))
+
+
+def what_if_numbers(one: Replayed, other: Replayed) -> list[Number]:
+    """All numbers of two replays; NaN for what cannot be had."""
+    ours, theirs = one.metrics | _further(one), other.metrics | _further(other)
+    return [Number(name, ours.get(name), theirs.get(name)) for name in sorted_names({**ours, **theirs})]
+
+
+def _further(replayed: Replayed) -> dict[str, float]:
+    """Of the advantages of all tokens that were drawn and judged; and how far the weights have gone."""
+    batch = replayed.batch
+    masked = [values[mask] for values, mask in zip(batch.columns["advantages"], batch.mask, strict=True)]
+    advantages = np.concatenate([np.zeros(0), *masked]).astype(np.float64)
+    return {
+        "advantages/mean": float(advantages.mean()) if advantages.size else math.nan,
+        "advantages/std": float(advantages.std()) if advantages.size else math.nan,
+        "rollouts/live": float(sum(one.left_out is None for row in replayed.learned for one in row)),
+        "weights/moved": replayed.moved,
+    }
+
+
+def angles(one: Replayed, other: Replayed) -> dict[str, float]:
+    """The two gradients of the first update, which both have from the same weights."""
+    if not (one.gradients and other.gradients):
+        return {}
+    ours, theirs = one.gradients[0], other.gradients[0]
+    ratio = length(theirs) / length(ours) if length(ours) else math.nan
+    return {"cosine": cosine(ours, theirs), "norm_ratio": ratio}
+
+
+def sorted_names(names: Mapping[str, object]) -> list[str]:
+    added = ["weights/moved", "rollouts/live", "advantages/mean", "advantages/std"]
+    first = [name for name in (*FIRST, *added) if name in names]
+    return first + sorted(set(names) - set(first))
+
+
+def numbers_table(numbers: Sequence[Number], heads: tuple[str, str], most: int) -> str:
+    """The first `most`, and all others that differ."""
+    shown = [number for place, number in enumerate(numbers) if place < most or not number.same]
+    rows = [(n.name, _text(n.one), _text(n.other), _text(n.difference)) for n in shown]
+    return aligned([("number", *heads, "difference"), *rows])
+
+
+def columns_table(columns: Sequence[Column]) -> str:
+    rows = [(c.name, f"{c.rollouts:,}", f"{c.same:,}", _text(c.largest)) for c in columns]
+    return aligned([("of every token", "rollouts", "same to the bit", "largest difference"), *rows])
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "0" if value == 0 else f"{value:.6g}"
+
+
+def _both_nan(one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and math.isnan(one) and math.isnan(other)

@@ -1,0 +1,245 @@
+"""What a run has left of its RL stage: its settings at every step, models to begin with, what was learned."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rlvr import compose
+from rlvr.config import TrainConfig
+from rlvr.record.journal import LEARNED, journal_path
+from rlvr.record.runs import MANIFEST, named_stages, open_run, read_mapping
+from rlvr.stages.checkpoints import CHANGES, Damaged, read_state
+from rlvr.stages.files import RESULT
+from rlvr.types import ConfigError, DataError, Learned
+
+STAGE = "grpo"
+ARRAYS = ("advantages", "learner_logprobs", "entropies", "corrections")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Models to begin with: the stage's own start, or a checkpoint of it."""
+
+    step: int  # of the checkpoint; 0 is the start
+    checkpoint: Path | None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The RL stage of a run."""
+
+    folder: Path  # of the stage
+    config: TrainConfig  # as its last steps had it
+    start: str  # the model that the stage began with: a folder, or a name on the hub
+
+    def config_at(self, step: int) -> TrainConfig:
+        """The settings that `step` was made with: a resume may have changed some since.
+
+        Raises:
+            DataError: what is written of that is damaged, or is not known to this version.
+        """
+        tree = OmegaConf.structured(self.config)
+        later = [change for change in self._changes() if change[0] >= step]
+        try:
+            for _, key, value in reversed(later):
+                OmegaConf.update(tree, key, value, merge=False)
+        except (OmegaConfBaseException, AttributeError) as error:
+            raise DataError(f"{self.folder / CHANGES}: {error}") from error
+        config = OmegaConf.to_object(tree)
+        assert isinstance(config, TrainConfig)
+        return config
+
+    def changed_after(self) -> list[int]:
+        """The steps after which a resume has changed settings."""
+        return sorted({step for step, _, _ in self._changes()})
+
+    def _changes(self) -> list[tuple[int, str, object]]:
+        """Step after which a setting has changed, its key, and the value that it had before."""
+        path = self.folder / CHANGES
+        try:
+            lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+            return [(line["step"], line["key"], line["old"]) for line in lines]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is damaged: {error}") from error
+
+    def steps(self) -> list[int]:
+        """The steps whose rollouts are in the journal."""
+        paths = journal_path(self.folder, "train", 0).parent.glob("step_*.parquet")
+        return sorted(int(path.stem.removeprefix("step_")) for path in paths)
+
+    def origin(self, step: int) -> Origin:
+        """The nearest models before `step` from which the journal leads to it without a gap.
+
+        Raises:
+            DataError: there are none, or the step is not in the journal; the message names the steps that
+                can be replayed.
+        """
+        journal = set(self.steps())
+        for origin in reversed(self._origins()):
+            if origin.step < step and journal.issuperset(range(origin.step + 1, step + 1)):
+                return origin
+        reachable = sorted(
+            step for origin in self._origins() for step in _without_gap(origin.step + 1, journal)
+        )
+        there = f"these can be replayed: {_ranges(reachable)}" if reachable else "no other step can, either"
+        if step not in journal:
+            raise DataError(f"{self.folder} has no train journal of step {step}; {there}")
+        raise DataError(
+            f"step {step} of {self.folder} cannot be replayed: the journal leads there neither from a "
+            f"checkpoint nor from the stage's start, {self.start}; {there}"
+        )
+
+    def _origins(self) -> list[Origin]:
+        found = [] if self.start_is_gone else [Origin(0, None)]
+        for path in sorted((self.folder / "checkpoints").glob("step_*")):
+            if self._is_usable(path):
+                found.append(Origin(int(path.name.removeprefix("step_")), path))
+        return found
+
+    @property
+    def start_is_gone(self) -> bool:
+        return Path(self.start).is_absolute() and not Path(self.start).is_dir()
+
+    def _is_usable(self, checkpoint: Path) -> bool:
+        """Whether the state of models and optimizer is there, whole, and can be read by one rank."""
+        learner = self.config.learner
+        if learner.zero_stage and learner.workers > 1:
+            return False  # each rank's file is a part
+        try:
+            state = read_state(checkpoint)
+            files = state.get("files", {})
+            sizes = {name: (checkpoint / name).stat().st_size for name in files}
+        except (Damaged, OSError):
+            return False
+        there = all((checkpoint / name).is_file() for name in ("optimizer/layout.json", "loop.json"))
+        return there and all(size == files[name][0] for name, size in sizes.items())
+
+    def learned(self, step: int) -> dict[tuple[str, int], Learned]:
+        """(problem, sample) → what the step's journal says that it made of it; empty if it does not.
+
+        Raises:
+            DataError: the journal cannot be read.
+        """
+        path = journal_path(self.folder, "train", step)
+        try:
+            file = pq.ParquetFile(path)
+            if not set(LEARNED) <= set(file.schema_arrow.names):
+                return {}
+            rows = file.read(["problem_id", "sample", *LEARNED]).to_pylist()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{path} cannot be read as a journal: {error}") from error
+        return {
+            (row["problem_id"], row["sample"]): Learned(
+                row["left_out"],
+                *(None if row[name] is None else np.array(row[name], dtype=np.float32) for name in ARRAYS),
+            )
+            for row in rows
+        }
+
+
+def open_recorded(path: str | Path) -> Recorded:
+    """The RL stage of the run at `path`, or that stage's own folder inside of one.
+
+    Raises:
+        DataError, ConfigError: it is no such run, or its files are damaged.
+    """
+    run = open_run(path)
+    home = run.folder if (run.folder / "config.yaml").exists() else run.folder.parent
+    if run.is_evaluation or not (home / "config.yaml").exists():
+        raise DataError(f"{path} is no training run with its config.yaml; give a folder like runs/NAME/DATE")
+    stage = run.stage(STAGE)
+    if stage is None:
+        there = ", ".join(stage.name for stage in run.stages) or "none"
+        raise DataError(
+            f"{path} has no stage {STAGE} that has begun (stages with records: {there}); only reinforcement "
+            "learning can be replayed"
+        )
+    if "train" not in stage.journals():
+        raise DataError(
+            f"{stage.folder} has no train journal, so nothing is left to replay; a run keeps one unless "
+            "record.journal is false"
+        )
+    config = saved_config(home)
+    return Recorded(stage.folder, config, _start(home, config, stage.folder))
+
+
+def saved_config(home: Path) -> TrainConfig:
+    """The configuration of the run in `home`; a recipe's is one, too."""
+    saved_by = re.findall(r"^ *- (\w+)_schema$", (home / "config.yaml").read_text(), re.MULTILINE)
+    schema = compose.SCHEMAS[saved_by[0]] if saved_by and saved_by[0] in compose.SCHEMAS else TrainConfig
+    if not issubclass(schema, TrainConfig):
+        raise DataError(
+            f"{home} is the folder of {compose.RUNS_OF_OTHERS[saved_by[0]]}, not of a training run"
+        )
+    compose.register_schema()
+    try:
+        with initialize_config_dir(config_dir=str(home), version_base="1.3"):
+            config = compose.to_config(hydra_compose(compose.SAVED_CONFIG), schema)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"{home}/config.yaml: {compose.explain(error, schema)}") from error
+    assert isinstance(config, TrainConfig)
+    return config
+
+
+def _start(home: Path, config: TrainConfig, stage: Path) -> str:
+    """The model that the RL stage began with."""
+    if (stage / MANIFEST).exists():
+        return _recipe_start(home, stage)
+    if "sft" in config.stages:
+        sft = named_stages(home).get("sft", home / "sft")
+        return str(_last_model(sft))
+    return config.model.path or str(home / "scratch_model")
+
+
+def _recipe_start(home: Path, stage: Path) -> str:
+    """The model of the stage that the manifest names by its key."""
+    key = read_mapping(stage / MANIFEST).get("made_from", {}).get("model")
+    folder = next((f for f in named_stages(home).values() if f.name.endswith(f"-{key}")), None)
+    if key is None or folder is None:
+        raise DataError(
+            f"{home} does not say where the model is that {stage} began with; give the folder of the run of "
+            "`rlvr recipe` that made the stage"
+        )
+    made = read_mapping(folder / MANIFEST).get("made") or {}
+    return str(made.get("outside") or folder / str(made.get("path")))
+
+
+def _last_model(stage: Path) -> Path:
+    """The model that a stage of `rlvr train` ended with, whether it is still there or not."""
+    if (stage / RESULT).exists():
+        return stage / "checkpoints" / str(read_mapping(stage / RESULT).get("checkpoint")) / "model"
+    checkpoints = sorted((stage / "checkpoints").glob("step_*"))
+    return (checkpoints[-1] if checkpoints else stage / "checkpoints") / "model"
+
+
+def _without_gap(first: int, journal: set[int]) -> Iterator[int]:
+    while first in journal:
+        yield first
+        first += 1
+
+
+def _ranges(steps: list[int]) -> str:
+    """
+    >>> _ranges([1, 2, 3, 5, 5])
+    '1–3, 5'
+    """
+    ranges: list[list[int]] = []
+    for step in sorted(set(steps)):
+        if ranges and ranges[-1][1] == step - 1:
+            ranges[-1][1] = step
+        else:
+            ranges.append([step, step])
+    return ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in ranges)

@@ -1,0 +1,179 @@
+"""The learner of a stage in this process, alone: one rank, no Ray, no rollout engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from deepspeed.utils import safe_get_full_grad
+
+from rlvr.config import TrainConfig
+from rlvr.learner.actor import LearnerRank
+from rlvr.learner.config import OptimizerConfig
+from rlvr.learner.policy import HEAD, PolicyLearner
+from rlvr.stages.cluster import divide_cores, share_cores
+from rlvr.stages.drawing import Drawn
+from rlvr.stages.grpo import LOOP_STATE
+from rlvr.stages.learning import Learning
+from rlvr.stages.panel import step_metrics
+from rlvr.stages.redo import redrawn
+from rlvr.types import ConfigError, Group, Learned, TrainingBatch
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A training step that was made again."""
+
+    drawn: Drawn
+    batch: TrainingBatch
+    metrics: dict[str, float]  # those of the step that are no times, as the run names them
+    learned: list[list[Learned]]  # of every rollout of every group
+    gradients: list[Tensors]  # of each update of the policy, before clipping, by parameter
+    moved: float  # Euclidean length of what the step has added to the policy's weights
+
+
+class LocalRank(LearnerRank):
+    """A rank that is no actor: it takes nothing from Ray, and no cores for itself."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config, self.rank, self.critic = config.learner, 0, None
+
+
+class InProcess:
+    """Stands for the learner's actors and for the buffer that waits for them: calls are done at once."""
+
+    def __init__(self, rank: LearnerRank) -> None:
+        self.rank = rank
+
+    def call(self, method: str, *arguments: Any) -> list[Any]:
+        return [getattr(self.rank, method)(*arguments)]
+
+    def wait(self, what: str, calls: list[Any], deadline: float) -> Any:
+        return calls[0]
+
+
+class Replica:
+    """Models and optimizers of a stage, which make its updates again.
+
+    They begin as `start`, a model, with new optimizers; or with what `state`, a checkpoint or what `save`
+    wrote, has of them. The number of threads is the run's, since sums depend on it in their last bits.
+
+    Raises:
+        ConfigError, RlvrError: they cannot be loaded.
+    """
+
+    def __init__(self, config: TrainConfig, start: str, state: Path | None) -> None:
+        self.config = config
+        torch.set_num_threads(learner_threads(config))
+        self.rank = LocalRank(config)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = probe.getsockname()
+        self.rank.start(start, config.model.max_length, config.grpo.optimizer, 1, address)
+        shell: Any = InProcess(self.rank)
+        self.learning = Learning(config, shell, shell, start)
+        if state:
+            self.rank.load(state)
+            self.learning.load(json.loads((state / LOOP_STATE).read_text())["learning"])
+            self._give_settings(config.grpo.optimizer)
+
+    @property
+    def learner(self) -> PolicyLearner:
+        return self.rank.learner
+
+    def _give_settings(self, optimizer: OptimizerConfig) -> None:
+        """With its state an optimizer has loaded the settings that it was saved with."""
+        learners = [self.rank.learner, *([self.rank.critic] if self.rank.critic else [])]
+        for group in [group for one in learners for group in one.engine.optimizer.param_groups]:
+            group["betas"] = (optimizer.beta1, optimizer.beta2)
+            group["eps"], group["weight_decay"] = optimizer.eps, optimizer.weight_decay
+
+    def save(self, folder: Path) -> None:
+        """Write all that another replica needs to begin with."""
+        self.rank.save(folder)
+        (folder / LOOP_STATE).write_text(json.dumps({"learning": self.learning.state()}))
+
+    def redo(self, groups: Sequence[Group], step: int) -> None:
+        """The updates of a step."""
+        drawn = redrawn(self.config, groups, step)
+        self.learning.update(self.learning.batch(drawn.kept), len(drawn.kept), step)
+
+    def replay(self, groups: Sequence[Group], step: int) -> Replayed:
+        """The updates of a step, with all that there is to know of them."""
+        drawn = redrawn(self.config, groups, step)
+        before = self.weights()
+        batch = self.learning.batch(drawn.kept)
+        with self._gradients() as gradients:
+            updates, kept = self.learning.update(batch, len(drawn.kept), step)
+        after = self.weights()
+        return Replayed(
+            drawn,
+            batch,
+            step_metrics(drawn, batch, updates, step, self.config.reward.gates),
+            self.learning.learned(drawn, batch, kept),
+            gradients,
+            length({name: after[name] - weight for name, weight in before.items()}),
+        )
+
+    def weights(self) -> Tensors:
+        """Of the policy, by checkpoint name."""
+        tied = self.learner.model.config.tie_word_embeddings
+        return {n: w.clone().cpu() for n, w in self.learner.named_weights() if not (tied and n == HEAD)}
+
+    @contextmanager
+    def _gradients(self) -> Iterator[list[Tensors]]:
+        """What the policy's optimizer is given at each of its steps in this block."""
+        engine, found = self.learner.engine, cast(list[Tensors], [])
+        step = engine.step
+
+        def read(*arguments: Any, **keywords: Any) -> Any:
+            found.append(_gradients_of(self.learner))
+            return step(*arguments, **keywords)
+
+        engine.step = read  # with ZeRO there is no hook that comes before it clips
+        try:
+            yield found
+        finally:
+            engine.step = step
+
+
+@torch.no_grad()
+def _gradients_of(learner: PolicyLearner) -> Tensors:
+    gradients = {}
+    for name, parameter in learner.model.named_parameters():
+        if parameter.requires_grad:
+            gradient = safe_get_full_grad(parameter)
+            # that of a parameter which the loss does not reach is zero
+            zeros = torch.zeros(getattr(parameter, "ds_shape", parameter.shape))
+            gradients[name] = zeros if gradient is None else gradient.detach().float().cpu().clone()
+    return gradients
+
+
+def length(tensors: Mapping[str, torch.Tensor]) -> float:
+    """Euclidean length over all of them together."""
+    return sum(float(tensor.double().square().sum()) for tensor in tensors.values()) ** 0.5
+
+
+def cosine(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
+    """Of the angle between two gradients over all parameters; NaN if one of them is zero."""
+    product = sum(float((tensor.double() * other[name].double()).sum()) for name, tensor in one.items())
+    lengths = length(one) * length(other)
+    return product / lengths if lengths else float("nan")
+
+
+def learner_threads(config: TrainConfig) -> int:
+    """As many as a rank of the run's learner has on this machine."""
+    try:
+        cores = share_cores(divide_cores(config).learner, config.learner.workers)[0]
+    except ConfigError:  # the run had a larger machine
+        cores = []
+    return len(cores) or len(os.sched_getaffinity(0))
