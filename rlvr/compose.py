@@ -26,6 +26,7 @@ from rlvr.audit.config import AuditConfig
 from rlvr.config import TrainConfig
 from rlvr.evaluation.config import EvaluateConfig
 from rlvr.recipe.config import RecipeConfig
+from rlvr.record.disk import disk_error
 from rlvr.settings import out_of_range
 from rlvr.sweep.arms import recorded
 from rlvr.types import ConfigError, DataError, RlvrError
@@ -111,6 +112,11 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], N
         return 2
     except RlvrError as error:
         print(f"rlvr: {error}", file=sys.stderr)
+        return 3
+    except OSError as error:
+        if (said := disk_error(Path.cwd(), error, "cannot be read or written")) is None:
+            raise
+        print(f"rlvr: {said}", file=sys.stderr)
         return 3
     return 0
 

@@ -72,7 +72,8 @@ def test_versions_name_the_commit_of_the_project_only(tmp_path: Path) -> None:
     git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
     for place in (tmp_path / "rlvr", tmp_path / "lib" / "rlvr"):
-        for name in ("__init__.py", "types.py", "settings.py", "record/__init__.py", "record/run_folder.py"):
+        needed = ("__init__.py", "types.py", "settings.py", "record/__init__.py", "record/disk.py")
+        for name in (*needed, "record/run_folder.py"):
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_bytes((ROOT / "rlvr" / name).read_bytes())
     subprocess.run([*git, "add", "rlvr"], check=True)
@@ -183,10 +184,9 @@ with MetricLog(Path(sys.argv[1]), RecordConfig(trackers=[]), {}) as log:
 """
     ended = python(code, tmp_path)
     assert ended.returncode == 1
-    assert (
-        f"RlvrError: {tmp_path}/metrics.jsonl: the metrics of step 6 cannot be written (File too large)"
-        in ended.stderr
-    )
+    assert f"DiskError: {tmp_path}/metrics.jsonl cannot be written (File too large; " in ended.stderr
+    assert list(read_metrics(tmp_path / "metrics.jsonl")) == list(range(6))
+    assert (tmp_path / "metrics.jsonl").read_bytes().endswith(b"}\n")  # nor half a line
     assert ended.stderr.count("Traceback") == 2  # and its cause; nothing more when the file is closed
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 200 // len('{"step": 0, "train/reward": 0.5}\n')
     sink = JsonLines(tmp_path / "metrics.jsonl")  # the half line is gone

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rlvr.record.run_folder import atomic_write
+from rlvr.record.run_folder import atomic_write, remove_unfinished
 from rlvr.record.sinks import truncate_metrics
 from rlvr.types import DataError, FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
 
@@ -169,7 +169,7 @@ def _read(path: Path) -> list[Group]:
     try:
         file = pq.ParquetFile(path)
         table = file.read([name for name in file.schema_arrow.names if name not in LEARNED])
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
     missing = set(SCHEMA.names) - set(LEARNED) - set(table.column_names)
     if missing:
@@ -225,15 +225,21 @@ def truncate(run_path: Path, after_step: int) -> None:
 
     Journal files and lines of metrics.jsonl of later steps are removed; those of `after_step` itself
     stay. TensorBoard hides its later points when it is opened again (see `TensorBoard`), while W&B
-    keeps the lines of both attempts.
+    keeps the lines of both attempts. What a process that was killed had begun to write goes, too.
+
+    Raises:
+        DataError: metrics.jsonl has a broken line; nothing is removed.
     """
+    truncate_metrics(run_path / "metrics.jsonl", after_step)
+    remove_unfinished(run_path)
     for kind in KINDS:
+        remove_unfinished(journal_path(run_path, kind, 0).parent)
         for step, path in _files(run_path, kind):
             if step > after_step:
                 path.unlink()
-    truncate_metrics(run_path / "metrics.jsonl", after_step)
 
 
 def _files(run_path: Path, kind: str) -> list[tuple[int, Path]]:
     folder = journal_path(run_path, kind, 0).parent
-    return sorted((int(path.stem.removeprefix("step_")), path) for path in folder.glob("step_*.parquet"))
+    files = [(path.stem.removeprefix("step_"), path) for path in folder.glob("step_*.parquet")]
+    return sorted((int(step), path) for step, path in files if step.isdecimal())

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import rlvr
+from rlvr.record.disk import UNFINISHED, disk_errors
 from rlvr.types import RlvrError
 
 PACKAGES = (
@@ -39,33 +40,48 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what was written there becomes `path` at once, or never.
 
     The content is on disk before the name is, so neither a crash nor a full disk leaves half a file.
+    Raises DiskError when the disk does not take it; what was there before stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in `folder` on disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.fsync(descriptor)
     finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed had begun to write into `folder`. For its only writer."""
+    for path in folder.glob(f".*.*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 class RunFolder:
     """A run folder, made if it is not there, and locked until closed or until the process ends.
 
-    Raises RunFolderError when another process writes to it, naming that process.
+    Raises RunFolderError when another process writes to it, naming that process, and DiskError when it
+    cannot be written to.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "run.lock").open("a+")
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "run.lock").open("a+")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -77,9 +93,10 @@ class RunFolder:
                 "or give this run another name"
             ) from None
         # The file is never removed: a second opener would lock a name that no longer leads here.
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()} on {platform.node()}\n")
-        self._lock.flush()
+        with disk_errors(self.path / "run.lock"):
+            self._lock.truncate(0)
+            self._lock.write(f"{os.getpid()} on {platform.node()}\n")
+            self._lock.flush()
 
     def write_config(self, resolved_yaml: str) -> None:
         """Keep the resolved configuration as config.yaml; a resumed run writes its own."""
@@ -94,7 +111,8 @@ class RunFolder:
     def stage(self, name: str) -> Path:
         """The folder of one stage, made if it is not there."""
         folder = self.path / name
-        folder.mkdir(exist_ok=True)
+        with disk_errors(folder):
+            folder.mkdir(exist_ok=True)
         return folder
 
     def close(self) -> None:

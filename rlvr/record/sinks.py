@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from rlvr.record.config import RecordConfig
+from rlvr.record.disk import disk_errors
 from rlvr.record.run_folder import atomic_write
 from rlvr.record.trackers import TrackedStage
 from rlvr.record.trackers.named import KEY, named_trackers
 from rlvr.record.trackers.samples import pick_samples
 from rlvr.record.trackers.thread import CLOSE_SECONDS, TrackerThread
 from rlvr.targets import resolve
-from rlvr.types import DataError, Group, RlvrError
+from rlvr.types import DataError, Group
 
 
 class JsonLines:
@@ -30,14 +31,15 @@ class JsonLines:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # unbuffered: what could not be written must not be tried again when the file is closed
-        self._path, self._file = path, path.open("ab+", buffering=0)
-        self._file.seek(0)
-        self._file.truncate(self._file.read().rfind(b"\n") + 1)
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # unbuffered: what could not be written must not be tried again when the file is closed
+            self._path, self._file = path, path.open("ab+", buffering=0)
+            self._file.seek(0)
+            self._file.truncate(self._file.read().rfind(b"\n") + 1)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Raises RlvrError if the disk does not take the line."""
+        """Raises DiskError if the disk does not take the line; what it took of it is removed."""
         if "step" in metrics:
             raise ValueError("a metric cannot be named step: that is the key of the line")
         numbers = {name: float(value) for name, value in metrics.items()}
@@ -45,15 +47,15 @@ class JsonLines:
             name: value if math.isfinite(value) else None for name, value in numbers.items()
         }
         rest = json.dumps(line, allow_nan=False).encode() + b"\n"
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise RlvrError(
-                f"{self._path}: the metrics of step {step} cannot be written ({error.strerror}): make room, "
-                "then go on with the run from its last checkpoint"
-            ) from error
+        end = self._file.seek(0, os.SEEK_END)
+        with disk_errors(self._path):
+            try:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+                os.fsync(self._file.fileno())
+            except OSError:
+                self._file.truncate(end)
+                raise
 
     def close(self) -> None:
         self._file.close()
@@ -78,7 +80,7 @@ class MetricLog:
         ]
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Raises RlvrError if metrics.jsonl cannot be written."""
+        """Raises DiskError if metrics.jsonl cannot be written."""
         self._record.log(step, metrics)
         for tracker in self._trackers:
             tracker.log(step, metrics)
@@ -145,15 +147,15 @@ def metrics_of(path: Path, number: int, line: bytes) -> tuple[int, dict[str, flo
 def truncate_metrics(path: Path, after_step: int) -> None:
     """Remove the lines of steps after `after_step`, and half a line at the end; nothing if no file.
 
-    Raises DataError for a broken line.
+    Raises DataError for a broken line; the file stays as it is.
     """
     if not path.exists():
         return
     lines = path.read_bytes().split(b"\n")[:-1]
-    kept = [
-        line + b"\n"
-        for number, line in enumerate(lines, start=1)
-        if metrics_of(path, number, line)[0] <= after_step
-    ]
+    try:
+        steps = [metrics_of(path, number, line)[0] for number, line in enumerate(lines, start=1)]
+    except DataError as error:
+        raise DataError(f"{error}. Nothing was changed: mend that line or remove it, then go on") from error
+    kept = [line + b"\n" for line, step in zip(lines, steps, strict=True) if step <= after_step]
     with atomic_write(path) as temporary:
         temporary.write_bytes(b"".join(kept))

@@ -1,80 +1,295 @@
-"""Checkpoints of a stage: a folder each, whole or not there, with what a resume must agree with."""
+"""Checkpoints of a stage: a folder each, whole or not there, verified before a run goes on from it.
+
+`state.json` is written last and says of every other file how long it is and what its SHA-256 is. A
+checkpoint whose files are not those is set aside, never deleted, and the one before it takes its place.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlvr.types import ConfigError
+from rlvr.record.disk import disk_errors
+from rlvr.record.run_folder import atomic_write, sync_folder
+from rlvr.stages.identity import differences
+from rlvr.types import ConfigError, RlvrError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 KEPT = 2  # the newest ones; an older one is removed once a newer is complete
+STATE = "state.json"
+CHANGES = "changes.jsonl"  # in the stage's folder: settings that a resume has changed, with the step
+
+
+class CheckpointError(RlvrError):
+    """There were checkpoints, and none of them can be used."""
+
+
+class Damaged(Exception):
+    """A checkpoint is not what was written; the message says which file, and what is wrong with it."""
 
 
 class Checkpoints:
     """`FOLDER/step_000050/`: `model/` in Hugging Face format with its tokenizer, `optimizer/`, `state.json`.
 
     `identity` is what the numbers of the run depend on beside the weights: a run that goes on
-    with another identity would be another run, so it is refused.
+    with another identity would be another run, so it is refused. `keys` says which setting a name in
+    it is, where that is not the name itself. `settings` (key → value) may be changed by a resume, which
+    is said and written to changes.jsonl. `verified` are the files that this process has found to be whole.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        tokenizer: PreTrainedTokenizerBase,
+        keys: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        verified: set[Path] | None = None,
+    ) -> None:
         self.folder = folder
-        self.identity = identity
+        self.identity: dict[str, Any] = _plain(identity)
         self.tokenizer = tokenizer
+        self.keys = dict(keys or {})
+        self.settings: dict[str, Any] = _plain(settings or {})
+        self.verified = set() if verified is None else verified
 
-    def latest(self) -> tuple[int, Path] | None:
-        """Step and folder of the newest complete checkpoint.
+    def newest(self) -> tuple[int, Path] | None:
+        """Step and folder of the newest checkpoint, which may be damaged: nothing but its state is read.
 
         Raises:
             ConfigError: it was made by a run with other data, model, seed or batch sizes.
         """
-        paths = self._complete()
-        if not paths:
+        for path in reversed(self._there()):
+            try:
+                state = read_state(path)
+            except Damaged:
+                continue
+            self._same_run(path, state)
+            return state["step"], path
+        return None
+
+    def latest(self) -> tuple[int, Path] | None:
+        """Step and folder of the newest checkpoint whose files are all as they were written.
+
+        Newer ones are set aside. What the run changes of the checkpoint's settings is written down.
+
+        Raises:
+            ConfigError: it was made by a run with other data, model, seed or batch sizes.
+            CheckpointError: there were checkpoints, but all of them are damaged.
+        """
+        found = self._sound("")
+        if found is None:
             return None
-        state = json.loads((paths[-1] / "state.json").read_text())
-        for name, value in self.identity.items():
-            if state["identity"].get(name) != value:
-                raise ConfigError(
-                    f"{paths[-1]} was made with {name}={state['identity'].get(name)}, this run has "
-                    f"{name}={value}: going on would be another run. Give the old value, or start "
-                    f"a new run from it with model.path={paths[-1] / 'model'}"
-                )
-        return state["step"], paths[-1]
+        path, state = found
+        self._same_run(path, state)
+        self._note_changes(state)
+        return state["step"], path
+
+    def latest_model(self) -> tuple[int, Path] | None:
+        """As `latest`, where nothing but the model will be read: of other files only their size is looked at.
+
+        Raises:
+            CheckpointError: there were checkpoints, but all of them are damaged.
+        """
+        found = self._sound("model/")
+        return (found[1]["step"], found[0]) if found else None
 
     def save(self, step: int, write: Callable[[Path], None], keep: int | None = None) -> Path:
-        """Let `write` fill a folder, and make it the newest checkpoint once it is complete.
+        """Let `write` fill a folder, and make it the newest checkpoint once all of it is on disk.
 
         Of the older ones only the last stays, and that of the step `keep`.
+
+        Raises:
+            DiskError: the disk does not take it; what was there before stays.
         """
-        final = self.path(step)
+        for left in self.folder.glob("unfinished_*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         unfinished = self.folder / f"unfinished_{step:06d}"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        write(unfinished)
-        self.tokenizer.save_pretrained(unfinished / "model")
-        (unfinished / "state.json").write_text(
-            json.dumps({"step": step, "identity": self.identity}, indent=2)
-        )
-        for path in sorted(unfinished.rglob("*")):
-            if path.is_file():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-        shutil.rmtree(final, ignore_errors=True)
-        unfinished.rename(final)
-        for old in self._complete()[:-KEPT]:
-            if keep is None or old != self.path(keep):
-                shutil.rmtree(old)
+        try:
+            with disk_errors(unfinished):
+                unfinished.mkdir(parents=True)
+                write(unfinished)
+                self.tokenizer.save_pretrained(unfinished / "model")
+                self._write_state(unfinished, step)
+                final = self._put_in_place(unfinished, step)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+        self._remove_old(keep)
         return final
 
     def path(self, step: int) -> Path:
         return self.folder / f"step_{step:06d}"
 
-    def _complete(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("step_*") if (path / "state.json").is_file())
+    def _write_state(self, folder: Path, step: int) -> None:
+        """Have all files on disk, and then the list of them."""
+        files: dict[str, list[Any]] = {}
+        folders = [folder]
+        for path in sorted(folder.rglob("*")):
+            if path.is_dir():
+                folders.append(path)
+                continue
+            # one pass: what is hashed is still in memory
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+                files[str(path.relative_to(folder))] = [os.fstat(file.fileno()).st_size, found]
+        state = {"step": step, "identity": self.identity, "settings": self.settings, "files": files}
+        with (folder / STATE).open("w") as file:
+            json.dump(state | {"sha256": _digest(state)}, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        for each in reversed(folders):
+            sync_folder(each)
+
+    def _put_in_place(self, unfinished: Path, step: int) -> Path:
+        final, replaced = self.path(step), self.folder / f"replaced_{step:06d}"
+        if final.exists():  # at no time is there neither of the two
+            shutil.rmtree(replaced, ignore_errors=True)
+            final.rename(replaced)
+        unfinished.rename(final)
+        sync_folder(self.folder)
+        shutil.rmtree(replaced, ignore_errors=True)
+        return final
+
+    def _remove_old(self, keep: int | None) -> None:
+        """Remove all but the newest; one that lacks something does not count among those."""
+        whole = []
+        for path in self._there():
+            try:
+                _same_sizes(path, read_state(path))
+            except Damaged:
+                continue
+            whole.append(path)
+        for old in whole[:-KEPT]:
+            if keep is None or old != self.path(keep):
+                shutil.rmtree(old)
+
+    def _sound(self, part: str) -> tuple[Path, dict[str, Any]] | None:
+        """The newest checkpoint whose files under `part` are as they were written, with its state."""
+        for replaced in self.folder.glob("replaced_*"):  # of a process that was killed in `_put_in_place`
+            if not (final := self.path(int(replaced.name.partition("_")[2]))).exists():
+                replaced.rename(final)
+        for path in reversed(self._there()):
+            try:
+                state = read_state(path)
+                _same_sizes(path, state)
+                for name, (_, written) in state.get("files", {}).items():
+                    if name.startswith(part) and path / name not in self.verified:
+                        _same_content(path / name, name, written)
+                        self.verified.add(path / name)
+            except Damaged as damage:
+                self._set_aside(path, damage)
+                continue
+            return path, state
+        if aside := sorted(self.folder.glob("damaged_*")):
+            raise CheckpointError(
+                f"{self.folder} has no checkpoint that can be used, as {aside[-1].name} is damaged: put back "
+                f"a whole copy of one as step_…, or remove {self.folder}/damaged_* to begin "
+                "the stage anew"
+            )
+        return None
+
+    def _set_aside(self, path: Path, damage: Damaged) -> None:
+        name = path.name.replace("step_", "damaged_")
+        taken = len(list(self.folder.glob(f"{name}*")))
+        aside = self.folder / (f"{name}_{taken + 1}" if taken else name)
+        with disk_errors(path):
+            path.rename(aside)
+            sync_folder(self.folder)
+        print(f"rlvr: {path} is damaged ({damage}); it is now {aside.name}", file=sys.stderr, flush=True)
+
+    def _same_run(self, path: Path, state: Mapping[str, Any]) -> None:
+        for name, old, new in differences(state["identity"], self.identity):
+            first, _, rest = name.partition(".")
+            key = f"{self.keys.get(first, first)}{'.' if rest else ''}{rest}"
+            if first in ("problems", "traces"):
+                mend = f"It is a fingerprint of the data: give the data as they were"
+            else:
+                mend = f"Give the old value, {key}={old}"
+            raise ConfigError(
+                f"{path} was made with {name}={old}, this run has {name}={new}: going on would be another "
+                f"run. {mend}, or start a new run from it with model.path={path / 'model'}"
+            )
+
+    def _note_changes(self, state: Mapping[str, Any]) -> None:
+        """Say which settings go on with other values, and keep it with the step after which they do."""
+        step, written = state["step"], state.get("settings", {})
+        # a setting that the checkpoint does not know is one of a later version
+        found = [(k, written[k], new) for k, new in self.settings.items() if written.get(k, new) != new]
+        for key, old, new in found:
+            print(
+                f"rlvr: after step {step}, {key} is {json.dumps(new)}; it was {json.dumps(old)}", flush=True
+            )
+        path = self.folder.parent / CHANGES
+        before = path.read_text().splitlines(keepends=True) if path.exists() else []
+        # what was changed from here on was given up with the steps after this one
+        kept = [line for line in before if json.loads(line)["step"] < step]
+        lines = [
+            json.dumps({"step": step, "key": key, "old": old, "new": new}) + "\n" for key, old, new in found
+        ]
+        if kept + lines != before:
+            with atomic_write(path) as temporary:
+                temporary.write_text("".join(kept + lines))
+
+    def _there(self) -> list[Path]:
+        return sorted(self.folder.glob("step_*"))
+
+
+def _plain(tree: Mapping[str, Any]) -> Any:
+    """As JSON gives it back."""
+    return json.loads(json.dumps(tree, default=str))
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `path`, a checkpoint, says of itself. Raises Damaged."""
+    try:
+        state = json.loads((path / STATE).read_text())
+        digest = state.pop("sha256", None)
+        known = isinstance(state["step"], int) and isinstance(state["identity"], dict)
+    except FileNotFoundError:
+        raise Damaged(f"{STATE} is missing") from None
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        raise Damaged(f"{STATE} cannot be read") from None
+    # checkpoints of earlier versions have neither a digest nor a list of files
+    if not known or ((digest is not None or "files" in state) and digest != _digest(state)):
+        raise Damaged(f"{STATE} is not what was written")
+    found: dict[str, Any] = state
+    return found
+
+
+def _digest(state: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _same_sizes(path: Path, state: Mapping[str, Any]) -> None:
+    for name, (size, _) in state.get("files", {}).items():
+        try:
+            found = (path / name).stat().st_size
+        except FileNotFoundError:
+            raise Damaged(f"{name} is missing") from None
+        if found != size:
+            raise Damaged(f"{name} has {found:,} bytes, and had {size:,}")
+
+
+def _same_content(file: Path, name: str, written: str) -> None:
+    try:
+        with file.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise Damaged(f"{name} is missing") from None
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise RlvrError(f"{file} cannot be read ({error.strerror}): make it readable") from error
+        raise Damaged(f"{name} cannot be read ({error.strerror})") from error
+    if found != written:
+        raise Damaged(f"the content of {name} has changed: its SHA-256 is another")

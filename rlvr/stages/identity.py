@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,3 +54,43 @@ def _content(file: Path, _changed: int, _size: int) -> str:
     """SHA-256 of a file; read once in a process, as weights take seconds, until it has changed."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def data_fingerprint(path: str) -> str:
+    """SHA-256 of a file's content; a name that is no file, as it is."""
+    file = Path(path).absolute()
+    if not file.is_file():
+        return path
+    found = file.stat()
+    return _content(file, found.st_mtime_ns, found.st_size)
+
+
+def flat_settings(config: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Key, with dots, and value of every setting of a dataclass that decides what is computed.
+
+    A dictionary is one value, as its names are the user's own; so is a section that may be absent.
+    """
+    for item in fields(config):
+        key, value = f"{prefix}{item.name}", getattr(config, item.name)
+        # the one deadline that numbers depend on: a check that takes longer has no reward
+        if item.name in NEUTRAL and key != "reward.deadline":
+            continue
+        if is_dataclass(value) and item.default is not None:
+            yield from flat_settings(value, f"{key}.")
+        else:
+            yield key, asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Key, with dots, old and new value where two trees differ; what only one of them has is passed over.
+
+    So a setting of a later version is no difference. What an import path is called with is one value.
+    """
+    for name in old:
+        if name not in new or old[name] == new[name]:
+            continue
+        parts = old[name], new[name]
+        if all(isinstance(part, dict) and "_target_" not in part for part in parts):
+            yield from ((f"{name}.{key}", a, b) for key, a, b in differences(*parts))
+        else:
+            yield name, *parts

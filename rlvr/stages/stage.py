@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any
 from rlvr.config import TrainConfig
 from rlvr.problems.order import fingerprint
 from rlvr.record.run_folder import atomic_write
+from rlvr.record.runs import read_mapping
 from rlvr.stages.checkpoints import Checkpoints
+from rlvr.stages.config import WarmStartConfig
 from rlvr.stages.files import RESULT
+from rlvr.stages.identity import data_fingerprint, flat_settings
 from rlvr.types import Problem
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+SOLUTIONS = "solutions"  # in `data`: the problems' own
+LEARNING = ("learner",)  # sections that a stage which learns from answers reads
+SAMPLING = ("sampling", "reward", "algorithm", "rollout", "learner", "evaluation")
 
 
 class StopRequest:
@@ -51,6 +58,7 @@ class StageInput:
     settings: Any = None  # the stage's own section of the configuration
     sources: Mapping[str, str] = field(default_factory=dict)  # earlier stage → its model or its traces
     run: Path | None = None  # the folder of the run; a recipe's stages lie elsewhere
+    verified: set[Path] = field(default_factory=set)  # files of checkpoints that were found whole
     unseen: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # name → what is evaluated on
 
     @property
@@ -59,7 +67,7 @@ class StageInput:
         return self.folder.name.partition("-")[0]
 
     def checkpoints(self) -> Checkpoints:
-        """The stage's checkpoints, with what a resume must agree with."""
+        """The stage's checkpoints, with what a resume must agree with and what it may change."""
         identity = {
             "seed": self.config.seed,
             "problems": fingerprint(self.problems),
@@ -67,7 +75,32 @@ class StageInput:
             "model": asdict(self.config.model),
             **self.sizes,
         }
-        return Checkpoints(self.folder / "checkpoints", identity, self.tokenizer)
+        learns_from = [name for name in getattr(self.settings, "data", []) if name != SOLUTIONS]
+        if learns_from:
+            identity["traces"] = {
+                name: data_fingerprint(self.sources.get(name, name)) for name in learns_from
+            }
+        keys = {"prompt": "problems.prompt", "order": "problems.order"}
+        own = (name for name in self.sizes if hasattr(self.settings, name))
+        return Checkpoints(
+            self.folder / "checkpoints",
+            identity,
+            self.tokenizer,
+            keys | {name: f"{self.name}.{name}" for name in own},
+            self._changeable(),
+            self.verified,
+        )
+
+    def _changeable(self) -> dict[str, Any]:
+        """Settings that a resume may change: all that the stage's numbers depend on beside its identity."""
+        sections = LEARNING if isinstance(self.settings, WarmStartConfig) else SAMPLING
+        settings = {"problems.heldout": fingerprint(self.heldout)}
+        for name in sections:
+            settings |= flat_settings(getattr(self.config, name), f"{name}.")
+        if is_dataclass(self.settings):
+            own = flat_settings(self.settings, f"{self.name}.")
+            settings |= {key: value for key, value in own if key.split(".")[1] not in self.sizes}
+        return settings
 
     def finish(self, step: int, checkpoint: Path, data: str = "") -> None:
         """Say that the stage is done: with which checkpoint, and what it learned from, in words."""
@@ -75,8 +108,13 @@ class StageInput:
             path.write_text(json.dumps({"step": step, "checkpoint": checkpoint.name, "data": data}))
 
     def result(self) -> str | None:
-        """The model that the stage has made; None before its end."""
+        """The model that the stage has made; None before its end, or if its checkpoint is no longer there.
+
+        Raises:
+            DataError: the file that says which checkpoint it is is damaged.
+        """
         path = self.folder / RESULT
         if not path.exists():
             return None
-        return str(self.folder / "checkpoints" / json.loads(path.read_text())["checkpoint"] / "model")
+        model = self.folder / "checkpoints" / str(read_mapping(path).get("checkpoint")) / "model"
+        return str(model) if model.exists() else None

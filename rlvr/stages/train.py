@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rlvr.config import TrainConfig
 from rlvr.problems.load import load_problems
 from rlvr.problems.prompts import fill_template
+from rlvr.record.disk import DiskError
 from rlvr.record.run_folder import RunFolder, atomic_write
 from rlvr.record.runs import REPORT, open_run
 from rlvr.record.runs import STAGES as STAGES_FILE
@@ -90,9 +91,9 @@ def _run(
     check_lengths(config, problems, heldout, tokenizer)
     folders = _folders(config, run, problems, heldout)
     stages, model_path = _to_do(config, folders, run.path, problems, heldout, tokenizer)
-    run.write_config(saved_config)
-    run.write_versions()
     try:
+        run.write_config(saved_config)
+        run.write_versions()
         now: list[Problem] | None = None  # what a selection of this run has kept
         with ray_cluster(config.cluster):
             for runner, stage in stages:
@@ -104,6 +105,8 @@ def _run(
                 now = selected(stage) if stage.name == "select" else now
     except Interrupted:
         raise RunInterrupted(f"stopped; go on with: rlvr train resume={run.path}") from None
+    except DiskError as error:
+        raise DiskError(f"{error}; then go on with: rlvr train resume={run.path}") from error
     print(f"\nmodel:   {model_path}\nrun:     {run.path}")
     print_records(run.path, curves="grpo" in config.stages)
 
@@ -183,6 +186,7 @@ def _to_do(
     model_path = config.model.path or str(run_path / "scratch_model")
     stop = stop_request()
     stages: list[tuple[Runner, StageInput]] = []
+    damaged: set[str] = set()  # stages whose last checkpoint is
     for name in config.stages:
         folder = folders[name]
         stage = StageInput(
@@ -196,23 +200,32 @@ def _to_do(
                 stages.append((run_select, stage))
             problems = kept or problems
             continue
-        found = stage.checkpoints().latest()
+        checkpoints = stage.checkpoints()
+        found = newest = checkpoints.newest()  # a stage that goes on verifies it
+        if newest and newest[0] >= steps[name]:
+            found = checkpoints.latest_model()
+            damaged |= {name} if found != newest else set()
         if found is None or found[0] < steps[name]:
             stages.append((runners[name], stage))
             model_path = str(_model(folder, steps[name]))
         else:
             model_path = str(found[1] / "model")
         if found and len(stages) > 1:
-            first = stages[0][1].folder.name
-            mend = "leave it out" if first == "select" else f"give {first}.steps its old value"
-            raise ConfigError(
-                f"{folder} has begun from what the stage {first} would change: {mend}, or start a new run"
-            )
+            raise _begun_from(folder, stages[0][1].folder.name, damaged)
     if not stages and not is_arm(run_path):
         longer = [f"{name}.steps={2 * steps[name]}" for name in config.stages if name in steps]
         more = f"; ask for more, as in {longer[-1]}" if longer else ""
         raise ConfigError(f"{run_path}: all stages have done their steps{more}")
     return stages, model_path
+
+
+def _begun_from(folder: Path, first: str, damaged: Collection[str]) -> ConfigError:
+    """What to say where the stage in `folder` has begun from what the stage `first` would change."""
+    mend = "leave it out" if first == "select" else f"give {first}.steps its old value"
+    mend = "put back a whole copy of its last checkpoint" if first in damaged else mend
+    return ConfigError(
+        f"{folder} has begun from what the stage {first} would change: {mend}, or start a new run"
+    )
 
 
 def _sizes(config: TrainConfig) -> dict[str, dict[str, Any]]:

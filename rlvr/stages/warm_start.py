@@ -28,7 +28,7 @@ from rlvr.stages.buffer import Interrupted
 from rlvr.stages.calls import finish
 from rlvr.stages.cluster import Workers
 from rlvr.stages.config import ValidationConfig
-from rlvr.stages.stage import StageInput
+from rlvr.stages.stage import SOLUTIONS, StageInput
 from rlvr.traces.files import read_traces
 from rlvr.traces.overlap import mark_overlaps, ngram_index
 from rlvr.traces.traces import Trace, trace_of_solution
@@ -36,7 +36,6 @@ from rlvr.types import ConfigError, DataError, FinishReason, TrainingBatch
 
 LOOP_STATE = "loop.json"
 REFERENCE = "reference.npz"
-SOLUTIONS = "solutions"
 
 
 class Trainer(Protocol):
