@@ -105,7 +105,7 @@ def loop(folder: Path, model: Path, max_tokens: int, steps: int) -> tuple[dict[s
         grpo = Grpo(stage, workers)
         rows = [grpo.step(step) for step in range(1, steps + 1)][2:]
         memory = {
-            "rollout_gib": ray.get(grpo.buffer.pool.workers[0].peak_memory.remote()),
+            "rollout_gib": grpo.buffer.pool.peak_memory,
             "learner_gib": ray.get(grpo.learner.ranks[0].peak_memory.remote()),
         }
         requests = [r for p in problems for r in group_requests(stage, p, "train", 3, range(8), 1.0)]

@@ -35,6 +35,10 @@ class StallError(RlvrError):
     """Something that was waited for did not come; the message names who was waited for."""
 
 
+class WorkerDied(RlvrError):
+    """A process of the run is gone, and what it held with it; the last checkpoint is not."""
+
+
 class RunInterrupted(RlvrError):
     """The user stopped the run; the message says how to go on."""
 

@@ -53,7 +53,7 @@ class Answers:
         }
 
 
-def drawing(table: Table, problems: int = 12, version: int = 0, **algorithm: Any) -> tuple[Drawing, Answers]:
+def drawing(table: Table, problems: int = 12, **algorithm: Any) -> tuple[Drawing, Answers]:
     """Four problems per step, groups of two; filtered by `informative` unless said otherwise."""
     config = TrainConfig()
     config.grpo.problems_per_step, config.grpo.group_size, config.grpo.steps = 4, 2, 10
@@ -65,7 +65,7 @@ def drawing(table: Table, problems: int = 12, version: int = 0, **algorithm: Any
         config, Path(), "", made, [], character_tokenizer("0123456789+=?"), cast(StopRequest, None), {}
     )
     buffer = Answers(table)
-    return Drawing(stage, cast(RolloutBuffer, buffer), version), buffer
+    return Drawing(stage, cast(RolloutBuffer, buffer)), buffer
 
 
 def mixed(problem: str, sample: int) -> float:
@@ -231,7 +231,7 @@ def test_the_temperature_of_a_step_is_that_of_the_schedule() -> None:
     draw, buffer = drawing(mixed)
     assert draw.temperature(7) == 1.0
     draw.config.sampling.schedule = {"_target_": "rlvr.rollout.schedules.linear", "final": 0.5}
-    draw = Drawing(draw.stage, cast(RolloutBuffer, buffer), 0)
+    draw = Drawing(draw.stage, cast(RolloutBuffer, buffer))
     assert [draw.temperature(step) for step in (1, 2, 6, 10)] == pytest.approx([1.0, 0.9, 0.5, 0.5])
     draw.submit_ready(0)
     assert {r.temperature for requests in buffer.submitted[-1][1] for r in requests} == {1.0}
@@ -295,29 +295,40 @@ def test_a_filter_that_forgets_the_verdicts_is_named() -> None:
 # ---------------------------------------------------------------- going on
 
 
-def test_problems_that_were_chosen_ahead_are_drawn_again_after_a_resume() -> None:
-    """Off-policy, a step is chosen before the pass rates of the one before it are known."""
+@pytest.mark.parametrize("redone", [0, 1, 2])
+def test_problems_that_were_chosen_ahead_are_drawn_again_after_a_resume(redone: int) -> None:
+    """Off-policy, a step is chosen before the pass rates of the one before it are known. Steps after the
+    checkpoint, of step 1, may come from the journal."""
 
-    def curriculum(version: int) -> tuple[Drawing, Answers]:
-        draw, buffer = drawing(mixed, version=version)
+    def curriculum() -> tuple[Drawing, Answers]:
+        draw, buffer = drawing(mixed)
         draw.order = PassRate(draw.stage.problems, seed=0, hardness=4.0)
         draw.settings.max_staleness = 1
         draw.settings.check_every = draw.settings.evaluate_every = 100
         return draw, buffer
 
-    whole, buffer = curriculum(0)
+    whole, buffer = curriculum()
     whole.order.observe([Group(p, [rollout(0)], [verdict(1.0)]) for p in whole.stage.problems[::2]])
-    whole.submit_ready(0)
-    whole.take(1)
-    seen = [Group(p, [rollout(0)], [verdict(1.0)]) for p in whole.stage.problems[1::2]]
-    whole.order.observe(seen)
-    state = json.loads(json.dumps(whole.state()))
+    state: dict[str, Any] = {}
+    seen = {}
+    for step in range(1, redone + 2):
+        whole.submit_ready(step - 1)
+        whole.take(step)
+        rewards = [1.0 if (place + step) % 3 else -1.0 for place in range(12)]
+        pairs = zip(whole.stage.problems, rewards, strict=True)
+        seen[step] = [Group(problem, [rollout(0)], [verdict(reward)]) for problem, reward in pairs]
+        whole.order.observe(seen[step])
+        state = state or json.loads(json.dumps(whole.state()))
     assert [*state["chosen"]] == ["2"]
 
-    resumed, again = curriculum(1)
-    resumed.load(state)
+    resumed, again = curriculum()
+    resumed.load(state, 1)
+    for step in range(2, redone + 2):
+        resumed.pass_over(step, seen[step])
+    assert not again.submitted
     for draw in (whole, resumed):
-        draw.submit_ready(1)
+        draw.submit_ready(redone + 1)
     asked, expected = ([[*each.samples(n)] for n in range(len(each.submitted))] for each in (again, buffer))
-    assert asked == expected[1:]
-    assert asked[0] != [resumed.stage.problems[i].id for i in resumed.order.choose(1, 4)]
+    assert asked == expected[-2:]
+    chosen_late = [resumed.stage.problems[i].id for i in resumed.order.choose(redone + 1, 4)]
+    assert asked[0] != chosen_late

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,7 +50,7 @@ from rlvr.types import (
     TrainingBatch,
     Verdict,
 )
-from rlvr.weights.sender import Receivers, SharedMemorySender
+from rlvr.weights.sender import SharedMemorySender
 
 pytestmark = pytest.mark.slow  # its models and runs
 
@@ -93,9 +95,9 @@ class Tampering:
 
 
 class TamperedRank(LearnerRank):
-    def publish_tampered(self, version: int, dropped: str | None, perturbed: str | None) -> None:
-        receivers = Receivers(self.sender.receivers.workers, 0)
-        SharedMemorySender(Tampering(self.learner, dropped, perturbed), receivers).send(version)
+    def publish_tampered(self, version: int, dropped: str | None, perturbed: str | None) -> Any:
+        self.tampered = SharedMemorySender(Tampering(self.learner, dropped, perturbed))
+        return self.tampered.send(version)
 
 
 @dataclass
@@ -109,8 +111,12 @@ class Pair:
 
     def draw(self, requests: Sequence[Request]) -> list[Rollout]:
         """In the order of the requests."""
-        rollouts = {(r.problem_id, r.sample): r for r in ray.get(self.worker.advance.remote(requests, 1e9))}
+        rollouts = {(r.problem_id, r.sample): r for r in self._advance(requests)}
         return [rollouts[(request.problem_id, request.sample)] for request in requests]
+
+    def _advance(self, requests: Sequence[Request]) -> list[Rollout]:
+        rollouts: list[Rollout] = ray.get(self.worker.advance.remote(requests, 1e9)).rollouts
+        return rollouts
 
     def logprobs(self, batch: TrainingBatch) -> list[np.ndarray]:
         computed: list[np.ndarray] = ray.get(self.learner.call("logprobs", batch))[0]
@@ -122,7 +128,11 @@ class Pair:
 
     def publish(self) -> None:
         self.version += 1
-        ray.get(self.learner.call("publish", self.version))
+        self.send("publish", self.version)
+
+    def send(self, method: str, *arguments: Any) -> None:
+        weights = ray.get(self.learner.call(method, *arguments))[0]
+        ray.get(self.worker.receive_weights.remote(weights, self.version))
 
     def model(self, folder: Path) -> torch.nn.Module:
         """The learner's present weights as transformers loads them."""
@@ -376,10 +386,10 @@ def test_tokens_carry_the_version_that_drew_them(pair: Pair) -> None:
 def test_an_update_in_the_middle_of_an_answer_splits_its_versions(pairs: dict[str, Pair]) -> None:
     pair = pairs["untied"]
     requests = [replace(r, max_tokens=1 if r.sample == 0 else 40) for r in make_requests(11, temperature=2.0)]
-    early = ray.get(pair.worker.advance.remote(requests, 0.0))
+    early = ray.get(pair.worker.advance.remote(requests, 0.0)).rollouts
     assert {r.num_sampled for r in early} == {1}
     pair.publish()
-    late = ray.get(pair.worker.advance.remote([], 1e9))
+    late = ray.get(pair.worker.advance.remote([], 1e9)).rollouts
     assert len(early) + len(late) == len(requests)
     split = [r for r in late if len(set(r.versions[r.sampled])) == 2]
     assert split
@@ -402,7 +412,7 @@ def check(pair: Pair, seed: int) -> None:
 def test_a_weight_that_changes_on_the_way_is_named(pairs: dict[str, Pair], name: str) -> None:
     pair = pairs["untied"]
     pair.version += 1
-    ray.get(pair.learner.call("publish_tampered", pair.version, None, name))
+    pair.send("publish_tampered", pair.version, None, name)
     with pytest.raises(RlvrError, match=rf"these weights differ: {name}$"):
         check(pair, 15)
     pair.publish()
@@ -412,56 +422,119 @@ def test_a_weight_that_changes_on_the_way_is_named(pairs: dict[str, Pair], name:
 # ---------------------------------------------------------------- many workers
 
 
-def test_two_workers_share_groups_and_keep_them_whole(pairs: dict[str, Pair]) -> None:
-    workers = [pair.worker for pair in pairs.values()]
-    requests = make_requests(16, problems=8, samples=4)
-    groups = [requests[i : i + 4] for i in range(0, 32, 4)]
-    pool = RolloutPool(workers, max_num_seqs=4, deadline=60)
-    for group in groups:
-        pool.submit(group)
-    came: dict[int, list[Rollout]] = {0: [], 1: []}
-    most = 0
-    while pool.busy:
+def run_pool(pool: RolloutPool, until: Callable[[list[Rollout]], bool] = lambda came: False) -> list[Rollout]:
+    """What comes out of a pool that has something to do, until it has nothing or that is true."""
+    came: list[Rollout] = []
+    while pool.busy and not until(came):
         pool.dispatch()
-        most = max(most, *(len(under_way) for under_way in pool.under_way))
-        done, _ = ray.wait(list(pool.calls))
+        done, _ = ray.wait(pool.calls)
         for call in done:
-            came[pool.calls[call]] += pool.collect(call)
-    names = {worker: {r.problem_id for r in rollouts} for worker, rollouts in came.items()}
+            came += pool.collect(call)
+    return came
+
+
+def test_two_workers_share_groups_and_keep_them_whole(pairs: dict[str, Pair]) -> None:
+    requests = make_requests(16, problems=8, samples=4)
+    pool = RolloutPool([pair.worker for pair in pairs.values()], max_num_seqs=4, deadline=60)
+    for i in range(0, 32, 4):
+        pool.submit(requests[i : i + 4])
+    names: list[set[str]] = [set(), set()]
+    most = 0
+
+    def watch(came: list[Rollout]) -> bool:
+        nonlocal most
+        for worker, of_worker in zip(pool.workers, names, strict=True):
+            of_worker |= {problem for _, problem, _ in worker.under_way}
+            most = max(most, len(worker.under_way))
+        return False
+
+    came = run_pool(pool, watch)
     assert names[0]
     assert names[1]
     assert not names[0] & names[1]
-    everything = sorted((r.problem_id, r.sample) for rollouts in came.values() for r in rollouts)
-    assert everything == sorted((r.problem_id, r.sample) for r in requests)
+    assert sorted((r.problem_id, r.sample) for r in came) == sorted(
+        (r.problem_id, r.sample) for r in requests
+    )
     assert most <= 8  # twice what a worker decodes at a time
     assert not pool.calls
 
 
-def test_a_stall_names_the_sample(pairs: dict[str, Pair]) -> None:
+def test_a_stall_names_the_sample_and_shows_where_the_process_stands(pairs: dict[str, Pair]) -> None:
     pool = RolloutPool([pairs["untied"].worker], max_num_seqs=4, deadline=1e-6)
-    pool.check_progress()  # nothing to wait for
     pool.submit(make_requests(17, problems=1, samples=4))
+    run_pool(pool, lambda came: pool.workers[0].doing == "start" and not pool.calls)
+    pool.check_progress()  # nothing to wait for
     pool.dispatch()
-    with pytest.raises(StallError, match=r"worker 0 has 4 under way.*'problem-0', sample 0"):
+    with pytest.raises(
+        StallError, match=r"(?s)it has 4 .*'problem-0', sample 0.*stacks:\n.*hread 0x"
+    ) as stall:
         pool.check_progress()
-    came = []
-    while pool.calls:
-        came += pool.collect(*pool.calls)
-        pool.dispatch()
-    assert len(came) == 4
+    process = pool.workers[0].process
+    assert process is not None
+    assert f"process {process.pid}" in str(stall.value)
+    assert len(run_pool(pool)) == 4
 
 
-def test_a_dead_worker_is_named(pairs: dict[str, Pair]) -> None:
-    worker = RolloutActor.options(num_cpus=0).remote("nowhere", MAX_LENGTH, ROLLOUT, 0, [])
-    ray.kill(worker)
-    pool = RolloutPool([pairs["tied"].worker, worker], max_num_seqs=4, deadline=60)
-    for problem in range(2):
-        pool.submit([replace(r, problem_id=f"p{problem}") for r in make_requests(18, problems=1)])
-    pool.dispatch()
-    alive, dead = sorted(pool.calls, key=lambda call: pool.calls[call])
-    with pytest.raises(RlvrError, match="rollout worker 1 died"):
-        pool.collect(dead)
-    assert {r.problem_id for r in pool.collect(alive)} <= {"p0", "p1"}
+def same(ours: Sequence[Rollout], theirs: Sequence[Rollout]) -> bool:
+    """To the bit, in any order."""
+
+    def values(rollouts: Sequence[Rollout]) -> Any:
+        found = {(r.problem_id, r.sample): (r.tokens.tobytes(), r.logprobs.tobytes()) for r in rollouts}
+        assert len(found) == len(rollouts)
+        return found
+
+    return bool(values(ours) == values(theirs))
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_dead_worker_is_replaced_and_its_work_redone(
+    pairs: dict[str, Pair], exact: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Killed with some of its rollouts delivered. The new one has the weights of the last update."""
+    monkeypatch.setattr("rlvr.rollout.pool.SLICE", 0.0)  # one engine step a call
+    pair = pairs["tied"]
+    requests = make_requests(18, problems=4, samples=4)
+    undisturbed = pair.draw(requests)
+    started: list[Any] = []
+
+    def start(place: int) -> Any:
+        started.append(RolloutActor.options(num_cpus=0).remote(str(pair.path), MAX_LENGTH, ROLLOUT, 0, []))
+        return started[-1]
+
+    pool = RolloutPool([start(0)], max_num_seqs=64, deadline=60, start=start, exact=exact)
+    pool.update(ray.get(pair.learner.call("publish", pair.version))[0], pair.version)
+    for i in range(0, 16, 4):
+        pool.submit(requests[i : i + 4])
+    came = run_pool(pool, lambda came: bool(came))
+    assert len(came) < 16
+    process = pool.workers[0].process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    before = len(came)
+    came += run_pool(pool)
+    assert pool.replaced == 1
+    assert set(np.concatenate([r.versions[r.sampled] for r in came])) == {pair.version}
+    assert same(came, undisturbed) or not exact  # other batches have other last bits
+    assert len(came) == 16
+    again = 16 if exact else 16 - before
+    assert "died: The actor died unexpectedly" in (said := capfd.readouterr().err)
+    assert f"Replaced; {again} rollouts are drawn again" in said
+    for actor in started:
+        ray.kill(actor)
+
+
+def test_a_worker_that_cannot_start_is_not_tried_again(ray_cluster: None) -> None:
+    started = []
+
+    def start(place: int) -> Any:
+        started.append(RolloutActor.options(num_cpus=0).remote("nowhere", MAX_LENGTH, ROLLOUT, 0, []))
+        return started[-1]
+
+    pool = RolloutPool([start(0)], max_num_seqs=4, deadline=60, start=start)
+    pool.submit(make_requests(18, problems=1))
+    with pytest.raises(RlvrError, match="rollout worker 0 died: The actor died because of an error"):
+        run_pool(pool)
+    assert len(started) == 1
 
 
 # ---------------------------------------------------------------- the last tests: engines do not outlive them
@@ -475,7 +548,7 @@ def test_a_weight_that_is_left_out_is_named(pair: Pair, name: str) -> None:
     pair.version += 1
 
     def publish_and_check() -> None:
-        ray.get(pair.learner.call("publish_tampered", pair.version, name, None))
+        pair.send("publish_tampered", pair.version, name, None)
         check(pair, 13)
 
     with pytest.raises((RayTaskError, RlvrError)) as caught:

@@ -228,7 +228,7 @@ def weights(checkpoints: Path) -> dict[str, Any]:
 
 
 # the gap is measured at the first step after each start as well
-COSTS = ("time/", "memory/", "rewards/", "rollouts/logprob_gap")
+COSTS = ("time/", "memory/", "rewards/", "replaced/", "rollouts/logprob_gap")
 
 
 def lines_without_costs(stage: Path) -> list[dict[str, float]]:
@@ -320,6 +320,25 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
     assert code == 0, output
     assert_same_run(folder, whole)
     assert killed.ended(240.0) == []
+
+
+def test_killed_workers_are_replaced_and_change_nothing(
+    start: Callable[..., Run], tmp_path: Path, whole: Path
+) -> None:
+    """One of each kind, at different steps; the learner without a checkpoint, and once more with one."""
+    grpo = tmp_path / "run" / "grpo"
+    run = start(*SETTINGS, "hydra.run.dir=run")
+    for step, name in ((0, "RewardWorker"), (1, "LearnerRank"), (3, "RolloutWorker"), (4, "LearnerRank")):
+        run.until(lambda step=step: step in steps_of(grpo), f"step {step}")
+        (victim,) = (line for line in run.processes() if f"ray::{name}" in line)
+        os.kill(int(victim.split()[0]), signal.SIGKILL)
+    assert run.wait() == 0, run.output.read_text()
+    assert run.ended(30.0) == []
+    said = run.output.read_text()
+    assert said.count("Another learner goes on from") == 2
+    assert "rollout worker 0 (process" in said
+    assert "reward actor 0 died" in said
+    assert_same_run(tmp_path / "run", whole)
 
 
 def test_steps_after_the_last_checkpoint_are_done_again(tmp_path: Path, whole: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
+from rlvr.processes import Whereabouts, answer_for_stacks
 
 if TYPE_CHECKING:
     from rlvr.algorithms.objective import Objective
@@ -25,9 +27,14 @@ class LearnerRank:
         if cores:
             os.sched_setaffinity(0, cores)
             os.environ["OMP_NUM_THREADS"] = str(len(cores))  # read when torch is imported
+        self.whereabouts = answer_for_stacks()
         self.config = config
         self.rank = rank
         self.critic: Learner | None = None
+
+    def ready(self) -> Whereabouts:
+        """Where this process is."""
+        return self.whereabouts
 
     def address(self) -> tuple[str, int]:
         """Host and a free port of it, where the ranks can meet."""
@@ -66,15 +73,15 @@ class LearnerRank:
         """Prepare for `publish` to these rollout workers."""
         from rlvr.weights.sender import NcclSender, Receivers, SharedMemorySender
 
-        receivers = Receivers(workers, gpus_per_worker)
         self.sender: NcclSender | SharedMemorySender
         if gpus_per_worker:
-            self.sender = NcclSender(self.learner, receivers, *address)
+            self.sender = NcclSender(self.learner, Receivers(workers, gpus_per_worker), *address)
         else:
-            self.sender = SharedMemorySender(self.learner, receivers)
+            self.sender = SharedMemorySender(self.learner)
 
-    def publish(self, version: int) -> None:
-        self.sender.send(version)
+    def publish(self, version: int) -> dict[str, Any]:
+        """Send the weights, or leave them in memory: then what a worker needs to read them."""
+        return self.sender.send(version)
 
     def update(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
         return self.learner.update(batch, objective, lr)
@@ -114,8 +121,6 @@ class LearnerRank:
 
     def peak_memory(self) -> float:
         """Peak resident memory of this process in GiB."""
-        import resource
-
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import ray
 
+from rlvr.processes import Whereabouts, answer_for_stacks
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.rewards.service import RewardService
@@ -23,8 +25,15 @@ class Scored(NamedTuple):
 class RewardWorker:
     """Scores whole groups. Make the actor with `RewardActor.options(num_cpus=…).remote(config)`."""
 
-    def __init__(self, config: RewardConfig) -> None:
+    def __init__(self, config: RewardConfig, cores: Sequence[int] = ()) -> None:
+        if cores:
+            os.sched_setaffinity(0, cores)  # the service's processes have the same
+        self.whereabouts = answer_for_stacks()
         self.service = RewardService(config, NICENESS)
+
+    def ready(self) -> Whereabouts:
+        """Where this process is."""
+        return self.whereabouts
 
     def score(self, groups: Sequence[Group]) -> Scored:
         """The verdicts of every group's rollouts, in the order of the groups and the rollouts."""

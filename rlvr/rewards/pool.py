@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from rlvr.processes import DEATHS
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.types import Group, RlvrError, StallError
 
@@ -27,11 +29,19 @@ class _Call:
 
 
 class RewardPool:
-    """Divides groups evenly among `actors` (`RewardActor`); a verdict does not depend on which."""
+    """Divides groups evenly among `actors` (`RewardActor`); a verdict does not depend on which.
 
-    def __init__(self, actors: Sequence[Any], deadline: float) -> None:
+    An actor that dies is replaced by what `start` makes for its place, and its groups are scored again.
+    """
+
+    def __init__(
+        self, actors: Sequence[Any], deadline: float, start: Callable[[int], Any] | None = None
+    ) -> None:
         self.actors = list(actors)
         self.deadline = deadline
+        self.start = start
+        self.deaths = [0] * len(self.actors)  # without a verdict between
+        self.replaced = 0  # actors, so far
         self.queue: list[Group] = []
         self.calls: dict[ray.ObjectRef, _Call] = {}
         self._counts = ServiceCounts()
@@ -54,21 +64,38 @@ class RewardPool:
         """The groups of a finished call, which have their verdicts now.
 
         Raises:
-            RlvrError: the service failed; the message has its words.
+            RlvrError: the service failed, or its process died again and again; the message has its words.
         """
         made = self.calls.pop(call)
         try:
             scored = ray.get(call)
         except RayActorError as error:
-            raise RlvrError(f"reward actor {made.actor} died: {error}") from error
+            self._replace(made, error)
+            return []
         except RayTaskError as error:
             if isinstance(error.cause, RlvrError):
                 raise error.cause from None
             raise RlvrError(f"reward actor {made.actor} failed: {error}") from error
+        self.deaths[made.actor] = 0
         self._counts.add(scored.counts)
         for group, verdicts in zip(made.groups, scored.verdicts, strict=True):
             group.verdicts = verdicts
         return made.groups
+
+    def _replace(self, made: _Call, error: RayActorError) -> None:
+        """Another actor in the place of one that died; its groups are at the head of the queue."""
+        if error.actor_init_failed or self.start is None or self.deaths[made.actor] == DEATHS:
+            tried = f"; its place was tried {DEATHS} times in a row" if self.deaths[made.actor] else ""
+            raise RlvrError(f"reward actor {made.actor} died: {error}{tried}") from error
+        self.queue = made.groups + self.queue
+        print(
+            f"\nrlvr: reward actor {made.actor} died. Replaced; {len(made.groups)} groups are scored again",
+            file=sys.stderr,
+        )
+        ray.kill(self.actors[made.actor])
+        self.actors[made.actor] = self.start(made.actor)
+        self.deaths[made.actor] += 1
+        self.replaced += 1
 
     def counters(self) -> dict[str, float]:
         """`ServiceCounts.summary` over all actors, since the last call."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,7 @@ class RolloutEngine:
         self.tokenizer = self.engine.get_tokenizer()
         self.requests: dict[str, Request] = {}  # under way, by vLLM's request id
         self.submitted = 0
+        self.steps = 0  # engine steps so far
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue requests; nothing is computed yet."""
@@ -97,14 +98,15 @@ class RolloutEngine:
             self.engine.add_request(name, TokensPrompt(prompt_token_ids=request.prompt), params)
             self.requests[name] = request
 
-    def run(self, seconds: float) -> list[Rollout]:
-        """Make engine steps until `seconds` are over, or all is done; what has finished."""
+    def run(self, seconds: float, paused: Callable[[], bool] = lambda: False) -> list[Rollout]:
+        """Make engine steps until `seconds` are over, it is `paused`, or all is done; what has finished."""
         end = time.monotonic() + seconds
         finished: list[Rollout] = []
         while self.engine.has_unfinished_requests():
             for output in self.engine.step():
                 finished.append(self._rollout(self.requests.pop(output.request_id), output.outputs[0]))
-            if time.monotonic() >= end:
+            self.steps += 1
+            if time.monotonic() >= end or paused():
                 break
         return finished
 

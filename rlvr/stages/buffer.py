@@ -13,11 +13,14 @@ from typing import Any
 
 import ray
 
+from rlvr.learner.actor import LearnerGroup
 from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
 from rlvr.stages.calls import finish, result
 from rlvr.types import Group, Problem, Rollout
+
+CONTROL_DEADLINE = 300.0  # seconds for a weight update or a checkpoint
 
 
 class Interrupted(Exception):
@@ -102,6 +105,31 @@ class RolloutBuffer:
             pending = still
         return finish(what, calls, max(end - time.monotonic(), 0.0))
 
+    def start(self) -> None:
+        """Wait until every rollout worker stands."""
+        self._until(lambda: not self.pool.starting)
+
+    def publish(self, learner: LearnerGroup, version: int) -> None:
+        """Give the learner's weights, as `version`, to the rollout workers, each between two engine steps.
+
+        Workers go on meanwhile with what they have; one that is being started is not waited for.
+        """
+        # the new ones will lie where those are
+        self._until(lambda: not self.pool.updating)
+        self.pool.hold()
+        weights = self.wait("weight update", learner.call("publish", version), CONTROL_DEADLINE)
+        self.pool.update(weights, version)
+        self._until(lambda: not self.pool.updating)
+
+    def _until(self, done: Callable[[], bool]) -> None:
+        while not done():
+            self._advance([])
+
+    def replaced(self) -> dict[str, float]:
+        """Processes that were replaced so far, by kind, where there were any."""
+        counts = {"rollout": self.pool.replaced, "reward": self.rewards.replaced}
+        return {f"replaced/{name}": count for name, count in counts.items() if count}
+
     def _advance(self, others: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
         """Wait briefly for anything to happen and deal with it; the `others` still pending."""
         self.pool.dispatch()
@@ -109,7 +137,8 @@ class RolloutBuffer:
         # would cost more time than they take: they come when it has nothing left to do.
         if not (self.takes_turns and self.pool.busy):
             self.rewards.dispatch()
-        done, _ = ray.wait([*others, *self.pool.calls, *self.rewards.calls], timeout=0.5)
+        pending = [*others, *self.pool.calls, *self.rewards.calls]
+        done, _ = ray.wait(pending, timeout=0.5) if pending else ([], None)
         for call in done:
             if call in self.pool.calls:
                 self._store(self.pool.collect(call))

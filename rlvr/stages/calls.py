@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from rlvr.types import RlvrError, StallError
+from rlvr.types import RlvrError, StallError, WorkerDied
 
 START_DEADLINE = 900.0  # seconds; loading a large checkpoint from a slow disk takes minutes
 
@@ -18,7 +18,8 @@ def finish(what: str, calls: list[ray.ObjectRef], deadline: float = START_DEADLI
 
     Raises:
         StallError: after `deadline` seconds some were not.
-        RlvrError: a process died, or raised one itself.
+        WorkerDied: a process died.
+        RlvrError: one failed, or raised one itself.
     """
     end = time.monotonic() + deadline
     pending = list(calls)
@@ -34,11 +35,11 @@ def finish(what: str, calls: list[ray.ObjectRef], deadline: float = START_DEADLI
 
 
 def result(what: str, call: ray.ObjectRef) -> Any:
-    """What a call that is done returned. Raises RlvrError if its process died or raised."""
+    """What a call that is done returned. Raises WorkerDied if its process did, RlvrError if it failed."""
     try:
         return ray.get(call)
     except RayActorError as error:
-        raise RlvrError(f"{what}: a process died: {error}") from error
+        raise WorkerDied(f"{what}: a process died: {error}") from error
     except RayTaskError as error:
         if isinstance(error.cause, RlvrError):
             raise error.cause from None

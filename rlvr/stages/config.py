@@ -37,6 +37,18 @@ class ModelConfig:
 class ClusterConfig:
     address: str | None = setting(None, "`auto` or host:port joins a running Ray cluster; unset starts one")
     cpus: int | None = setting(None, "cores of this machine that the run may use; unset is all", ge=1)
+    placement: str = setting(
+        "auto",
+        "colocated: rollout workers and learner have the same cores and take turns; separate: each has its "
+        "own; auto: colocated while grpo.max_staleness is 0, else separate",
+        choices=("auto", "colocated", "separate"),
+    )
+    learner_cores: int | None = setting(
+        None, "cores of this machine for the learner where it has its own; unset is half of them", ge=1
+    )
+    reward_cores: int = setting(
+        0, "cores for the reward processes alone; 0: those of the rollout workers, which go first", ge=0
+    )
 
 
 @dataclass

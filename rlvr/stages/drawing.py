@@ -44,10 +44,10 @@ class Drawing:
     without a correct one where `algorithm.max_group_size` allows.
     """
 
-    def __init__(self, stage: StageInput, buffer: RolloutBuffer, version: int) -> None:
+    def __init__(self, stage: StageInput, buffer: RolloutBuffer) -> None:
         self.stage, self.config, self.settings = stage, stage.config, stage.config.grpo
         self.buffer = buffer
-        self.submitted = version
+        self.submitted = 0
         self.chosen: dict[int, list[int]] = {}  # step under way → its first problems
         algorithm, sampling = self.config.algorithm, self.config.sampling
         # given to `instantiate`, the problems would become a tree of settings, in seconds
@@ -58,20 +58,33 @@ class Drawing:
 
     def submit_ready(self, version: int) -> None:
         """Submit every step that the policy version allows, in their order."""
+        for step in self._choose_ready(version):
+            self._submit(step, [(self.stage.problems[i], 0) for i in self.chosen[step]])
+
+    def _choose_ready(self, version: int) -> list[int]:
+        """The steps that the version allows and that are not submitted; their problems are chosen."""
+        ready = []
         while self.submitted < self.settings.steps:
             newest_only = any(
                 self.submitted % every == 0
                 for every in (self.settings.evaluate_every, self.settings.check_every)
             )
             if version < self.submitted - (0 if newest_only else self.settings.max_staleness):
-                return
+                break
             self.submitted += 1
             if self.submitted not in self.chosen:
                 self.chosen[self.submitted] = self.order.choose(
                     self.submitted - 1, self.settings.problems_per_step
                 )
-            chosen = self.chosen[self.submitted]
-            self._submit(self.submitted, [(self.stage.problems[i], 0) for i in chosen])
+            ready.append(self.submitted)
+        return ready
+
+    def pass_over(self, step: int, groups: Sequence[Group]) -> None:
+        """A step that was done before, in another process: whatever was chosen then is chosen again."""
+        self._choose_ready(step - 1)
+        self.order.observe(groups)
+        del self.chosen[step]
+        self.submitted = step
 
     def take(self, step: int) -> Drawn:
         """Wait for the step's groups, in as many rounds as it takes.
@@ -100,7 +113,9 @@ class Drawing:
         """What a resumed run needs to draw the same problems: off-policy, some are chosen already."""
         return {"order": self.order.state(), "chosen": self.chosen}
 
-    def load(self, state: Mapping[str, Any]) -> None:
+    def load(self, state: Mapping[str, Any], version: int) -> None:
+        """Go on after step `version`, from what `state` gave then."""
+        self.submitted = version
         self.order.load(state["order"])
         self.chosen = {int(step): chosen for step, chosen in state["chosen"].items()}
 

@@ -3,33 +3,36 @@
 Policy version v is the policy after v training steps. Step t is drawn once the version is at
 least t − 1 − `max_staleness`; 0 is synchronous, on-policy training. Steps after which the policy
 is evaluated, and those at which vLLM is compared with the learner, are drawn by the newest
-version whatever `max_staleness` says, so that both see nothing half-way.
+version whatever `max_staleness` says, so that both see nothing half-way. docs/async.md has the proof.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rlvr.evaluation.metrics import evaluation_metrics
 from rlvr.evaluation.votes import count_votes
-from rlvr.record.journal import journal_path, truncate, write_journal
+from rlvr.processes import DEATHS
+from rlvr.record.journal import journal_path, read_journal, truncate, write_journal
 from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
-from rlvr.stages.buffer import Interrupted, RolloutBuffer
+from rlvr.stages.buffer import CONTROL_DEADLINE, Interrupted, RolloutBuffer
 from rlvr.stages.calls import finish
 from rlvr.stages.cluster import Workers
-from rlvr.stages.drawing import Drawing, group_requests
+from rlvr.stages.drawing import Drawing, Drawn, group_requests
 from rlvr.stages.learning import Learning
 from rlvr.stages.logprob_check import check_logprobs
 from rlvr.stages.panel import step_metrics
+from rlvr.stages.redo import last_recorded, redrawn, remember_settings
 from rlvr.stages.stage import StageInput
-from rlvr.types import Group
+from rlvr.types import Group, WorkerDied
 
-CONTROL_DEADLINE = 300.0  # seconds for a weight update or a checkpoint
 LOOP_STATE = "loop.json"  # in a checkpoint: what the loop itself remembers
 
 
@@ -38,30 +41,32 @@ def run_grpo(stage: StageInput) -> None:
 
     Raises:
         Interrupted: the user asked to stop; the last complete step has a checkpoint.
+        WorkerDied: a process died that cannot be replaced while the others live.
     """
     with Workers(stage.config) as workers:
         Grpo(stage, workers).run()
 
 
 class Grpo:
-    """The loop and what it holds: learner, rollout buffer, checkpoints."""
+    """The loop and what it holds: learner, rollout buffer, checkpoints.
+
+    It goes on from the last checkpoint and makes the updates since then from the journal, which has all
+    that they learned from; so does a learner that takes the place of one that died.
+    """
 
     def __init__(self, stage: StageInput, workers: Workers) -> None:
         self.stage, self.config, self.settings = stage, stage.config, stage.config.grpo
+        self.workers = workers
         self.checkpoints = stage.checkpoints()
-        found = self.checkpoints.latest()
-        self.version = found[0] if found else 0
+        self.saved = self.checkpoints.latest()
+        # without a checkpoint the start's own evaluation may be due, too
+        self.recorded = last_recorded(stage, self.saved[0] if self.saved else -1)
+        self.version = max(self.recorded, 0)
         self.first = self.version + 1
-        self.resumed = found is not None
-        # without a checkpoint the start's own evaluation is done again too
-        truncate(stage.folder, self.version if found else -1)
-
-        self.learner = workers.learner()
-        rewards = workers.rewards()
-        pool = workers.rollout_pool(stage.model_path)
-        started = self.learner.start(stage.model_path, self.config.model.max_length, self.settings.optimizer)
-        finish("rollout worker start", [worker.ready.remote() for worker in pool.workers])
-        finish("learner start", started)
+        truncate(stage.folder, self.recorded)
+        remember_settings(stage)
+        self.drawn: Drawn | None = None  # of the newest step, until it is in the journal
+        rewards, pool = workers.rewards(), workers.rollout_pool(stage.model_path)
         self.buffer = RolloutBuffer(
             pool,
             rewards,
@@ -69,15 +74,58 @@ class Grpo:
             takes_turns=self.config.rollout.gpus_per_worker == 0 and self.settings.max_staleness == 0,
             interrupted=lambda: bool(stage.stop),
         )
-        self.learning = Learning(self.config, self.learner, self.buffer, stage.model_path)
-        self.drawing = Drawing(stage, self.buffer, self.version)
-        if found:
-            finish("learner resume", self.learner.call("load", found[1]))
-            state = json.loads((found[1] / LOOP_STATE).read_text())
-            self.drawing.load(state["drawing"])
+        self.drawing = Drawing(stage, self.buffer)
+        self.start_learner(self.drawing)
+        self.buffer.start()
+        self.connect()
+
+    def start_learner(self, drawing: Drawing | None = None) -> None:
+        """A learner at the present version; `drawing` goes the same way."""
+        self.learner = self.workers.learner()
+        started = self.learner.start(
+            self.stage.model_path, self.config.model.max_length, self.settings.optimizer
+        )
+        finish("learner start", started)
+        self.learning = Learning(self.config, self.learner, self.buffer, self.stage.model_path)
+        if self.saved:
+            finish("learner resume", self.learner.call("load", self.saved[1]))
+            state = json.loads((self.saved[1] / LOOP_STATE).read_text())
             self.learning.load(state["learning"])
-        finish("weight transfer", self.learner.connect(pool.workers, self.config.rollout.gpus_per_worker))
-        self._control("publish", self.version)
+            if drawing:
+                drawing.load(state["drawing"], self.saved[0])
+        for step in range(self.saved[0] + 1 if self.saved else 1, self.version + 1):
+            drawn = self.drawn if step == self.version else None
+            if drawn is None:
+                drawn = redrawn(self.config, read_journal(self.stage.folder, "train", step), step)
+            self.learning.update(self.learning.batch(drawn.kept), len(drawn.kept), step)
+            if drawing:
+                drawing.pass_over(step, drawn.groups)
+
+    def connect(self) -> None:
+        actors = self.buffer.pool.actors
+        finish("weight transfer", self.learner.connect(actors, self.config.rollout.gpus_per_worker))
+        self.buffer.publish(self.learner, self.version)
+
+    def with_learner(self, work: Callable[[], Any]) -> Any:
+        """What `work` returns, which is done again by another learner if the learner dies."""
+        deaths = 0
+        while True:
+            try:
+                if deaths:
+                    self.start_learner()
+                    self.connect()
+                return work()
+            except WorkerDied as died:
+                deaths += 1
+                # without a journal, or with a group for the weights' transfer, all begin again together
+                alone = self.config.record.journal and not self.config.rollout.gpus_per_worker
+                if deaths > DEATHS or not alone:
+                    raise
+                print(
+                    f"\nrlvr: {str(died).splitlines()[0]} Another learner goes on from "
+                    f"{self.saved[1] if self.saved else self.stage.model_path} and the journal",
+                    file=sys.stderr,
+                )
 
     def run(self) -> None:
         steps = self.settings.steps
@@ -85,12 +133,12 @@ class Grpo:
             MetricLog(self.stage.folder, self.config.record, asdict(self.config), self.stage.run) as self.log,
             Progress(self.stage.name, steps, self.version) as progress,
         ):
-            if not self.resumed:
+            if self.recorded < 0:
                 self.log.log(0, self.evaluate(0))
             try:
                 while self.version < steps:
                     metrics = self.step(self.version + 1)
-                    if self.version == steps or self.version % self.settings.evaluate_every == 0:
+                    if self.evaluates(self.version):
                         metrics |= self.evaluate(self.version)
                     self.log.log(self.version, metrics)
                     progress.update(self.version, metrics)
@@ -106,23 +154,26 @@ class Grpo:
         began = time.monotonic()
         self.drawing.submit_ready(self.version)
         drawn = self.drawing.take(step)
-        checked = self.check(drawn.groups) if self.is_check(step) else {}
         learning = time.monotonic()
-        batch = self.learning.batch(drawn.kept)
-        updates, kept = self.learning.update(batch, len(drawn.kept), step)
+        batch, updates, kept, checked = self.with_learner(lambda: self.learn(drawn, step))
         self.drawing.order.observe(drawn.groups)
         publishing = time.monotonic()
-        self.version = step
-        self._control("publish", step)
+        self.version, self.drawn = step, drawn
+        self.with_learner(lambda: self.buffer.publish(self.learner, step))
         published = time.monotonic()
+        if not self.evaluates(step):  # or an evaluation would share the engines with them
+            self.drawing.submit_ready(step)
+            self.buffer.pool.dispatch()
         self.log.samples(step, "train", drawn.groups)
         if self.config.record.journal:
             learned = self.learning.learned(drawn, batch, kept)
             write_journal(journal_path(self.stage.folder, "train", step), drawn.groups, learned)
+            self.drawn = None
         return (
             step_metrics(drawn, batch, updates, step, self.config.reward.gates)
             | checked
             | {f"rewards/{name}": value for name, value in self.buffer.rewards.counters().items()}
+            | self.buffer.replaced()
             | {
                 "time/step": (now := time.monotonic()) - began,
                 "time/generate": drawn.generate_seconds,
@@ -135,6 +186,12 @@ class Grpo:
             }
         )
 
+    def learn(self, drawn: Drawn, step: int) -> tuple[Any, ...]:
+        """The batch, what its updates brought (see `Learning.update`), and the check's metrics."""
+        checked = self.check(drawn.groups) if self.is_check(step) else {}
+        batch = self.learning.batch(drawn.kept)
+        return batch, *self.learning.update(batch, len(drawn.kept), step), checked
+
     def is_check(self, step: int) -> bool:
         """Whether vLLM and the learner are compared at this step; always at the first after a start."""
         return step == self.first or (step - 1) % self.settings.check_every == 0
@@ -145,8 +202,11 @@ class Grpo:
         return {
             "rollouts/logprob_gap": gap,
             "memory/learner_gib": finish("memory", self.learner.call("peak_memory")),
-            "memory/rollout_gib": finish("memory", [self.buffer.pool.workers[0].peak_memory.remote()]),
+            "memory/rollout_gib": self.buffer.pool.peak_memory,
         }
+
+    def evaluates(self, version: int) -> bool:
+        return version == self.settings.steps or version % self.settings.evaluate_every == 0
 
     def evaluate(self, version: int) -> dict[str, float]:
         """pass@k and maj@k of the newest policy on the held-out problems, as `heldout/…`."""
@@ -174,11 +234,10 @@ class Grpo:
 
     def save(self) -> None:
         def write(folder: Path) -> None:
-            self._control("save", folder)
+            self.with_learner(
+                lambda: self.buffer.wait("save", self.learner.call("save", folder), CONTROL_DEADLINE)
+            )
             state = {"drawing": self.drawing.state(), "learning": self.learning.state()}
             (folder / LOOP_STATE).write_text(json.dumps(state))
 
-        self.checkpoints.save(self.version, write)
-
-    def _control(self, method: str, argument: int | Path) -> None:
-        self.buffer.wait(method, self.learner.call(method, argument), CONTROL_DEADLINE)
+        self.saved = self.version, self.checkpoints.save(self.version, write)

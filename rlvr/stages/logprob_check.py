@@ -39,7 +39,7 @@ def check_logprobs(
     ours = finish("weight checksums", learner.call("weight_checksums"))
     differing: set[str] = set()
     compared = False
-    for worker in buffer.pool.workers:
+    for worker in buffer.pool.actors:
         theirs = finish("weight checksums", [worker.weight_checksums.remote()])
         compared |= bool(theirs)
         differing |= {name for name, value in ours.items() if theirs and theirs.get(name) != value}

@@ -17,7 +17,6 @@ from rlvr.record.progress import Progress
 from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.engine import Request
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
-from rlvr.stages.calls import finish
 from rlvr.stages.cluster import Workers
 from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Group, Problem
@@ -70,9 +69,9 @@ def answer(
     with Workers(stage.config) as workers, Progress(stage.name, len(chunks), before) as progress:
         rewards = workers.rewards()
         pool = workers.rollout_pool(stage.model_path)
-        finish("rollout worker start", [worker.ready.remote() for worker in pool.workers])
         turns = stage.config.rollout.gpus_per_worker == 0
         buffer = RolloutBuffer(pool, rewards, turns, interrupted=lambda: bool(stage.stop))
+        buffer.start()
         for done, chunk in enumerate(missing, before + 1):
             groups = [requests(chunk, problem) for problem in chunk.problems]
             buffer.submit(chunk.number, chunk.problems, groups)

@@ -1,8 +1,7 @@
 """The sending end of a weight update: the learner's weights to all rollout workers.
 
-`send(version)` is called on every learner rank; rank 0 drives the workers. On a CPU host the
-weights go through anonymous shared memory, which no crash can leave behind; on GPUs through
-vLLM's own NCCL engine.
+Every learner rank takes part. On a CPU host the weights go through anonymous shared memory, which no
+crash can leave behind; on GPUs through vLLM's own NCCL engine.
 """
 
 from __future__ import annotations
@@ -26,6 +25,42 @@ class WeightSource(Protocol):
 
     def named_weights(self) -> Iterator[tuple[str, torch.Tensor]]: ...
     def weight_shapes(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]: ...
+
+
+class SharedMemorySender:
+    """Copies the weights into one stretch of memory that every worker of this host maps.
+
+    The workers are told by the driver, which knows those that stand: `receive_weights(info, version)`.
+    """
+
+    def __init__(self, source: WeightSource) -> None:
+        self.source = source
+        self.shapes = source.weight_shapes()
+        self.offsets: list[int] = []
+        end = 0
+        for _, dtype, shape in self.shapes:
+            self.offsets.append(end)
+            end += -(-dtype.itemsize * int(np.prod(shape)) // ALIGNMENT) * ALIGNMENT
+        if source.rank == 0:
+            self.file = os.memfd_create("rlvr-weights")
+            os.ftruncate(self.file, end)
+            self.memory = torch.frombuffer(mmap(self.file, end), dtype=torch.uint8)
+
+    def send(self, version: int) -> dict[str, Any]:
+        """Fill the memory; what a worker needs to read it (of rank 0; empty of others)."""
+        for offset, (_, weight) in zip(self.offsets, self.source.named_weights(), strict=True):
+            if self.source.rank == 0:
+                flat = weight.contiguous().view(-1).view(torch.uint8)
+                self.memory[offset : offset + flat.numel()].copy_(flat)
+        if self.source.rank:
+            return {}
+        return {
+            "path": f"/proc/{os.getpid()}/fd/{self.file}",
+            "names": [name for name, _, _ in self.shapes],
+            "dtypes": [str(dtype).removeprefix("torch.") for _, dtype, _ in self.shapes],
+            "shapes": [list(shape) for _, _, shape in self.shapes],
+            "offsets": self.offsets,
+        }
 
 
 class Receivers:
@@ -58,41 +93,6 @@ class Receivers:
         pass
 
 
-class SharedMemorySender:
-    """Copies the weights into one stretch of memory that every worker of this host maps."""
-
-    def __init__(self, source: WeightSource, receivers: Receivers) -> None:
-        self.source = source
-        self.receivers = receivers
-        self.shapes = source.weight_shapes()
-        self.offsets: list[int] = []
-        end = 0
-        for _, dtype, shape in self.shapes:
-            self.offsets.append(end)
-            end += -(-dtype.itemsize * int(np.prod(shape)) // ALIGNMENT) * ALIGNMENT
-        if source.rank == 0:
-            self.file = os.memfd_create("rlvr-weights")
-            os.ftruncate(self.file, end)
-            self.memory = torch.frombuffer(mmap(self.file, end), dtype=torch.uint8)
-
-    def send(self, version: int) -> None:
-        for offset, (_, weight) in zip(self.offsets, self.source.named_weights(), strict=True):
-            if self.source.rank == 0:
-                flat = weight.contiguous().view(-1).view(torch.uint8)
-                self.memory[offset : offset + flat.numel()].copy_(flat)
-        if self.source.rank == 0:
-            self.receivers.version = version
-            self.receivers.update_weights(
-                {
-                    "path": f"/proc/{os.getpid()}/fd/{self.file}",
-                    "names": [name for name, _, _ in self.shapes],
-                    "dtypes": [str(dtype).removeprefix("torch.") for _, dtype, _ in self.shapes],
-                    "shapes": [list(shape) for _, _, shape in self.shapes],
-                    "offsets": self.offsets,
-                }
-            )
-
-
 class NcclSender:
     """vLLM's NCCL engine, from learner rank 0's GPU to those of the workers."""
 
@@ -116,6 +116,8 @@ class NcclSender:
             source=Weights(),
         )
 
-    def send(self, version: int) -> None:
+    def send(self, version: int) -> dict[str, Any]:
+        """Send them; nothing that a worker needs further."""
         self.receivers.version = version
         self.engine.send_weights()
+        return {}

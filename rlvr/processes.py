@@ -1,0 +1,70 @@
+"""Processes of the cluster: how often a dead one is replaced, and where a stuck one stands.
+
+A process that calls `answer_for_stacks` writes the stacks of all its threads into memory of its own
+whenever it gets a signal. That needs neither the interpreter's lock nor its cooperation, and leaves no
+file behind.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+SIGNAL = signal.SIGUSR1
+DEATHS = 3  # in one place and without any progress between, after which nothing is tried again
+PATIENCE = 10.0  # seconds that a node may take to answer
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """A process of the cluster."""
+
+    node: str  # Ray's id of its node
+    pid: int
+    file: int  # its descriptor of the memory that holds its stacks
+
+    def __str__(self) -> str:
+        return f"process {self.pid}"
+
+
+def answer_for_stacks() -> Whereabouts:
+    """Have this process answer `stacks`, for as long as it lives."""
+    file = os.memfd_create("rlvr-stacks")
+    faulthandler.register(SIGNAL, file=file, all_threads=True)
+    return Whereabouts(ray.get_runtime_context().get_node_id(), os.getpid(), file)
+
+
+def stacks(process: Whereabouts) -> str:
+    """The stacks of all threads of a process, innermost call first; or why there are none."""
+    strategy = NodeAffinitySchedulingStrategy(process.node, soft=False)
+    look = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=strategy)(_stacks_here)
+    try:
+        return str(ray.get(look.remote(process), timeout=PATIENCE))
+    except (ray.exceptions.RayError, TimeoutError) as error:
+        return f"(no stacks: its node does not answer: {error})"
+
+
+def _stacks_here(process: Whereabouts) -> str:
+    path = f"/proc/{process.pid}/fd/{process.file}"
+    try:
+        with open(path) as memory:
+            memory.seek(0, os.SEEK_END)
+            os.kill(process.pid, SIGNAL)
+            end = time.monotonic() + PATIENCE / 2
+            written, size = "", 0
+            while time.monotonic() < end:
+                written += memory.read()
+                # complete once nothing more comes: the handler writes it in many small pieces
+                if written and len(written) == size:
+                    return written
+                size = len(written)
+                time.sleep(0.05)
+    except OSError as error:
+        return f"(no stacks: {error})"
+    return written or "(no stacks: the process is stopped, or waits inside of the kernel)"
