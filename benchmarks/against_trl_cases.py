@@ -1,0 +1,93 @@
+"""What both sides of `against_trl.py` share: models, prompts, rewards, and the turns that they take.
+
+Light to import, and without this project: TRL's Python reads it too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+PROBLEMS, GROUP_SIZE = 32, 8
+ROLLOUTS = PROBLEMS * GROUP_SIZE
+MAX_LENGTH = 512
+# with the four special tokens a random model draws each token about once in 74
+ALPHABET = string.digits + string.ascii_letters + "+-=? \n#"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with random weights. It ends an answer with about one token in 74, whatever was before: lengths
+    are geometric, cut off at `max_tokens`."""
+
+    max_tokens: int
+    sizes: dict[str, int]  # LlamaConfig's names
+
+
+CASES = {
+    "0.5M": Case(
+        20,
+        {
+            "hidden_size": 128,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "intermediate_size": 384,
+        },
+    ),
+    "3M": Case(
+        96,
+        {
+            "hidden_size": 256,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "intermediate_size": 768,
+        },
+    ),
+    "10M": Case(
+        256,
+        {
+            "hidden_size": 384,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 6,
+            "num_key_value_heads": 2,
+            "intermediate_size": 1024,
+        },
+    ),
+}
+
+
+def timed_problems() -> list[dict[str, str]]:
+    """The problems of every step of the timed part. Prompts have 9 to 11 tokens."""
+    return [{"problem": f"{7 * i}+{11 * i + 5}=?", "answer": str(18 * i + 5)} for i in range(PROBLEMS)]
+
+
+def parity(completion: str) -> float:
+    """1 for a text with an odd sum of characters: half of what a random model writes, in every group."""
+    return float(sum(map(ord, completion)) % 2)
+
+
+def last_number(completion: str, answer: str) -> float:
+    """1 if what follows the last # is the answer."""
+    found = re.search(r"#(-?[0-9]+)$", completion)
+    return float(found is not None and found[1] == answer)
+
+
+class Turns:
+    """A trainer's end of the pipe: it says that it is ready, with figures of its last step, and waits."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.connection = Connection(descriptor)
+
+    def wait(self, figures: dict[str, Any]) -> bool:
+        """Whether there is to be another step; not if the other end is closed."""
+        self.connection.send_bytes(json.dumps(figures).encode())
+        try:
+            return self.connection.recv_bytes() == b"go"
+        except EOFError:
+            return False

@@ -1,0 +1,93 @@
+"""Which settings make a step of either side fastest, for `against_trl.py --tune`.
+
+TRL first gets micro-batches of several sizes, then, with the best of them, its other ways to generate.
+A setting that fails or is killed is in the table too.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from against_trl_cases import CASES, Case
+from against_trl_sides import Side, SideFailed, our_side, prepare, trl_side
+
+DEFAULTS: dict[str, Any] = {"ours": [], "trl": {"per_device_train_batch_size": 16}}
+MINUTES = {"0.5M": 9, "3M": 12, "10M": 25}  # on two quiet cores
+STEPS = {"0.5M": (2, 5), "3M": (1, 2), "10M": (0, 1)}  # of TRL: that do not count, that do; ours makes more
+ROWS = {"0.5M": (32, 64, 128, 256), "3M": (8, 16, 32, 64, 128), "10M": (4, 8, 16, 32, 64)}
+BUDGETS = {"0.5M": (2048, 4096, 8192), "3M": (1024, 2048, 4096), "10M": (1024, 2048, 4096)}
+
+
+def generations(case: Case) -> list[dict[str, Any]]:
+    """TRL's ways beside a cache that grows.
+
+    Continuous batching as it comes takes most of the memory for its cache: it gets pages for all answers at
+    once, and room for as many tokens in a pass as there are answers, or four times that.
+    """
+    page = 32
+    pages = 256 * -(-(case.max_tokens + 16) // page)
+    return [
+        {"cache_implementation": "static"},
+        *(
+            {
+                "use_transformers_continuous_batching": True,
+                "transformers_continuous_batching_config": {
+                    "page_size": page,
+                    "num_blocks": pages,
+                    "max_batch_tokens": tokens,
+                },
+            }
+            for tokens in (256, 1024)
+        ),
+    ]
+
+
+def find(name: str, python: Path) -> dict[str, Any]:
+    """The tables of what was tried, and the `chosen` settings."""
+    case, (warm_up, steps) = CASES[name], STEPS[name]
+    ours: list[dict[str, Any]] = []
+    trl: list[dict[str, Any]] = []
+
+    def of_trl(settings: dict[str, Any]) -> None:
+        start = partial(trl_side, python, case=case, settings=settings)
+        trl.append(attempt(start, case, warm_up, steps, settings))
+
+    for rows in ROWS[name]:
+        of_trl({"per_device_train_batch_size": rows})
+    for generation in generations(case):
+        of_trl({**best(trl), **generation})
+    for packing in ("false", "true"):
+        for budget in BUDGETS[name]:
+            settings = [f"learner.packing={packing}", f"learner.micro_batch_tokens={budget}"]
+            start = partial(our_side, case=case, settings=settings)
+            ours.append(attempt(start, case, 1, steps + 2, settings))
+    return {"ours": ours, "trl": trl, "chosen": {"ours": best(ours), "trl": best(trl)}}
+
+
+def best(table: list[dict[str, Any]]) -> Any:
+    """The settings of the fastest row."""
+    return min(table, key=lambda row: row.get("seconds", float("inf")))["settings"]
+
+
+def attempt(
+    start: Callable[[Path], Side], case: Case, warm_up: int, steps: int, settings: Any
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"settings": settings}
+    with tempfile.TemporaryDirectory(prefix="against_trl_") as place:
+        folder = Path(place)
+        prepare(folder, case)
+        try:
+            with start(folder) as side:
+                side.wait()
+                made = [side.step() for _ in range(warm_up + steps)][warm_up:]
+                row["seconds"] = statistics.median(figures["wall"] for figures in made)
+                row["peak_memory_gib"] = sum(side.peak_memory().values())
+        except SideFailed as failure:
+            row["failed"] = str(failure).strip().splitlines()[-1]
+    print(f"  {row}", flush=True)
+    return row

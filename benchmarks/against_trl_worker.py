@@ -1,0 +1,176 @@
+"""TRL's side of `against_trl.py`, for a Python that has TRL and not this project:
+
+    against_trl_worker.py SPEC DESCRIPTOR   # a step whenever it is its turn
+
+SPEC is a JSON file: model, problems, reward (a name of `against_trl_cases`) and settings of GRPOConfig.
+Seconds of parts are those of TRL's own profiling, whose contexts report to nobody else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import defaultdict
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import against_trl_cases as cases
+import torch
+from datasets import Dataset
+from transformers import AutoTokenizer, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found]
+from trl.extras.profiling import ProfilingContext  # type: ignore[import-not-found]
+
+GENERATE = ("transformers.generate", "transformers.generate_batch")
+BASE: dict[str, Any] = {  # nothing beside the work itself
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "report_to": [],
+    "logging_strategy": "no",
+    "save_strategy": "no",
+    "disable_tqdm": True,
+    "dataloader_num_workers": 0,
+    "dataloader_pin_memory": False,
+    "num_generations": cases.GROUP_SIZE,
+    "num_iterations": 1,
+    "optim": "adamw_torch_fused",
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "max_steps": 10**6,
+}
+
+
+class Profile:
+    """What TRL's profiling says, by name of the context without the trainer's: seconds since `take`."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def add(self, context: Any, duration: float) -> None:
+        self.seconds[context.name.partition(".")[2]] += duration
+
+    def take(self) -> dict[str, float]:
+        seconds, self.seconds = dict(self.seconds), defaultdict(float)
+        return seconds
+
+
+class Trainer(GRPOTrainer):
+    """TRL's own, which notes what it drew and how it was judged."""
+
+    drawn: list[list[int]]
+    prompts: list[list[int]]
+    rewards: list[float]
+
+    def _generate_single_turn(self, prompt_ids: Any, *arguments: Any, **options: Any) -> Any:
+        self.prompts = prompt_ids
+        self.drawn, logprobs = super()._generate_single_turn(prompt_ids, *arguments, **options)
+        return self.drawn, logprobs
+
+    def _calculate_rewards(self, *arguments: Any) -> Any:
+        rewards = super()._calculate_rewards(*arguments)
+        self.rewards = rewards.sum(1).tolist()
+        return rewards
+
+
+def reward_function(name: str) -> Any:
+    function = getattr(cases, name)
+    if name == "parity":
+        return lambda completions, **_: [function(text) for text in completions]
+    return lambda completions, answer, **_: [
+        function(*pair) for pair in zip(completions, answer, strict=True)
+    ]
+
+
+def make_trainer(spec: dict[str, Any], callback: TrainerCallback) -> Trainer:
+    settings = {**BASE, **spec["settings"]}
+    rows = settings["per_device_train_batch_size"]
+    tokenizer = AutoTokenizer.from_pretrained(spec["model"])
+    # a random model draws the padding token too, and TRL takes an answer that was cut off there for ended
+    tokenizer.pad_token = tokenizer.eos_token
+    arguments = GRPOConfig(
+        output_dir=spec["folder"],
+        gradient_accumulation_steps=cases.ROLLOUTS // rows,
+        model_init_kwargs={"dtype": "float32"},
+        **settings,
+    )
+    data = [
+        {"prompt": f"{tokenizer.bos_token}{p['problem']}\n", "answer": p["answer"]} for p in spec["problems"]
+    ]
+    return Trainer(
+        model=spec["model"],
+        reward_funcs=reward_function(spec["reward"]),
+        args=arguments,
+        train_dataset=Dataset.from_list(data),
+        processing_class=tokenizer,
+        callbacks=[callback],
+    )
+
+
+class Stopped(Exception):
+    """No further step is wanted."""
+
+
+class TakesTurns(TrainerCallback):
+    def __init__(self, turns: cases.Turns, profile: Profile) -> None:
+        self.turns, self.profile = turns, profile
+        self.trainer: Any = None
+        self.began = 0.0
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        figures: dict[str, Any] = {"versions": versions()}
+        if self.began:
+            figures = step_figures(self.trainer, self.profile, time.monotonic() - self.began)
+        if not self.turns.wait(figures):
+            raise Stopped
+        self.began = time.monotonic()
+        self.profile.take()
+
+
+def versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in ("trl", "torch", "transformers", "accelerate")}
+
+
+def step_figures(trainer: Trainer, profile: Profile, seconds: float) -> dict[str, Any]:
+    """Of the step that is over; `prepare` is what is neither generation nor rewards before the first loss."""
+    spent = profile.take()
+    generate = sum(spent.get(name, 0.0) for name in GENERATE)
+    reward = spent["_calculate_rewards"]
+    prepare = spent["_prepare_inputs"] - generate - reward
+    groups = torch.tensor(trainer.rewards).view(-1, cases.GROUP_SIZE)
+    lengths = [len(answer) for answer in trainer.drawn]
+    widest = max(map(len, trainer.prompts)) + max(lengths)
+    return {
+        "seconds": {
+            "generate": generate,
+            "reward": reward,
+            "prepare": prepare,
+            "learn": seconds - generate - reward - prepare,
+        },
+        "lengths": lengths,
+        "prompt_tokens": sum(map(len, trainer.prompts)),
+        "learned_tokens": sum(lengths),
+        "padding": 1 - (sum(lengths) + sum(map(len, trainer.prompts))) / (widest * len(lengths)),
+        "no_signal": float((groups == groups[:, :1]).all(1).float().mean()),
+    }
+
+
+def main() -> None:
+    spec, descriptor = json.loads(Path(sys.argv[1]).read_text()), int(sys.argv[2])
+    torch.set_num_threads(spec["threads"])
+    profile = Profile()
+    callback = TakesTurns(cases.Turns(descriptor), profile)
+    trainer = callback.trainer = make_trainer(spec, callback)
+    with (
+        mock.patch.object(ProfilingContext, "_log_metrics", lambda self, seconds: profile.add(self, seconds)),
+        suppress(Stopped),
+    ):
+        trainer.train()
+
+
+if __name__ == "__main__":
+    main()
