@@ -47,6 +47,8 @@ class Report:
     verdicts: list[tuple[int, Verdict, float]]  # position in the batch, verdict, when it began
     ended: bool  # the worker is done with the batch
     remembered: tuple[int, int]  # comparisons taken from memory and made since the last report
+    unsure: list[int]  # positions without a verdict: out of memory in a process that others had used before
+    spent: bool  # the worker ends, since its functions keep too much memory
 
 
 class Frames:

@@ -24,6 +24,9 @@ class ServiceCounts:
     queue: array[float] = field(default_factory=_seconds)  # that it waited before a worker began it
     respawns: array[float] = field(default_factory=_seconds)  # from a worker's end to its successor
     put_off: int = 0  # of these, ended so that others need not wait: their checks were begun again
+    retried: int = 0  # checks begun again because a signal had killed their process
+    recycled: int = 0  # workers replaced because their functions kept too much memory
+    restarts: int = 0  # of the process that forks the workers
     cache_hits: int = 0  # comparisons of answers that a worker took from memory
     cache_misses: int = 0  # … and that it made
 
@@ -38,6 +41,9 @@ class ServiceCounts:
         self.queue += other.queue
         self.respawns += other.respawns
         self.put_off += other.put_off
+        self.retried += other.retried
+        self.recycled += other.recycled
+        self.restarts += other.restarts
         self.cache_hits += other.cache_hits
         self.cache_misses += other.cache_misses
 
@@ -58,6 +64,9 @@ class ServiceCounts:
             **_percentiles("queue", queue),
             "respawns": len(self.respawns),
             "put_off": self.put_off,
+            "retried": self.retried,
+            "recycled": self.recycled,
+            "restarts": self.restarts,
             "respawn_mean": float(respawns.mean()),
             "respawn_max": float(respawns.max()),
             "cache_hits": self.cache_hits,

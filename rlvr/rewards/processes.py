@@ -34,10 +34,14 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
+class ProcessesEnded(RlvrError):
+    """The process that forks the workers has ended by itself; the message has its last words."""
+
+
 class Processes:
     """Starts the process that imports the reward functions, and asks it for workers.
 
-    Raises ConfigError when the configured functions cannot be loaded, and RlvrError from any
+    Raises ConfigError when the configured functions cannot be loaded, and ProcessesEnded from any
     method once that process has ended by itself.
     """
 
@@ -68,13 +72,20 @@ class Processes:
         descriptor = Page.create()
         page = Page(descriptor)
         with theirs:
-            socket.send_fds(self.control, [FORK], [theirs.fileno(), descriptor])
-        os.close(descriptor)
+            try:
+                socket.send_fds(self.control, [FORK], [theirs.fileno(), descriptor])
+            except (BrokenPipeError, ConnectionResetError):
+                raise self._ended() from None
+            finally:
+                os.close(descriptor)
         _, pid = self._await(("forked",), FORK_TIMEOUT, "forking a reward worker")
         return pid, Frames(ours), page
 
     def kill(self, pid: int) -> None:
-        self.control.send(KILL + str(pid).encode())
+        try:
+            self.control.send(KILL + str(pid).encode())
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._ended() from None
 
     def starved(self, pid: int, used_before: float, enough: float) -> bool:
         """Whether a worker would go on if it had a core, and has not had one for `enough` seconds yet."""
@@ -119,19 +130,23 @@ class Processes:
         raise StallError(f"the reward service's process did not finish {doing} within {timeout:g} s")
 
     def _message(self) -> tuple[Any, ...]:
-        """One control message. Raises when the process is gone, with what it said last."""
+        """One control message."""
         with suppress(ConnectionResetError):
             data = self.control.recv(MAX_PACKET)
             if data:
                 message: tuple[Any, ...] = pickle.loads(data)
                 return message
+        raise self._ended()
+
+    def _ended(self) -> ProcessesEnded:
+        """What to say of the process that is gone, with what it said last."""
         process = self._process
         assert process is not None
         said = b""
         if process.stderr and select.select([process.stderr], [], [], 1.0)[0]:
             said = os.read(process.stderr.fileno(), MAX_PACKET)
         tail = said.decode(errors="replace").strip().split("\n")[-1]
-        raise RlvrError(f"the reward service's process ended unexpectedly{': ' if tail else ''}{tail}")
+        return ProcessesEnded(f"the reward service's process ended unexpectedly{': ' if tail else ''}{tail}")
 
 
 def _start(theirs: socket.socket) -> subprocess.Popen[bytes]:

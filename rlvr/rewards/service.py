@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import select
-import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from types import TracebackType
 
-from rlvr.rewards.channel import EVERY, Frames, Page, Place, Report, picklable
+from rlvr.rewards.channel import EVERY, Place, Report, picklable
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.counts import ServiceCounts
-from rlvr.rewards.functions import Sample, check_ranges
-from rlvr.rewards.processes import BEGIN_TIMEOUT, Processes
-from rlvr.types import DataError, FinishReason, Problem, RlvrError, Rollout, Status, Verdict
-
-Item = tuple[Problem, Rollout | str]  # a rollout, or the text of a completion alone
+from rlvr.rewards.functions import check_ranges
+from rlvr.rewards.processes import BEGIN_TIMEOUT, Processes, ProcessesEnded
+from rlvr.rewards.tasks import Item, Task, Worker, sample_of, unreached, was_killed
+from rlvr.types import DataError, RlvrError, Verdict
 
 AHEAD = 4  # batches per worker that may be unfinished: being checked, or waiting for it
 HELD = 1 << 16  # verdicts that may wait for one that comes before them
@@ -28,35 +24,7 @@ POSTPONED = 0.25  # seconds, and so many usual checks, after which a check is pu
 USUAL_CHECKS = 20
 IN_VAIN = 8  # checks put off with no verdict between, after which none is until there is one
 POLL = 0.05  # seconds between looks at a worker that has not begun
-
-
-@dataclass
-class _Task:
-    ticket: int
-    sample: Sample
-    queued: float  # time.monotonic()
-    alone: bool = False  # it was in a call with others that did not come to an end
-    late: bool = False  # it was put off for others once
-
-
-@dataclass
-class _Worker:
-    pid: int
-    frames: Frames
-    page: Page
-    given: list[_Task] = field(default_factory=list)  # its batch, while it is at work
-    owed: dict[int, _Task] = field(default_factory=dict)  # position → task that is its alone
-    batch: int = 0
-    sent: float = 0.0  # time.monotonic() when it was given the batch
-    withdrawn: bool = False  # the rest of the batch went to others
-    killed: float | None = None  # time.monotonic()
-    blamed: Place | None = None  # where it was when it was killed
-    put_off: bool = False  # it was killed for others' sake, not for its deadline
-    lost: bool = False  # its socket is closed; how it ended will be reported
-
-    @property
-    def idle(self) -> bool:
-        return not self.given and not self.lost and self.killed is None
+RESTARTS = 3  # of the process that forks the workers, with no verdict between
 
 
 class RewardService:
@@ -66,13 +34,17 @@ class RewardService:
         verdicts = service.score([(problem, rollout_or_text), …])
 
     A check has `config.deadline` seconds of wall-clock time from the moment its worker begins it;
-    then the worker is killed and replaced, and the verdict is a timeout. A worker that dies makes
-    the verdict of its sample crashed. Neither touches other samples: what else the worker had goes
-    to others. Where several samples were in one call (of a function per batch, say), each is tried
-    again alone first. While others wait, a check that takes far longer than usual is ended and begun
-    again after them, once. `niceness` lets other processes on the same cores go first. Not for use by
-    several threads at once. Raises ConfigError when a setting is out of its range or a configured
-    function cannot be loaded.
+    then the worker is killed and replaced, and the verdict is a timeout. A worker that ends by itself makes
+    the verdict of its sample crashed; one that a signal killed, only if that happens again when the sample
+    is tried once more, alone, so that whoever kills processes from outside changes no verdict. Neither
+    touches other samples: what else the worker had goes to others. Where several samples were in one call
+    (of a function per batch, say), each is tried again alone first. A worker whose functions keep half of
+    `memory_gib` is replaced between two samples; what ran out of memory in one that had checked others
+    before is checked again in a new one. If the process that forks the workers is killed, there is a new
+    one, and an error after RESTARTS with no verdict between. While others wait, a check that takes far
+    longer than usual is ended and begun again after them, once. `niceness` lets other processes on the same
+    cores go first. Not for use by several threads at once. Raises ConfigError when a setting is out of its
+    range or a configured function cannot be loaded.
     """
 
     def __init__(self, config: RewardConfig, niceness: int = 0) -> None:
@@ -81,13 +53,15 @@ class RewardService:
         self._counts = ServiceCounts()
         self._tickets = 0
         self._batches = 0
-        self._waiting: deque[_Task] = deque()
-        self._late: deque[_Task] = deque()  # put off until nothing else waits
+        self._waiting: deque[Task] = deque()
+        self._late: deque[Task] = deque()  # put off until nothing else waits
+        self._restarts = 0  # of the processes since the last verdict
         self._usual = 0.0  # seconds of a check, a running mean
         self._in_vain = 0  # checks put off since the last verdict
         self._open: set[int] = set()  # tickets without a verdict that somebody waits for
         self._verdicts: dict[int, Verdict] = {}
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, Worker] = {}
+        self._niceness = niceness
         self._processes = Processes(config, niceness)
         try:
             for _ in range(config.workers):
@@ -131,7 +105,7 @@ class RewardService:
     def close(self) -> None:
         """End all processes. Safe to call again."""
         for worker in self._workers.values():
-            _release(worker)
+            worker.release()
         self._workers.clear()
         self._processes.close()
 
@@ -166,38 +140,22 @@ class RewardService:
                 self._verdicts.pop(ticket, None)
 
     def _add(self, item: Item, number: int) -> int:
-        asked = self._processes.ready.asked
-        match item:
-            case (Problem() as problem, Rollout() as rollout):
-                tokens = rollout.tokens if "tokens" in asked else None
-                sample = Sample(
-                    problem,
-                    rollout.sample,
-                    rollout.text,
-                    str(rollout.finish_reason),
-                    tokens,
-                    rollout.num_sampled,
-                )
-            case (Problem() as problem, str()) if asked:
-                raise DataError(
-                    f"item {number}, of problem {problem.id!r}, is a text, but a reward function asks for "
-                    f"{' and '.join(asked)}: give it a Rollout"
-                )
-            case (Problem() as problem, str() as text):
-                sample = Sample(problem, number, text, str(FinishReason.STOP))
-            case _:
-                raise DataError(
-                    f"item {number} is no pair of a Problem and a Rollout, or a text: {item!r:.200}"
-                )
+        sample = sample_of(item, number, self._processes.ready.asked)
         self._tickets += 1
         self._open.add(self._tickets)
-        self._waiting.append(_Task(self._tickets, sample, time.monotonic()))
+        self._waiting.append(Task(self._tickets, sample, time.monotonic()))
         return self._tickets
 
     def _work(self, wait: bool) -> None:
         """Give out what waits, `wait` for the next message or deadline, and act on what there is."""
         if self._processes.closed:
             raise RlvrError("the reward service was closed before all verdicts were reached")
+        try:
+            self._turn(wait)
+        except ProcessesEnded as error:
+            self._restart(error)
+
+    def _turn(self, wait: bool) -> None:
         for worker in list(self._workers.values()):
             if worker.idle and (self._waiting or self._late):
                 self._give(worker)
@@ -218,16 +176,39 @@ class RewardService:
             if worker.given and worker.killed is None:
                 self._watch(worker, now)
 
+    def _restart(self, error: ProcessesEnded) -> None:
+        """New processes, which are given what the old ones had."""
+        while True:
+            self._restarts += 1
+            if self._restarts > RESTARTS:
+                raise RlvrError(f"{error}; {RESTARTS} new ones were no better") from error
+            for worker in self._workers.values():
+                worker.killed = time.monotonic()
+                self._drain(worker)
+                self._requeue(worker.owed.values())
+                worker.release()
+            self._workers.clear()
+            self._processes.close()
+            self._processes = Processes(self.config, self._niceness)
+            self._counts.restarts += 1
+            try:
+                for _ in range(self.config.workers):
+                    self._fork()
+            except ProcessesEnded as again:
+                error = again
+                continue
+            return
+
     def _fork(self) -> None:
         pid, frames, page = self._processes.fork()
-        self._workers[pid] = _Worker(pid, frames, page)
+        self._workers[pid] = Worker(pid, frames, page)
 
-    def _give(self, worker: _Worker) -> None:
+    def _give(self, worker: Worker) -> None:
         """A batch of what waits: an even share, so that none idles while another has many."""
         if not self._waiting:
             self._waiting.append(self._late.popleft())
         size = min(self.config.batch, -(-len(self._waiting) // len(self._workers)))
-        tasks: list[_Task] = []
+        tasks: list[Task] = []
         while self._waiting and len(tasks) < size:
             if self._waiting[0].ticket not in self._open:  # given up, or finished after all
                 self._waiting.popleft()
@@ -238,6 +219,12 @@ class RewardService:
             if tasks[0].alone:
                 break
         if not tasks:
+            return
+        if tasks[0].fresh and worker.batch:
+            self._requeue(tasks)
+            if not any(each.lost or each.killed for each in self._workers.values()):  # none is on its way
+                self._kill(worker, None)
+                self._counts.recycled += 1
             return
         self._batches += 1
         worker.page.clear()
@@ -255,7 +242,7 @@ class RewardService:
         worker.given, worker.owed = tasks, dict(enumerate(tasks))
         worker.batch, worker.sent, worker.withdrawn = self._batches, time.monotonic(), False
 
-    def _due(self, worker: _Worker, now: float) -> float:
+    def _due(self, worker: Worker, now: float) -> float:
         """When to look at a worker again, if it says nothing."""
         if worker.killed is not None:
             return now + 3600.0
@@ -269,18 +256,18 @@ class RewardService:
             due = min(due, max(place.began + self._patience(), now + POLL))
         return due
 
-    def _takes_back(self, worker: _Worker) -> bool:
+    def _takes_back(self, worker: Worker) -> bool:
         """Whether it has something that others might do."""
         return self._processes.ready.one_by_one and len(worker.owed) > 1 and not worker.withdrawn
 
-    def _puts_off(self, worker: _Worker, place: Place) -> bool:
+    def _puts_off(self, worker: Worker, place: Place) -> bool:
         """Whether others wait that could be done first. A slow check is begun again after them, once."""
         task = worker.owed.get(place.position)
         if self._in_vain >= IN_VAIN or 2 * self._patience() > self.config.deadline:
             return False  # every check is slow in a new process; or it would save little
         return self._processes.ready.one_by_one and bool(self._waiting) and task is not None and not task.late
 
-    def _is_slow(self, worker: _Worker, place: Place, now: float) -> bool:
+    def _is_slow(self, worker: Worker, place: Place, now: float) -> bool:
         """Whether a check takes long, and not just because its worker gets no core: it would not again."""
         if now < place.began + self._patience():
             return False
@@ -289,7 +276,7 @@ class RewardService:
     def _patience(self) -> float:
         return max(POSTPONED, USUAL_CHECKS * self._usual)
 
-    def _watch(self, worker: _Worker, now: float) -> None:
+    def _watch(self, worker: Worker, now: float) -> None:
         """Kill a worker that is past its deadline; let others do what a slow one has not begun."""
         place = worker.page.place()
         if place is None:
@@ -310,14 +297,19 @@ class RewardService:
             self._requeue(worker.owed.values())
             worker.owed = {current.position: kept} if current and kept else {}
 
-    def _kill(self, worker: _Worker, place: Place | None) -> None:
+    def _kill(self, worker: Worker, place: Place | None) -> None:
         worker.killed, worker.blamed = time.monotonic(), place
         self._processes.kill(worker.pid)
 
-    def _requeue(self, tasks: Iterable[_Task]) -> None:
+    def _requeue(self, tasks: Iterable[Task]) -> None:
         self._waiting.extendleft(sorted(tasks, key=lambda task: -task.ticket))
 
-    def _receive(self, worker: _Worker) -> bool:
+    def _drain(self, worker: Worker) -> None:
+        """Read what a worker that has ended had sent: it may have finished its check first."""
+        while not worker.lost and self._receive(worker):
+            pass
+
+    def _receive(self, worker: Worker) -> bool:
         """Read what the worker has sent; False once there is nothing more by now."""
         more = False
         try:
@@ -333,15 +325,22 @@ class RewardService:
             self._kill(worker, None)  # dying, or no use any more; a busy one has its deadline
         return more
 
-    def _read(self, worker: _Worker, report: Report) -> None:
+    def _read(self, worker: Worker, report: Report) -> None:
         self._counts.cache_hits += report.remembered[0]
         self._counts.cache_misses += report.remembered[1]
         for position, verdict, began in report.verdicts:
             worker.owed.pop(position, None)
             self._finish(worker.given[position], verdict, began)
+        for position in report.unsure:
+            if task := worker.owed.pop(position, None):
+                task.alone = task.fresh = True
+                self._requeue([task])
         if report.ended:
             self._requeue(worker.owed.values())  # the one that it was about to begin when it stopped
             worker.given, worker.owed = [], {}
+        if report.spent:
+            worker.lost = True
+            self._counts.recycled += 1
 
     def _exited(self, pid: int, status: int) -> None:
         """A worker has ended: the sample at fault gets its verdict, and a new worker starts."""
@@ -349,8 +348,7 @@ class RewardService:
         if worker is None:
             return
         noticed = time.monotonic()
-        while not worker.lost and self._receive(worker):  # it may have finished its check first
-            pass
+        self._drain(worker)
         place = worker.blamed if worker.killed is not None else worker.page.place()
         at_fault = list(worker.owed) if place is None or place.position == EVERY else [place.position]
         if len(at_fault) > 1:  # which of them it was shows when each is alone
@@ -361,38 +359,27 @@ class RewardService:
             task.late = True
             self._late.append(task)
         elif at_fault and at_fault[0] in worker.owed:
-            task = worker.owed.pop(at_fault[0])
-            began = place.began if place else worker.sent
-            self._finish(task, self._unreached(task, worker, place, status), began)
+            self._failed_at(worker, worker.owed.pop(at_fault[0]), place, status)
         self._requeue(worker.owed.values())
-        _release(worker)
+        worker.release()
         self._fork()
         self._counts.respawns.append(time.monotonic() - (worker.killed or noticed))
         self._counts.put_off += worker.put_off
 
-    def _unreached(self, task: _Task, worker: _Worker, place: Place | None, status: int) -> Verdict:
-        seconds = time.monotonic() - (place.began if place else worker.sent)
-        names = self._processes.ready.names
-        where = f"{names[place.function] if place else 'its worker'} ({task.sample.name})"
-        code = os.waitstatus_to_exitcode(status)
-        if worker.killed is not None:
-            late = f"was still running after its deadline of {self.config.deadline:g} s"
-            late = late if place else f"did not begin within {BEGIN_TIMEOUT:g} s"
-            return Verdict(Status.TIMEOUT, None, f"{where} {late}", seconds=seconds)
-        if code == -signal.SIGXCPU:
-            return Verdict(Status.TIMEOUT, None, f"{where} used up its CPU time", seconds=seconds)
-        how = f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
-        return Verdict(Status.CRASHED, None, f"{where}: the process {how}", seconds=seconds)
+    def _failed_at(self, worker: Worker, task: Task, place: Place | None, status: int) -> None:
+        if was_killed(worker, status) and not task.killed:
+            task.alone = task.killed = True
+            self._requeue([task])
+            self._counts.retried += 1
+            return
+        name = self._processes.ready.names[place.function] if place else "its worker"
+        verdict = unreached(task, worker, place, status, name, self.config.deadline)
+        self._finish(task, verdict, place.began if place else worker.sent)
 
-    def _finish(self, task: _Task, verdict: Verdict, began: float) -> None:
+    def _finish(self, task: Task, verdict: Verdict, began: float) -> None:
         if task.ticket in self._open:  # not if another was first, or the stream was left
             self._open.remove(task.ticket)
             self._verdicts[task.ticket] = verdict
-            self._in_vain = 0
+            self._in_vain = self._restarts = 0
             self._usual += 0.05 * (min(verdict.seconds, self.config.deadline) - self._usual)
             self._counts.count(verdict, max(began - task.queued, 0.0))
-
-
-def _release(worker: _Worker) -> None:
-    worker.frames.stream.close()
-    worker.page.close()

@@ -17,6 +17,7 @@ import gc
 import math
 import os
 import pickle
+import re
 import resource
 import select
 import signal
@@ -31,9 +32,12 @@ from rlvr.rewards.channel import FORK, KILL, MAX_PACKET, Frames, Page, Ready, Re
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.evaluate import Evaluator
 from rlvr.rewards.functions import OF_A_ROLLOUT, RewardFunction, Sample, load_functions
-from rlvr.types import ConfigError, Verdict
+from rlvr.types import ConfigError, Status, Verdict
 
 SEND_EVERY = 0.002  # seconds: cheap verdicts travel together
+KEPT_SHARE = 0.5  # of `memory_gib`: a worker whose functions keep more than that is replaced
+# How the reason of a verdict says that there was no memory left: Python, the C library, PyTorch.
+_OUT_OF_MEMORY = re.compile("MemoryError|an(no|')t allocate memory|not enough memory|can't start new thread")
 SPARE_CPU = 60  # seconds of CPU time beyond what the deadlines of a batch allow to one core
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -174,10 +178,15 @@ class _Worker:
         self.reported = 0.0  # time.monotonic()
         self.verify: Any = sys.modules.get("rlvr.verify")  # if no function has imported it, nor do we
         self.remembered = self.compared = (0, 0)  # when last looked at; since the last report
+        self.statm = os.open("/proc/self/statm", os.O_RDONLY)
+        self.pages = self.own_pages()  # at its start
+        self.used = False  # it has checked a sample
+        self.unsure: list[int] = []
+        self.spent = False
 
     def work(self) -> None:
-        """Until the service closes the socket."""
-        while self.frames.fill():
+        """Until the service closes the socket, or too much memory is used."""
+        while not self.spent and self.frames.fill():
             for batch, samples in self.frames.take():
                 self.evaluate(batch, samples)
 
@@ -199,9 +208,25 @@ class _Worker:
             self.tally()
             self.verify.forget_answers()
             self.remembered = (0, 0)
-        return not self.page.withdrawn(self.batch)
+        return not (self.page.withdrawn(self.batch) or self.is_spent())
+
+    def own_pages(self) -> int:
+        """Resident pages that are no file's; those of the process that it was forked from among them."""
+        resident, shared = os.pread(self.statm, 128, 0).split()[1:3]
+        return int(resident) - int(shared)
+
+    def is_spent(self) -> bool:
+        """Whether the samples before, if there were any, have left too little memory for another."""
+        kept = (self.own_pages() - self.pages) * resource.getpagesize()
+        self.spent = self.spent or (self.used and kept > KEPT_SHARE * self.config.memory_gib * 2**30)
+        return self.spent
 
     def finish(self, position: int, verdict: Verdict, began: float) -> None:
+        if self.used and verdict.status is Status.CRASHED and _OUT_OF_MEMORY.search(verdict.reason):
+            self.unsure.append(position)
+            self.spent = True
+            return
+        self.used = True
         self.verdicts.append((position, verdict, began))
         if verdict.seconds > SEND_EVERY:
             self.report(ended=False)
@@ -218,8 +243,10 @@ class _Worker:
         # if nobody reads for a while, that is no check's fault
         place, paused = self.page.place(), time.monotonic()
         self.page.pause()
-        self.frames.send(Report(self.batch, self.verdicts, ended, self.compared))
-        self.verdicts, self.compared, self.reported = [], (0, 0), time.monotonic()
+        spent = ended and self.is_spent()
+        self.frames.send(Report(self.batch, self.verdicts, ended, self.compared, self.unsure, spent))
+        self.verdicts, self.unsure = [], []
+        self.compared, self.reported = (0, 0), time.monotonic()
         if place and not ended:
             until = place.until + self.reported - paused
             self.page.enter(place.position, place.function, place.began, until, place.cpu)

@@ -213,7 +213,7 @@ class Checkpoints:
             first, _, rest = name.partition(".")
             key = f"{self.keys.get(first, first)}{'.' if rest else ''}{rest}"
             if first in ("problems", "traces"):
-                mend = f"It is a fingerprint of the data: give the data as they were"
+                mend = "It is a fingerprint of the data: give the data as they were"
             else:
                 mend = f"Give the old value, {key}={old}"
             raise ConfigError(
@@ -265,6 +265,15 @@ def read_state(path: Path) -> dict[str, Any]:
         raise Damaged(f"{STATE} is not what was written")
     found: dict[str, Any] = state
     return found
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint whose files are all as they were written. Raises Damaged."""
+    state = read_state(path)
+    _same_sizes(path, state)
+    for name, (_, written) in state.get("files", {}).items():
+        _same_content(path / name, name, written)
+    return state
 
 
 def _digest(state: Mapping[str, Any]) -> str:
