@@ -31,8 +31,9 @@ from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.record.run_folder import versions
 from rlvr.rollout.actor import RolloutWorker
 from rlvr.rollout.config import RolloutConfig
-from rlvr.stages.cluster import ray_cluster, usable_cores
+from rlvr.stages.cluster import ray_cluster
 from rlvr.stages.config import ClusterConfig
+from rlvr.stages.placement import usable_cores
 
 SIZES = {  # hidden size, layers, attention heads, feed-forward size
     "1M": (128, 6, 4, 384),

@@ -383,19 +383,42 @@ def test_tokens_carry_the_version_that_drew_them(pair: Pair) -> None:
         pair.publish()
 
 
-def test_an_update_in_the_middle_of_an_answer_splits_its_versions(pairs: dict[str, Pair]) -> None:
+def token_logprobs(model: torch.nn.Module, rollout: Rollout) -> np.ndarray:
+    """Of the drawn tokens, by a model of transformers."""
+    tokens = torch.tensor(rollout.tokens, dtype=torch.long)
+    with torch.no_grad():
+        logprobs = (model(tokens[None, :-1]).logits[0] / rollout.temperature).log_softmax(-1)
+    found: np.ndarray = logprobs.gather(1, tokens[1:, None])[:, 0].numpy()[rollout.sampled[1:]]
+    return found
+
+
+def test_an_update_in_the_middle_of_an_answer_splits_its_versions(
+    pairs: dict[str, Pair], tmp_path: Path
+) -> None:
+    """Also: every token's log-probability is that of the version that drew it, given all tokens before it."""
     pair = pairs["untied"]
+    before = pair.model(tmp_path / "before")
     requests = [replace(r, max_tokens=1 if r.sample == 0 else 40) for r in make_requests(11, temperature=2.0)]
     early = ray.get(pair.worker.advance.remote(requests, 0.0)).rollouts
     assert {r.num_sampled for r in early} == {1}
+    lessons = [(r.prompt, [*r.prompt[::-1], EOS]) for r in requests]
+    pair.update(supervised_batch(lessons), lr=1e-2, loss=supervised)
     pair.publish()
+    after = pair.model(tmp_path / "after")
     late = ray.get(pair.worker.advance.remote([], 1e9)).rollouts
     assert len(early) + len(late) == len(requests)
     split = [r for r in late if len(set(r.versions[r.sampled])) == 2]
     assert split
+    moved = 0.0
     for rollout in split:
         versions = rollout.versions[rollout.sampled].tolist()
         assert versions == [pair.version - 1] + [pair.version] * (len(versions) - 1)
+        old, new = (token_logprobs(model, rollout) for model in (before, after))
+        drawn = rollout.logprobs[rollout.sampled]
+        assert drawn[0] == pytest.approx(old[0], abs=1e-4)
+        np.testing.assert_allclose(drawn[1:], new[1:], atol=1e-4)
+        moved = max(moved, np.abs(old - new).max())
+    assert moved > 0.01
 
 
 # ---------------------------------------------------------------- updates that go wrong

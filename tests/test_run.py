@@ -325,16 +325,22 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
 def test_killed_workers_are_replaced_and_change_nothing(
     start: Callable[..., Run], tmp_path: Path, whole: Path
 ) -> None:
-    """One of each kind, at different steps; the learner without a checkpoint, and once more with one."""
-    grpo = tmp_path / "run" / "grpo"
+    """One of each kind, at different steps; the learner of RL without a checkpoint, and once more with one."""
     run = start(*SETTINGS, "hydra.run.dir=run")
-    for step, name in ((0, "RewardWorker"), (1, "LearnerRank"), (3, "RolloutWorker"), (4, "LearnerRank")):
-        run.until(lambda step=step: step in steps_of(grpo), f"step {step}")
+    for stage, step, name in (
+        ("sft", 11, "LearnerRank"),
+        ("grpo", 0, "RewardWorker"),
+        ("grpo", 1, "LearnerRank"),
+        ("grpo", 3, "RolloutWorker"),
+        ("grpo", 4, "LearnerRank"),
+    ):
+        run.until(lambda at=(tmp_path / "run" / stage, step): at[1] in steps_of(at[0]), f"step {step}")
         (victim,) = (line for line in run.processes() if f"ray::{name}" in line)
         os.kill(int(victim.split()[0]), signal.SIGKILL)
     assert run.wait() == 0, run.output.read_text()
     assert run.ended(30.0) == []
     said = run.output.read_text()
+    assert said.count("The stage goes on from its last checkpoint") == 1
     assert said.count("Another learner goes on from") == 2
     assert "rollout worker 0 (process" in said
     assert "reward actor 0 died" in said

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +191,8 @@ class Recipe:
 
     def _make(self, node: Node) -> dict[str, Any]:
         """Do a stage's work, or the rest of it; its manifest."""
+        from rlvr.stages.restarts import run_surviving
+
         folder = self.prepared.folder(node)
         with RunFolder(folder):
             if (done := self.prepared.done(node)) is not None:  # by another process, meanwhile
@@ -209,7 +212,7 @@ class Recipe:
             _write_json(path, manifest)
             began = time.monotonic()
             try:
-                manifest["made"] = self._work(node, self._stage(node, folder))
+                manifest["made"] = run_surviving(partial(self._work, node), self._stage(node, folder))
             finally:
                 manifest["seconds"] = round(before + time.monotonic() - began, 1)
                 _write_json(path, manifest)

@@ -60,11 +60,11 @@ class Grpo:
         self.checkpoints = stage.checkpoints()
         self.saved = self.checkpoints.latest()
         # without a checkpoint the start's own evaluation may be due, too
-        self.recorded = last_recorded(stage, self.saved[0] if self.saved else -1)
+        self.recorded = last_recorded(stage.folder, self.checkpoints, self.saved[0] if self.saved else -1)
         self.version = max(self.recorded, 0)
         self.first = self.version + 1
         truncate(stage.folder, self.recorded)
-        remember_settings(stage)
+        remember_settings(stage.folder, self.checkpoints)
         self.drawn: Drawn | None = None  # of the newest step, until it is in the journal
         rewards, pool = workers.rewards(), workers.rollout_pool(stage.model_path)
         self.buffer = RolloutBuffer(

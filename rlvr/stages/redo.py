@@ -3,51 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from pathlib import Path
 
 from rlvr.config import TrainConfig
 from rlvr.record.journal import read_journal
 from rlvr.record.run_folder import atomic_write
 from rlvr.record.sinks import read_metrics
+from rlvr.stages.checkpoints import Checkpoints
 from rlvr.stages.drawing import Drawn, filter_groups, filters_of, further_round
-from rlvr.stages.identity import digest, that_matter
-from rlvr.stages.stage import StageInput
+from rlvr.stages.identity import digest
 from rlvr.types import DataError, Group
 
-MADE_WITH = "made_with.txt"  # in the journal's folder: a digest of the settings
 
-
-def last_recorded(stage: StageInput, done: int) -> int:
-    """The last step after `done` up to which metrics and journal are whole; `done` if there is none.
+def last_recorded(folder: Path, checkpoints: Checkpoints, done: int) -> int:
+    """The last step after `done` up to which a stage's metrics and journal are whole, or `done`.
 
     None counts that was made with other settings: its update would not be the same again.
     """
-    made_with = stage.folder / "journal" / MADE_WITH
-    metrics = stage.folder / "metrics.jsonl"
-    if not metrics.exists() or not made_with.exists() or made_with.read_text() != _settings(stage):
+    made_with, metrics = _made_with(folder), folder / "metrics.jsonl"
+    if not (metrics.exists() and made_with.exists() and made_with.read_text() == _settings(checkpoints)):
         return done
     recorded = read_metrics(metrics)
     while done + 1 in recorded:
         try:
             if done >= 0:
-                read_journal(stage.folder, "train", done + 1)
+                read_journal(folder, "train", done + 1)
         except DataError:
             break
         done += 1
     return done
 
 
-def remember_settings(stage: StageInput) -> None:
+def remember_settings(folder: Path, checkpoints: Checkpoints) -> None:
     """Say beside the journal which settings its steps are made with from now on."""
-    with atomic_write(stage.folder / "journal" / MADE_WITH) as path:
-        path.write_text(_settings(stage))
+    with atomic_write(_made_with(folder)) as path:
+        path.write_text(_settings(checkpoints))
 
 
-def _settings(stage: StageInput) -> str:
-    config = asdict(stage.config)
-    return digest(
-        that_matter({name: part for name, part in config.items() if name not in ("record", "cluster")})
-    )
+def _made_with(folder: Path) -> Path:
+    return folder / "journal" / "made_with.txt"
+
+
+def _settings(checkpoints: Checkpoints) -> str:
+    return digest([checkpoints.identity, checkpoints.settings])
 
 
 def redrawn(config: TrainConfig, groups: Sequence[Group], step: int) -> Drawn:

@@ -85,6 +85,7 @@ def _run(
     # heavy from here on: the configuration is known to be right
     from rlvr.stages.buffer import Interrupted
     from rlvr.stages.cluster import ray_cluster
+    from rlvr.stages.restarts import run_surviving
     from rlvr.stages.select import selected
 
     tokenizer = _tokenizer(config, run.path / "scratch_model")
@@ -99,7 +100,7 @@ def _run(
             for runner, stage in stages:
                 stage.problems = now or stage.problems
                 if stage.folder.parent == run.path:
-                    runner(stage)
+                    run_surviving(runner, stage)
                 else:
                     _run_shared(runner, stage)
                 now = selected(stage) if stage.name == "select" else now
@@ -152,11 +153,12 @@ def _folders(
 
 def _run_shared(runner: Runner, stage: StageInput) -> None:
     """Make what several arms begin with, unless another process makes it meanwhile."""
+    from rlvr.stages.restarts import run_surviving
     from rlvr.sweep.shared import claimed
 
     with claimed(stage.folder, stage.stop):
         if stage.result() is None:
-            runner(stage)
+            run_surviving(runner, stage)
 
 
 def _to_do(
