@@ -100,15 +100,19 @@ def test_a_packed_row_holds_the_rows_one_after_another(
     packed = micro.packed
     assert packed is not None
     assert padded.packed is None
+    assert packed.layout.families == ((0, tuple(len(batch.tokens[i]) - 1 for i in rows)),)
     assert torch.equal(micro.mask, padded.mask)  # the objective sees the same
     assert packed.tokens.tolist() == [[t for i in rows for t in batch.tokens[i][:-1].tolist()]]
     assert packed.positions.tolist() == [[p for i in rows for p in range(len(batch.tokens[i]) - 1)]]
-    assert packed.lengths == tuple(len(batch.tokens[i]) - 1 for i in rows)
     # what is predicted at the kept places, row by row, are the masked tokens
     places = [(row, p) for row, i in enumerate(rows) for p in np.flatnonzero(batch.mask[i]).tolist()]
-    starts = np.cumsum([0, *packed.lengths])
-    assert packed.rows.tolist() == [row for row, _ in places]
-    assert packed.kept.tolist() == [int(starts[row]) + p - 1 for row, p in places]
+    starts = np.cumsum([0, *(len(batch.tokens[i]) - 1 for i in rows)])
+    assert micro.kept.tolist() == [int(starts[row]) + p - 1 for row, p in places]
+    flat = padded.tokens[:, padded.first : -1].flatten()  # what stands where they are predicted
+    assert flat[padded.kept].tolist() == packed.tokens[0, micro.kept].tolist()
+    for each in (micro, padded):
+        assert each.rows.tolist() == [row for row, _ in places]
+        assert each.targets.tolist() == [int(batch.tokens[rows[row]][p]) for row, p in places]
 
 
 @pytest.mark.parametrize("unit", [1, 2])
@@ -117,18 +121,21 @@ def test_an_empty_micro_batch_is_one_unit_of_nothing(unit: int) -> None:
     assert micro.tokens.shape == (unit, 2)
     assert not micro.mask.any()
     assert micro.packed is not None
-    assert micro.packed.lengths == (1,) * unit
-    assert micro.packed.kept.tolist() == micro.packed.rows.tolist() == []
+    assert micro.packed.layout.families == ((0, (1,) * unit),)
+    assert micro.kept.tolist() == micro.rows.tolist() == []
 
 
 def small_batch(sizes: list[tuple[int, int]], vocabulary: int) -> TrainingBatch:
     """Of (prompt, answer) sizes, at temperatures of their own."""
     random = np.random.default_rng(len(sizes))
     masks = [np.arange(p + a) >= p for p, a in sizes]
+    tokens = [random.integers(3, vocabulary, len(m)).astype(np.int32) for m in masks]
+    for row, own in enumerate(tokens):
+        own[0] = 3 + row  # no two prompts are the same
     return TrainingBatch(
-        tokens=[random.integers(3, vocabulary, len(m)).astype(np.int32) for m in masks],
+        tokens=tokens,
         mask=masks,
-        columns={},
+        columns={"advantages": [mask.astype(np.float32) for mask in masks]},
         temperatures=random.uniform(0.7, 1.3, len(sizes)).tolist(),
         scales=[1.0] * len(sizes),
         live=[True] * len(sizes),
@@ -188,8 +195,8 @@ def test_packed_models_say_and_learn_what_they_do_of_each_alone(kind: str) -> No
     for row, out in enumerate(alone):
         ours = outputs["logprobs"][row][micro.mask[row]]
         torch.testing.assert_close(ours, out["logprobs"][0], rtol=0, atol=1e-5)
-    logits = torch.cat([out["logits"][0] for out in alone])
-    torch.testing.assert_close(outputs["logits"], logits, rtol=0, atol=1e-5)
+        ours = outputs["entropy"][row][micro.mask[row]]
+        torch.testing.assert_close(ours, out["entropy"][0], rtol=0, atol=1e-5)
     total = (torch.tensor(weights)[:, None] * outputs["logprobs"]).sum()
     gradients = torch.autograd.grad(total, list(model.parameters()), allow_unused=True)
     scale = max(float(g.abs().max()) for g in expected if g is not None)

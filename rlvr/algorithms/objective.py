@@ -10,9 +10,10 @@ others over the masked tokens, or over the units. Columns by name:
     reference_logprobs    of the reference model, where a KL term or its metric needs them
     returns, values       of the value objective: its target, and its estimate before the update
 
-Outputs of a model are `logprobs` or `values`, [B, T], and logits over the vocabulary: `logits`, and
-`reference_logits` where the batch asks for them. Logits are [B, T, V], or [K, V] of the K masked tokens
-alone, in the order of `mask.nonzero()`.
+Outputs of a model are `logprobs` or `values`, [B, T], and `entropy`, [B, T], where `reads_entropy`. In its
+place there may be logits over the vocabulary, as there are where the batch asks for `reference_logits`:
+`logits` and `reference_logits`, [B, T, V], or [K, V] of the K masked tokens alone, in the order of
+`mask.nonzero()`.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def policy(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """w·loss + kl_coef·kl(log π/π_ref) − entropy_coef·H, with w the sampler's correction.
 
-    `outputs` are the `logprobs` and the `logits` at the tokens, after temperature. `kl` is one of
-    `rlvr.algorithms.kl`, `correction` one of `rlvr.algorithms.importance`, bound to its settings. With
+    `outputs` are the `logprobs` and the `entropy`, or the `logits`, at the tokens, after temperature. `kl` is
+    one of `rlvr.algorithms.kl`, `correction` one of `rlvr.algorithms.importance`, bound to its settings. With
     `reference_logits` among the outputs the KL term is exact, and `kl` has no part in it. Diagnostics
     beside those of the loss: `entropy`; `logprob_gap`, |log π/π_sampler|; `sampler_kl` and
     `reference_kl`, KL(π_sampler ‖ π) and KL(π ‖ π_ref), by k3 at the drawn tokens where not exact;
@@ -70,7 +71,7 @@ def policy(
         per_token = per_token * weight
         diagnostics |= {"correction": weight, "corrected": corrected.float()}
     with torch.set_grad_enabled(entropy_coef != 0 and torch.is_grad_enabled()):
-        entropy = in_rows(_entropy(outputs["logits"]), mask)
+        entropy = outputs["entropy"] if "entropy" in outputs else in_rows(_entropy(outputs["logits"]), mask)
     if entropy_coef:
         per_token = per_token - entropy_coef * entropy
     if "reference_logits" in outputs:
@@ -112,6 +113,11 @@ def value(
         "returns": returns,
         "returns_squared": returns**2,
     }
+
+
+def reads_entropy(columns: Columns) -> bool:
+    """Whether an objective reads the entropy of every token: `policy` does, and it alone has advantages."""
+    return "advantages" in columns
 
 
 def in_rows(values: Tensor, mask: Tensor) -> Tensor:

@@ -4,32 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlvr.types import TrainingBatch
+from rlvr.learner.packing import Layout
+from rlvr.types import BoolArray, IntArray, TrainingBatch
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a sequence begins with, up to the first token that is trained on."""
+
+    number: int  # the same for the same tokens
+    length: int  # 0 where nothing is trained on
+
+
+def prompts_of(tokens: Sequence[IntArray], masks: Sequence[BoolArray]) -> list[Prompt]:
+    """The prompts of sequences N × [T], numbered as they first appear."""
+    numbers: dict[bytes, int] = {}
+    prompts = []
+    for row, (own, mask) in enumerate(zip(tokens, masks, strict=True)):
+        length = int(mask.argmax()) if mask.any() else 0
+        name = own[:length].tobytes() if length else b"alone %d" % row
+        prompts.append(Prompt(numbers.setdefault(name, len(numbers)), length))
+    return prompts
 
 
 def plan_micro_batches(
-    lengths: Sequence[int], budget: int, workers: int, unit: int = 1, packing: bool = False
+    lengths: Sequence[int],
+    budget: int,
+    workers: int,
+    unit: int = 1,
+    packing: bool = False,
+    prompts: Sequence[Prompt] | None = None,
 ) -> list[list[list[int]]]:
     """Share sequences out as rank → micro-batches → indices into `lengths`.
 
     Padded, sequences of similar length go together: rows × longest ≤ `budget`. Packed, they go where
-    there is room: the sum of their lengths ≤ `budget`. A single one that is longer goes alone. Each
+    there is room: the sum of their lengths ≤ `budget`, in which a prompt counts once if `prompts` are given;
+    those of one prompt go together as far as they fit. A single one that is longer goes alone. Each
     `unit` neighbours stay together, in their order. Every rank gets the same number of micro-batches
     (collectives would wait for ever otherwise), an empty one where it has less to do, and about the
     same number of tokens, padding included.
     """
     units = [range(start, start + unit) for start in range(0, len(lengths), unit)]
-    cut = _packed(lengths, units, budget) if packing else _padded(lengths, units, budget)
+    if prompts is None:
+        prompts = [Prompt(row, 0) for row in range(len(lengths))]
+    cut = _packed(lengths, units, budget, prompts) if packing else _padded(lengths, units, budget)
     micro_batches = [[i for rows in chosen for i in rows] for chosen in cut]
 
     def tokens(micro_batch: list[int]) -> int:
         own = [lengths[i] for i in micro_batch]
-        return sum(own) if packing else len(own) * max(own)
+        return _Room(lengths, prompts).added(micro_batch) if packing else len(own) * max(own)
 
     plan: list[list[list[int]]] = [[] for _ in range(workers)]
     load = [0] * workers
@@ -58,30 +90,66 @@ def _padded(lengths: Sequence[int], units: Sequence[range], budget: int) -> list
     return micro_batches
 
 
-def _packed(lengths: Sequence[int], units: Sequence[range], budget: int) -> list[list[range]]:
-    """By falling length, each unit to the first micro-batch that has room for it."""
-    total = [sum(lengths[i] for i in rows) for rows in units]
+def _packed(
+    lengths: Sequence[int], units: Sequence[range], budget: int, prompts: Sequence[Prompt]
+) -> list[list[range]]:
+    """The units of each prompt in one piece, or in several that are under the budget; and then the pieces."""
+    families: dict[int, list[list[range]]] = {}
+    for rows in units:
+        families.setdefault(prompts[rows[0]].number, []).append([rows])
+    pieces = [piece for family in families.values() for piece in _first_fit(lengths, family, budget, prompts)]
+    return _first_fit(lengths, pieces, budget, prompts)
+
+
+def _first_fit(
+    lengths: Sequence[int], pieces: Sequence[list[range]], budget: int, prompts: Sequence[Prompt]
+) -> list[list[range]]:
+    """By falling length, each piece to the first micro-batch that has room for it."""
+    rows = [[i for unit in piece for i in unit] for piece in pieces]
+    total = [_Room(lengths, prompts).added(own) for own in rows]
     micro_batches: list[list[range]] = []
-    room: list[int] = []
-    for place in sorted(range(len(units)), key=lambda place: (-total[place], place)):
-        found = next((i for i, left in enumerate(room) if left >= total[place]), len(room))
-        if found == len(room):
+    rooms: list[_Room] = []
+    for place in sorted(range(len(pieces)), key=lambda place: (-total[place], place)):
+        fits = (i for i, room in enumerate(rooms) if room.used + room.added(rows[place]) <= budget)
+        found = next(fits, len(rooms))
+        if found == len(rooms):
             micro_batches.append([])
-            room.append(budget)
-        micro_batches[found].append(units[place])
-        room[found] -= total[place]
+            rooms.append(_Room(lengths, prompts))
+        micro_batches[found].extend(pieces[place])
+        rooms[found].take(rows[place])
     return micro_batches
+
+
+class _Room:
+    """The tokens of a packed micro-batch, each prompt counted once."""
+
+    def __init__(self, lengths: Sequence[int], prompts: Sequence[Prompt]) -> None:
+        self.lengths, self.prompts = lengths, prompts
+        self.used = 0
+        self.there: set[int] = set()  # prompts
+
+    def added(self, rows: Sequence[int]) -> int:
+        """By how many tokens these rows would make it longer."""
+        new = {self.prompts[i].number: self.prompts[i].length for i in rows}
+        behind = sum(self.lengths[i] - self.prompts[i].length for i in rows)
+        return behind + sum(length for number, length in new.items() if number not in self.there)
+
+    def take(self, rows: Sequence[int]) -> None:
+        self.used += self.added(rows)
+        self.there |= {self.prompts[i].number for i in rows}
 
 
 @dataclass
 class PackedRow:
-    """The rows of a micro-batch one after another, S tokens; each lacks its last, which predicts nothing."""
+    """The rows of a micro-batch as one of S tokens; each lacks its last, which predicts nothing.
+
+    First come rows that share their prompt with no other, then each shared prompt with what follows it in
+    its rows.
+    """
 
     tokens: Tensor  # [1, S] int64
     positions: Tensor  # [1, S] int64, every row's from 0
-    lengths: tuple[int, ...]  # B, of the rows; their sum is S
-    kept: Tensor  # [K] int64: where in S the K masked tokens are predicted, row by row
-    rows: Tensor  # [K] int64: the row of each
+    layout: Layout
 
 
 @dataclass
@@ -101,6 +169,9 @@ class MicroBatch:
     scales: Tensor  # [B] float32
     unit: int  # rows i·unit … (i+1)·unit − 1 belong together
     reference_logits: bool  # whether the objective reads those
+    rows: Tensor  # [K] int64: the row of each masked token, in the order of `mask.nonzero()`
+    targets: Tensor  # [K] int64: these tokens
+    kept: Tensor  # [K] int64: where each is predicted, in S or in the flattened [B, L−1−first]
     packed: PackedRow | None
 
 
@@ -128,37 +199,59 @@ def collate(
         scales[row] = batch.scales[i]
     trained_columns = np.flatnonzero(mask.any(axis=0))
     first = int(trained_columns[0]) - 1 if trained_columns.size else length - 2
+    of_row, places = np.nonzero(mask)
+    packed, kept = None, of_row * (length - 1 - first) + places - 1 - first
+    if packing:
+        packed, kept = _pack(batch, rows, of_row, places, device)
 
-    def predictions(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array[:, first + 1 :]).to(device)
+    def tensor(array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    def predictions(array: npt.NDArray[Any]) -> Tensor:
+        return tensor(array[:, first + 1 :])
 
     return MicroBatch(
-        tokens=torch.from_numpy(tokens).to(device),
+        tokens=tensor(tokens),
         first=first,
         mask=predictions(mask),
         columns={name: predictions(column) for name, column in columns.items()},
-        temperatures=torch.from_numpy(temperatures).to(device),
-        scales=torch.from_numpy(scales).to(device),
+        temperatures=tensor(temperatures),
+        scales=tensor(scales),
         unit=batch.unit,
         reference_logits=batch.reference_logits,
-        packed=_pack(tokens, mask, [len(batch.tokens[i]) for i in rows], device) if packing else None,
+        rows=tensor(of_row),
+        targets=tensor(tokens[of_row, places]),
+        kept=tensor(kept),
+        packed=packed,
     )
 
 
-def _pack(tokens: np.ndarray, mask: np.ndarray, lengths: Sequence[int], device: torch.device) -> PackedRow:
-    """The same rows, given as padded arrays [B, L], without their padding."""
-    inputs = np.array(lengths or [tokens.shape[1]] * tokens.shape[0]) - 1
-    there = np.arange(tokens.shape[1]) < inputs[:, None]
-    starts = np.cumsum(inputs) - inputs
-    rows, places = np.nonzero(mask)
-
-    def tensor(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(device)
-
-    return PackedRow(
-        tokens=tensor(tokens[there])[None],
-        positions=tensor(np.nonzero(there)[1])[None],
-        lengths=tuple(inputs.tolist()),
-        kept=tensor(starts[rows] + places - 1),
-        rows=tensor(rows),
-    )
+def _pack(
+    batch: TrainingBatch, rows: Sequence[int], of_row: Places, places: Places, device: torch.device
+) -> tuple[PackedRow, Places]:
+    """The rows as one, and where in it the tokens at `places` of the rows `of_row` are predicted."""
+    inputs = [batch.tokens[i][:-1] for i in rows] or [np.zeros(1, np.int32)] * batch.unit
+    families: dict[int, list[int]] = {}
+    prompts = prompts_of([batch.tokens[i] for i in rows], [batch.mask[i] for i in rows])
+    for row, prompt in enumerate(prompts):
+        families.setdefault(prompt.number, []).append(row)
+    alone = [own[0] for own in families.values() if len(own) == 1] if rows else list(range(batch.unit))
+    shared = [sorted(own, key=lambda row: -len(inputs[row])) for own in families.values() if len(own) > 1]
+    layout = []
+    where = [np.zeros(0, np.int64)] * len(inputs)  # of each row's tokens
+    end = 0
+    for own in ([alone] if alone else []) + shared:
+        length, start = 0 if own is alone else prompts[own[0]].length, end
+        end += length
+        behind = [len(inputs[row]) - length for row in own]
+        for row, more in zip(own, behind, strict=True):
+            where[row] = np.concatenate([np.arange(start, start + length), np.arange(end, end + more)])
+            end += more
+        layout.append((length, [more for more in behind if more]))
+    tokens, positions = np.zeros((2, 1, end), np.int64)
+    for row, here in enumerate(where):
+        tokens[0, here], positions[0, here] = inputs[row], np.arange(len(here))
+    starts = np.cumsum([0, *(len(here) for here in where)])
+    row_of, place_of = (torch.from_numpy(array).to(device) for array in (tokens, positions))
+    packed = PackedRow(row_of, place_of, Layout(layout))
+    return packed, np.concatenate(where)[starts[of_row] + places - 1]

@@ -14,6 +14,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from rlvr.algorithms.objective import Objective
-from rlvr.learner.batching import MicroBatch, collate, plan_micro_batches
+from rlvr.learner.batching import MicroBatch, collate, plan_micro_batches, prompts_of
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.modules import TokenModel, signal_to_noise
 from rlvr.types import FloatArray, RlvrError, TrainingBatch
@@ -78,11 +79,13 @@ def token_outputs(
     """
     if not batch.tokens:
         return []
+    batch = replace(batch, columns={})  # a model reads none
     lengths = [len(tokens) for tokens in batch.tokens]
     starts = token_starts(batch)
     flat = torch.zeros(starts[-1], device=device)
     workers, packing = dist.get_world_size(), config.packing
-    plan = plan_micro_batches(lengths, config.micro_batch_tokens, workers, packing=packing)
+    prompts = prompts_of(batch.tokens, batch.mask)
+    plan = plan_micro_batches(lengths, config.micro_batch_tokens, workers, packing=packing, prompts=prompts)
     for rows in plan[dist.get_rank()]:
         micro = collate(batch, rows, device, packing)
         into_place(flat, starts, micro, rows, module(micro)[name])
@@ -160,7 +163,8 @@ class Learner:
         live = live_rows(batch)
         lengths = [len(batch.tokens[i]) for i in live]
         budget, packing = self.config.micro_batch_tokens, self.config.packing
-        plan = plan_micro_batches(lengths, budget, self.world_size, batch.unit, packing)
+        prompts = prompts_of([batch.tokens[i] for i in live], [batch.mask[i] for i in live])
+        plan = plan_micro_batches(lengths, budget, self.world_size, batch.unit, packing, prompts)
         totals: Totals = defaultdict(lambda: torch.zeros(2, dtype=torch.float64, device=self.device))
         place = {group: place for place, group in enumerate(sorted(set(batch.groups)))}
         pulls = torch.zeros(len(place), 0, dtype=torch.float64)

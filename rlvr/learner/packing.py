@@ -1,12 +1,14 @@
 """Attention inside each of several sequences that a model reads as one row.
 
-A token attends to earlier ones of its own sequence alone: a loop over the sequences, those of one length
-together. That costs Σ l² rather than (Σ l)², and no mask of that size is ever made.
+A token attends to earlier ones of its own sequence alone, and a prompt that several sequences share is there
+once, in front of them. That is a few calls of PyTorch's attention, each of sequences that lie side by side.
+They cost about Σ l² rather than (Σ l)², and no mask of that size is ever made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,92 @@ NAME = "rlvr_packed"  # under which transformers knows `packed_attention`
 # what an attention may ask for beside a causal mask, and this one does not do
 UNKNOWN = ("softcap", "s_aux", "position_bias", "cache")
 INSTEAD = "set learner.packing=false"
+FEW = 128  # tokens: below, a call for each sequence costs more than what one call under a mask does in vain
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of attention, of sequences that lie side by side."""
+
+    own: tuple[int, ...]  # their lengths, behind the prompt where they have one
+    prompt: int = 0  # length of the prompt that they share
+    inside: bool = False  # the prompt lies in front of them, and attends in this call, too
+    masked: bool = False  # they are one row under a mask; else they have one length, and are rows of a batch
+
+    @property
+    def tokens(self) -> int:
+        """That attend in this call."""
+        return sum(self.own) + (self.prompt if self.inside else 0)
+
+    def mask(self, window: int | None, device: torch.device) -> Tensor | None:
+        """[queries, keys], True where a token sees another; None where plain causal attention does the same.
+
+        `window` tokens are seen, itself among them. Of rows of a batch it is the mask of each, with the
+        prompt among the queries.
+        """
+        own = self.own if self.masked else self.own[:1]
+        length = self.prompt + max(own)
+        narrow = window if window is not None and length > window else None
+        if not self.masked and narrow is None:
+            return None
+        lengths = torch.tensor([self.prompt, *own])
+        places = torch.arange(int(lengths.sum()))
+        sequence = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+        first = torch.cumsum(lengths, 0) - lengths - self.prompt
+        first[0] = 0
+        positions = places - first[sequence]
+        ahead = positions[:, None] - positions
+        seen = (ahead >= 0) & ((sequence[:, None] == sequence) | (sequence == 0))
+        if narrow is not None:
+            seen &= ahead < narrow
+        alone = self.masked and not self.inside
+        return (seen[self.prompt :] if alone else seen).to(device)
+
+
+class Layout:
+    """How sequences lie in a row: a prompt, those that share it, the next prompt, and so on.
+
+    `families` are each prompt's length, 0 where none is shared, and the lengths of what lies behind it.
+    """
+
+    def __init__(self, families: Sequence[tuple[int, Sequence[int]]]) -> None:
+        self.families = tuple((prompt, tuple(own)) for prompt, own in families)
+        self.calls = [call for prompt, own in self.families for call in _calls(prompt, own)]
+        self._masks: dict[tuple[int, int | None], Tensor | None] = {}
+
+    def mask(self, place: int, window: int | None, device: torch.device) -> Tensor | None:
+        """`Call.mask` of the call at `place`; made once, as all layers ask for the same."""
+        if (place, window) not in self._masks:
+            self._masks[place, window] = self.calls[place].mask(window, device)
+        return self._masks[place, window]
+
+
+def _calls(prompt: int, own: Sequence[int]) -> Iterator[Call]:
+    """What follows a long prompt is taken together up to its length, so that at most half of what each call
+    computes is in vain, and the prompt's keys are not copied more often than there are tokens."""
+    if prompt and prompt + sum(own) <= FEW:
+        yield Call(tuple(own), prompt, inside=True, masked=True)
+        return
+    if prompt:
+        yield Call((prompt,))
+    most = max(prompt, FEW)
+    together: list[int] = []
+    for length, same in groupby(own):
+        rows = tuple(same)
+        if length > most or (not prompt and sum(rows) > most):
+            yield Call(rows, prompt)
+            continue
+        for _ in rows:
+            if together and sum(together) + length > most:
+                yield _together(together, prompt)
+                together = []
+            together.append(length)
+    if together:
+        yield _together(together, prompt)
+
+
+def _together(own: Sequence[int], prompt: int) -> Call:
+    return Call(tuple(own), prompt, masked=prompt > 0 or len(own) > 1)
 
 
 def packed_attention(
@@ -33,13 +121,13 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    packed_lengths: Sequence[int] | None = None,  # of the sequences; their sum is S
+    packed_layout: Layout | None = None,  # of S tokens
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention of every sequence on itself, in transformers' interface: [1, S, heads, D].
+    """Causal attention of every sequence on its prompt and itself, as transformers has it: [1, S, heads, D].
 
     Raises:
         ConfigError: the model asks for something else than causal attention, with or without a window.
@@ -50,32 +138,42 @@ def packed_attention(
             f"learner.packing: {type(module).__name__} is not plain causal attention "
             f"({', '.join(asked) or 'it has a mask of its own'}): {INSTEAD}"
         )
-    if packed_lengths is None:
+    if packed_layout is None:
         raise ConfigError(
             f"learner.packing: {type(module).__name__} is not told where sequences begin, since the model "
             f"does not hand on what it does not know: {INSTEAD}"
         )
-    runs = [(length, len(list(same))) for length, same in groupby(packed_lengths)]
-    cuts = [length * rows for length, rows in runs]
-    results = []
+    calls = packed_layout.calls
+    cuts = [call.tokens for call in calls]
     # `split`, since the backward pass of a slice writes zeros as long as the whole row
-    for (length, rows), *parts in zip(
-        runs, *(torch.split(x, cuts, 2) for x in (query, key, value)), strict=True
-    ):
-        # [1, heads, rows · length, D] as [rows, heads, length, D]
-        q, k, v = (part[0].unflatten(1, (rows, length)).transpose(0, 1) for part in parts)
-        mask = None
-        if sliding_window is not None and length > sliding_window:
-            mask = _window(length, sliding_window, query.device)
+    split = (torch.split(x, cuts, 2) for x in (query, key, value))
+    results = []
+    prompt: Sequence[Tensor] = ()
+    for place, (call, *parts) in enumerate(zip(calls, *split, strict=True)):
+        mask = packed_layout.mask(place, sliding_window, query.device)
+        if not call.masked:  # [1, heads, rows · length, D] as [rows, heads, length, D]
+            parts = [part[0].unflatten(1, (len(call.own), -1)).transpose(0, 1) for part in parts]
+        q, k, v = parts
+        if call.prompt and not call.inside:
+            before = [part.expand(len(k), -1, -1, -1) for part in prompt]
+            k, v = (torch.cat(pair, 2) for pair in zip(before[1:], (k, v), strict=True))
+            if not call.masked:  # the prompt once more, so that it is plain causal attention
+                q = torch.cat([before[0], q], 2)
         result, _ = sdpa_attention_forward(module, q, k, v, mask, dropout=dropout, scaling=scaling)
+        if call.prompt and not call.masked:
+            result = result[:, call.prompt :]
         results.append(result.flatten(0, 1))
+        if not call.prompt:
+            prompt = parts
     return torch.cat(results)[None], None
 
 
-def _window(length: int, size: int, device: torch.device) -> Tensor:
-    """[length, length], True where a token sees another: itself and the `size` − 1 before it."""
-    ones = torch.ones(length, length, dtype=torch.bool, device=device)
-    return ones.tril() & ones.triu(1 - size)
+def of_one_sequence(tokens: Tensor, model: PreTrainedModel) -> dict[str, Any]:
+    """What a model, with packed attention or without, reads of one sequence [1, T]."""
+    inputs: dict[str, Any] = {"input_ids": tokens}
+    if model.config._attn_implementation == NAME:
+        inputs["packed_layout"] = Layout([(0, [tokens.shape[1]])])
+    return inputs
 
 
 def use_packed_attention(model: PreTrainedModel) -> None:
@@ -102,6 +200,6 @@ def _sees_others(model: PreTrainedModel) -> bool:
     tokens = torch.tensor([[0, 1, 0, 1, 1]], device=model.device)
     embedded = model.get_input_embeddings()(tokens).detach().requires_grad_()
     positions = torch.tensor([[0, 1, 0, 1, 2]], device=model.device)
-    said = model(inputs_embeds=embedded, position_ids=positions, packed_lengths=(2, 3))[0]
+    said = model(inputs_embeds=embedded, position_ids=positions, packed_layout=Layout([(0, [2, 3])]))[0]
     (gradient,) = torch.autograd.grad(said[:, 2:].float().square().sum(), embedded)
     return bool(gradient[:, :2].any())
