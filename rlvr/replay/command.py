@@ -31,14 +31,19 @@ def main(arguments: Sequence[str]) -> int:
         sys.path.insert(0, os.getcwd())
     try:
         recorded = open_recorded(given.run)
-        recorded.origin(given.step)
+        origin = recorded.origin(given.step)
         config = recorded.config_at(given.step)
         other = what_if(config, given.what_if) if given.what_if else None
         if not config.learner.gpus_per_worker:
             os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed would remark on it
-        from rlvr.replay.steps import replay  # heavy: the command is known to be right
+        # heavy: the command is known to be right
+        from transformers.utils import logging
 
-        done = replay(recorded, given.step, other)
+        from rlvr.replay.steps import replay
+
+        logging.disable_progress_bar()
+
+        done = replay(recorded, origin, given.step, other)
         _show(done, given.what_if)
         if given.json:
             given.json.write_text(json.dumps(_finite(_as_json(done)), indent=2) + "\n")

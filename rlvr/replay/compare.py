@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rlvr.record.report import aligned
-from rlvr.replay.replica import Replayed, cosine, length
 from rlvr.types import FloatArray, Learned
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rlvr.replay.replica import Replayed
 
 COLUMNS = {  # name in the journal → what `Learned` calls it
     "advantages": "advantages",
@@ -96,9 +101,10 @@ def _gap(one: FloatArray | None, other: FloatArray | None) -> float:
 
 
 def what_if_numbers(one: Replayed, other: Replayed) -> list[Number]:
-    """All numbers of two replays; NaN for what cannot be had."""
+    """All numbers of two replays; NaN for what cannot be had. Rounds are over in both."""
     ours, theirs = one.metrics | _further(one), other.metrics | _further(other)
-    return [Number(name, ours.get(name), theirs.get(name)) for name in sorted_names({**ours, **theirs})]
+    names = [name for name in sorted_names({**ours, **theirs}) if name != "groups/rounds"]
+    return [Number(name, ours.get(name), theirs.get(name)) for name in names]
 
 
 def _further(replayed: Replayed) -> dict[str, float]:
@@ -121,6 +127,18 @@ def angles(one: Replayed, other: Replayed) -> dict[str, float]:
     ours, theirs = one.gradients[0], other.gradients[0]
     ratio = length(theirs) / length(ours) if length(ours) else math.nan
     return {"cosine": cosine(ours, theirs), "norm_ratio": ratio}
+
+
+def length(tensors: Mapping[str, Tensor]) -> float:
+    """Euclidean length over all of them together."""
+    return sum(float(tensor.double().square().sum()) for tensor in tensors.values()) ** 0.5
+
+
+def cosine(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """Of the angle between two gradients over all parameters; NaN if one of them is zero."""
+    product = sum(float((tensor.double() * other[name].double()).sum()) for name, tensor in one.items())
+    lengths = length(one) * length(other)
+    return product / lengths if lengths else float("nan")
 
 
 def sorted_names(names: Mapping[str, object]) -> list[str]:

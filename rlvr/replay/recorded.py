@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from rlvr import compose
 from rlvr.config import TrainConfig
 from rlvr.record.journal import LEARNED, journal_path
 from rlvr.record.runs import MANIFEST, named_stages, open_run, read_mapping
-from rlvr.stages.checkpoints import CHANGES, Damaged, read_state
+from rlvr.stages.checkpoints import CHANGES, Damaged, verify
 from rlvr.stages.files import RESULT
 from rlvr.types import ConfigError, DataError, Learned
 
@@ -89,11 +90,11 @@ class Recorded:
         """
         journal = set(self.steps())
         for origin in reversed(self._origins()):
-            if origin.step < step and journal.issuperset(range(origin.step + 1, step + 1)):
+            leads = journal.issuperset(range(origin.step + 1, step + 1))
+            if origin.step < step and leads and self._is_whole(origin):
                 return origin
-        reachable = sorted(
-            step for origin in self._origins() for step in _without_gap(origin.step + 1, journal)
-        )
+        origins = [origin for origin in self._origins() if self._is_whole(origin)]
+        reachable = {step for origin in origins for step in _without_gap(origin.step + 1, journal)}
         there = f"these can be replayed: {_ranges(reachable)}" if reachable else "no other step can, either"
         if step not in journal:
             raise DataError(f"{self.folder} has no train journal of step {step}; {there}")
@@ -103,29 +104,30 @@ class Recorded:
         )
 
     def _origins(self) -> list[Origin]:
+        """The start, unless it is gone, and the checkpoints that have an optimizer's state for one rank."""
         found = [] if self.start_is_gone else [Origin(0, None)]
+        learner = self.config.learner
+        if learner.zero_stage and learner.workers > 1:  # each rank's file is a part of it
+            return found
         for path in sorted((self.folder / "checkpoints").glob("step_*")):
-            if self._is_usable(path):
+            # of a recipe's stage that is done only the model is left
+            if all((path / name).is_file() for name in ("optimizer/layout.json", "loop.json")):
                 found.append(Origin(int(path.name.removeprefix("step_")), path))
         return found
+
+    def _is_whole(self, origin: Origin) -> bool:
+        if origin.checkpoint is None:
+            return True
+        try:
+            verify(origin.checkpoint)
+        except Damaged as damage:
+            print(f"rlvr: {origin.checkpoint} is damaged ({damage}); not used", file=sys.stderr, flush=True)
+            return False
+        return True
 
     @property
     def start_is_gone(self) -> bool:
         return Path(self.start).is_absolute() and not Path(self.start).is_dir()
-
-    def _is_usable(self, checkpoint: Path) -> bool:
-        """Whether the state of models and optimizer is there, whole, and can be read by one rank."""
-        learner = self.config.learner
-        if learner.zero_stage and learner.workers > 1:
-            return False  # each rank's file is a part
-        try:
-            state = read_state(checkpoint)
-            files = state.get("files", {})
-            sizes = {name: (checkpoint / name).stat().st_size for name in files}
-        except (Damaged, OSError):
-            return False
-        there = all((checkpoint / name).is_file() for name in ("optimizer/layout.json", "loop.json"))
-        return there and all(size == files[name][0] for name, size in sizes.items())
 
     def learned(self, step: int) -> dict[tuple[str, int], Learned]:
         """(problem, sample) → what the step's journal says that it made of it; empty if it does not.
@@ -231,13 +233,14 @@ def _without_gap(first: int, journal: set[int]) -> Iterator[int]:
         first += 1
 
 
-def _ranges(steps: list[int]) -> str:
-    """
-    >>> _ranges([1, 2, 3, 5, 5])
+def _ranges(steps: Collection[int]) -> str:
+    """Steps in as few words as possible.
+
+    >>> _ranges({5, 1, 2, 3})
     '1–3, 5'
     """
     ranges: list[list[int]] = []
-    for step in sorted(set(steps)):
+    for step in sorted(steps):
         if ranges and ranges[-1][1] == step - 1:
             ranges[-1][1] = step
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,12 @@ from rlvr.config import TrainConfig
 from rlvr.learner.actor import LearnerRank
 from rlvr.learner.config import OptimizerConfig
 from rlvr.learner.policy import HEAD, PolicyLearner
-from rlvr.stages.cluster import divide_cores, share_cores
+from rlvr.replay.compare import length
 from rlvr.stages.drawing import Drawn
 from rlvr.stages.grpo import LOOP_STATE
 from rlvr.stages.learning import Learning
 from rlvr.stages.panel import step_metrics
+from rlvr.stages.placement import place
 from rlvr.stages.redo import redrawn
 from rlvr.types import ConfigError, Group, Learned, TrainingBatch
 
@@ -158,22 +159,10 @@ def _gradients_of(learner: PolicyLearner) -> Tensors:
     return gradients
 
 
-def length(tensors: Mapping[str, torch.Tensor]) -> float:
-    """Euclidean length over all of them together."""
-    return sum(float(tensor.double().square().sum()) for tensor in tensors.values()) ** 0.5
-
-
-def cosine(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
-    """Of the angle between two gradients over all parameters; NaN if one of them is zero."""
-    product = sum(float((tensor.double() * other[name].double()).sum()) for name, tensor in one.items())
-    lengths = length(one) * length(other)
-    return product / lengths if lengths else float("nan")
-
-
 def learner_threads(config: TrainConfig) -> int:
     """As many as a rank of the run's learner has on this machine."""
     try:
-        cores = share_cores(divide_cores(config).learner, config.learner.workers)[0]
+        cores = place(config).learner[0].cores
     except ConfigError:  # the run had a larger machine
         cores = []
     return len(cores) or len(os.sched_getaffinity(0))

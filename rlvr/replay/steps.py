@@ -58,16 +58,17 @@ class Replay:
         )
 
 
-def replay(recorded: Recorded, step: int, other: TrainConfig | None = None) -> Replay:
+def replay(recorded: Recorded, origin: Origin, step: int, other: TrainConfig | None = None) -> Replay:
     """Make a training step of a run again, and once more from the same weights with the settings `other`.
+
+    `origin` is what the run's `origin(step)` gives, or one further back.
 
     The folder of the run is only read.
 
     Raises:
-        DataError: before any model is loaded, if what the run has left does not lead to the step.
+        DataError: the model that is the reference is gone; said before any is loaded.
         RlvrError: a model cannot be loaded, or an update fails.
     """
-    origin = recorded.origin(step)
     config = recorded.config_at(step)
     if recorded.start_is_gone and _reads_start([config, other] if other else [config]):
         raise DataError(
@@ -75,7 +76,7 @@ def replay(recorded: Recorded, step: int, other: TrainConfig | None = None) -> R
             "algorithm.kl.reference in the run's config.yaml to a copy of it"
         )
     with tempfile.TemporaryDirectory(prefix="rlvr-replay-") as temporary:
-        replica, state = _before(recorded, origin, step, Path(temporary)), None
+        replica, state = models_before(recorded, origin, step, Path(temporary)), None
         if other and step > 1:
             state = Path(temporary) / "before"
             replica.save(state)
@@ -103,7 +104,7 @@ def replay(recorded: Recorded, step: int, other: TrainConfig | None = None) -> R
     )
 
 
-def _before(recorded: Recorded, origin: Origin, step: int, temporary: Path) -> Replica:
+def models_before(recorded: Recorded, origin: Origin, step: int, temporary: Path) -> Replica:
     """The models that `step` began with: the updates since `origin` are made again.
 
     Where a resume has changed settings, another replica goes on.
@@ -116,7 +117,7 @@ def _before(recorded: Recorded, origin: Origin, step: int, temporary: Path) -> R
         for redone in range(first, end):
             print(f"redo step {redone} of {step - 1}", file=sys.stderr, flush=True)
             replica.redo(read_journal(recorded.folder, "train", redone), redone)
-        if end < step:
+        if first != begins[-1]:
             state = temporary / f"after_{end - 1}"
             replica.save(state)
             del replica

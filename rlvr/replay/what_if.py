@@ -107,7 +107,7 @@ def _with_values(tree: DictConfig, values: list[str], command: str) -> DictConfi
 
 def _messages(config: TrainConfig, changed: TrainConfig, values: list[str]) -> Iterator[str]:
     yield from algorithm_targets(changed.algorithm)
-    yield from algorithm_messages(changed, values)
+    yield from algorithm_messages(changed, [value for value in values if value[0] != "~"])
     yield from grpo_messages(changed)
     yield from model_messages(changed)
     yield from validate_reward(changed.reward)
