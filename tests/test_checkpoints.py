@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import resource
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import RLVR
 
+from rlvr.config import TrainConfig
 from rlvr.record.disk import DiskError
 from rlvr.stages.checkpoints import KEPT, CheckpointError, Checkpoints
-from rlvr.types import ConfigError
+from rlvr.stages.config import SftConfig
+from rlvr.stages.stage import StageInput
+from rlvr.types import ConfigError, Problem, RlvrError
 
 IDENTITY = {"seed": 0, "problems_per_step": 8, "prompt": {"template": "{problem}", "chat": False}}
 SETTINGS = {"grpo.optimizer.lr": 1e-3, "reward.weights": {"math": 1.0}}
@@ -209,6 +214,50 @@ def test_changed_settings_are_said_and_kept(three: Path, capsys: pytest.CaptureF
     assert record.read_text() == ""
 
 
+def sft(folder: Path, config: TrainConfig) -> StageInput:
+    nothing: Any = NoTokenizer()
+    sizes = {"batch_size": config.sft.batch_size, "data": config.sft.data}
+    problems = [Problem("p1", "6 · 7?", "42")]
+    return StageInput(config, folder / "sft", "", problems, [], nothing, nothing, sizes, config.sft)
+
+
+def test_a_stage_is_refused_other_traces_and_says_what_else_is_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    traces = tmp_path / "mine.jsonl"
+    traces.write_text('{"problem": "1 + 1?", "answer": "2"}\n')
+    config = TrainConfig(sft=SftConfig(data=["solutions", str(traces)]))
+    sft(tmp_path, config).checkpoints().save(1, fill)
+    config.sft.checkpoint_every, config.rollout.workers, config.record.journal = 1, 2, False
+    config.grpo.optimizer.lr *= 2  # of another stage
+    assert sft(tmp_path, config).checkpoints().latest() is not None
+    assert capsys.readouterr().out == ""
+
+    config.sft.optimizer.lr = 0.5
+    assert sft(tmp_path, config).checkpoints().latest() is not None
+    assert "after step 1, sft.optimizer.lr is 0.5; it was 1e-05" in capsys.readouterr().out
+    assert json.loads((tmp_path / "sft" / "changes.jsonl").read_text())["key"] == "sft.optimizer.lr"
+
+    config.sft.batch_size = 7
+    with pytest.raises(ConfigError, match=r"Give the old value, sft\.batch_size=64, or start"):
+        sft(tmp_path, config).checkpoints().newest()
+    config.sft.batch_size = 64
+    traces.write_text('{"problem": "1 + 1?", "answer": "3"}\n')
+    with pytest.raises(ConfigError, match=r"mine\.jsonl=.* It is a fingerprint of the data"):
+        sft(tmp_path, config).checkpoints().newest()
+
+
+def test_a_stage_whose_model_was_set_aside_has_no_result(tmp_path: Path) -> None:
+    stage = sft(tmp_path, TrainConfig())
+    for step in (1, 2):
+        path = stage.checkpoints().save(step, fill)
+    stage.finish(2, path)
+    assert stage.result() == str(path / "model")
+    flipped(path / "model" / "model.safetensors")
+    assert (stage.checkpoints().latest_model() or (0,))[0] == 1
+    assert stage.result() is None
+
+
 # --- a disk that takes no more -------------------------------------------------------------------------
 
 
@@ -256,3 +305,51 @@ def test_a_full_disk_is_named_and_takes_nothing_away(
     small_files(resource.RLIM_INFINITY)
     checkpoints(three).save(4, fill)
     assert checkpoints(three).latest() == (4, step_3(three).with_name("step_000004"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "checkpoint: SafetensorError: I/O error: No space left on device (os error 28)",
+        "checkpoint: OSError: [Errno 28] No space left on device: '/elsewhere'",
+        "checkpoint: RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534",
+    ],
+)
+def test_what_a_learner_has_to_say_of_a_full_disk_is_the_same_error(three: Path, words: str) -> None:
+    """From another process an error comes as words alone."""
+
+    def fail(folder: Path) -> None:
+        (folder / "model").mkdir()
+        raise RlvrError(words)
+
+    with pytest.raises(DiskError, match=r"unfinished_000004 cannot be written"):
+        checkpoints(three).save(4, fail)
+    with pytest.raises(RlvrError, match="a process died") as other:
+        checkpoints(three).save(
+            4, lambda folder: raise_(RlvrError("a process died: it was requested and did"))
+        )
+    assert not isinstance(other.value, DiskError)
+    assert names(three) == ["step_000002", "step_000003"]
+
+
+def raise_(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("folder", "limit"), [("run", 200), ("/sys/rlvr", 1 << 40)], ids=["small files", "no permission"]
+)
+def test_a_command_that_cannot_write_ends_with_the_file_and_no_traceback(
+    tmp_path: Path, folder: str, limit: int
+) -> None:
+    def less() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    ended = subprocess.run(
+        [str(RLVR), "train", "experiment=quickstart", f"hydra.run.dir={folder}"],
+        cwd=tmp_path, preexec_fn=less, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 3, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert str(tmp_path if folder == "run" else folder) in line  # Hydra does not say which file
+    assert "cannot be" in line

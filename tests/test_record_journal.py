@@ -242,6 +242,43 @@ def test_truncate_of_a_run_that_recorded_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_truncate_removes_what_was_half_written_and_leaves_what_is_not_its_own(tmp_path: Path) -> None:
+    path = _a_journal(tmp_path)
+    half = [tmp_path / ".metrics.jsonl.12.tmp", path.with_name(".step_000001.parquet.12.tmp")]
+    others = [tmp_path / ".hidden", path.with_name("step_by_hand.parquet"), path]
+    for each in (*half, *others[:2]):
+        each.write_text("x")
+    truncate(tmp_path, after_step=0)
+    assert not any(each.exists() for each in half)
+    assert all(each.exists() for each in others)
+    assert len(read_journal(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("line", [b'{"step": 2, "a": 1', b"\0" * 20, b"[]"])
+def test_a_broken_line_of_metrics_is_named_before_anything_is_removed(tmp_path: Path, line: bytes) -> None:
+    _a_journal(tmp_path)
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 3}\n')
+    before = {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()}
+    with pytest.raises(DataError, match=r"metrics\.jsonl, line 2 .*Nothing was changed: mend that line"):
+        truncate(tmp_path, after_step=-1)
+    assert {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()} == before
+
+
+def test_a_journal_with_another_byte_in_it_is_named_or_reads_the_same(tmp_path: Path) -> None:
+    path = _a_journal(tmp_path)
+    whole, written = path.read_bytes(), read_journal(tmp_path)
+    named = 0
+    places = range(4, len(whole) - 8, len(whole) // 60)
+    for place in places:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            assert_identical(read_journal(tmp_path), written)
+        except DataError as error:
+            named += str(path) in str(error)
+    assert named > len(places) // 2
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no heldout journal"):
         read_journal(tmp_path, "heldout")

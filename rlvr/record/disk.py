@@ -24,7 +24,7 @@ MEND = {
     errno.EIO: "look at the disk",
 }
 # PyTorch's and NumPy's words where they know no more than how much was written.
-_CUT_OFF = ("inline_container.cc", " requested and ")
+_CUT_OFF = re.compile(r"inline_container\.cc|\d requested and \d+ written")
 # What writes files in Rust has the number in its message alone.
 _NUMBERED = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]", re.IGNORECASE)
 
@@ -38,7 +38,7 @@ def disk_error(path: Path, error: Exception, what: str = "cannot be written") ->
     number = _number(error)
     if number is not None:
         reason, mend = os.strerror(number), MEND[number]
-    elif any(words in str(error) for words in _CUT_OFF):
+    elif _CUT_OFF.search(str(error)):
         reason, mend = "not the whole of it was taken", "see whether the disk is full"
     else:
         return None

@@ -91,7 +91,7 @@ def write_journal(
             columns[field.name] = pa.array([row[field.name] for row in rows], type=field.type)
     table = pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
     with atomic_write(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def _rows(groups: Sequence[Group], learned: Sequence[Sequence[Learned]] | None) -> Iterator[dict[str, Any]]:
@@ -162,15 +162,18 @@ def read_journal(run_path: Path, kind: str = "train", step: int | None = None) -
             f"{run_path} has no {kind} journal{at}; it must be the folder of a stage (runs/NAME/grpo) "
             "whose run had record.journal: true"
         )
-    return [group for path in paths for group in _read(path)]
+    groups = []
+    for path in paths:
+        try:
+            groups += _read(path)
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} cannot be read as a journal: it is damaged ({error})") from error
+    return groups
 
 
 def _read(path: Path) -> list[Group]:
-    try:
-        file = pq.ParquetFile(path)
-        table = file.read([name for name in file.schema_arrow.names if name not in LEARNED])
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from error
+    file = pq.ParquetFile(path, page_checksum_verification=True)
+    table = file.read([name for name in file.schema_arrow.names if name not in LEARNED])
     missing = set(SCHEMA.names) - set(LEARNED) - set(table.column_names)
     if missing:
         raise DataError(f"{path} is not a journal: it has no column {', '.join(sorted(missing))}")
