@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import string
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -79,15 +80,23 @@ def last_number(completion: str, answer: str) -> float:
 
 
 class Turns:
-    """A trainer's end of the pipe: it says that it is ready, with figures of its last step, and waits."""
+    """A trainer's end of the pipe: it says what it would do next, how the last step went, and waits."""
 
     def __init__(self, descriptor: int) -> None:
         self.connection = Connection(descriptor)
 
-    def wait(self, figures: dict[str, Any]) -> bool:
-        """Whether there is to be another step; not if the other end is closed."""
-        self.connection.send_bytes(json.dumps(figures).encode())
+    def wait(self, following: str, figures: dict[str, Any]) -> bool:
+        """Whether it may go on to `train` or `evaluate`; not if the other end is closed."""
+        self._say({**figures, "next": following})
         try:
             return self.connection.recv_bytes() == b"go"
         except EOFError:
             return False
+
+    def end(self, **figures: Any) -> None:
+        """Say that there is nothing left to do."""
+        with suppress(BrokenPipeError):
+            self._say({**figures, "next": None})
+
+    def _say(self, figures: dict[str, Any]) -> None:
+        self.connection.send_bytes(json.dumps(figures).encode())

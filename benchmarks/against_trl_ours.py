@@ -1,9 +1,10 @@
-"""Our side of `against_trl.py`: `rlvr train` that waits for its turn before it submits a step's requests.
+"""Our side of `against_trl*.py`: `rlvr train` that waits for its turn before it submits requests.
 
     python benchmarks/against_trl_ours.py DESCRIPTOR OVERRIDE …
 
 Before that, and after it has published the last step's weights, nothing is under way: the engine and the
-learner have nothing to do. What the loop still has to write of the last step counts as the next one's.
+learner have nothing to do. What the loop still has to write of a step counts as the next one's. Requests are
+a training step's, or an evaluation's, which is greedy.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ def main() -> int:
     def in_turn(
         buffer: RolloutBuffer, step: int, problems: Sequence[Problem], groups: Sequence[list[Request]]
     ) -> None:
-        if not turns.wait({"step": step - 1}):
+        evaluates = groups[0][0].temperature == 0
+        if not turns.wait("evaluate" if evaluates else "train", {"step": step if evaluates else step - 1}):
             raise Interrupted
         submit(buffer, step, problems, groups)
 
     with mock.patch.object(RolloutBuffer, "submit", in_turn):
-        return cli.main(["train", *sys.argv[2:]])
+        code = cli.main(["train", *sys.argv[2:]])
+    turns.end()
+    return code
 
 
 if __name__ == "__main__":

@@ -141,20 +141,25 @@ def prepare(folder: Path, case: Case) -> int:
 def trl_side(python: Path, folder: Path, case: Case, settings: Mapping[str, Any]) -> Side:
     spec = {
         "model": str(folder / "model"),
-        "folder": str(folder / "trl"),
         "problems": timed_problems(),
         "reward": "parity",
-        "threads": cores(),
         "settings": {
             "max_completion_length": case.max_tokens,
-            "temperature": 1.0,
             "learning_rate": RATE,
-            **LOSSES["grpo"],
+            "max_steps": NEVER,
             **settings,
         },
     }
+    return start_trl(python, folder, spec)
+
+
+def start_trl(python: Path, folder: Path, spec: Mapping[str, Any]) -> Side:
+    """TRL with what `against_trl_worker.py` reads of `spec`, at temperature 1 and with GRPO's loss."""
     path = folder / "trl.json"
-    path.write_text(json.dumps(spec))
+    settings = {"temperature": 1.0, **LOSSES["grpo"], **spec["settings"]}
+    defaults = {"folder": str(folder / "trl"), "threads": cores(), "warmup_steps": 0}
+    whole = {**defaults, **spec, "settings": settings}
+    path.write_text(json.dumps(whole))
     return Side("trl", [python, HERE / "against_trl_worker.py", path, "{descriptor}"], folder)
 
 
@@ -166,19 +171,28 @@ def our_side(folder: Path, case: Case, settings: Sequence[str]) -> Side:
         f"model.path={folder / 'model'}",
         f"model.max_length={MAX_LENGTH}",
         f"sampling.max_tokens={case.max_tokens}",
+        "+reward.functions.parity={_target_: against_trl_cases.parity}",
+        f"grpo.optimizer.lr={RATE}",
+        *(f"grpo.{name}={NEVER}" for name in ("steps", "evaluate_every")),
+        *settings,
+    ]
+    return start_ours(folder, overrides)
+
+
+def start_ours(folder: Path, overrides: Sequence[str]) -> Side:
+    """`rlvr train` with these overrides, TRL's advantages and a reward of one's own, into `folder`/run."""
+    common = [
         "algorithm=grpo",
         f"algorithm.advantage._target_={trl_advantage.__module__}.{trl_advantage.__name__}",
         "~reward.functions.math",
-        "+reward.functions.parity={_target_: against_trl_cases.parity}",
         f"grpo.problems_per_step={PROBLEMS}",
         f"grpo.group_size={GROUP_SIZE}",
-        f"grpo.optimizer.lr={RATE}",
-        *(f"grpo.{name}={NEVER}" for name in ("steps", "evaluate_every", "checkpoint_every", "check_every")),
+        *(f"grpo.{name}={NEVER}" for name in ("checkpoint_every", "check_every")),
         "record.trackers=[]",
         f"hydra.run.dir={folder / 'run'}",
-        *settings,
     ]
-    return Side("ours", [sys.executable, HERE / "against_trl_ours.py", "{descriptor}", *overrides], folder)
+    command = [sys.executable, HERE / "against_trl_ours.py", "{descriptor}", *overrides, *common]
+    return Side("ours", command, folder)
 
 
 def our_figures(folder: Path, step: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""TRL's side of `against_trl.py`, for a Python that has TRL and not this project:
+"""TRL's side of `against_trl*.py`, for a Python that has TRL and not this project:
 
     against_trl_worker.py SPEC DESCRIPTOR   # a step whenever it is its turn
 
-SPEC is a JSON file: model, problems, reward (a name of `against_trl_cases`) and settings of GRPOConfig.
-Seconds of parts are those of TRL's own profiling, whose contexts report to nobody else.
+SPEC is a JSON file: model, problems, reward (a name of `against_trl_cases`), settings of GRPOConfig,
+warmup_steps, and where there are evaluations heldout and evaluate_every. Seconds of parts are those of TRL's
+own profiling, whose contexts report to nobody else.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from unittest import mock
 import against_trl_cases as cases
 import torch
 from datasets import Dataset
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found]
 from trl.extras.profiling import ProfilingContext  # type: ignore[import-not-found]
@@ -41,7 +43,6 @@ BASE: dict[str, Any] = {  # nothing beside the work itself
     "optim": "adamw_torch_fused",
     "weight_decay": 0.0,
     "max_grad_norm": 1.0,
-    "max_steps": 10**6,
 }
 
 
@@ -62,9 +63,16 @@ class Profile:
 class Trainer(GRPOTrainer):
     """TRL's own, which notes what it drew and how it was judged."""
 
+    warmup_steps: int
     drawn: list[list[int]]
     prompts: list[list[int]]
     rewards: list[float]
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Our warm-up: the first step has a rate above zero, which transformers' own has not."""
+        warmup = max(self.warmup_steps, 1)
+        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, lambda step: min((step + 1) / warmup, 1.0))
+        return self.lr_scheduler
 
     def _generate_single_turn(self, prompt_ids: Any, *arguments: Any, **options: Any) -> Any:
         self.prompts = prompt_ids
@@ -86,6 +94,10 @@ def reward_function(name: str) -> Any:
     ]
 
 
+def prompt_of(problem: dict[str, str], tokenizer: Any) -> str:
+    return f"{tokenizer.bos_token}{problem['problem']}\n"
+
+
 def make_trainer(spec: dict[str, Any], callback: TrainerCallback) -> Trainer:
     settings = {**BASE, **spec["settings"]}
     rows = settings["per_device_train_batch_size"]
@@ -98,10 +110,8 @@ def make_trainer(spec: dict[str, Any], callback: TrainerCallback) -> Trainer:
         model_init_kwargs={"dtype": "float32"},
         **settings,
     )
-    data = [
-        {"prompt": f"{tokenizer.bos_token}{p['problem']}\n", "answer": p["answer"]} for p in spec["problems"]
-    ]
-    return Trainer(
+    data = [{"prompt": prompt_of(p, tokenizer), "answer": p["answer"]} for p in spec["problems"]]
+    trainer = Trainer(
         model=spec["model"],
         reward_funcs=reward_function(spec["reward"]),
         args=arguments,
@@ -109,6 +119,8 @@ def make_trainer(spec: dict[str, Any], callback: TrainerCallback) -> Trainer:
         processing_class=tokenizer,
         callbacks=[callback],
     )
+    trainer.warmup_steps = spec["warmup_steps"]
+    return trainer
 
 
 class Stopped(Exception):
@@ -116,19 +128,49 @@ class Stopped(Exception):
 
 
 class TakesTurns(TrainerCallback):
-    def __init__(self, turns: cases.Turns, profile: Profile) -> None:
-        self.turns, self.profile = turns, profile
+    """Waits before each step and each evaluation. With `heldout` problems there is one before the first step,
+    after the last, and every `evaluate_every` steps."""
+
+    def __init__(self, spec: dict[str, Any], turns: cases.Turns, profile: Profile) -> None:
+        self.spec, self.turns, self.profile = spec, turns, profile
         self.trainer: Any = None
         self.began = 0.0
 
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        figures: dict[str, Any] = {"versions": versions()}
+    def on_step_begin(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
+        step = state.global_step
+        figures: dict[str, Any] = {"versions": versions(), "step": step}
         if self.began:
-            figures = step_figures(self.trainer, self.profile, time.monotonic() - self.began)
-        if not self.turns.wait(figures):
-            raise Stopped
+            figures |= step_figures(self.trainer, self.profile, time.monotonic() - self.began)
+        if "heldout" in self.spec and step % self.spec["evaluate_every"] == 0:
+            figures["accuracy"] = self.evaluate(step)
+        self.go("train", figures)
         self.began = time.monotonic()
         self.profile.take()
+
+    def on_train_end(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
+        if "heldout" in self.spec:
+            self.turns.end(step=state.global_step, accuracy=self.evaluate(state.global_step))
+
+    def go(self, following: str, figures: dict[str, Any]) -> None:
+        if not self.turns.wait(following, figures):
+            raise Stopped
+
+    @torch.no_grad()
+    def evaluate(self, step: int) -> float:
+        """Share of the held-out problems that greedy decoding solves."""
+        self.go("evaluate", {"step": step})
+        trainer, problems = self.trainer, self.spec["heldout"]
+        tokenizer = trainer.processing_class
+        prompts = [prompt_of(problem, tokenizer) for problem in problems]
+        inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+        trainer.model.eval()
+        most = trainer.args.max_completion_length
+        made = trainer.model.generate(**inputs, do_sample=False, temperature=None, max_new_tokens=most)
+        trainer.model.train()
+        texts = tokenizer.batch_decode(made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        function = getattr(cases, self.spec["reward"])
+        right = [function(text, problem["answer"]) for text, problem in zip(texts, problems, strict=True)]
+        return sum(right) / len(right)
 
 
 def versions() -> dict[str, str]:
@@ -163,7 +205,7 @@ def main() -> None:
     spec, descriptor = json.loads(Path(sys.argv[1]).read_text()), int(sys.argv[2])
     torch.set_num_threads(spec["threads"])
     profile = Profile()
-    callback = TakesTurns(cases.Turns(descriptor), profile)
+    callback = TakesTurns(spec, cases.Turns(descriptor), profile)
     trainer = callback.trainer = make_trainer(spec, callback)
     with (
         mock.patch.object(ProfilingContext, "_log_metrics", lambda self, seconds: profile.add(self, seconds)),
