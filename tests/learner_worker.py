@@ -13,13 +13,16 @@ import sys
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from rlvr.algorithms import objective
 from rlvr.algorithms.losses import ppo_clip
+from rlvr.learner import head
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.types import RlvrError, TrainingBatch
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from rlvr.learner.policy import PolicyLearner
 
 MAX_LENGTH = 64
+CHUNK = head.CHUNK
 LOSS = partial(objective.policy, loss=partial(ppo_clip, clip_low=0.2, clip_high=0.3))
 # an eps of the gradients' size makes the step a smooth function of them; with a tiny one, a gradient
 # that is zero but for rounding moves its weight by the whole learning rate, either way
@@ -50,6 +54,7 @@ class Case:
     reference: Path | None = None  # a reference model, whose log-probabilities become a column
     reset_after: int | None = None  # updates after which the policy becomes the reference
     critic: bool = False  # a value model in place of the policy
+    chunk: int | None = None  # logits at a time
 
 
 @dataclass
@@ -64,7 +69,22 @@ class Result:
     checksums: dict[str, int] = field(default_factory=dict)
     raw: dict[str, np.ndarray] = field(default_factory=dict)  # with adapters: the parameters as they are
     switched_back: bool = True  # adapters are back on after an error while they were off
+    traffic: list[tuple[int, int]] = field(default_factory=list)  # of each update, by `Traffic`
     error: str = ""
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the collectives that this rank takes part in while it is on, and the numbers in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = self.numbers = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function.namespace == "c10d":
+            self.calls += 1
+            self.numbers += sum(x.numel() for x in tree_leaves(args) if isinstance(x, torch.Tensor))
+        return function(*args, **(kwargs or {}))
 
 
 def run_case(case: Case, learner: PolicyLearner) -> Result:
@@ -79,7 +99,9 @@ def run_case(case: Case, learner: PolicyLearner) -> Result:
         for number, batch in enumerate(case.batches, start=case.start):
             if case.reference and not batch.reference_logits:
                 batch.columns["reference_logprobs"] = learner.reference_logprobs(batch)
-            result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
+            with Traffic() as traffic:
+                result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
+            result.traffic.append((traffic.calls, traffic.numbers))
             result.kept = result.kept or learner.kept_tokens(batch)
             if number + 1 == case.reset_after:
                 learner.reset_reference()
@@ -157,6 +179,7 @@ def main(folder: Path, rank: int, world_size: int, port: int) -> None:
         cases = pickle.load(file)
     results = {}
     for case in cases:
+        head.CHUNK = case.chunk or CHUNK
         if case.critic:
             results[case.name] = run_critic(case, device)
             continue

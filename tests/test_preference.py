@@ -150,11 +150,11 @@ RUNS = [(kind, layout) for kind, layouts in LAYOUTS.items() for layout in layout
 
 
 def pair_batch(seed: int) -> TrainingBatch:
-    """Four pairs of random tokens, the third of them without a part in the loss."""
+    """Four pairs of random tokens with one prompt each, the third of them without a part in the loss."""
     shapes = [(prompt, answer) for prompt, *answers in PAIRS for answer in answers]
     random = make_batch(seed, [1.0] * 8, shapes)
     examples = [(t[:p].tolist(), t[p:].tolist()) for t, (p, _) in zip(random.tokens, shapes, strict=True)]
-    batch = preference_batch([(examples[i], examples[i + 1]) for i in range(0, 8, 2)])
+    batch = preference_batch([(examples[i], (examples[i][0], examples[i + 1][1])) for i in range(0, 8, 2)])
     scales = [0.4, 7.0, 0.1, 7.0, 0.0, 0.0, 0.5, 7.0]  # the rejected rows' are of no effect
     return replace(batch, scales=scales, live=[True, False, True, True, False, False, False, True])
 

@@ -64,8 +64,7 @@ class _Statistics(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, targets, temperatures, result, kept = ctx.saved_tensors
         of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        # sums of many chunks, in float32
-        of_weight = torch.zeros_like(weight, dtype=result.dtype) if ctx.needs_input_grad[1] else None
+        of_weight: Tensor | None = None
         # most often the entropy has no part in the loss
         entropy = gradient.shape[1] == 2 and bool(gradient[:, 1].any())
         for start in range(0, len(hidden), ctx.rows):
@@ -81,18 +80,20 @@ class _Statistics(torch.autograd.Function):
             by_logits = by_logits.div_(temperatures[part, None]).to(weight.dtype)
             if of_hidden is not None:
                 torch.mm(by_logits, weight, out=of_hidden[part])
-            if of_weight is not None and of_weight.dtype == weight.dtype:
-                of_weight.addmm_(by_logits.T, hidden[part])
-            elif of_weight is not None:
-                of_weight += by_logits.T @ hidden[part]
-        return (
-            of_hidden,
-            of_weight if of_weight is None else of_weight.to(weight.dtype),
-            None,
-            None,
-            None,
-            None,
-        )
+            if ctx.needs_input_grad[1]:
+                of_weight = _add_product(of_weight, by_logits.T, hidden[part], result.dtype)
+        if ctx.needs_input_grad[1]:
+            of_weight = torch.zeros_like(weight) if of_weight is None else of_weight.to(weight.dtype)
+        return of_hidden, of_weight, None, None, None, None
+
+
+def _add_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
+    """total + left · right; a sum of several has this dtype, so that small ones are not rounded away."""
+    if total is None:
+        return left @ right
+    if left.dtype == dtype:
+        return total.addmm_(left, right)
+    return total.to(dtype).add_(left @ right)
 
 
 def _logprobs(hidden: Tensor, weight: Tensor, temperatures: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ class Layout:
 def _calls(prompt: int, own: Sequence[int]) -> Iterator[Call]:
     """What follows a long prompt is taken together up to its length, so that at most half of what each call
     computes is in vain, and the prompt's keys are not copied more often than there are tokens."""
-    if prompt and prompt + sum(own) <= FEW:
+    if prompt and own and prompt + sum(own) <= FEW:
         yield Call(tuple(own), prompt, inside=True, masked=True)
         return
     if prompt:
@@ -98,14 +98,15 @@ def _calls(prompt: int, own: Sequence[int]) -> Iterator[Call]:
     together: list[int] = []
     for length, same in groupby(own):
         rows = tuple(same)
-        if length > most or (not prompt and sum(rows) > most):
-            yield Call(rows, prompt)
-            continue
-        for _ in rows:
-            if together and sum(together) + length > most:
+        apart = length > most or (not prompt and sum(rows) > most)
+        for part in [rows] if apart else [(length,)] * len(rows):
+            if together and sum(together) + sum(part) > most:
                 yield _together(together, prompt)
                 together = []
-            together.append(length)
+            if apart:
+                yield Call(part, prompt)
+            else:
+                together.extend(part)
     if together:
         yield _together(together, prompt)
 

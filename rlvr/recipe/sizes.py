@@ -24,7 +24,8 @@ WIDTH = {"float32": 4, "bfloat16": 2}  # bytes of a number
 MASTER, MOMENTS = 4, 8  # bytes per trained parameter: float32 weights, and AdamW's two means
 BUCKET = 500_000_000  # numbers in DeepSpeed's buffer for gradients on their way: zero's reduce_bucket_size
 GATHERED = 1_000_000_000  # parameters that ZeRO-3 may hold whole at a time: zero's max_live_parameters
-LOGIT_COPIES = 4  # float32 copies of the logits at once: scaled, log-softmax, and two for the entropy
+LOGIT_COPIES = 2  # of a chunk of logits in float32: log-softmax, and probabilities or their gradient
+CHUNK = 2**25  # logits at a time, `rlvr.learner.head.CHUNK`
 
 
 @dataclass(frozen=True)
@@ -221,9 +222,10 @@ def activation_bytes(sizes: ModelSizes, config: LearnerConfig) -> ActivationByte
     in float32, 4h more. With gradient checkpointing a layer keeps only its input, b·h, and the layer at hand
     is computed again.
 
-    Beside them there are at one time the last norm, half of what two keep, and the logits, LOGIT_COPIES · 4
-    bytes · vocabulary (a supervised loss has one copy fewer) or then the gradients in the norm; at another
-    time the gradients in an MLP, b·(2i + h). Attention is taken to be one kernel (SDPA), which keeps no
+    Beside them there are at one time the last norm, half of what two keep, and the logits, of as many tokens
+    as make a chunk LOGIT_COPIES · 4 bytes · vocabulary (in bfloat16, their gradient once more; the exact KL
+    term needs those of all tokens, which is not counted) or then the gradients in the norm; at another time
+    the gradients in an MLP, b·(2i + h). Attention is taken to be one kernel (SDPA), which keeps no
     matrix of tokens × tokens. Within 6% of Llama-shaped models on a CPU, when the tokens are more than i.
     """
     width, tokens = WIDTH[config.dtype], config.micro_batch_tokens
@@ -232,7 +234,8 @@ def activation_bytes(sizes: ModelSizes, config: LearnerConfig) -> ActivationByte
     mlp = 4 * width * sizes.intermediate
     norm = 3 * width * sizes.hidden + upcast
     layer = 2 * norm + width * attention + mlp
-    logits = LOGIT_COPIES * 4 * sizes.vocabulary
+    together = min(tokens * sizes.vocabulary, max(CHUNK, sizes.vocabulary))
+    logits = (LOGIT_COPIES * 4 + (width if width == 2 else 0)) * together
     norm_gradients = 12 * sizes.hidden + 2 * upcast
     mlp_gradients = width * (2 * sizes.intermediate + sizes.hidden)
     in_layer = max(mlp_gradients, norm_gradients - mlp)  # the MLP is done when its norm's turn comes
@@ -240,8 +243,8 @@ def activation_bytes(sizes: ModelSizes, config: LearnerConfig) -> ActivationByte
         kept, in_layer = width * sizes.hidden, layer + in_layer
     else:
         kept = layer
-    working = max(norm + max(logits, norm_gradients), in_layer)
-    return ActivationBytes(layers=tokens * sizes.layers * kept, working=tokens * working)
+    working = max(tokens * norm + max(logits, tokens * norm_gradients), tokens * in_layer)
+    return ActivationBytes(layers=tokens * sizes.layers * kept, working=working)
 
 
 @dataclass(frozen=True)
