@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from rlvr.types import ConfigError, RlvrError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+READERS = 4  # threads that hash files
 KEPT = 2  # the newest ones; an older one is removed once a newer is complete
 STATE = "state.json"
 CHANGES = "changes.jsonl"  # in the stage's folder: settings that a resume has changed, with the step
@@ -132,23 +134,17 @@ class Checkpoints:
 
     def _write_state(self, folder: Path, step: int) -> None:
         """Have all files on disk, and then the list of them."""
-        files: dict[str, list[Any]] = {}
-        folders = [folder]
-        for path in sorted(folder.rglob("*")):
-            if path.is_dir():
-                folders.append(path)
-                continue
-            # one pass: what is hashed is still in memory
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-                os.fsync(file.fileno())
-                files[str(path.relative_to(folder))] = [os.fstat(file.fileno()).st_size, found]
+        paths = sorted(folder.rglob("*"))
+        written = [path for path in paths if path.is_file()]
+        names = [str(path.relative_to(folder)) for path in written]
+        with ThreadPoolExecutor(READERS) as pool:
+            files = dict(zip(names, pool.map(_put_on_disk, written), strict=True))
         state = {"step": step, "identity": self.identity, "settings": self.settings, "files": files}
         with (folder / STATE).open("w") as file:
             json.dump(state | {"sha256": _digest(state)}, file, indent=2)
             file.flush()
             os.fsync(file.fileno())
-        for each in reversed(folders):
+        for each in (*(path for path in paths if path.is_dir()), folder):
             sync_folder(each)
 
     def _put_in_place(self, unfinished: Path, step: int) -> Path:
@@ -159,6 +155,7 @@ class Checkpoints:
         unfinished.rename(final)
         sync_folder(self.folder)
         shutil.rmtree(replaced, ignore_errors=True)
+        self.verified -= {path for path in self.verified if path.is_relative_to(final)}
         return final
 
     def _remove_old(self, keep: int | None) -> None:
@@ -181,12 +178,7 @@ class Checkpoints:
                 replaced.rename(final)
         for path in reversed(self._there()):
             try:
-                state = read_state(path)
-                _same_sizes(path, state)
-                for name, (_, written) in state.get("files", {}).items():
-                    if name.startswith(part) and path / name not in self.verified:
-                        _same_content(path / name, name, written)
-                        self.verified.add(path / name)
+                state = verify(path, part, self.verified)
             except Damaged as damage:
                 self._set_aside(path, damage)
                 continue
@@ -267,12 +259,21 @@ def read_state(path: Path) -> dict[str, Any]:
     return found
 
 
-def verify(path: Path) -> dict[str, Any]:
-    """The state of a checkpoint whose files are all as they were written. Raises Damaged."""
+def verify(path: Path, part: str = "", verified: set[Path] | None = None) -> dict[str, Any]:
+    """The state of a checkpoint whose files are all as they were written. Raises Damaged.
+
+    Only those whose names begin with `part` are read, and not those in `verified`, to which they are added.
+    """
+    verified = set() if verified is None else verified
     state = read_state(path)
+    files: dict[str, tuple[int, str]] = state.get("files", {})
     _same_sizes(path, state)
-    for name, (_, written) in state.get("files", {}).items():
-        _same_content(path / name, name, written)
+    names = [name for name in files if name.startswith(part) and path / name not in verified]
+    with ThreadPoolExecutor(READERS) as pool:
+        for name, found in zip(names, pool.map(lambda name: _content(path, name), names), strict=True):
+            if found != files[name][1]:
+                raise Damaged(f"the content of {name} has changed: its SHA-256 is another")
+            verified.add(path / name)
     return state
 
 
@@ -290,15 +291,22 @@ def _same_sizes(path: Path, state: Mapping[str, Any]) -> None:
             raise Damaged(f"{name} has {found:,} bytes, and had {size:,}")
 
 
-def _same_content(file: Path, name: str, written: str) -> None:
+def _put_on_disk(path: Path) -> list[Any]:
+    """Size and SHA-256 of a file that is on disk after this; what was just written is still in memory."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+        return [os.fstat(file.fileno()).st_size, found]
+
+
+def _content(path: Path, name: str) -> str:
+    """The SHA-256 of the file `name` of the checkpoint `path`. Raises Damaged if it cannot be read."""
     try:
-        with file.open("rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
+        with (path / name).open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
     except FileNotFoundError:
         raise Damaged(f"{name} is missing") from None
     except OSError as error:
         if error.errno != errno.EIO:
-            raise RlvrError(f"{file} cannot be read ({error.strerror}): make it readable") from error
+            raise RlvrError(f"{path / name} cannot be read ({error.strerror}): make it readable") from error
         raise Damaged(f"{name} cannot be read ({error.strerror})") from error
-    if found != written:
-        raise Damaged(f"the content of {name} has changed: its SHA-256 is another")
