@@ -31,7 +31,7 @@ from rlvr.learner.models import make_scratch_model
 from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.rewards.pool import RewardPool
-from rlvr.rollout.actor import RolloutActor
+from rlvr.rollout.actor import RolloutActor, RolloutWorker
 from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
@@ -100,6 +100,18 @@ class TamperedRank(LearnerRank):
         return self.tampered.send(version)
 
 
+class CountingWorker(RolloutWorker):
+    def cached(self, requests: Sequence[Request]) -> list[int]:
+        """Tokens of each request's prompt that had been computed for another one."""
+        self.engine.submit(requests)
+        found = []
+        while self.engine.engine.has_unfinished_requests():
+            for output in self.engine.engine.step():
+                found.append(output.num_cached_tokens)
+        self.engine.requests.clear()
+        return found
+
+
 @dataclass
 class Pair:
     """One learner and one engine that began with the same weights."""
@@ -146,6 +158,7 @@ def pairs(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     result, waiting, actors = {}, [], []
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers do not find test modules
     rank_actor = ray.remote(TamperedRank).options(num_cpus=0)
+    worker_actor = ray.remote(concurrency_groups={"control": 1})(CountingWorker).options(num_cpus=0)
     for name in ("tied", "untied"):
         path = tmp_path_factory.mktemp(name) / "model"
         make_scratch_model(
@@ -161,7 +174,7 @@ def pairs(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             intermediate_size=96,
             initializer_range=0.15,
         )
-        worker = RolloutActor.options(num_cpus=0).remote(str(path), MAX_LENGTH, ROLLOUT, 0, [])
+        worker = worker_actor.remote(str(path), MAX_LENGTH, ROLLOUT, 0, [])
         rank = rank_actor.remote(LearnerConfig(micro_batch_tokens=512), 0, [])
         actors += [worker, rank]
         learner = LearnerGroup([rank])
@@ -374,6 +387,17 @@ def test_rollouts_are_whole(pair: Pair) -> None:
     assert {r.finish_reason for r in rollouts} == {FinishReason.STOP, FinishReason.LENGTH}
 
 
+def test_a_groups_prompt_is_computed_once(pairs: dict[str, Pair]) -> None:
+    """In blocks of 32 tokens: what lies behind the last whole one, and the last token always, is computed."""
+    pair = pairs["tied"]
+    (template,) = make_requests(20, problems=1, samples=1, max_tokens=2)
+    groups = [[(7 * i + j) % 20 + 3 for j in range(length)] for i, length in enumerate((20, 70, 100))]
+    for prompt in groups:
+        requests = [replace(template, prompt=prompt, sample=i, seed=i) for i in range(6)]
+        blocks = (len(prompt) - 1) // 32 * 32
+        assert sorted(ray.get(pair.worker.cached.remote(requests))) == [0] + [blocks] * 5
+
+
 def test_tokens_carry_the_version_that_drew_them(pair: Pair) -> None:
     for _ in range(2):
         rollouts = pair.draw(make_requests(10))
@@ -516,7 +540,8 @@ def test_a_dead_worker_is_replaced_and_its_work_redone(
     """Killed with some of its rollouts delivered. The new one has the weights of the last update."""
     monkeypatch.setattr("rlvr.rollout.pool.SLICE", 0.0)  # one engine step a call
     pair = pairs["tied"]
-    requests = make_requests(18, problems=4, samples=4)
+    lengths = [4, 8, 12, 16]
+    requests = [replace(r, max_tokens=lengths[r.sample]) for r in make_requests(18, problems=4)]
     undisturbed = pair.draw(requests)
     started: list[Any] = []
 

@@ -49,7 +49,8 @@ class RolloutEngine:
         if gpu:
             memory: dict[str, Any] = {"gpu_memory_utilization": config.gpu_memory_utilization}
         else:
-            memory = {"kv_cache_memory_bytes": int(config.kv_cache_gib * 2**30)}
+            # a prompt is shared by its group in whole blocks, and vLLM's on the CPU are four times as long
+            memory = {"kv_cache_memory_bytes": int(config.kv_cache_gib * 2**30), "block_size": 32}
         arguments = EngineArgs(
             model=model_path,
             dtype=config.dtype,
