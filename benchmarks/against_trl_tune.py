@@ -59,8 +59,9 @@ def find(name: str, python: Path) -> dict[str, Any]:
 
     for rows in ROWS[name]:
         of_trl({"per_device_train_batch_size": rows})
+    rows_alone = best(trl)
     for generation in generations(case):
-        of_trl({**best(trl), **generation})
+        of_trl({**rows_alone, **generation})
     for packing in ("false", "true"):
         for budget in BUDGETS[name]:
             settings = [f"learner.packing={packing}", f"learner.micro_batch_tokens={budget}"]
