@@ -21,8 +21,8 @@ from commands import complete
 from safetensors.numpy import load_file
 
 from rlvr.cli import main
+from rlvr.config import TrainConfig
 from rlvr.record.journal import journal_path, read_journal
-from rlvr.record.run_folder import atomic_write
 from rlvr.replay.compare import Column, Number
 from rlvr.replay.recorded import Origin, open_recorded
 from rlvr.replay.what_if import rewarded, what_if
@@ -32,25 +32,24 @@ from rlvr.types import ConfigError, DataError
 pytestmark = pytest.mark.slow  # its run and the replays
 
 STEPS = 5
-SETTINGS = [
-    "stages=[sft,grpo]",
+SETTINGS = [  # a new model's answers differ in length, so the reward does, too
+    "stages=[grpo]",
     "model.max_length=48",
     "problems.train.level=1",
     "problems.train.n=48",
     "problems.heldout.level=1",
     "problems.heldout.n=4",
-    "reward=math_format",
+    "reward=math_format_length",
+    "reward.functions.length.buffer=12",
     "sampling.max_tokens=12",
-    "sft.steps=8",
-    "sft.batch_size=32",
-    "sft.optimizer.lr=5e-3",
     f"grpo.steps={STEPS}",
     "grpo.problems_per_step=6",
     "grpo.group_size=4",
     "grpo.optimizer.lr=1e-3",
     "grpo.checkpoint_every=4",
-    "learner.max_grad_norm=0.5",
-    "+algorithm.filters.informative._target_=rlvr.algorithms.filters.informative",
+    "learner.max_grad_norm=0.1",
+    "+algorithm.filters.lengths._target_=rlvr.algorithms.filters.uniform_lengths",
+    "+algorithm.filters.lengths.max_variation=0.6",
     "algorithm.max_rounds=2",
     "record.trackers=[]",
 ]
@@ -58,17 +57,16 @@ REINFORCE = [
     "algorithm=reinforce",
     "algorithm.advantage._target_=rlvr.algorithms.group_relative.grpo",
     "algorithm.aggregation=sequence",
-    "+algorithm.filters.informative._target_=rlvr.algorithms.filters.informative",
+    "+algorithm.filters.lengths={_target_: rlvr.algorithms.filters.uniform_lengths, max_variation: 0.6}",
 ]
 WHAT_IFS = {
     "same": ["grpo.optimizer.lr=1e-3"],
     "reinforce": REINFORCE,
     "kl": ["algorithm.kl.coef=0.5"],
-    "slow": ["grpo.optimizer.lr=5e-4"],
     "memory": ["grpo.optimizer.beta1=0.0", "grpo.optimizer.beta2=0.0", "grpo.optimizer.eps=1e-12"],
     "halves": ["grpo.updates_per_step=2"],
     "dr": ["algorithm=dr_grpo"],
-    "dr_doubled": ["algorithm=dr_grpo", "reward.weights.math=2.0", "reward.weights.format=0.2"],
+    "dr_doubled": ["algorithm=dr_grpo", "++reward.weights={math: 2.0, format: 0.2, length: 2.0}"],
 }
 
 
@@ -173,7 +171,7 @@ def test_the_gradient_is_that_before_clipping(replays: Replays) -> None:
     (norm,) = (n["replayed"] for n in replays.json("step_5")["numbers"] if n["name"] == "learner/grad_norm")
     gradient = replays.gradient("step_5", "replayed")
     assert length(gradient) == pytest.approx(norm, rel=1e-5)
-    assert norm > 0.5
+    assert norm > 0.1
     weights = load_file(replays.folder / "redone.safetensors")
     assert {name: value.shape for name, value in gradient.items()} == {
         name: value.shape for name, value in weights.items()
@@ -226,11 +224,6 @@ def test_a_kl_term_changes_the_gradient(replays: Replays) -> None:
     assert losses[1] > losses[0]
 
 
-def test_the_way_of_the_weights_is_in_proportion_to_the_rate(replays: Replays) -> None:
-    whole, half = replays.number("slow", "weights/moved")
-    assert half == pytest.approx(whole / 2, rel=1e-4)
-
-
 def test_an_optimizer_without_memory_takes_steps_of_the_rate(replays: Replays) -> None:
     """β₁ = β₂ = 0 is the sign of the gradient: every weight that has one moves by the learning rate."""
     gradient = replays.gradient("memory", "what_if")
@@ -256,7 +249,7 @@ def test_the_runs_own_weights_give_its_own_rewards(replays: Replays) -> None:
     recorded = open_recorded(replays.run)
     groups = read_journal(recorded.folder, "train", 2)
     assert rewarded(groups, recorded.config.reward) == groups
-    zero = replace(recorded.config.reward, weights={"math": 0.0, "format": 3.0})
+    zero = replace(recorded.config.reward, weights={"math": 0.0, "format": 3.0, "length": 0.0})
     for group in rewarded(groups, zero):
         assert all(verdict.reward == 3 * verdict.parts["format"] for verdict in group.verdicts)
 
@@ -281,11 +274,9 @@ def test_the_runs_own_weights_give_its_own_rewards(replays: Replays) -> None:
         ("kl", "missing EQUAL"),
     ],
 )
-def test_settings_that_an_update_does_not_read_are_refused(
-    replays: Replays, given: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["replay", str(replays.run), "--step", "2", "--what-if", given]) == 2
-    assert message in capsys.readouterr().err
+def test_settings_that_an_update_does_not_read_are_refused(given: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        what_if(TrainConfig(), [given])
 
 
 def test_an_option_takes_the_place_of_the_whole_section(replays: Replays) -> None:
@@ -323,7 +314,7 @@ def test_steps_that_are_not_there(
 
 def test_a_start_that_is_gone(replays: Replays, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = changed_copy(replays.run, tmp_path / "run")
-    shutil.rmtree(run / "sft" / "checkpoints")
+    shutil.rmtree(run / "scratch_model")
     assert "these can be replayed: 5" in refused(run, 3, capsys)
     assert open_recorded(run).origin(5).step == 4
 
@@ -339,39 +330,54 @@ def test_a_damaged_checkpoint_is_passed_over(replays: Replays, tmp_path: Path) -
 
 
 def test_runs_of_another_kind(replays: Replays, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "has no stage grpo" in refused(replays.run / "sft", 1, capsys)
     assert "is no folder" in refused(tmp_path / "nothing", 1, capsys)
     run = changed_copy(replays.run, tmp_path / "run")
+    (run / "grpo").rename(run / "sft")
+    assert "has no stage grpo that has begun (stages with records: sft)" in refused(run / "sft", 1, capsys)
+    (run / "sft").rename(run / "grpo")
+    given = ["replay", str(run), "--step", "1", "--what-if", "sampling.temperature=0.5"]
+    assert main(given) == 2
+    assert "rlvr: --what-if sampling.temperature=0.5: " in capsys.readouterr().err
+    config = run / "config.yaml"
+    config.write_text(config.read_text() + "nonsense: 1\n")
+    assert "there is no setting nonsense" in refused(run, 1, capsys)
     shutil.rmtree(run / "grpo" / "journal")
-    assert "has no train journal" in refused(run, 1, capsys)
-    (run / "grpo/config.yaml").write_text("defaults:\n  - evaluate_schema\n")
-    with pytest.raises(DataError):
-        open_recorded(run / "grpo")
-    with atomic_write(run / "config.yaml") as path:
-        path.write_text((replays.run / "config.yaml").read_text() + "nonsense: 1\n")
-    shutil.copytree(replays.run / "grpo/journal", run / "grpo/journal")
-    (run / "grpo/config.yaml").unlink()
-    with pytest.raises(ConfigError, match="nonsense"):
-        open_recorded(run)
+    assert "has no train journal, so nothing is left to replay" in refused(run, 1, capsys)
+    config.write_text(config.read_text().replace("train_schema", "audit_schema"))
+    shutil.copytree(replays.run / "grpo" / "journal", run / "grpo" / "journal")
+    assert "is the folder of an audit" in refused(run, 1, capsys)
+    config.unlink()
+    assert "is no training run" in refused(run / "grpo", 1, capsys)
+
+
+def test_the_stage_begins_with_what_the_warm_start_has_made(replays: Replays, tmp_path: Path) -> None:
+    run = changed_copy(replays.run, tmp_path / "run")
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("stages:\n- grpo\n", "stages:\n- sft\n- grpo\n"))
+    for step in (8, 16):
+        (run / f"sft/checkpoints/step_{step:06d}/model").mkdir(parents=True)
+    recorded = open_recorded(run)
+    assert recorded.start == str(run / "sft/checkpoints/step_000016/model")
+    assert recorded.origin(1) == Origin(0, None)
+    (run / "sft/result.json").write_text(json.dumps({"step": 16, "checkpoint": "step_000008", "data": ""}))
+    assert open_recorded(run).start == str(run / "sft/checkpoints/step_000008/model")
 
 
 def test_the_stage_of_a_recipe_begins_with_the_model_that_its_manifest_names(
     replays: Replays, tmp_path: Path
 ) -> None:
-    run = changed_copy(replays.run, tmp_path / "run")
-    stages = tmp_path / "stages"
-    stages.mkdir()
-    (run / "sft").rename(stages / "sft-abc")
+    run, stages = changed_copy(replays.run, tmp_path / "run"), tmp_path / "stages"
+    (stages / "sft-abc/model").mkdir(parents=True)
     (run / "grpo").rename(stages / "grpo-def")
-    made = {"outside": None, "path": "checkpoints/step_000008/model"}
-    (stages / "sft-abc/manifest.json").write_text(json.dumps({"made": made}))
-    (stages / "grpo-def/manifest.json").write_text(json.dumps({"made_from": {"model": "abc"}}))
     (run / "stages.json").write_text(json.dumps({"sft": "../stages/sft-abc", "grpo": "../stages/grpo-def"}))
-    recorded = open_recorded(run)
-    assert Path(recorded.start).resolve() == stages / "sft-abc/checkpoints/step_000008/model"
-    assert recorded.folder.resolve() == stages / "grpo-def"
-    assert not recorded.start_is_gone
-    (stages / "grpo-def/manifest.json").write_text(json.dumps({"made_from": {"model": "xyz"}}))
+    manifest = stages / "grpo-def/manifest.json"
+    manifest.write_text(json.dumps({"made_from": {"model": "abc"}}))
+    for made, start in (({"path": "model"}, stages / "sft-abc/model"), ({"outside": "/hub/it"}, "/hub/it")):
+        (stages / "sft-abc/manifest.json").write_text(json.dumps({"made": made}))
+        recorded = open_recorded(run)
+        assert Path(recorded.start).resolve() == Path(start)
+        assert recorded.folder.resolve() == stages / "grpo-def"
+    manifest.write_text(json.dumps({"made_from": {"model": "xyz"}}))
     with pytest.raises(DataError, match="does not say where the model is"):
         open_recorded(run)
 
