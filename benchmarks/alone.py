@@ -1,6 +1,7 @@
-"""An engine or a learner in a process of its own with nothing around it, for benchmarks to compare with.
+"""An engine, a learner or a reward service in a process of its own, for benchmarks to compare with.
 
-No Ray, no loop: what is asked for is sent through a pipe, and times are taken in the process itself.
+Nothing is around it, no Ray and no loop: what is asked for is sent through a pipe, and times are taken in
+the process itself.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
+from rlvr.rewards.config import RewardConfig
+from rlvr.rewards.service import RewardService
 from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.engine import Request, RolloutEngine
-from rlvr.types import Rollout, TrainingBatch
+from rlvr.types import Problem, Rollout, TrainingBatch
 
 
 class EngineAlone:
@@ -79,6 +83,19 @@ class LearnerAlone:
         return time.monotonic() - began, info
 
 
+class RewardAlone:
+    """The processes of all reward services, behind one queue."""
+
+    def __init__(self, config: RewardConfig) -> None:
+        self.service = RewardService(replace(config, workers=config.workers * config.actors))
+
+    def score(self, items: Sequence[tuple[Problem, Rollout]]) -> float:
+        """Seconds of so many verdicts."""
+        began = time.monotonic()
+        self.service.score(items)
+        return time.monotonic() - began
+
+
 class Alone:
     """A process on `cores` that makes a `kind` and does what it is asked; it ends with the block."""
 
@@ -117,3 +134,17 @@ def _serve(connection: Connection, kind: Callable[..., Any], cores: list[int], a
         except EOFError:
             return
         connection.send(getattr(there, method)(*given))
+
+
+def count_seconds(owner: Any, name: str, seconds: dict[str, float], key: str) -> None:
+    """Replace a function of a module or an object by one that adds up the seconds of its calls."""
+    original: Callable[..., Any] = getattr(owner, name)
+
+    def timed(*arguments: Any, **keywords: Any) -> Any:
+        began = time.monotonic()
+        try:
+            return original(*arguments, **keywords)
+        finally:
+            seconds[key] += time.monotonic() - began
+
+    setattr(owner, name, timed)

@@ -20,11 +20,11 @@ import string
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ray
+from alone import count_seconds
 
 from rlvr.learner.actor import LearnerGroup, LearnerRank
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
@@ -44,20 +44,6 @@ SIZES = {  # hidden size, layers, attention heads, feed-forward size
 DTYPES = ("float32", "bfloat16")
 ALPHABET = string.digits + string.ascii_letters + "+-=()#,.?! \n/*:;%_"  # 80 characters, 84 tokens
 MAX_LENGTH = 256
-
-
-def count_seconds(owner: Any, name: str, seconds: dict[str, float], key: str) -> None:
-    """Replace a function of a module or an object by one that adds up the seconds of its calls."""
-    original: Callable[..., Any] = getattr(owner, name)
-
-    def timed(*arguments: Any, **keywords: Any) -> Any:
-        began = time.monotonic()
-        try:
-            return original(*arguments, **keywords)
-        finally:
-            seconds[key] += time.monotonic() - began
-
-    setattr(owner, name, timed)
 
 
 class TimedRank(LearnerRank):

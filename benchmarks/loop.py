@@ -1,0 +1,265 @@
+"""The training loop against its own limit: what vLLM alone and the learner alone need for the same work.
+
+    python benchmarks/loop.py --json report.json        # about 9 minutes on two cores
+
+The real loop (Ray, vLLM, reward service, DeepSpeed, weight transfer, journal) runs on models with random
+weights, 32 problems × 8 answers a step, and between its steps an engine and a learner, in processes of their
+own with the cores and the settings that those of the loop have, are given the requests and the batches of
+the step that was counted, one after the other. The loop stands still meanwhile. As the next step is begun
+at the end of each, a step after a standstill is not counted. The learning rate is next to nothing, so that
+the engine that is never given new weights draws the same answers.
+
+`small` and `large` are synchronous: the limit is the sum of generation alone and learning alone, and the
+ratio is limit / step. `async` has a reward that takes a second for a verdict, rollouts that may be one
+version old, and a core for the rollout worker and one for the learner: the limit is the largest of
+generation, verdicts and learning alone, each on the cores that it has in the loop, and the ratio is
+step / limit. Seconds are medians over the counted turns, ratios medians of the turns' ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from alone import Alone, EngineAlone, LearnerAlone, RewardAlone, count_seconds
+from grpo_step import SIZES, make_model
+from hydra import compose, initialize_config_dir
+
+from rlvr.compose import config_folder, register_schema, to_config
+from rlvr.config import TrainConfig
+from rlvr.record.journal import read_journal
+from rlvr.record.run_folder import versions
+from rlvr.record.sinks import MetricLog
+from rlvr.rollout.engine import Request
+from rlvr.stages.cluster import Workers, ray_cluster
+from rlvr.stages.placement import place
+from rlvr.types import Problem
+
+ALL = [
+    "model=pretrained",
+    "model.max_length=512",
+    "record.trackers=[]",
+    "grpo.steps=1000000",
+    "grpo.problems_per_step=32",
+    "grpo.group_size=8",
+    "grpo.optimizer.lr=1e-9",
+    "grpo.evaluate_every=1000000",
+    "grpo.checkpoint_every=1000000",
+    "grpo.check_every=1000000",
+]
+# random text is never right, but has one digit now and then: so most groups have a gradient
+DIGIT = "+reward.functions.digit={_target_: rlvr.rewards.format.format_reward, pattern: '[0-9]'}"
+CASES = {  # name → size of the model and of its answers, counted steps of a turn, settings
+    "small": ("small", 4, [DIGIT, "sampling.max_tokens=20"]),
+    "large": ("large", 1, [DIGIT, "sampling.max_tokens=256"]),
+    "async": (
+        "large",
+        1,
+        [
+            "sampling.max_tokens=256",
+            "grpo.max_staleness=1",
+            "cluster.placement=separate",
+            "cluster.cpus=2",
+            "cluster.learner_cores=1",
+            "~reward.functions.math",
+            "+reward.functions.slow={_target_: slow_reward.slow_reward, seconds: 1.0}",
+            # 256 verdicts at a time, and whoever comes while they are made need not wait for them
+            "reward.actors=2",
+            "reward.workers=4",
+            "reward.batch=64",
+            "reward.deadline=30",
+        ],
+    ),
+}
+PROBLEMS = 32
+
+
+def settings(model: Path, overrides: list[str]) -> TrainConfig:
+    """The configuration that `rlvr train` would have."""
+    register_schema()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return to_config(compose("train", [*ALL, f"model.path={model}", *overrides]))
+
+
+@dataclass
+class Done:
+    """What a step of the loop had to do: the very requests and updates."""
+
+    requests: dict[int, list[Request]] = field(default_factory=lambda: defaultdict(list))
+    updates: list[tuple[Any, ...]] = field(default_factory=list)  # of the last step
+
+
+class Loop:
+    """A real run, step by step, and what it did."""
+
+    def __init__(self, config: TrainConfig, folder: Path, workers: Workers) -> None:
+        from transformers import AutoTokenizer
+
+        from rlvr.stages.grpo import Grpo
+        from rlvr.stages.stage import StageInput, StopRequest
+
+        problems = [Problem(f"p{i}", f"{i}+{i}=?", str(2 * i)) for i in range(PROBLEMS)]
+        model = str(config.model.path)
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        folder.mkdir()
+        self.folder = folder
+        self.grpo = Grpo(
+            StageInput(config, folder, model, problems, [], tokenizer, StopRequest(), {}, config.grpo),
+            workers,
+        )
+        self.grpo.log = MetricLog(folder, config.record, asdict(config))
+        self.number = 0
+        self.done = Done()
+        self.seconds: dict[str, float] = defaultdict(float)
+        count_seconds(self.grpo.drawing, "take", self.seconds, "wait for answers and verdicts")
+        count_seconds(self.grpo, "learn", self.seconds, "learn")
+        count_seconds(self.grpo.buffer, "publish", self.seconds, "publish")
+        self._remember_what_is_done()
+
+    def _remember_what_is_done(self) -> None:
+        pool: Any = self.grpo.buffer.pool
+        learner: Any = self.grpo.learner
+        submit, call = pool.submit, learner.call
+
+        def submitted(group: list[Request]) -> None:
+            self.done.requests[group[0].step] += group
+            submit(group)
+
+        def called(method: str, *arguments: Any) -> Any:
+            if method == "update":
+                self.done.updates.append(arguments)
+            return call(method, *arguments)
+
+        pool.submit, learner.call = submitted, called
+
+    def step(self) -> dict[str, float]:
+        """The next step: seconds of its parts as the driver sees them, of all as `step`; tokens drawn."""
+        self.number += 1
+        self.seconds.clear()
+        self.done.updates.clear()
+        began = time.monotonic()
+        metrics = self.grpo.step(self.number)
+        took = time.monotonic() - began
+        self.grpo.log.log(self.number, metrics)
+        parts = dict(self.seconds)
+        return parts | {
+            "rest": took - sum(parts.values()),  # metrics and journal
+            "generate": metrics["time/generate"],
+            "reward": metrics["time/reward"],
+            "step": took,
+            "tokens": metrics["tokens/sampled"],
+        }
+
+    def stand_still(self) -> None:
+        """Wait until nothing is under way: without the driver nothing is begun, either."""
+        calls = [*self.grpo.buffer.pool.calls, *self.grpo.buffer.rewards.calls]
+        ray.wait(calls, num_returns=len(calls)) if calls else None
+        time.sleep(0.5)  # threads of torch look for work a while after their last
+
+
+def turn(loop: Loop, others: dict[str, Alone], counted: int) -> dict[str, float]:
+    """Counted steps, then what they did by those alone: seconds and tokens of a step, on average."""
+    loop.step()  # not counted: it had a lead
+    rows, work = [], []
+    for _ in range(counted):
+        rows.append(loop.step())
+        work.append((loop.number, loop.done.requests[loop.number], list(loop.done.updates)))
+    loop.stand_still()
+    alone: dict[str, float] = defaultdict(float)
+    for number, requests, updates in work:
+        seconds, tokens = others["generate"].ask("generate", requests)
+        alone["generate"] += seconds
+        alone["tokens"] += tokens
+        alone["learn"] += sum(others["learn"].ask("update", *update) for update in updates)
+        groups = read_journal(loop.folder, "train", number)
+        items = [(group.problem, rollout) for group in groups for rollout in group.rollouts]
+        alone["reward"] += others["reward"].ask("score", items)
+    loop.done.requests.clear()
+    return {name: statistics.mean(row[name] for row in rows) for name in rows[0]} | {
+        f"{name} alone": value / counted for name, value in alone.items()
+    }
+
+
+def summary(rows: list[dict[str, float]], asynchronous: bool) -> dict[str, Any]:
+    """Medians over the turns, and the loop beside its limit."""
+
+    def limit(row: dict[str, float]) -> float:
+        generate, reward, learn = (row[f"{part} alone"] for part in ("generate", "reward", "learn"))
+        return max(generate, reward, learn) if asynchronous else generate + learn
+
+    median = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    tokens = {name: median.pop(name) for name in ("tokens", "tokens alone")}
+    ratio = "step_over_limit" if asynchronous else "limit_over_step"
+    ratios = [row["step"] / limit(row) if asynchronous else limit(row) / row["step"] for row in rows]
+    return {
+        ratio: statistics.median(ratios),
+        "ratios": ratios,
+        "limit_seconds": statistics.median(map(limit, rows)),
+        "seconds": median,
+        "tokens": tokens,
+    }
+
+
+def measure(case: str, folder: Path, turns: int) -> dict[str, Any]:
+    size, counted, overrides = CASES[case]
+    model = folder / f"{case}_model"
+    parameters = make_model(model, SIZES[size]["model"])
+    config = settings(model, overrides)
+    with ray_cluster(config.cluster), Workers(config) as workers, ExitStack() as stack:
+        there = place(config)
+        cores = {
+            "generate": there.rollout[0].cores,
+            "learn": there.learner[0].cores,
+            "reward": there.reward_cores,
+        }
+        start = str(model), config.model.max_length
+        others = {
+            "generate": Alone(EngineAlone, cores["generate"], *start, config.rollout, config.seed),
+            "learn": Alone(LearnerAlone, cores["learn"], *start, config.learner, config.grpo.optimizer),
+            "reward": Alone(RewardAlone, cores["reward"], config.reward),
+        }
+        for other in others.values():
+            stack.enter_context(other)
+        loop = Loop(config, folder / case, workers)
+        rows = [turn(loop, others, counted) for _ in range(turns + 1)][1:]  # the first is a warm-up
+    report = {"million_parameters": parameters, "cores": cores, "turns": turns, "counted": counted}
+    return report | summary(rows, config.grpo.max_staleness > 0)
+
+
+def show(name: str, result: dict[str, Any]) -> None:
+    """Print a line for each part."""
+    seconds = result["seconds"]
+    ratio = next(key for key in ("limit_over_step", "step_over_limit") if key in result)
+    print(f"\n{name}: {result['million_parameters']:.1f}M parameters; {ratio} {result[ratio]:.3f}")
+    for part, value in seconds.items():
+        print(f"  {part:32}{value:9.3f} s{value / seconds['step']:8.1%} of a step")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--json", type=Path, help="also write the report to this file")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--turns", type=int, default=5, help="counted turns of each case")
+    arguments = parser.parse_args()
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for case in arguments.cases:
+            results[case] = measure(case, Path(folder), arguments.turns)
+            show(case, results[case])
+    report = {"machine": versions(), "core_count": len(os.sched_getaffinity(0)), **results}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
