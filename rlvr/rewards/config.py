@@ -29,5 +29,7 @@ class RewardConfig:
     actors: int = setting(1, "reward services, spread over the nodes of a Ray cluster", ge=1)
     workers: int = setting(1, "processes of each service that run checks", ge=1)
     batch: int = setting(16, "most samples that a process is given at once", ge=1, le=4096)
-    memory_gib: float = setting(2.0, "address space of one such process beyond its start; one that keeps half of it is replaced", gt=0)
+    memory_gib: float = setting(
+        2.0, "address space of one such process beyond its start; one that keeps half of it is replaced", gt=0
+    )
     cache: bool = setting(True, "remember comparisons of answers; off only to measure without")
