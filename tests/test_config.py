@@ -133,6 +133,19 @@ CASES = {
         ["reward.weights.math=2"],
         ["reward.weights has no math yet", "+reward.weights.math="],
     ),
+    "cores of its own for a learner that takes turns": (
+        ["cluster.learner_cores=1"],
+        ["cluster.learner_cores has no effect: set cluster.placement=separate"],
+    ),
+    "overlap on one GPU": (
+        [
+            "cluster.placement=colocated",
+            "grpo.max_staleness=1",
+            "rollout.gpus_per_worker=1",
+            "learner.gpus_per_worker=1",
+        ],
+        ["take turns on GPUs that they share"],
+    ),
     "cores of a running cluster": (
         ["cluster.address=auto", "cluster.cpus=2"],
         ["cluster.cpus has no effect with cluster.address"],

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray import cloudpickle
 
 from rlvr.config import TrainConfig
-from rlvr.stages.placement import divide_cores, place
+from rlvr.stages.placement import divide_cores, place, shares_gpus
+from rlvr.stages.turns import Turns
 from rlvr.types import ConfigError
 
 
@@ -48,9 +52,81 @@ def test_parts_without_a_core_are_refused(settings: dict[str, Any]) -> None:
         divide_cores(configured(**settings, grpo__max_staleness=1), [0, 1, 2, 3])
 
 
-def test_parts_on_gpus_are_not_put_on_the_same() -> None:
-    with pytest.raises(ConfigError, match=r"cluster\.placement=colocated: .* need GPUs of their own"):
-        place(configured(cluster__placement="colocated", learner__gpus_per_worker=1))
+@pytest.mark.parametrize(("ranks", "workers", "gpus"), [(1, 1, 2), (2, 1, 1), (1, 2, 1)])
+def test_parts_that_are_no_pairs_share_no_gpus(ranks: int, workers: int, gpus: int) -> None:
+    config = configured(
+        cluster__placement="colocated",
+        learner__workers=ranks,
+        rollout__workers=workers,
+        learner__gpus_per_worker=1,
+        rollout__gpus_per_worker=gpus,
+    )
+    with pytest.raises(ConfigError, match="one rollout worker and one learner rank on each GPU"):
+        place(config)
+
+
+def test_pairs_on_gpus_have_one_each() -> None:
+    config = configured(
+        cluster__placement="colocated",
+        learner__workers=2,
+        rollout__workers=2,
+        learner__gpus_per_worker=1,
+        rollout__gpus_per_worker=1,
+    )
+    placed = place(config)
+    assert shares_gpus(config)
+    assert [bundle["GPU"] for bundle in placed.bundles] == [1, 1]
+    assert [(p.bundle, p.gpus) for p in placed.learner] == [(p.bundle, p.gpus) for p in placed.rollout]
+    assert [(p.bundle, p.gpus) for p in placed.learner] == [(0, 0.5), (1, 0.5)]
+    config.cluster.placement = "auto"
+    assert not shares_gpus(config)
+    assert len(place(config).bundles) == 4
+
+
+class Recorder:
+    """Stands for a rollout worker and for a learner on one GPU."""
+
+    def __init__(self) -> None:
+        self.on_gpu = {"weights", "kv_cache"}  # as an engine starts
+
+    def sleep(self) -> None:
+        self.on_gpu -= {"weights", "kv_cache"}
+
+    def wake_up(self, part: str) -> None:
+        assert part not in self.on_gpu
+        self.on_gpu.add(part)
+        assert not {"kv_cache", "optimizer"} <= self.on_gpu
+
+    def move_optimizer(self, to_host: bool) -> None:
+        assert "kv_cache" not in self.on_gpu
+        (self.on_gpu.discard if to_host else self.on_gpu.add)("optimizer")
+
+    def publish(self) -> None:
+        assert "weights" in self.on_gpu
+
+    def there(self) -> set[str]:
+        return self.on_gpu
+
+
+def test_who_shares_a_gpu_takes_turns_on_it(ray_cluster: None) -> None:
+    import ray
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers do not find test modules
+    actor = ray.remote(Recorder).options(num_cpus=0).remote()
+    buffer: Any = SimpleNamespace(
+        pool=SimpleNamespace(actors=[actor]),
+        publish=lambda learner, version: ray.get(actor.publish.remote()),
+    )
+    learner: Any = SimpleNamespace(call=lambda method, *given: [getattr(actor, method).remote(*given)])
+    turns = Turns(buffer, shared=True)
+    turns.to_learner(None)
+    assert ray.get(actor.there.remote()) == set()
+    for _ in range(2):
+        turns.publish(learner, 0)
+        assert ray.get(actor.there.remote()) == {"weights", "kv_cache"}
+        turns.to_learner(learner)
+        assert ray.get(actor.there.remote()) == {"optimizer"}
+    ray.kill(actor)
 
 
 @given(

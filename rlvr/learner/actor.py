@@ -69,19 +69,27 @@ class LearnerRank:
         body = load_model(model_path, config.dtype, max_length, head=False, packing=config.packing)
         self.critic = Learner(ValueModel(body), config, optimizer, self.learner.device)
 
-    def connect(self, workers: Sequence[Any], gpus_per_worker: int, address: tuple[str, int]) -> None:
+    def connect(
+        self, workers: Sequence[Any], gpus_per_worker: int, same_gpus: bool, address: tuple[str, int]
+    ) -> None:
         """Prepare for `publish` to these rollout workers."""
-        from rlvr.weights.sender import NcclSender, Receivers, SharedMemorySender
+        from rlvr.weights.sender import GpuSender, Receivers, SharedMemorySender
 
-        self.sender: NcclSender | SharedMemorySender
+        self.sender: GpuSender | SharedMemorySender
         if gpus_per_worker:
-            self.sender = NcclSender(self.learner, Receivers(workers, gpus_per_worker), *address)
+            self.sender = GpuSender(self.learner, Receivers(workers, gpus_per_worker), address, same_gpus)
         else:
             self.sender = SharedMemorySender(self.learner)
 
     def publish(self, version: int) -> dict[str, Any]:
         """Send the weights, or leave them in memory: then what a worker needs to read them."""
         return self.sender.send(version)
+
+    def move_optimizer(self, to_host: bool) -> None:
+        """Keep the optimizers' states in the host's memory while nothing is learned, or take them back."""
+        for learner in (self.learner, self.critic):
+            if learner is not None:
+                learner.move_optimizer(to_host)
 
     def update(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
         return self.learner.update(batch, objective, lr)
@@ -137,9 +145,11 @@ class LearnerGroup:
         """Begin to load the model on every rank; the references are done when they stand."""
         return self.call("start", model_path, max_length, optimizer, len(self.ranks), self._address())
 
-    def connect(self, workers: Sequence[Any], gpus_per_worker: int) -> list[ray.ObjectRef]:
+    def connect(
+        self, workers: Sequence[Any], gpus_per_worker: int, same_gpus: bool = False
+    ) -> list[ray.ObjectRef]:
         """Begin to prepare the weight transfer to these rollout workers."""
-        return self.call("connect", workers, gpus_per_worker, self._address())
+        return self.call("connect", workers, gpus_per_worker, same_gpus, self._address())
 
     def _address(self) -> ray.ObjectRef:
         """Where the ranks can meet; not waited for here, as the first rank may not have a process yet."""

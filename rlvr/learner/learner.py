@@ -54,7 +54,10 @@ def join_ranks(rank: int, world_size: int, address: str, port: int, gpu: bool) -
 
 def deepspeed_config(config: LearnerConfig) -> dict[str, Any]:
     """The settings of `deepspeed.initialize`. Every backward pass is ours, so `step()` alone ends
-    the accumulation, and losses arrive already divided by their denominators."""
+    the accumulation, and losses arrive already divided by their denominators.
+
+    With stages 0 and 1 gradients add up on each rank and are reduced once, in `step()`. With 2 and 3 a rank
+    keeps the gradients of its own share alone, so those of every micro-batch have to be reduced."""
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
@@ -260,6 +263,16 @@ class Learner:
     def outputs(self, name: str, batch: TrainingBatch) -> list[FloatArray]:
         """`token_outputs` of the model as it is now."""
         return token_outputs(self.engine, name, batch, self.config, self.device)
+
+    def move_optimizer(self, to_host: bool) -> None:
+        """Keep the optimizer's state in the host's memory, or on the device, where `update` needs it."""
+        device = torch.device("cpu") if to_host else self.device
+        for state in self.adamw.state.values():
+            for name, value in state.items():
+                if torch.is_tensor(value) and value.dim():
+                    state[name] = value.to(device)
+        if to_host and self.device.type == "cuda":
+            torch.cuda.empty_cache()  # or the memory would stay this process's
 
     def forget_moments(self) -> None:
         """Start the optimizer anew."""

@@ -33,7 +33,13 @@ class RolloutWorker:
     """
 
     def __init__(
-        self, model_path: str, max_length: int, config: RolloutConfig, seed: int, cores: Sequence[int]
+        self,
+        model_path: str,
+        max_length: int,
+        config: RolloutConfig,
+        seed: int,
+        cores: Sequence[int],
+        sleeps: bool = False,
     ) -> None:
         if cores:
             os.sched_setaffinity(0, cores)
@@ -42,7 +48,7 @@ class RolloutWorker:
         self.paused = threading.Event()
         from rlvr.rollout.engine import RolloutEngine
 
-        self.engine = RolloutEngine(model_path, max_length, config, seed)
+        self.engine = RolloutEngine(model_path, max_length, config, seed, sleeps)
 
     def ready(self) -> Whereabouts:
         """Where its process is, once the engine stands."""
@@ -61,6 +67,12 @@ class RolloutWorker:
     @ray.method(concurrency_group="control")
     def pause(self) -> None:
         self.paused.set()
+
+    def sleep(self) -> None:
+        self.engine.sleep()
+
+    def wake_up(self, part: str) -> None:
+        self.engine.wake_up(part)
 
     def init_weight_transfer(self, init_info: dict[str, Any]) -> None:
         self.engine.init_weight_transfer(init_info)

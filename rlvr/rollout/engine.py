@@ -33,9 +33,12 @@ class Request:
 
 
 class RolloutEngine:
-    """Owns the vLLM engine. Start-up takes seconds and imports vLLM."""
+    """Owns the vLLM engine. Start-up takes seconds and imports vLLM. One that `sleeps` can give its GPU's
+    memory to a learner on the same GPU, whose weights it then gets from where they lie."""
 
-    def __init__(self, model_path: str, max_length: int, config: RolloutConfig, seed: int) -> None:
+    def __init__(
+        self, model_path: str, max_length: int, config: RolloutConfig, seed: int, sleeps: bool = False
+    ) -> None:
         gpu = config.gpus_per_worker > 0
         os.environ.update(
             VLLM_ENABLE_V1_MULTIPROCESSING="0",  # the engine core runs in this process
@@ -66,7 +69,10 @@ class RolloutEngine:
             async_scheduling=False,
             # of a prompt read in part vLLM takes back a draw, which generators on the CPU cannot do
             enable_chunked_prefill=gpu,
-            weight_transfer_config=WeightTransferConfig(backend="nccl" if gpu else "rlvr_shared_memory"),
+            weight_transfer_config=WeightTransferConfig(
+                backend=("ipc" if sleeps else "nccl") if gpu else "rlvr_shared_memory"
+            ),
+            enable_sleep_mode=sleeps,
             disable_log_stats=True,
             **memory,
         )
@@ -132,6 +138,14 @@ class RolloutEngine:
             finish_reason=FinishReason(completion.finish_reason),
             temperature=request.temperature,
         )
+
+    def sleep(self) -> None:
+        """Keep the weights in the host's memory and give up the GPU's; nothing may be under way."""
+        self.engine.sleep(level=1)
+
+    def wake_up(self, part: str) -> None:
+        """Take back the memory of the `weights` or of the `kv_cache`."""
+        self.engine.wake_up([part])
 
     def init_weight_transfer(self, init_info: dict[str, Any]) -> None:
         """The protocol's handshake with the learner."""

@@ -19,6 +19,7 @@ from rlvr.stages.algorithm_checks import (
     target_messages,
 )
 from rlvr.stages.config import DpoConfig, SftConfig, ValidationConfig, WarmStartConfig
+from rlvr.stages.placement import is_separate
 from rlvr.traces.config import contradictions
 from rlvr.types import ConfigError, DataError, Problem
 
@@ -193,9 +194,17 @@ def optimizer_messages(stage: str, optimizer: OptimizerConfig, steps: int | None
 
 
 def grpo_messages(config: TrainConfig) -> Iterator[str]:
-    grpo = config.grpo
-    if config.cluster.address and config.cluster.cpus:
-        yield "cluster.cpus has no effect with cluster.address: the cluster hands out its own cores"
+    grpo, cluster = config.grpo, config.cluster
+    for name in ("cpus", "learner_cores", "reward_cores"):
+        if cluster.address and getattr(cluster, name):
+            yield f"cluster.{name} has no effect with cluster.address: the cluster hands out its own cores"
+    if cluster.learner_cores and not is_separate(config):
+        yield "cluster.learner_cores has no effect: set cluster.placement=separate, or grpo.max_staleness"
+    if cluster.placement == "colocated" and config.rollout.gpus_per_worker and grpo.max_staleness:
+        yield (
+            f"grpo.max_staleness={grpo.max_staleness} overlaps generation with learning, which take turns on "
+            "GPUs that they share: set it to 0, or take cluster.placement=separate"
+        )
     yield from optimizer_messages("grpo", grpo.optimizer, grpo.steps * grpo.updates_per_step)
     if grpo.problems_per_step % grpo.updates_per_step:
         yield (

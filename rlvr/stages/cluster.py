@@ -22,7 +22,7 @@ from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.actor import RolloutActor
 from rlvr.rollout.pool import RolloutPool
 from rlvr.stages.config import ClusterConfig
-from rlvr.stages.placement import Place, place, usable_cores
+from rlvr.stages.placement import Place, place, shares_gpus, usable_cores
 from rlvr.types import ConfigError, StallError
 
 GROUP_DEADLINE = 120.0  # seconds
@@ -60,11 +60,12 @@ class Workers:
         self.config = config
         self.started: dict[str, tuple[Any, ray.ObjectRef]] = {}  # name → actor, its whereabouts
         self.placement = place(config)
-        needed = sum(part.workers * part.gpus_per_worker for part in (config.rollout, config.learner))
+        needed = sum(bundle.get("GPU", 0) for bundle in self.placement.bundles)
         if needed > (there := ray.cluster_resources().get("GPU", 0)):
             raise ConfigError(
-                f"rollout and learner workers need {needed} GPUs, and Ray has {there:g}: "
-                "lower rollout.gpus_per_worker and learner.gpus_per_worker"
+                f"rollout and learner workers need {needed:g} GPUs, and Ray has {there:g}: "
+                "lower rollout.gpus_per_worker and learner.gpus_per_worker, or let them share with "
+                "cluster.placement=colocated"
             )
         # all or nothing, so that two runs on one cluster do not wait for each other's halves
         self.group = placement_group(self.placement.bundles, strategy="PACK")
@@ -116,11 +117,11 @@ class Workers:
 
     def rollout_pool(self, model_path: str) -> RolloutPool:
         config, length = self.config.rollout, self.config.model.max_length
-        places = self.placement.rollout
+        places, sleeps = self.placement.rollout, shares_gpus(self.config)
 
         def start(number: int) -> Any:
             options = self._at(places[number])
-            arguments = (model_path, length, config, self.config.seed, places[number].cores)
+            arguments = (model_path, length, config, self.config.seed, places[number].cores, sleeps)
             return self._start(f"rollout worker {number}", RolloutActor.options(**options).remote(*arguments))
 
         on_policy = self.config.grpo.max_staleness == 0

@@ -29,8 +29,10 @@ from rlvr.stages.drawing import Drawing, Drawn, group_requests
 from rlvr.stages.learning import Learning
 from rlvr.stages.logprob_check import check_logprobs
 from rlvr.stages.panel import step_metrics
+from rlvr.stages.placement import shares_gpus
 from rlvr.stages.redo import last_recorded, redrawn, remember_settings
 from rlvr.stages.stage import StageInput
+from rlvr.stages.turns import Turns
 from rlvr.types import Group, WorkerDied
 
 LOOP_STATE = "loop.json"  # in a checkpoint: what the loop itself remembers
@@ -74,7 +76,11 @@ class Grpo:
             takes_turns=self.config.rollout.gpus_per_worker == 0 and self.settings.max_staleness == 0,
             interrupted=lambda: bool(stage.stop),
         )
+        self.turns = Turns(self.buffer, shares_gpus(self.config))
         self.drawing = Drawing(stage, self.buffer)
+        if self.turns.shared:  # an engine takes its share of what is free when it starts
+            self.buffer.start()
+            self.turns.to_learner(None)
         self.start_learner(self.drawing)
         self.buffer.start()
         self.connect()
@@ -102,9 +108,9 @@ class Grpo:
                 drawing.pass_over(step, drawn.groups)
 
     def connect(self) -> None:
-        actors = self.buffer.pool.actors
-        finish("weight transfer", self.learner.connect(actors, self.config.rollout.gpus_per_worker))
-        self.buffer.publish(self.learner, self.version)
+        actors, gpus = self.buffer.pool.actors, self.config.rollout.gpus_per_worker
+        finish("weight transfer", self.learner.connect(actors, gpus, self.turns.shared))
+        self.turns.publish(self.learner, self.version)
 
     def with_learner(self, work: Callable[[], Any]) -> Any:
         """What `work` returns, which is done again by another learner if the learner dies."""
@@ -155,11 +161,12 @@ class Grpo:
         self.drawing.submit_ready(self.version)
         drawn = self.drawing.take(step)
         learning = time.monotonic()
+        self.turns.to_learner(self.learner)
         batch, updates, kept, checked = self.with_learner(lambda: self.learn(drawn, step))
         self.drawing.order.observe(drawn.groups)
         publishing = time.monotonic()
         self.version, self.drawn = step, drawn
-        self.with_learner(lambda: self.buffer.publish(self.learner, step))
+        self.with_learner(lambda: self.turns.publish(self.learner, step))
         published = time.monotonic()
         if not self.evaluates(step):  # or an evaluation would share the engines with them
             self.drawing.submit_ready(step)

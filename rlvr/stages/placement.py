@@ -17,7 +17,7 @@ class Place:
 
     bundle: int  # of the placement group
     cpus: float  # that it reserves there with Ray
-    gpus: int
+    gpus: float
     cores: list[int]  # of this machine, to which its threads are bound; empty where Ray hands cores out
 
 
@@ -56,6 +56,23 @@ def is_separate(config: TrainConfig) -> bool:
     return config.grpo.max_staleness > 0 or gpus > 0
 
 
+def shares_gpus(config: TrainConfig) -> bool:
+    """Whether rollout worker i and learner rank i have one GPU between them and take turns on it.
+
+    Raises:
+        ConfigError: they are to, but are not pairs.
+    """
+    parts = (config.learner, config.rollout)
+    if is_separate(config) or not any(part.gpus_per_worker for part in parts):
+        return False
+    if any(part.gpus_per_worker != 1 for part in parts) or parts[0].workers != parts[1].workers:
+        raise ConfigError(
+            "cluster.placement=colocated puts one rollout worker and one learner rank on each GPU: set "
+            "rollout.gpus_per_worker=1 learner.gpus_per_worker=1 and rollout.workers to learner.workers"
+        )
+    return True
+
+
 def divide_cores(config: TrainConfig, cores: list[int]) -> tuple[list[int], list[int], list[int]]:
     """The cores of rollout workers, learner and reward processes. With one core there is nothing to divide.
 
@@ -82,32 +99,26 @@ def place(config: TrainConfig) -> Placement:
         ConfigError: there are not enough cores, or parts on GPUs are to share them.
     """
     learner, rollout, separate = config.learner, config.rollout, is_separate(config)
-    if not separate and (learner.gpus_per_worker or rollout.gpus_per_worker):
-        raise ConfigError(
-            "cluster.placement=colocated: rollout workers and learner on GPUs need GPUs of their own; take "
-            "cluster.placement=separate, or the CPU for one of them"
-        )
+    halves = 0.5 if shares_gpus(config) else 1
     # another machine's cores are Ray's to hand out
     cores = usable_cores(config.cluster) if config.cluster.address is None else []
     of_rollout, of_learner, of_reward = divide_cores(config, cores) if cores else ([], [], [])
     ranks = [
-        Place(rank, _cpus(of_learner, learner.workers), learner.gpus_per_worker, own)
+        Place(rank, _cpus(of_learner, learner.workers), halves * learner.gpus_per_worker, own)
         for rank, own in enumerate(share_cores(of_learner, learner.workers))
     ]
     # on the same cores they take turns, so one of the two reserves them
     same = bool(of_rollout) and of_rollout == of_learner
     apart = separate and not (same and rollout.gpus_per_worker == 0)
-    cpus = 0 if same else _cpus(of_rollout, rollout.workers)
+    cpus = 0 if same or not apart else _cpus(of_rollout, rollout.workers)
+    gpus = halves * rollout.gpus_per_worker
     workers = [
-        Place(
-            number + learner.workers if apart else number % learner.workers,
-            cpus,
-            rollout.gpus_per_worker,
-            own,
-        )
+        Place(number + learner.workers if apart else number % learner.workers, cpus, gpus, own)
         for number, own in enumerate(share_cores(of_rollout, rollout.workers))
     ]
-    bundles = [{"CPU": each.cpus, "GPU": float(each.gpus)} for each in (*ranks, *(workers if apart else ()))]
+    bundles = [
+        {"CPU": each.cpus, "GPU": math.ceil(each.gpus)} for each in (*ranks, *(workers if apart else ()))
+    ]
     return Placement(
         [{k: v for k, v in bundle.items() if v} for bundle in bundles], ranks, workers, of_reward
     )

@@ -1,7 +1,7 @@
 """The sending end of a weight update: the learner's weights to all rollout workers.
 
 Every learner rank takes part. On a CPU host the weights go through anonymous shared memory, which no
-crash can leave behind; on GPUs through vLLM's own NCCL engine.
+crash can leave behind; on GPUs through vLLM's own engines.
 """
 
 from __future__ import annotations
@@ -93,11 +93,14 @@ class Receivers:
         pass
 
 
-class NcclSender:
-    """vLLM's NCCL engine, from learner rank 0's GPU to those of the workers."""
+class GpuSender:
+    """vLLM's own engines: NCCL from learner rank 0's GPU to those of the workers, or, where worker i has the
+    same GPU as rank i, the memory that the weights lie in."""
 
-    def __init__(self, source: WeightSource, receivers: Receivers, address: str, port: int) -> None:
-        from vllm.distributed.weight_transfer import base, factory, nccl_engine
+    def __init__(
+        self, source: WeightSource, receivers: Receivers, address: tuple[str, int], same_gpus: bool
+    ) -> None:
+        from vllm.distributed.weight_transfer import base, factory, ipc_engine, nccl_engine
 
         class Weights(base.WeightSource):
             def metadata(self) -> list[base.ParamMeta]:
@@ -107,13 +110,15 @@ class NcclSender:
                 return source.named_weights()
 
         self.receivers = receivers
-        world_size = 1 + len(receivers.workers) * receivers.gpus_per_worker
+        if same_gpus:
+            info: base.TrainerInitInfo = ipc_engine.IPCTrainerInitInfo(rank=source.rank, packed=True)
+        else:
+            world_size = 1 + len(receivers.workers) * receivers.gpus_per_worker
+            info = nccl_engine.NCCLTrainerInitInfo(
+                rank=source.rank, master_address=address[0], master_port=address[1], world_size=world_size
+            )
         self.engine = factory.WeightTransferTrainerFactory.trainer_init(
-            nccl_engine.NCCLTrainerInitInfo(
-                rank=source.rank, master_address=address, master_port=port, world_size=world_size
-            ),
-            client=receivers,
-            source=Weights(),
+            info, client=receivers, source=Weights()
         )
 
     def send(self, version: int) -> dict[str, Any]:
