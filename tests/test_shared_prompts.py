@@ -5,7 +5,7 @@ The learners also make logits by chunks, and say what they send each other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +260,7 @@ def test_models_say_and_learn_what_they_do_of_each_alone(
 # ---------------------------------------------------------------- learners
 
 STAGES = [0, 1, 2, 3]
+TOKENS = [TINY, MIDDLE, HUGE, MIDDLE]
 LOGITS = 500  # at a time: of five tokens
 WORK = [(9, [6, 1, 12, 6]), (20, [25, 2, 7]), (1, [5, 7]), (4, [13, 13, 9, 30]), (2, [8]), (6, [3, 11])]
 
@@ -289,31 +290,24 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     learned = [with_returns(batch) for batch in batches]
     many: dict[str, Any] = {"loss": MANY_TERMS, "reference": tied, "chunk": LOGITS}
     value: dict[str, Any] = {"loss": VALUE, "critic": True}
-    budgets = [TINY, MIDDLE, HUGE, MIDDLE]
-    cases = [
-        case
-        for stage in STAGES
-        for case in (
-            Case(
-                f"many-{stage}", model, batches, learner_config(stage, budgets[stage], packing=True), **many
-            ),
+    shared = {stage: learner_config(stage, TOKENS[stage], packing=True) for stage in STAGES}
+    cases = [Case(f"many-{stage}", model, batches, shared[stage], **many) for stage in STAGES]
+    for stage in (0, 3):
+        cases += [
             Case(f"padded-{stage}", model, batches, learner_config(stage, HUGE), **many),
-            Case(f"tied-{stage}", tied, batches, learner_config(stage, HUGE, packing=True), **many),
-            Case(f"critic-{stage}", model, learned, learner_config(stage, MIDDLE, packing=True), **value),
-            Case(f"one-{stage}", model, batches, learner_config(stage, HUGE)),
-            Case(f"several-{stage}", model, batches, learner_config(stage, TINY)),
-        )
-    ]
+            Case(f"tied-{stage}", tied, batches, shared[stage], **many),
+            Case(f"critic-{stage}", model, learned, shared[stage], **value),
+        ]
+    again = learner_config(2, gradient_checkpointing=True, packing=True)
     cases += [
-        Case(
-            "checkpointing",
-            model,
-            batches,
-            learner_config(2, gradient_checkpointing=True, packing=True),
-            **many,
-        ),
+        Case("checkpointing", model, batches, again, **many),
         Case("plain", model, batches, learner_config(), **many | {"chunk": None}),
-        Case("bf16", model, batches, learner_config(2, dtype="bfloat16", packing=True), **many),
+        Case("bf16", model, batches, replace(shared[2], dtype="bfloat16"), **many),
+    ]
+    traffic = [
+        Case(f"{name}-{stage}", model, batches[:1], learner_config(stage, tokens))
+        for stage in STAGES
+        for name, tokens in (("several", TINY), ("one", HUGE))
     ]
     reference: dict[str, Any] = {"loss": many_terms, "reference": tied}
     references = {
@@ -321,7 +315,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         "tied": train(tied, batches, **reference),
         "critic": train_critic(model, learned),
     }
-    ranks = {size: run_cases(folder / f"ranks-{size}", cases, size) for size in (2, 1)}
+    ranks = {
+        size: run_cases(folder / f"ranks-{size}", more, size)
+        for size, more in ((2, cases + traffic), (1, cases))
+    }
     return Runs(ranks, references, batches[0], model)
 
 
@@ -329,10 +326,12 @@ both_sizes = pytest.mark.parametrize("world_size", [1, 2])
 
 
 @both_sizes
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("case", ["many", "padded", "tied", "critic"])
-def test_updates_are_those_of_a_plain_loop(runs: Runs, world_size: int, case: str, stage: int) -> None:
-    result = runs(world_size, f"{case}-{stage}")
+@pytest.mark.parametrize(
+    "name",
+    [f"many-{n}" for n in STAGES] + [f"{case}-{n}" for case in ("padded", "tied", "critic") for n in (0, 3)],
+)
+def test_updates_are_those_of_a_plain_loop(runs: Runs, world_size: int, name: str) -> None:
+    result, case = runs(world_size, name), name.partition("-")[0]
     reference = runs.references["many" if case == "padded" else case]
     assert error(result.weights, reference) < (3e-5 if case == "critic" else 1e-5)
     assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=1e-4)
