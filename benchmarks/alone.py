@@ -10,7 +10,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Self
@@ -84,10 +83,10 @@ class LearnerAlone:
 
 
 class RewardAlone:
-    """The processes of all reward services, behind one queue."""
+    """One reward service."""
 
     def __init__(self, config: RewardConfig) -> None:
-        self.service = RewardService(replace(config, workers=config.workers * config.actors))
+        self.service = RewardService(config)
 
     def score(self, items: Sequence[tuple[Problem, Rollout]]) -> float:
         """Seconds of so many verdicts."""

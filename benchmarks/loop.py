@@ -73,10 +73,10 @@ CASES = {  # name → size of the model and of its answers, counted steps of a t
             "cluster.learner_cores=1",
             "~reward.functions.math",
             "+reward.functions.slow={_target_: slow_reward.slow_reward, seconds: 1.0}",
-            # 256 verdicts at a time, and whoever comes while they are made need not wait for them
+            # all verdicts that are asked for at once are made at once, by one process; whoever comes while
+            # they are made goes to the other actor
             "reward.actors=2",
-            "reward.workers=4",
-            "reward.batch=64",
+            "reward.batch=256",
             "reward.deadline=30",
         ],
     ),
@@ -170,10 +170,11 @@ class Loop:
 def turn(loop: Loop, others: dict[str, Alone], counted: int) -> dict[str, float]:
     """Counted steps, then what they did by those alone: seconds and tokens of a step, on average."""
     loop.step()  # not counted: it had a lead
+    loop.done.requests.pop(loop.number)
     rows, work = [], []
     for _ in range(counted):
         rows.append(loop.step())
-        work.append((loop.number, loop.done.requests[loop.number], list(loop.done.updates)))
+        work.append((loop.number, loop.done.requests.pop(loop.number), list(loop.done.updates)))
     loop.stand_still()
     alone: dict[str, float] = defaultdict(float)
     for number, requests, updates in work:
@@ -184,7 +185,6 @@ def turn(loop: Loop, others: dict[str, Alone], counted: int) -> dict[str, float]
         groups = read_journal(loop.folder, "train", number)
         items = [(group.problem, rollout) for group in groups for rollout in group.rollouts]
         alone["reward"] += others["reward"].ask("score", items)
-    loop.done.requests.clear()
     return {name: statistics.mean(row[name] for row in rows) for name in rows[0]} | {
         f"{name} alone": value / counted for name, value in alone.items()
     }
@@ -210,8 +210,10 @@ def summary(rows: list[dict[str, float]], asynchronous: bool) -> dict[str, Any]:
     }
 
 
-def measure(case: str, folder: Path, turns: int) -> dict[str, Any]:
+def measure(case: str, folder: Path, turns: int, quick: bool) -> dict[str, Any]:
     size, counted, overrides = CASES[case]
+    if quick:
+        size, overrides = "small", [*overrides, "sampling.max_tokens=20"]
     model = folder / f"{case}_model"
     parameters = make_model(model, SIZES[size]["model"])
     config = settings(model, overrides)
@@ -250,11 +252,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--turns", type=int, default=5, help="counted turns of each case")
+    parser.add_argument("--quick", action="store_true", help="the small model, one turn: does it run?")
     arguments = parser.parse_args()
+    turns = 1 if arguments.quick else arguments.turns
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         for case in arguments.cases:
-            results[case] = measure(case, Path(folder), arguments.turns)
+            results[case] = measure(case, Path(folder), turns, arguments.quick)
             show(case, results[case])
     report = {"machine": versions(), "core_count": len(os.sched_getaffinity(0)), **results}
     if arguments.json:
