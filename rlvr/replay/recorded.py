@@ -175,7 +175,7 @@ def open_recorded(path: str | Path) -> Recorded:
             "record.journal is false"
         )
     config = saved_config(home)
-    return Recorded(stage.folder, config, _start(home, config, stage.folder))
+    return Recorded(stage.folder.resolve(), config, _start(home, config, stage.folder))
 
 
 def saved_config(home: Path) -> TrainConfig:

@@ -140,4 +140,4 @@ def _reads_start(configs: Sequence[TrainConfig]) -> bool:
 def _in_words(origin: Origin, step: int) -> str:
     redone = step - 1 - origin.step
     where = f"the checkpoint of step {origin.step}" if origin.checkpoint else "the stage's start"
-    return f"{where}, with {redone} steps made again" if redone else where
+    return f"{where}, with {redone} step{'s' * (redone > 1)} made again" if redone else where
