@@ -4,7 +4,7 @@
 
 One small run of SFT and RL, on all cores of this process, is made undisturbed, twice: its weights and
 rollouts must be the same to the bit. Then `--runs` others have one process killed with SIGKILL: any that
-belongs to them, Ray's own included, at a moment that is uniform over most of the undisturbed run's time.
+belongs to them, Ray's own included, some random time after a random step, or while processes are started.
 `--driver-runs` have their driver killed. A run whose command ends is resumed as by hand. About a minute
 each on two cores.
 """
@@ -34,7 +34,8 @@ from rlvr.record.run_folder import versions
 
 RLVR = Path(sys.executable).with_name("rlvr")
 MARK = "RLVR_BENCHMARK_RUN"
-STEPS = 10
+SFT_STEPS, STEPS = 20, 10
+START_SECONDS = 15.0  # in which processes start: about as long as that takes on two quiet cores
 SETTINGS = [
     "stages=[sft,grpo]",
     "model.max_length=48",
@@ -43,7 +44,7 @@ SETTINGS = [
     "problems.heldout.level=1",
     "problems.heldout.n=12",
     "sampling.max_tokens=16",
-    "sft.steps=20",
+    f"sft.steps={SFT_STEPS}",
     "sft.batch_size=32",
     "sft.optimizer.lr=5e-3",
     "sft.checkpoint_every=8",
@@ -140,17 +141,32 @@ def undisturbed(folder: Path) -> tuple[dict[str, Any], float]:
     return result(folder / "run"), time.monotonic() - began
 
 
-def disturbed(folder: Path, number: int, length: float, driver: bool) -> dict[str, Any]:
+def recorded(run: Path) -> int:
+    """Steps of both stages that are in their metrics."""
+    paths = (run / stage / "metrics.jsonl" for stage in ("sft", "grpo"))
+    return sum(path.read_bytes().count(b"\n") for path in paths if path.exists())
+
+
+def disturbed(folder: Path, number: int, driver: bool) -> dict[str, Any]:
     """Start a run, kill one process of it at a random moment, and resume it until it is done."""
     chance = random.Random(f"{number} {driver}")
     folder.mkdir()
     began = time.monotonic()
     command = Command(folder, *SETTINGS)
-    moment = chance.uniform(0.1, 1.0) * length
-    while time.monotonic() - began < moment and command.process.poll() is None:
+    starts = {0, SFT_STEPS}  # steps after which processes are started
+    steps = range(SFT_STEPS + STEPS + 1)
+    after = chance.choices(steps, [8 if step in starts else 1 for step in steps])[0]
+    while recorded(folder / "run") < after and command.process.poll() is None:
+        time.sleep(0.01)
+    end = time.monotonic() + chance.uniform(0, START_SECONDS if after in starts else 1)
+    while time.monotonic() < end and command.process.poll() is None:
         time.sleep(0.01)
     there = command.processes()
-    told: dict[str, Any] = {"number": number, "after_seconds": round(time.monotonic() - began, 1)}
+    told: dict[str, Any] = {
+        "number": number,
+        "after_step": after,
+        "after_seconds": round(time.monotonic() - began, 1),
+    }
     if command.process.poll() is None and there:
         victim = command.process.pid if driver else chance.choice(sorted(there))
         told["killed"] = command.kind(victim, there[victim])
@@ -195,7 +211,7 @@ def main() -> None:
         if given.only and number not in given.only:
             continue
         path = folder / f"{'driver' if driver else 'any'}_{number}"
-        one = disturbed(path, number, length, driver)
+        one = disturbed(path, number, driver)
         if one["finished"]:
             one["differences"] = differences(result(path / "run"), expected)[:5]
             shutil.rmtree(path)

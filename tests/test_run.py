@@ -325,7 +325,7 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
 def test_killed_workers_are_replaced_and_change_nothing(
     start: Callable[..., Run], tmp_path: Path, whole: Path
 ) -> None:
-    """One of each kind, at different steps; the learner of RL without a checkpoint, and once more with one."""
+    """One of each kind, at different steps; RL's learner without a checkpoint, and once more with one."""
     run = start(*SETTINGS, "hydra.run.dir=run")
     for stage, step, name in (
         ("sft", 11, "LearnerRank"),
