@@ -62,11 +62,17 @@ def find(name: str, python: Path) -> dict[str, Any]:
     rows_alone = best(trl)
     for generation in generations(case):
         of_trl({**rows_alone, **generation})
+
+    def of_ours(settings: list[str]) -> None:
+        start = partial(our_side, case=case, settings=settings)
+        ours.append(attempt(start, case, 1, steps + 2, settings))
+
     for packing in ("false", "true"):
         for budget in BUDGETS[name]:
-            settings = [f"learner.packing={packing}", f"learner.micro_batch_tokens={budget}"]
-            start = partial(our_side, case=case, settings=settings)
-            ours.append(attempt(start, case, 1, steps + 2, settings))
+            of_ours([f"learner.packing={packing}", f"learner.micro_batch_tokens={budget}"])
+    alone = best(ours)
+    for workers in (["rollout.workers=2"], ["learner.workers=2"], ["rollout.workers=2", "learner.workers=2"]):
+        of_ours([*alone, *workers])
     return {"ours": ours, "trl": trl, "chosen": {"ours": best(ours), "trl": best(trl)}}
 
 
