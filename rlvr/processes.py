@@ -16,9 +16,22 @@ from dataclasses import dataclass
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from rlvr.types import WorkerDied
+
 SIGNAL = signal.SIGUSR1
 DEATHS = 3  # in one place and without any progress between, after which nothing is tried again
 PATIENCE = 10.0  # seconds that a node may take to answer
+
+
+def has_nodes() -> bool:
+    """Whether any node of the cluster lives; without, what is started waits for ever."""
+    return any(node["Alive"] for node in ray.nodes())
+
+
+def require_nodes(what: str) -> None:
+    """Raises WorkerDied, for `what` waits in vain, if no node of the cluster lives."""
+    if not has_nodes():
+        raise WorkerDied(f"{what}: Ray has lost its last node (its process raylet ended).")
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,18 @@ from typing import Any
 
 import pytest
 
+from rlvr.config import TrainConfig
 from rlvr.stages.restarts import run_surviving
 from rlvr.types import RlvrError, WorkerDied
 
 
+@pytest.fixture(autouse=True)
+def a_cluster_that_lives(ray_cluster: None) -> None:
+    """Or it would be started again."""
+
+
 def stage(folder: Path) -> Any:
-    return SimpleNamespace(folder=folder)
+    return SimpleNamespace(folder=folder, config=TrainConfig())
 
 
 def test_a_stage_goes_on_as_long_as_something_new_is_recorded_between(tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from rlvr.processes import DEATHS, Whereabouts, stacks
+from rlvr.processes import DEATHS, Whereabouts, require_nodes, stacks
 from rlvr.rollout.engine import Request
 from rlvr.types import RlvrError, Rollout, StallError, WorkerDied
 
 SLICE = 0.5  # seconds of engine steps per call: the delay of new requests
 START_DEADLINE = 900.0  # seconds; loading a large checkpoint from a slow disk takes minutes
+LOOK = 5.0  # seconds between looks at whether the cluster is still there
 UPDATE_DEADLINE = 300.0  # seconds for taking new weights
 
 Key = tuple[int, str, int]  # step, problem, sample
@@ -31,6 +32,7 @@ class _Worker:
     call: ray.ObjectRef | None = None  # the one that is outstanding
     doing: str = ""  # what that call is
     since: float = 0.0  # time.monotonic() of the last sign of life
+    looked: float = field(default_factory=time.monotonic)  # when the cluster was, while it starts
     under_way: dict[Key, Request] = field(default_factory=dict)
     handed: list[list[Request]] = field(default_factory=list)  # groups, since it last had nothing to do
     deaths: int = 0  # without progress between
@@ -206,6 +208,9 @@ class RolloutPool:
         """
         now = time.monotonic()
         for place, worker in enumerate(self.workers):
+            if worker.doing == "start" and now - worker.looked > LOOK:
+                require_nodes(f"rollout worker {place}")
+                worker.looked = now
             limits = {"start": START_DEADLINE, "update": UPDATE_DEADLINE, "advance": self.deadline}
             if worker.call is None or now - worker.since <= limits[worker.doing]:
                 continue

@@ -8,8 +8,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from rlvr.processes import require_nodes
 from rlvr.types import RlvrError, StallError, WorkerDied
 
+LOOK = 5.0  # seconds between looks at whether the cluster is still there
 START_DEADLINE = 900.0  # seconds; loading a large checkpoint from a slow disk takes minutes
 
 
@@ -25,12 +27,16 @@ def finish(what: str, calls: list[ray.ObjectRef], deadline: float = START_DEADLI
     pending = list(calls)
     while pending:
         # one at a time: what one process has to say must not wait for those that wait for it
-        ready, pending = ray.wait(pending, timeout=max(end - time.monotonic(), 0.0))
-        if not ready:
+        left = max(end - time.monotonic(), 0.0)
+        ready, pending = ray.wait(pending, timeout=min(left, LOOK))
+        if not ready and left > LOOK:
+            require_nodes(what)
+        elif not ready:
             raise StallError(
                 f"{what}: {len(pending)} of {len(calls)} processes gave no answer in {deadline:.0f} s"
             )
-        result(what, ready[0])
+        else:
+            result(what, ready[0])
     return result(what, calls[0])
 
 

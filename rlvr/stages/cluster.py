@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from rlvr.config import TrainConfig
 from rlvr.learner.actor import LearnerActor, LearnerGroup
-from rlvr.processes import stacks
+from rlvr.processes import has_nodes, require_nodes, stacks
 from rlvr.rewards.actor import RewardActor
 from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.actor import RolloutActor
@@ -33,6 +33,21 @@ def ray_cluster(config: ClusterConfig) -> Iterator[None]:
     """A connection to Ray for the time of the block; a cluster that was started ends with it."""
     # workers import the user's own functions from where the user's command found them
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    _connect(config)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def revive(config: ClusterConfig) -> None:
+    """Start a cluster of this run's own again, if nothing of it lives."""
+    if config.address is None and not has_nodes():
+        ray.shutdown()
+        _connect(config)
+
+
+def _connect(config: ClusterConfig) -> None:
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     on_terminate = signal.getsignal(signal.SIGTERM)
     try:
@@ -44,10 +59,6 @@ def ray_cluster(config: ClusterConfig) -> Iterator[None]:
         raise ConfigError(f"cluster.address={config.address}: {error}") from error
     # Ray takes this signal for itself, and would end the process before anything is saved
     signal.signal(signal.SIGTERM, on_terminate)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 class Workers:
@@ -68,6 +79,7 @@ class Workers:
                 "cluster.placement=colocated"
             )
         # all or nothing, so that two runs on one cluster do not wait for each other's halves
+        require_nodes("placement")
         self.group = placement_group(self.placement.bundles, strategy="PACK")
         if not self.group.wait(GROUP_DEADLINE):
             remove_placement_group(self.group)

@@ -18,7 +18,7 @@ from typing import Any
 
 from rlvr.evaluation.metrics import evaluation_metrics
 from rlvr.evaluation.votes import count_votes
-from rlvr.processes import DEATHS
+from rlvr.processes import DEATHS, require_nodes
 from rlvr.record.journal import journal_path, read_journal, truncate, write_journal
 from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
@@ -127,6 +127,7 @@ class Grpo:
                 alone = self.config.record.journal and not self.config.rollout.gpus_per_worker
                 if deaths > DEATHS or not alone:
                     raise
+                require_nodes("learner")
                 print(
                     f"\nrlvr: {str(died).splitlines()[0]} Another learner goes on from "
                     f"{self.saved[1] if self.saved else self.stage.model_path} and the journal",

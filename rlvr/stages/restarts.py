@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from rlvr.processes import DEATHS
+from rlvr.stages.cluster import revive
 from rlvr.stages.stage import StageInput
 from rlvr.types import WorkerDied
 
@@ -29,6 +30,7 @@ def run_surviving(runner: Callable[[StageInput], Result], stage: StageInput) -> 
             before = now
             if deaths > DEATHS:
                 raise
+            revive(stage.config.cluster)
             print(
                 f"\nrlvr: {str(died).splitlines()[0]} The stage goes on from its last checkpoint",
                 file=sys.stderr,
