@@ -20,6 +20,7 @@ from rlvr.types import WorkerDied
 
 SIGNAL = signal.SIGUSR1
 DEATHS = 3  # in one place and without any progress between, after which nothing is tried again
+MEMORY = "rlvr-stacks"
 PATIENCE = 10.0  # seconds that a node may take to answer
 
 
@@ -48,7 +49,7 @@ class Whereabouts:
 
 def answer_for_stacks() -> Whereabouts:
     """Have this process answer `stacks`, for as long as it lives."""
-    file = os.memfd_create("rlvr-stacks")
+    file = os.memfd_create(MEMORY)
     faulthandler.register(SIGNAL, file=file, all_threads=True)
     return Whereabouts(ray.get_runtime_context().get_node_id(), os.getpid(), file)
 
@@ -66,6 +67,8 @@ def stacks(process: Whereabouts) -> str:
 def _stacks_here(process: Whereabouts) -> str:
     path = f"/proc/{process.pid}/fd/{process.file}"
     try:
+        if not os.readlink(path).startswith(f"/memfd:{MEMORY} "):
+            return "(no stacks: the process is gone, and another one has its number)"
         with open(path) as memory:
             memory.seek(0, os.SEEK_END)
             os.kill(process.pid, SIGNAL)

@@ -124,7 +124,7 @@ class Learner:
     def __init__(
         self, module: TokenModel, config: LearnerConfig, optimizer: OptimizerConfig, device: torch.device
     ) -> None:
-        self.config = config
+        self.config, self.optimizer = config, optimizer
         self.device = device
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
         self.module = module
@@ -312,3 +312,7 @@ class Learner:
         path, _ = self.engine.load_checkpoint(str(folder), tag=tag)
         if path is None:
             raise RlvrError(f"{folder}/{tag} holds no checkpoint that DeepSpeed can read")
+        # with its state an optimizer has loaded the settings that it was saved with
+        for group in self.engine.optimizer.param_groups:
+            group["betas"] = (self.optimizer.beta1, self.optimizer.beta2)
+            group["eps"], group["weight_decay"] = self.optimizer.eps, self.optimizer.weight_decay

@@ -29,7 +29,8 @@ class Epochs:
     def choose(self, step: int, count: int, exclude: Collection[int] = ()) -> list[int]:
         """Indices of `count` different problems for `step` (from 0); fewer if no more are left.
 
-        `exclude` are those that the step has drawn already: it asks for further ones.
+        `exclude` are those that the step has drawn already: it asks for further ones. Choosing changes
+        nothing: a step that is redone from the journal does not choose.
         """
         if not exclude:
             return problems_for_step(len(self.problems), count, step, self.seed)

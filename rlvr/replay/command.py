@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.errors import InstantiationException
+
 from rlvr.replay.recorded import open_recorded
 from rlvr.replay.what_if import what_if
 from rlvr.types import ConfigError, DataError, RlvrError
@@ -51,6 +53,10 @@ def main(arguments: Sequence[str]) -> int:
             _write_gradients(given.gradients, done)
     except (ConfigError, DataError) as error:
         print(f"rlvr: {error}", file=sys.stderr)
+        return 2
+    except InstantiationException as error:
+        where = "run this in the folder that the run was started in, so that functions of yours are found"
+        print(f"rlvr: {str(error).splitlines()[0]}: {where}", file=sys.stderr)
         return 2
     except RlvrError as error:
         print(f"rlvr: {error}", file=sys.stderr)

@@ -16,7 +16,6 @@ from deepspeed.utils import safe_get_full_grad
 
 from rlvr.config import TrainConfig
 from rlvr.learner.actor import LearnerRank
-from rlvr.learner.config import OptimizerConfig
 from rlvr.learner.policy import HEAD, PolicyLearner
 from rlvr.replay.compare import length
 from rlvr.stages.drawing import Drawn
@@ -85,18 +84,10 @@ class Replica:
         if state:
             self.rank.load(state)
             self.learning.load(json.loads((state / LOOP_STATE).read_text())["learning"])
-            self._give_settings(config.grpo.optimizer)
 
     @property
     def learner(self) -> PolicyLearner:
         return self.rank.learner
-
-    def _give_settings(self, optimizer: OptimizerConfig) -> None:
-        """With its state an optimizer has loaded the settings that it was saved with."""
-        learners = [self.rank.learner, *([self.rank.critic] if self.rank.critic else [])]
-        for group in [group for one in learners for group in one.engine.optimizer.param_groups]:
-            group["betas"] = (optimizer.beta1, optimizer.beta2)
-            group["eps"], group["weight_decay"] = optimizer.eps, optimizer.weight_decay
 
     def save(self, folder: Path) -> None:
         """Write all that another replica needs to begin with."""

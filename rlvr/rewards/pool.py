@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from rlvr.processes import DEATHS
 from rlvr.rewards.counts import ServiceCounts
@@ -35,10 +35,15 @@ class RewardPool:
     """
 
     def __init__(
-        self, actors: Sequence[Any], deadline: float, start: Callable[[int], Any] | None = None
+        self,
+        actors: Sequence[Any],
+        deadline: float,
+        start: Callable[[int], Any] | None = None,
+        workers: int = 1,
     ) -> None:
         self.actors = list(actors)
         self.deadline = deadline
+        self.workers = workers  # processes of each actor
         self.start = start
         self.deaths = [0] * len(self.actors)  # without a verdict between
         self.replaced = 0  # actors, so far
@@ -69,27 +74,28 @@ class RewardPool:
         made = self.calls.pop(call)
         try:
             scored = ray.get(call)
-        except RayActorError as error:
-            self._replace(made, error)
-            return []
         except RayTaskError as error:
             if isinstance(error.cause, RlvrError):
                 raise error.cause from None
             raise RlvrError(f"reward actor {made.actor} failed: {error}") from error
+        except RayError as error:
+            self._replace(made, f"died: {error}", hopeless=getattr(error, "actor_init_failed", False))
+            return []
         self.deaths[made.actor] = 0
         self._counts.add(scored.counts)
         for group, verdicts in zip(made.groups, scored.verdicts, strict=True):
             group.verdicts = verdicts
         return made.groups
 
-    def _replace(self, made: _Call, error: RayActorError) -> None:
-        """Another actor in the place of one that died; its groups are at the head of the queue."""
-        if error.actor_init_failed or self.start is None or self.deaths[made.actor] == DEATHS:
+    def _replace(self, made: _Call, why: str, hopeless: bool = False) -> None:
+        """Another actor in the place of one that is dead or stuck; its groups come first in the queue."""
+        if hopeless or self.start is None or self.deaths[made.actor] == DEATHS:
             tried = f"; its place was tried {DEATHS} times in a row" if self.deaths[made.actor] else ""
-            raise RlvrError(f"reward actor {made.actor} died: {error}{tried}") from error
+            raise RlvrError(f"reward actor {made.actor} {why}{tried}")
         self.queue = made.groups + self.queue
         print(
-            f"\nrlvr: reward actor {made.actor} died. Replaced; {len(made.groups)} groups are scored again",
+            f"\nrlvr: reward actor {made.actor} {why.splitlines()[0].rstrip('.')}. Replaced; "
+            f"{len(made.groups)} groups are judged again",
             file=sys.stderr,
         )
         ray.kill(self.actors[made.actor])
@@ -103,13 +109,23 @@ class RewardPool:
         return counts.summary()
 
     def check_progress(self) -> None:
-        """Raises StallError, naming the first problem, if a call is past any deadline it may have."""
-        for call in self.calls.values():
+        """Replace actors whose call is past any deadline it may have.
+
+        Raises:
+            StallError: the same, of one that cannot be replaced; it names the first problem.
+        """
+        for reference, call in list(self.calls.items()):
             checks = sum(len(group.rollouts) for group in call.groups)
             # a service kills every stuck check by itself; beyond this it is the service that is stuck
-            limit = DEADLINES * checks * self.deadline + SERVICE_START
-            if time.monotonic() - call.since > limit:
-                raise StallError(
-                    f"rewards: no verdicts for {checks} rollouts after {limit:.0f} s from actor "
-                    f"{call.actor}, the first of problem {call.groups[0].problem.id!r}"
-                )
+            limit = DEADLINES * -(-checks // self.workers) * self.deadline + SERVICE_START
+            if time.monotonic() - call.since <= limit:
+                continue
+            message = (
+                f"rewards: no verdicts for {checks} rollouts after {limit:.0f} s from actor "
+                f"{call.actor}, the first of problem {call.groups[0].problem.id!r}"
+            )
+            if self.start is None or self.deaths[call.actor] == DEATHS:
+                raise StallError(message)
+            print(f"\nrlvr: {message}", file=sys.stderr)
+            del self.calls[reference]
+            self._replace(call, "was stuck")

@@ -189,9 +189,9 @@ class RewardService:
                 worker.release()
             self._workers.clear()
             self._processes.close()
-            self._processes = Processes(self.config, self._niceness)
             self._counts.restarts += 1
             try:
+                self._processes = Processes(self.config, self._niceness)
                 for _ in range(self.config.workers):
                     self._fork()
             except ProcessesEnded as again:

@@ -34,7 +34,9 @@ class RolloutConfig:
     kv_cache_gib: float = setting(1.0, "KV cache of an engine on the CPU, in GiB", gt=0)
     gpu_memory_utilization: float = setting(0.5, "share of a GPU's memory for an engine", gt=0, le=1)
     enforce_eager: bool = setting(True, "start faster, without compiled graphs")
-    deadline: float = setting(600.0, "seconds without one finished rollout before the run stops", gt=0)
+    deadline: float = setting(
+        600.0, "seconds without an engine step before a worker is taken for stuck", gt=0
+    )
 
 
 @dataclass

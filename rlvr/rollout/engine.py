@@ -84,11 +84,17 @@ class RolloutEngine:
         self.steps = 0  # engine steps so far
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Queue requests; nothing is computed yet."""
+        """Queue requests; nothing is computed yet.
+
+        Where nothing is under way, what was cached is forgotten: in their last bits results depend on what is
+        computed together, and must not on what was computed before.
+        """
         from vllm import SamplingParams
         from vllm.inputs import TokensPrompt
         from vllm.sampling_params import RequestOutputKind
 
+        if requests and not self.requests:
+            self.engine.reset_prefix_cache()
         for request in requests:
             params = SamplingParams(
                 temperature=request.temperature,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from rlvr.processes import DEATHS, Whereabouts, require_nodes, stacks
 from rlvr.rollout.engine import Request
@@ -90,6 +90,11 @@ class RolloutPool:
         return any(worker.process and worker.version != self.version for worker in self.workers)
 
     @property
+    def reading(self) -> bool:
+        """Whether a worker is reading the weights."""
+        return any(worker.call is not None and worker.doing == "update" for worker in self.workers)
+
+    @property
     def calls(self) -> list[ray.ObjectRef]:
         """Those that are outstanding; `collect` each once it is done."""
         return [worker.call for worker in self.workers if worker.call is not None]
@@ -130,6 +135,8 @@ class RolloutPool:
             worker.under_way |= {_key(request): request for request in group}
         for worker in idle:
             if worker.under_way:
+                if len(worker.under_way) == len(handed[id(worker)]):
+                    worker.since = time.monotonic()  # it had nothing to do before
                 self._call(worker, "advance", worker.actor.advance.remote(handed[id(worker)], SLICE))
 
     def _call(self, worker: _Worker, doing: str, call: ray.ObjectRef) -> None:
@@ -141,18 +148,22 @@ class RolloutPool:
         """What a finished call brought.
 
         Raises:
-            WorkerDied: a worker died, and cannot be replaced while the others live.
+            WorkerDied: a worker died, and cannot be replaced while the others live, or lacks the weights.
             RlvrError: a worker failed, or died again and again; the message has its words.
         """
         worker = next(worker for worker in self.workers if worker.call == call)
         doing, worker.call = worker.doing, None
         try:
             brought = ray.get(call)
-        except RayActorError as error:
-            self._replace(worker, f"died: {error}", hopeless=error.actor_init_failed)
-            return []
         except RayTaskError as error:
+            if doing == "update":  # its weights are in pieces, and the learner that has them may be gone
+                self.hold()
+                self._replace(worker, "could not take the weights")
+                raise WorkerDied(f"weight update: {error}") from error
             raise RlvrError(f"rollout worker {self.workers.index(worker)} failed: {error}") from error
+        except RayError as error:
+            self._replace(worker, f"died: {error}", hopeless=getattr(error, "actor_init_failed", False))
+            return []
         worker.since = time.monotonic() if doing != "advance" or brought.steps else worker.since
         if doing == "start":
             worker.process = brought

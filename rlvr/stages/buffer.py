@@ -115,7 +115,7 @@ class RolloutBuffer:
         Workers go on meanwhile with what they have; one that is being started is not waited for.
         """
         # the new ones will lie where those are
-        self._until(lambda: not self.pool.updating)
+        self._until(lambda: not self.pool.reading)
         self.pool.hold()
         weights = self.wait("weight update", learner.call("publish", version), CONTROL_DEADLINE)
         self.pool.update(weights, version)
@@ -125,9 +125,9 @@ class RolloutBuffer:
         while not done():
             self._advance([])
 
-    def replaced(self) -> dict[str, float]:
+    def replaced(self, learners: int) -> dict[str, float]:
         """Processes that were replaced so far, by kind, where there were any."""
-        counts = {"rollout": self.pool.replaced, "reward": self.rewards.replaced}
+        counts = {"rollout": self.pool.replaced, "reward": self.rewards.replaced, "learner": learners}
         return {f"replaced/{name}": count for name, count in counts.items() if count}
 
     def _advance(self, others: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
@@ -139,6 +139,8 @@ class RolloutBuffer:
             self.rewards.dispatch()
         pending = [*others, *self.pool.calls, *self.rewards.calls]
         done, _ = ray.wait(pending, timeout=0.5) if pending else ([], None)
+        if done:  # all that are, before anybody is said to be late
+            done, _ = ray.wait(pending, num_returns=len(pending), timeout=0)
         for call in done:
             if call in self.pool.calls:
                 self._store(self.pool.collect(call))

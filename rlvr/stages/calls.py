@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from rlvr.processes import require_nodes
 from rlvr.types import RlvrError, StallError, WorkerDied
@@ -44,9 +44,9 @@ def result(what: str, call: ray.ObjectRef) -> Any:
     """What a call that is done returned. Raises WorkerDied if its process did, RlvrError if it failed."""
     try:
         return ray.get(call)
-    except RayActorError as error:
-        raise WorkerDied(f"{what}: a process died: {error}") from error
     except RayTaskError as error:
         if isinstance(error.cause, RlvrError):
             raise error.cause from None
         raise RlvrError(f"{what}: {error}") from error
+    except RayError as error:
+        raise WorkerDied(f"{what}: a process died: {error}") from error

@@ -80,7 +80,7 @@ class Workers:
             )
         # all or nothing, so that two runs on one cluster do not wait for each other's halves
         require_nodes("placement")
-        self.group = placement_group(self.placement.bundles, strategy="PACK")
+        self.group = placement_group(self.placement.bundles, strategy=self.placement.strategy)
         if not self.group.wait(GROUP_DEADLINE):
             remove_placement_group(self.group)
             raise StallError(
@@ -154,4 +154,6 @@ class Workers:
             actor = RewardActor.options(**options).remote(config, self.placement.reward_cores)
             return self._start(f"reward actor {place}", actor)
 
-        return RewardPool([start(place) for place in range(config.actors)], config.deadline, start)
+        return RewardPool(
+            [start(place) for place in range(config.actors)], config.deadline, start, config.workers
+        )

@@ -22,8 +22,8 @@ from rlvr.processes import DEATHS, require_nodes
 from rlvr.record.journal import journal_path, read_journal, truncate, write_journal
 from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
-from rlvr.stages.buffer import CONTROL_DEADLINE, Interrupted, RolloutBuffer
-from rlvr.stages.calls import finish
+from rlvr.stages.buffer import Interrupted, RolloutBuffer
+from rlvr.stages.calls import START_DEADLINE, finish
 from rlvr.stages.cluster import Workers
 from rlvr.stages.drawing import Drawing, Drawn, group_requests
 from rlvr.stages.learning import Learning
@@ -33,7 +33,7 @@ from rlvr.stages.placement import shares_gpus
 from rlvr.stages.redo import last_recorded, redrawn, remember_settings
 from rlvr.stages.stage import StageInput
 from rlvr.stages.turns import Turns
-from rlvr.types import Group, WorkerDied
+from rlvr.types import Group, RlvrError, WorkerDied
 
 LOOP_STATE = "loop.json"  # in a checkpoint: what the loop itself remembers
 
@@ -62,11 +62,12 @@ class Grpo:
         self.checkpoints = stage.checkpoints()
         self.saved = self.checkpoints.latest()
         # without a checkpoint the start's own evaluation may be due, too
-        self.recorded = last_recorded(stage.folder, self.checkpoints, self.saved[0] if self.saved else -1)
+        self.recorded = last_recorded(stage, self.checkpoints, self.saved[0] if self.saved else -1)
         self.version = max(self.recorded, 0)
         self.first = self.version + 1
         truncate(stage.folder, self.recorded)
-        remember_settings(stage.folder, self.checkpoints)
+        remember_settings(stage, self.checkpoints)
+        self.replaced = 0  # learners
         self.drawn: Drawn | None = None  # of the newest step, until it is in the journal
         rewards, pool = workers.rewards(), workers.rollout_pool(stage.model_path)
         self.buffer = RolloutBuffer(
@@ -91,10 +92,10 @@ class Grpo:
         started = self.learner.start(
             self.stage.model_path, self.config.model.max_length, self.settings.optimizer
         )
-        finish("learner start", started)
+        self.buffer.wait("learner start", started, START_DEADLINE)
         self.learning = Learning(self.config, self.learner, self.buffer, self.stage.model_path)
         if self.saved:
-            finish("learner resume", self.learner.call("load", self.saved[1]))
+            self.buffer.wait("learner resume", self.learner.call("load", self.saved[1]), START_DEADLINE)
             state = json.loads((self.saved[1] / LOOP_STATE).read_text())
             self.learning.load(state["learning"])
             if drawing:
@@ -124,10 +125,13 @@ class Grpo:
             except WorkerDied as died:
                 deaths += 1
                 # without a journal, or with a group for the weights' transfer, all begin again together
-                alone = self.config.record.journal and not self.config.rollout.gpus_per_worker
-                if deaths > DEATHS or not alone:
+                if not self.config.record.journal or self.config.rollout.gpus_per_worker:
                     raise
+                if deaths > DEATHS:
+                    raise RlvrError(f"{died}\nThis was tried {deaths} times") from died
                 require_nodes("learner")
+                self.replaced += 1
+                self.buffer.pool.hold()  # the weights went with it
                 print(
                     f"\nrlvr: {str(died).splitlines()[0]} Another learner goes on from "
                     f"{self.saved[1] if self.saved else self.stage.model_path} and the journal",
@@ -154,6 +158,8 @@ class Grpo:
             except Interrupted:
                 self.save()
                 raise
+        if not self.saved or self.saved[0] != self.version:  # killed after its last step was recorded
+            self.save()
         self.stage.finish(self.version, self.checkpoints.path(self.version))
 
     def step(self, step: int) -> dict[str, float]:
@@ -181,7 +187,7 @@ class Grpo:
             step_metrics(drawn, batch, updates, step, self.config.reward.gates)
             | checked
             | {f"rewards/{name}": value for name, value in self.buffer.rewards.counters().items()}
-            | self.buffer.replaced()
+            | self.buffer.replaced(self.replaced)
             | {
                 "time/step": (now := time.monotonic()) - began,
                 "time/generate": drawn.generate_seconds,
@@ -241,10 +247,10 @@ class Grpo:
         }
 
     def save(self) -> None:
+        deadline = self.config.learner.deadline
+
         def write(folder: Path) -> None:
-            self.with_learner(
-                lambda: self.buffer.wait("save", self.learner.call("save", folder), CONTROL_DEADLINE)
-            )
+            self.with_learner(lambda: self.buffer.wait("save", self.learner.call("save", folder), deadline))
             state = {"drawing": self.drawing.state(), "learning": self.learning.state()}
             (folder / LOOP_STATE).write_text(json.dumps(state))
 

@@ -28,7 +28,7 @@ def check_logprobs(
             weights that the workers hold otherwise than the learner.
     """
     batch = rollout_batch([group.rollouts[0] for group in groups], range(len(groups)))
-    computed = finish("log-probability check", learner.call("logprobs", batch), DEADLINE)
+    computed = buffer.wait("log-probability check", learner.call("logprobs", batch), DEADLINE)
     gaps = [
         np.abs(ours - drawn)[mask]
         for ours, drawn, mask in zip(computed, batch.columns["sampler_logprobs"], batch.mask, strict=True)

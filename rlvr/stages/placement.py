@@ -27,6 +27,7 @@ class Placement:
     learner: list[Place]  # by rank
     rollout: list[Place]  # by worker
     reward_cores: list[int]  # of all reward processes
+    strategy: str  # Ray's, for the bundles
 
 
 def usable_cores(config: ClusterConfig) -> list[int]:
@@ -116,11 +117,13 @@ def place(config: TrainConfig) -> Placement:
         Place(number + learner.workers if apart else number % learner.workers, cpus, gpus, own)
         for number, own in enumerate(share_cores(of_rollout, rollout.workers))
     ]
+    # without GPUs weights go through the memory of one host
+    strategy = "PACK" if rollout.gpus_per_worker else "STRICT_PACK"
     bundles = [
         {"CPU": each.cpus, "GPU": math.ceil(each.gpus)} for each in (*ranks, *(workers if apart else ()))
     ]
     return Placement(
-        [{k: v for k, v in bundle.items() if v} for bundle in bundles], ranks, workers, of_reward
+        [{k: v for k, v in bundle.items() if v} for bundle in bundles], ranks, workers, of_reward, strategy
     )
 
 

@@ -11,17 +11,21 @@ from rlvr.record.run_folder import atomic_write
 from rlvr.record.sinks import read_metrics
 from rlvr.stages.checkpoints import Checkpoints
 from rlvr.stages.drawing import Drawn, filter_groups, filters_of, further_round
-from rlvr.stages.identity import digest
+from rlvr.stages.identity import digest, model_fingerprint
+from rlvr.stages.stage import StageInput
 from rlvr.types import DataError, Group
 
 
-def last_recorded(folder: Path, checkpoints: Checkpoints, done: int) -> int:
+def last_recorded(stage: StageInput, checkpoints: Checkpoints, done: int) -> int:
     """The last step after `done` up to which a stage's metrics and journal are whole, or `done`.
 
-    None counts that was made with other settings: its update would not be the same again.
+    None counts that was made with other settings, or from another model: it would not be the same again.
     """
-    made_with, metrics = _made_with(folder), folder / "metrics.jsonl"
-    if not (metrics.exists() and made_with.exists() and made_with.read_text() == _settings(checkpoints)):
+    folder = stage.folder
+    made_with, metrics = _made_with(stage), folder / "metrics.jsonl"
+    if not (metrics.exists() and made_with.exists()):
+        return done
+    if made_with.read_text() != _settings(stage, checkpoints):
         return done
     recorded = read_metrics(metrics)
     while done + 1 in recorded:
@@ -34,18 +38,18 @@ def last_recorded(folder: Path, checkpoints: Checkpoints, done: int) -> int:
     return done
 
 
-def remember_settings(folder: Path, checkpoints: Checkpoints) -> None:
-    """Say beside the journal which settings its steps are made with from now on."""
-    with atomic_write(_made_with(folder)) as path:
-        path.write_text(_settings(checkpoints))
+def remember_settings(stage: StageInput, checkpoints: Checkpoints) -> None:
+    """Say beside the journal what its steps are made with from now on."""
+    with atomic_write(_made_with(stage)) as path:
+        path.write_text(_settings(stage, checkpoints))
 
 
-def _made_with(folder: Path) -> Path:
-    return folder / "journal" / "made_with.txt"
+def _made_with(stage: StageInput) -> Path:
+    return stage.folder / "journal" / "made_with.txt"
 
 
-def _settings(checkpoints: Checkpoints) -> str:
-    return digest([checkpoints.identity, checkpoints.settings])
+def _settings(stage: StageInput, checkpoints: Checkpoints) -> str:
+    return digest([checkpoints.identity, checkpoints.settings, model_fingerprint(stage.model_path)])
 
 
 def redrawn(config: TrainConfig, groups: Sequence[Group], step: int) -> Drawn:

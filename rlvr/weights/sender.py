@@ -111,7 +111,7 @@ class GpuSender:
 
         self.receivers = receivers
         if same_gpus:
-            info: base.TrainerInitInfo = ipc_engine.IPCTrainerInitInfo(rank=source.rank, packed=True)
+            info: base.TrainerInitInfo = ipc_engine.IPCTrainerInitInfo(rank=source.rank)
         else:
             world_size = 1 + len(receivers.workers) * receivers.gpus_per_worker
             info = nccl_engine.NCCLTrainerInitInfo(
