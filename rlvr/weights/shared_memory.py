@@ -6,6 +6,7 @@ This is the only module of the package that imports vLLM.
 
 from __future__ import annotations
 
+import os
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from vllm.distributed.weight_transfer.base import (
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
 BACKEND = "rlvr_shared_memory"
+MEMORY = "rlvr-weights"  # name of the memory that the learner fills
 
 
 @dataclass
@@ -47,7 +49,15 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.checksums: dict[str, int] = {}  # of the last update, by checkpoint name
+        self.tensors: list[tuple[str, torch.Tensor]] = []  # of the last update, in the learner's memory
+        self.memory = torch.empty(0, dtype=torch.uint8)
+        self.mapped: tuple[int, int] | None = None  # device and inode of that memory's file
+
+    @property
+    def checksums(self) -> dict[str, int]:
+        """CRC-32 of what was last sent, by checkpoint name. They take longer than the update's copies do,
+        so they are made when somebody asks."""
+        return {name: checksum(tensor) for name, tensor in self.tensors}
 
     def init_transfer_engine(self, init_info: SharedMemoryInitInfo) -> None:
         pass
@@ -62,22 +72,29 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         Raises:
             RuntimeError: a parameter of the model got no value; it would silently stay the old one.
         """
+        if not os.readlink(update_info.path).startswith(f"/memfd:{MEMORY} "):
+            raise RuntimeError(f"{update_info.path} is not the learner's memory: both must be on one host")
         expected = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
-        memory = torch.from_file(
-            update_info.path, shared=True, size=update_info_size(update_info), dtype=torch.uint8
-        )
-        tensors = [
-            (name, tensor_at(memory, offset, getattr(torch, dtype), shape))
+        self._map(update_info)
+        self.tensors = [
+            (name, tensor_at(self.memory, offset, getattr(torch, dtype), shape))
             for name, dtype, shape, offset in zip(
                 update_info.names, update_info.dtypes, update_info.shapes, update_info.offsets, strict=True
             )
         ]
-        self.checksums = {name: checksum(tensor) for name, tensor in tensors}
-        loaded = self.model.load_weights(iter(tensors))
+        loaded = self.model.load_weights(iter(self.tensors))
         if loaded is not None and (missing := expected - loaded):
             raise RuntimeError(
                 f"the weight update leaves parameters at old values: {', '.join(sorted(missing))}"
             )
+
+    def _map(self, update_info: SharedMemoryUpdateInfo) -> None:
+        """Map the learner's memory, if it is not that of the last update: the first touch of a page costs."""
+        file = os.stat(update_info.path)
+        if self.mapped != (file.st_dev, file.st_ino):
+            size = update_info_size(update_info)
+            self.memory = torch.from_file(update_info.path, shared=True, size=size, dtype=torch.uint8)
+            self.mapped = file.st_dev, file.st_ino
 
     def finish_weight_update(self) -> None:
         finalize_layerwise_reload(self.model, self.model_config)
