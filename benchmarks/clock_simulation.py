@@ -91,7 +91,7 @@ class Call:
 
 @dataclass
 class Clock:
-    """The time, and what the driver uses of Ray; waiting is all that takes time."""
+    """The time, and what the driver uses of Ray: it waits for calls, and needs a while to take each."""
 
     call_cost: float
     now: float = 0.0
@@ -99,14 +99,19 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
-    def wait(self, pending: Sequence[Call], timeout: float) -> tuple[list[Call], list[Call]]:
-        """The call that is done first, however long it takes."""
-        first = min(pending, key=lambda call: call.due)
-        self.now = max(self.now, first.due) + self.call_cost
-        return [first], [call for call in pending if call is not first]
+    def wait(
+        self, pending: Sequence[Call], num_returns: int = 1, timeout: float | None = None
+    ) -> tuple[list[Call], list[Call]]:
+        """Those that are done, once there is one, however long it takes; a time-out of 0 looks and is all."""
+        if timeout != 0:
+            self.now = max(self.now, min(call.due for call in pending))
+        ready = sorted((call for call in pending if call.due <= self.now), key=lambda call: call.due)
+        done = ready[:num_returns]
+        return done, list(set(pending) - set(done))
 
     def get(self, call: Call) -> Any:
         assert call.due <= self.now
+        self.now += self.call_cost
         return call.result
 
     @contextmanager
