@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 STALENESS = (0, 1, 2, 4)
 GROUPS = {"weak": 8, "strong": 256}  # of a step: for each worker, and altogether
 STEPS, WARMUP = 8, 6
+Curves = dict[str, dict[str, list[dict[str, float]]]]
 
 
 def setup(kind: str, workers: int, staleness: int, lengths: IntArray) -> Setup:
@@ -54,13 +58,28 @@ def row(outcome: Outcome, workers: int, one: float) -> dict[str, float]:
     }
 
 
-def curve(
-    costs: Costs, kind: str, staleness: int, lengths: IntArray, counts: Sequence[int]
-) -> list[dict[str, float]]:
-    """A row for each number of workers, from one on."""
-    outcomes = [simulate(costs, setup(kind, workers, staleness, lengths)) for workers in counts]
-    one = float(outcomes[0].tokens_per_second) / counts[0]
-    return [row(outcome, workers, one) for workers, outcome in zip(counts, outcomes, strict=True)]
+def outcomes(jobs: Mapping[Any, tuple[Costs, Setup]]) -> dict[Any, Outcome]:
+    """All of them, on all cores."""
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as processes:
+        return dict(zip(jobs, processes.map(simulate, *zip(*jobs.values(), strict=True)), strict=True))
+
+
+def curves(costs: Costs, lengths: IntArray, counts: Sequence[int]) -> Curves:
+    """Kind → staleness → a row for each number of workers, from one on."""
+    jobs = {
+        (kind, k, workers): (costs, setup(kind, workers, k, lengths))
+        for workers in reversed(counts)  # the longest first
+        for kind in GROUPS
+        for k in STALENESS
+    }
+    done = outcomes(jobs)
+    return {
+        kind: {
+            f"k={k}": [row(done[kind, k, w], w, done[kind, k, 1].tokens_per_second) for w in counts]
+            for k in STALENESS
+        }
+        for kind in GROUPS
+    }
 
 
 def without(costs: Costs, lengths: IntArray) -> dict[str, tuple[Costs, IntArray]]:
@@ -76,18 +95,30 @@ def without(costs: Costs, lengths: IntArray) -> dict[str, tuple[Costs, IntArray]
     }
 
 
-def reasons(costs: Costs, kind: str, lengths: IntArray, workers: int) -> dict[str, dict[str, float]]:
-    """What is left out → efficiency at so many workers, by staleness."""
+def reasons(costs: Costs, lengths: IntArray, workers: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Kind → what is left out → efficiency at so many workers, by staleness."""
+    others = without(costs, lengths)
+    jobs = {
+        (kind, name, k, count): (other, setup(kind, count, k, lengths_of))
+        for count in (workers, 1)
+        for kind in GROUPS
+        for name, (other, lengths_of) in others.items()
+        for k in STALENESS[:2]
+    }
+    done = {key: outcome.tokens_per_second for key, outcome in outcomes(jobs).items()}
     return {
-        name: {
-            f"k={staleness}": curve(other, kind, staleness, lengths_of, (1, workers))[-1]["efficiency"]
-            for staleness in (0, 1)
+        kind: {
+            name: {
+                f"k={k}": done[kind, name, k, workers] / workers / done[kind, name, k, 1]
+                for k in STALENESS[:2]
+            }
+            for name in others
         }
-        for name, (other, lengths_of) in without(costs, lengths).items()
+        for kind in GROUPS
     }
 
 
-def draw(curves: dict[str, dict[str, list[dict[str, float]]]], path: Path) -> None:
+def draw(found: Curves, path: Path) -> None:
     """Efficiency over workers, a panel for each kind and a line for each staleness."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -100,8 +131,8 @@ def draw(curves: dict[str, dict[str, list[dict[str, float]]]], path: Path) -> No
         "weak": f"{GROUPS['weak']} × 8 answers a step for each worker",
         "strong": f"{GROUPS['strong']} × 8 answers a step altogether",
     }
-    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
-    for axes, (kind, lines) in zip(panels, curves.items(), strict=True):
+    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    for axes, (kind, lines) in zip(panels, found.items(), strict=True):
         axes.set_title(titles[kind], loc="left", fontweight="bold")
         for colour, (name, rows) in zip((GREY, BLUE, GREEN, ORANGE), lines.items(), strict=True):
             label = "synchronous (k=0)" if name == "k=0" else name
@@ -167,10 +198,8 @@ def main() -> None:
         "machine": versions(),
         "costs": asdict(costs),
         "most_workers": most,
-        "curves": {
-            kind: {f"k={k}": curve(costs, kind, k, drawn, counts) for k in STALENESS} for kind in GROUPS
-        },
-        "without": {kind: reasons(costs, kind, drawn, most) for kind in GROUPS},
+        "curves": curves(costs, drawn, counts),
+        "without": reasons(costs, drawn, most),
         "lengths": lengths,
     }
     show(report)
