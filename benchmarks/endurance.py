@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kills import MARK, RLVR, marked
 
 from rlvr.record.run_folder import versions
 
-RLVR = Path(sys.executable).with_name("rlvr")
-MARK = "RLVR_BENCHMARK_RUN"
 SETTINGS = [
     "stages=[grpo]",
     "model.max_length=48",
@@ -50,14 +49,11 @@ SETTINGS = [
 def look(mark: str) -> dict[str, float]:
     """Process → its proportional share of memory in MiB."""
     found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
+    for pid, line in marked(mark).items():
         with suppress(OSError):
-            if f"{MARK}={mark}".encode() not in (folder / "environ").read_bytes().split(b"\0"):
-                continue
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().split()
-            rollup = (folder / "smaps_rollup").read_text()
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             pss = next(int(row.split()[1]) for row in rollup.splitlines() if row.startswith("Pss:"))
-            found[f"{Path(line[0]).name.partition('.')[0]} {folder.name}"] = pss / 1024
+            found[f"{Path(line.split()[0]).name.partition('.')[0]} {pid}"] = pss / 1024
     return found
 
 

@@ -69,6 +69,18 @@ KINDS = {
 }
 
 
+def marked(mark: str) -> dict[int, str]:
+    """The processes with this mark in their environment: id → command line."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                if line:  # else it has ended, and nobody has asked how
+                    found[int(folder.name)] = line
+    return found
+
+
 class Command:
     """One command, all of whose processes are found by a mark in their environment."""
 
@@ -86,15 +98,7 @@ class Command:
             )
 
     def processes(self) -> dict[int, str]:
-        """Process id → its command line."""
-        found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-                    if line:  # else it has ended, and nobody has asked how
-                        found[int(folder.name)] = line
-        return found
+        return marked(self.mark)
 
     def kind(self, pid: int, line: str) -> str:
         if pid == self.process.pid:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import resource
 import signal
 import time
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from rlvr.types import WorkerDied
 
 SIGNAL = signal.SIGUSR1
 DEATHS = 3  # in one place and without any progress between, after which nothing is tried again
+START_DEADLINE = 900.0  # seconds; loading a large checkpoint from a slow disk takes minutes
+LOOK = 5.0  # seconds between looks at whether the cluster is still there, while something starts
 MEMORY = "rlvr-stacks"
 PATIENCE = 10.0  # seconds that a node may take to answer
 
@@ -45,6 +48,11 @@ class Whereabouts:
 
     def __str__(self) -> str:
         return f"process {self.pid}"
+
+
+def peak_memory() -> float:
+    """Peak resident memory of this process in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def answer_for_stacks() -> Whereabouts:

@@ -593,7 +593,7 @@ def test_a_worker_that_cannot_start_is_not_tried_again(ray_cluster: None) -> Non
 
     pool = RolloutPool([start(0)], max_num_seqs=4, deadline=60, start=start)
     pool.submit(make_requests(18, problems=1))
-    with pytest.raises(RlvrError, match="rollout worker 0 died: The actor died because of an error"):
+    with pytest.raises(RlvrError, match="rollout worker 0 failed: "):
         run_pool(pool)
     assert len(started) == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
-from rlvr.processes import Whereabouts, answer_for_stacks
+from rlvr.processes import Whereabouts, answer_for_stacks, peak_memory
 
 if TYPE_CHECKING:
     from rlvr.algorithms.objective import Objective
@@ -27,14 +26,14 @@ class LearnerRank:
         if cores:
             os.sched_setaffinity(0, cores)
             os.environ["OMP_NUM_THREADS"] = str(len(cores))  # read when torch is imported
-        self.whereabouts = answer_for_stacks()
+        self.process = answer_for_stacks()
         self.config = config
         self.rank = rank
         self.critic: Learner | None = None
 
-    def ready(self) -> Whereabouts:
+    def whereabouts(self) -> Whereabouts:
         """Where this process is."""
-        return self.whereabouts
+        return self.process
 
     def address(self) -> tuple[str, int]:
         """Host and a free port of it, where the ranks can meet."""
@@ -129,7 +128,7 @@ class LearnerRank:
 
     def peak_memory(self) -> float:
         """Peak resident memory of this process in GiB."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        return peak_memory()
 
 
 LearnerActor = ray.remote(LearnerRank)

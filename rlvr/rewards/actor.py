@@ -28,12 +28,12 @@ class RewardWorker:
     def __init__(self, config: RewardConfig, cores: Sequence[int] = ()) -> None:
         if cores:
             os.sched_setaffinity(0, cores)  # the service's processes have the same
-        self.whereabouts = answer_for_stacks()
+        self.process = answer_for_stacks()
         self.service = RewardService(config, NICENESS)
 
-    def ready(self) -> Whereabouts:
+    def whereabouts(self) -> Whereabouts:
         """Where this process is."""
-        return self.whereabouts
+        return self.process
 
     def score(self, groups: Sequence[Group]) -> Scored:
         """The verdicts of every group's rollouts, in the order of the groups and the rollouts."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import resource
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 
-from rlvr.processes import Whereabouts, answer_for_stacks
+from rlvr.processes import Whereabouts, answer_for_stacks, peak_memory
 from rlvr.rollout.config import RolloutConfig
 
 if TYPE_CHECKING:
@@ -29,7 +28,9 @@ class Advanced(NamedTuple):
 class RolloutWorker:
     """One engine in a process of its own; calls run one after the other, between engine steps.
 
-    `pause` alone does not wait for its turn: it ends an `advance` that is under way after its present step.
+    `ready` comes first: the engine's threads belong to the thread that makes it, which has to be the one
+    that makes its steps. `pause` and `whereabouts` alone do not wait for their turn; the former ends an
+    `advance` that is under way after its present step.
     """
 
     def __init__(
@@ -41,18 +42,26 @@ class RolloutWorker:
         cores: Sequence[int],
         sleeps: bool = False,
     ) -> None:
-        if cores:
-            os.sched_setaffinity(0, cores)
-            os.environ["OMP_NUM_THREADS"] = str(len(cores))  # read when torch is imported
-        self.whereabouts = answer_for_stacks()
+        self.cores = cores
+        self.arguments = model_path, max_length, config, seed, sleeps
+        self.process = answer_for_stacks()
         self.paused = threading.Event()
-        from rlvr.rollout.engine import RolloutEngine
-
-        self.engine = RolloutEngine(model_path, max_length, config, seed, sleeps)
 
     def ready(self) -> Whereabouts:
-        """Where its process is, once the engine stands."""
-        return self.whereabouts
+        """Make the engine, if there is none yet; where its process is."""
+        if not hasattr(self, "engine"):
+            if self.cores:
+                os.sched_setaffinity(0, self.cores)
+                os.environ["OMP_NUM_THREADS"] = str(len(self.cores))  # read when torch is imported
+            from rlvr.rollout.engine import RolloutEngine
+
+            self.engine = RolloutEngine(*self.arguments)
+        return self.process
+
+    @ray.method(concurrency_group="control")
+    def whereabouts(self) -> Whereabouts:
+        """Where its process is, also while the engine is made."""
+        return self.process
 
     def advance(self, requests: Sequence[Request], seconds: float) -> Advanced:
         """Take further requests, make engine steps for about `seconds` or until paused, and hand out what
@@ -61,8 +70,7 @@ class RolloutWorker:
         self.engine.submit(requests)
         before = self.engine.steps
         finished = self.engine.run(seconds, self.paused.is_set)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        return Advanced(finished, self.engine.steps - before, memory)
+        return Advanced(finished, self.engine.steps - before, peak_memory())
 
     @ray.method(concurrency_group="control")
     def pause(self) -> None:

@@ -12,13 +12,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from rlvr.processes import DEATHS, Whereabouts, require_nodes, stacks
+from rlvr.processes import DEATHS, LOOK, START_DEADLINE, Whereabouts, require_nodes, stacks
 from rlvr.rollout.engine import Request
 from rlvr.types import RlvrError, Rollout, StallError, WorkerDied
 
 SLICE = 0.5  # seconds of engine steps per call: the delay of new requests
-START_DEADLINE = 900.0  # seconds; loading a large checkpoint from a slow disk takes minutes
-LOOK = 5.0  # seconds between looks at whether the cluster is still there
 UPDATE_DEADLINE = 300.0  # seconds for taking new weights
 
 Key = tuple[int, str, int]  # step, problem, sample
@@ -135,14 +133,15 @@ class RolloutPool:
             worker.under_way |= {_key(request): request for request in group}
         for worker in idle:
             if worker.under_way:
-                if len(worker.under_way) == len(handed[id(worker)]):
-                    worker.since = time.monotonic()  # it had nothing to do before
-                self._call(worker, "advance", worker.actor.advance.remote(handed[id(worker)], SLICE))
+                requests = handed[id(worker)]
+                call = worker.actor.advance.remote(requests, SLICE)
+                self._call(worker, "advance", call, new=len(requests) == len(worker.under_way))
 
-    def _call(self, worker: _Worker, doing: str, call: ray.ObjectRef) -> None:
-        if doing != "advance" or worker.doing != "advance":
-            worker.since = time.monotonic()
+    def _call(self, worker: _Worker, doing: str, call: ray.ObjectRef, new: bool = True) -> None:
+        """`new`: it is no more of the same, so that time without a sign of life counts from now."""
         worker.call, worker.doing = call, doing
+        if new:
+            worker.since = time.monotonic()
 
     def collect(self, call: ray.ObjectRef) -> list[Rollout]:
         """What a finished call brought.
@@ -162,7 +161,7 @@ class RolloutPool:
                 raise WorkerDied(f"weight update: {error}") from error
             raise RlvrError(f"rollout worker {self.workers.index(worker)} failed: {error}") from error
         except RayError as error:
-            self._replace(worker, f"died: {error}", hopeless=getattr(error, "actor_init_failed", False))
+            self._replace(worker, f"died: {error}")
             return []
         worker.since = time.monotonic() if doing != "advance" or brought.steps else worker.since
         if doing == "start":
@@ -186,15 +185,14 @@ class RolloutPool:
             worker.handed = []
         return new
 
-    def _replace(self, worker: _Worker, why: str, hopeless: bool = False) -> None:
+    def _replace(self, worker: _Worker, why: str) -> None:
         """Another worker in the place of one that is dead or stuck; its work is at the head of the queue."""
         place = self.workers.index(worker)
         name = f"rollout worker {place}" + (f" ({worker.process})" if worker.process else "")
         if self.start is None:
             raise WorkerDied(f"{name} {why}")
-        if hopeless or worker.deaths == DEATHS:
-            tried = f"; its place was tried {DEATHS} times in a row" if worker.deaths else ""
-            raise RlvrError(f"{name} {why}{tried}")
+        if worker.deaths == DEATHS:
+            raise RlvrError(f"{name} {why}; its place was tried {DEATHS} times in a row")
         again = [group for group in worker.handed if self.exact or self._left(worker, group)]
         if not self.exact:
             again = [self._left(worker, group) for group in again]

@@ -125,11 +125,6 @@ class RolloutBuffer:
         while not done():
             self._advance([])
 
-    def replaced(self, learners: int) -> dict[str, float]:
-        """Processes that were replaced so far, by kind, where there were any."""
-        counts = {"rollout": self.pool.replaced, "reward": self.rewards.replaced, "learner": learners}
-        return {f"replaced/{name}": count for name, count in counts.items() if count}
-
     def _advance(self, others: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
         """Wait briefly for anything to happen and deal with it; the `others` still pending."""
         self.pool.dispatch()

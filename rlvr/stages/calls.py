@@ -8,11 +8,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from rlvr.processes import require_nodes
+from rlvr.processes import LOOK, START_DEADLINE, require_nodes
 from rlvr.types import RlvrError, StallError, WorkerDied
-
-LOOK = 5.0  # seconds between looks at whether the cluster is still there
-START_DEADLINE = 900.0  # seconds; loading a large checkpoint from a slow disk takes minutes
 
 
 def finish(what: str, calls: list[ray.ObjectRef], deadline: float = START_DEADLINE) -> Any:

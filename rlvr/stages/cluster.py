@@ -108,7 +108,7 @@ class Workers:
             print(f"\nrlvr: {name} stands at\n{shown}", file=sys.stderr)
 
     def _start(self, name: str, actor: Any) -> Any:
-        self.started[name] = actor, actor.ready.remote()
+        self.started[name] = actor, actor.whereabouts.remote()
         return actor
 
     def _at(self, place: Place) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from typing import Any
 
 from rlvr.evaluation.metrics import evaluation_metrics
 from rlvr.evaluation.votes import count_votes
-from rlvr.processes import DEATHS, require_nodes
+from rlvr.processes import DEATHS, START_DEADLINE, require_nodes
 from rlvr.record.journal import journal_path, read_journal, truncate, write_journal
 from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
-from rlvr.stages.calls import START_DEADLINE, finish
+from rlvr.stages.calls import finish
 from rlvr.stages.cluster import Workers
 from rlvr.stages.drawing import Drawing, Drawn, group_requests
 from rlvr.stages.learning import Learning
@@ -183,11 +183,13 @@ class Grpo:
             learned = self.learning.learned(drawn, batch, kept)
             write_journal(journal_path(self.stage.folder, "train", step), drawn.groups, learned)
             self.drawn = None
+        counts = {"learner": self.replaced, "rollout": self.buffer.pool.replaced}
+        counts["reward"] = self.buffer.rewards.replaced
         return (
             step_metrics(drawn, batch, updates, step, self.config.reward.gates)
             | checked
             | {f"rewards/{name}": value for name, value in self.buffer.rewards.counters().items()}
-            | self.buffer.replaced(self.replaced)
+            | {f"replaced/{name}": count for name, count in counts.items() if count}
             | {
                 "time/step": (now := time.monotonic()) - began,
                 "time/generate": drawn.generate_seconds,

@@ -17,9 +17,9 @@ from rlvr.algorithms.kl import ESTIMATORS
 from rlvr.config import TrainConfig
 from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
+from rlvr.processes import START_DEADLINE
 from rlvr.stages.batches import judged, part, rollout_batch, token_advantages, whiten, without_truncated
 from rlvr.stages.buffer import RolloutBuffer
-from rlvr.stages.calls import START_DEADLINE
 from rlvr.stages.drawing import Drawn
 from rlvr.types import FloatArray, Group, Learned, Rollout, TrainingBatch, Verdict
 
