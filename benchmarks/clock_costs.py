@@ -17,7 +17,7 @@ import numpy as np
 import ray
 from alone import Alone, EngineAlone, LearnerAlone
 from clock_simulation import Costs, Curve
-from grpo_step import SIZES, make_model
+from random_models import make_model
 
 from rlvr.algorithms import objective
 from rlvr.algorithms.losses import ppo_clip
@@ -143,10 +143,10 @@ def measure_call(workers: int, seconds: float = 4.0) -> float:
 
 
 def measure_costs(workers: Sequence[int], rounds: int, answer: int) -> tuple[Costs, list[int]]:
-    """With the `large` model of benchmarks/grpo_step.py on all cores; and the lengths of its answers."""
+    """With a model of 10M parameters on all cores; and the lengths of its answers."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
-        make_model(model, SIZES["large"]["model"])
+        make_model(model, "10M")
         parts, rollouts = measure_parts(str(model), rounds, answer)
         problem = Problem("p", "1+1=?", "2")
         step = rollouts[:256]

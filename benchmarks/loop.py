@@ -32,8 +32,8 @@ from typing import Any
 
 import ray
 from alone import Alone, EngineAlone, LearnerAlone, RewardAlone, count_seconds
-from grpo_step import SIZES, make_model
 from hydra import compose, initialize_config_dir
+from random_models import make_model
 
 from rlvr.compose import config_folder, register_schema, to_config
 from rlvr.config import TrainConfig
@@ -60,10 +60,10 @@ ALL = [
 # random text is never right, but has one digit now and then: so most groups have a gradient
 DIGIT = "+reward.functions.digit={_target_: rlvr.rewards.format.format_reward, pattern: '[0-9]'}"
 CASES = {  # name → size of the model and of its answers, counted steps of a turn, settings
-    "small": ("small", 4, [DIGIT, "sampling.max_tokens=20"]),
-    "large": ("large", 1, [DIGIT, "sampling.max_tokens=256"]),
+    "small": ("0.6M", 4, [DIGIT, "sampling.max_tokens=20"]),
+    "large": ("10M", 1, [DIGIT, "sampling.max_tokens=256"]),
     "async": (
-        "large",
+        "10M",
         1,
         [
             "sampling.max_tokens=256",
@@ -213,9 +213,9 @@ def summary(rows: list[dict[str, float]], asynchronous: bool) -> dict[str, Any]:
 def measure(case: str, folder: Path, turns: int, quick: bool) -> dict[str, Any]:
     size, counted, overrides = CASES[case]
     if quick:
-        size, overrides = "small", [*overrides, "sampling.max_tokens=20"]
+        size, overrides = "0.6M", [*overrides, "sampling.max_tokens=20"]
     model = folder / f"{case}_model"
-    parameters = make_model(model, SIZES[size]["model"])
+    parameters = make_model(model, size)
     config = settings(model, overrides)
     with ray_cluster(config.cluster), Workers(config) as workers, ExitStack() as stack:
         there = place(config)

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import statistics
-import string
 import tempfile
 import time
 from collections import defaultdict
@@ -25,6 +24,7 @@ from typing import Any
 
 import ray
 from alone import count_seconds
+from random_models import MAX_LENGTH, make_model
 
 from rlvr.learner.actor import LearnerGroup, LearnerRank
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
@@ -35,15 +35,8 @@ from rlvr.stages.cluster import ray_cluster
 from rlvr.stages.config import ClusterConfig
 from rlvr.stages.placement import usable_cores
 
-SIZES = {  # hidden size, layers, attention heads, feed-forward size
-    "1M": (128, 6, 4, 384),
-    "10M": (384, 6, 6, 1024),
-    "100M": (768, 16, 12, 2048),
-    "500M": (1536, 20, 24, 4096),
-}
+SIZES = ("1M", "10M", "100M", "500M")
 DTYPES = ("float32", "bfloat16")
-ALPHABET = string.digits + string.ascii_letters + "+-=()#,.?! \n/*:;%_"  # 80 characters, 84 tokens
-MAX_LENGTH = 256
 
 
 class TimedRank(LearnerRank):
@@ -159,25 +152,6 @@ def measure(path: Path, dtype: str, turns: int) -> dict[str, Any]:
         "seconds": seconds,
         "first_update": first["update"],
     }
-
-
-def make_model(path: Path, size: str) -> None:
-    from rlvr.learner.models import make_scratch_model
-    from rlvr.problems.tokenizer import character_tokenizer
-
-    hidden, layers, heads, intermediate = SIZES[size]
-    make_scratch_model(
-        path,
-        character_tokenizer(ALPHABET),
-        MAX_LENGTH,
-        0,
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=max(heads // 3, 2),
-        intermediate_size=intermediate,
-        tie_word_embeddings=True,
-    )
 
 
 def show(results: dict[str, dict[str, Any]]) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from learner_worker import Case, Result, RunCases
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is fetched, and nobody waits for a hub that is out of reach
 
@@ -32,6 +37,24 @@ def ray_cluster() -> Iterator[None]:
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def learners() -> Iterator[RunCases]:
+    """Goes through cases with real learners; a group of each size stays once it was started."""
+    from learner_worker import Ranks
+
+    groups: dict[int, Ranks] = {}
+
+    def run_cases(folder: Path, cases: list[Case], world_size: int) -> list[dict[str, Result]]:
+        group = groups.pop(world_size, None) or Ranks(world_size)
+        results = group.run_cases(folder, cases)
+        groups[world_size] = group  # one that failed is not used again
+        return results
+
+    yield run_cases
+    for group in groups.values():
+        group.kill()
 
 
 @pytest.fixture(scope="module")

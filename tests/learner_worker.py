@@ -1,6 +1,8 @@
-"""Runs real learners for the tests: `python learner_worker.py FOLDER RANK WORLD_SIZE PORT`.
+"""Runs real learners for the tests: `python learner_worker.py RANK WORLD_SIZE PORT`, with folders of cases on
+standard input and a line on standard output for each that is done.
 
-A process group costs seconds to start, so one group goes through all cases of its world size.
+A process group costs tens of seconds to start, so one group goes through all cases of its world size, of all
+test files (`learners` in conftest.py).
 """
 
 from __future__ import annotations
@@ -10,6 +12,9 @@ import pickle
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
     from rlvr.learner.policy import PolicyLearner
 
 MAX_LENGTH = 64
+LIMIT = 300.0  # seconds for a list of cases
+DONE = "all cases are done"
 CHUNK = head.CHUNK
 LOSS = partial(objective.policy, loss=partial(ppo_clip, clip_low=0.2, clip_high=0.3))
 # an eps of the gradients' size makes the step a smooth function of them; with a tiny one, a gradient
@@ -102,7 +109,7 @@ def run_case(case: Case, learner: PolicyLearner) -> Result:
             with Traffic() as traffic:
                 result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
             result.traffic.append((traffic.calls, traffic.numbers))
-            result.kept = result.kept or learner.kept_tokens(batch)
+            result.kept = result.kept or learner.kept_tokens()
             if number + 1 == case.reset_after:
                 learner.reset_reference()
         if case.reference:
@@ -170,11 +177,10 @@ def run_critic(case: Case, device: torch.device) -> Result:
     return result
 
 
-def main(folder: Path, rank: int, world_size: int, port: int) -> None:
-    from rlvr.learner.learner import join_ranks
+def work(folder: Path, rank: int, device: torch.device) -> None:
+    """Go through the cases in this folder, and leave the results there."""
     from rlvr.learner.policy import PolicyLearner
 
-    device = join_ranks(rank, world_size, "127.0.0.1", port, gpu=False)
     with (folder / "cases").open("rb") as file:
         cases = pickle.load(file)
     results = {}
@@ -190,35 +196,65 @@ def main(folder: Path, rank: int, world_size: int, port: int) -> None:
         pickle.dump(results, file)
 
 
-def run_cases(folder: Path, cases: list[Case], world_size: int) -> list[dict[str, Result]]:
-    """The results of every rank."""
-    folder.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    cases = [replace(case, learner=replace(case.learner, workers=world_size)) for case in cases]
-    (folder / "cases").write_bytes(pickle.dumps(cases))
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(rank), str(world_size), str(port)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            text=True,
-        )
-        for rank in range(world_size)
-    ]
-    try:
-        for rank in ranks:
-            output, _ = rank.communicate(timeout=300)
-            assert rank.returncode == 0, output[-6000:]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    return [pickle.loads((folder / f"results_{rank}").read_bytes()) for rank in range(world_size)]
+def main(rank: int, world_size: int, port: int) -> None:
+    from rlvr.learner.learner import join_ranks
+
+    device = join_ranks(rank, world_size, "127.0.0.1", port, gpu=False)
+    for line in sys.stdin:
+        work(Path(line.rstrip("\n")), rank, device)
+        print(DONE, flush=True)
+
+
+class Ranks:
+    """A group of real learners, in processes that stay for one list of cases after the other."""
+
+    def __init__(self, world_size: int) -> None:
+        self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115 it is there as long as the group
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.processes = [
+            subprocess.Popen(
+                [sys.executable, __file__, str(rank), str(world_size), str(port)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.output,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                text=True,
+            )
+            for rank in range(world_size)
+        ]
+
+    def run_cases(self, folder: Path, cases: list[Case]) -> list[dict[str, Result]]:
+        """The results of every rank."""
+        folder.mkdir()
+        size = len(self.processes)
+        cases = [replace(case, learner=replace(case.learner, workers=size)) for case in cases]
+        (folder / "cases").write_bytes(pickle.dumps(cases))
+        timer = threading.Timer(LIMIT, self.kill)
+        timer.start()
+        for process in self.processes:
+            assert process.stdin is not None
+            print(folder, file=process.stdin, flush=True)
+        for process in self.processes:
+            assert process.stdout is not None
+            if not any(line.endswith(f"{DONE}\n") for line in process.stdout):  # else all of them were read
+                self.kill()
+                self.output.seek(0)
+                raise AssertionError(self.output.read()[-6000:])
+        timer.cancel()
+        return [pickle.loads((folder / f"results_{rank}").read_bytes()) for rank in range(size)]
+
+    def kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+RunCases = Callable[[Path, list[Case], int], list[dict[str, Result]]]  # the latter is the world size
 
 
 if __name__ == "__main__":
     import learner_worker  # under its own name, by which the tests read the results
 
-    learner_worker.main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    learner_worker.main(*map(int, sys.argv[1:]))

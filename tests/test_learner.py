@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from learner_worker import MAX_LENGTH, OPTIMIZER, Case, Result, run_cases
+from learner_worker import MAX_LENGTH, OPTIMIZER, Case, Result, RunCases
 from transformers import AutoModel, AutoModelForCausalLM
 
 from rlvr.algorithms import importance, kl, objective
@@ -369,7 +369,7 @@ RESUMED = ["0", "2", "3", "2-bf16"]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
     folder = tmp_path_factory.mktemp("learner")
     tokenizer = character_tokenizer(ALPHABET)
     model, other, tied = (folder / name for name in ("model", "other", "tied"))
@@ -461,7 +461,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         "reset": train(model, [in_full(b) for b in batches], loss=many_terms, reference=other, reset_after=2),
         "critic": train_critic(model, [with_returns(batch) for batch in batches]),
     }
-    ranks = {size: run_cases(folder / f"ranks-{size}", cases(size), size) for size in (2, 1)}
+    ranks = {size: learners(folder / f"ranks-{size}", cases(size), size) for size in (2, 1)}
     two = train(model, [in_full(b) for b in batches[:2]], loss=many_terms, reference=other).weights
     return Runs(ranks, references, batches, folder, two)
 

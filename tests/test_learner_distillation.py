@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_worker import MAX_LENGTH, Case, Result, run_cases
+from learner_worker import MAX_LENGTH, Case, Result, RunCases
 from test_learner import (
     HUGE,
     MIDDLE,
@@ -144,7 +144,7 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
     folder = tmp_path_factory.mktemp("distillation")
     tokenizer, larger = character_tokenizer(ALPHABET), character_tokenizer(ALPHABET + "§")
     model, teacher, foreign = (folder / name for name in ("model", "teacher", "foreign"))
@@ -158,7 +158,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         Case(name, model, batches, config, loss=DISTIL, reference=teacher) for name, config in ALL.items()
     ]
     cases += [Case("foreign", model, batches, ALL["0"], loss=DISTIL, reference=foreign)]
-    ranks = {size: run_cases(folder / f"ranks-{size}", cases, size) for size in (2, 1)}
+    ranks = {size: learners(folder / f"ranks-{size}", cases, size) for size in (2, 1)}
     reference = train(model, batches, loss=lambda row: row["kl"], reference=teacher)
     return Runs(ranks, reference, batches, folder)
 

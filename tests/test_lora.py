@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import ray
 import torch
-from learner_worker import MAX_LENGTH, OPTIMIZER, Case, Result, run_cases
+from learner_worker import MAX_LENGTH, OPTIMIZER, Case, Result, RunCases
 from test_engine import MAX_LENGTH as ENGINE_LENGTH
 from test_engine import ROLLOUT, Pair, largest_gap, learning_batch, make_requests
 from test_learner import (
@@ -149,7 +149,7 @@ def config(stage: int = 0, lora: LoraConfig = LORA, **others: Any) -> LearnerCon
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
     folder = tmp_path_factory.mktemp("lora")
     tokenizer = character_tokenizer(ALPHABET)
     model, other, tied = (folder / name for name in ("model", "other", "tied"))
@@ -216,7 +216,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         "own": train(model, exact, LORA, exact_terms, model),
     }
     references["checkpointing"] = references["packed"] = references["plain"]
-    ranks = {size: run_cases(folder / f"ranks-{size}", cases(size), size) for size in (2, 1)}
+    ranks = {size: learners(folder / f"ranks-{size}", cases(size), size) for size in (2, 1)}
     return Runs(ranks, references, batches, folder)
 
 

@@ -13,7 +13,7 @@ import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_worker import MAX_LENGTH, Case, Result, run_cases
+from learner_worker import MAX_LENGTH, Case, Result, RunCases
 from test_learner import (
     HUGE,
     MANY_TERMS,
@@ -251,7 +251,7 @@ def packed(stage: int = 0, micro_batch_tokens: int = MIDDLE, checkpointing: bool
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
     folder = tmp_path_factory.mktemp("packing")
     tokenizer = character_tokenizer(ALPHABET)
     model, other = folder / "model", folder / "other"
@@ -292,7 +292,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         "nll": train(model, full, loss=likelihood),
         "critic": train_critic(model, learned),
     }
-    ranks = {size: run_cases(folder / f"ranks-{size}", cases(size), size) for size in (2, 1)}
+    ranks = {size: learners(folder / f"ranks-{size}", cases(size), size) for size in (2, 1)}
     return Runs(ranks, references, batches, folder)
 
 

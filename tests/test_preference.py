@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_worker import MAX_LENGTH, Case, Result, run_cases
+from learner_worker import MAX_LENGTH, Case, Result, RunCases
 from test_learner import HUGE, MIDDLE, SIZES, TINY, Reference, Row, error, learner_config, make_batch, train
 
 from rlvr.algorithms.preference import ipo, sigmoid
@@ -177,7 +177,7 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
     folder = tmp_path_factory.mktemp("preference")
     tokenizer = character_tokenizer(ALPHABET)
     model, other = folder / "model", folder / "other"
@@ -188,7 +188,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         Case(f"{kind} {layout}", model, batches, ALL[layout], loss=KINDS[kind], reference=other)
         for kind, layout in RUNS
     ]
-    ranks = {size: run_cases(folder / f"ranks-{size}", cases, size) for size in (2, 1)}
+    ranks = {size: learners(folder / f"ranks-{size}", cases, size) for size in (2, 1)}
     references = {kind: train(model, batches, reference=other, whole=partial(whole, kind)) for kind in KINDS}
     return Runs(ranks, references)
 

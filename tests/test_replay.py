@@ -26,7 +26,7 @@ from rlvr.record.journal import journal_path, read_journal
 from rlvr.replay.compare import Column, Number
 from rlvr.replay.recorded import Origin, open_recorded
 from rlvr.replay.what_if import rewarded, what_if
-from rlvr.stages.checkpoints import CHANGES
+from rlvr.stages.files import CHANGES
 from rlvr.types import ConfigError, DataError
 
 pytestmark = pytest.mark.slow  # its run and the replays

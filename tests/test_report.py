@@ -387,6 +387,15 @@ def test_what_is_not_finite_is_in_no_series(tmp_path: Path) -> None:
     assert metrics.series("b") == ([0], [1.0])
 
 
+def test_what_a_resume_changed_is_shown(run: Path) -> None:
+    assert "Changed by a resume" not in page_of(run).text
+    change = {"step": 1, "key": "grpo.optimizer.lr", "old": 1e-6, "new": 5e-7}
+    (run / "grpo" / "changes.jsonl").write_text(json.dumps(change) + "\n{half a li")
+    text = page_of(run).text
+    assert "Changed by a resume" in text
+    assert "grpo, after step 1 grpo.optimizer.lr: 1e-06 → 5e-07" in text
+
+
 def test_the_configuration_is_there_in_full(run: Path) -> None:
     source = write_report(open_run(run), run / "report.html").read_text()
     shown = re.search(r"resolved</summary><pre>(.*?)</pre>", source, re.DOTALL)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from learner_worker import MAX_LENGTH, Case, Result, run_cases
+from learner_worker import MAX_LENGTH, Case, Result, RunCases
 from test_learner import (
     HUGE,
     MANY_TERMS,
@@ -279,7 +279,7 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
     folder = tmp_path_factory.mktemp("shared")
     tokenizer = character_tokenizer(ALPHABET)
     model, tied = folder / "model", folder / "tied"
@@ -316,7 +316,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         "critic": train_critic(model, learned),
     }
     ranks = {
-        size: run_cases(folder / f"ranks-{size}", more, size)
+        size: learners(folder / f"ranks-{size}", more, size)
         for size, more in ((2, cases + traffic), (1, cases))
     }
     return Runs(ranks, references, batches[0], model)

@@ -93,8 +93,8 @@ class LearnerRank:
     def update(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
         return self.learner.update(batch, objective, lr)
 
-    def kept_tokens(self, batch: TrainingBatch) -> dict[str, list[FloatArray]]:
-        return self.learner.kept_tokens(batch)
+    def kept_tokens(self) -> dict[str, list[FloatArray]]:
+        return self.learner.kept_tokens()
 
     def update_critic(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
         assert self.critic is not None

@@ -140,7 +140,8 @@ class Learner:
             fused=True,
         )
         self.grad_norm = 0.0
-        self.kept: dict[str, Tensor] = {}
+        self.kept: dict[str, Tensor] = {}  # of the last update
+        self.ends: list[int] = []  # where its sequences end in `kept`, without the last
         self.engine, *_ = deepspeed.initialize(
             model=module, optimizer=self.adamw, config=deepspeed_config(config)
         )
@@ -173,6 +174,7 @@ class Learner:
         pulls = torch.zeros(len(place), 0, dtype=torch.float64)
         starts = token_starts(batch)
         self.kept = {name: torch.zeros(starts[-1], device=self.device) for name in batch.keep}
+        self.ends = starts[1:-1]
         # with nothing to learn the optimizer still makes its step: momentum moves on
         for rows in plan[self.rank] or [[]]:
             micro = collate(batch, [live[row] for row in rows], self.device, packing)
@@ -249,15 +251,14 @@ class Learner:
             "padding": padding / cells if cells else 0.0,
         }
 
-    def kept_tokens(self, batch: TrainingBatch) -> dict[str, list[FloatArray]]:
-        """What `batch.keep` asked the last update of this batch to keep: name → N × [T], 0 outside the
-        mask and for sequences that were skipped."""
-        ends = token_starts(batch)[1:-1]
+    def kept_tokens(self) -> dict[str, list[FloatArray]]:
+        """What the last update's `batch.keep` asked for: name → N × [T], 0 outside the mask and for
+        sequences that were skipped."""
         kept = {}
         for name, own in self.kept.items():
             whole = own.clone()
             dist.all_reduce(whole)
-            kept[name] = np.split(whole.cpu().numpy(), ends)
+            kept[name] = np.split(whole.cpu().numpy(), self.ends)
         return kept
 
     def outputs(self, name: str, batch: TrainingBatch) -> list[FloatArray]:

@@ -22,8 +22,8 @@ from rlvr import compose
 from rlvr.config import TrainConfig
 from rlvr.record.journal import LEARNED, journal_path
 from rlvr.record.runs import MANIFEST, named_stages, open_run, read_mapping
-from rlvr.stages.checkpoints import CHANGES, Damaged, verify
-from rlvr.stages.files import RESULT
+from rlvr.stages.checkpoints import Damaged, verify
+from rlvr.stages.files import CHANGES, RESULT
 from rlvr.types import ConfigError, DataError, Learned
 
 STAGE = "grpo"

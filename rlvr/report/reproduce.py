@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import yaml
 from rlvr.record.runs import MANIFEST, RunRecord, StageRecord
 from rlvr.report.measures import lookup
 from rlvr.report.overview import flat, is_recipe, read_json
+from rlvr.stages.files import CHANGES
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,17 @@ def _stage_fingerprints(stage: StageRecord) -> Iterator[tuple[str, str]]:
         problems = lookup(read_json(checkpoints[-1]), "identity.problems")
         if problems:
             yield f"{stage.name}, problems at {checkpoints[-1].parent.name}", str(problems)
+
+
+def resumes(run: RunRecord) -> Iterator[tuple[str, str]]:
+    """Settings that a resume has changed: when, and the old and the new value."""
+    for stage in run.stages:
+        path = stage.folder / CHANGES
+        for line in path.read_text().splitlines() if path.is_file() else []:
+            with suppress(ValueError, KeyError, TypeError):
+                change = json.loads(line)
+                old, new = json.dumps(change["old"]), json.dumps(change["new"])
+                yield f"{stage.name}, after step {change['step']}", f"{change['key']}: {old} → {new}"
 
 
 def resolved(run: RunRecord) -> str:

@@ -74,6 +74,7 @@ def _content(run: RunRecord) -> dict[str, Any]:
         "commands": reproduce.commands(run, hydra),
         "commit": reproduce.commit(run),
         "versions": reproduce.versions(run),
+        "resumes": list(reproduce.resumes(run)),
         "fingerprints": list(reproduce.fingerprints(run)),
         "config": reproduce.resolved(run),
         "warnings": sum(chapter.warnings for chapter in found),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlvr.record.disk import disk_errors
 from rlvr.record.run_folder import atomic_write, sync_folder
+from rlvr.stages.files import CHANGES
 from rlvr.stages.identity import differences
 from rlvr.types import ConfigError, RlvrError
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 READERS = 4  # threads that hash files
 KEPT = 2  # the newest ones; an older one is removed once a newer is complete
 STATE = "state.json"
-CHANGES = "changes.jsonl"  # in the stage's folder: settings that a resume has changed, with the step
 
 
 class CheckpointError(RlvrError):

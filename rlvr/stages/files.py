@@ -4,3 +4,4 @@ RESULT = "result.json"  # of a stage that makes a model: its checkpoint, and wha
 TRACES = "traces.parquet"
 OVERLAPS = "overlaps.json"  # problem id → the evaluation problem that it shares words with, and the words
 KEPT = "problems.jsonl"  # of a stage that makes problems
+CHANGES = "changes.jsonl"  # settings that a resume has changed, with the step

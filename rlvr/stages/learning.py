@@ -96,8 +96,8 @@ class Learning:
         batch.columns["advantages"] = whiten(advantages, batch.mask) if algorithm.whiten else advantages
         return batch
 
-    def _ask(self, what: str, batch: TrainingBatch) -> Any:
-        return self.buffer.wait(what, self.learner.call(what, batch), self.config.learner.deadline)
+    def _ask(self, what: str, *arguments: Any) -> Any:
+        return self.buffer.wait(what, self.learner.call(what, *arguments), self.config.learner.deadline)
 
     def _penalties(self, batch: TrainingBatch) -> list[FloatArray]:
         """β·k1 of every token between the policy that drew it and the reference."""
@@ -153,7 +153,7 @@ class Learning:
         """Of the rows of this share that were live: what was computed of each of their tokens."""
         if not self.keep:
             return {}
-        found = self._ask("kept_tokens", mine)
+        found = self._ask("kept_tokens")
         rows = [row for row, group in enumerate(batch.groups) if group in share]
         return {
             row: {name: found[name][place] for name in self.keep}
