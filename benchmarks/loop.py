@@ -1,6 +1,6 @@
 """The training loop against its own limit: what vLLM alone and the learner alone need for the same work.
 
-    python benchmarks/loop.py --json report.json        # about 9 minutes on two cores
+    python benchmarks/loop.py --json report.json        # about 25 minutes on two cores
 
 The real loop (Ray, vLLM, reward service, DeepSpeed, weight transfer, journal) runs on models with random
 weights, 32 problems × 8 answers a step, and between its steps an engine and a learner, in processes of their
@@ -62,9 +62,9 @@ DIGIT = "+reward.functions.digit={_target_: rlvr.rewards.format.format_reward, p
 CASES = {  # name → size of the model and of its answers, counted steps of a turn, settings
     "small": ("0.6M", 4, [DIGIT, "sampling.max_tokens=20"]),
     "large": ("10M", 1, [DIGIT, "sampling.max_tokens=256"]),
-    "async": (
+    "async": (  # several in a row, since a step that lags makes up for it in the next
         "10M",
-        1,
+        4,
         [
             "sampling.max_tokens=256",
             "grpo.max_staleness=1",
