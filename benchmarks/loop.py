@@ -1,6 +1,6 @@
 """The training loop against its own limit: what vLLM alone and the learner alone need for the same work.
 
-    python benchmarks/loop.py --json report.json        # about 25 minutes on two cores
+    python benchmarks/loop.py --json report.json        # about 40 minutes on two cores
 
 The real loop (Ray, vLLM, reward service, DeepSpeed, weight transfer, journal) runs on models with random
 weights, 32 problems × 8 answers a step, and between its steps an engine and a learner, in processes of their
@@ -10,10 +10,11 @@ at the end of each, a step after a standstill is not counted. The learning rate 
 the engine that is never given new weights draws the same answers.
 
 `small` and `large` are synchronous: the limit is the sum of generation alone and learning alone, and the
-ratio is limit / step. `async` has a reward that takes a second for a verdict, rollouts that may be one
-version old, and a core for the rollout worker and one for the learner: the limit is the largest of
+ratio is limit / step. The two of `async` have a reward that takes a second for a verdict, rollouts that may
+be one version old, and a core for the rollout worker and one for the learner: the limit is the largest of
 generation, verdicts and learning alone, each on the cores that it has in the loop, and the ratio is
-step / limit. Seconds are medians over the counted turns, ratios medians of the turns' ratios.
+step / limit. After new weights, answers under way are computed again so far, or not (`async_stale_cache`).
+Seconds are medians over the counted turns, ratios medians of the turns' ratios.
 """
 
 from __future__ import annotations
@@ -59,27 +60,26 @@ ALL = [
 ]
 # random text is never right, but has one digit now and then: so most groups have a gradient
 DIGIT = "+reward.functions.digit={_target_: rlvr.rewards.format.format_reward, pattern: '[0-9]'}"
+ASYNC = [
+    "sampling.max_tokens=256",
+    "grpo.max_staleness=1",
+    "cluster.placement=separate",
+    "cluster.cpus=2",
+    "cluster.learner_cores=1",
+    "~reward.functions.math",
+    "+reward.functions.slow={_target_: slow_reward.slow_reward, seconds: 1.0}",
+    # all verdicts that are asked for at once are made at once, by one process; whoever comes while
+    # they are made goes to the other actor
+    "reward.actors=2",
+    "reward.batch=256",
+    "reward.deadline=30",
+]
 CASES = {  # name → size of the model and of its answers, counted steps of a turn, settings
     "small": ("0.6M", 4, [DIGIT, "sampling.max_tokens=20"]),
     "large": ("10M", 1, [DIGIT, "sampling.max_tokens=256"]),
-    "async": (  # several in a row, since a step that lags makes up for it in the next
-        "10M",
-        4,
-        [
-            "sampling.max_tokens=256",
-            "grpo.max_staleness=1",
-            "cluster.placement=separate",
-            "cluster.cpus=2",
-            "cluster.learner_cores=1",
-            "~reward.functions.math",
-            "+reward.functions.slow={_target_: slow_reward.slow_reward, seconds: 1.0}",
-            # all verdicts that are asked for at once are made at once, by one process; whoever comes while
-            # they are made goes to the other actor
-            "reward.actors=2",
-            "reward.batch=256",
-            "reward.deadline=30",
-        ],
-    ),
+    # several in a row, since a step that lags makes up for it in the next
+    "async": ("10M", 4, ASYNC),
+    "async_stale_cache": ("10M", 4, [*ASYNC, "rollout.keep_stale_cache=true"]),
 }
 PROBLEMS = 32
 

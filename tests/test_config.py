@@ -137,6 +137,10 @@ CASES = {
         ["cluster.learner_cores=1"],
         ["cluster.learner_cores has no effect: set cluster.placement=separate"],
     ),
+    "a stale cache when nothing is under way": (
+        ["rollout.keep_stale_cache=true"],
+        ["rollout.keep_stale_cache has no effect: with grpo.max_staleness=0"],
+    ),
     "overlap on one GPU": (
         [
             "cluster.placement=colocated",

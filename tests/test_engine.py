@@ -101,6 +101,9 @@ class TamperedRank(LearnerRank):
 
 
 class CountingWorker(RolloutWorker):
+    def keep_stale_cache(self, keep: bool) -> None:
+        self.engine.keep_stale_cache = keep
+
     def cached(self, requests: Sequence[Request]) -> list[int]:
         """Tokens of each request's prompt that had been computed for another one."""
         self.engine.submit(requests)
@@ -444,6 +447,42 @@ def test_an_update_in_the_middle_of_an_answer_splits_its_versions(
         np.testing.assert_allclose(drawn[1:], new[1:], atol=1e-4)
         moved = max(moved, np.abs(old - new).max())
     assert moved > 0.01
+
+
+def test_a_stale_cache_is_gone_on_from_and_never_shared(pairs: dict[str, Pair], tmp_path: Path) -> None:
+    """An answer under way reads keys and values of the old weights; one that begins later reads new ones."""
+    pair = pairs["untied"]
+    ray.get(pair.worker.keep_stale_cache.remote(True))
+    before = pair.model(tmp_path / "before")
+    prompt = [1, *np.random.default_rng(1).integers(4, 20, 130).tolist()]
+    requests = [
+        replace(r, prompt=prompt, max_tokens=1 if r.sample == 0 else 30)
+        for r in make_requests(23, problems=1, temperature=2.0)
+    ]
+    assert len(ray.get(pair.worker.advance.remote(requests, 0.0)).rollouts) == 1
+    pair.update(supervised_batch([(prompt, [*prompt[::-1][:30], EOS])]), lr=1e-2, loss=supervised)
+    pair.publish()
+    after = pair.model(tmp_path / "after")
+    later = [replace(r, problem_id="later") for r in requests]
+    rollouts = ray.get(pair.worker.advance.remote(later, 1e9)).rollouts
+    ray.get(pair.worker.keep_stale_cache.remote(False))
+    first = len(prompt)  # the token that the old weights drew
+    gap = 0.0
+    for rollout in rollouts:
+        drawn = rollout.logprobs[rollout.sampled]
+        plain = token_logprobs(after, rollout)
+        if rollout.problem_id == "later":
+            np.testing.assert_allclose(drawn, plain, atol=1e-4)
+            continue
+        tokens = torch.tensor(rollout.tokens, dtype=torch.long)[None]
+        with torch.no_grad():
+            past = before(tokens[:, :first], use_cache=True).past_key_values
+            logits = after(tokens[:, first:-1], past_key_values=past).logits[0] / rollout.temperature
+        mixed = logits.log_softmax(-1).gather(1, tokens[0, first + 1 :, None])[:, 0].numpy()
+        np.testing.assert_allclose(drawn[1:], mixed, atol=1e-4)
+        gap = max(gap, np.abs(mixed - plain[1:]).max(initial=0.0))
+    assert len(rollouts) == len(requests) - 1 + len(later)
+    assert gap > 0.01
 
 
 # ---------------------------------------------------------------- updates that go wrong

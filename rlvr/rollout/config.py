@@ -32,6 +32,9 @@ class RolloutConfig:
     max_num_seqs: int = setting(256, "sequences an engine decodes at a time", ge=1)
     max_num_batched_tokens: int = setting(8192, "tokens an engine takes in one step", ge=1)
     kv_cache_gib: float = setting(1.0, "KV cache of an engine on the CPU, in GiB", gt=0)
+    keep_stale_cache: bool = setting(
+        False, "answers under way go on from keys and values of older weights, which are not computed again"
+    )
     gpu_memory_utilization: float = setting(0.5, "share of a GPU's memory for an engine", gt=0, le=1)
     enforce_eager: bool = setting(True, "start faster, without compiled graphs")
     deadline: float = setting(

@@ -78,6 +78,8 @@ class RolloutEngine:
         )
         self.engine = LLMEngine.from_engine_args(arguments)
         self.engine.set_weight_version("0")
+        self.keep_stale_cache = config.keep_stale_cache
+        self.version = "0"
         self.tokenizer = self.engine.get_tokenizer()
         self.requests: dict[str, Request] = {}  # under way, by vLLM's request id
         self.submitted = 0
@@ -108,7 +110,9 @@ class RolloutEngine:
             )
             self.submitted += 1
             name = str(self.submitted)
-            self.engine.add_request(name, TokensPrompt(prompt_token_ids=request.prompt), params)
+            # what other weights have cached of a prompt is not taken
+            prompt = TokensPrompt(prompt_token_ids=request.prompt, cache_salt=self.version)
+            self.engine.add_request(name, prompt, params)
             self.requests[name] = request
 
     def run(self, seconds: float, paused: Callable[[], bool] = lambda: False) -> list[Rollout]:
@@ -158,14 +162,18 @@ class RolloutEngine:
         self.engine.collective_rpc("init_weight_transfer_engine", args=(init_info,))
 
     def receive_weights(self, update_info: dict[str, Any], version: int) -> None:
-        """Take new weights, forget what the old ones cached, and stamp what follows with `version`."""
+        """Take new weights, and stamp what follows with `version`.
+
+        Answers under way are computed again so far, and then drawn exactly from the new policy given all
+        before; or with `keep_stale_cache` they go on from keys and values of the weights that drew them.
+        """
         self.engine.collective_rpc("start_weight_update")
         self.engine.collective_rpc("update_weights", args=(update_info,))
         self.engine.collective_rpc("finish_weight_update")
-        # answers under way are computed again so far, or they would go on from the old weights' keys
-        # and values, and vLLM would keep every prefix that they share
-        self.engine.reset_prefix_cache(reset_running_requests=True)
-        self.engine.set_weight_version(str(version))
+        if not self.keep_stale_cache:
+            self.engine.reset_prefix_cache(reset_running_requests=True)
+        self.version = str(version)
+        self.engine.set_weight_version(self.version)
 
     def weight_checksums(self) -> dict[str, int]:
         """CRC-32 of every tensor of the last update, where the transfer back-end keeps them."""

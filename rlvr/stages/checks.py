@@ -200,6 +200,11 @@ def grpo_messages(config: TrainConfig) -> Iterator[str]:
             yield f"cluster.{name} has no effect with cluster.address: the cluster hands out its own cores"
     if cluster.learner_cores and not is_separate(config):
         yield "cluster.learner_cores has no effect: set cluster.placement=separate, or grpo.max_staleness"
+    if config.rollout.keep_stale_cache and not grpo.max_staleness:
+        yield (
+            "rollout.keep_stale_cache has no effect: with grpo.max_staleness=0 no answer is under way when "
+            "weights change"
+        )
     if cluster.placement == "colocated" and config.rollout.gpus_per_worker and grpo.max_staleness:
         yield (
             f"grpo.max_staleness={grpo.max_staleness} overlaps generation with learning, which take turns on "
