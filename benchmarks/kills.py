@@ -31,6 +31,7 @@ from safetensors.numpy import load_file
 
 from rlvr.record.journal import read_journal
 from rlvr.record.run_folder import versions
+from rlvr.stages.files import RESULT
 
 RLVR = Path(sys.executable).with_name("rlvr")
 MARK = "RLVR_BENCHMARK_RUN"
@@ -180,6 +181,9 @@ def disturbed(folder: Path, number: int, driver: bool) -> dict[str, Any]:
         told["killed"] = "nothing: it had ended"
     told["resumes"] = 0
     code = command.process.wait(LIMIT)
+    if code and (folder / "run" / "grpo" / RESULT).exists():
+        told["killed"] += ", after its last stage had ended"
+        code = 0
     while code and told["resumes"] < 3:
         command.end()  # what a killed driver leaves ends by itself, but later
         told["resumes"] += 1
