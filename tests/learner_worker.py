@@ -233,6 +233,13 @@ class Ranks:
         (folder / "cases").write_bytes(pickle.dumps(cases))
         timer = threading.Timer(LIMIT, self.kill)
         timer.start()
+        try:
+            self._work(folder)
+        finally:
+            timer.cancel()
+        return [pickle.loads((folder / f"results_{rank}").read_bytes()) for rank in range(size)]
+
+    def _work(self, folder: Path) -> None:
         for process in self.processes:
             assert process.stdin is not None
             print(folder, file=process.stdin, flush=True)
@@ -242,8 +249,6 @@ class Ranks:
                 self.kill()
                 self.output.seek(0)
                 raise AssertionError(self.output.read()[-6000:])
-        timer.cancel()
-        return [pickle.loads((folder / f"results_{rank}").read_bytes()) for rank in range(size)]
 
     def kill(self) -> None:
         for process in self.processes:
