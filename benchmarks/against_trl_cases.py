@@ -15,6 +15,7 @@ from typing import Any
 
 PROBLEMS, GROUP_SIZE = 32, 8
 ROLLOUTS = PROBLEMS * GROUP_SIZE
+HELDOUT_SAMPLES = 4  # of each held-out problem: another number than of the others, which tells them apart
 MAX_LENGTH = 512
 # with the four special tokens a random model draws each token about once in 74
 ALPHABET = string.digits + string.ascii_letters + "+-=? \n#"

@@ -5,9 +5,9 @@
 
 The checkpoint is the quickstart's model after some SFT. Problems, prompts, reward, loss, advantages,
 optimizer and number of rollouts are the same; each side draws and orders problems by its own random numbers.
-The clock runs from the first step on, and stands still during greedy evaluation on the held-out problems. One
-run after the other, ours first with every other seed; each is kept in --folder, and the same command goes on
-where it was stopped. Our side is synchronous.
+The clock runs from the first step on, and stands still during evaluation, which draws four answers to each
+held-out problem as training does. One run after the other, ours first with every other seed; each is kept in
+--folder, and the same command goes on where it was stopped. Our side is synchronous.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import against_trl_tune as tune
 import numpy as np
 import numpy.typing as npt
+from against_trl_cases import HELDOUT_SAMPLES
 from against_trl_sides import Side, start_ours, start_trl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -83,8 +84,7 @@ def run_ours(start: Path, place: Path, seed: int, steps: int, every: int, settin
         "model.max_length=128",
         f"seed={seed}",
         "+reward.functions.last={_target_: against_trl_cases.last_number}",
-        "evaluation.temperature=0",
-        "evaluation.samples=1",
+        f"evaluation.samples={HELDOUT_SAMPLES}",
         f"sampling.max_tokens={MAX_TOKENS}",
         f"grpo.steps={steps}",
         f"grpo.evaluate_every={every}",
@@ -182,7 +182,7 @@ def draw(curves: dict[str, list[Curve]], path: Path) -> None:
         place.set_xlabel(name)
         place.grid(alpha=0.25, linewidth=0.6)
         place.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("held-out accuracy, greedy")
+    axes[0].set_ylabel("held-out accuracy")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[0].legend(frameon=False, loc="lower right")
     with atomic_write(path) as temporary:
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--tuning", type=Path, help="report of against_trl.py, for its best settings")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--every", type=int, default=5, help="steps between evaluations")
+    parser.add_argument("--every", type=int, default=10, help="steps between evaluations")
     parser.add_argument("--trl-python", type=Path, help="a Python that has TRL")
     arguments = parser.parse_args()
     python = arguments.trl_python or trl_python()

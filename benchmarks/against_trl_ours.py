@@ -4,7 +4,7 @@
 
 Before that, and after it has published the last step's weights, nothing is under way: the engine and the
 learner have nothing to do. What the loop still has to write of a step counts as the next one's. Requests are
-a training step's, or an evaluation's, which is greedy.
+a training step's, or an evaluation's, which has another number for each problem.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from unittest import mock
 
-from against_trl_cases import Turns
+from against_trl_cases import HELDOUT_SAMPLES, Turns
 
 from rlvr import cli
 from rlvr.rollout.engine import Request
@@ -28,7 +28,7 @@ def main() -> int:
     def in_turn(
         buffer: RolloutBuffer, step: int, problems: Sequence[Problem], groups: Sequence[list[Request]]
     ) -> None:
-        evaluates = groups[0][0].temperature == 0
+        evaluates = len(groups[0]) == HELDOUT_SAMPLES
         if not turns.wait("evaluate" if evaluates else "train", {"step": step if evaluates else step - 1}):
             raise Interrupted
         submit(buffer, step, problems, groups)

@@ -157,7 +157,7 @@ class TakesTurns(TrainerCallback):
 
     @torch.no_grad()
     def evaluate(self, step: int) -> float:
-        """Share of the held-out problems that greedy decoding solves."""
+        """Share of the right answers to the held-out problems, drawn like those for training."""
         self.go("evaluate", {"step": step})
         trainer, problems = self.trainer, self.spec["heldout"]
         tokenizer = trainer.processing_class
@@ -165,11 +165,21 @@ class TakesTurns(TrainerCallback):
         inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
         trainer.model.eval()
         most = trainer.args.max_completion_length
-        made = trainer.model.generate(**inputs, do_sample=False, temperature=None, max_new_tokens=most)
+        samples = cases.HELDOUT_SAMPLES
+        made = trainer.model.generate(
+            **inputs,
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            max_new_tokens=most,
+            num_return_sequences=samples,
+        )
         trainer.model.train()
         texts = tokenizer.batch_decode(made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         function = getattr(cases, self.spec["reward"])
-        right = [function(text, problem["answer"]) for text, problem in zip(texts, problems, strict=True)]
+        answers = [problem["answer"] for problem in problems for _ in range(samples)]
+        right = [function(text, answer) for text, answer in zip(texts, answers, strict=True)]
         return sum(right) / len(right)
 
 

@@ -28,11 +28,16 @@ class Run:
 
     @classmethod
     def start(cls, cwd: Path, command: str, *arguments: str) -> Run:
+        return cls.start_other(cwd, str(RLVR), command, *arguments)
+
+    @classmethod
+    def start_other(cls, cwd: Path, *words: str) -> Run:
+        """Any program."""
         mark = uuid.uuid4().hex
         output = cwd / f"output_{mark}.txt"
         with output.open("w") as file:
             process = subprocess.Popen(
-                [str(RLVR), command, *arguments],
+                words,
                 cwd=cwd,
                 env=os.environ | {MARK: mark},
                 stdout=file,

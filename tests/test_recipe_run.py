@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,21 +204,23 @@ def test_a_plan_starts_nothing_and_says_what_is_done(chain: Made) -> None:
 
 
 def test_a_stopped_recipe_goes_on_as_if_it_had_never_stopped(chain: Made, tmp_path: Path) -> None:
-    write_problems(tmp_path)
-    run = Run.start(tmp_path, "recipe", *SMALL, *SHORT)
+    """In a copy of the folder without mid-training: what was made before is good in another place."""
+    cwd = tmp_path / "copy"
+    shutil.copytree(chain.cwd, cwd, ignore=shutil.ignore_patterns("midtrain-*"))
+    run = Run.start(cwd, "recipe", *SMALL, *SHORT)
     try:
         checkpoint = "runs/small/stages/midtrain-*/checkpoints/step_000010/state.json"
-        run.until(lambda: bool(list(tmp_path.glob(checkpoint))), "a checkpoint of mid-training")
+        run.until(lambda: bool(list(cwd.glob(checkpoint))), "a checkpoint of mid-training")
         run.process.send_signal(signal.SIGTERM)
         assert run.wait() == 130, run.output.read_text()
         assert "the same command goes on" in run.output.read_text()
     finally:
         run.kill()
-    code, output = recipe(tmp_path, *SHORT)
+    code, output = recipe(cwd, *SHORT)
     assert code == 0, output
     assert "midtrain: goes on" in output
     assert output.count("done before") == 3
-    assert Made(tmp_path, output).weights("midtrain") == chain.weights("midtrain")
+    assert Made(cwd, output).weights("midtrain") == chain.weights("midtrain")
 
 
 OWN = '''

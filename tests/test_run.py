@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from commands import Run, complete
+from commands import RLVR, Run, complete
 
 from rlvr.keys import key
 from rlvr.record.journal import journal_path, read_journal
@@ -358,15 +357,41 @@ def test_killed_workers_are_replaced_and_change_nothing(
     assert_same_run(tmp_path / "run", whole)
 
 
-def test_steps_after_the_last_checkpoint_are_done_again(tmp_path: Path, whole: Path) -> None:
-    """As after a kill, or with a disk that lost the newest checkpoint: nothing is recorded twice."""
-    folder = tmp_path / "copy"
-    shutil.copytree(whole, folder)
-    shutil.rmtree(folder / "grpo" / "checkpoints" / f"step_{STEPS:06d}")
-    assert checkpoints_of(folder / "grpo") == [f"step_{STEPS - 2:06d}"]
-    code, output = train(tmp_path, f"resume={folder}")
-    assert code == 0, output
-    assert_same_run(folder, whole)
+# the disk, with room for a few lines and no checkpoint, is seen by these processes alone
+ON_A_FULL_DISK = """
+mount -t tmpfs -o size=$(($(du -sm {whole} | cut -f1) + 8))m none disk || exit 99
+cp -r {whole} disk/run && rm -r disk/run/grpo/checkpoints/step_{last:06d} || exit 98
+dd if=/dev/zero of=disk/room bs=1k count=600 && dd if=/dev/zero of=disk/rest bs=1k
+rm disk/room
+{rlvr} train resume=disk/run > full.txt
+echo $? > code.txt
+ls disk/run/grpo/checkpoints > checkpoints.txt
+rm disk/rest
+{rlvr} train resume=disk/run && cp -r disk/run .
+"""
+
+
+def test_a_run_on_a_full_disk_loses_nothing_and_goes_on_once_there_is_room(
+    tmp_path: Path, whole: Path
+) -> None:
+    """Also: a run that was killed before its last checkpoint makes the steps since the one before again."""
+    (tmp_path / "disk").mkdir()
+    script = ON_A_FULL_DISK.format(whole=whole, last=STEPS, rlvr=RLVR)
+    run = Run.start_other(tmp_path, "unshare", "--map-root-user", "--mount", "sh", "-c", script)
+    try:
+        code = run.wait()
+    finally:
+        run.kill()
+    if code == 99 or "unshare failed" in run.output.read_text():
+        pytest.skip("no file system may be mounted here")
+    assert code == 0, run.output.read_text()
+    assert (tmp_path / "code.txt").read_text() == "3\n"
+    said = (tmp_path / "full.txt").read_text() + run.output.read_text()
+    assert "cannot be written (No space left on device" in said
+    assert "make room there; then go on with: rlvr train resume=" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "checkpoints.txt").read_text() == f"step_{STEPS - 2:06d}\n"
+    assert_same_run(tmp_path / "run", whole)
 
 
 def test_a_finished_run_says_how_to_ask_for_more(whole: Path) -> None:
@@ -414,7 +439,7 @@ def moody(completion, problem, factor=1.0):
 
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def crowd(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> Path:
     """Two learners and two engines, one version behind, with a reward function that raises."""
     folder = tmp_path_factory.mktemp("crowd")
     (folder / "my_rewards.py").write_text(USER_REWARD)
@@ -426,6 +451,9 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         "--config-dir=my_conf",
         *[setting for setting in SETTINGS if setting != "reward=math_format"],
+        "stages=[grpo]",
+        "model=pretrained",
+        f"model.path={whole / 'sft' / 'checkpoints' / f'step_{SFT_STEPS:06d}' / 'model'}",
         "reward=mine",
         "hydra.run.dir=run",
         "grpo.max_staleness=1",
