@@ -140,6 +140,15 @@ def test_without_tails_and_without_a_driver_workers_add_up(staleness: int) -> No
     assert many.tokens_per_second == pytest.approx(16 * one.tokens_per_second, rel=0.01)
 
 
+def test_workers_that_are_in_a_call_when_a_step_is_submitted_get_their_share_of_it() -> None:
+    """Whoever is idle first would have most of it, and the others would wait for him."""
+    costs = Costs(decode=((1, 0.01), (256, 0.05)), learn=5e-4, send=0.01, receive=0.04)
+    one, eight = (
+        simulate(costs, Setup(workers, 2, 8 * workers, 12, 8, HEAVY, learners=workers)) for workers in (1, 8)
+    )
+    assert eight.tokens_per_second > 0.95 * 8 * one.tokens_per_second
+
+
 def test_a_driver_that_is_slow_to_answer_keeps_workers_waiting() -> None:
     setup = Setup(64, 0, 64, 3, 1, constant(200), prompt=0, learners=64)
     quick, slow = (simulate(replace(FLAT, call=((64, call),)), setup) for call in (0.0, 0.02))

@@ -115,7 +115,10 @@ class RolloutPool:
                 worker.actor.pause.remote()
 
     def dispatch(self) -> None:
-        """Give queued groups to the workers with least to do, and let every idle worker work."""
+        """Give queued groups to the workers with least to do, and let every idle worker work.
+
+        None is given more than an equal share of all: those that are in a call take theirs once it is done.
+        """
         idle = [worker for worker in self.workers if worker.call is None]
         for worker in idle:
             if worker.version != self.version and self.weights is not None:
@@ -123,9 +126,11 @@ class RolloutPool:
                 self._call(worker, "update", call)
         idle = [worker for worker in idle if worker.call is None and worker.version == self.version]
         handed: dict[int, list[Request]] = {id(worker): [] for worker in idle}
+        share = self._share() if self.queue and idle else 0.0
         while self.queue and idle:
             worker = min(idle, key=lambda worker: len(worker.under_way))
-            if worker.under_way and len(worker.under_way) + len(self.queue[0]) > self.capacity:
+            load = len(worker.under_way)
+            if load and (load >= share or load + len(self.queue[0]) > self.capacity):
                 break
             group = self.queue.popleft()
             worker.handed.append(group)
@@ -136,6 +141,12 @@ class RolloutPool:
                 requests = handed[id(worker)]
                 call = worker.actor.advance.remote(requests, SLICE)
                 self._call(worker, "advance", call, new=len(requests) == len(worker.under_way))
+
+    def _share(self) -> float:
+        """Rollouts for each worker that stands, if all had equally many."""
+        standing = [worker for worker in self.workers if worker.process is not None]
+        rollouts = sum(len(worker.under_way) for worker in standing) + sum(map(len, self.queue))
+        return rollouts / len(standing)
 
     def _call(self, worker: _Worker, doing: str, call: ray.ObjectRef, new: bool = True) -> None:
         """`new`: it is no more of the same, so that time without a sign of life counts from now."""
