@@ -117,7 +117,8 @@ class RolloutPool:
     def dispatch(self) -> None:
         """Give queued groups to the workers with least to do, and let every idle worker work.
 
-        None is given more than an equal share of all: those that are in a call take theirs once it is done.
+        Nobody is given more than an equal share among those that stand, but for the rest of a group: those
+        that are in a call take theirs once it is done.
         """
         idle = [worker for worker in self.workers if worker.call is None]
         for worker in idle:
