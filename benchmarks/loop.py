@@ -62,7 +62,6 @@ ALL = [
 DIGIT = "+reward.functions.digit={_target_: rlvr.rewards.format.format_reward, pattern: '[0-9]'}"
 ASYNC = [
     "sampling.max_tokens=256",
-    # with 1 the longest answers decide: a new step's share the engine with them, and learning waits for them
     "grpo.max_staleness=2",
     "cluster.placement=separate",
     "cluster.cpus=2",
