@@ -34,6 +34,7 @@ from rlvr.types import IntArray
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 STALENESS = (0, 1, 2, 4)
+REASONS = STALENESS[:3]  # of which it is shown what bends them
 GROUPS = {"weak": 8, "strong": 256}  # of a step: for each worker, and altogether
 STEPS, WARMUP = 8, 6
 Curves = dict[str, dict[str, list[dict[str, float]]]]
@@ -103,14 +104,14 @@ def reasons(costs: Costs, lengths: IntArray, workers: int) -> dict[str, dict[str
         for count in (workers, 1)
         for kind in GROUPS
         for name, (other, lengths_of) in others.items()
-        for k in STALENESS[:2]
+        for k in REASONS
     }
     done = {key: outcome.tokens_per_second for key, outcome in outcomes(jobs).items()}
     return {
         kind: {
             name: {
                 f"k={k}": done[kind, name, k, workers] / workers / done[kind, name, k, 1]
-                for k in STALENESS[:2]
+                for k in REASONS
             }
             for name in others
         }

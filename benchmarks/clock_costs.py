@@ -36,6 +36,7 @@ from rlvr.stages.config import ClusterConfig
 from rlvr.types import Group, Problem, Rollout, TrainingBatch
 
 PROMPT, MAX_LENGTH = 16, 512  # tokens
+FEW = (1, 2, 4, 8)  # sequences together, as in the last steps of a long tail
 POLICY = partial(objective.policy, loss=ppo_clip)
 REWARDS = RewardConfig(functions={"math": {"_target_": "rlvr.rewards.math.math_reward"}})
 
@@ -87,6 +88,8 @@ def measure_parts(model: str, rounds: int, answer: int) -> tuple[dict[str, Any],
             rollouts += drawn
             decode += steps[1:]
             first.append(steps[0][1])
+        for count in FEW:
+            decode += engine.ask("engine_steps", requests(count, answer)[:count])[0][1:]
         batches = [policy_batch(rollouts[start : start + 128]) for start in (0, 128)]
         learn = [
             learner.ask("update", batch, POLICY, 1e-9) / sum(map(len, batch.tokens))

@@ -5,15 +5,17 @@
 The real loop (Ray, vLLM, reward service, DeepSpeed, weight transfer, journal) runs on models with random
 weights, 32 problems × 8 answers a step, and between its steps an engine and a learner, in processes of their
 own with the cores and the settings that those of the loop have, are given the requests and the batches of
-the step that was counted, one after the other. The loop stands still meanwhile. As the next step is begun
-at the end of each, a step after a standstill is not counted. The learning rate is next to nothing, so that
-the engine that is never given new weights draws the same answers.
+the step that was counted, one after the other. The loop stands still meanwhile. Steps whose answers are
+drawn ahead when a standstill begins are not counted: the next, or as many as rollouts may be versions old.
+The learning rate is next to nothing, so that the engine that is never given new weights draws the same
+answers.
 
 `small` and `large` are synchronous: the limit is the sum of generation alone and learning alone, and the
-ratio is limit / step. The two of `async` have a reward that takes a second for a verdict, rollouts that may
-be two versions old, and a core for the rollout worker and one for the learner: the limit is the largest of
-generation, verdicts and learning alone, each on the cores that it has in the loop, and the ratio is
-step / limit. After new weights, answers under way are computed again so far, or not (`async_stale_cache`).
+ratio is limit / step. Those of `async` have a reward that takes a second for a verdict, rollouts that may
+be two versions old or one (`async_one_version`), and a core for the rollout worker and one for the learner:
+the limit is the largest of generation, verdicts and learning alone, each on the cores that it has in the
+loop, and the ratio is step / limit. After new weights, answers under way are computed again so far (`async`)
+or not.
 Seconds are medians over the counted turns, ratios medians of the turns' ratios.
 """
 
@@ -74,12 +76,14 @@ ASYNC = [
     "reward.batch=256",
     "reward.deadline=30",
 ]
+STALE_CACHE = "rollout.keep_stale_cache=true"
 CASES = {  # name → size of the model and of its answers, counted steps of a turn, settings
     "small": ("0.6M", 4, [DIGIT, "sampling.max_tokens=20"]),
     "large": ("10M", 1, [DIGIT, "sampling.max_tokens=256"]),
     # several in a row, since a step that lags makes up for it in the next
     "async": ("10M", 3, ASYNC),
-    "async_stale_cache": ("10M", 3, [*ASYNC, "rollout.keep_stale_cache=true"]),
+    "async_stale_cache": ("10M", 3, [*ASYNC, STALE_CACHE]),
+    "async_one_version": ("10M", 3, [*ASYNC, STALE_CACHE, "grpo.max_staleness=1"]),
 }
 PROBLEMS = 32
 
@@ -167,10 +171,11 @@ class Loop:
         time.sleep(0.5)  # threads of torch look for work a while after their last
 
 
-def turn(loop: Loop, others: dict[str, Alone], counted: int) -> dict[str, float]:
-    """Counted steps, then what they did by those alone: seconds and tokens of a step, on average."""
-    loop.step()  # not counted: it had a lead
-    loop.done.requests.pop(loop.number)
+def turn(loop: Loop, others: dict[str, Alone], lead: int, counted: int) -> dict[str, float]:
+    """Steps that have a lead, counted steps, and what these did by those alone: averages over a step."""
+    for _ in range(lead):
+        loop.step()
+        loop.done.requests.pop(loop.number)
     rows, work = [], []
     for _ in range(counted):
         rows.append(loop.step())
@@ -199,6 +204,8 @@ def summary(rows: list[dict[str, float]], asynchronous: bool) -> dict[str, Any]:
 
     median = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     tokens = {name: median.pop(name) for name in ("tokens", "tokens alone")}
+    if asynchronous:  # a standstill may lie between a step's first request and its last answer
+        del median["generate"], median["reward"]
     ratio = "step_over_limit" if asynchronous else "limit_over_step"
     ratios = [row["step"] / limit(row) if asynchronous else limit(row) / row["step"] for row in rows]
     return {
@@ -233,9 +240,11 @@ def measure(case: str, folder: Path, turns: int, quick: bool) -> dict[str, Any]:
         for other in others.values():
             stack.enter_context(other)
         loop = Loop(config, folder / case, workers)
-        rows = [turn(loop, others, counted) for _ in range(turns + 1)][1:]  # the first is a warm-up
+        staleness = config.grpo.max_staleness
+        lead = max(staleness, 1)
+        rows = [turn(loop, others, lead, counted) for _ in range(turns + 1)][1:]  # the first is a warm-up
     report = {"million_parameters": parameters, "cores": cores, "turns": turns, "counted": counted}
-    return report | summary(rows, config.grpo.max_staleness > 0)
+    return report | summary(rows, asynchronous=staleness > 0)
 
 
 def show(name: str, result: dict[str, Any]) -> None:
