@@ -29,6 +29,7 @@ from rlvr.algorithms import objective
 from rlvr.algorithms.losses import ppo_clip
 from rlvr.learner import head
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
+from rlvr.processes import lean_imports
 from rlvr.types import RlvrError, TrainingBatch
 
 if TYPE_CHECKING:
@@ -197,7 +198,8 @@ def work(folder: Path, rank: int, device: torch.device) -> None:
 
 
 def main(rank: int, world_size: int, port: int) -> None:
-    from rlvr.learner.learner import join_ranks
+    with lean_imports():
+        from rlvr.learner.learner import join_ranks
 
     device = join_ranks(rank, world_size, "127.0.0.1", port, gpu=False)
     for line in sys.stdin:

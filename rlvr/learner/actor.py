@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
-from rlvr.processes import Whereabouts, answer_for_stacks, peak_memory
+from rlvr.processes import Whereabouts, answer_for_stacks, lean_imports, peak_memory
 
 if TYPE_CHECKING:
     from rlvr.algorithms.objective import Objective
@@ -49,8 +49,9 @@ class LearnerRank:
         world_size: int,
         address: tuple[str, int],
     ) -> None:
-        from rlvr.learner.learner import join_ranks
-        from rlvr.learner.policy import PolicyLearner
+        with lean_imports():
+            from rlvr.learner.learner import join_ranks
+            from rlvr.learner.policy import PolicyLearner
 
         device = join_ranks(self.rank, world_size, *address, self.config.gpus_per_worker > 0)
         self.learner = PolicyLearner(model_path, max_length, self.config, optimizer, device)

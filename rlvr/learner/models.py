@@ -10,6 +10,7 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from rlvr.learner.packing import use_packed_attention
+from rlvr.processes import lean_imports
 from rlvr.types import ConfigError
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def make_scratch_model(
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
     transformers.utils.logging.disable_progress_bar()
-    model.save_pretrained(path)
+    with lean_imports():  # transformers asks DeepSpeed whether the model is one of its own
+        model.save_pretrained(path)
     tokenizer.save_pretrained(path)
 
 

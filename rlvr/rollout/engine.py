@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from rlvr.processes import lean_imports
 from rlvr.rollout.config import RolloutConfig
 from rlvr.types import FinishReason, Rollout
+
+FEW_TOKENS = 4096  # of a vocabulary: counting them all in every step costs less than compiling how
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,16 @@ class RolloutEngine:
             VLLM_LOGGING_LEVEL=os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"),
             VLLM_NO_USAGE_STATS="1",
         )
-        from vllm.config.weight_transfer import WeightTransferConfig
-        from vllm.engine.arg_utils import EngineArgs
-        from vllm.v1.engine.llm_engine import LLMEngine
+        with lean_imports():
+            import torch._dynamo
+            from transformers import AutoConfig
+
+            vocabulary = AutoConfig.from_pretrained(model_path).get_text_config().vocab_size
+            # what vLLM compiles all the same is the counting of likelier tokens
+            torch._dynamo.config.disable = config.enforce_eager and not gpu and vocabulary <= FEW_TOKENS
+            from vllm.config.weight_transfer import WeightTransferConfig
+            from vllm.engine.arg_utils import EngineArgs
+            from vllm.v1.engine.llm_engine import LLMEngine
 
         if gpu:
             memory: dict[str, Any] = {"gpu_memory_utilization": config.gpu_memory_utilization}
