@@ -109,10 +109,7 @@ def reasons(costs: Costs, lengths: IntArray, workers: int) -> dict[str, dict[str
     done = {key: outcome.tokens_per_second for key, outcome in outcomes(jobs).items()}
     return {
         kind: {
-            name: {
-                f"k={k}": done[kind, name, k, workers] / workers / done[kind, name, k, 1]
-                for k in REASONS
-            }
+            name: {f"k={k}": done[kind, name, k, workers] / workers / done[kind, name, k, 1] for k in REASONS}
             for name in others
         }
         for kind in GROUPS
