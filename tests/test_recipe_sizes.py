@@ -24,6 +24,7 @@ from rlvr.learner.lora import inject
 from rlvr.learner.models import load_model, make_scratch_model
 from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
+from rlvr.processes import lean_imports
 from rlvr.recipe.sizes import (
     GATHERED,
     ModelSizes,
@@ -318,9 +319,10 @@ def learners(model: Path, folder: Path, world_size: int) -> list[tuple[int, int]
 
 def main(model: str, folder: Path, rank: int, world_size: int, port: int) -> None:
     """One rank of the learners above."""
-    from rlvr.algorithms.objective import supervised
-    from rlvr.learner.learner import join_ranks
-    from rlvr.learner.policy import PolicyLearner
+    with lean_imports():
+        from rlvr.algorithms.objective import supervised
+        from rlvr.learner.learner import join_ranks
+        from rlvr.learner.policy import PolicyLearner
 
     device = join_ranks(rank, world_size, "127.0.0.1", port, gpu=False)
     measured = []

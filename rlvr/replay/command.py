@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 
+from rlvr.processes import lean_imports
 from rlvr.replay.recorded import open_recorded
 from rlvr.replay.what_if import what_if
 from rlvr.types import ConfigError, DataError, RlvrError
@@ -39,9 +40,10 @@ def main(arguments: Sequence[str]) -> int:
         if not config.learner.gpus_per_worker:
             os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed would remark on it
         # heavy: the command is known to be right
-        from transformers.utils import logging
+        with lean_imports():
+            from transformers.utils import logging
 
-        from rlvr.replay.steps import replay
+            from rlvr.replay.steps import replay
 
         logging.disable_progress_bar()
 
