@@ -8,16 +8,11 @@ file behind.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import os
 import resource
 import signal
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -30,27 +25,6 @@ START_DEADLINE = 900.0  # seconds; loading a large checkpoint from a slow disk t
 LOOK = 5.0  # seconds between looks at whether the cluster is still there, while something starts
 MEMORY = "rlvr-stacks"
 PATIENCE = 10.0  # seconds that a node may take to answer
-
-
-@contextmanager
-def lean_imports() -> Iterator[None]:
-    """Import vLLM or DeepSpeed at three quarters of the cost.
-
-    Python would look for garbage among a million new objects that all stay. And DeepSpeed brings in MLflow
-    where it is installed, for an autotuner that nobody asks for.
-    """
-    modules: dict[str, Any] = sys.modules
-    without_mlflow = "mlflow" not in modules
-    if without_mlflow:
-        modules["mlflow"] = None  # an import of it fails
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-        if without_mlflow:
-            del modules["mlflow"]
 
 
 def has_nodes() -> bool:

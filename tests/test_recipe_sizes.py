@@ -19,12 +19,12 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from rlvr.imports import lean_imports
 from rlvr.learner.config import LearnerConfig, LoraConfig, OptimizerConfig
 from rlvr.learner.lora import inject
 from rlvr.learner.models import load_model, make_scratch_model
 from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
-from rlvr.processes import lean_imports
 from rlvr.recipe.sizes import (
     GATHERED,
     ModelSizes,

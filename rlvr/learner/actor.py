@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from rlvr.imports import lean_imports
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
-from rlvr.processes import Whereabouts, answer_for_stacks, lean_imports, peak_memory
+from rlvr.processes import Whereabouts, answer_for_stacks, peak_memory
 
 if TYPE_CHECKING:
     from rlvr.algorithms.objective import Objective

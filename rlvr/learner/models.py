@@ -9,8 +9,8 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from rlvr.imports import lean_imports
 from rlvr.learner.packing import use_packed_attention
-from rlvr.processes import lean_imports
 from rlvr.types import ConfigError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 
-from rlvr.processes import lean_imports
+from rlvr.imports import lean_imports
 from rlvr.replay.recorded import open_recorded
 from rlvr.replay.what_if import what_if
 from rlvr.types import ConfigError, DataError, RlvrError

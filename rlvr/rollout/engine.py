@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rlvr.processes import lean_imports
+from rlvr.imports import lean_imports
 from rlvr.rollout.config import RolloutConfig
 from rlvr.types import FinishReason, Rollout
 
