@@ -3,7 +3,7 @@
     python benchmarks/clock.py --json benchmarks/clock.json --picture docs/pictures/scaling.png
     python benchmarks/clock.py --costs benchmarks/clock.json …     # with the costs and lengths of a report
 
-About 10 minutes: 2 to measure a model of 10M parameters on this machine (seconds of an engine step by the
+About 5 minutes: 1 to measure a model of 10M parameters on this machine (seconds of an engine step by the
 number of sequences, of a learned token, a weight update, a verdict, a journal, and of the driver for a call)
 and the rest to simulate. The loop's scheduling is its own (benchmarks/clock_simulation.py). Every rollout
 worker brings a learner rank of the same speed and a process for verdicts; ranks divide a step's tokens, and
