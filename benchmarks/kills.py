@@ -3,10 +3,10 @@
     python benchmarks/kills.py --json benchmarks/kills.json [--runs 20] [--driver-runs 10] [--only N …]
 
 One small run of SFT and RL, on all cores of this process, is made undisturbed, twice: its weights and
-rollouts must be the same to the bit. Then `--runs` others have one process killed with SIGKILL: any that
-belongs to them, Ray's own included, some random time after a random step, or while processes are started.
-`--driver-runs` have their driver killed. A run whose command ends is resumed as by hand. About a minute
-each on two cores.
+rollouts must be the same to the bit. Then `--runs` others have one process killed with SIGKILL some random
+time after a random step, or while processes are started: first a kind of process is drawn, of those that
+there are (Ray's helpers, which are many, are one kind), then one of that kind. `--driver-runs` have their
+driver killed. A run whose command ends is resumed as by hand. About 50 seconds each on two cores.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from safetensors.numpy import load_file
 
 from rlvr.record.journal import read_journal
 from rlvr.record.run_folder import versions
-from rlvr.stages.files import RESULT
 
 RLVR = Path(sys.executable).with_name("rlvr")
 MARK = "RLVR_BENCHMARK_RUN"
@@ -66,8 +65,9 @@ KINDS = {
     "ray::RewardWorker": "reward actor",
     "raylet/raylet": "raylet",
     "gcs_server": "Ray's control service",
-    "ray::IDLE": "idle worker of Ray",
+    "rlvr.rewards.worker": "reward process",
 }
+HELPER = "helper of Ray"  # monitors, agents, processes that wait for work
 
 
 def marked(mark: str) -> dict[int, str]:
@@ -104,8 +104,7 @@ class Command:
     def kind(self, pid: int, line: str) -> str:
         if pid == self.process.pid:
             return "driver"
-        known = [kind for name, kind in KINDS.items() if name in line]
-        return known[0] if known else " ".join(Path(word).name for word in line.split()[:3])[:60]
+        return next((kind for name, kind in KINDS.items() if name in line), HELPER)
 
     def end(self) -> None:
         for pid in self.processes():
@@ -173,17 +172,16 @@ def disturbed(folder: Path, number: int, driver: bool) -> dict[str, Any]:
         "after_seconds": round(time.monotonic() - began, 1),
     }
     if command.process.poll() is None and there:
-        victim = command.process.pid if driver else chance.choice(sorted(there))
-        told["killed"] = command.kind(victim, there[victim])
+        kinds = {pid: command.kind(pid, line) for pid, line in there.items()}
+        kind = "driver" if driver else chance.choice(sorted(set(kinds.values())))
+        victim = chance.choice(sorted(pid for pid in kinds if kinds[pid] == kind))
+        told |= {"killed": kind, "command": " ".join(there[victim].split())[:100]}
         with suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
     else:
         told["killed"] = "nothing: it had ended"
     told["resumes"] = 0
     code = command.process.wait(LIMIT)
-    if code and (folder / "run" / "grpo" / RESULT).exists():
-        told["killed"] += ", after its last stage had ended"
-        code = 0
     while code and told["resumes"] < 3:
         command.end()  # what a killed driver leaves ends by itself, but later
         told["resumes"] += 1

@@ -101,6 +101,12 @@ class TamperedRank(LearnerRank):
 
 
 class CountingWorker(RolloutWorker):
+    def compile(self) -> None:
+        """Before it is ready: have vLLM compile what it does for large vocabularies."""
+        from rlvr.rollout import engine
+
+        engine.FEW_TOKENS = 0
+
     def keep_stale_cache(self, keep: bool) -> None:
         self.engine.keep_stale_cache = keep
 
@@ -178,6 +184,8 @@ def pairs(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             initializer_range=0.15,
         )
         worker = worker_actor.remote(str(path), MAX_LENGTH, ROLLOUT, 0, [])
+        if name == "untied":
+            worker.compile.remote()
         rank = rank_actor.remote(LearnerConfig(micro_batch_tokens=512), 0, [])
         actors += [worker, rank]
         learner = LearnerGroup([rank])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 from test_drawing import FILTERS, Table, drawing
 
 from rlvr.record.journal import journal_path, read_journal, write_journal
-from rlvr.stages.redo import redrawn
+from rlvr.stages.checkpoints import Checkpoints
+from rlvr.stages.redo import last_recorded, redrawn, remember_settings
 from rlvr.types import Group
 
 CHANCE = {"chance": {"_target_": f"{__name__}.by_chance"}}
@@ -74,3 +77,29 @@ def test_the_journal_holds_all_that_is_needed(tmp_path: Path, filters: dict[str,
         assert one.problem.id == other.problem.id
         assert [r.sample for r in one.rollouts] == [r.sample for r in other.rollouts]
         assert one.verdicts == other.verdicts
+
+
+def test_steps_that_were_made_with_other_settings_are_not_done_again(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    stage: Any = SimpleNamespace(folder=tmp_path, model_path=str(tmp_path / "model"))
+    slow, fast = (Checkpoints(tmp_path, {}, cast(Any, None), settings={"lr": lr}) for lr in (1e-6, 1e-5))
+    draw, _ = drawing(table_of(0))
+    draw.submit_ready(0)
+    groups = draw.take(1).groups
+    for step in range(1, 7):
+        write_journal(journal_path(tmp_path, "train", step), groups)
+    (tmp_path / "metrics.jsonl").write_text("".join(f'{{"step": {step}}}\n' for step in range(7)))
+
+    assert last_recorded(stage, slow, 2) == 2  # nobody knows with what the others were made
+    remember_settings(stage, slow, -1)
+    assert [last_recorded(stage, slow, step) for step in (-1, 2, 5)] == [6, 6, 6]
+    # a resume at step 4 changes a setting, and steps 5 and 6 are made with it
+    assert last_recorded(stage, fast, 4) == 4
+    remember_settings(stage, fast, 4)
+    assert [last_recorded(stage, fast, step) for step in (4, 5)] == [6, 6]
+    assert last_recorded(stage, slow, 4) == 4
+    remember_settings(stage, fast, 6)  # one that changes nothing
+    # the checkpoint of step 4 is damaged: steps 3 and 4 were made with the old value
+    assert last_recorded(stage, fast, 2) == 2
+    remember_settings(stage, fast, 2)
+    assert last_recorded(stage, fast, 2) == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -570,6 +571,44 @@ def test_verdicts_do_not_depend_on_actors_workers_or_batches(ray_cluster: None) 
             ray.get(actor.close.remote())
             ray.kill(actor)
     assert found[0] == found[1]
+
+
+def test_an_actor_whose_service_is_stuck_is_replaced_after_saying_where_it_stands(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+
+    actors = []
+
+    def start(place: int) -> Any:
+        math = RewardConfig({"math": {"_target_": "rlvr.rewards.math.math_reward"}}, deadline=60.0)
+        actors.append(RewardActor.options(num_cpus=0).remote(math))
+        return actors[-1]
+
+    pool = RewardPool([start(0)], 0.1, start)
+    process, reached = ray.get(actors[0].progress.remote())
+    assert reached == 0
+    for name in Path(f"/proc/{process.pid}/task").iterdir():
+        for child in (name / "children").read_text().split():
+            os.kill(int(child), signal.SIGSTOP)
+    group = groups_of([["#42", "#41"]])[0]
+    monkeypatch.setattr("rlvr.rewards.pool.SERVICE_START", 1.4)
+    pool.submit(group)
+    pool.dispatch()
+    while not pool.replaced:
+        assert ray.wait(list(pool.calls), timeout=0.1)[0] == []
+        pool.check_progress()
+    said = capsys.readouterr().err
+    assert re.search(rf"actor 0 \(process {process.pid}\) has reached no verdict for [23] s", said)
+    assert "2 rollouts, the first of problem 'p1'" in said
+    assert re.search(r"(?s)Its stacks:.*_turn", said)
+    monkeypatch.setattr("rlvr.rewards.pool.SERVICE_START", 180.0)
+    pool.dispatch()
+    (call,) = pool.calls
+    assert pool.collect(call) == [group]
+    assert [verdict.status for verdict in group.verdicts] == [Status.CORRECT, Status.WRONG]
+    ray.get(actors[1].close.remote())
+    ray.kill(actors[1])
 
 
 def test_what_an_actor_has_to_say_is_the_pools_error(ray_cluster: None) -> None:

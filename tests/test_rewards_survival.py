@@ -39,6 +39,9 @@ def act(completion):
     if what == "server-killed" and count == 1 or what == "server-always":
         os.kill(os.getppid(), signal.SIGKILL)
         signal.pause()
+    if what == "server-stopped" and count == 1:
+        os.kill(os.getppid(), signal.SIGSTOP)
+        signal.pause()
     if what == "hang":
         while True:
             pass
@@ -144,6 +147,18 @@ def test_a_service_that_is_idle_when_its_process_is_killed_goes_on() -> None:
         (second,) = rewards.score(items("pid"))
         counts = rewards.counts()
     assert second.reward not in (None, first.reward)
+    assert counts.restarts == 1
+
+
+def test_another_process_takes_the_place_of_one_that_ends_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlvr.rewards.service.GONE", 0.5)
+    with service(deadline=0.5) as rewards:
+        verdicts = rewards.score(items("ok", counting(tmp_path, "server-stopped"), "ok"))
+        counts = rewards.counts()
+    assert [verdict.reward for verdict in verdicts] == [1.0] * 3
+    assert times(tmp_path, "server-stopped") == 2
     assert counts.restarts == 1
 
 

@@ -403,6 +403,16 @@ def test_a_run_on_a_full_disk_loses_nothing_and_goes_on_once_there_is_room(
 
 
 def test_a_finished_run_says_how_to_ask_for_more(whole: Path) -> None:
+    """And one that was killed after its last checkpoint gets what it lacks."""
+    result = whole / "grpo" / "result.json"
+    said = result.read_text()
+    for path in (result, whole / "report.html"):
+        path.unlink()
+    code, output = train(whole.parent, f"resume={whole}")
+    assert code == 0, output
+    assert result.read_text() == said
+    assert (whole / "report.html").stat().st_size > 0
+
     code, output = train(whole.parent, f"resume={whole}")
     assert code == 2
     assert "all stages have done their steps" in output
@@ -448,15 +458,17 @@ def moody(completion, problem, factor=1.0):
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> Path:
-    """Two learners and two engines, one version behind, with a reward function that raises."""
+    """Two learners and two engines, one version behind, with a reward function that raises.
+
+    A learner is killed: the other is the first to notice, in the middle of what they do together.
+    """
     folder = tmp_path_factory.mktemp("crowd")
     (folder / "my_rewards.py").write_text(USER_REWARD)
     (folder / "my_conf" / "reward").mkdir(parents=True)
     (folder / "my_conf" / "reward" / "mine.yaml").write_text(
         "functions:\n  moody:\n    _target_: my_rewards.moody\n    factor: 0.5\n"
     )
-    code, output = train(
-        folder,
+    arguments = [
         "--config-dir=my_conf",
         *[setting for setting in SETTINGS if not setting.startswith(("reward=", "stages=", "sft."))],
         "stages=[grpo]",
@@ -471,8 +483,17 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> Path:
         "learner.workers=2",
         "learner.zero_stage=2",
         "rollout.kv_cache_gib=0.25",
-    )
-    assert code == 0, output
+    ]
+    run = Run.start(folder, "train", *arguments)
+    try:
+        run.until(lambda: 2 in steps_of(folder / "run" / "grpo"), "step 2")
+        _, second = sorted(int(line.split()[0]) for line in run.processes() if "ray::LearnerRank" in line)
+        os.kill(second, signal.SIGKILL)
+        assert run.wait() == 0, run.output.read_text()
+        assert run.ended(30.0) == []
+    finally:
+        run.kill()
+    assert run.output.read_text().count("Another learner goes on from") == 1
     return folder / "run"
 
 

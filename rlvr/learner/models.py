@@ -27,6 +27,9 @@ def make_scratch_model(
     `sizes` are LlamaConfig's own names. (A Qwen2 folder would not do: transformers loads its own
     tokenizer for that type of model, whatever the folder says.) The weights depend on `seed` alone.
     """
+    with lean_imports():
+        import deepspeed  # noqa: F401 transformers will, to ask it whether the model is one of its own
+
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=max_length,
@@ -39,8 +42,7 @@ def make_scratch_model(
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
     transformers.utils.logging.disable_progress_bar()
-    with lean_imports():  # transformers asks DeepSpeed whether the model is one of its own
-        model.save_pretrained(path)
+    model.save_pretrained(path)
     tokenizer.save_pretrained(path)
 
 

@@ -137,11 +137,11 @@ class Recorded:
         """
         path = journal_path(self.folder, "train", step)
         try:
-            file = pq.ParquetFile(path)
+            file = pq.ParquetFile(path, page_checksum_verification=True)
             if not set(LEARNED) <= set(file.schema_arrow.names):
                 return {}
             rows = file.read(["problem_id", "sample", *LEARNED]).to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} cannot be read as a journal: {error}") from error
         return {
             (row["problem_id"], row["sample"]): Learned(

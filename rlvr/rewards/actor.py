@@ -31,9 +31,15 @@ class RewardWorker:
         self.process = answer_for_stacks()
         self.service = RewardService(config, NICENESS)
 
+    @ray.method(concurrency_group="control")
     def whereabouts(self) -> Whereabouts:
         """Where this process is."""
         return self.process
+
+    @ray.method(concurrency_group="control")
+    def progress(self) -> tuple[Whereabouts, int]:
+        """Where this process is, and how many verdicts it has reached; also while it reaches others."""
+        return self.process, self.service.reached
 
     def score(self, groups: Sequence[Group]) -> Scored:
         """The verdicts of every group's rollouts, in the order of the groups and the rollouts."""
@@ -45,4 +51,4 @@ class RewardWorker:
         self.service.close()
 
 
-RewardActor = ray.remote(RewardWorker)
+RewardActor = ray.remote(concurrency_groups={"control": 1})(RewardWorker)

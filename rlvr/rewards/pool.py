@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from rlvr.processes import DEATHS
+from rlvr.processes import DEATHS, Whereabouts, stacks
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.types import Group, RlvrError, StallError
 
@@ -21,11 +22,15 @@ SERVICE_START = 180.0  # seconds that a reward service may take to start its pro
 DEADLINES = 6
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Call:
     actor: int
     groups: list[Group]
-    since: float  # time.monotonic()
+    heard: float  # time.monotonic() when it began, or was last found to have reached verdicts
+    asked: float  # when it was last asked for them
+    question: ray.ObjectRef | None = None  # that has no answer yet
+    reached: int = -1  # verdicts, by its last answer
+    process: Whereabouts | None = None  # by the same
 
 
 class RewardPool:
@@ -39,11 +44,9 @@ class RewardPool:
         actors: Sequence[Any],
         deadline: float,
         start: Callable[[int], Any] | None = None,
-        workers: int = 1,
     ) -> None:
         self.actors = list(actors)
         self.deadline = deadline
-        self.workers = workers  # processes of each actor
         self.start = start
         self.deaths = [0] * len(self.actors)  # without a verdict between
         self.replaced = 0  # actors, so far
@@ -63,7 +66,8 @@ class RewardPool:
             groups, self.queue = self.queue[:share], self.queue[share:]
             if groups:
                 call = self.actors[actor].score.remote(groups)
-                self.calls[call] = _Call(actor, groups, time.monotonic())
+                now = time.monotonic()
+                self.calls[call] = _Call(actor, groups, heard=now, asked=now)
 
     def collect(self, call: ray.ObjectRef) -> list[Group]:
         """The groups of a finished call, which have their verdicts now.
@@ -109,23 +113,40 @@ class RewardPool:
         return counts.summary()
 
     def check_progress(self) -> None:
-        """Replace actors whose call is past any deadline it may have.
+        """Replace actors that have reached no verdict for longer than any check may take.
 
         Raises:
-            StallError: the same, of one that cannot be replaced; it names the first problem.
+            StallError: the same, of one that cannot be replaced; it names process and first problem.
         """
+        # a service kills every stuck check by itself; beyond this it is the service that is stuck
+        limit = DEADLINES * self.deadline + SERVICE_START
         for reference, call in list(self.calls.items()):
-            checks = sum(len(group.rollouts) for group in call.groups)
-            # a service kills every stuck check by itself; beyond this it is the service that is stuck
-            limit = DEADLINES * -(-checks // self.workers) * self.deadline + SERVICE_START
-            if time.monotonic() - call.since <= limit:
+            now = time.monotonic()
+            self._ask(call, now, limit / 4)
+            if now - call.heard <= limit:
                 continue
+            checks = sum(len(group.rollouts) for group in call.groups)
             message = (
-                f"rewards: no verdicts for {checks} rollouts after {limit:.0f} s from actor "
-                f"{call.actor}, the first of problem {call.groups[0].problem.id!r}"
+                f"rewards: actor {call.actor} ({call.process or 'no process yet'}) has reached no verdict "
+                f"for {now - call.heard:.0f} s (reward.deadline={self.deadline:g}); it has {checks} "
+                f"rollouts, the first of problem {call.groups[0].problem.id!r}"
             )
+            if call.process is not None:
+                message += f". Its stacks:\n{stacks(call.process)}"
             if self.start is None or self.deaths[call.actor] == DEATHS:
                 raise StallError(message)
             print(f"\nrlvr: {message}", file=sys.stderr)
             del self.calls[reference]
             self._replace(call, "was stuck")
+
+    def _ask(self, call: _Call, now: float, every: float) -> None:
+        """Find out whether an actor has got on, where it answers; one that died is met by `collect`."""
+        if call.question is None:
+            if now - call.asked >= every:
+                call.question, call.asked = self.actors[call.actor].progress.remote(), now
+        elif ray.wait([call.question], timeout=0)[0]:
+            with suppress(RayError):
+                call.process, reached = ray.get(call.question)
+                call.heard = now if reached != call.reached else call.heard
+                call.reached = reached
+            call.question = None

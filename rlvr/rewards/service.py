@@ -24,6 +24,7 @@ POSTPONED = 0.25  # seconds, and so many usual checks, after which a check is pu
 USUAL_CHECKS = 20
 IN_VAIN = 8  # checks put off with no verdict between, after which none is until there is one
 POLL = 0.05  # seconds between looks at a worker that has not begun
+GONE = 60.0  # seconds in which a worker that was killed must have ended
 RESTARTS = 3  # of the process that forks the workers, with no verdict between
 
 
@@ -50,6 +51,7 @@ class RewardService:
     def __init__(self, config: RewardConfig, niceness: int = 0) -> None:
         check_ranges(config)
         self.config = config
+        self.reached = 0  # verdicts so far
         self._counts = ServiceCounts()
         self._tickets = 0
         self._batches = 0
@@ -160,7 +162,7 @@ class RewardService:
             if worker.idle and (self._waiting or self._late):
                 self._give(worker)
         now = time.monotonic()
-        due = [self._due(worker, now) for worker in self._workers.values() if worker.given]
+        due = [self._due(worker, now) for worker in self._workers.values() if worker.given or worker.killed]
         streams = {worker.frames.stream: worker for worker in self._workers.values() if not worker.lost}
         control = self._processes.control
         timeout = min(max(min(due, default=now + 1.0) - now, 0.0), 3600.0) if wait else 0.0
@@ -173,6 +175,8 @@ class RewardService:
                 self._exited(pid, status)
         now = time.monotonic()
         for worker in self._workers.values():
+            if worker.killed is not None and now > worker.killed + GONE:
+                raise ProcessesEnded("the reward service's process does not end a worker that it was told to")
             if worker.given and worker.killed is None:
                 self._watch(worker, now)
 
@@ -245,7 +249,7 @@ class RewardService:
     def _due(self, worker: Worker, now: float) -> float:
         """When to look at a worker again, if it says nothing."""
         if worker.killed is not None:
-            return now + 3600.0
+            return worker.killed + GONE
         place = worker.page.place()
         if place is None:
             return now + POLL
@@ -380,6 +384,7 @@ class RewardService:
         if task.ticket in self._open:  # not if another was first, or the stream was left
             self._open.remove(task.ticket)
             self._verdicts[task.ticket] = verdict
+            self.reached += 1
             self._in_vain = self._restarts = 0
             self._usual += 0.05 * (min(verdict.seconds, self.config.deadline) - self._usual)
             self._counts.count(verdict, max(began - task.queued, 0.0))

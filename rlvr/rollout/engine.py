@@ -49,12 +49,13 @@ class RolloutEngine:
             VLLM_NO_USAGE_STATS="1",
         )
         with lean_imports():
-            import torch._dynamo
-            from transformers import AutoConfig
+            if config.enforce_eager and not gpu:
+                import torch._dynamo
+                from transformers import PretrainedConfig
 
-            vocabulary = AutoConfig.from_pretrained(model_path).get_text_config().vocab_size
-            # what vLLM compiles all the same is the counting of likelier tokens
-            torch._dynamo.config.disable = config.enforce_eager and not gpu and vocabulary <= FEW_TOKENS
+                values, _ = PretrainedConfig.get_config_dict(model_path)
+                # what vLLM compiles all the same is the counting of likelier tokens
+                torch._dynamo.config.disable |= values.get("vocab_size", FEW_TOKENS + 1) <= FEW_TOKENS
             from vllm.config.weight_transfer import WeightTransferConfig
             from vllm.engine.arg_utils import EngineArgs
             from vllm.v1.engine.llm_engine import LLMEngine

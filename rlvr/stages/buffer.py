@@ -101,7 +101,7 @@ class RolloutBuffer:
             still = self._advance(pending)
             for call in pending:
                 if call not in still:
-                    result(what, call)
+                    result(what, call, calls)
             pending = still
         return finish(what, calls, max(end - time.monotonic(), 0.0))
 

@@ -169,7 +169,8 @@ class Checkpoints:
             whole.append(path)
         for old in whole[:-KEPT]:
             if keep is None or old != self.path(keep):
-                shutil.rmtree(old)
+                # what is left of it if this process is killed is no checkpoint, and goes with the next save
+                shutil.rmtree(old.rename(self.folder / f"unfinished_{old.name}"))
 
     def _sound(self, part: str) -> tuple[Path, dict[str, Any]] | None:
         """The newest checkpoint whose files under `part` are as they were written, with its state."""

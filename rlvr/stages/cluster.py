@@ -154,6 +154,4 @@ class Workers:
             actor = RewardActor.options(**options).remote(config, self.placement.reward_cores)
             return self._start(f"reward actor {place}", actor)
 
-        return RewardPool(
-            [start(place) for place in range(config.actors)], config.deadline, start, config.workers
-        )
+        return RewardPool([start(place) for place in range(config.actors)], config.deadline, start)

@@ -66,7 +66,7 @@ class Grpo:
         self.version = max(self.recorded, 0)
         self.first = self.version + 1
         truncate(stage.folder, self.recorded)
-        remember_settings(stage, self.checkpoints)
+        remember_settings(stage, self.checkpoints, self.recorded)
         self.replaced = 0  # learners
         self.drawn: Drawn | None = None  # of the newest step, until it is in the journal
         rewards, pool = workers.rewards(), workers.rollout_pool(stage.model_path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from rlvr.config import TrainConfig
 from rlvr.record.journal import read_journal
 from rlvr.record.run_folder import atomic_write
+from rlvr.record.runs import read_mapping
 from rlvr.record.sinks import read_metrics
 from rlvr.stages.checkpoints import Checkpoints
 from rlvr.stages.drawing import Drawn, filter_groups, filters_of, further_round
@@ -20,12 +22,12 @@ def last_recorded(stage: StageInput, checkpoints: Checkpoints, done: int) -> int
     """The last step after `done` up to which a stage's metrics and journal are whole, or `done`.
 
     None counts that was made with other settings, or from another model: it would not be the same again.
+    Nor does any after it.
     """
     folder = stage.folder
-    made_with, metrics = _made_with(stage), folder / "metrics.jsonl"
-    if not (metrics.exists() and made_with.exists()):
-        return done
-    if made_with.read_text() != _settings(stage, checkpoints):
+    metrics = folder / "metrics.jsonl"
+    since = _made_since(stage, checkpoints)
+    if not metrics.exists() or since is None or done < since:
         return done
     recorded = read_metrics(metrics)
     while done + 1 in recorded:
@@ -38,14 +40,24 @@ def last_recorded(stage: StageInput, checkpoints: Checkpoints, done: int) -> int
     return done
 
 
-def remember_settings(stage: StageInput, checkpoints: Checkpoints) -> None:
-    """Say beside the journal what its steps are made with from now on."""
+def remember_settings(stage: StageInput, checkpoints: Checkpoints, done: int) -> None:
+    """Say beside the journal what its steps after `done` are made with."""
+    since = _made_since(stage, checkpoints)
+    # steps that are made again from further back are made with these settings, too
+    since = done if since is None else min(since, done)
     with atomic_write(_made_with(stage)) as path:
-        path.write_text(_settings(stage, checkpoints))
+        path.write_text(json.dumps({"settings": _settings(stage, checkpoints), "since": since}))
+
+
+def _made_since(stage: StageInput, checkpoints: Checkpoints) -> int | None:
+    """The step after which all that is recorded was made with the present settings, if any was."""
+    made_with = _made_with(stage)
+    remembered = read_mapping(made_with) if made_with.exists() else {}
+    return int(remembered["since"]) if remembered.get("settings") == _settings(stage, checkpoints) else None
 
 
 def _made_with(stage: StageInput) -> Path:
-    return stage.folder / "journal" / "made_with.txt"
+    return stage.folder / "journal" / "made_with.json"
 
 
 def _settings(stage: StageInput, checkpoints: Checkpoints) -> str:

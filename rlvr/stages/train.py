@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,7 @@ def _run(
         run.write_config(saved_config)
         run.write_versions()
         now: list[Problem] | None = None  # what a selection of this run has kept
-        with ray_cluster(config.cluster):
+        with ray_cluster(config.cluster) if stages else nullcontext():
             for runner, stage in stages:
                 stage.problems = now or stage.problems
                 if stage.folder.parent == run.path:
@@ -172,8 +173,8 @@ def _to_do(
     """The stages that have not done their steps, each with what runs it, and the last one's model.
 
     Raises:
-        ConfigError: there are none (but an arm that was killed at its very end has none, either), or a stage
-            has begun from what one before it would change now.
+        ConfigError: there are none and the run has its report (one that was killed at its very end lacks it,
+            and an arm its outcome), or a stage has begun from what one before it would change now.
     """
     from rlvr.stages.grpo import run_grpo
     from rlvr.stages.select import run_select, selected
@@ -212,9 +213,11 @@ def _to_do(
             model_path = str(_model(folder, steps[name]))
         else:
             model_path = str(found[1] / "model")
+            if stage.result() is None:  # it was killed at its very end
+                stage.finish(found[0], found[1])
         if found and len(stages) > 1:
             raise _begun_from(folder, stages[0][1].folder.name, damaged)
-    if not stages and not is_arm(run_path):
+    if not stages and (run_path / REPORT).exists() and not is_arm(run_path):
         longer = [f"{name}.steps={2 * steps[name]}" for name in config.stages if name in steps]
         more = f"; ask for more, as in {longer[-1]}" if longer else ""
         raise ConfigError(f"{run_path}: all stages have done their steps{more}")
