@@ -573,6 +573,11 @@ def test_verdicts_do_not_depend_on_actors_workers_or_batches(ray_cluster: None) 
     assert found[0] == found[1]
 
 
+def children(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
 def test_an_actor_whose_service_is_stuck_is_replaced_after_saying_where_it_stands(
     ray_cluster: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -588,9 +593,9 @@ def test_an_actor_whose_service_is_stuck_is_replaced_after_saying_where_it_stand
     pool = RewardPool([start(0)], 0.1, start)
     process, reached = ray.get(actors[0].progress.remote())
     assert reached == 0
-    for name in Path(f"/proc/{process.pid}/task").iterdir():
-        for child in (name / "children").read_text().split():
-            os.kill(int(child), signal.SIGSTOP)
+    for server in children(process.pid):
+        for pid in (server, *children(server)):
+            os.kill(pid, signal.SIGSTOP)
     group = groups_of([["#42", "#41"]])[0]
     monkeypatch.setattr("rlvr.rewards.pool.SERVICE_START", 1.4)
     pool.submit(group)
