@@ -82,6 +82,11 @@ def marked(mark: str) -> dict[int, str]:
     return found
 
 
+def short(line: str) -> str:
+    """The first words of a command line, without folders."""
+    return " ".join(Path(word).name for word in line.split()[:3])[:60]
+
+
 class Command:
     """One command, all of whose processes are found by a mark in their environment."""
 
@@ -175,7 +180,7 @@ def disturbed(folder: Path, number: int, driver: bool) -> dict[str, Any]:
         kinds = {pid: command.kind(pid, line) for pid, line in there.items()}
         kind = "driver" if driver else chance.choice(sorted(set(kinds.values())))
         victim = chance.choice(sorted(pid for pid in kinds if kinds[pid] == kind))
-        told |= {"killed": kind, "command": " ".join(there[victim].split())[:100]}
+        told |= {"killed": kind, "command": short(there[victim])}
         with suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
     else:
