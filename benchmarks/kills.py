@@ -6,7 +6,7 @@ One small run of SFT and RL, on all cores of this process, is made undisturbed, 
 rollouts must be the same to the bit. Then `--runs` others have one process killed with SIGKILL some random
 time after a random step, or while processes are started: first a kind of process is drawn, of those that
 there are (Ray's helpers, which are many, are one kind), then one of that kind. `--driver-runs` have their
-driver killed. A run whose command ends is resumed as by hand. About 50 seconds each on two cores.
+driver killed. A run whose command ends is resumed as by hand. About a minute each on two cores.
 """
 
 from __future__ import annotations
