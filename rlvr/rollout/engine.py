@@ -18,7 +18,7 @@ from rlvr.imports import lean_imports
 from rlvr.rollout.config import RolloutConfig
 from rlvr.types import FinishReason, Rollout
 
-FEW_TOKENS = 512  # of a vocabulary: to count so few in every step is cheap, and compiling it never pays
+FEW_TOKENS = 512  # of a vocabulary: counting so few in every step is cheap beside compiling how
 
 
 @dataclass(frozen=True)
