@@ -16,11 +16,13 @@ _ISBN = re.compile(r"(?:ISBN(?:-1[03])?:?\s?)?((?:97[89][- ])?\d{1,5}[- ]\d{1,7}
 _PHONE = re.compile(r"\+\d[\d\s()./-]{6,20}\d|\(\d{3}\)\s?\d{3}-\d{4}|\d{3}-\d{3}-\d{4}")
 _GROUPS = re.compile(r"\d+(?:-\d+){2,}")  # CAS and account numbers
 _PART = re.compile(
-    r"(?=[^\s]*[A-Za-z])(?=[^\s]*\d)[A-Za-z0-9]+(?:[-_./×#][A-Za-z0-9]+)*"  # letters and digits
-    r"|[A-Z]{1,5}[- ]?\d+(?:[-./×x ]\d+)*[A-Za-z]?|[A-Za-z]+ ?#\s?\d+|#\d+"
+    r"[A-Z]{1,5}[- ]?\d+(?:[-./×x ]?[A-Za-z0-9]+)*|\d+[A-Z]{1,3}-?\d+[A-Za-z0-9-]*|[A-Za-z]+ ?#\s?\d+|#\d+"
+    r"|[A-Z]{2,}(?:-[A-Z0-9]+)*-?\d[A-Z0-9-]*"
 )
 _WEB = re.compile(r"(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[\w-]+(?:\.[\w-]+)*\.(?:py|txt|csv|json|pdf|png|jpg|html|md|com|org|net|io|exe|zip|xml|yaml)")
 _HEX_WORD = re.compile(r"0[xX][0-9A-Fa-f]+")
+
+_THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3}){2}|\d{1,3}(?:\.\d{3}){4,}")
 
 _ELEMENTS = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo "
@@ -75,13 +77,18 @@ def _address(text: str) -> str | None:
         return None
 
 
+def is_a_code(text: str) -> bool:
+    """Whether plain `text` is an identifier whatever was asked for: an address, a colour, a version of three parts."""
+    if any(form.fullmatch(text) for form in (_COLOUR, _MAC, _UUID, _WEB)) or _address(text) is not None:
+        return True
+    return text[0].isdigit() and _VERSION.fullmatch(text) is not None and not _THOUSANDS.fullmatch(text)
+
+
 def seems_a_code(text: str) -> bool:
-    """Whether plain `text` can hardly be anything but an identifier: an address, a version, a colour, M8x40."""
+    """Whether plain `text`, a reference, is an identifier: those above, v1.23, an ISBN, a telephone number."""
     if len(text) > MAX_CODE or _HEX_WORD.fullmatch(text):
         return False
-    if any(form.fullmatch(text) for form in (_VERSION, _COLOUR, _MAC, _UUID, _ISBN, _PHONE, _WEB)):
-        return True
-    return _address(text) is not None or (_GROUPS.fullmatch(text) is not None)
+    return is_a_code(text) or any(form.fullmatch(text) for form in (_VERSION, _ISBN, _PHONE, _GROUPS))
 
 
 def may_be_a_code(text: str) -> bool:

@@ -94,6 +94,11 @@ class Quantity:
     def in_base(self) -> Fraction:
         return self.value * self.scale + self.offset
 
+    def converted(self) -> Quantity:
+        """The same in base units; a decimal that is only scaled keeps its digits."""
+        digits = 0 if self.offset else self.digits
+        return Quantity(self.in_base, self.unit, digits, self.quotient, percent=self.percent)
+
     def measured_in(self, unit: Unit) -> Quantity:
         return Quantity(
             self.value, unit.base, self.digits, self.quotient, unit.scale, unit.offset, self.percent

@@ -22,7 +22,7 @@ _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+
 _SUBSCRIPT_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋]+")
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|textup|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox"
-    r"|operatorname\*?|boxed|fbox|ce|emph|underline|bm|boldsymbol|rm|unit|si)\s*\{([^{}]*)\}"
+    r"|operatorname\*?|boxed|fbox|ce|emph|underline|bm|boldsymbol|rm|unit|si)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
 )
 _COMMANDS = [
     (re.compile(pattern), replacement)

@@ -61,7 +61,9 @@ _SPECIAL_PATTERNS = {name: re.compile(pattern, re.IGNORECASE) for name, pattern 
 
 def yes_or_no(text: str) -> bool | None:
     """Whether plain `text` says yes (True) or no (False), in one word; "yes, it is" says yes."""
-    word = re.split(r"[,.;:!(]\s*", text.strip().casefold(), maxsplit=1)[0].strip()
+    word = re.split(r"[,.;:!]\s+|[.!]$|[,:]", text.strip().casefold(), maxsplit=1)[0].strip()
+    if len(word) == 1 and word.isascii() and word != text.strip().casefold():
+        return None
     return True if word in YES else False if word in NO else None
 
 
@@ -82,6 +84,8 @@ def number_in_words(text: str) -> Fraction | None:
         return _chinese(text)
     words = [word for word in _SPLIT.split(text) if word]
     sign = 1
+    if not words:
+        return None
     if words[0] in ("minus", "negative") and len(words) > 1:
         sign, words = -1, words[1:]
     value = _words(words)
