@@ -27,7 +27,7 @@ _CLOCK = re.compile(
     r"(?:at |um |à |a las |alle )?(\d{1,2})(?:[:h.]|\s?Uhr\s?|:)([0-5]\d)(?:[:.]([0-5]\d))?\s?(?:([ap])\.?\s?m\b\.?|uhr|hours|hrs|h)?",
     re.IGNORECASE,
 )
-_CLOCK_DOT = re.compile(r"\d{1,2}\.\d\d")
+_CLOCK_DOT = re.compile(r"\d{1,2}\.\d")
 _HOUR = re.compile(r"(?:at )?(\d{1,2})\s?(?:([ap])\.?\s?m\b\.?|o'?clock(?:\s([ap])\.?m\b\.?)?|Uhr|h|heures|時|点|时)", re.IGNORECASE)
 _MILITARY = re.compile(r"([01]\d|2[0-3])([0-5]\d)\s?(?:hours|hrs|h|uhr)", re.IGNORECASE)
 _CHINESE_CLOCK = re.compile(r"(上午|下午|午前|午後)?\s?(\d{1,2})\s?[点點时時]\s?(\d{1,2})\s?分?")
@@ -178,7 +178,7 @@ def read_clock(text: str) -> Clock | None:
     if match := _CHINESE_CLOCK.fullmatch(text):
         half = {"上午": "a", "午前": "a", "下午": "p", "午後": "p"}.get(match.group(1) or "", "")
         return _clock(match.group(2), match.group(3), None, half)
-    if (match := _CLOCK.fullmatch(text)) and not _CLOCK_DOT.fullmatch(text):
+    if (match := _CLOCK.fullmatch(text)) and not (_CLOCK_DOT.match(text) and not (match.group(4) or "uhr" in lower)):
         return _clock(match.group(1), match.group(2), match.group(3), (match.group(4) or "").lower(), ":" in text)
     if match := _HOUR.fullmatch(text):
         return _clock(match.group(1), "0", None, (match.group(2) or match.group(3) or "").lower())

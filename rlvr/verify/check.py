@@ -14,9 +14,11 @@ from rlvr.verify.kinds import Kind, Reference, read_as, read_reference
 from rlvr.verify.latex import read_expression
 from rlvr.verify.letters import choice_letter
 from rlvr.verify.normalize import normalize
-from rlvr.verify.parse import MAX_ANSWER, Value, read_answer, unit_vector_components
+from rlvr.verify.parse import MAX_ANSWER, Expression, Items, Value, read_answer, unit_vector_components
 from rlvr.verify.plain import plain
 from rlvr.verify.settings import DEFAULT, VerifySettings
+from rlvr.verify.tree import number
+from rlvr.verify.words import yes_or_no
 
 _SHOWN = 80  # characters of an answer in a reason
 
@@ -82,14 +84,27 @@ def _remembered(answer: str, gold: str, settings: VerifySettings) -> Comparison:
     reference = read_reference(gold, None if settings.kind is None else Kind(settings.kind))
     if settings.kind in (None, "choice") and (option := choice_letter(gold)) is not None:
         if (chosen := choice_letter(answer)) is not None:
-            # a lower-case letter may be a name as well: then its case matters
-            return Comparison(option in (chosen, chosen.upper()), "letters of the options")
+            # a lower-case letter alone may be a name as well: then its case matters
+            marked = len(plain(answer)) > 1 and option.lower() == chosen.lower()
+            return Comparison(marked or option in (chosen, chosen.upper()), "letters of the options")
+    if _other_capitals(plain(answer), plain(gold)):
+        return Comparison(False, "capital letters")
     comparison = Comparison(False, "no reading")
     for said in _readings(answer, reference):
         comparison = compare(said, reference.value, settings)
         if comparison.equal:
             break
+    two_ways = reference.kind is Kind.SPECIAL or (reference.kind is Kind.RANGE and "±" in plain(gold))
+    if two_ways and not comparison.equal:  # all real numbers are (−∞, ∞), 1 ± 2 is 3 or −1
+        comparison = compare(read_answer(answer), read_answer(gold), settings)
     return replace(comparison, rule=f"{reference.kind.value}: {comparison.rule}") if reference.kind in _TYPED else comparison
+
+
+def _other_capitals(answer: str, gold: str) -> bool:
+    """Co is cobalt, and CO is not."""
+    if answer == gold or len(gold) > 3 or answer.casefold() != gold.casefold() or yes_or_no(gold) is not None:
+        return False
+    return {answer.isupper(), gold.isupper()} == {True, False} and answer.istitle() != gold.istitle()
 
 
 _TYPED = frozenset(
@@ -105,7 +120,8 @@ def _readings(answer: str, reference: Reference) -> Iterator[Value]:
         said = read_as(reference.kind, answer)
         if said is not None:
             yield said
-        if reference.kind in (Kind.DATE, Kind.RANGE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE):
+        exact = reference.kind is not Kind.RANGE or "±" not in plain(reference.text)
+        if exact and reference.kind in (Kind.DATE, Kind.RANGE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE):
             return
     yield read_answer(answer)
     if reference.kind in _NUMBERS and "," in answer:
@@ -114,7 +130,8 @@ def _readings(answer: str, reference: Reference) -> Iterator[Value]:
             yield decimal
     if reference.kind in (Kind.TUPLE, Kind.MATRIX) and (tree := read_expression(normalize(answer))) is not None:
         if (components := unit_vector_components(tree, plain_letters=True)) is not None:
-            yield components
+            zeros = [Expression(number(0), "0")] * (len(reference.value.items) - len(components.items)) if isinstance(reference.value, Items) else []
+            yield replace(components, items=(*components.items, *zeros))
     if reference.kind is Kind.TIME and (duration := read_as(Kind.DURATION, answer)) is not None:
         yield duration
 

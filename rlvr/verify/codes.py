@@ -81,7 +81,7 @@ def is_a_code(text: str) -> bool:
     """Whether plain `text` is an identifier whatever was asked for: an address, a colour, a version of three parts."""
     if any(form.fullmatch(text) for form in (_COLOUR, _MAC, _UUID, _WEB)) or _address(text) is not None:
         return True
-    return text[0].isdigit() and _VERSION.fullmatch(text) is not None and not _THOUSANDS.fullmatch(text)
+    return text[:1].isdigit() and _VERSION.fullmatch(text) is not None and not _THOUSANDS.fullmatch(text)
 
 
 def seems_a_code(text: str) -> bool:

@@ -87,12 +87,12 @@ class _Comparer:
 
     def typed(self, answer: Value, gold: Value) -> Comparison:
         """Dates, times, codes, ranges and their like: equal to their like alone."""
+        if isinstance(answer, Clock) and answer.colon and isinstance(gold, Items) and gold.kind == "ratio":
+            if answer.seconds // 60 % 60 < 10:
+                return Comparison(False, "a time is no ratio")
+            terms = [Quantity(Fraction(part)) for part in divmod(answer.seconds // 60, 60)]
+            return self.ratios(terms, gold.items)
         for clock, other in ((answer, gold), (gold, answer)):
-            if isinstance(clock, Clock) and clock.colon and isinstance(other, Items) and other.kind == "ratio":
-                if clock.seconds // 60 % 60 < 10 and clock is answer:
-                    return Comparison(False, "a time is no ratio")
-                terms = [Quantity(Fraction(part)) for part in divmod(clock.seconds // 60, 60)]
-                return self.ratios(terms, other.items)
             if isinstance(clock, Clock) and isinstance(other, Quantity) and other.unit == "second":
                 return Comparison(clock.seconds == other.in_base, "a time as a duration")
         if isinstance(answer, Code) and isinstance(gold, Code):

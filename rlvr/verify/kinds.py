@@ -212,6 +212,8 @@ def _written(gold: str, spoken: str) -> Reference | None:
     score, span = read_score(spoken), read_span(spoken)
     pair = _PAIR.fullmatch(spoken) is not None
     doubt = "a range, a score or a difference" if pair else ""
+    if span is not None and "±" in spoken:
+        return Reference(gold, Kind.RANGE, span, "two values or one with a tolerance")
     if span is not None and (not pair or span.low.value < span.high.value):
         return Reference(gold, Kind.RANGE, span, doubt)
     if score is not None and ":" not in spoken:

@@ -42,7 +42,7 @@ def _in_words(text: str) -> str:
     words = bare.split()
     for cut in range(min(len(words) - 1, 6), 0, -1):
         value = number_in_words(" ".join(words[:cut]))
-        if value is not None and words[cut].islower() and read_unit(" ".join(words[cut:])):
+        if value is not None and number_in_words(words[cut]) is None and read_unit(" ".join(words[cut:])):
             return f"{value} {' '.join(words[cut:])}"
     return text
 
@@ -108,7 +108,8 @@ _REWRITES = [
             r"^([\dA-F.]+)\s*(?:_\s*\{)?[\s(]*(?:\\text\s*\{)?[\s(]*(?:in\s+)?base[\s-]*(\d{1,2})[\s)}]*$",
             r"\1_{\2}",
         ),
-        (r"^(\d+)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(\d+)$", r"\1:\2"),
+        (r"\{([:;])\}", r"\1"),
+        (r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(?=\d+(?:\s|\\|$))", ":"),
         (r"\s+", " "),
     )
 ]

@@ -113,6 +113,9 @@ _NAME = re.compile(
 _BUILDER = re.compile(
     r"\s*[A-Za-z]\w*\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\?[|:])\s*(\S.*)", re.DOTALL
 )  # {x | condition}: over the real numbers, so that {x ∈ ℤ | …} is but text
+_FAMILY = re.compile(
+    r"\s*((?:[^|:]|\\[|:])*[a-z](?:[^|:]|\\[|:])*)(?:\\?[|:])\s*[a-z]\s*\\in\s*\\mathbb\s*\{?\s*Z\s*\}?\s*", re.DOTALL
+)  # {2πk : k ∈ ℤ}
 _WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|textrm|mathbf)\s*\{([^{}]*)\}")
 _TRAILING_TEXT = re.compile(
     r"(?:\s*(?:\\cdot|/)?\s*\\(?:text|mathrm|textbf|textrm|mbox|rm)\s*\{(?:[^{}]|\{[^{}]*\})*\}\s*(?:\^\s*(?:\{-?\d\}|\d))?)+\.?$"
@@ -284,10 +287,33 @@ def _relation(text: str, depth: int) -> Value | None:
         if len(left.items) == len(right.items) and any("(" in _written(item) for item in left.items):
             pairs = zip(left.items, right.items, strict=True)
             return Items("list", tuple(Relation(pair, ("=",), (True, False)) for pair in pairs))
+    if len(sides) == 2 and (distance := _distance(left, signs[0], right)) is not None:
+        return distance
     names = tuple(bool(_is_name(part.strip(), side)) for part, side in zip(parts, sides, strict=True))
     if signs == ("=",) and names[0] and r"\pm" in parts[1] and isinstance(right, Items):  # f(x) = ±x
         return Items("list", tuple(Relation((left, item), signs, names) for item in right.items))
     return Relation(sides, signs, names)
+
+
+def _distance(left: Value, sign: str, right: Value) -> Value | None:
+    """|x| < 2 as −2 < x < 2, and |x − 1| ≥ 2 as two half-lines."""
+    if isinstance(left, Quantity) and isinstance(right, Expression):
+        left, sign, right = right, {"<": ">", ">": "<", "le": "ge", "ge": "le"}.get(sign, sign), left
+    if sign not in ("<", ">", "le", "ge") or not isinstance(right, Quantity) or right.unit or right.value < 0:
+        return None
+    if not isinstance(left, Expression) or left.tree.head != "call" or left.tree.name != "abs":
+        return None
+    inside = left.tree.args[0]
+    terms = inside.args if inside.head == "add" else (inside,)
+    middle = -sum((term.value for term in terms if term.head == "number"), Fraction(0))
+    if [term.head for term in terms if term.head != "number"] != ["name"] or (sign in (">", "ge") and right.value == 0):
+        return None
+    low, high = Quantity(middle - right.value), Quantity(middle + right.value)
+    if sign in ("<", "le"):
+        return Interval(low, high, sign == "<", sign == "<")
+    outside = sign == ">"
+    assert isinstance(REALS.low, Expression)
+    return Items("union", (Interval(REALS.low, low, True, outside), Interval(high, REALS.high, outside, True)))
 
 
 def _is_tuple(value: Value) -> bool:
@@ -345,6 +371,8 @@ def _bracketed(text: str, depth: int) -> Value | None:
     parts = split(_separated(inside), _COMMA)
     if len(parts) > MAX_ITEMS:
         return None
+    if opening == r"\{" and (family := _FAMILY.fullmatch(inside)):
+        return _read(family.group(1), depth + 1)
     if opening == r"\{" and (builder := _BUILDER.fullmatch(inside)):
         return _read(builder.group(1), depth + 1)
     if opening == r"\{" and top_level(inside, _SUCH_THAT):

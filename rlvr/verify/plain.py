@@ -32,6 +32,7 @@ _COMMANDS = [
         (r"(?<=\d)\{,\}(?=\d)", "."),
         (r"(?<=\d)(?:\\,|\\ |\\thinspace\s?|~)\s?(?=\d{3}(?!\d))", ","),
         (r"\\!", ""),
+        (r"\{([:;])\}", r"\1"),
         (r"\\[,;:> ]|\\q?quad(?![A-Za-z])|\\(?:thin|med|thick)space(?![A-Za-z])|~(?=\S)(?!\d)", " "),
         (r"\^\s*\{?\s*\\(?:circ|degree)(?![A-Za-z])\s*\}?|\\(?:degree|degrees|celsius)(?![A-Za-z])", "°"),
         (r"\^\s*\{?\s*\\prime\s*\\prime\s*\}?", '"'),
@@ -56,7 +57,7 @@ _COMMANDS = [
 ]
 _DOLLARS = re.compile(r"(?<!\\)\$")
 _ELLIPSIS = re.compile(r"\.{3,}")
-_TRAILING = re.compile(r"[\s.,;:!]+$")
+_TRAILING = re.compile(r"[\s.,;:]+$")
 _WRAPPERS = (("**", "**"), ("__", "__"), ("`", "`"), ('"', '"'), (r"\(", r"\)"), (r"\[", r"\]"), ("*", "*"), ("'", "'"))
 
 
@@ -71,7 +72,7 @@ def plain(text: str) -> str:
         text = _DOLLARS.sub(" ", text)
     text = text.replace(r"\$", "$")
     text = _ELLIPSIS.sub("…", text)
-    if "\\" in text or "{,}" in text:
+    if "\\" in text or "{" in text:
         for pattern, replacement in _COMMANDS:
             text = pattern.sub(replacement, text)
         for _ in range(4):

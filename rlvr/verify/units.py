@@ -161,10 +161,8 @@ def read_unit(text: str) -> tuple[Fraction, Unit] | None:
     rest = " ".join(words)
     if not rest:
         return factor, NO_UNIT
-    if any(word.lower().strip(".,") in _NOT_UNITS for word in re.split(r"[\s/]+", rest)[: MAX_WORDS + 1]) and not (
-        re.search(r"\b(?:squared|cubed|square|cubic)\b", rest)
-        and not any(w in _NOT_UNITS - {"squared", "cubed"} for w in rest.lower().split())
-    ):
+    said = [word.lower().strip(".,") for word in re.split(r"[\s/]+", rest)]
+    if any(word in _NOT_UNITS and not (place and word in ("squared", "cubed")) for place, word in enumerate(said)):
         return None
     unit = _money(rest) or _measured(rest) or _counted(rest)
     return None if unit is None else (factor, unit)
@@ -328,8 +326,8 @@ def _counted(text: str) -> Unit | None:
     words = re.split(r"\s+(?:of|de|von|di|van|in|per|left|remaining|altogether|total)\b", head.strip())[0].split()
     if not words or len(words) > MAX_WORDS or not all(_WORD.fullmatch(word) for word in words):
         return None
-    if not words[-1][0].isalpha() or (words[-1].isascii() and (len(words[-1]) < 3 or _VARIABLES.fullmatch(words[-1]))):
-        return None  # 5 x is a product
+    if not words[-1][0].isalpha() or (words[-1] < "\u2e80" and (len(words[-1]) < 3 or _VARIABLES.fullmatch(words[-1]))):
+        return None  # 5 x is a product, and so is 5 π
     noun = _singular(words[-1])
     if noun in _COUNTS:
         return NO_UNIT

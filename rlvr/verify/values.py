@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rlvr.verify.exact import Quantity
+from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.sets import tree
 from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, name, names, number, power
@@ -25,7 +26,13 @@ def is_operation(answer: Value, gold: Quantity) -> bool:
 
 def same_words(answer: Value, gold: Value) -> bool:
     left, right = _as_text(answer), _as_text(gold)
+    if len(right) > 3 and _without_accents(left) == _without_accents(right):
+        return True
     return left == right or any({left, right} <= words for words in (_YES, _NO))
+
+
+def _without_accents(text: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
 
 def _as_text(value: Value) -> str:
@@ -97,20 +104,23 @@ def is_applied(side: Value) -> bool:
 
 def with_unit_as_factor(answer: Value, gold: Value) -> tuple[Node, Node]:
     """Both as expressions; 5h beside "5 hours" is a number and its unit."""
-    left, right = tree(answer), tree(gold)
     if isinstance(answer, Expression) and isinstance(gold, Quantity):
-        return left, _times_unit(right, gold.unit, left)
-    if isinstance(gold, Expression) and isinstance(answer, Quantity):
-        return _times_unit(left, answer.unit, right), right
-    return left, right
+        answer = _as_quantity(answer, gold.unit)
+    elif isinstance(gold, Expression) and isinstance(answer, Quantity):
+        gold = _as_quantity(gold, answer.unit)
+    if isinstance(answer, Quantity) and isinstance(gold, Quantity) and answer.unit == gold.unit != "degree":
+        answer, gold = answer.converted(), gold.converted()
+    return tree(answer), tree(gold)
 
 
-def _times_unit(value: Node, unit: str, other: Node) -> Node:
-    match = re.fullmatch("([A-Za-z]{1,2})([23]?)", unit)
-    if match is None or names(other) != set(match.group(1)):
-        return value
-    *before, last = (name(letter) for letter in match.group(1))
-    return mul(value, *before, power(last, number(int(match.group(2) or 1))))
+_NUMBER_AND_LETTERS = re.compile(r"(.*\d)\s?([A-Za-zµΩ]{1,3}(?:\^\{?[23]\}?)?)")
+
+
+def _as_quantity(written: Expression, unit: str) -> Expression | Quantity:
+    """5h as five hours, where the other side is a time."""
+    match = _NUMBER_AND_LETTERS.fullmatch(written.text.strip()) if unit else None
+    found = read_quantity(" ".join(match.groups())) if match else None
+    return found if found is not None and found.unit == unit else written
 
 
 def same_angles(left: Node, right: Node) -> tuple[Node, Node]:
