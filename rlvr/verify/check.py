@@ -97,7 +97,11 @@ def _remembered(answer: str, gold: str, settings: VerifySettings) -> Comparison:
     two_ways = reference.kind is Kind.SPECIAL or (reference.kind is Kind.RANGE and "±" in plain(gold))
     if two_ways and not comparison.equal:  # all real numbers are (−∞, ∞), 1 ± 2 is 3 or −1
         comparison = compare(read_answer(answer), read_answer(gold), settings)
-    return replace(comparison, rule=f"{reference.kind.value}: {comparison.rule}") if reference.kind in _TYPED else comparison
+    return (
+        replace(comparison, rule=f"{reference.kind.value}: {comparison.rule}")
+        if reference.kind in _TYPED
+        else comparison
+    )
 
 
 def _other_capitals(answer: str, gold: str) -> bool:
@@ -108,10 +112,22 @@ def _other_capitals(answer: str, gold: str) -> bool:
 
 
 _TYPED = frozenset(
-    [Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.SPECIAL]
-    + [Kind.CONGRUENCE]
+    [
+        Kind.DATE,
+        Kind.TIME,
+        Kind.DURATION,
+        Kind.RANGE,
+        Kind.RATIO,
+        Kind.IDENTIFIER,
+        Kind.FORMULA,
+        Kind.YES_NO,
+        Kind.SPECIAL,
+        Kind.CONGRUENCE,
+    ]
 )
-_NUMBERS = frozenset([Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION, Kind.PERCENT, Kind.MONEY, Kind.QUANTITY, Kind.DURATION])
+_NUMBERS = frozenset(
+    [Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION, Kind.PERCENT, Kind.MONEY, Kind.QUANTITY, Kind.DURATION]
+)
 
 
 def _readings(answer: str, reference: Reference) -> Iterator[Value]:
@@ -121,17 +137,30 @@ def _readings(answer: str, reference: Reference) -> Iterator[Value]:
         if said is not None:
             yield said
         exact = reference.kind is not Kind.RANGE or "±" not in plain(reference.text)
-        if exact and reference.kind in (Kind.DATE, Kind.RANGE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE):
+        if exact and reference.kind in (
+            Kind.DATE,
+            Kind.RANGE,
+            Kind.IDENTIFIER,
+            Kind.FORMULA,
+            Kind.YES_NO,
+            Kind.CONGRUENCE,
+        ):
             return
     yield read_answer(answer)
     if reference.kind in _NUMBERS and "," in answer:
         decimal = read_quantity(answer, decimal_comma=True)
         if decimal is not None:
             yield decimal
-    if reference.kind in (Kind.TUPLE, Kind.MATRIX) and (tree := read_expression(normalize(answer))) is not None:
-        if (components := unit_vector_components(tree, plain_letters=True)) is not None:
-            zeros = [Expression(number(0), "0")] * (len(reference.value.items) - len(components.items)) if isinstance(reference.value, Items) else []
-            yield replace(components, items=(*components.items, *zeros))
+    if (
+        reference.kind in (Kind.TUPLE, Kind.MATRIX)
+        and (tree := read_expression(normalize(answer))) is not None
+    ) and (components := unit_vector_components(tree, plain_letters=True)) is not None:
+        zeros = (
+            [Expression(number(0), "0")] * (len(reference.value.items) - len(components.items))
+            if isinstance(reference.value, Items)
+            else []
+        )
+        yield replace(components, items=(*components.items, *zeros))
     if reference.kind is Kind.TIME and (duration := read_as(Kind.DURATION, answer)) is not None:
         yield duration
 

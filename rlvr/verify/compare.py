@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from rlvr.verify import identity
-from rlvr.verify.exact import Quantity
 from rlvr.verify.calendar import Clock
 from rlvr.verify.codes import Code
+from rlvr.verify.exact import Quantity
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Typed, Value
 from rlvr.verify.rational import Budget, NotComparable
 from rlvr.verify.sets import as_interval, same_numbers, tree
@@ -124,7 +124,9 @@ class _Comparer:
         units = {value.unit for value in (answer, gold) if isinstance(value, Quantity | Expression)} - {""}
         if len(units) == 2 and "degree" not in units:
             return Comparison(False, f"units {' and '.join(sorted(units))} differ")
-        scales = [value.scale for value in (answer, gold) if isinstance(value, Quantity | Expression) and value.unit]
+        scales = [
+            value.scale for value in (answer, gold) if isinstance(value, Quantity | Expression) and value.unit
+        ]
         if len(scales) == 2 and scales[0] != scales[1]:
             answer, gold = (Expression(mul(number(value.scale), tree(value)), "") for value in (answer, gold))  # type: ignore[union-attr]
         left, right = same_angles(*with_unit_as_factor(answer, gold))

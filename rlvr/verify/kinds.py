@@ -1,7 +1,7 @@
 """The kind of a reference answer, which decides how an answer is compared with it.
 
-A reference is read once. Where its text alone does not tell (3-1 may be a score, 6/10/2024 two dates), `sure` is
-False: `rlvr audit` then asks, and a problem's column or a setting can say which kind it is.
+A reference is read once. Where its text alone does not tell (3-1 may be a score, 6/10/2024 two dates),
+`doubt` says so: `rlvr audit` then asks, and a problem's column or a setting can say which kind it is.
 """
 
 from __future__ import annotations
@@ -80,7 +80,11 @@ def read_reference(gold: str, kind: Kind | None = None) -> Reference:
         return _found(gold)
     value = read_as(kind, gold)
     if value is None:
-        raise DataError(f"the reference answer {gold[:80]!r} cannot be read as {kind.value}; {_MEANT.get(kind, '')}".rstrip("; "))
+        raise DataError(
+            f"the reference answer {gold[:80]!r} cannot be read as {kind.value}; {_MEANT.get(kind, '')}".rstrip(
+                "; "
+            )
+        )
     return Reference(gold, kind, value)
 
 
@@ -160,7 +164,12 @@ def _found(gold: str) -> Reference:
     """The kind that the text shows: what is most particular first."""
     spoken = plain(gold)
     if (letter := choice_letter(gold)) is not None and letter.isupper():
-        return Reference(gold, Kind.CHOICE, read_answer(gold), "a letter may be a name" if letter in "IKNPQRSTUVWXYZ" else "")
+        return Reference(
+            gold,
+            Kind.CHOICE,
+            read_answer(gold),
+            "a letter may be a name" if letter in "IKNPQRSTUVWXYZ" else "",
+        )
     if (said := yes_or_no(spoken)) is not None and len(spoken) > 1:
         return Reference(gold, Kind.YES_NO, Said("yes" if said else "no"))
     if (name := special(spoken)) is not None:
@@ -168,7 +177,9 @@ def _found(gold: str) -> Reference:
     if (date := read_date(spoken)) is not None:
         return Reference(gold, Kind.DATE, date, "day and month, or month and day" if date.swapped else "")
     if (clock := read_clock(spoken)) is not None:
-        return Reference(gold, Kind.TIME, clock, "a time of day, a duration or a ratio" if clock.colon else "")
+        return Reference(
+            gold, Kind.TIME, clock, "a time of day, a duration or a ratio" if clock.colon else ""
+        )
     return _measured(gold, spoken) or _written(gold, spoken) or _general(gold, spoken)
 
 
@@ -208,7 +219,9 @@ def _written(gold: str, spoken: str) -> Reference | None:
         return Reference(gold, Kind.FORMULA, formula)
     if may_be_a_code(spoken):
         product = isinstance(read_answer(gold), Expression)
-        return Reference(gold, Kind.IDENTIFIER, read_code(spoken), "an identifier or a product" if product else "")
+        return Reference(
+            gold, Kind.IDENTIFIER, read_code(spoken), "an identifier or a product" if product else ""
+        )
     score, span = read_score(spoken), read_span(spoken)
     pair = _PAIR.fullmatch(spoken) is not None
     doubt = "a range, a score or a difference" if pair else ""
@@ -226,13 +239,21 @@ def _general(gold: str, spoken: str) -> Reference:
     value = read_answer(gold)
     kind, doubt = Kind.EXPRESSION, ""
     if isinstance(value, Items):
-        kinds = {"ratio": Kind.RATIO, "list": Kind.LIST, "set": Kind.SET, "tuple": Kind.TUPLE, "matrix": Kind.MATRIX}
+        kinds = {
+            "ratio": Kind.RATIO,
+            "list": Kind.LIST,
+            "set": Kind.SET,
+            "tuple": Kind.TUPLE,
+            "matrix": Kind.MATRIX,
+        }
         kind = kinds.get(value.kind, Kind.INTERVAL)
     elif isinstance(value, Interval):
         kind = Kind.INTERVAL
     elif isinstance(value, Relation):
         function = value.operators == ("=",) and re.match(r"\s*[A-Za-z]\w*\s*\(", gold) is not None
-        kind = Kind.FUNCTION if function else Kind.EQUATION if set(value.operators) == {"="} else Kind.INTERVAL
+        kind = (
+            Kind.FUNCTION if function else Kind.EQUATION if set(value.operators) == {"="} else Kind.INTERVAL
+        )
     elif isinstance(value, Quantity):
         kind = Kind.INTEGER if value.value.denominator == 1 else Kind.FRACTION
     elif r"\begin{cases}" in gold:
@@ -241,5 +262,7 @@ def _general(gold: str, spoken: str) -> Reference:
         kind = Kind.QUANTITY
     elif not isinstance(value, Expression):
         kind = Kind.TEXT
-        doubt = "" if _WORD.search(spoken) and not re.search(r"[\d\\=<>^]", spoken) else "text that no rule reads"
+        doubt = (
+            "" if _WORD.search(spoken) and not re.search(r"[\d\\=<>^]", spoken) else "text that no rule reads"
+        )
     return Reference(gold, kind, value, doubt)

@@ -17,7 +17,7 @@ from rlvr.verify.normalize import normalize
 from rlvr.verify.plain import plain
 from rlvr.verify.spans import Congruence, Score, Span, read_compound, read_congruence
 from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
-from rlvr.verify.tree import CONSTANTS, INFINITY, Node, add, mul, name, negative, number
+from rlvr.verify.tree import CONSTANTS, INFINITY, Node, add, mul, negative, number
 from rlvr.verify.units import NO_UNIT, read_unit
 
 MAX_ANSWER = 2_000  # characters; longer answers are compared as strings only
@@ -95,7 +95,9 @@ _COLON = re.compile(r":|\\colon(?![A-Za-z])")
 _TERM = re.compile(r"[\w\\{}.,^()\s*]+")  # of a ratio: no sum
 _TIME = re.compile(r"\d{1,2}:[0-5]\d(?::[0-5]\d)?|\d{1,2}(?:[:.]\d\d)?\s?[ap]\.?\s?m\.?", re.IGNORECASE)
 _CONGRUENT = re.compile(r"≡|\(\s*\\?p?mod|\\pmod")
-_HATS = re.compile(r"\\(?:hat|widehat|vec|overrightarrow|mathbf|bm|boldsymbol)\s*\{?\s*(?:\\[ij]math|[ijk](?![A-Za-z]))")
+_HATS = re.compile(
+    r"\\(?:hat|widehat|vec|overrightarrow|mathbf|bm|boldsymbol)\s*\{?\s*(?:\\[ij]math|[ijk](?![A-Za-z]))"
+)
 _CASES = re.compile(r"(?:\\?\{\s*)?\\begin\{(cases|aligned|array)\}(?:\{[lcr]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _ROW = re.compile(r"\\\\")
 _CELL = re.compile(r"&")
@@ -114,13 +116,16 @@ _BUILDER = re.compile(
     r"\s*[A-Za-z]\w*\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\?[|:])\s*(\S.*)", re.DOTALL
 )  # {x | condition}: over the real numbers, so that {x ∈ ℤ | …} is but text
 _FAMILY = re.compile(
-    r"\s*((?:[^|:]|\\[|:])*[a-z](?:[^|:]|\\[|:])*)(?:\\?[|:])\s*[a-z]\s*\\in\s*\\mathbb\s*\{?\s*Z\s*\}?\s*", re.DOTALL
+    r"\s*((?:[^|:]|\\[|:])*[a-z](?:[^|:]|\\[|:])*)(?:\\?[|:])\s*[a-z]\s*\\in\s*\\mathbb\s*\{?\s*Z\s*\}?\s*",
+    re.DOTALL,
 )  # {2πk : k ∈ ℤ}
 _WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|textrm|mathbf)\s*\{([^{}]*)\}")
 _TRAILING_TEXT = re.compile(
     r"(?:\s*(?:\\cdot|/)?\s*\\(?:text|mathrm|textbf|textrm|mbox|rm)\s*\{(?:[^{}]|\{[^{}]*\})*\}\s*(?:\^\s*(?:\{-?\d\}|\d))?)+\.?$"
 )
-_TRAILING_WORDS = re.compile(r"(?<=[\w})])\s+(?!(?:or|and|if|for|where)\b)(?:[A-Za-zµΩ]{2,}|[mgsLNJWVhl](?![A-Za-z]))[\w\s/^{}-]*$")
+_TRAILING_WORDS = re.compile(
+    r"(?<=[\w})])\s+(?!(?:or|and|if|for|where)\b)(?:[A-Za-zµΩ]{2,}|[mgsLNJWVhl](?![A-Za-z]))[\w\s/^{}-]*$"
+)
 _VARIABLES = re.compile(r"[abcd]{2}|[xyzt]{2}|[kmnpq]{2}|pi|[abcxyz]{3}|[pqrst]{3}")
 _ALL_REALS = re.compile(r"\\mathbb\s*\{R\}|\\mathbb R|all real(?: number)?s|\\R")
 _EMPTY = re.compile(r"\\(?:emptyset|varnothing)|\\\{\s*\\\}|empty set|[Nn]o solution")
@@ -306,14 +311,18 @@ def _distance(left: Value, sign: str, right: Value) -> Value | None:
     inside = left.tree.args[0]
     terms = inside.args if inside.head == "add" else (inside,)
     middle = -sum((term.value for term in terms if term.head == "number"), Fraction(0))
-    if [term.head for term in terms if term.head != "number"] != ["name"] or (sign in (">", "ge") and right.value == 0):
+    if [term.head for term in terms if term.head != "number"] != ["name"] or (
+        sign in (">", "ge") and right.value == 0
+    ):
         return None
     low, high = Quantity(middle - right.value), Quantity(middle + right.value)
     if sign in ("<", "le"):
         return Interval(low, high, sign == "<", sign == "<")
     outside = sign == ">"
     assert isinstance(REALS.low, Expression)
-    return Items("union", (Interval(REALS.low, low, True, outside), Interval(high, REALS.high, outside, True)))
+    return Items(
+        "union", (Interval(REALS.low, low, True, outside), Interval(high, REALS.high, outside, True))
+    )
 
 
 def _is_tuple(value: Value) -> bool:
@@ -430,7 +439,9 @@ def _tree_of(value: Value) -> Node | None:
     return value.tree if isinstance(value, Expression) else None
 
 
-_AXES = {f"{accent}({letter})": place for accent in ("hat", "vec", "widehat") for place, letter in enumerate("ijk")}
+_AXES = {
+    f"{accent}({letter})": place for accent in ("hat", "vec", "widehat") for place, letter in enumerate("ijk")
+}
 
 
 def _factors(term: Node) -> Iterator[Node]:

@@ -1,7 +1,7 @@
 """An answer as one would read it aloud: LaTeX and Markdown dressing gone, one character for each sign.
 
-What is left of LaTeX are commands with a meaning of their own (\\frac, \\sqrt, \\begin …). Dates, units, codes and words are
-read from this form; expressions from that of `rlvr.verify.normalize`.
+What is left of LaTeX are commands with a meaning of their own (\\frac, \\sqrt, \\begin …). Dates, units, codes
+and words are read from this form; expressions from that of `rlvr.verify.normalize`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,16 @@ _COMMANDS = [
 _DOLLARS = re.compile(r"(?<!\\)\$")
 _ELLIPSIS = re.compile(r"\.{3,}")
 _TRAILING = re.compile(r"[\s.,;:]+$")
-_WRAPPERS = (("**", "**"), ("__", "__"), ("`", "`"), ('"', '"'), (r"\(", r"\)"), (r"\[", r"\]"), ("*", "*"), ("'", "'"))
+_WRAPPERS = (
+    ("**", "**"),
+    ("__", "__"),
+    ("`", "`"),
+    ('"', '"'),
+    (r"\(", r"\)"),
+    (r"\[", r"\]"),
+    ("*", "*"),
+    ("'", "'"),
+)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -82,7 +91,12 @@ def plain(text: str) -> str:
     text = " ".join(text.split())
     for opening, closing in _WRAPPERS:
         inside = text[len(opening) : -len(closing)]
-        if len(text) > len(opening + closing) and text.startswith(opening) and text.endswith(closing) and opening not in inside:
+        if (
+            len(text) > len(opening + closing)
+            and text.startswith(opening)
+            and text.endswith(closing)
+            and opening not in inside
+        ):
             text = inside.strip()
     return _TRAILING.sub("", text) or text
 
@@ -93,6 +107,8 @@ def _compatible(character: str) -> str:
         return character
     if unicodedata.category(character) in ("Cf", "Cc", "Cs", "Co"):
         return ""
-    if unicodedata.decomposition(character).startswith(("<font>", "<wide>", "<narrow>", "<noBreak>", "<compat> 0020")):
+    if unicodedata.decomposition(character).startswith(
+        ("<font>", "<wide>", "<narrow>", "<noBreak>", "<compat> 0020")
+    ):
         return unicodedata.normalize("NFKC", character)
     return character

@@ -1,7 +1,8 @@
-"""Ranges, scores, congruences, and quantities of several units: 10 to 15 kg, 3–1, x ≡ 3 (mod 7), 3 h 20 min."""
+"""Ranges, scores, congruences, and quantities in several units: 10–15 kg, 3–1, x ≡ 3 (mod 7), 3 h 20 min."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -86,7 +87,8 @@ def read_tolerance(text: str) -> Span | None:
     if slack.percent and not middle.percent:
         slack = Quantity(slack.value * scaled)
     low, high = (
-        Quantity(scaled + sign * slack.value, slack.unit, scale=slack.scale, offset=slack.offset) for sign in (-1, 1)
+        Quantity(scaled + sign * slack.value, slack.unit, scale=slack.scale, offset=slack.offset)
+        for sign in (-1, 1)
     )
     return Span(low, high)
 
@@ -168,9 +170,9 @@ def read_compound(text: str) -> Quantity | None:
     if len(parts) < 2 or len({part.unit for part in parts}) != 1 or not parts[0].unit:
         return None
     scales = [part.scale for part in parts]
-    if any(later >= earlier for earlier, later in zip(scales, scales[1:], strict=False)):
+    if any(later >= earlier for earlier, later in itertools.pairwise(scales)):
         return None
-    if any(not 0 <= part.value * part.scale < before.scale for before, part in zip(parts, parts[1:], strict=False)):
+    if any(not 0 <= part.value * part.scale < before.scale for before, part in itertools.pairwise(parts)):
         return None
     smallest = scales[-1]
     total = sum((part.in_base for part in parts), Fraction(0)) / smallest

@@ -10,7 +10,7 @@ from dataclasses import replace
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.sets import tree
-from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, name, names, number, power
+from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, names
 
 _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
 _PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
