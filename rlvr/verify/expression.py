@@ -36,12 +36,14 @@ from rlvr.verify.tree import (
     power,
     product,
 )
+from rlvr.verify.vectors import is_vector
 
 MAX_LENGTH = 1_500  # characters of one expression
 MAX_DEPTH = 30  # levels of brackets, exponents and functions
 
 _FENCES = {r"\lfloor": (r"\rfloor", "floor"), r"\lceil": (r"\rceil", "ceil")}
 _TIMES = {"*", r"\cdot", r"\times", r"\ast"}
+_CROSS = r"\times"
 _OVER = {"/", r"\div", ":"}
 _MODULO = {r"\mod", r"\bmod"}
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle"}
@@ -89,7 +91,12 @@ class _Parser(NamedForms):
             operator = self.peek()
             if operator in _TIMES:
                 self.next()
-                factors.append(self.signed(self.adjacent))
+                factor = self.signed(self.adjacent)
+                if operator == _CROSS and is_vector(factor) and is_vector(product(factors)):
+                    factors = [call("cross", product(factors), factor)]
+                    self.nested()
+                else:
+                    factors.append(factor)
             elif operator in _OVER:
                 self.next()
                 factors.append(power(self.signed(self.denominator), MINUS_ONE))

@@ -23,6 +23,7 @@ from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
 
 from rlvr.verify.exact import read_rational
 from rlvr.verify.expression import parse
+from rlvr.verify.piecewise import read_piecewise
 from rlvr.verify.tokens import GREEK, TRIG, NotAnExpression
 from rlvr.verify.tree import Node, add, call, mul, name, number, power
 
@@ -82,6 +83,8 @@ class _Parser(_Latex2Sympy):
 def read_expression(text: str) -> Node | None:
     """Normalized `text` as a tree, or None when it is no expression or out of bounds."""
     text = text.strip().removeprefix("+")
+    if r"\begin" in text:
+        return read_piecewise(text)
     try:
         return parse(text)
     except NotAnExpression:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from rlvr.verify.exact import Quantity
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.sets import tree
-from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, name, names, number, power
+from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, name, names, number, power, rename
 
 _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
 _PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
@@ -134,18 +134,12 @@ def same_angles(left: Node, right: Node) -> tuple[Node, Node]:
     return left, right
 
 
-def _rename(node: Node, old: str, new: str) -> Node:
-    if node.head == "name" and node.name == old:
-        return replace(node, name=new)
-    return replace(node, args=tuple(_rename(arg, old, new) for arg in node.args)) if node.args else node
-
-
 def rename_parameter(answer: Node, gold: Node) -> Node:
     """x = πn and x = πk are the same solutions: a whole number may have any usual name."""
     left, right = names(answer), names(gold)
     new, old = right - left, left - right
     if new == {"C"} and old == {"c"}:  # the constant of an integral
-        return _rename(answer, "c", "C")
+        return rename(answer, "c", "C")
     periodic = any(part.name in ("pi", "degrees") for part in gold.walk())
     if (
         len(left) == len(right) == len(new) == 1
@@ -153,7 +147,7 @@ def rename_parameter(answer: Node, gold: Node) -> Node:
         and periodic
         and _linear(gold, *new)
     ):
-        return _rename(answer, old.pop(), new.pop())
+        return rename(answer, old.pop(), new.pop())
     return answer
 
 
@@ -178,7 +172,7 @@ def rename_argument(answer: Relation, gold: Relation) -> Relation:
         return answer
     old, new = (match.group(2) for match in found if match)
     sides = tuple(
-        Expression(_rename(side.tree, old, new), side.text) if isinstance(side, Expression) else side
+        Expression(rename(side.tree, old, new), side.text) if isinstance(side, Expression) else side
         for side in answer.sides[1:]
     )
     return replace(answer, sides=(gold.sides[0], *sides))
