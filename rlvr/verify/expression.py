@@ -2,8 +2,8 @@
 
 It reads what answers are written in, LaTeX or plain: numbers, names, powers, fractions, roots,
 brackets, named functions, and integrals, sums, products, limits and derivatives as forms that bind
-a variable. What it does not know is left to `rlvr.verify.latex`. Its trees are plain data: no text
-becomes code, and nothing is computed here, so the only bounds it needs are on length and depth.
+a variable. Its trees are plain data: no text becomes code, and nothing is computed here, so the only
+bounds it needs are on length and depth.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class _Parser(NamedForms):
         while self.begins_factor() and not (until_space and self.spaced()):
             if self.differential():
                 continue
-            if self.peek()[:1].isdigit() and factors[-1].head == "number":
+            if self.peek()[:1].isdigit() and factors[-1].head == "number" and self.peek(1) != r"\frac":
                 raise NotAnExpression("two numbers side by side")
             bare = self.peek() == r"\frac"
             following = self.factor()
