@@ -26,6 +26,7 @@ from rlvr.verify.rational import (
 )
 from rlvr.verify.tree import DIVISORS, Node, names
 
+MAX_ANGLE = 300  # bits of an argument of sin and the like
 MAX_TERMS = 300  # of a sum or product that is written out
 
 Point = Mapping[str, Any]
@@ -226,7 +227,8 @@ class Evaluator:
             return args[0]
         self.budget.spend(20 * self.step)
         args = [self.inexact(arg) for arg in args]
-        if function not in _ALGEBRAIC and max(abs(arg) for arg in args) > MAX_BITS:
+        largest = 2**MAX_ANGLE if function in _BOUNDED else MAX_BITS
+        if function not in _ALGEBRAIC and max(abs(arg) for arg in args) > largest:
             raise NotComparable("the argument of a function is too large")
         return self.noted(self.apply(function, args))
 
@@ -263,6 +265,9 @@ class Evaluator:
 _GAMMA = frozenset(["factorial", "double factorial", "binom"])
 _ALGEBRAIC = frozenset(
     ["max", "min", "floor", "ceil", "sgn", "abs", "ln", "log", "lg", "cbrt", "re", "im", "conjugate"]
+)
+_BOUNDED = frozenset(
+    f"{inverse}{word}" for inverse in ("", "a") for word in ("sin", "cos", "tan", "cot", "sec", "csc")
 )
 _MPMATH = {word: word for word in ["sin", "cos", "tan", "cot", "sec", "csc", "exp", "arg", "factorial"]}
 _MPMATH |= {f"{word}h": f"{word}h" for word in ["sin", "cos", "tan", "cot", "sec", "csc"]}

@@ -66,7 +66,8 @@ def constant_ratio(left: Node, right: Node, budget: Budget) -> int:
     left, right = _Comparison(0, 0, budget).named_forms(*_of_integers(left, right))
     signs = set()
     reference: _Pair | None = None
-    points = chain(usual_points(left, right), further_points(left, right, budget, everywhere=False))
+    usual = ((point, False) for point in usual_points(left, right))
+    points = chain(usual, further_points(left, right, budget, everywhere=False))
     for pair in _pairs(left, right, points, budget):
         if not pair.real:
             continue
@@ -241,7 +242,8 @@ class _Comparison:
         sides = (left, right)
         complex_too = any(part.name == "i" and part.head == "name" for side in sides for part in side.walk())
         usual = []
-        for pair in _pairs(left, right, usual_points(left, right), self.budget):
+        points = ((point, False) for point in usual_points(left, right))
+        for pair in _pairs(left, right, points, self.budget):
             if (pair.real or complex_too) and not self.close(left, right, pair):
                 return False
             usual.append(pair)
@@ -286,20 +288,22 @@ def _finite(limit: Node) -> Node:
     return replace(limit, args=tuple(map(_finite, limit.args))) if limit.args else limit
 
 
-def _pairs(left: Node, right: Node, points: Iterable[Point], budget: Budget) -> Iterator[_Pair]:
-    """The values of both sides where they have any; the first few points may cost what they like.
+def _pairs(left: Node, right: Node, points: Iterable[tuple[Point, bool]], budget: Budget) -> Iterator[_Pair]:
+    """The values of both sides where they have any, at points that are needed or not.
 
-    Raises NotComparable if there are none at the points that are cheap to reach.
+    Raises NotComparable if there are none at those that are cheap to reach, or at one that is needed.
     """
     refused: NotComparable | None = None
     found = False
-    for point in points:
+    for point, needed in points:
         try:
-            with budget.at_most(WORK_OF_A_POINT if found else budget.left):
+            with budget.at_most(WORK_OF_A_POINT if found and not needed else budget.left):
                 pair = _values(left, right, point, budget)
         except Exhausted:
             raise
         except NotComparable as error:
+            if needed:
+                raise
             refused = error
             continue
         if pair is not None:
@@ -327,10 +331,10 @@ def _values(left: Node, right: Node | None, point: Point, budget: Budget) -> _Pa
         a = fine.inexact(fine.value(left, point))
         b = a if right is None else fine.inexact(fine.value(right, point))
         return _Pair(a, b, fine.context.ldexp(1, bottom - 120), left_real, right_real, point)
-    except ZeroDivisionError:
+    except (ZeroDivisionError, ValueError):  # a ValueError is a pole of mpmath's
         return None
-    except (ValueError, OverflowError, TypeError, mpmath.libmp.NoConvergence) as error:
-        raise NotComparable(str(error)) from error  # a pole, or beyond mpmath's range
+    except (OverflowError, TypeError, mpmath.libmp.NoConvergence) as error:
+        raise NotComparable(str(error)) from error  # beyond mpmath's range
 
 
 def _in_its_case(evaluator: Evaluator, node: Node, point: Point) -> tuple[Any, bool]:

@@ -64,8 +64,10 @@ def usual_points(left: Node, right: Node) -> list[Point]:
     return points
 
 
-def further_points(left: Node, right: Node, budget: Budget, everywhere: bool) -> Iterator[Point]:
+def further_points(left: Node, right: Node, budget: Budget, everywhere: bool) -> Iterator[tuple[Point, bool]]:
     """Points in the other pieces, the nearest first; none where both sides are analytic.
+
+    With each point comes whether it alone stands for a piece, so that it must not be passed over.
 
     `everywhere` looks at the ends of the domains of logarithms and inverse functions too.
     """
@@ -77,7 +79,8 @@ def further_points(left: Node, right: Node, budget: Budget, everywhere: bool) ->
     draw = random.Random(20_011_009)
     constants = sorted({abs(value) for part in parts if math.isfinite(value := _constant(part)) and value})
     if whole:
-        yield from _whole_points(whole, [word for word in free if word not in whole], constants, draw)
+        others = [word for word in free if word not in whole]
+        yield from ((point, False) for point in _whole_points(whole, others, constants, draw))
     switches = list(_switches(parts, everywhere))[:MAX_SWITCHES]
     real = [word for word in free if word not in whole]
     if not switches or not real:
@@ -224,10 +227,14 @@ def _lines(real: Sequence[str], whole: Sequence[str], draw: random.Random) -> It
 
 def _on_line(
     line: _Line, switches: Sequence[Switch], constants: Sequence[float], budget: Budget
-) -> Iterator[Point]:
-    """The points of a line between the switches, and at those where a function jumps."""
+) -> Iterator[tuple[Point, bool]]:
+    """The points of a line between the switches, and whether no other stands for the piece.
+
+    Those far out and those at the switches, where a function jumps, stand for no piece.
+    """
     seeds = _seeds(line, constants)
     crossings: dict[float, bool] = {}
+    unknown = False
     for switch in switches:
         size = sum(1 for _ in switch.argument.walk())
 
@@ -237,18 +244,22 @@ def _on_line(
 
         grid = sorted({*seeds, *crossings})
         values = [argument(t) for t in grid]
+        unknown = unknown or sum(map(math.isnan, values)) > len(values) // 2
         for level in switch.levels:
             for crossing in _crossings(argument, level, grid, values):
                 crossings[crossing] = crossings.get(crossing, False) or switch.jumps
     near = sorted(sorted(crossings, key=abs)[:MAX_CROSSINGS])
     if near:
-        near = [near[0] - 1 - 2 * abs(near[0]), *near, near[-1] + 1 + 2 * abs(near[-1])]
-    far = [sign * 10.0**power for power in (-2, 1, 3, 6, 9, 12) for sign in (1, -1)]
+        near = [near[0] - 1 - abs(near[0]) / 8, *near, near[-1] + 1 + abs(near[-1]) / 8]
+    # Where an argument could not be followed, or crosses too often, all magnitudes stand for its pieces.
+    lost = unknown or len(crossings) > MAX_CROSSINGS // 2
+    far = [sign * 10.0**power for power in ((-2, 1, 3, 6, 9, 12) if lost else (3,)) for sign in (1, -1)]
     chosen = {_between(low, high) for low, high in itertools.pairwise(near)}
-    chosen |= {Fraction(t) for t in (near[:1] + near[-1:] + far)}
-    chosen |= {Fraction(t).limit_denominator(1000) for t in near if crossings.get(t)}
-    for t in sorted(chosen, key=abs):
-        yield line.exactly(t)
+    chosen |= {Fraction(t) for t in near[:1] + near[-1:]}
+    optional = {Fraction(t) for t in far} - chosen
+    optional |= {Fraction(t).limit_denominator(1000) for t in near if crossings.get(t)}
+    for t in sorted(chosen | optional, key=abs):
+        yield line.exactly(t), t not in optional
 
 
 def _between(low: float, high: float) -> Fraction:
