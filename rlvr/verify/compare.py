@@ -127,9 +127,13 @@ class _Comparer:
         if len(kinds) == 2 and "ratio" in kinds:
             if kinds[1] == "time" or not may_be_ratio(answer):
                 return Comparison(False, "a time is no ratio")
+            if not set(kinds) <= {"ratio", "time"}:
+                return Comparison(False, f"a {kinds[0]} is not a {kinds[1]}")
             return self.ratios(left, right)
         if kinds in (["ratio"], ["time"]):
             return self.ratio_as_number(answer, gold)
+        if "time" in kinds:
+            return Comparison(False, f"a {kinds[0]} is not a {kinds[1]}")
         if len(kinds) == 2 and sorted(kinds) == ["matrix", "tuple"]:
             return Comparison(self.in_order(vector(answer), vector(gold)), "elements of a vector, in order")
         left, right = flat(left, right), flat(right, left)
