@@ -65,7 +65,7 @@ class _Comparer:
         return left == right or self.compare(left, right).equal
 
     def _compare(self, answer: Value, gold: Value) -> Comparison:
-        if self.settings.evaluated and isinstance(gold, Quantity) and is_operation(answer, gold):
+        if self.settings.evaluated and is_operation(answer, gold):
             return Comparison(False, "an operation that was not carried out")
         if isinstance(answer, Quantity) and isinstance(gold, Quantity):
             return self.quantities(answer, gold)
@@ -147,7 +147,9 @@ class _Comparer:
         if isinstance(answer, Items) and answer.kind == "list" and len(once := self.distinct(left)) == 1:
             return self.compare(once[0], gold)  # one answer, given twice
         kinds = [value.kind for value in (answer, gold) if isinstance(value, Items)]
-        if kinds == ["ratio", "ratio"]:
+        if len(kinds) == 2 and "ratio" in kinds:
+            if set(kinds) != {"ratio"}:
+                return Comparison(False, f"a {kinds[0]} is not a {kinds[1]}")
             return self.ratios(left, right)
         if kinds == ["ratio"]:
             return self.ratio_as_number(answer, gold)

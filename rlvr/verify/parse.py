@@ -14,6 +14,7 @@ from rlvr.verify.codes import Code, is_a_code, read_code
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.latex import read_expression
 from rlvr.verify.normalize import normalize
+from rlvr.verify.piecewise import read_piecewise
 from rlvr.verify.plain import plain
 from rlvr.verify.spans import Congruence, Score, Span, read_compound, read_congruence
 from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
@@ -162,6 +163,8 @@ def _read(text: str, depth: int) -> Value:
         return REALS
     if _EMPTY.fullmatch(bare):
         return Items("set", ())
+    if r"\begin" in text and (cases := read_piecewise(text)):
+        return Expression(cases, text)
     if (match := _CASES.fullmatch(text)) and "=" in match.group(2):  # a system of equations
         return _read(_ROW.sub("; ", match.group(2)).replace("&", " "), depth + 1)
     if match := _MATRIX.fullmatch(text):

@@ -97,9 +97,10 @@ _TOKEN = re.compile(
     r"|(?P<repeating>\d*\.\d*\\(?:overline|dot|bar)\s*\{?\d+\}?)"
     r"|(?P<based>[A-F][\dA-F]+_\s*\{?16\}?|\d[\dA-F]*(?:\.\d+)?_\s*\{?\d{1,2}\}?)"
     r"|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+(?![\d.]*[A-Za-z^_]))?)"
+    r"|(?P<vector>[A-Za-z]\u20d7)"  # a letter below an arrow
     r"|(?P<command>\\[A-Za-z]+\*?)"
     r"|(?P<escaped>\\[{}|%$])"
-    r"|(?P<letters>[A-Za-z]+)"
+    r"|(?P<letters>[A-Za-z]+(?<!\u20d7)(?!\u20d7)|[A-Za-z]+?(?=[A-Za-z]\u20d7))"
     r"|(?P<sign>[-+*/^_!()\[\]{}|,:'%=])"
 )
 
@@ -161,6 +162,8 @@ def _tokens(text: str) -> list[str]:
         kind, token = match.lastgroup, match.group()
         if kind == "space":
             tokens.append(" ")
+        elif kind == "vector":
+            tokens += [r"\vec", "{", token[0], "}"]
         elif kind == "letters":
             tokens.extend(_words(token, text[position : position + 1], tokens))
         else:
