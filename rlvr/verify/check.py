@@ -14,7 +14,7 @@ from rlvr.verify.kinds import Kind, Reference, read_as, read_reference
 from rlvr.verify.latex import read_expression
 from rlvr.verify.letters import choice_letter
 from rlvr.verify.normalize import normalize
-from rlvr.verify.parse import MAX_ANSWER, Expression, Items, Value, read_answer, unit_vector_components
+from rlvr.verify.parse import MAX_ANSWER, Expression, Items, Value, read_answer, read_with_unit, unit_vector_components
 from rlvr.verify.plain import plain
 from rlvr.verify.settings import DEFAULT, VerifySettings
 from rlvr.verify.tree import number
@@ -85,7 +85,7 @@ def _remembered(answer: str, gold: str, settings: VerifySettings) -> Comparison:
     if settings.kind in (None, "choice") and (option := choice_letter(gold)) is not None:
         if (chosen := choice_letter(answer)) is not None:
             # a lower-case letter alone may be a name as well: then its case matters
-            marked = len(plain(answer)) > 1 and option.lower() == chosen.lower()
+            marked = settings.kind == "choice" and option.lower() == chosen.lower()
             return Comparison(marked or option in (chosen, chosen.upper()), "letters of the options")
     if _other_capitals(plain(answer), plain(gold)):
         return Comparison(False, "capital letters")

@@ -212,6 +212,11 @@ def _typed(spoken: str) -> Typed | None:
     return read_congruence(spoken) if _CONGRUENT.search(spoken) else None
 
 
+def read_with_unit(text: str) -> Value:
+    """What normalized `text` says if it ends with a unit: 2π m is a length, not a product."""
+    return _with_unit(text, 0)
+
+
 def _with_unit(text: str, depth: int) -> Value:
     """An expression and the unit behind it."""
     for pattern in (_TRAILING_TEXT, _TRAILING_WORDS):

@@ -105,6 +105,9 @@ _TOKEN = re.compile(
 )
 
 
+_INDEX = re.compile(r"\d{1,2}(?![\d.^_])")  # x1 is a name of its own, and K2 not twice K
+
+
 class NotAnExpression(Exception):
     """The text is not one expression of this grammar."""
 
@@ -166,6 +169,9 @@ def _tokens(text: str) -> list[str]:
             tokens += [r"\vec", "{", token[0], "}"]
         elif kind == "letters":
             tokens.extend(_words(token, text[position : position + 1], tokens))
+            if len(token) == 1 and token not in "ei" and (index := _INDEX.match(text, position)):
+                position = index.end()
+                tokens += ["_", "{", index.group(), "}"]
         else:
             tokens.append(token)
     return tokens
