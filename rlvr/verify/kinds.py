@@ -7,6 +7,7 @@ A reference is read once. Where its text alone does not tell (3-1 may be a score
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -17,7 +18,18 @@ from rlvr.verify.codes import is_a_code, may_be_a_code, read_code, read_formula,
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.letters import choice_letter
 from rlvr.verify.normalize import normalize
-from rlvr.verify.parse import Expression, Interval, Items, Relation, Said, Value, as_text, read_answer
+from rlvr.verify.parse import (
+    Expression,
+    Interval,
+    Items,
+    Relation,
+    Said,
+    Value,
+    as_text,
+    read_answer,
+    read_components,
+    read_with_unit,
+)
 from rlvr.verify.plain import plain
 from rlvr.verify.sets import as_interval
 from rlvr.verify.spans import Span, read_compound, read_congruence, read_score, read_span
@@ -68,6 +80,11 @@ class Reference:
     @property
     def sure(self) -> bool:
         return not self.doubt
+
+    @property
+    def two_ways(self) -> bool:
+        """Whether it is an expression as well: all real numbers are (−∞, ∞), 1 ± 2 is 3 or −1."""
+        return self.kind is Kind.SPECIAL or (self.kind is Kind.RANGE and "±" in plain(self.text))
 
 
 @lru_cache(maxsize=1 << 12)
@@ -131,7 +148,40 @@ def read_as(kind: Kind, text: str) -> Value | None:
     return read_answer(text)
 
 
-def _duration(spoken: str) -> Quantity | None:
+# Kinds whose answers are no expressions: an answer that cannot be read as one of them is compared as text.
+TYPED = frozenset(
+    [Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER, Kind.FORMULA]
+    + [Kind.YES_NO, Kind.SPECIAL, Kind.CONGRUENCE]
+)
+_NEVER_COMPUTED = frozenset([Kind.DATE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE])
+_WITH_COMMA = frozenset(
+    [Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION, Kind.PERCENT, Kind.MONEY, Kind.QUANTITY, Kind.DURATION]
+)
+
+
+def readings(answer: str, reference: Reference) -> Iterator[Value]:
+    """What `answer` may say to somebody who knows what kind of answer is wanted, the likeliest first."""
+    kind, gold = reference.kind, reference.value
+    if kind in TYPED:
+        said = read_as(kind, answer)
+        if said is not None:
+            yield said
+        if kind in _NEVER_COMPUTED or (kind is Kind.RANGE and not reference.two_ways):
+            return
+    yield read_answer(answer)
+    if kind in _WITH_COMMA and "," in answer and (decimal := read_quantity(answer, decimal_comma=True)):
+        yield decimal
+    if kind is Kind.TIME and (duration := read_as(Kind.DURATION, answer)) is not None:
+        yield duration
+    if kind is Kind.QUANTITY and isinstance(gold, Expression):
+        yield read_with_unit(normalize(answer))
+    if isinstance(gold, Items) and gold.kind in ("tuple", "matrix"):
+        components = read_components(answer, len(gold.items))
+        if components is not None:
+            yield components
+
+
+def _duration(def _duration(spoken: str) -> Quantity | None:
     found = read_quantity(spoken) or read_compound(spoken)
     if found is not None:
         return found if found.unit in ("", "second") else None

@@ -475,6 +475,15 @@ def unit_vector_components(tree: Node, plain_letters: bool = False) -> Items | N
     return Items("tuple", tuple(Expression(cell, "") for cell in cells))
 
 
+def read_components(text: str, size: int) -> Items | None:
+    """i + 2j as the vector (1, 2, 0), where `size` components are wanted."""
+    tree = read_expression(normalize(text))
+    found = None if tree is None else unit_vector_components(tree, plain_letters=True)
+    if found is None or len(found.items) > size:
+        return None
+    return Items("tuple", found.items + (Expression(number(0), "0"),) * (size - len(found.items)))
+
+
 def _plus_minus(text: str, depth: int) -> Value:
     upper = text.replace(r"\pm", "+").replace(r"\mp", "-")
     lower = text.replace(r"\pm", "-").replace(r"\mp", "+")
