@@ -301,7 +301,9 @@ def _clock(hour: str, minute: str, second: str | None, half: str, colon: bool = 
     if half and hours > 12:
         half = ""  # 14:05 PM
     seconds = (hours % 24) * 3600 + minutes * 60 + int(second or 0)
-    return Clock(seconds, half, colon and not half and not second, not half and (hour[0] == "0" or hours > 12))
+    return Clock(
+        seconds, half, colon and not half and not second, not half and (hour[0] == "0" or hours > 12)
+    )
 
 
 def read_duration(text: str) -> Iterator[Fraction]:

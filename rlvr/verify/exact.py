@@ -312,6 +312,8 @@ def read_literal(text: str) -> tuple[Fraction, int]:
         return periodic(*match.groups()), 0
     if match := re.fullmatch(r"(\d*)\.(\d+?)\s?(?:…|\.\.\.?)", text):
         return _continued(*match.groups())
+    if gap := re.search(r"[ '_]", text):
+        text = text.replace(gap.group(), "").replace(",", ".")
     if "," in text and (
         text.rfind(",") > text.rfind(".")
         and ("." in text or not re.fullmatch(r"\d+(?:,\d{2,3})*,\d{3}", text))
@@ -319,8 +321,6 @@ def read_literal(text: str) -> tuple[Fraction, int]:
         text = text.replace(".", "").replace(",", ".")  # 1.234,5 and 12,5
     elif text.count(".") > 1:
         text = text.replace(".", "")
-    elif gap := re.search(r"[ '_]", text):
-        text = text.replace(gap.group(), "").replace(",", ".")
     text = text.replace(",", "")
     whole, _, decimals = text.partition(".")
     significant = len((whole + decimals).lstrip("0")) if decimals else 0

@@ -103,6 +103,7 @@ _HUNDREDTHS = {
     "céntimo": "EUR", "centesimo": "EUR", "eurocent": "EUR", "paise": "INR", "kopeck": "RUB", "копеек": "RUB",
 }  # fmt: skip
 _VARIABLES = re.compile(r"[abcd]{2,3}|[xyzt]{2,3}|[kmnpq]{2,3}|[abcxyz]{3}|[pqrst]{3}")
+_PRODUCT = re.compile(r"[abcd]{2,3}|[xyzt]{2,3}")
 _WORD = re.compile(
     r"fluid_ounce|[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?|[%‰€£¥₹₽₩₺₫₴₪฿¢$]|°\s?[CFR]?(?![A-Za-z])|['\"′″]"
 )
@@ -197,7 +198,7 @@ def _base(word: str) -> Unit | None:
         return Unit("kelvin", Fraction(5, 9), Fraction(45967, 180))
     if word in ("°", "deg", "degree", "degrees"):
         return DEGREE
-    if len(word) == 1 and word not in _LETTERS and word.isascii():
+    if (len(word) == 1 and word not in _LETTERS and word.isascii()) or _PRODUCT.fullmatch(word):
         return None
     registry = _registry()
     for name in dict.fromkeys((word, word.lower() if len(word) > 1 else word)):
