@@ -182,6 +182,7 @@ def _ratio(text: str) -> Value | None:
 _BASED = re.compile(r"-?[\dA-F]+(?:\.[\dA-F]+)?_\s*\{?\d{1,2}\}?|0[xXbBoO][\dA-Fa-f]+")
 _MIXED_OR_FRAC = re.compile(r"\\frac|\d\s?/\s?\d|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 _PAIR = re.compile(r"\d+(?:[.,]\d+)?-\d+(?:[.,]\d+)?")
+_INDEXED = re.compile(r"[A-Z]\d{1,2}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -242,10 +243,8 @@ def _written(gold: str, spoken: str) -> Reference | None:
     if seems_a_formula(spoken) and (formula := read_formula(spoken)) is not None:
         return Reference(gold, Kind.FORMULA, formula)
     if may_be_a_code(spoken):
-        product = isinstance(read_answer(gold), Expression)
-        return Reference(
-            gold, Kind.IDENTIFIER, read_code(spoken), "an identifier or a product" if product else ""
-        )
+        doubt = "an identifier or a name with an index" if _INDEXED.fullmatch(spoken) else ""
+        return Reference(gold, Kind.IDENTIFIER, read_code(spoken), doubt)
     score, span = read_score(spoken), read_span(spoken)
     pair = _PAIR.fullmatch(spoken) is not None
     doubt = "a range, a score or a difference" if pair else ""
