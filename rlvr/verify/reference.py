@@ -65,11 +65,8 @@ def read_reference(gold: str, kind: Kind | None = None) -> Reference:
         return _found(gold)
     value = read_as(kind, gold)
     if value is None:
-        raise DataError(
-            f"the reference answer {gold[:80]!r} cannot be read as {kind.value}; {_MEANT.get(kind, '')}".rstrip(
-                "; "
-            )
-        )
+        meant = f"; {_MEANT[kind]}" if kind in _MEANT else ""
+        raise DataError(f"the reference answer {gold[:80]!r} cannot be read as {kind.value}{meant}")
     return Reference(gold, kind, value)
 
 
@@ -120,9 +117,11 @@ def read_as(kind: Kind, text: str) -> Value | None:
 
 # Kinds whose answers are no expressions: an answer that cannot be read as one of them is compared as text.
 TYPED = frozenset(
-    [Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER, Kind.FORMULA]
-    + [Kind.YES_NO, Kind.SPECIAL, Kind.CONGRUENCE]
-)
+    [
+        Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER, Kind.FORMULA,
+        Kind.YES_NO, Kind.SPECIAL, Kind.CONGRUENCE,
+    ]
+)  # fmt: skip
 _IN_DIGITS = frozenset([Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.CONGRUENCE])
 _NEVER_COMPUTED = frozenset([Kind.DATE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE])
 _WITH_COMMA = frozenset(
