@@ -117,11 +117,6 @@ class Verdict:
         if (self.reward is None) == self.status.reached:
             raise ValueError(f"a {self.status} verdict cannot have reward {self.reward}")
 
-    @property
-    def sound(self) -> bool:
-        """Right, with all steps true. Without a checkable step it is not."""
-        return self.status is Status.CORRECT and self.true_steps is True
-
 
 @dataclass
 class Group:

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from rlvr.compare.runs import Found, State
-from rlvr.evaluation.metrics import Tally, pass_at_k
+from rlvr.evaluation.metrics import TRUE_STEPS, Tally, beside, pass_at_k, sound_share
 from rlvr.record.journal import journal_path
 from rlvr.record.runs import STAGES, StageRecord
 from rlvr.record.sinks import read_metrics
@@ -22,11 +22,19 @@ from rlvr.types import DataError, Status
 TABLE = "table.csv"  # of a recipe's run, a row for each stage that is done
 RESULTS = "results.json"  # of a recipe's evaluation
 RESULT = "result.json"  # of a stage that has ended
-HELDOUT = re.compile(r"heldout/pass@(\d+)")
-COLUMNS = ("problem_id", "problem", "answer", "status")  # of a journal
+HELDOUT = re.compile(rf"heldout/(?:pass@(\d+)|{TRUE_STEPS})")
+COLUMNS = ("problem_id", "problem", "answer", "status")  # of a journal, beside true_steps
 Steps = dict[int, dict[str, float | None]]
 Row = dict[str, str]
 Asked = tuple[str, str | None]  # a problem's text, and its reference answer
+
+
+def companion(metric: str) -> str | None:
+    """The metric of answers that are right with all steps true, beside one of right answers."""
+    name, found, _ = metric.rpartition("/pass@1")
+    if not found or metric != f"{name}/pass@1":
+        return None
+    return f"{name}/{TRUE_STEPS}" if HELDOUT.fullmatch(metric) else f"{beside(name)}/pass@1"
 
 
 @dataclass(frozen=True)
@@ -193,19 +201,29 @@ def _journal(stage: StageRecord, point: Point, metric: str) -> tuple[dict[str, f
 
     try:
         # not read_table, which brings pandas and half a second with it
-        table = parquet.ParquetFile(path).read(columns=list(COLUMNS))
+        file = parquet.ParquetFile(path)
+        names = [*COLUMNS, *([TRUE_STEPS] if TRUE_STEPS in file.schema_arrow.names else [])]
+        table = file.read(columns=names)
         columns = [table.column(name).to_pylist() for name in COLUMNS]
+        steps = table.column(TRUE_STEPS).to_pylist() if TRUE_STEPS in names else [None] * len(table)
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataError(f"{path} is not a journal: {error}") from error
-    verdicts: dict[str, list[Status]] = {}
+    verdicts: dict[str, list[tuple[Status, bool | None]]] = {}
     asked: dict[str, Asked] = {}
-    for name, text, answer, status in zip(*columns, strict=True):
+    for name, text, answer, status, true in zip(*columns, steps, strict=True):
         asked[name] = (text, answer)
         verdicts.setdefault(name, [])
         if status is not None:
-            verdicts[name].append(Status(status))
+            verdicts[name].append((Status(status), true))
+    if matched[1] is None:
+        return {name: _sound(of) for name, of in verdicts.items()}, asked
     k = int(matched[1])
-    return {name: _pass(of, k) for name, of in verdicts.items()}, asked
+    return {name: _pass([status for status, _ in of], k) for name, of in verdicts.items()}, asked
+
+
+def _sound(verdicts: list[tuple[Status, bool | None]]) -> float:
+    share = sound_share([status for status, _ in verdicts], [true for _, true in verdicts])
+    return math.nan if share is None else share
 
 
 def _pass(statuses: list[Status], k: int) -> float:
@@ -256,10 +274,15 @@ def _results(found: Found, point: Point, name: str) -> dict[str, float]:
         path = stage.folder / RESULTS
         if stage.name != f"{point.key}-evaluation" or not path.exists():
             continue
-        result = json.loads(path.read_text()).get(name)
-        if result is None:
+        results = json.loads(path.read_text())
+        given = {of: result["values"] for of, result in results.items()}
+        for of, result in results.items():
+            if TRUE_STEPS in result["metrics"]:
+                given[beside(of)] = result["metrics"][TRUE_STEPS]["values"]
+        if name not in given:
             continue
-        values = [math.nan if value is None else float(value) for value in result["values"]]
+        result = next(result for of, result in results.items() if name in (of, beside(of)))
+        values = [math.nan if value is None else float(value) for value in given[name]]
         kept = [value for value in values if not math.isnan(value)]
         if kept and math.isclose(math.fsum(kept) / len(kept), point.value, abs_tol=1e-12):
             return dict(zip(result["problems"], values, strict=True))
