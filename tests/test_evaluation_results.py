@@ -86,7 +86,7 @@ def test_a_folder_that_is_no_run_is_not_searched_to_its_ground(
 def shown(*values: bool, **columns: Any) -> str:
     """results.md of a set with a right or a wrong sample to each problem."""
     problems = [
-        Outcome(f"p{i}", columns, [Status.CORRECT if right else Status.WRONG], [0], [1], [False])
+        Outcome(f"p{i}", columns, [Status.CORRECT if right else Status.WRONG], [None], [0], [1], [False])
         for i, right in enumerate(values)
     ]
     asked = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 8, "seed": 0, "dtype": "float32"}

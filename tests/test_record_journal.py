@@ -115,7 +115,7 @@ def group(name: str, samples: int = 2) -> Group:
             )
             for sample in range(samples)
         ],
-        [Verdict(Status.CORRECT, 1.0, "equal", "7", {"math": 1.0}, 0.25)] * samples,
+        [Verdict(Status.CORRECT, 1.0, "equal", "7", {"math": 1.0}, 0.25, true_steps=True)] * samples,
     )
 
 
@@ -174,6 +174,7 @@ def test_others_read_it_as_an_ordinary_table(tmp_path: Path) -> None:
         "parts": {"math": 1.0},
         "check_seconds": 0.25,
         "rule": None,
+        "true_steps": True,
         "advantage": -0.5,
         "left_out": "no advantage",
         "advantages": [0.0, -0.75, -0.25],

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rlvr.compare.runs import Found, State
 from rlvr.evaluation.metrics import TRUE_STEPS, Tally, beside, pass_at_k, sound_share
+from rlvr.evaluation.summary import all_sets
 from rlvr.record.journal import journal_path
 from rlvr.record.runs import STAGES, StageRecord
 from rlvr.record.sinks import read_metrics
@@ -30,11 +31,9 @@ Asked = tuple[str, str | None]  # a problem's text, and its reference answer
 
 
 def companion(metric: str) -> str | None:
-    """The metric of answers that are right with all steps true, beside one of right answers."""
-    name, found, _ = metric.rpartition("/pass@1")
-    if not found or metric != f"{name}/pass@1":
-        return None
-    return f"{name}/{TRUE_STEPS}" if HELDOUT.fullmatch(metric) else f"{beside(name)}/pass@1"
+    """The metric of answers that are right with all steps true, beside `metric` of right answers."""
+    name, _, measure = metric.rpartition("/")
+    return f"{name}/{TRUE_STEPS}" if measure == "pass@1" else None
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,8 @@ class Curve:
 def read_curve(found: Found, metric: str) -> Curve:
     """The curve of `metric`.
 
-    Of a recipe's run `SET/pass@1` is its table: the models of its chain, one after the other. Every other
-    metric is of the last stage that has it.
+    Of a recipe's run `SET/pass@1` and `SET/true_steps` are its table: the models of its chain, one after the
+    other. Every other metric is of the last stage that has it.
 
     Raises:
         DataError: a file of the run is broken.
@@ -97,7 +96,9 @@ def read_curve(found: Found, metric: str) -> Curve:
     if not found.is_recipe:
         return _train(found, metric)
     rows = _rows(found.folder / TABLE)
-    sets = {f"{row['set']}/pass@1": row["set"] for row in rows if row["set"]}
+    named = dict.fromkeys(row["set"] for row in rows if row["set"])
+    further = {beside(name): name for name in named if beside(name) in named}
+    sets = {f"{further[name]}/{TRUE_STEPS}" if name in further else f"{name}/pass@1": name for name in named}
     path = found.folder / STAGES
     stages = json.loads(path.read_text()) if path.exists() else {}
     ended = bool(stages) and all(name in {row["stage"] for row in rows} for name in stages)
@@ -120,8 +121,8 @@ def read_curve(found: Found, metric: str) -> Curve:
         before = cost
     stage = found.record.stage(last) if last else None
     steps = _metrics(stage) if stage else {}
-    named = sorted({*sets, *_names(steps)})
-    return Curve(found, found.state(ended), list(_points(steps, metric, before)), total, named)
+    there = sorted({*sets, *_names(steps)})
+    return Curve(found, found.state(ended), list(_points(steps, metric, before)), total, there)
 
 
 def _train(found: Found, metric: str) -> Curve:
@@ -274,15 +275,10 @@ def _results(found: Found, point: Point, name: str) -> dict[str, float]:
         path = stage.folder / RESULTS
         if stage.name != f"{point.key}-evaluation" or not path.exists():
             continue
-        results = json.loads(path.read_text())
-        given = {of: result["values"] for of, result in results.items()}
-        for of, result in results.items():
-            if TRUE_STEPS in result["metrics"]:
-                given[beside(of)] = result["metrics"][TRUE_STEPS]["values"]
-        if name not in given:
+        result = all_sets(json.loads(path.read_text())).get(name)
+        if result is None:
             continue
-        result = next(result for of, result in results.items() if name in (of, beside(of)))
-        values = [math.nan if value is None else float(value) for value in given[name]]
+        values = [math.nan if value is None else float(value) for value in result["values"]]
         kept = [value for value in values if not math.isnan(value)]
         if kept and math.isclose(math.fsum(kept) / len(kept), point.value, abs_tol=1e-12):
             return dict(zip(result["problems"], values, strict=True))

@@ -10,6 +10,7 @@ from typing import Any
 
 from rlvr.evaluation.metrics import (
     TRUE_STEPS,
+    beside,
     bootstrap_interval,
     majority,
     pass_at_k,
@@ -98,6 +99,20 @@ def summarize(problems: Sequence[Outcome], ks: Sequence[int], by: Sequence[str] 
         "mean_tokens": sum(lengths) / len(lengths) if lengths else None,
         "truncated": sum(cut) / len(cut) if cut else None,
     }
+
+
+def all_sets(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The sets of an evaluation (name → `summarize`), each followed by that of its right answers with true steps.
+
+    The second (`rlvr.evaluation.metrics.beside`) is there where answers have checkable steps; `values` are then
+    those of true_steps.
+    """
+    found = {}
+    for name, result in results.items():
+        found[name] = result
+        if steps := result.get("metrics", {}).get(TRUE_STEPS):
+            found[beside(name)] = result | {"values": steps["values"]}
+    return found
 
 
 def _share(reached: Sequence[Status]) -> float | None:

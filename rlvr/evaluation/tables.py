@@ -68,17 +68,8 @@ def _settings(results: Result) -> str:
 
 def _overview(sets: Mapping[str, Result]) -> str:
     steps = any(TRUE_STEPS in result["metrics"] for result in sets.values())
-    head = [
-        "set",
-        "problems",
-        "avg@k (95% interval)",
-        "k",
-        "mean tokens",
-        "cut off",
-        "no answer",
-        "no verdict",
-    ]
-    rows = [head[:3] + ["right, all steps true"] * steps + head[3:]]
+    head = ["set", "problems", "avg@k (95% interval)", *["right, all steps true"] * steps]
+    rows = [[*head, "k", "mean tokens", "cut off", "no answer", "no verdict"]]
     for name, result in sets.items():
         samples = sum(result["samples_by_status"].values())
         unread = result["samples_by_status"]["unparseable"]

@@ -32,11 +32,8 @@ SHOWN = {
     "heldout/true_steps": ("held-out, all steps true", "{:.1%}"),
     "tokens/s": ("tokens/s", "{:,.0f}"),
 }
-COURSES = (
-    "train/reward",
-    "heldout/pass@1",
-    "heldout/true_steps",
-)  # drawn over the steps; the loss where there is neither
+# drawn over the steps; the loss where there is none of them
+COURSES = ("train/reward", "heldout/pass@1", "heldout/true_steps")
 BAR_WIDTH = 50
 BLOCKS = "▁▂▃▄▅▆▇█"
 LINE_EVERY = 2.0  # seconds between plain lines, where steps are faster than that

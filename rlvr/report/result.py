@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rlvr.evaluation.metrics import (
     bootstrap_interval,
     paired_difference,
 )
+from rlvr.evaluation.summary import all_sets
 from rlvr.recipe.table import Change, Measured, verdict
 from rlvr.record.journal import journal_path
 from rlvr.record.runs import StageRecord
@@ -104,8 +105,10 @@ def _as_verb(said: str) -> str:
 
 
 def in_stage(stage: StageRecord, metrics: Metrics) -> Iterator[Result]:
-    """From the first to the last held-out evaluation inside of a stage, where there is one: right answers, and
-    those with all steps true where answers have checkable steps."""
+    """From the first to the last held-out evaluation inside of a stage, where there is one.
+
+    First of right answers, then of those with all steps true where answers have checkable steps.
+    """
     for metric, name in (("pass@1", HELDOUT), (TRUE_STEPS, beside(HELDOUT))):
         if steps := metrics.series(f"heldout/{metric}")[0]:
             yield _course(stage, metrics, f"heldout/{metric}", name, steps)
@@ -144,21 +147,17 @@ def read_evaluation(folder: Path) -> dict[str, Evaluation]:
     """Set → result, of an evaluation's folder; empty without a readable results.json."""
     try:
         results = json.loads((folder / RESULTS).read_text())
-        found = {}
-        for name, result in results.items():
-            given = {name: result["values"]}
-            if TRUE_STEPS in result.get("metrics", {}):
-                given[beside(name)] = result["metrics"][TRUE_STEPS]["values"]
-            for title, values in given.items():
-                if any(value is not None for value in values):
-                    found[title] = _evaluation(result, values)
-        return found
+        return {
+            name: _evaluation(result)
+            for name, result in all_sets(results).items()
+            if any(v is not None for v in result["values"])
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _evaluation(result: Mapping[str, Any], of_problems: Sequence[float | None]) -> Evaluation:
-    pairs = zip(result["problems"], of_problems, strict=True)
+def _evaluation(result: Mapping[str, Any]) -> Evaluation:
+    pairs = zip(result["problems"], result["values"], strict=True)
     values = {problem: float(value) for problem, value in pairs if value is not None}
     low, high = bootstrap_interval(list(values.values()))
     return Evaluation(
