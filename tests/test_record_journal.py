@@ -41,6 +41,7 @@ def verdicts(draw: st.DrawFn) -> Verdict:
         parts=draw(st.dictionaries(st.text(max_size=5), FLOATS, max_size=3)),
         seconds=draw(FLOATS),
         rule=draw(st.none() | st.text(max_size=10)),
+        true_steps=draw(st.none() | st.booleans()),
     )
 
 
@@ -304,3 +305,10 @@ def _a_journal(folder: Path) -> Path:
 def test_there_are_two_kinds(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="train, heldout"):
         journal_path(tmp_path, "test", 1)
+
+
+def test_a_journal_from_before_steps_were_looked_at_says_nothing_of_them(tmp_path: Path) -> None:
+    path = _a_journal(tmp_path)
+    assert [verdict.true_steps for verdict in read_journal(tmp_path, step=0)[0].verdicts] == [True, True]
+    pq.write_table(pq.read_table(path).drop_columns(["true_steps"]), path)
+    assert [verdict.true_steps for verdict in read_journal(tmp_path, step=0)[0].verdicts] == [None, None]

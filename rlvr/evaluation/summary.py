@@ -102,9 +102,9 @@ def summarize(problems: Sequence[Outcome], ks: Sequence[int], by: Sequence[str] 
 
 
 def all_sets(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The sets of an evaluation (name → `summarize`), each followed by that of its right answers with true steps.
+    """The sets of an evaluation (name → `summarize`), each followed by one of answers right with true steps.
 
-    The second (`rlvr.evaluation.metrics.beside`) is there where answers have checkable steps; `values` are then
+    That one (`rlvr.evaluation.metrics.beside`) is there where answers have checkable steps; its `values` are
     those of true_steps.
     """
     found = {}
