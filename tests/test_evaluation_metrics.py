@@ -302,8 +302,7 @@ def with_steps(*verdicts: tuple[Status, bool | None]) -> Group:
     """A problem with samples of these statuses, whose steps are true, false or not there."""
     made = group(*(status for status, _ in verdicts))
     made.verdicts = [
-        replace(verdict, true_steps=steps)
-        for verdict, (_, steps) in zip(made.verdicts, verdicts, strict=True)
+        replace(own, true_steps=steps) for own, (_, steps) in zip(made.verdicts, verdicts, strict=True)
     ]
     return made
 

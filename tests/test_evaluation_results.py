@@ -192,9 +192,9 @@ def test_a_gain_in_true_steps_is_compared_problem_by_problem() -> None:
     for group in groups:
         group.verdicts = [replace(verdict, true_steps=False) for verdict in group.verdicts]
     before = summarize(outcomes(groups, votes), [1])
-    sets = [
+    old, new = (
         {"settings": {}, "model": "m", "sets": {"s": of | {"fingerprint": "f"}}} for of in (before, after)
-    ]
-    gain = compared(*sets)["sets"]["s"]
+    )
+    gain = compared(old, new)["sets"]["s"]
     assert gain["true_steps"]["mean"] == 0.25
     assert gain["avg"]["mean"] == 0.0
