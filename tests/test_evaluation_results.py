@@ -144,7 +144,7 @@ def samples_with_steps() -> tuple[list[Group], list[list[int | None]]]:
     bare = Verdict(Status.CORRECT, 1.0, "", extracted="2")
     wrong = Verdict(Status.WRONG, 0.0, "", extracted="3", true_steps=True)
     groups = [
-        Group(Problem(name, "1+1?", "2"), [rollout(0), rollout(1)], verdicts)
+        Group(Problem(name, "1+1?", "2"), [rollout(0, name=name), rollout(1, name=name)], verdicts)
         for name, verdicts in (("a", [sound, lucky]), ("b", [bare, wrong]))
     ]
     return groups, [[0, 0], [0, 1]]

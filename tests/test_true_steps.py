@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_reference_solutions_are_mostly_true_and_lead_to_their_answers() -> None
     assert found.count(True) / len(found) > 0.9
     other = [
         true_steps(row["solution"], Problem(row["id"], row["problem"], after["answer"]))
-        for row, after in zip(rows, rows[1:], strict=False)
+        for row, after in pairwise(rows)
         if row["answer"] != after["answer"]
     ]
     assert other.count(True) / len(other) < 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 
 from rlvr.rewards.solution.claims import find_claims
 from rlvr.types import Problem, Status, Verdict
@@ -59,12 +60,18 @@ def true_steps(completion: str, problem: Problem) -> bool | None:
     None without a checkable step, and for a problem whose reference answer is no rational number. Exact and
     bounded: MAX_FOUND claims are looked at, and none symbolically.
     """
-    answer = stated_number(problem.answer)
+    return _true_steps(completion.rpartition("</think>")[2], problem.text, problem.answer)
+
+
+# a reward asks what the verdict then asks again, and many samples of a short task are alike
+@lru_cache(maxsize=256)
+def _true_steps(solution: str, question: str, reference: str) -> bool | None:
+    answer = stated_number(reference)
     if answer is None:
         return None
-    known = set(numbers_in(problem.text))
+    known = set(numbers_in(question))
     found = reached = False
-    for tried, claim in enumerate(find_claims(completion.rpartition("</think>")[2])):
+    for tried, claim in enumerate(find_claims(solution)):
         if tried >= MAX_FOUND:
             break
         step = calculation(claim.left, claim.relation, claim.right)
