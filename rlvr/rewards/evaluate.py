@@ -14,6 +14,7 @@ from rlvr.rewards.channel import EVERY
 from rlvr.rewards.combine import combine
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import RewardFunction, Sample
+from rlvr.rewards.steps import true_steps
 from rlvr.types import Status, Verdict
 
 MAX_MESSAGE = 500  # characters of what an exception says
@@ -210,7 +211,10 @@ class Evaluator:
         verdict = check.failure
         if verdict is None:
             verdict = combine(check.parts, self.config.weights, **self.combination)  # type: ignore[arg-type]
-            if not verdict.status.reached:
+            if verdict.status.reached:
+                found = true_steps(check.sample.completion, check.sample.problem)
+                verdict = replace(verdict, true_steps=found)
+            else:
                 verdict = replace(verdict, reason=f"{verdict.reason} ({check.sample.name})")
         verdict = replace(verdict, reason=verdict.reason[:MAX_REASON], seconds=check.seconds)
         self.finish(check.position, verdict, check.began)
