@@ -16,6 +16,8 @@ from rlvr.rewards.service import RewardService
 from rlvr.types import ConfigError, Problem, Status, Verdict
 
 MATH = {"_target_": "rlvr.rewards.math.math_reward"}
+NUMERIC = {"_target_": "rlvr.rewards.numeric.numeric_reward"}
+REPETITION = {"_target_": "rlvr.rewards.repetition.repetition_reward"}
 
 USER = """
 def sized(completion, level, scale=1.0):
@@ -76,8 +78,8 @@ SCHEMA = {"type": "object"}
         ({"_target_": "rlvr.rewards.format.format_reward"}, "#### 4", "4", {"tags": ["algebra"]}, 1.0),
         ({"_target_": "rlvr.rewards.format.format_reward"}, "#### 4", "4", {"pattern": "x"}, 1.0),
         ({"_target_": "rlvr.rewards.exact.exact_reward"}, "#### No", "no", {"ignore_case": False}, 1.0),
-        ({"_target_": "rlvr.rewards.numeric.numeric_reward"}, "#### 41", "42", {"absolute_tolerance": 9}, 0.0),
-        ({"_target_": "rlvr.rewards.repetition.repetition_reward"}, "a " * 16, "42", {"penalty": 1, "n": 0}, -15 / 16),
+        (NUMERIC, "#### 41", "42", {"absolute_tolerance": 9}, 0.0),
+        (REPETITION, "a " * 16, "42", {"penalty": 1, "n": 0}, -15 / 16),
         ({"_target_": "rlvr.rewards.steps.steps_reward"}, "1 + 1 = 3", "3", {"max_steps": 0}, 0.0),
         (
             {"_target_": "rlvr.rewards.json_schema.json_schema_reward", "schema": SCHEMA},
@@ -149,7 +151,7 @@ def test_the_service_goes_by_the_same_rule() -> None:
         ({"_target_": "optional", "columns": [3]}, ["must be a list of names"]),
         ({"_target_": "Scaled", "columns": ["scale"]}, ["'scale'", "when it is called", "level, bonus"]),
         ({"_target_": "own", "columns": ["a", "b"]}, ["'columns' of its own", "rename"]),
-        ({"_target_": "optional", "columns": ["bonus"]}, ["'bonus'", "no problem has", "level", "take 'bonus' out"]),
+        ({"_target_": "optional", "columns": ["bonus"]}, ["no problem has", "level", "take 'bonus' out"]),
         ({"_target_": "sized", "columns": ["scale"]}, ["'scale'", "no problem has"]),
     ],
 )  # fmt: skip

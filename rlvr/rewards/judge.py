@@ -100,6 +100,7 @@ class JudgeReward:
             **plain_json("extra_body", extra_body or {}),
         }
         self.folder = JudgeFolder(Path(folder))
+        self.writes = (folder,)  # the reward service lets no function make files elsewhere
         self._loop: asyncio.AbstractEventLoop | None = None  # the connections and locks belong to one
 
     async def __call__(self, completion: str, problem: Problem) -> Verdict:

@@ -23,6 +23,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,6 +33,7 @@ from rlvr.rewards.channel import FORK, KILL, MAX_PACKET, Frames, Page, Ready, Re
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.evaluate import Evaluator
 from rlvr.rewards.functions import OF_A_ROLLOUT, RewardFunction, Sample, load_functions
+from rlvr.rewards.readonly import confine_writing
 from rlvr.types import ConfigError, Status, Verdict
 
 SEND_EVERY = 0.002  # seconds: cheap verdicts travel together
@@ -50,10 +52,14 @@ def serve(control_fd: int) -> NoReturn:
     start: Start = pickle.loads(control.recv(1 << 20))
     try:
         functions = load_functions(start.config)
-    except ConfigError as error:
+        for folder in _written(functions):
+            os.makedirs(folder, exist_ok=True)
+    except (ConfigError, OSError) as error:
         control.send(pickle.dumps(("error", str(error)[: MAX_PACKET // 2])))
         os._exit(1)
     _detach()
+    with suppress(FileNotFoundError):
+        tempfile.gettempdir()  # found by writing, which workers cannot: they would be told that there is none
     os.nice(start.niceness)
     gc.freeze()  # so that collecting garbage in a worker does not copy our pages
     names = tuple(function.name for function in functions)
@@ -153,6 +159,7 @@ class _Server:
             os.close(self.wake)
             os.close(self.woken)
             _limit(self.start.config.memory_gib)
+            confine_writing(_written(self.functions))
             worker = _Worker(
                 Frames(socket.socket(fileno=stream)), Page(page), self.functions, self.start.config
             )
@@ -252,8 +259,13 @@ class _Worker:
             self.page.enter(place.position, place.function, place.began, until, place.cpu)
 
 
+def _written(functions: Sequence[RewardFunction]) -> list[str]:
+    """The folders in which objects of ours say that they make files."""
+    return [folder for function in functions for folder in getattr(function.function, "writes", ())]
+
+
 def _limit(memory_gib: float) -> None:
-    """Bound memory beyond what the process has now; no core dumps, and no byte written to files."""
+    """Bound memory beyond what the process has now; no core dumps, and no byte written to open files."""
     with open("/proc/self/statm") as statm:
         size = int(statm.read().split()[0]) * resource.getpagesize()
     most = size + int(memory_gib * 2**30)
