@@ -23,7 +23,7 @@ import math
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rlvr.rewards.combine import counts
 from rlvr.rewards.config import RewardConfig
@@ -36,6 +36,25 @@ BATCH_NAMES = ("completions", "problems", "answers", "tokens", "num_sampled", "f
 OF_A_ROLLOUT = ("tokens", "num_sampled")  # what a mere text does not have
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def wrong_when_late(setting: str | None = "wrong") -> Callable[[F], F]:
+    """Mark a function of one sample whose running time only the answer can make long.
+
+    If the deadline finds it computing, that is the answer's fault: it is wrong, and has the value of the
+    function's `setting` (0 for None). Without the mark the verdict is not reached.
+    """
+
+    def mark(function: F) -> F:
+        if setting is not None and setting not in inspect.signature(function).parameters:
+            raise TypeError(f"wrong_when_late: {function!r} has no setting {setting!r}")
+        function.__dict__["when_late"] = setting
+        return function
+
+    return mark
+
+
 @dataclass(frozen=True)
 class Sample:
     """What a check needs of a rollout and its problem, and nothing that is slow to send."""
@@ -46,6 +65,7 @@ class Sample:
     finish_reason: str
     tokens: Any = None  # [T] of the rollout, when a function asks for them
     num_sampled: int | None = None  # tokens that the policy drew
+    late: tuple[int, ...] = ()  # functions, by index, that were past the deadline with it
 
     @property
     def name(self) -> str:
@@ -71,6 +91,7 @@ class RewardFunction:
     settings: tuple[str, ...] = ()  # parameters that keep their default
     per_batch: bool = False
     asynchronous: bool = False
+    late: float | None = None  # its value of an answer that takes it past the deadline; None: not reached
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -272,7 +293,17 @@ def _load(name: str, spec: Any) -> RewardFunction:
         tuple(word for word in free if word not in asked),
         per_batch,
         inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__),
+        _late(target, parameters, bound),
     )
+
+
+def _late(
+    target: Callable[..., Any], parameters: Mapping[str, inspect.Parameter], bound: Mapping[str, Any]
+) -> float | None:
+    if not hasattr(target, "when_late"):
+        return None
+    setting = target.when_late
+    return float(bound.get(setting, parameters[setting].default)) if setting else 0.0
 
 
 def _named_columns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rlvr.rewards.functions import wrong_when_late
 from rlvr.rewards.solution.claims import find_claims
 from rlvr.types import Status, Verdict
 from rlvr.verify.steps import step_holds
@@ -9,6 +10,7 @@ from rlvr.verify.steps import step_holds
 MAX_FOUND = 400  # claims that are tried; most of a text's may be not checkable
 
 
+@wrong_when_late(None)
 def steps_reward(completion: str, max_steps: int = 100) -> Verdict | None:
     """The share, in [0, 1], of the first `max_steps` checkable steps that hold; None without any.
 

@@ -67,6 +67,7 @@ def serve(control_fd: int) -> NoReturn:
         names,
         asked=tuple(name for name in OF_A_ROLLOUT if any(name in function.asks for function in functions)),
         one_by_one=not any(function.per_batch or function.asynchronous for function in functions),
+        late=tuple(function.late is not None for function in functions),
     )
     with suppress(BrokenPipeError, ConnectionResetError):  # the service has gone: so do we
         control.send(pickle.dumps(("ready", ready)))
@@ -205,7 +206,7 @@ class _Worker:
 
     def enter(self, position: int, function: int, seconds: float | None) -> bool:
         if seconds is None:
-            self.page.enter_function(function)
+            self.page.enter_function(function, time.process_time())
             return True
         if self.verdicts and (position < 0 or time.monotonic() > self.reported + SEND_EVERY):
             self.report(ended=False)
