@@ -120,6 +120,10 @@ class Evaluator:
         started = time.perf_counter()
         for index, function in self.plain:
             self.enter(check.position, index, None)
+            if index in check.sample.late and function.late is not None:
+                reason = f"it took the check past the deadline of {self.config.deadline:g} s"
+                check.parts[function.name] = Verdict(Status.WRONG, function.late, reason, rule="deadline")
+                continue
             try:
                 call = _Call(index, function, [check], function.columns(check.sample))
                 check.parts[function.name] = _part(call.start())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import lru_cache
 
+from rlvr.rewards.functions import wrong_when_late
 from rlvr.rewards.solution.claims import find_claims
 from rlvr.types import Problem, Status, Verdict
 from rlvr.verify.steps import Calculation, Stated, calculation, numbers_in, stated_number, step_holds
@@ -12,6 +13,7 @@ from rlvr.verify.steps import Calculation, Stated, calculation, numbers_in, stat
 MAX_FOUND = 400  # claims that are tried; most of a text's may be not checkable
 
 
+@wrong_when_late(None)
 def steps_reward(completion: str, max_steps: int = 100) -> Verdict | None:
     """The share, in [0, 1], of the first `max_steps` checkable steps that hold; None without any.
 

@@ -69,6 +69,7 @@ _REWRITES = [
         (r"\\rbrack", "]"),
         (r"(?<!\\)\\(?:[,;:!>/]|q?quad|(?:displaystyle|textstyle|limits|thinspace)(?![A-Za-z]))", " "),
         (r"(?<!\\)\\[ \n]|~", " "),
+        (r"\s{3,}", "  "),  # or patterns with several \s* take cubic time
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])", r"\\le "),
         (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])", r"\\ge "),
