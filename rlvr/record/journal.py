@@ -44,6 +44,7 @@ SCHEMA = pa.schema(
         pa.field("versions", pa.list_(pa.int32())),
         pa.field("finish_reason", pa.string()),
         pa.field("temperature", pa.float64()),
+        pa.field("prompt_end", pa.string()),  # null in journals of before there was the column
         pa.field("status", pa.string()),
         pa.field("reward", pa.float64()),
         pa.field("reason", pa.string()),
@@ -61,6 +62,7 @@ SCHEMA = pa.schema(
     ]
 )
 LEARNED = ("left_out", "advantages", "learner_logprobs", "entropies", "corrections")
+LATER = ("prompt_end",)  # which older journals lack
 ARRAYS = {"tokens": np.int32, "sampled": np.bool_, "logprobs": np.float32, "versions": np.int32}
 
 
@@ -114,6 +116,7 @@ def _rows(groups: Sequence[Group], learned: Sequence[Sequence[Learned]] | None) 
                 "text": rollout.text,
                 "finish_reason": str(rollout.finish_reason),
                 "temperature": rollout.temperature,
+                "prompt_end": rollout.prompt_end,
                 "status": verdict and str(verdict.status),
                 "reward": verdict and verdict.reward,
                 "reason": verdict and verdict.reason,
@@ -174,7 +177,7 @@ def read_journal(run_path: Path, kind: str = "train", step: int | None = None) -
 def _read(path: Path) -> list[Group]:
     file = pq.ParquetFile(path, page_checksum_verification=True)
     table = file.read([name for name in file.schema_arrow.names if name not in LEARNED])
-    missing = set(SCHEMA.names) - set(LEARNED) - set(table.column_names)
+    missing = set(SCHEMA.names) - {*LEARNED, *LATER} - set(table.column_names)
     if missing:
         raise DataError(f"{path} is not a journal: it has no column {', '.join(sorted(missing))}")
     arrays = {name: _arrays(table.column(name)) for name in ARRAYS}
@@ -195,6 +198,7 @@ def _read(path: Path) -> list[Group]:
                 text=row["text"],
                 finish_reason=FinishReason(row["finish_reason"]),
                 temperature=row["temperature"],
+                prompt_end=row.get("prompt_end") or "",
                 **{name: values[place] for name, values in arrays.items()},
             )
         )
