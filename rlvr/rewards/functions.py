@@ -27,6 +27,7 @@ from rlvr.types import ConfigError, Problem
 
 ROLLOUT_NAMES = ("completion", "problem", "answer", "tokens", "num_sampled", "finish_reason")
 BATCH_NAMES = ("completions", "problems", "answers", "tokens", "num_sampled", "finish_reasons")
+SPARE_SECONDS = 1.0  # between a function's own limit and the deadline: for what it does beside
 OF_A_ROLLOUT = ("tokens", "num_sampled")  # what a mere text does not have
 
 
@@ -125,6 +126,7 @@ def validate_reward(config: RewardConfig, columns: Collection[str] | None = None
         except ConfigError as error:
             yield str(error)
             continue
+        yield from _limit_messages(function, config.deadline)
         if counts(name, config.weights, config.gates, config.logged):
             lowest += config.weights.get(name, 1.0) * _wrong(spec)
         given = [*function.given, *(columns or ())]
@@ -140,6 +142,18 @@ def validate_reward(config: RewardConfig, columns: Collection[str] | None = None
         yield (
             f"reward.gate_value is {config.gate_value:g}, but a wrong answer gets {lowest:g}: a right "
             "answer that a gate stops would look better than a wrong one; lower it to that"
+        )
+
+
+def _limit_messages(function: RewardFunction, deadline: float) -> Iterator[str]:
+    """A parameter `wall_seconds` is the time that a function gives what it checks, which is wrong after that."""
+    parameter = _parameters(function.function, function.name, function.path).get("wall_seconds")
+    limit = function.bound.get("wall_seconds", parameter.default if parameter else None)
+    if isinstance(limit, int | float) and limit + SPARE_SECONDS > deadline:
+        yield (
+            f"reward.functions.{function.name}.wall_seconds is {limit:g}, but reward.deadline is {deadline:g}: what "
+            "runs past its own limit is wrong, past the deadline it is no verdict; raise reward.deadline to "
+            f"{limit + SPARE_SECONDS:g}, or lower wall_seconds"
         )
 
 
