@@ -1,6 +1,7 @@
 """The reward of a Python program that passes its unit tests, which run in a sandbox.
 
-What is and is not prevented is in `rlvr.rewards.sandbox`; how tests are evaluated in `rlvr.rewards.code_tests`.
+What is and is not prevented is in `rlvr.rewards.sandbox`;
+how tests are evaluated in `rlvr.rewards.code_tests`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rlvr.rewards.sandbox.run import (
     Clock,
     Ended,
     Limits,
+    Outcome,
     SandboxError,
     Session,
     Starved,
@@ -42,7 +44,7 @@ class Report:
 def check_code_tests(
     tests: Any, entry_point: str | None = None, in_process: bool = False, modules: Sequence[str] = ()
 ) -> None:
-    """Raise DataError for tests of a problem that `code_reward` would not take, or modules that are not here."""
+    """Raise DataError for tests that `code_reward` would not take, or modules that are not installed."""
     try:
         for module in modules:
             folder_of(module)
@@ -80,18 +82,19 @@ def code_reward(
     - one piece of Python. The functions `test_…` that it defines are a test each; or it defines
       `check`, which is called with what the program calls `entry_point` (a column too); or it asserts.
 
-    Tests in Python are evaluated here and not in the program's process, which is asked for the values of calls
-    alone and is never told what is expected. That takes a part of Python: see `rlvr.rewards.code_tests`. A
-    test outside of it raises DataError, unless `in_process`: then it runs beside the program, which can fool it.
-    Values compare as Python compares plain ones: 1 equals 1.0 and True, [1] does not equal (1,). What a value of
-    another type becomes is in `rlvr.rewards.sandbox.wire`.
+    Tests in Python are evaluated here and not in the program's process, which is asked for the values of
+    calls alone and is never told what is expected. That takes a part of Python (`rlvr.rewards.code_tests`).
+    A test outside of it raises DataError, unless `in_process`: then it runs beside the program, which can
+    fool it. Values compare as Python compares plain ones: 1 equals 1.0 and True, [1] does not equal (1,).
+    What a value of another type becomes is in `rlvr.rewards.sandbox.wire`.
 
     `modules` are packages beside the standard library that programs may import, such as [numpy].
 
-    CPU time and `wall_seconds` are for all tests together. Using either up is wrong, however busy the machine: the
-    clock stands still while the program waits for a core. Keep `wall_seconds` a second below the service's
-    deadline. A sandbox that cannot be made is crashed: no reward. Without Landlock in the kernel that takes
-    `confine_reads: false`; then programs can read the files of this user, tests among them.
+    CPU time and `wall_seconds` are for all tests together. Using either up is wrong, however busy the
+    machine: the clock stands still while the program waits for a core. `wall_seconds` must be a second below
+    the service's deadline. A sandbox that cannot be made is crashed: no reward. Without Landlock in the
+    kernel that takes `confine_reads: false`; then programs can read the files of this user, which may hold
+    the tests.
     """
     read = read_tests(tests, entry_point, in_process)
     program = extract_program(completion, names_asked(read))
@@ -168,7 +171,7 @@ class _Tested:
             return Report()
         except Ended as ended:
             self.close()
-            return Report(f"the program {how_it_ended(ended.outcome)} during the test{self._limit(ended)}")
+            return Report(f"the program {self._how(ended.outcome)} during the test")
         except (Failed, Raised, WireError) as error:
             return Report(str(error)[:1000])
         # what operators and functions of Python's say of a value that is not what the test takes it for
@@ -180,8 +183,9 @@ class _Tested:
             self.cpu_left -= max(self.session.close().cpu, 0.01)
             self.session = None
 
-    def _limit(self, ended: Ended) -> str:
-        return f" of {self.clock.seconds:g} s" if ended.outcome.ending == "time" else ""
+    def _how(self, outcome: Outcome) -> str:
+        limit = f" of {self.clock.seconds:g} s" if outcome.ending == "time" else ""
+        return how_it_ended(outcome) + limit
 
     def _limits(self) -> Limits:
         return replace(self.limits, cpu_seconds=math.ceil(self.cpu_left))
@@ -191,7 +195,7 @@ class _Tested:
             try:
                 self.session = Session(self.program, self._limits(), self.clock)
             except Ended as ended:
-                self.fault = f"the program {how_it_ended(ended.outcome)} before the tests{self._limit(ended)}"
+                self.fault = f"the program {self._how(ended.outcome)} before the tests"
                 return None
             self.fault = self.session.rejected
         return None if self.fault is not None else self.session
@@ -208,7 +212,7 @@ class _Tested:
         if outcome.ending == "output":
             return Report("the program printed too much")
         if outcome.ending == "time":
-            return Report(f"the program ran past its time limit of {self.clock.seconds:g} s")
+            return Report(f"the program {self._how(outcome)}")
         if outcome.ending != "exit" or outcome.code != 0:
             last = outcome.errors.strip().rpartition("\n")[2] if outcome.ending != "cpu" else ""
             return Report(last[:300] or f"the program {how_it_ended(outcome)}")

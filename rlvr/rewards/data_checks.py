@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import Sample, load_functions
-from rlvr.types import DataError, FinishReason, Problem
+from rlvr.types import ConfigError, DataError, FinishReason, Problem
 
 _SHOWN = 10  # messages of one function
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -28,11 +28,12 @@ def with_data_check(check: Callable[..., None]) -> Callable[[Function], Function
 
 
 def data_messages(config: RewardConfig, problems: Sequence[Problem]) -> Iterator[str]:
-    """Yield what the functions of `config` cannot judge in `problems`.
-
-    Raises ConfigError as `load_functions` does.
-    """
-    for function in load_functions(config):
+    """Yield what the functions of `config`, if it is valid, cannot judge in `problems`."""
+    try:
+        functions = load_functions(config)
+    except ConfigError:
+        return
+    for function in functions:
         check = getattr(function.function, "data_check", None)
         if check is None:
             continue

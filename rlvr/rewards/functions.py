@@ -146,14 +146,14 @@ def validate_reward(config: RewardConfig, columns: Collection[str] | None = None
 
 
 def _limit_messages(function: RewardFunction, deadline: float) -> Iterator[str]:
-    """A parameter `wall_seconds` is the time that a function gives what it checks, which is wrong after that."""
+    """A parameter `wall_seconds` is the time that a function gives what it checks, and which must suffice."""
     parameter = _parameters(function.function, function.name, function.path).get("wall_seconds")
     limit = function.bound.get("wall_seconds", parameter.default if parameter else None)
     if isinstance(limit, int | float) and limit + SPARE_SECONDS > deadline:
         yield (
-            f"reward.functions.{function.name}.wall_seconds is {limit:g}, but reward.deadline is {deadline:g}: what "
-            "runs past its own limit is wrong, past the deadline it is no verdict; raise reward.deadline to "
-            f"{limit + SPARE_SECONDS:g}, or lower wall_seconds"
+            f"reward.functions.{function.name}.wall_seconds is {limit:g}, but reward.deadline is {deadline:g}: "
+            "what runs past its own limit is wrong, past the deadline it is no verdict; raise reward.deadline "
+            f"to {limit + SPARE_SECONDS:g}, or lower wall_seconds"
         )
 
 

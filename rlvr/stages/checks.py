@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from rlvr.config import STAGES, TrainConfig
 from rlvr.learner.config import OptimizerConfig
 from rlvr.problems.prompts import encode_prompt, encode_solution
+from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import validate_reward
 from rlvr.stages.algorithm_checks import (
     algorithm_messages,
@@ -262,6 +263,7 @@ def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Se
         instantiate(config.problems.order, _partial_=True)(problems=problems, seed=config.seed)
     if set(config.stages) & {"grpo", "select"}:
         messages += validate_reward(config.reward, columns=sorted({c for p in problems for c in p.columns}))
+        messages += data_messages(config.reward, [*problems, *heldout])
     if "sft" in config.stages and "solutions" in config.sft.data:
         messages += solution_messages("sft", problems)
     if messages:

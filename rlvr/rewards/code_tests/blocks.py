@@ -33,7 +33,7 @@ class Block:
 
 
 def extract_program(completion: str, names: Collection[str] = ()) -> str | None:
-    """The program in a completion whose tests ask for `names`; none of them means that they run it as a script.
+    """The program in a completion whose tests ask for `names`, or run it as a script if there are none.
 
     It is taken from the fenced blocks after the last `</think>` that are marked as Python, or as nothing and
     are Python. The block that counts is the last one that defines one of `names`, itself or in a class
@@ -54,7 +54,7 @@ def extract_program(completion: str, names: Collection[str] = ()) -> str | None:
     if not blocks:
         return None
     last = _that_counts(blocks, frozenset(names))
-    return "\n".join(blocks[number].code for number in sorted(_needed(blocks, last) - {last}) + [last])
+    return "\n".join(blocks[number].code for number in [*sorted(_needed(blocks, last) - {last}), last])
 
 
 def _blocks(text: str) -> tuple[list[Block], bool]:
@@ -86,22 +86,26 @@ def _block(code: str, marked: bool) -> Block:
         if "Solution" in defined:
             defined |= set(_METHOD.findall(code))
         return Block(code, marked, False, frozenset(defined), acts=True)
-    stored, loaded = set(), set()
+    stored: set[str] = set()
+    loaded: set[str] = set()
     for top in body:
         for node in ast.walk(top):
             if isinstance(node, ast.Name):
                 (loaded if isinstance(node.ctx, ast.Load) else stored).add(node.id)
             elif isinstance(node, ast.arg):
                 stored.add(node.arg)
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                stored.add(node.name)
-            elif isinstance(node, ast.ExceptHandler) and node.name:
-                stored.add(node.name)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler):
+                stored.add(node.name or "")
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 stored |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
     defines = {name for top in body for name in _defined(top)}
     return Block(
-        code, marked, True, frozenset(defines), frozenset(loaded - stored - set(dir(builtins))), any(map(_acts, body))
+        code,
+        marked,
+        True,
+        frozenset(defines),
+        frozenset(loaded - stored - set(dir(builtins))),
+        any(map(_acts, body)),
     )
 
 
@@ -116,9 +120,16 @@ def _defined(node: ast.stmt) -> set[str]:
         case ast.Import(names=names) | ast.ImportFrom(names=names):
             return {alias.asname or alias.name.partition(".")[0] for alias in names}
         case ast.If() | ast.Try() | ast.With():
-            return {name for inner in ast.iter_child_nodes(node) if isinstance(inner, ast.stmt) for name in _defined(inner)}
+            return {
+                name
+                for inner in ast.iter_child_nodes(node)
+                if isinstance(inner, ast.stmt)
+                for name in _defined(inner)
+            }
     targets = getattr(node, "targets", [getattr(node, "target", None)])
-    return {each.id for target in targets if target for each in ast.walk(target) if isinstance(each, ast.Name)}
+    return {
+        each.id for target in targets if target for each in ast.walk(target) if isinstance(each, ast.Name)
+    }
 
 
 def _acts(node: ast.stmt) -> bool:

@@ -4,9 +4,10 @@ A name that the test does not give a value, that it does not import and that is 
 program's. Calls of those are made in the program's process: it is handed the arguments, and never what is
 expected. Everything else is done here, by the functions in `pure`, over what `link` rebuilt from data.
 
-What a call of the program returns must be a plain value, unless the test uses it as an object: it calls a method
-on it that plain values lack, or that any class may have where a capitalized name made the object (`Stack().pop()`),
-or does nothing with it but hand it to the program again. Such an object stays in the program's process.
+What a call of the program returns must be a plain value, unless the test uses it as an object: it calls a
+method on it that plain values lack, or that any class may have where a capitalized name made the object
+(`Stack().pop()`), or does nothing with it but hand it to the program again. Such an object stays in the
+program's process.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 from rlvr.rewards.code_tests import pure
 from rlvr.rewards.code_tests.link import Code, Failed, Frame, Raised, Run, send
+from rlvr.rewards.sandbox.wire import distinct
 
 Request = Callable[[Frame, list[Any]], Any]  # the tree for the program; the list takes what it refers to
 
@@ -106,14 +108,19 @@ def compile_test(
     scope = Scope()
     first = compiler.block(body, scope)
     last: Code | None = None
-    called = {node.func.id for node in ast.walk(ast.Module([*body], [])) if _is_named_call(node)}
+    called = {
+        node.func.id
+        for top in body
+        for node in ast.walk(top)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
     if function is not None:
         last = compiler.call_helper(_helper(scope, function), [], body[0])
     elif isinstance(scope.names.get("check"), Helper) and "check" not in called:
         if entry_point is None:
             raise Refused(
-                body[0], "it defines check, but nothing says which function to check: name the column that does, "
-                "as in columns: [entry_point]"
+                body[0], "it defines check, but nothing says which function to check: name the column that "
+                "does, as in columns: [entry_point]"
             )  # fmt: skip
         last = compiler.call_helper(_helper(scope, "check"), [Theirs(entry_point)], body[0])
     if not compiler.asks:
@@ -126,10 +133,6 @@ def compile_test(
             last(frame)
 
     return Compiled(run, frozenset(compiler.asked))
-
-
-def _is_named_call(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
 
 
 def _helper(scope: Scope, name: str) -> Helper:
@@ -265,7 +268,9 @@ class _Compiler:
 
     def declare_variables(self, body: Sequence[ast.stmt], scope: Scope) -> None:
         """Find out which of the variables that `body` assigns are objects of the program's."""
-        parents = {child: node for top in body for node in ast.walk(top) for child in ast.iter_child_nodes(node)}
+        parents = {
+            child: node for top in body for node in ast.walk(top) for child in ast.iter_child_nodes(node)
+        }
         assigned: dict[str, list[ast.expr | None]] = {}
         for node in [*parents, *body]:
             match node:
@@ -284,7 +289,9 @@ class _Compiler:
             scope.names.setdefault(name, Variable())
         for name in mine:
             values, found = assigned[name], scope.names[name]
-            if isinstance(found, Variable) and all(v is not None and self.is_request(v, scope) for v in values):
+            if isinstance(found, Variable) and all(
+                v is not None and self.is_request(v, scope) for v in values
+            ):
                 uses = [
                     self.use(node, parents, scope)
                     for node in parents
@@ -300,7 +307,9 @@ class _Compiler:
         for node in parents:
             if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
                 above: ast.AST | None = node
-                while above is not None and not isinstance(above, ast.FunctionDef | ast.comprehension | ast.Lambda):
+                while above is not None and not isinstance(
+                    above, ast.FunctionDef | ast.comprehension | ast.Lambda
+                ):
                     above = parents.get(above)
                 if above is None:
                     return True
@@ -324,12 +333,16 @@ class _Compiler:
         match node:
             case ast.FunctionDef() | ast.Import() | ast.ImportFrom() | ast.Pass():
                 return _nothing
-            case ast.Expr(value=ast.Constant()):
+            case ast.Expr(value=ast.Constant() | ast.Name()):
                 return _nothing
             case ast.Expr(value=value):
                 if isinstance(value, ast.Call) and self.path(value.func, scope) == ("", "print"):
                     return _nothing
-                return self.request(value, scope, True) if self.is_request(value, scope) else self.data(value, scope)
+                return (
+                    self.request(value, scope, True)
+                    if self.is_request(value, scope)
+                    else self.data(value, scope)
+                )
             case ast.Assert(test=test):
                 return self.assertion(test, scope)
             case ast.Assign(targets=targets, value=value):
@@ -340,7 +353,11 @@ class _Compiler:
                 left = ast.copy_location(ast.Name(name, ast.Load()), target)
                 return self.assign([target], ast.copy_location(ast.BinOp(left, operator, value), node), scope)
             case ast.If(test=test, body=body, orelse=orelse):
-                chosen, then, otherwise = self.data(test, scope), self.inner(body, scope), self.inner(orelse, scope)
+                chosen, then, otherwise = (
+                    self.data(test, scope),
+                    self.inner(body, scope),
+                    self.inner(orelse, scope),
+                )
                 return lambda frame: then(frame) if chosen(frame) else otherwise(frame)
             case ast.For(orelse=[]):
                 return self.loop(node, scope)
@@ -480,7 +497,9 @@ class _Compiler:
     def raising(self, item: ast.withitem, body: Sequence[ast.stmt], scope: Scope) -> Code:
         """`with pytest.raises(Error, match="…") as info:`."""
         call = item.context_expr
-        if not (isinstance(call, ast.Call) and self.path(call.func, scope) == ("pytest", "raises") and call.args):
+        if not (
+            isinstance(call, ast.Call) and self.path(call.func, scope) == ("pytest", "raises") and call.args
+        ):
             raise Refused(call, "it has a with statement that is not pytest.raises")
         names = self.exceptions(call.args[0], scope)
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
@@ -540,7 +559,10 @@ class _Compiler:
             self.helpers[key] = lambda frame: body[0](frame)  # for one that calls itself
             scope = Scope(
                 helper.scope,
-                {name: Theirs(word) if word else Variable() for name, word in zip(names, theirs, strict=True)},
+                {
+                    name: Theirs(word) if word else Variable()
+                    for name, word in zip(names, theirs, strict=True)
+                },
             )
             asks = self.asks
             body.append(self.block(helper.node.body, scope))
@@ -548,7 +570,9 @@ class _Compiler:
                 self.asking.add(key)
         code = self.helpers[key]
         self.asks += key in self.asking
-        codes = [(name, each) for name, each in zip(names, given, strict=True) if not isinstance(each, Theirs)]
+        codes = [
+            (name, each) for name, each in zip(names, given, strict=True) if not isinstance(each, Theirs)
+        ]
 
         def run(frame: Frame) -> Any:
             frame.run.step()
@@ -588,7 +612,9 @@ class _Compiler:
         if self.is_request(node, scope) or isinstance(node, ast.Name):
             name = ast.Name("value", ast.Load())
             inner = Scope(scope, {"value": Variable()})
-            called = self.data(ast.copy_location(ast.Call(node, [ast.copy_location(name, node)], []), node), inner)
+            called = self.data(
+                ast.copy_location(ast.Call(node, [ast.copy_location(name, node)], []), node), inner
+            )
             return lambda frame: lambda value: called(Frame(frame.run, frame, {"value": value}))
         raise Refused(node, f"{ast.unparse(node)[:80]} is no function that a test may use")
 
@@ -603,7 +629,7 @@ class _Compiler:
     # Expressions
 
     def together(self, nodes: Sequence[ast.expr], scope: Scope) -> list[Code]:
-        """Expressions whose values meet: beside what the program returned, its changes in place do not count."""
+        """Expressions whose values meet: beside a result of the program, its changes in place are undone."""
         found = []
         for node in nodes:
             asks = self.asks
@@ -625,7 +651,7 @@ class _Compiler:
             case ast.Tuple(elts=elements):
                 return self.display(elements, tuple, scope)
             case ast.Set(elts=elements):
-                return self.display(elements, lambda values: set(pure.distinct(values)), scope)
+                return self.display(elements, lambda values: set(distinct(values)), scope)
             case ast.Dict(keys=keys, values=values) if None not in keys:
                 names = self.display([key for key in keys if key], list, scope)
                 items = self.display(values, list, scope)
@@ -633,7 +659,11 @@ class _Compiler:
             case ast.UnaryOp(op=operator, operand=operand):
                 return self.unary(operator, self.data(operand, scope))
             case ast.BinOp(left=left, op=operator, right=right):
-                if isinstance(operator, ast.Mod) and isinstance(left, ast.Constant) and isinstance(left.value, str):
+                if (
+                    isinstance(operator, ast.Mod)
+                    and isinstance(left, ast.Constant)
+                    and isinstance(left.value, str)
+                ):
                     raise Refused(node, "it formats a text with %")
                 one, other = self.together([left, right], scope)
                 kind = type(operator).__name__
@@ -707,7 +737,9 @@ class _Compiler:
 
     def comparison(self, node: ast.Compare, scope: Scope) -> Code:
         operands = [node.left, *node.comparators]
-        if any(isinstance(each, ast.Call) and self.path(each.func, scope) == ("", "type") for each in operands):
+        if any(
+            isinstance(each, ast.Call) and self.path(each.func, scope) == ("", "type") for each in operands
+        ):
             codes = [
                 (lambda frame, kind=kind: kind)
                 if (kind := self.type_of(each, scope)) is not None
@@ -748,7 +780,11 @@ class _Compiler:
             return None
         if path[0] == "" and path[1] in pure.TYPES:
             return pure.TYPES[path[1]]
-        found = pure.MODULES.get(path[0], {}).get(path[1]) if path[0] in ("fractions", "decimal", "datetime") else None
+        found = (
+            pure.MODULES.get(path[0], {}).get(path[1])
+            if path[0] in ("fractions", "decimal", "datetime")
+            else None
+        )
         return found if isinstance(found, type) else None
 
     def comprehension(
@@ -782,9 +818,9 @@ class _Compiler:
         def run(frame: Frame) -> Any:
             found = list(walk(Frame(frame.run, frame), 0))
             if isinstance(node, ast.SetComp):
-                return set(pure.distinct(found))
+                return set(distinct(found))
             if isinstance(node, ast.DictComp):
-                pure.distinct([key for key, _ in found])
+                distinct([key for key, _ in found])
                 return dict(found)
             return found
 
@@ -827,9 +863,7 @@ class _Compiler:
             name = node.func.attr
             if name not in pure.METHODS:
                 raise Refused(node, f"{name} is no method of plain values that a test may use")
-            return _method_call(
-                name, self.arguments([node.func.value, *node.args], node.keywords, 0, scope)
-            )
+            return _method_call(name, self.arguments([node.func.value, *node.args], node.keywords, 0, scope))
         if path is None:
             raise Refused(node, f"it calls {ast.unparse(node.func)[:80]}")
         function = self.known(path, node)
@@ -1060,14 +1094,16 @@ def _method_call(name: str, arguments: Callable[[Frame], tuple[list[Any], dict[s
     def run(frame: Frame) -> Any:
         (value, *rest), named = arguments(frame)
         if isinstance(value, set | frozenset | dict):
-            rest = [pure.distinct(each) if isinstance(each, list) else each for each in rest]
+            rest = [distinct(each) if isinstance(each, list) else each for each in rest]
         return pure.method(value, name)(*rest, **named)
 
     return run
 
 
 def _targets(node: ast.AST) -> list[str]:
-    return [each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)]
+    return [
+        each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    ]
 
 
 def _is_capitalized(node: ast.expr) -> bool:

@@ -91,7 +91,9 @@ def _call(number: int, test: Mapping[str, Any], name: str) -> Compiled:
         given, expected = test["input"], test["output"]
         if isinstance(given, str):
             given = [json.loads(line) for line in given.split("\n") if line.strip()]
-        if isinstance(expected, str) and (isinstance(test["input"], str) or test.get("testtype") == "functional"):
+        if isinstance(expected, str) and (
+            isinstance(test["input"], str) or test.get("testtype") == "functional"
+        ):
             expected = json.loads(expected)
     except ValueError as error:
         raise DataError(f"test {number} of {name} has an input or output that is no JSON: {error}") from None
@@ -119,7 +121,9 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_as_json(item) for item in value]
     if isinstance(value, dict):
-        keys = distinct([key if isinstance(key, str) else json.dumps(_as_json(key), default=str) for key in value])
+        keys = distinct(
+            [key if isinstance(key, str) else json.dumps(_as_json(key), default=str) for key in value]
+        )
         return dict(zip(keys, map(_as_json, value.values()), strict=True))
     return value
 
@@ -136,7 +140,7 @@ def _sources(sources: Sequence[str], entry_point: str | None, in_process: bool) 
             body = ast.parse(source).body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise DataError(f"test {number} is no Python: {error}") from None
-        functions = [
+        functions: list[str | None] = [
             node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
         ]
         parsed += [(number, source, body, name) for name in functions or [None]]

@@ -26,11 +26,11 @@ class Raised(Exception):
         self.names, self.message = names, message
 
 
-@dataclass(frozen=True)
 class Kept:
     """An object that stays in the program's process. A test can do nothing with it but hand it back."""
 
-    number: int
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 class Iterator:
@@ -76,9 +76,7 @@ class Link:
 
     def ask(self, keep: bool, tree: Any, shared: list[Any]) -> tuple[Any, list[Any]]:
         """What a tree comes to, kept there or as a plain value, and what became of `shared`."""
-        kind, content = self.reply(
-            ["keep" if keep else "value", [tree, [send(value) for value in shared]]]
-        )
+        kind, content = self.reply(["keep" if keep else "value", [tree, [send(value) for value in shared]]])
         try:
             result, changes = content
             after = [received(change) for change in changes]

@@ -118,10 +118,15 @@ class Approximately:
             return False
         if value == expected or (self.nan_ok and value != value and expected != expected):
             return True
+        value, expected = (
+            float(side) if isinstance(side, decimal.Decimal) else side for side in (value, expected)
+        )
         return bool(abs(value - expected) <= max(self.rel * abs(expected), self.abs) < math.inf)
 
 
-def _all_close(left: Any, right: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def _all_close(
+    left: Any, right: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
     """numpy.allclose, of numbers and of equally long lists of them."""
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return len(left) == len(right) and all(
@@ -229,8 +234,12 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "len": len,
     "list": lambda values=(): items_of(values),
     "map": lambda function, *values: [function(*items) for items in _zip(*values)],
-    "max": lambda *values, **named: max(*(items_of(value) if len(values) == 1 else value for value in values), **named),
-    "min": lambda *values, **named: min(*(items_of(value) if len(values) == 1 else value for value in values), **named),
+    "max": lambda *values, **named: max(
+        *(items_of(value) if len(values) == 1 else value for value in values), **named
+    ),
+    "min": lambda *values, **named: min(
+        *(items_of(value) if len(values) == 1 else value for value in values), **named
+    ),
     "next": _next,
     "oct": oct,
     "ord": ord,
@@ -248,8 +257,8 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "zip": _zip,
 }
 _MATH = (
-    "isclose sqrt floor ceil isnan isinf isfinite fabs gcd lcm exp log log2 log10 log1p expm1 sin cos tan asin acos atan "
-    "atan2 hypot fsum trunc copysign isqrt dist radians degrees fmod modf pi e tau inf nan"
+    "isclose sqrt floor ceil isnan isinf isfinite fabs gcd lcm exp log log2 log10 log1p expm1 sin cos tan "
+    "asin acos atan atan2 hypot fsum trunc copysign isqrt dist radians degrees fmod modf pi e tau inf nan "
 )
 MODULES: dict[str, dict[str, Any]] = {
     "math": {
@@ -272,7 +281,7 @@ MODULES: dict[str, dict[str, Any]] = {
     "itertools": {
         "islice": _islice,
         "chain": lambda *values: [item for each in values for item in items_of(each)],
-        "product": lambda *values, repeat=1: _bounded(itertools.product(*map(items_of, values), repeat=repeat)),
+        "product": lambda *values, **repeat: _bounded(itertools.product(*map(items_of, values), **repeat)),
         "permutations": lambda values, size=None: _bounded(itertools.permutations(items_of(values), size)),
         "combinations": lambda values, size: _bounded(itertools.combinations(items_of(values), size)),
     },
@@ -293,26 +302,27 @@ MODULES: dict[str, dict[str, Any]] = {
         "array": lambda values, dtype=None: _as_lists(values),
         "pi": math.pi, "inf": math.inf, "nan": math.nan,
     },
-    "numpy.testing": {"assert_allclose": lambda *values, **named: _check_close(*map(_as_lists, values), **named)},
+    "numpy.testing": {
+        "assert_allclose": lambda *values, **named: _check_close(*map(_as_lists, values), **named)
+    },
     "asyncio": {}, "typing": {}, "unittest": {}, "re": {}, "sys": {}, "__future__": {},
 }  # fmt: skip
 # What is made in the program's process when it is an argument: here it would not be all that it is there.
 MADE_THERE = {
-    ("collections", "OrderedDict"), ("collections", "defaultdict"), ("collections", "Counter"), ("numpy", "array"),
+    ("collections", "OrderedDict"), ("collections", "defaultdict"), ("collections", "Counter"),
+    ("numpy", "array"),
 }  # fmt: skip
-CONSTANTS = {"True": True, "False": False, "None": None}
 FUNCTIONS_FIRST = ("map", "filter")  # whose first argument is a function
-METHODS = frozenset(
-    "lower upper strip lstrip rstrip split rsplit splitlines startswith endswith isdigit isalpha isalnum isupper "
-    "islower isspace istitle isnumeric isdecimal isidentifier title capitalize swapcase casefold replace join find "
-    "rfind index rindex count partition rpartition removeprefix removesuffix encode decode hex copy sort append "
-    "extend insert pop remove reverse clear get keys values items update setdefault popitem union intersection "
-    "difference symmetric_difference issubset issuperset isdisjoint add discard most_common bit_length is_integer "
-    "conjugate isoformat weekday total_seconds popleft appendleft".split()
+_METHODS = (
+    "lower upper strip lstrip rstrip split rsplit splitlines startswith endswith isdigit isalpha isalnum "
+    "isupper islower isspace istitle isnumeric isdecimal title capitalize swapcase casefold replace join "
+    "find rfind index rindex count partition rpartition removeprefix removesuffix encode decode hex copy "
+    "sort append extend insert pop remove reverse clear get keys values items update setdefault popitem "
+    "union  intersection difference symmetric_difference issubset issuperset isdisjoint add discard "
+    "most_common  bit_length is_integer conjugate isoformat weekday total_seconds popleft appendleft "
 )
-_FIELDS = frozenset(
-    "real imag numerator denominator year month day hour minute second microsecond days seconds".split()
-)
+_FIELDS = "real imag numerator denominator year month day hour minute second microsecond days seconds"
+METHODS = frozenset(_METHODS.split())
 _HAVE_METHODS = (
     str, bytes, bytearray, list, tuple, dict, set, frozenset, int, float, complex, collections.deque,
     datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, fractions.Fraction,
@@ -335,7 +345,7 @@ def field_of(value: Any, name: str) -> Any:
         return value.__name__
     if isinstance(value, tuple) and name in getattr(value, "fields", ()):
         return getattr(value, name)
-    if isinstance(value, _HAVE_METHODS) and name in _FIELDS:
+    if isinstance(value, _HAVE_METHODS) and name in _FIELDS.split():
         return getattr(value, name)
     raise Failed(f"AttributeError: a {type(value).__name__} has no {name}")
 

@@ -80,7 +80,9 @@ def _run_script(source: str) -> None:
     sys.modules["__main__"] = module
     sys.argv = ["solution.py"]
     try:
-        exec(compile(source, "solution.py", "exec", dont_inherit=True), module.__dict__)  # what the jail is for
+        exec(
+            compile(source, "solution.py", "exec", dont_inherit=True), module.__dict__
+        )  # what the jail is for
     except SystemExit:
         raise
     except BaseException:  # noqa: BLE001 - as an interpreter reports what a script raises

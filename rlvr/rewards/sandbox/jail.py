@@ -131,7 +131,7 @@ def _confine_reads(libc: ctypes.CDLL, further: list[str]) -> None:
     roots += ["/usr/lib", "/usr/lib64"]
     roots = [kept for root in dict.fromkeys(map(os.path.realpath, roots)) for kept in _without_packages(root)]
     roots += ["/etc/ld.so.cache", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom", *further]
-    rights = {root: _READ_FILE | _READ_DIR for root in roots}
+    rights = dict.fromkeys(roots, _READ_FILE | _READ_DIR)
     rights[library] = _READ_DIR  # names, which Python looks for modules among
     for root, access in rights.items():
         try:

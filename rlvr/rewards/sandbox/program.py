@@ -52,8 +52,6 @@ class Program:
                     reply = packed(self.answer(request), MAX_REPLY)
                 except NotPlain as error:
                     reply = packed(["not plain", str(error)[:1000]], MAX_REPLY)
-                except RecursionError:
-                    reply = packed(["not plain", "a value that contains itself, or is nested too deep"], MAX_REPLY)
                 except BaseException as error:  # noqa: BLE001 - whatever the program raises is its result
                     reply = packed(_raised(error), MAX_REPLY)
                 self._write(reply)
@@ -97,7 +95,8 @@ class Program:
         try:
             return ["value", [encode(result), changes]]
         except NotPlain:
-            if hasattr(type(result), "__iter__") and not isinstance(result, list | tuple | dict | set):
+            iterable = any("__iter__" in base.__dict__ for base in type(result).__mro__)
+            if iterable and not isinstance(result, list | tuple | dict | set | frozenset):
                 return ["iterator", [self._keep(iter(result)), changes]]
             raise
 

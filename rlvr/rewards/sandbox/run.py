@@ -23,6 +23,7 @@ from rlvr.rewards.sandbox.wire import LENGTH_BYTES, MAX_REPLY, MAX_REQUEST, pack
 MAX_OUTPUT = 4 << 20  # bytes of standard output and standard error together
 CPU_SLACK = 0.1  # seconds by which the kernel's two counts of CPU time may differ
 KEPT_ERRORS = 4096  # last bytes of standard error
+START_SECONDS = 10.0  # that the first process may take until it is confined
 MOST_WAITING = 3  # times its own time that a program may take, where the machine gives it no core
 
 _BOOTSTRAP = """\
@@ -75,31 +76,42 @@ class Outcome:
 
 
 class Clock:
-    """The time that a program has for all of its tests, in seconds of its own: while its main thread waits
-    for a core, the clock stands still. It cannot be made to: other threads of the program use CPU time.
+    """The time that a program has for all of its tests, in seconds of its own.
+
+    It begins when the first process is confined. While the program's main thread, or the caller, waits for a
+    core, it stands still. A program cannot bring that about: its other threads use CPU time.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.begun = False
         self.started = time.monotonic()
-        self.waited = 0.0  # by processes that have ended
-        self.processes = 0  # that were started
+        self.waited = 0.0  # by processes that have ended, less what does not count
+
+    def begin(self, pid: int) -> None:
+        """The process `pid` is confined."""
+        if not self.begun:
+            self.begun, self.started = True, time.monotonic()
+            self.waited = -_waited(str(pid)) - _waited("thread-self")
 
     def left(self, pid: int | None = None) -> float:
         """Seconds that are left, while the process `pid` runs. Raises Starved."""
         passed = time.monotonic() - self.started
+        if not self.begun:
+            return START_SECONDS - passed
         if passed < self.seconds:
             return self.seconds - passed
-        left = self.seconds - passed + self.waited + (_waited(pid) if pid else 0.0)
+        waited = self.waited + _waited("thread-self") + (_waited(str(pid)) if pid else 0.0)
+        left = self.seconds - passed + waited
         if left > 0 and passed > MOST_WAITING * self.seconds:
             raise Starved(f"the machine was too busy to run the program for {self.seconds:g} s")
         return left
 
 
-def _waited(pid: int) -> float:
-    """Seconds that the main thread of a process could have run and did not. 0 where the kernel does not say."""
+def _waited(process: str) -> float:
+    """Seconds that a process's main thread, able to run, had no core. 0 where the kernel does not say."""
     try:
-        with open(f"/proc/{pid}/schedstat") as file:
+        with open(f"/proc/{process}/schedstat") as file:
             return int(file.read().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
         return 0.0
@@ -113,19 +125,31 @@ class Process:
 
     def __init__(self, role: str, limits: Limits, clock: Clock) -> None:
         self.limits, self.clock = limits, clock
-        clock.processes += 1
         self.outcome: Outcome | None = None
         self.errors = bytearray()
         settings = [os.getpid(), limits.cpu_seconds, limits.memory_mib, int(limits.confine_reads)]
         self.popen = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _BOOTSTRAP, _ROOT, role]
-            + [*map(str, settings), *(f"{name}={folder_of(name)}" for name in limits.modules)],
+            [
+                sys.executable,
+                "-P",
+                "-s",
+                "-S",
+                "-B",
+                "-X",
+                "utf8",
+                "-c",
+                _BOOTSTRAP,
+                _ROOT,
+                role,
+                *map(str, settings),
+                *(f"{name}={folder_of(name)}" for name in limits.modules),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd="/",
             # a verdict does not depend on the order of a set; numpy needs no threads, which take memory
-            env={"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
+            env={"PYTHONHASHSEED": "0"} | ({"OPENBLAS_NUM_THREADS": "1"} if limits.modules else {}),
             start_new_session=True,
         )
 
@@ -137,7 +161,7 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        self.clock.waited += _waited(process.pid)
+        self.clock.waited += _waited(str(process.pid))
         _, status, usage = os.wait4(process.pid, 0)
         code = process.returncode = os.waitstatus_to_exitcode(status)
         cpu = usage.ru_utime + usage.ru_stime
@@ -189,6 +213,7 @@ class Session:
         """Wait until the process says that it is confined."""
         try:
             if self._read(1) == READY:
+                self.process.clock.begin(self.process.popen.pid)
                 return
         except Ended as ended:
             outcome = ended.outcome
@@ -283,12 +308,12 @@ def run_script(program: str, stdin: str, limits: Limits, clock: Clock) -> Outcom
 
 
 def _not_started(outcome: Outcome, clock: Clock) -> Exception:
-    """What to make of a process that ended before it was confined, so before anything of the program's ran."""
+    """What to make of a process that ended before it was confined."""
     if outcome.ending != "time":
         return SandboxError(outcome.errors.strip() or f"its process ended with {outcome.code}")
-    if clock.processes > 1:  # those before have used up the time
+    if clock.begun:  # those before have used up the time
         return Ended(outcome)
-    return Starved("the sandbox did not start in time")
+    return Starved(f"the sandbox did not start within {START_SECONDS:g} s")
 
 
 def how_it_ended(outcome: Outcome) -> str:
@@ -349,6 +374,8 @@ def _converse(process: Process, payload: bytes) -> Outcome:
                     data = os.read(key.fd, 1 << 16)
                     total += len(data)
                     key.data.extend(data)
+                    if output:  # the first byte says that it is confined
+                        clock.begin(popen.pid)
                     if not data:
                         selector.unregister(key.fileobj)
             del process.errors[:-KEPT_ERRORS]
