@@ -747,6 +747,8 @@ def test_what_the_hacks_are_tried_on_can_be_passed() -> None:
         ("def f(x):\n    x.clear()\n    return []", "x = [3, 1]\ny = f(x)\nassert y == sorted(x)"),
         ("def f(x):\n    x.clear()\n    return []", "x = [3, 1]\ny = f(x)\nz = sorted(x)\nassert y == z"),
         ("def f(x):\n    x.clear()\n    return []", "x = [3, 1]\nz = x\nassert f(x) == sorted(z)"),
+        ("def f(x):\n    x.clear()\n    return []", "def a(x): return f(x)\ndef b(x): return a(x) == sorted(x)\nassert b([3, 1])"),
+        ("def f(x):\n    x.clear()\n    return []", "cases = [([3, 1], 0)]\nfor case in cases:\n    x, _ = case\n    assert f(x) == sorted(case[0])"),
         ("def f(x):\n    x[:] = [0]\n    return 0", "x = [3, 1]\nassert abs(f(x) - sum(x) / len(x)) < 1e-9"),
         ("def f(x):\n    x.clear()\n    return []", "x = [3, 1]\nassert all(a == b for a, b in zip(f(x), sorted(x), strict=True))"),
         ("def f(x):\n    x.clear()\n    return []", "def same(a, b): return a == b\nx = [3, 1]\nassert same(f(x), sorted(x))"),

@@ -151,9 +151,9 @@ def _limit_messages(function: RewardFunction, deadline: float) -> Iterator[str]:
     limit = function.bound.get("wall_seconds", parameter.default if parameter else None)
     if isinstance(limit, int | float) and limit + SPARE_SECONDS > deadline:
         yield (
-            f"reward.functions.{function.name}.wall_seconds is {limit:g}, but reward.deadline is {deadline:g}: "
-            "what runs past its own limit is wrong, past the deadline it is no verdict; raise reward.deadline "
-            f"to {limit + SPARE_SECONDS:g}, or lower wall_seconds"
+            f"reward.functions.{function.name}.wall_seconds is {limit:g}, but reward.deadline is "
+            f"{deadline:g}: what runs past its own limit is wrong, past the deadline it is no verdict; raise "
+            f"reward.deadline to {limit + SPARE_SECONDS:g}, or lower wall_seconds"
         )
 
 

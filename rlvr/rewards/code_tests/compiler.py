@@ -413,7 +413,7 @@ class _Compiler:
         before = _as_before(code)
 
         def run(frame: Frame) -> None:
-            changed = bool(frame.original or (frame.outer and frame.outer.original)) and not derived
+            changed = bool(frame.run.originals) and not derived
             original = before(frame) if changed else None
             new = code(frame)
             for write in writes:
@@ -932,7 +932,7 @@ class _Compiler:
             asked = tree(frame, shared)
             result, after = frame.run.link.ask(keep, asked, shared)
             for value, new in zip(shared, after, strict=True):
-                frame.change(value, new)
+                frame.run.change(value, new)
             return result
 
         return run

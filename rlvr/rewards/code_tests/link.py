@@ -105,18 +105,43 @@ def _handed_back(value: Any) -> Any:
     raise NotPlain(f"a {type(value).__name__}")
 
 
-@dataclass
 class Run:
-    """One test under way."""
+    """One test under way.
 
-    link: Link
-    clock: Clock
-    before: bool = False  # names are read as they were before the program changed their values
+    A result is compared with what arguments were before the program changed them in place (`before`):
+    otherwise `assert sort(x) == sorted(x)` is passed by emptying `x`.
+    """
+
+    def __init__(self, link: Link, clock: Clock) -> None:
+        self.link, self.clock = link, clock
+        self.before = False
+        self.originals: dict[int, tuple[Any, Any]] = {}  # id of what was changed → it, and what it was
 
     def step(self) -> None:
         """To be called wherever the work depends on what the program returned."""
         if self.clock.left() <= 0:
             raise Failed("it takes too long to check what the program returned")
+
+    def change(self, value: Any, new: Any) -> None:
+        """Make `value`, which the program was given, what it has made of it."""
+        if new is None or type(new) is not type(value):
+            return
+        self.originals.setdefault(id(value), (value, copy.deepcopy(value)))
+        if isinstance(value, list | bytearray):
+            value[:] = new
+        elif isinstance(value, dict | set):
+            value.clear()
+            value.update(new)
+
+    def original(self, value: Any) -> Any:
+        """`value` as it was before the program changed it, or what it holds."""
+        if id(value) in self.originals:
+            return self.originals[id(value)][1]
+        if type(value) in (list, tuple):
+            return type(value)(self.original(item) for item in value)
+        if type(value) is dict:
+            return {key: self.original(item) for key, item in value.items()}
+        return value
 
 
 @dataclass
@@ -126,16 +151,14 @@ class Frame:
     run: Run
     outer: Frame | None = None
     names: dict[str, Any] = field(default_factory=dict)
-    # What a value was that the program has changed in place. A result is compared with that: otherwise
-    # `assert sort(x) == sorted(x)` is passed by emptying `x`.
-    original: dict[str, Any] = field(default_factory=dict)
+    original: dict[str, Any] = field(default_factory=dict)  # what they would be without the program's changes
 
     def read(self, name: str) -> Any:
         frame: Frame | None = self
         while frame is not None:
-            if self.run.before and name in frame.original:
-                return frame.original[name]
             if name in frame.names:
+                if self.run.before and self.run.originals:
+                    return frame.original.get(name, self.run.original(frame.names[name]))
                 return frame.names[name]
             frame = frame.outer
         raise Failed(f"NameError: {name} has no value")
@@ -143,22 +166,6 @@ class Frame:
     def write(self, name: str, value: Any) -> None:
         self.names[name] = value
         self.original.pop(name, None)
-
-    def change(self, value: Any, new: Any) -> None:
-        """Make `value`, which the program was given, what it has made of it."""
-        if new is None or type(new) is not type(value):
-            return
-        frame: Frame | None = self
-        while frame is not None:
-            for name, there in frame.names.items():
-                if there is value:
-                    frame.original.setdefault(name, copy.deepcopy(value))
-            frame = frame.outer
-        if isinstance(value, list | bytearray):
-            value[:] = new
-        elif isinstance(value, dict | set):
-            value.clear()
-            value.update(new)
 
 
 Code = Callable[[Frame], Any]
