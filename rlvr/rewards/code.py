@@ -90,11 +90,12 @@ def code_reward(
 
     `modules` are packages beside the standard library that programs may import, such as [numpy].
 
-    CPU time and `wall_seconds` are for all tests together. Using either up is wrong, however busy the
-    machine: the clock stands still while the program waits for a core. `wall_seconds` must be a second below
-    the service's deadline. A sandbox that cannot be made is crashed: no reward. Without Landlock in the
-    kernel that takes `confine_reads: false`; then programs can read the files of this user, which may hold
-    the tests.
+    CPU time and `wall_seconds` are for all tests together, with the start of a process (0.03 s) for each
+    input of a script, and after each test that the program does not survive. Using either up is wrong,
+    however busy the machine: the clock stands still while the program waits for a core. `wall_seconds` must
+    be a second below the service's deadline. A sandbox that cannot be made is crashed: no reward. Without
+    Landlock in the kernel that takes `confine_reads: false`; then programs can read the files of this user,
+    which may hold the tests.
     """
     read = read_tests(tests, entry_point, in_process)
     program = extract_program(completion, names_asked(read))

@@ -345,6 +345,12 @@ class _Compiler:
                 )
             case ast.Assert(test=test):
                 return self.assertion(test, scope)
+            case ast.Assign(targets=[ast.Attribute(value=base, attr=name)], value=value) if self.is_object(
+                base, name, False, scope
+            ):
+                given = [base, ast.copy_location(ast.Constant(name), node), value]
+                call = ast.copy_location(ast.Call(ast.Name("setattr", ast.Load()), given, []), node)
+                return self.request(call, scope, True)
             case ast.Assign(targets=targets, value=value):
                 return self.assign(targets, value, scope)
             case ast.AnnAssign(target=target, value=ast.expr() as value):
@@ -960,6 +966,8 @@ class _Compiler:
                         return self.call_tree(self.method_tree(function, scope), node, scope)
                     return self.call_tree(self.tree(function, scope), node, scope)
                 path = self.path(function, scope)
+                if path == ("", "setattr"):
+                    return self.call_tree(lambda frame, shared: ["builtin", "setattr"], node, scope)
                 if path in pure.MADE_THERE:
                     self.known(path, node)
                     return self.call_tree(lambda frame, shared: ["imported", list(path)], node, scope)

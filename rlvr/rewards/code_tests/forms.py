@@ -101,7 +101,10 @@ def _call(number: int, test: Mapping[str, Any], name: str) -> Compiled:
         given = given.tolist()
     if not isinstance(given, list):
         raise DataError(f"test {number} of {name} has {given!r:.80} for its arguments, but must have a list")
-    tree = ["call", [["name", name], [send(value) for value in given], {}]]
+    try:
+        tree = ["call", [["name", name], [send(value) for value in given], {}]]
+    except Failed as error:
+        raise DataError(f"test {number} of {name}: {error}") from None
     wanted = [_as_json(expected)]
     if isinstance(expected, list) and len(expected) == 1:  # APPS has many outputs in a list of one
         wanted.append(_as_json(expected[0]))

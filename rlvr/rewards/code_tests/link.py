@@ -9,7 +9,6 @@ from typing import Any
 
 from rlvr.rewards.sandbox.run import Clock, Session
 from rlvr.rewards.sandbox.wire import NotPlain, WireError, encode, received
-from rlvr.types import DataError
 
 MAX_ITEMS = 100_000  # of what a program lets a test iterate over
 
@@ -70,7 +69,7 @@ class Link:
                 raise Failed(f"the program returned {content}")
             return str(kind), content
         except NotPlain as error:
-            raise DataError(f"a test hands the program {error}") from None
+            raise Failed(f"the test hands the program {error}") from None
         except (TypeError, ValueError, IndexError) as error:  # what came is no reply of ours
             raise Failed(f"the program sent what is no value: {error}") from None
 
@@ -92,11 +91,11 @@ class Link:
 
 
 def send(value: Any) -> Any:
-    """A value of a test as data. Raises DataError for one that cannot be sent."""
+    """A value of a test as data. Raises Failed for one that cannot be sent."""
     try:
         return encode(value, _handed_back)
     except NotPlain as error:
-        raise DataError(f"a test hands the program {error}") from None
+        raise Failed(f"the test hands the program {error}") from None
 
 
 def _handed_back(value: Any) -> Any:

@@ -207,11 +207,11 @@ def _dict(values: Any = (), /, **named: Any) -> Any:
     return {**dict(pairs), **named}
 
 
-# They are given lists where the test writes what can be iterated over.
 TYPES: dict[str, Any] = {
     "bool": bool, "int": int, "float": float, "complex": complex, "str": str, "bytes": bytes,
     "bytearray": bytearray, "list": list, "tuple": tuple, "dict": dict, "set": set, "frozenset": frozenset,
 }  # fmt: skip
+# Those that give an iterator in Python give a list here.
 BUILTINS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "all": lambda values: all(items_of(values)),
