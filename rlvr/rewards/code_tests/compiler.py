@@ -359,11 +359,11 @@ class _Compiler:
                 left = ast.copy_location(ast.Name(name, ast.Load()), target)
                 return self.assign([target], ast.copy_location(ast.BinOp(left, operator, value), node), scope)
             case ast.If(test=test, body=body, orelse=orelse):
-                chosen, then, otherwise = (
-                    self.data(test, scope),
-                    self.inner(body, scope),
-                    self.inner(orelse, scope),
-                )
+                asks = self.asks
+                chosen = self.data(test, scope)
+                if self.asks == asks:
+                    chosen = _as_before(chosen)
+                then, otherwise = self.inner(body, scope), self.inner(orelse, scope)
                 return lambda frame: then(frame) if chosen(frame) else otherwise(frame)
             case ast.For(orelse=[]):
                 return self.loop(node, scope)
@@ -380,8 +380,6 @@ class _Compiler:
                 return self.attempt(node, scope)
             case ast.With(items=[item]):
                 return self.raising(item, node.body, scope)
-            case ast.If() | ast.Module():
-                pass
         raise Refused(node, f"it has {_described(node)}")
 
     def inner(self, body: Sequence[ast.stmt], scope: Scope) -> Code:
@@ -458,18 +456,42 @@ class _Compiler:
         raise Refused(node, f"it assigns to {_described(node)}")
 
     def loop(self, node: ast.For, scope: Scope) -> Code:
-        asks = self.asks
-        values = self.data(node.iter, scope)
-        write = self.target(node.target, scope, self.asks != asks)
+        values, derived = self.iterated(node.iter, scope)
+        write = self.target(node.target, scope, derived)
         body = self.inner(node.body, scope)
 
         def run(frame: Frame) -> None:
-            for value in pure.items_of(values(frame)):
+            for value in values(frame):
                 frame.run.step()
                 write(frame, value)
                 body(frame)
 
         return run
+
+    def iterated(self, node: ast.expr, scope: Scope) -> tuple[Callable[[Frame], list[Any]], bool]:
+        """The items of `node`, and whether they are of what the program returned.
+
+        If not, the program must not make a loop shorter by changing its arguments in place, or a loop over
+        indices by their number.
+        """
+        asks = self.asks
+        values = self.data(node, scope)
+        if self.asks != asks:
+            return lambda frame: pure.items_of(values(frame)), True
+        before = _as_before(values)
+        indices = isinstance(node, ast.Call) and self.path(node.func, scope) == ("", "range")
+
+        def run(frame: Frame) -> list[Any]:
+            items = pure.items_of(values(frame))
+            if frame.run.originals:
+                wanted = pure.items_of(before(frame))
+                if indices:
+                    return wanted
+                if wanted and not items:
+                    raise Failed("the program has emptied what the test goes over")
+            return items
+
+        return run, False
 
     def attempt(self, node: ast.Try, scope: Scope) -> Code:
         body, otherwise = self.inner(node.body, scope), self.inner(node.orelse, scope)
@@ -801,9 +823,8 @@ class _Compiler:
         for generator in node.generators:
             if generator.is_async:
                 raise Refused(node, "it has an async comprehension")
-            asks = self.asks
-            values = self.data(generator.iter, inner)
-            write = self.target(generator.target, inner, self.asks != asks)
+            values, derived = self.iterated(generator.iter, inner)
+            write = self.target(generator.target, inner, derived)
             parts.append((values, write, [self.data(condition, inner) for condition in generator.ifs]))
         if isinstance(node, ast.DictComp):
             made = self.display([node.key, node.value], tuple, inner)
@@ -815,7 +836,7 @@ class _Compiler:
                 yield made(frame)
                 return
             values, write, conditions = parts[depth]
-            for value in pure.items_of(values(frame)):
+            for value in values(frame):
                 frame.run.step()
                 write(frame, value)
                 if all(condition(frame) for condition in conditions):

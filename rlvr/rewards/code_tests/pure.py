@@ -13,13 +13,14 @@ import math
 import operator
 import re
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rlvr.rewards.code_tests.link import Failed, Iterator, Raised
 from rlvr.rewards.sandbox.wire import distinct
 
 _MAX_LENGTH = 1_000_000  # of a sequence that is made of a number
+_MAX_TEXT = 1 << 24  # characters
 _MAX_BITS = 1 << 18  # of an integer
 
 
@@ -43,6 +44,8 @@ def arithmetic(name: str, left: Any, right: Any) -> Any:
         for many, times in ((left, right), (right, left)):
             if isinstance(times, int) and hasattr(many, "__len__") and len(many) * times > _MAX_LENGTH:
                 raise Failed(f"over {_MAX_LENGTH} items")
+        if isinstance(left, int) and isinstance(right, int):
+            _check_bits(left, right)
     if name == "Pow":
         return _power(left, right)
     if name == "LShift" and (right > _MAX_BITS or left.bit_length() + right > _MAX_BITS):
@@ -50,8 +53,20 @@ def arithmetic(name: str, left: Any, right: Any) -> Any:
     return OPERATORS[name](left, right)
 
 
+def _check_bits(*numbers: int) -> None:
+    if sum(number.bit_length() for number in numbers) > 2 * _MAX_BITS:
+        raise Failed(f"an integer of over {2 * _MAX_BITS} bits")
+
+
+def _least_multiple(*numbers: int) -> int:
+    _check_bits(*numbers)
+    return math.lcm(*numbers)
+
+
 def _power(left: Any, right: Any, modulus: int | None = None) -> Any:
     if modulus is not None:
+        if abs(right).bit_length() * modulus.bit_length() ** 2 > _MAX_BITS**2:
+            raise Failed("a power of integers that are too large")
         return pow(left, right, modulus)
     if isinstance(left, int) and isinstance(right, int) and left.bit_length() * abs(right) > _MAX_BITS:
         raise Failed(f"an integer of over {_MAX_BITS} bits")
@@ -257,13 +272,14 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "zip": _zip,
 }
 _MATH = (
-    "isclose sqrt floor ceil isnan isinf isfinite fabs gcd lcm exp log log2 log10 log1p expm1 sin cos tan "
+    "isclose sqrt floor ceil isnan isinf isfinite fabs gcd exp log log2 log10 log1p expm1 sin cos tan "
     "asin acos atan atan2 hypot fsum trunc copysign isqrt dist radians degrees fmod modf pi e tau inf nan "
 )
 MODULES: dict[str, dict[str, Any]] = {
     "math": {
         **{name: getattr(math, name) for name in _MATH.split()},
         "pow": lambda base, exponent: math.pow(base, exponent),
+        "lcm": _least_multiple,
         "factorial": _small(math.factorial),
         "comb": _small(math.comb),
         "perm": _small(math.perm),
@@ -333,8 +349,18 @@ def method(value: Any, name: str) -> Callable[..., Any]:
     """A method of a plain value."""
     if not isinstance(value, _HAVE_METHODS):
         raise Failed(f"AttributeError: a {type(value).__name__} has no {name}")
+    if isinstance(value, str | bytes | bytearray) and name in ("replace", "join"):
+        return lambda *arguments: _replaced(value, name, arguments)
     found: Callable[..., Any] = getattr(value, name)
     return found
+
+
+def _replaced(text: Any, name: str, arguments: Sequence[Any]) -> Any:
+    """`text.replace` or `text.join`, whose result may be as large as a product."""
+    put, times = (arguments[1], len(text) + 1) if name == "replace" else (text, len(items_of(arguments[0])))
+    if len(put) * times > _MAX_TEXT:
+        raise Failed(f"a text of over {_MAX_TEXT} characters")
+    return getattr(text, name)(*arguments)
 
 
 def field_of(value: Any, name: str) -> Any:
