@@ -12,6 +12,7 @@ from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.rational import Budget, NotComparable
 from rlvr.verify.sets import as_interval, same_numbers, tree
 from rlvr.verify.settings import DEFAULT, VerifySettings
+from rlvr.verify.sketch import MAX_SLACK, Sketch, apart, sketch
 from rlvr.verify.tree import divide, mul, name
 from rlvr.verify.values import (
     by_name,
@@ -164,12 +165,22 @@ class _Comparer:
             remaining, items = list(right), list(left)
         if len(remaining) != len(items):
             return False
-        for item in items:
-            match = next((other for other in remaining if self.same(item, other)), None)
+        others = self.sketched(remaining)
+        for item, outline in self.sketched(items):
+            matches = (place for place, other in enumerate(others) if self.alike(item, outline, *other))
+            match = next(matches, None)
             if match is None:
                 return False
-            remaining.remove(match)
-        return not remaining
+            del others[match]
+        return True
+
+    def sketched(self, items: Sequence[Value]) -> list[tuple[Value, Sketch | None]]:
+        rough = len(items) > 1 and self.settings.relative_tolerance < MAX_SLACK
+        rough = rough and not 0 < self.settings.rounding_digits < 4
+        return [(item, sketch(item) if rough else None) for item in items]
+
+    def alike(self, item: Value, outline: Sketch | None, other: Value, its_outline: Sketch | None) -> bool:
+        return not apart(outline, its_outline) and self.same(item, other)
 
     def times(self, left: Sequence[Value], right: Sequence[Value]) -> Comparison:
         """Hours and minutes, with seconds if they are not 0, and a.m. or p.m. where both say so."""
@@ -183,11 +194,11 @@ class _Comparer:
         return Comparison(equal, "hours, minutes and seconds")
 
     def distinct(self, items: Sequence[Value]) -> list[Value]:
-        found: list[Value] = []
-        for item in items:
-            if not any(self.same(item, other) for other in found):
-                found.append(item)
-        return found
+        found: list[tuple[Value, Sketch | None]] = []
+        for item, outline in self.sketched(items):
+            if not any(self.alike(item, outline, *other) for other in found):
+                found.append((item, outline))
+        return [item for item, _ in found]
 
     def ratios(self, left: Sequence[Value], right: Sequence[Value]) -> Comparison:
         if len(left) != len(right):

@@ -16,12 +16,14 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from rlvr.verify.rational import Budget
 from rlvr.verify.tree import COUNTS, DIVISORS, MINUS_ONE, Node, add, mul, names, power
 
 MAX_SWITCHES = 12
 MAX_CROSSINGS = 24  # on one line
+MAX_SEEDS = 24  # places of constants at which to begin
 MAX_WHOLE = 60  # points of whole numbers
 
 _ROOTS = frozenset(["sqrt", "cbrt"])
@@ -51,7 +53,11 @@ def usual_points(left: Node, right: Node) -> list[Point]:
     free = sorted(names(left) | names(right))
     if not free:
         return [{}]
-    whole = whole_names([*left.walk(), *right.walk()], free)
+    return _usual_points(tuple(free), frozenset(whole_names([*left.walk(), *right.walk()], free)))
+
+
+@lru_cache(maxsize=256)
+def _usual_points(free: tuple[str, ...], whole: frozenset[str]) -> list[Point]:
     draw = random.Random(20_040_229)
     points = []
     for index in range(4):
@@ -235,12 +241,13 @@ def _on_line(
     seeds = _seeds(line, constants)
     crossings: dict[float, bool] = {}
     unknown = False
+    at = lru_cache(maxsize=None)(line.at)
     for switch in switches:
-        size = sum(1 for _ in switch.argument.walk())
+        work = 1 + (sum(1 for _ in switch.argument.walk()) + len(line.start)) // 2
 
-        def argument(t: float, node: Node = switch.argument, size: int = size) -> float:
-            budget.spend(1 + size // 2)
-            return approximate(node, line.at(t))
+        def argument(t: float, node: Node = switch.argument, work: int = work) -> float:
+            budget.spend(work)
+            return approximate(node, at(t))
 
         grid = sorted({*seeds, *crossings})
         values = [argument(t) for t in grid]
@@ -271,13 +278,14 @@ def _between(low: float, high: float) -> Fraction:
 
 def _seeds(line: _Line, constants: Sequence[float]) -> list[float]:
     """Places at which to begin: all magnitudes, and where a name is one of the constants."""
-    powers = range(-8, 25) if len(line.direction) == 1 else range(-6, 19, 2)
+    powers = range(-8, 25) if len(line.direction) == 1 else range(-6, 25, 2)
     seeds = {0.0, *(sign * 10 ** (power / 2) for power in powers for sign in (1, -1))}
-    for word, slope in line.direction.items():
-        for constant in constants[:12]:
-            for value in (constant, -constant):
-                t = (value - float(line.start[word])) / float(slope)
-                seeds |= {t} if abs(t) < 1e15 else set()
+    for (word, slope), constant in itertools.islice(
+        itertools.product(line.direction.items(), constants[:12]), MAX_SEEDS
+    ):
+        for value in (constant, -constant):
+            t = (value - float(line.start[word])) / float(slope)
+            seeds |= {t} if abs(t) < 1e15 else set()
     return sorted(seeds)
 
 

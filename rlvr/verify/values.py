@@ -12,7 +12,7 @@ from rlvr.verify.sets import tree
 from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, name, names, number, power, rename
 
 _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
-_PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
+PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
 _ARTICLE = re.compile(r"^(?:the|an?)(?=\w{4})")
 _WORDS_ONLY = re.compile(r"[^\W\d_](?:[^\W\d_]|[-()\[\].:,'’\"\s])*")
 _DRESS = re.compile(r"[()\[\].:,'’\"\s]|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})")
@@ -186,7 +186,7 @@ def rename_parameter(answer: Node, gold: Node) -> Node:
     periodic = any(part.name in ("pi", "degrees") for part in gold.walk())
     if (
         len(left) == len(right) == len(new) == 1
-        and new | old <= _PARAMETERS
+        and new | old <= PARAMETERS
         and periodic
         and _linear(gold, *new)
     ):
