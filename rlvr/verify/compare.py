@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -62,7 +63,7 @@ class _Comparer:
             return Comparison(answer == gold, f"not comparable beyond its text: {error}", decided=False)
 
     def same(self, left: Value, right: Value) -> bool:
-        return left == right or self.compare(left, right).equal
+        return left == right or (self.budget.left > 0 and self.compare(left, right).equal)
 
     def _compare(self, answer: Value, gold: Value) -> Comparison:
         if self.settings.evaluated and is_operation(answer, gold):
@@ -120,8 +121,8 @@ class _Comparer:
     def items(self, answer: Value, gold: Value) -> Comparison:
         left: Sequence[Value] = answer.items if isinstance(answer, Items) else (answer,)
         right: Sequence[Value] = gold.items if isinstance(gold, Items) else (gold,)
-        if isinstance(answer, Items) and answer.kind == "list" and len(once := self.distinct(left)) == 1:
-            return self.compare(once[0], gold)  # one answer, given twice
+        if isinstance(answer, Items) and answer.kind == "list" and self.repeats_one(left):
+            return self.compare(left[0], gold)  # one answer, given twice
         kinds = [value.kind for value in (answer, gold) if isinstance(value, Items)]
         if kinds == ["time", "time"]:
             return self.times(left, right)
@@ -160,6 +161,8 @@ class _Comparer:
         return len(left) == len(right) and all(map(self.same, left, right))
 
     def in_any_order(self, left: Sequence[Value], right: Sequence[Value]) -> bool:
+        if Counter(left) == Counter(right):
+            return True
         remaining, items = self.distinct(right), self.distinct(left)
         if len(remaining) < len(right):  # the reference repeats some: then so must the answer
             remaining, items = list(right), list(left)
@@ -173,6 +176,10 @@ class _Comparer:
                 return False
             del others[match]
         return True
+
+    def repeats_one(self, items: Sequence[Value]) -> bool:
+        (first, outline), *others = self.sketched(items)
+        return all(self.alike(first, outline, *other) for other in others)
 
     def sketched(self, items: Sequence[Value]) -> list[tuple[Value, Sketch | None]]:
         rough = len(items) > 1 and self.settings.relative_tolerance < MAX_SLACK
