@@ -127,8 +127,8 @@ def _whole_points(
     product = math.prod(moduli[:4])
     chosen = dict.fromkeys(range(1, 13))
     chosen |= dict.fromkeys((product - 1, product, product + 1) if 2 < product < 10**12 else ())
-    for size in (20, 100, 1000, 10**4, 10**6):
-        chosen |= dict.fromkeys(draw.randint(size, 9 * size) for _ in range(2))
+    for least in (20, 100, 1000, 10**4, 10**6):
+        chosen |= dict.fromkeys(draw.randint(least, 9 * least) for _ in range(2))
     for modulus in moduli[:5]:
         for times in (1, draw.randint(3, 50)):
             shifts = (-1, 0, 1, draw.randint(2, modulus))
@@ -140,7 +140,7 @@ def _whole_points(
         rows = [tuple(draw.choice(range(1, 13)) for _ in whole) for _ in range(MAX_WHOLE // 2)]
         rows += [tuple(draw.choice(values) for _ in whole) for _ in range(MAX_WHOLE // 2)]
     for row in rows:
-        point = dict(zip(whole, map(Fraction, row), strict=True))
+        point = {word: Fraction(value) for word, value in zip(whole, row, strict=True)}
         for word in real:
             size = Fraction(draw.randint(100, 999), draw.randint(300, 999))
             point[word] = draw.choice((size, -size))
