@@ -149,7 +149,8 @@ def gadget(draw: random.Random) -> str:
     slope = draw.choice(["", "3", "0.01", "1000"])
     argument = f"{slope}x{draw.choice('+-')}{size}"
     return draw.choice([
-        rf"\max(0,{argument})", rf"\min(0,{argument})", rf"|{argument}|-({argument})", rf"|{argument}|+{argument}",
+        rf"\max(0,{argument})", rf"\min(0,{argument})", rf"|{argument}|-({argument})",
+        rf"|{argument}|+{argument}",
         rf"\sqrt{{({argument})^2}}-({argument})", rf"\lceil {argument} \rceil-({argument})",
         rf"\arctan(\tan({argument}))-({argument})", rf"\arcsin(\sin({argument}))-({argument})",
         rf"\operatorname{{sgn}}({argument})-1", rf"\frac{{|{argument}|}}{{{argument}}}+1",
@@ -240,14 +241,16 @@ COSTLY = [
     (r"\max(" + ",".join(listed("x_{#}", range(60))) + ")",
     r"\max(" + ",".join(listed("x_{#}", range(59, -1, -1))) + ")"),
     ("+".join(listed("|x_{#}|", range(60))), "+".join(listed("|x_{#}|", range(59, -1, -1)))),
-    ("+".join(listed(r"\arctan(\tan(#x))", range(1, 20))), "+".join(listed(r"\arctan(\tan(#x))", range(19, 0, -1)))),
+    ("+".join(listed(r"\arctan(\tan(#x))", range(1, 20))),
+     "+".join(listed(r"\arctan(\tan(#x))", range(19, 0, -1)))),
     (r"\prod_{k=1}^{299} (x+\sqrt{k})", r"\prod_{k=1}^{299} (\sqrt{k}+x)"),
     (wrapped(r"\sqrt{1+", "}", 25), wrapped(r"\sqrt{1+", "}", 25) + "+0"),
     (wrapped(r"1+\frac{1}{", "}", 25), wrapped(r"1+\frac{1}{", "}", 25) + "+0"),
     (wrapped(r"\max(1-x,", ")", 14), wrapped(r"\max(1-x,", ")", 14) + "+0"),
     ("10^{10^{100}}x", "x10^{10^{100}}"), (r"2^{2^{2^{2^{2}}}}", "2^{65536}+1"),
     ("+".join(listed("(x+#/7)!", range(30))), "+".join(listed("(x+#/7)!", range(29, -1, -1)))),
-    (r"\cup".join(listed(r"(\ln #0,\ln #3]", range(1, 55))), r"\cup".join(listed(r"(\ln #0,\ln #3]", range(54, 0, -1)))),
+    (r"\cup".join(listed(r"(\ln #0,\ln #3]", range(1, 55))),
+     r"\cup".join(listed(r"(\ln #0,\ln #3]", range(54, 0, -1)))),
 ]  # fmt: skip
 
 
