@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from rlvr.types import Status, Verdict
 from rlvr.verify.compare import Comparison, compare
-from rlvr.verify.exact import Quantity
+from rlvr.verify.exact import read_quantity
 from rlvr.verify.extract import extract_answer
+from rlvr.verify.kinds import Kind, Reference, read_as, read_reference
+from rlvr.verify.latex import read_expression
+from rlvr.verify.letters import choice_letter
 from rlvr.verify.normalize import normalize
-from rlvr.verify.parse import MAX_ANSWER, read_normalized
+from rlvr.verify.parse import MAX_ANSWER, Value, read_answer, unit_vector_components
+from rlvr.verify.plain import plain
 from rlvr.verify.settings import DEFAULT, VerifySettings
 
-_OPTION = (
-    r"(?![^A-Za-z0-9\\$]*\\?\(?[A-HJ]\)?(?![A-Za-z0-9]))[A-Za-z0-9\\$\-](?:(?!\([A-HJ]\)).)*"  # its text
-)
-_CHOICE = re.compile(
-    rf"\(?([A-HJa-e])\)?[.:)]?|\(([A-HJ])\)\s*{_OPTION}|([A-HJ])[.:)]\s+{_OPTION}|([B-HJ])\s+[A-Z][a-z].*"
-    r"|(?:[A-Za-z ]{0,40}\s)?(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+(?:is\s+)?\(?([A-HJ])\)?\.?",
-    re.DOTALL,
-)
-_ROMAN_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}")
-_DECIMAL_COMMA = re.compile(r"^(-?\d+),(?!\d{3}(?!\d))(\d+)(?![\d,.])")  # 3,5 for 3.5
 _SHOWN = 80  # characters of an answer in a reason
 
 
@@ -82,30 +77,52 @@ def forget_answers() -> None:
 
 @lru_cache(maxsize=1 << 14)
 def _remembered(answer: str, gold: str, settings: VerifySettings) -> Comparison:
-    plain_answer, plain_gold = normalize(answer), normalize(gold)
-    if plain_answer == plain_gold:
+    if plain(answer) == plain(gold) or normalize(answer) == normalize(gold):
         return Comparison(True, "same text once normalized")
-    if (option := choice_letter(gold)) is not None and (chosen := choice_letter(answer)) is not None:
-        # a lower-case letter may be a name as well: then its case matters
-        return Comparison(option in (chosen, chosen.upper()), "letters of the options")
-    right = read_normalized(plain_gold)
-    comparison = compare(read_normalized(plain_answer), right, settings)
-    if not comparison.equal and isinstance(right, Quantity) and right.value.denominator > 1:
-        with_point = _DECIMAL_COMMA.sub(r"\1.\2", plain_answer)
-        if isinstance(decimal := read_normalized(with_point), Quantity):
-            return compare(decimal, right, settings)
-    return comparison
+    reference = read_reference(gold, None if settings.kind is None else Kind(settings.kind))
+    if settings.kind in (None, "choice") and (option := choice_letter(gold)) is not None:
+        if (chosen := choice_letter(answer)) is not None:
+            # a lower-case letter may be a name as well: then its case matters
+            return Comparison(option in (chosen, chosen.upper()), "letters of the options")
+    comparison = Comparison(False, "no reading")
+    for said in _readings(answer, reference):
+        comparison = compare(said, reference.value, settings)
+        if comparison.equal:
+            break
+    return replace(comparison, rule=f"{reference.kind.value}: {comparison.rule}") if reference.kind in _TYPED else comparison
+
+
+_TYPED = frozenset(
+    [Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.SPECIAL]
+    + [Kind.CONGRUENCE]
+)
+_NUMBERS = frozenset([Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION, Kind.PERCENT, Kind.MONEY, Kind.QUANTITY, Kind.DURATION])
+
+
+def _readings(answer: str, reference: Reference) -> Iterator[Value]:
+    """What the answer may say to somebody who knows what kind of answer is wanted."""
+    if reference.kind in _TYPED:
+        said = read_as(reference.kind, answer)
+        if said is not None:
+            yield said
+        if reference.kind in (Kind.DATE, Kind.RANGE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE):
+            return
+    yield read_answer(answer)
+    if reference.kind in _NUMBERS and "," in answer:
+        decimal = read_quantity(answer, decimal_comma=True)
+        if decimal is not None:
+            yield decimal
+    if reference.kind in (Kind.TUPLE, Kind.MATRIX) and (tree := read_expression(normalize(answer))) is not None:
+        if (components := unit_vector_components(tree, plain_letters=True)) is not None:
+            yield components
+    if reference.kind is Kind.TIME and (duration := read_as(Kind.DURATION, answer)) is not None:
+        yield duration
 
 
 def _reference(gold: str) -> str:
     marked = extract_answer(gold)
-    return marked.text if marked and marked.where in ("box", "hash line", "answer phrase") else gold
-
-
-def choice_letter(text: str) -> str | None:
-    """The letter of an option: "B", "(B)", "B) forty-two"; None for what does not look like one."""
-    match = _CHOICE.fullmatch(_ROMAN_TEXT.sub(r"\1", text.strip().strip("$")).strip())
-    return next(letter for letter in match.groups() if letter) if match else None
+    named = marked is not None and (marked.where in ("box", "answer phrase") or "####" in gold)
+    return marked.text if marked is not None and named else gold
 
 
 def _shown(text: str) -> str:

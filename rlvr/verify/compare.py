@@ -8,11 +8,13 @@ from fractions import Fraction
 
 from rlvr.verify import identity
 from rlvr.verify.exact import Quantity
-from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
+from rlvr.verify.calendar import Clock
+from rlvr.verify.codes import Code
+from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Typed, Value
 from rlvr.verify.rational import Budget, NotComparable
 from rlvr.verify.sets import as_interval, same_numbers, tree
 from rlvr.verify.settings import DEFAULT, VerifySettings
-from rlvr.verify.tree import divide, mul, name
+from rlvr.verify.tree import divide, mul, number
 from rlvr.verify.values import (
     by_name,
     difference,
@@ -21,7 +23,6 @@ from rlvr.verify.values import (
     is_applied,
     is_label,
     is_operation,
-    may_be_ratio,
     mirror,
     rename_argument,
     rename_parameter,
@@ -68,6 +69,8 @@ class _Comparer:
             return Comparison(False, "an operation that was not carried out")
         if isinstance(answer, Quantity) and isinstance(gold, Quantity):
             return self.quantities(answer, gold)
+        if isinstance(answer, Typed) or isinstance(gold, Typed):
+            return self.typed(answer, gold)
         if (left := rows(answer)) and (right := rows(gold)):
             return Comparison(self.in_order(left, right), "rows of a matrix, in order")
         if isinstance(answer, Text) or isinstance(gold, Text):
@@ -82,9 +85,26 @@ class _Comparer:
             return self.items(answer, gold)
         return self.expressions(answer, gold)
 
+    def typed(self, answer: Value, gold: Value) -> Comparison:
+        """Dates, times, codes, ranges and their like: equal to their like alone."""
+        for clock, other in ((answer, gold), (gold, answer)):
+            if isinstance(clock, Clock) and clock.colon and isinstance(other, Items) and other.kind == "ratio":
+                if clock.seconds // 60 % 60 < 10 and clock is answer:
+                    return Comparison(False, "a time is no ratio")
+                terms = [Quantity(Fraction(part)) for part in divmod(clock.seconds // 60, 60)]
+                return self.ratios(terms, other.items)
+            if isinstance(clock, Clock) and isinstance(other, Quantity) and other.unit == "second":
+                return Comparison(clock.seconds == other.in_base, "a time as a duration")
+        if isinstance(answer, Code) and isinstance(gold, Code):
+            return Comparison(answer.same(gold), "written alike")
+        equal = type(answer) is type(gold) and answer.same(gold)  # type: ignore[union-attr, arg-type]
+        return Comparison(equal, f"equality of a {type(gold).__name__.lower()}")
+
     def quantities(self, answer: Quantity, gold: Quantity) -> Comparison:
-        if answer.unit and gold.unit and answer.unit != gold.unit:
-            return Comparison(False, f"units {answer.unit!r} and {gold.unit!r} differ")
+        if answer.unit and gold.unit:
+            if answer.unit != gold.unit:
+                return Comparison(False, f"units {answer.unit!r} and {gold.unit!r} differ")
+            answer, gold = answer.converted(), gold.converted()
         if gold.unit and not answer.unit and self.settings.require_units:
             return Comparison(False, f"the unit {gold.unit!r} is missing")
         if answer.value == gold.value:
@@ -104,6 +124,9 @@ class _Comparer:
         units = {value.unit for value in (answer, gold) if isinstance(value, Quantity | Expression)} - {""}
         if len(units) == 2 and "degree" not in units:
             return Comparison(False, f"units {' and '.join(sorted(units))} differ")
+        scales = [value.scale for value in (answer, gold) if isinstance(value, Quantity | Expression) and value.unit]
+        if len(scales) == 2 and scales[0] != scales[1]:
+            answer, gold = (Expression(mul(number(value.scale), tree(value)), "") for value in (answer, gold))  # type: ignore[union-attr]
         left, right = same_angles(*with_unit_as_factor(answer, gold))
         if any(
             part.name == "infinity" for side in (left, right) for part in side.walk() if part.head == "name"
@@ -122,13 +145,9 @@ class _Comparer:
         if isinstance(answer, Items) and answer.kind == "list" and len(once := self.distinct(left)) == 1:
             return self.compare(once[0], gold)  # one answer, given twice
         kinds = [value.kind for value in (answer, gold) if isinstance(value, Items)]
-        if kinds == ["time", "time"]:
-            return self.times(left, right)
-        if len(kinds) == 2 and "ratio" in kinds:
-            if kinds[1] == "time" or not may_be_ratio(answer):
-                return Comparison(False, "a time is no ratio")
+        if kinds == ["ratio", "ratio"]:
             return self.ratios(left, right)
-        if kinds in (["ratio"], ["time"]):
+        if kinds == ["ratio"]:
             return self.ratio_as_number(answer, gold)
         if len(kinds) == 2 and sorted(kinds) == ["matrix", "tuple"]:
             return Comparison(self.in_order(vector(answer), vector(gold)), "elements of a vector, in order")
@@ -166,17 +185,6 @@ class _Comparer:
                 return False
             remaining.remove(match)
         return not remaining
-
-    def times(self, left: Sequence[Value], right: Sequence[Value]) -> Comparison:
-        """Hours and minutes, with seconds if they are not 0, and a.m. or p.m. where both say so."""
-        halves = [side[-1] for side in (left, right) if not isinstance(side[-1], Quantity)]
-        fields = [[part.value for part in side if isinstance(part, Quantity)] for side in (left, right)]
-        longest = max(map(len, fields))
-        padded = [side + [Fraction(0)] * (longest - len(side)) for side in fields]
-        if len(halves) == 1 and halves[0] == Expression(name("p"), "p"):  # 7:45 p.m. is 19:45
-            padded = [[side[0] % 12, *side[1:]] for side in padded]
-        equal = padded[0] == padded[1] and (len(halves) < 2 or halves[0] == halves[1])
-        return Comparison(equal, "hours, minutes and seconds")
 
     def distinct(self, items: Sequence[Value]) -> list[Value]:
         found: list[Value] = []

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from rlvr.verify.units import read_unit
+from rlvr.verify.words import number_in_words
+
 _UNICODE = {
     "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "∞": r"\infty ",
     "π": r"\pi ", "≤": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ",
@@ -24,65 +27,24 @@ _CIRCLED = re.compile("[①-⑳]+")  # the statements that hold
 _UNICODE_ROOT = re.compile(r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))")
 _DEGREE_OF_ROOT = {"√": "", "∛": "[3]", "∜": "[4]"}
 
-_UNITS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_WORD_VALUES = {word: number for number, word in enumerate(_UNITS)} | {
-    word: 10 * number for number, word in enumerate(_TENS, 2)
-}
-_NUMBER_WORD = re.compile(
-    rf"(?:\\(?:text|mbox|mathrm)\s*\{{\s*)?(?:({'|'.join(_UNITS[1:10])})\s+hundred"
-    rf"|({'|'.join([*_UNITS, *_TENS])})"
-    rf"(?:[-\s]({'|'.join(_UNITS[1:10])}))?)\s*\}}?",
-    re.IGNORECASE,
-)
 
-
-_COUNTED = re.compile(
-    rf"{_NUMBER_WORD.pattern}\s+(?!(?:{'|'.join([*_UNITS, *_TENS])}|and|or|hundred)\b)([a-z]+)", re.IGNORECASE
-)
 _IN_TEXT = re.compile(r"\\(?:text|mbox|mathrm)\s*\{([^{}]*)\}")
-_PARTS = ["half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
-_PART = re.compile(rf"{_NUMBER_WORD.pattern}[\s-](?:({'|'.join(_PARTS)})s?|halves)", re.IGNORECASE)
 
 
 def _in_words(text: str) -> str:
     """forty-two as 42, two thirds as 2/3, five hours as 5 hours."""
-    if match := _NUMBER_WORD.fullmatch(text):
-        return _number_word(match)
     bare = wrapped.group(1).strip() if (wrapped := _IN_TEXT.fullmatch(text)) else text
-    if match := _PART.fullmatch(bare):
-        parts = _PARTS.index((match.group(4) or "half").lower()) + 2
-        return f"{_number_word(match)}/{parts}"
-    if match := _COUNTED.fullmatch(bare):
-        return f"{_number_word(match)} {match.group(4)}"
+    if len(bare) > 120 or any(character.isdigit() for character in bare):
+        return text
+    value = number_in_words(bare)
+    if value is not None:
+        return str(value)
+    words = bare.split()
+    for cut in range(min(len(words) - 1, 6), 0, -1):
+        value = number_in_words(" ".join(words[:cut]))
+        if value is not None and words[cut].islower() and read_unit(" ".join(words[cut:])):
+            return f"{value} {' '.join(words[cut:])}"
     return text
-
-
-def _number_word(match: re.Match[str]) -> str:
-    """four, forty-two, one hundred, \\text{two} in digits."""
-    hundreds, *words = (word.lower() if word else "" for word in match.groups()[:3])
-    return str(100 * _WORD_VALUES.get(hundreds, 0) + sum(_WORD_VALUES[word] for word in words if word))
 
 
 # In this order: thousands separators are read before the spaces they are made of go.
@@ -91,6 +53,7 @@ _REWRITES = [
     for pattern, replacement in (
         (r"\\\\(?=[A-Za-z])", r"\\"),  # escaped once too often, unless it ends rows: see normalize
         (r"(?<=\d)(?:\{,\}|,\s*\\!|\\,|\\ )\s*(?=\d{3}(?!\d))", ","),
+        (r"(?<=\d)\{,\}(?=\d)", "."),
         (r"\\(?:left|right|mleft|mright)\s*\.", ""),
         (r"\\(?:left|right|mleft|mright)(?![A-Za-z])\s*([{}])", r"\\\1"),
         (r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|mleft|mright)(?![A-Za-z])", ""),
@@ -146,15 +109,10 @@ _REWRITES = [
             r"\1_{\2}",
         ),
         (r"^(\d+)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(\d+)$", r"\1:\2"),
-        (r"^(?:USD|US\s?(?=\\?\$))\s*(?:\\?\$)?\s*(?=\d)", r"\\$"),
-        (r"^EUR\s*(?=\d)", "€"),
-        (r"^GBP\s*(?=\d)", "£"),
         (r"\s+", " "),
     )
 ]
 _WORD_SUBSCRIPT = re.compile(r"_\s*\{\s*(\\(?:text|mathrm)\s*\{\s*\w+\s*\})\s*\}")
-_EUROPEAN = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+,\d+(?![\d.,])")  # 1.234,5
-_SPACED_NUMBER = re.compile(r"^-?\d{1,3}(?: \d{3})+(?:\.\d+)?$")  # 1 000 000
 _TRAILING_SPACE = re.compile(r"(?:\s|\\[,;:!> ]|\\q?quad|\\$|~)+$")
 _WRAPPERS = (
     ("'", "'"),
@@ -190,10 +148,8 @@ def normalize(text: str) -> str:
     rewrites = _REWRITES[1:] if r"\begin" in text else _REWRITES
     for pattern, replacement in rewrites:
         text = pattern.sub(replacement, text)
-    text = _WORD_SUBSCRIPT.sub(lambda match: "_" + _NUMBER_WORD.sub(_number_word, match.group(1)), text)
-    text = _EUROPEAN.sub(lambda match: match.group().replace(".", "").replace(",", "."), text)
-    text = _SPACED_NUMBER.sub(lambda match: match.group().replace(" ", ""), text.strip())
-    return _in_words(text)
+    text = _WORD_SUBSCRIPT.sub(lambda match: f"_{_in_words(match.group(1))}", text)
+    return _in_words(text.strip())
 
 
 def _from_unicode(text: str) -> str:

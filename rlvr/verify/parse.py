@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 from rlvr.verify.brackets import encloses, split, top_level
+from rlvr.verify.calendar import Clock, Date, read_clock, read_date
+from rlvr.verify.codes import Code, is_a_code, read_code
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.latex import read_expression
 from rlvr.verify.normalize import normalize
+from rlvr.verify.plain import plain
+from rlvr.verify.spans import Congruence, Score, Span, read_compound, read_congruence
 from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
-from rlvr.verify.tree import CONSTANTS, INFINITY, Node, mul, negative, number
-from rlvr.verify.units import read_unit
+from rlvr.verify.tree import CONSTANTS, INFINITY, Node, add, mul, name, negative, number
+from rlvr.verify.units import NO_UNIT, read_unit
 
 MAX_ANSWER = 2_000  # characters; longer answers are compared as strings only
 MAX_ITEMS = 60  # of one collection
 MAX_DEPTH = 6  # of collections in collections
 
-Kind = Literal["tuple", "set", "list", "matrix", "union", "intersection", "difference", "ratio", "time"]
+Kind = Literal["tuple", "set", "list", "matrix", "union", "intersection", "difference", "ratio"]
 
 
 @dataclass(frozen=True)
 class Expression:
     tree: Node
     text: str
-    unit: str = ""  # as `read_unit` names it
+    unit: str = ""  # as `Quantity` has it, with its scale
+    scale: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True)
@@ -58,12 +65,23 @@ class Relation:
     names: tuple[bool, ...]  # which sides are nothing but the name of a variable or a function
 
 
-Value = Quantity | Expression | Text | Items | Interval | Relation
+@dataclass(frozen=True)
+class Said:
+    """What words say instead of a value, by its name: "no solution", "yes"."""
+
+    what: str
+
+    def same(self, gold: Said) -> bool:
+        return self.what == gold.what
+
+
+Typed = Date | Clock | Code | Span | Score | Congruence | Said  # equal to nothing but their like
+Value = Quantity | Expression | Text | Items | Interval | Relation | Typed
 
 REALS = Interval(Expression(negative(INFINITY), "-oo"), Expression(INFINITY, "oo"), True, True)
 
 _MATRIX = re.compile(
-    r"(?:\\?[(\[|]\s*)?\\begin\{([pbB]?matrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\end\{\1\}).)*)\\end\{\1\}(?:\s*\\?[)\]|])?",
+    r"(?:\\?[(\[|]\s*)?\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\end\{\1\}).)*)\\end\{\1\}(?:\s*\\?[)\]|])?",
     re.DOTALL,
 )
 _OPERATOR = re.compile(r"\\(?:le|ge|ne|approx|simeq|equiv|in|notin)(?![A-Za-z])|[=<>≡]")
@@ -75,9 +93,9 @@ _SEMICOLON = re.compile(";")
 _COMMA = re.compile(r"[,;]")
 _COLON = re.compile(r":|\\colon(?![A-Za-z])")
 _TERM = re.compile(r"[\w\\{}.,^()\s*]+")  # of a ratio: no sum
-_TIME = re.compile(
-    r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?(?:\s*(?:\\text\s*\{)?\s*([AaPp])\.?\s?[Mm]\.?\s*\}?)?", re.DOTALL
-)
+_TIME = re.compile(r"\d{1,2}:[0-5]\d(?::[0-5]\d)?|\d{1,2}(?:[:.]\d\d)?\s?[ap]\.?\s?m\.?", re.IGNORECASE)
+_CONGRUENT = re.compile(r"≡|\(\s*\\?p?mod|\\pmod")
+_HATS = re.compile(r"\\(?:hat|widehat|vec|overrightarrow|mathbf|bm|boldsymbol)\s*\{?\s*(?:\\[ij]math|[ijk](?![A-Za-z]))")
 _CASES = re.compile(r"(?:\\?\{\s*)?\\begin\{(cases|aligned|array)\}(?:\{[lcr]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _ROW = re.compile(r"\\\\")
 _CELL = re.compile(r"&")
@@ -97,8 +115,9 @@ _BUILDER = re.compile(
 )  # {x | condition}: over the real numbers, so that {x ∈ ℤ | …} is but text
 _WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|textrm|mathbf)\s*\{([^{}]*)\}")
 _TRAILING_TEXT = re.compile(
-    r"\s*\\(?:text|mathrm|textbf|textrm|mbox)\s*\{([^{}]*)\}\s*(\^\s*\{?[23]\}?)?\.?$"
+    r"(?:\s*(?:\\cdot|/)?\s*\\(?:text|mathrm|textbf|textrm|mbox|rm)\s*\{(?:[^{}]|\{[^{}]*\})*\}\s*(?:\^\s*(?:\{-?\d\}|\d))?)+\.?$"
 )
+_TRAILING_WORDS = re.compile(r"(?<=[\w})])\s+(?!(?:or|and|if|for|where)\b)(?:[A-Za-zµΩ]{2,}|[mgsLNJWVhl](?![A-Za-z]))[\w\s/^{}-]*$")
 _VARIABLES = re.compile(r"[abcd]{2}|[xyzt]{2}|[kmnpq]{2}|pi|[abcxyz]{3}|[pqrst]{3}")
 _ALL_REALS = re.compile(r"\\mathbb\s*\{R\}|\\mathbb R|all real(?: number)?s|\\R")
 _EMPTY = re.compile(r"\\(?:emptyset|varnothing)|\\\{\s*\\\}|empty set|[Nn]o solution")
@@ -121,10 +140,15 @@ def read_normalized(text: str) -> Value:
 def _read(text: str, depth: int) -> Value:
     text = text.strip()
     if depth > MAX_DEPTH:
-        return _text(text)
-    quantity = read_quantity(text)
+        return as_text(text)
+    spoken = plain(text)
+    if (typed := _typed(spoken)) is not None:
+        return typed
+    quantity = read_quantity(spoken)
     if quantity is not None:
         return quantity
+    if (compound := read_compound(spoken)) is not None:
+        return compound
     bare = _WRAPPED.sub(r"\1", text).strip()
     if _ALL_REALS.fullmatch(bare):
         return REALS
@@ -153,24 +177,47 @@ def _read(text: str, depth: int) -> Value:
         and text not in FUNCTIONS
         and text not in PLAIN_CONSTANTS
     ):
-        return _text(text)  # a word: its letters are not multiplied
+        return as_text(text)  # a word: its letters are not multiplied
     tree = read_expression(text)
     if tree is not None:
+        if _HATS.search(text) and (components := unit_vector_components(tree)):
+            return components
         return Expression(tree, text)
     return _with_unit(text, depth)
 
 
+def _typed(spoken: str) -> Typed | None:
+    """A date, a time, an address, a version: what would be arithmetic if it were read as an expression."""
+    if len(spoken) > 60 or not any(character.isdigit() for character in spoken):
+        return None
+    if spoken.isdigit():
+        return None
+    if (date := read_date(spoken)) is not None and (date.year or not date.swapped):
+        return date
+    if _TIME.fullmatch(spoken):
+        return read_clock(spoken)
+    if is_a_code(spoken):
+        return read_code(spoken)
+    return read_congruence(spoken) if _CONGRUENT.search(spoken) else None
+
+
 def _with_unit(text: str, depth: int) -> Value:
     """An expression and the unit behind it."""
-    match = _TRAILING_TEXT.search(text)
-    unit = read_unit(match.group(1) + (match.group(2) or "")) if match else None
-    if match is None or unit is None or not text[: match.start()].strip():
-        return _text(text)
-    value = _read(text[: match.start()], depth + 1)
-    if isinstance(value, Expression) and not value.unit:
-        scaled = value.tree if unit[0] == 1 else mul(number(unit[0]), value.tree)
-        return Expression(scaled, value.text, unit[1])
-    return value if isinstance(value, Items | Interval) else _text(text)
+    for pattern in (_TRAILING_TEXT, _TRAILING_WORDS):
+        match = pattern.search(text)
+        if match is None or not text[: match.start()].strip():
+            continue
+        unit = read_unit(plain(match.group()))
+        if unit is None or (pattern is _TRAILING_WORDS and (unit[1].counted or unit[1] == NO_UNIT)):
+            continue
+        value = _read(text[: match.start()], depth + 1)
+        factor, measured = unit
+        if isinstance(value, Expression) and not value.unit:
+            scaled = value.tree if factor == 1 else mul(number(factor), value.tree)
+            return Expression(scaled, value.text, measured.base, measured.scale)
+        if isinstance(value, Items | Interval):
+            return value
+    return as_text(text)
 
 
 def _listed(text: str, depth: int) -> Value | None:
@@ -301,7 +348,7 @@ def _bracketed(text: str, depth: int) -> Value | None:
     if opening == r"\{" and (builder := _BUILDER.fullmatch(inside)):
         return _read(builder.group(1), depth + 1)
     if opening == r"\{" and top_level(inside, _SUCH_THAT):
-        return _text(_SUCH_THAT.sub("|", inside))
+        return as_text(_SUCH_THAT.sub("|", inside))
     if opening in (r"\{", "{"):
         if opening == "{" and len(parts) == 1:
             return _read(inside, depth + 1)
@@ -322,9 +369,6 @@ def _separated(inside: str) -> str:
 
 def _ratio(text: str, depth: int) -> Value | None:
     parts = split(text, _COLON)
-    if match := _TIME.fullmatch(text):
-        fields = [str(int(field)) for field in match.group(1, 2, 3) if field]
-        return _collection("time", [*fields, *([match.group(4).lower()[0]] if match.group(4) else [])], depth)
     if not 2 <= len(parts) <= 6 or not all(_TERM.fullmatch(part.strip()) for part in parts):
         return None
     return _collection("ratio", parts, depth)
@@ -334,7 +378,7 @@ def _matrix(body: str, depth: int) -> Value:
     rows = [row for row in split(body, _ROW) if row.strip()]
     cells = [split(row, _CELL) for row in rows]
     if sum(len(row) for row in cells) > MAX_ITEMS:
-        return _text(body)
+        return as_text(body)
     return Items("matrix", tuple(_collection("tuple", row, depth + 1) for row in cells))
 
 
@@ -343,7 +387,7 @@ def _multiple(factor: str, body: str, depth: int) -> Value:
     scale = read_expression(factor.strip().removesuffix(r"\cdot").removesuffix("*"))
     matrix = _matrix(body, depth)
     if scale is None or not isinstance(matrix, Items):
-        return _text(factor + body)
+        return as_text(factor + body)
     rows = []
     for row in matrix.items:
         assert isinstance(row, Items)
@@ -356,6 +400,32 @@ def _tree_of(value: Value) -> Node | None:
     if isinstance(value, Quantity):
         return number(value.value, value.digits)
     return value.tree if isinstance(value, Expression) else None
+
+
+_AXES = {f"{accent}({letter})": place for accent in ("hat", "vec", "widehat") for place, letter in enumerate("ijk")}
+
+
+def _factors(term: Node) -> Iterator[Node]:
+    for part in term.args if term.head == "mul" else ():
+        yield from _factors(part)
+    if term.head != "mul":
+        yield term
+
+
+def unit_vector_components(tree: Node, plain_letters: bool = False) -> Items | None:
+    """2i − j + 3k over unit vectors as the tuple (2, −1, 3); None for what is no sum of them."""
+    axes = _AXES | ({"i": 0, "j": 1, "k": 2} if plain_letters else {})
+    found: dict[int, list[Node]] = {}
+    for term in tree.args if tree.head == "add" else (tree,):
+        factors = list(_factors(term))
+        axis = [axes[factor.name] for factor in factors if factor.head == "name" and factor.name in axes]
+        rest = [factor for factor in factors if not (factor.head == "name" and factor.name in axes)]
+        if len(axis) != 1:
+            return None
+        found.setdefault(axis[0], []).append(mul(number(1), *rest))
+    size = max(3 if 2 in found else 2, len(found))
+    cells = [add(number(0), *found.get(place, [])) for place in range(size)]
+    return Items("tuple", tuple(Expression(cell, "") for cell in cells))
 
 
 def _plus_minus(text: str, depth: int) -> Value:
@@ -376,6 +446,6 @@ def _collection(kind: Kind, parts: list[str], depth: int) -> Items:
     return Items(kind, tuple(values))
 
 
-def _text(text: str) -> Text:
+def as_text(text: str) -> Text:
     bare = _WRAPPED.sub(r"\1", text)
     return Text("".join(bare.split()).casefold())

@@ -16,6 +16,7 @@ class VerifySettings:
     `require_units`: the answer must name the unit that the reference names.
     `evaluated`: where the reference is a number, the answer must be one too, and not an operation
     that gives it: 3 + 4 is no answer to 3 + 4. Rewards ask for that; a comparison need not.
+    `kind`: what the reference is, as `rlvr.verify.kinds.Kind` names it; None: what its text shows.
     `fallback`: "last_number" takes the last number of a completion that marks no answer.
     """
 
@@ -23,6 +24,7 @@ class VerifySettings:
     relative_tolerance: float = 0.0
     require_units: bool = False
     evaluated: bool = False
+    kind: str | None = None
     fallback: Literal["none", "last_number"] = "none"
 
     def __post_init__(self) -> None:

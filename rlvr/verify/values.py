@@ -95,14 +95,6 @@ def is_applied(side: Value) -> bool:
     return is_label(side) and isinstance(side, Expression) and side.tree.head == "call"
 
 
-def may_be_ratio(value: Value) -> bool:
-    """Whether it is a ratio, or a time like 6:10, without seconds, a.m. or p.m., and not 6:01."""
-    if not isinstance(value, Items) or value.kind != "time":
-        return True
-    last = value.items[-1]
-    return len(value.items) == 2 and isinstance(last, Quantity) and last.value >= 10
-
-
 def with_unit_as_factor(answer: Value, gold: Value) -> tuple[Node, Node]:
     """Both as expressions; 5h beside "5 hours" is a number and its unit."""
     left, right = tree(answer), tree(gold)

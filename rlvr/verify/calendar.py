@@ -1,0 +1,228 @@
+"""Dates, times of day and durations. dateutil reads them, with the names of months and days of many languages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from functools import cache
+
+from babel import Locale
+from dateutil import parser
+
+MAX_DATE = 60  # characters
+
+LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "ru", "uk", "tr", "sv", "da", "nb", "fi", "hu", "ro", "id", "vi")
+_FILLERS = ["of", "the", "de", "del", "den", "der", "le", "la", "el", "do", "da", "di", "dne", "on", "am", "um", "a", "г", "года", "ngày"]
+_ISO = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})")
+_DAY_FIRST = re.compile(r"(?=\d{1,2}\.\s?\d{1,2}\.\s?\d{4}|\d\d\.\d\d\.\d\d$)(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4}|\d{2})")
+_EITHER = re.compile(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4}|\d{2})")
+_COMPACT = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+_CHINESE = re.compile(r"(?:(\d{4})\s?[年년]\s?)?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日号號일]")
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th|er|º|ª|°|e|\.)(?=[\s,]|$)", re.IGNORECASE)
+_YEAR_SHORT = re.compile(r"'(\d\d)$")
+_CLOCK = re.compile(
+    r"(?:at |um |à |a las |alle )?(\d{1,2})(?:[:h.]|\s?Uhr\s?|:)([0-5]\d)(?:[:.]([0-5]\d))?\s?(?:([ap])\.?\s?m\b\.?|uhr|hours|hrs|h)?",
+    re.IGNORECASE,
+)
+_CLOCK_DOT = re.compile(r"\d{1,2}\.\d\d")
+_HOUR = re.compile(r"(?:at )?(\d{1,2})\s?(?:([ap])\.?\s?m\b\.?|o'?clock(?:\s([ap])\.?m\b\.?)?|Uhr|h|heures|時|点|时)", re.IGNORECASE)
+_MILITARY = re.compile(r"([01]\d|2[0-3])([0-5]\d)\s?(?:hours|hrs|h|uhr)", re.IGNORECASE)
+_CHINESE_CLOCK = re.compile(r"(上午|下午|午前|午後)?\s?(\d{1,2})\s?[点點时時]\s?(\d{1,2})\s?分?")
+_SPOKEN = re.compile(
+    r"(?:(half|quarter|a quarter|[a-z]+(?:-[a-z]+)?|\d{1,2})(?: minutes?)? (past|to|after|before|till) )?([a-z]+|\d{1,2})"
+    r"(?: o'?clock)?(?: (in the morning|in the afternoon|in the evening|at night|[ap]\.?\s?m\.?))?",
+    re.IGNORECASE,
+)
+_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_MINUTES = {"half": 30, "quarter": 15, "a quarter": 15, "five": 5, "ten": 10, "twenty": 20, "twenty-five": 25}
+_ISO_DURATION = re.compile(
+    r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.IGNORECASE
+)
+_HMS = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d))?(?:\s?(?:h|hours?|hrs?|min|minutes?))?")
+
+
+@dataclass(frozen=True)
+class Date:
+    """A date, or the parts of it that were written. `swapped` is what it is with day and month exchanged, if that is a date."""
+
+    year: int | None
+    month: int
+    day: int | None
+    swapped: tuple[int, int] | None = None  # month, day: for 6/10/2024, where nobody can tell
+    written: str = ""  # with its separators, where nobody can tell
+
+    def same(self, gold: Date) -> bool:
+        """Whether this says all that `gold` says. What nobody can tell is read as month/day, unless both are written alike."""
+        if self.swapped and gold.swapped and self.written == gold.written:
+            return (self.year, self.month, self.day) == (gold.year, gold.month, gold.day)
+        wanted = [(mine, theirs) for mine, theirs in zip(self._parts, gold._parts, strict=True) if theirs is not None]
+        return all(mine == theirs for mine, theirs in wanted)
+
+    @property
+    def _parts(self) -> tuple[int | None, int, int | None]:
+        return self.year, self.month, self.day
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A time of day in seconds since midnight; without a.m. or p.m. an hour up to 12 may be either."""
+
+    seconds: int
+    half: str = ""  # "a" or "p" where it was said
+    colon: bool = False  # written as 6:10, which may be a ratio
+
+    def same(self, gold: Clock) -> bool:
+        """Whether both are the same time: 7:45 p.m. is 19:45, and 7:45 where the reference says no more."""
+        if self.half and gold.half:
+            return self._absolute == gold._absolute
+        if self._absolute == gold._absolute:
+            return True
+        if gold.half and not self.half:  # 7:45 for 7:45 p.m. leaves out what was not asked
+            return self.seconds == gold.seconds
+        return bool(self.half) and self.seconds == gold.seconds
+
+    @property
+    def _absolute(self) -> int:
+        noon = 12 * 3600
+        return self.seconds % noon + (noon if self.half == "p" else 0) if self.half else self.seconds
+
+
+class _Names(parser.parserinfo):
+    """dateutil's tables with the months and days of other languages."""
+
+    def __init__(self) -> None:
+        months: list[list[str]] = [[] for _ in range(12)]
+        days: list[list[str]] = [[] for _ in range(7)]
+        for language in LANGUAGES:
+            locale = Locale(language)
+            for context in ("format", "stand-alone"):
+                for width in ("wide", "abbreviated"):
+                    for month, name in locale.months[context][width].items():
+                        months[month - 1].append(name.lower().rstrip("."))
+                    for day, name in locale.days[context][width].items():
+                        days[day].append(name.lower().rstrip("."))
+        months[8].append("sept")
+        self.MONTHS = [tuple(dict.fromkeys(name for name in names if not name[0].isdigit() and " " not in name)) for names in months]
+        self.WEEKDAYS = [tuple(dict.fromkeys(name for name in names if " " not in name and len(name) > 1)) for names in days]
+        self.JUMP = [" ", ".", ",", ";", "-", "/", "'", *_FILLERS]
+        super().__init__()
+
+
+@cache
+def _reader() -> tuple[parser.parser, re.Pattern[str]]:
+    """The reader, and a pattern of the names of months."""
+    names = _Names()
+    months = sorted({name for forms in names.MONTHS for name in forms if len(name) > 2}, key=len, reverse=True)
+    return parser.parser(names), re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, months))})(?!\w)", re.IGNORECASE)
+
+
+def read_date(text: str) -> Date | None:
+    """Plain `text` as a date of at least a month and a day or a year; None for anything else."""
+    if len(text) > MAX_DATE or not any(character.isdigit() for character in text):
+        return None
+    text = text.strip()
+    text = re.sub(r"T\d\d:\d\d.*$| 00:00(?::00)?$", "", text)
+    if match := _ISO.fullmatch(text):
+        return _date(match.group(1), match.group(3), match.group(4))
+    if match := _DAY_FIRST.fullmatch(text):
+        return _date(match.group(3), match.group(2), match.group(1))
+    if match := _CHINESE.fullmatch(text):
+        return _date(*match.groups())
+    if match := _EITHER.fullmatch(text):
+        first, separator, second, year = match.groups()
+        month_first, day_first = _date(year, first, second), _date(year, second, first)
+        if month_first and day_first and first != second:
+            return Date(month_first.year, month_first.month, month_first.day, (day_first.month, day_first.day or 0), separator)
+        return month_first or day_first
+    reader, months = _reader()
+    if not months.search(text) or re.search(r"[^\w\s.,'/\-°º]", text):
+        return None
+    text = _YEAR_SHORT.sub(r"20\1", _ORDINAL.sub("", re.sub(r"(?<=[^\W\d])\.", "", text)))
+    if not re.search(r"\d", text) or len(re.findall(r"\d+", text)) > 2:
+        return None
+    found = []
+    for default in (datetime(2000, 1, 1), datetime(1996, 12, 31)):
+        try:
+            found.append(reader.parse(text, default=default, dayfirst=True))
+        except (ValueError, OverflowError, TypeError, AttributeError):
+            return None
+    year, month, day = (
+        getattr(found[0], part) if getattr(found[0], part) == getattr(found[1], part) else None
+        for part in ("year", "month", "day")
+    )
+    return Date(year, month, day) if month and (day or year) else None
+
+
+def _date(year: str | None, month: str, day: str) -> Date | None:
+    full = None if year is None else int(year) + (2000 if len(year) == 2 else 0)
+    try:
+        datetime(full or 2000, int(month), int(day))
+    except ValueError:
+        return None
+    return Date(full, int(month), int(day))
+
+
+def read_clock(text: str) -> Clock | None:
+    """Plain `text` as a time of day: 14:05, 2:05 PM, 19h30, 8 o'clock, noon, half past seven."""
+    if len(text) > MAX_DATE:
+        return None
+    text = " ".join(text.strip().split())
+    lower = text.lower()
+    if lower in ("noon", "midday", "12 noon", "mittag", "midi", "mediodía", "正午"):
+        return Clock(12 * 3600, "p")
+    if lower in ("midnight", "12 midnight", "mitternacht", "minuit", "medianoche"):
+        return Clock(0, "a")
+    if match := _CHINESE_CLOCK.fullmatch(text):
+        half = {"上午": "a", "午前": "a", "下午": "p", "午後": "p"}.get(match.group(1) or "", "")
+        return _clock(match.group(2), match.group(3), None, half)
+    if (match := _CLOCK.fullmatch(text)) and not _CLOCK_DOT.fullmatch(text):
+        return _clock(match.group(1), match.group(2), match.group(3), (match.group(4) or "").lower(), ":" in text)
+    if match := _HOUR.fullmatch(text):
+        return _clock(match.group(1), "0", None, (match.group(2) or match.group(3) or "").lower())
+    if match := _MILITARY.fullmatch(text):
+        return _clock(match.group(1), match.group(2), None, "")
+    return _spoken(lower)
+
+
+def _spoken(text: str) -> Clock | None:
+    match = _SPOKEN.fullmatch(text)
+    if match is None or not (match.group(1) or "clock" in text):
+        return None
+    minutes, direction, hour, part = match.groups()
+    hours = _WORDS.index(hour) if hour in _WORDS else int(hour) if hour.isdigit() else 0
+    if not 1 <= hours <= 12:
+        return None
+    offset = _MINUTES.get(minutes or "", int(minutes) if (minutes or "").isdigit() else None if minutes else 0)
+    if offset is None or offset > 59:
+        return None
+    half = "" if part is None else "a" if "morning" in part or part[0] == "a" and part[1] in ".m" else "p"
+    seconds = hours * 3600 + (-60 if direction in ("to", "before", "till") else 60) * offset
+    return Clock(seconds % (12 * 3600) if hours == 12 and seconds >= 12 * 3600 and half else seconds, half)
+
+
+def _clock(hour: str, minute: str, second: str | None, half: str, colon: bool = False) -> Clock | None:
+    hours, minutes = int(hour), int(minute)
+    if hours > 24 or minutes > 59 or (half and not 1 <= hours <= 23) or (hours == 24 and minutes):
+        return None
+    if half and hours > 12:
+        half = ""  # 14:05 PM
+    return Clock((hours % 24) * 3600 + minutes * 60 + int(second or 0), half, colon and not half and not second)
+
+
+def read_duration(text: str) -> Iterator[Fraction]:
+    """Seconds that plain `text` in hours, minutes and seconds may mean: PT2H5M, 2:05:00; 2:05 is either way."""
+    if len(text) > MAX_DATE:
+        return
+    if (match := _ISO_DURATION.fullmatch(text)) and any(match.groups()):
+        days, hours, minutes, seconds = (Fraction(group or 0) for group in match.groups())
+        yield ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    elif match := _HMS.fullmatch(text):
+        first, second, third = (int(group or 0) for group in match.groups())
+        if match.group(3):
+            yield Fraction((first * 60 + second) * 60 + third)
+        else:
+            yield Fraction((first * 60 + second) * 60)
+            yield Fraction(first * 60 + second)

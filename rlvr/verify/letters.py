@@ -1,0 +1,21 @@
+"""The letter of an option."""
+
+from __future__ import annotations
+
+import re
+
+_OPTION = (
+    r"(?![^A-Za-z0-9\\$]*\\?\(?[A-HJ]\)?(?![A-Za-z0-9]))[A-Za-z0-9\\$\-](?:(?!\([A-HJ]\)).)*"  # its text
+)
+_CHOICE = re.compile(
+    rf"\(?([A-HJa-e])\)?[.:)]?|\(([A-HJ])\)\s*{_OPTION}|([A-HJ])[.:)]\s+{_OPTION}|([B-HJ])\s+[A-Z][a-z].*"
+    r"|(?:[A-Za-z ]{0,40}\s)?(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+(?:is\s+)?\(?([A-HJ])\)?\.?",
+    re.DOTALL,
+)
+_ROMAN_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}")
+
+
+def choice_letter(text: str) -> str | None:
+    """The letter of an option: "B", "(B)", "B) forty-two"; None for what does not look like one."""
+    match = _CHOICE.fullmatch(_ROMAN_TEXT.sub(r"\1", text.strip().strip("$")).strip())
+    return next(letter for letter in match.groups() if letter) if match else None

@@ -1,0 +1,97 @@
+"""An answer as one would read it aloud: LaTeX and Markdown dressing gone, one character for each sign.
+
+What is left of LaTeX are commands with a meaning of their own (\\frac, \\sqrt, \\begin …). Dates, units, codes and words are
+read from this form; expressions from that of `rlvr.verify.normalize`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_SIGNS = {
+    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "‒": "-", "―": "-", "﹣": "-", "－": "-", "’": "'",
+    "‘": "'", "′": "'", "″": '"', "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "º": "°", "˚": "°",
+    "⁄": "/", "∕": "/", "÷": "/", "μ": "µ", "Ω": "Ω", "⋅": "·", "•": "·", "∙": "·", "⨯": "×", "✕": "×",
+    "、": ", ", "，": ", ", "。": ".", "：": ":", "；": ";", "（": "(", "）": ")", "％": "%", "∼": "~", "～": "~",
+}  # fmt: skip
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-")
+_SUBSCRIPT_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋]+")
+_WRAPPED = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|textup|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox"
+    r"|operatorname\*?|boxed|fbox|ce|emph|underline|bm|boldsymbol|rm|unit|si)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
+)
+_COMMANDS = [
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\\(?:left|right|[bB]igg?[lr]?)(?![A-Za-z])\s*", ""),
+        (r"(?<=\d)\{,\}(?=\d{3}(?!\d))|(?<=\d),\s?\\!(?=\d{3})", ","),
+        (r"(?<=\d)\{,\}(?=\d)", "."),
+        (r"(?<=\d)(?:\\,|\\ |\\thinspace\s?|~)\s?(?=\d{3}(?!\d))", ","),
+        (r"\\!", ""),
+        (r"\\[,;:> ]|\\q?quad(?![A-Za-z])|\\(?:thin|med|thick)space(?![A-Za-z])|~(?=\S)(?!\d)", " "),
+        (r"\^\s*\{?\s*\\(?:circ|degree)(?![A-Za-z])\s*\}?|\\(?:degree|degrees|celsius)(?![A-Za-z])", "°"),
+        (r"\^\s*\{?\s*\\prime\s*\\prime\s*\}?", '"'),
+        (r"\^\s*\{?\s*\\prime\s*\}?", "'"),
+        (r"\\times(?![A-Za-z])\s*", "×"),
+        (r"\\cdot(?![A-Za-z])\s*", "·"),
+        (r"\\(?:ldots|dots|cdots|dotsc)(?![A-Za-z])", "…"),
+        (r"\\mu(?![A-Za-z])\s*|\\micro(?![A-Za-z])\s*", "µ"),
+        (r"\\(?:Omega|ohm)(?![A-Za-z])", "Ω"),
+        (r"\\pm(?![A-Za-z])\s*", "±"),
+        (r"\\(?:infty|infin)(?![A-Za-z])", "∞"),
+        (r"\\(?:emptyset|varnothing)(?![A-Za-z])", "∅"),
+        (r"\\(?:approx|simeq|sim)(?![A-Za-z])", "≈"),
+        (r"\\(?:rightarrow|to)(?![A-Za-z])", "→"),
+        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"\\(?:equiv)(?![A-Za-z])", "≡"),
+        (r"\\([%#_&€£])", r"\1"),
+        (r"\\euro(?![A-Za-z])", "€"),
+        (r"\\pounds(?![A-Za-z])", "£"),
+        (r"\\hyp(?![A-Za-z])|\\textendash(?![A-Za-z])", "-"),
+    )
+]
+_DOLLARS = re.compile(r"(?<!\\)\$")
+_ELLIPSIS = re.compile(r"\.{3,}")
+_TRAILING = re.compile(r"[\s.,;:!]+$")
+_WRAPPERS = (("**", "**"), ("__", "__"), ("`", "`"), ('"', '"'), (r"\(", r"\)"), (r"\[", r"\]"), ("*", "*"), ("'", "'"))
+
+
+@lru_cache(maxsize=1 << 12)
+def plain(text: str) -> str:
+    """`text`, an answer, without dressing. Linear in its length."""
+    text = "".join(_SIGNS.get(character, character) for character in text)
+    text = _SUPERSCRIPT_RUN.sub(lambda run: f"^{{{run.group().translate(_SUPERSCRIPTS)}}}", text)
+    text = _SUBSCRIPT_RUN.sub(lambda run: f"_{{{run.group().translate(_SUBSCRIPTS)}}}", text)
+    text = "".join(_compatible(character) for character in text)
+    if len(_DOLLARS.findall(text)) % 2 == 0:  # a lone dollar is a currency, a pair marks a formula
+        text = _DOLLARS.sub(" ", text)
+    text = text.replace(r"\$", "$")
+    text = _ELLIPSIS.sub("…", text)
+    if "\\" in text or "{,}" in text:
+        for pattern, replacement in _COMMANDS:
+            text = pattern.sub(replacement, text)
+        for _ in range(4):
+            text, count = _WRAPPED.subn(r"\1", text)
+            if not count:
+                break
+    text = " ".join(text.split())
+    for opening, closing in _WRAPPERS:
+        inside = text[len(opening) : -len(closing)]
+        if len(text) > len(opening + closing) and text.startswith(opening) and text.endswith(closing) and opening not in inside:
+            text = inside.strip()
+    return _TRAILING.sub("", text) or text
+
+
+def _compatible(character: str) -> str:
+    """Wide, mathematical and no-break characters as plain ones; invisible ones go."""
+    if character < "\x7f":
+        return character
+    if unicodedata.category(character) in ("Cf", "Cc", "Cs", "Co"):
+        return ""
+    if unicodedata.decomposition(character).startswith(("<font>", "<wide>", "<narrow>", "<noBreak>", "<compat> 0020")):
+        return unicodedata.normalize("NFKC", character)
+    return character

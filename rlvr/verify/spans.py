@@ -1,0 +1,160 @@
+"""Ranges, scores, congruences, and quantities of several units: 10 to 15 kg, 3–1, x ≡ 3 (mod 7), 3 h 20 min."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rlvr.verify.exact import Quantity, read_quantity, scan_number
+
+MAX_PARTS = 6
+
+_NUMBER = r"[-+]?\s?(?:[$€£¥₹]\s?)?\d+(?:[.,'/ ]\d+)*(?:\s?[×x·*]\s?10\s?\^\{?-?\d+\}?)?"
+_RANGE = re.compile(
+    rf"(?:(?P<word>between|from|von|zwischen|de|entre|da|tra|od|от|từ)\s+)?(?P<low>{_NUMBER}(?:\s?[^\W\d]+|\s?[%°]C?)?)"
+    rf"\s*(?P<joint>-{{1,3}}|…|\.\.|~|→|\b(?:to|through|until|bis|and|und|à|a|al|y|et|e|do|до|till|đến)\b)\s*(?P<high>{_NUMBER}(?:\s?[^\d\s].*)?)"
+    r"(?P<end>\s+inclusive)?"
+)
+_AND = frozenset(["and", "und", "y", "et", "e"])
+_SCORE = re.compile(r"(\d{1,4})\s?(-|:|to)\s?(\d{1,4})")
+_SCORES = re.compile(r"\d{1,3}[-:]\d{1,3}(?:[,;]?\s+\d{1,3}[-:]\d{1,3})+")
+_MODULUS = re.compile(
+    r"(?:(?:[a-zA-Z]\w{0,2}\s*)?(?:≡|\\equiv|=|is)\s*)?(?P<residues>-?\d[\d\s,;±-]*|-?\d+(?:\s*(?:,|or|and)\s*-?\d+)*)\s*[,(]?\s*"
+    r"\\?\(?\s*\\?(?:p?mod|bmod|modulo)\s*\{?\s*(?P<modulus>\d+)\s*\}?\s*\)?"
+)
+_PERIODIC = re.compile(
+    r"(?:[a-z]\s*=\s*)?(?:(?P<a>\d+)\s*\*?·?\s*(?P<n>[klmntjpq])\s*(?P<sign>[+-])\s*(?P<r>\d+)|(?P<r2>-?\d+)\s*\+\s*(?P<a2>\d+)\s*\*?·?\s*(?P<n2>[klmntjpq])"
+    r"|(?P<a3>\d+)\s*·?\*?\s*(?P<n3>[klmntjpq]))(?:\s*,?\s*\(?(?:where|for|with)?\s*[klmntjpq]\s*(?:\\in|∈).*|,?\s*(?:for|where)\s.*integers?\s?\w?)?"
+)
+_PART = re.compile(r"\s*(?:,|and|und|et|y)?\s*([-+]?\d[\d.,/]*(?:\s\d+/\d+)?)\s?([^\W\d]+\.?|['\"°]|″|′)")
+_MARKS = {"'": "ft", '"': "inch", "°": "°"}
+_TIME_MARKS = {"'": "minute", '"': "s"}
+
+
+@dataclass(frozen=True)
+class Span:
+    """From `low` to `high`; `sure` where the text says so, and not only by a dash that may part two scores."""
+
+    low: Quantity
+    high: Quantity
+
+    def same(self, gold: Span) -> bool:
+        return same_amount(self.low, gold.low) and same_amount(self.high, gold.high)
+
+
+@dataclass(frozen=True)
+class Congruence:
+    """All whole numbers that leave one of `residues` when they are divided by `modulus`."""
+
+    residues: frozenset[int]
+    modulus: int
+
+    def same(self, gold: Congruence) -> bool:
+        return self == gold
+
+
+@dataclass(frozen=True)
+class Score:
+    """Points of two sides, or of the sets of a match, in order."""
+
+    points: tuple[tuple[int, int], ...]
+
+    def same(self, gold: Score) -> bool:
+        return self == gold
+
+
+def same_amount(answer: Quantity, gold: Quantity) -> bool:
+    """Whether two quantities are equal; a unit that one of them leaves out is forgiven."""
+    if answer.unit and gold.unit:
+        return answer.unit == gold.unit and answer.in_base == gold.in_base
+    return answer.value == gold.value
+
+
+def read_span(text: str) -> Span | None:
+    """Plain `text` as a range: 10-15, 10 to 15 kg, between $5 and $7, from 3 cm to 40 mm."""
+    match = _RANGE.fullmatch(text.strip())
+    if match is None or len(text) > 100:
+        return None
+    word, joint = match.group("word"), match.group("joint")
+    if (joint in _AND) != (word in ("between", "zwischen", "entre", "tra")) and joint in _AND:
+        return None
+    low, high = read_quantity(match.group("low").strip()), read_quantity(match.group("high").strip())
+    if low is None or high is None:
+        return None
+    if high.percent and not low.percent:
+        low = Quantity(low.value / 100, percent=True)
+    for end, other in ((low, high), (high, low)):
+        if other.unit and not end.unit:  # 10-15 kg, $5-7
+            written = Quantity(end.value, other.unit, end.digits, end.quotient, other.scale, other.offset)
+            low, high = (written, high) if end is low else (low, written)
+    return Span(low, high)
+
+
+def read_score(text: str) -> Score | None:
+    """Plain `text` as a score: 3-1, 3:1, 3 to 1, 6-4 6-3."""
+    text = text.strip()
+    if match := _SCORE.fullmatch(text):
+        return Score(((int(match.group(1)), int(match.group(3))),))
+    if _SCORES.fullmatch(text):
+        pairs = re.findall(r"(\d+)[-:](\d+)", text)
+        return Score(tuple((int(first), int(second)) for first, second in pairs))
+    return None
+
+
+def read_congruence(text: str, periodic: bool = False) -> Congruence | None:
+    """Plain `text` as a congruence: x ≡ 3 (mod 7), 3 mod 7; with `periodic` also x = 7k + 3."""
+    text = text.replace("\\pmod", "mod").replace("\\bmod", "mod").replace("\\mod", "mod").strip()
+    if len(text) > 120:
+        return None
+    if match := _MODULUS.fullmatch(text):
+        written = match.group("residues")
+        if "±" in written:
+            written = written.replace("±", "") + "," + written.replace("±", "-")
+        residues = [int(residue.replace(" ", "")) for residue in re.findall(r"-?\s?\d+", written)]
+        modulus = int(match.group("modulus"))
+        return Congruence(frozenset(residue % modulus for residue in residues), modulus) if modulus else None
+    if periodic and (match := _PERIODIC.fullmatch(text)):
+        modulus = int(match.group("a") or match.group("a2") or match.group("a3"))
+        residue = int(f"{match.group('sign') or ''}{match.group('r') or match.group('r2') or 0}")
+        return Congruence(frozenset([residue % modulus]), modulus) if modulus else None
+    return None
+
+
+def read_compound(text: str) -> Quantity | None:
+    """Plain `text` as one quantity in several units, the larger first: 3 h 20 min, 5 ft 8 in, 5'8", 45°30'."""
+    if len(text) > 80:
+        return None
+    text = re.sub(r"(?<=[hm])(?=\d)", " ", text.strip())  # 2h30
+    parts: list[Quantity] = []
+    position = 0
+    angle = "°" in text
+    while position < len(text):
+        match = _PART.match(text, position)
+        if match is None or len(parts) > MAX_PARTS:
+            return None
+        number, unit = match.groups()
+        name = (_MARKS | {"'": "arcminute", '"': "arcsecond"} if angle else _MARKS).get(unit, unit)
+        part = _amount(number, name)
+        if part is None:
+            return None
+        parts.append(part)
+        position = match.end()
+    if len(parts) < 2 or len({part.unit for part in parts}) != 1 or not parts[0].unit:
+        return None
+    scales = [part.scale for part in parts]
+    if any(later >= earlier for earlier, later in zip(scales, scales[1:], strict=False)):
+        return None
+    if any(not 0 <= part.value * part.scale < before.scale for before, part in zip(parts, parts[1:], strict=False)):
+        return None
+    smallest = scales[-1]
+    total = sum((part.in_base for part in parts), Fraction(0)) / smallest
+    return Quantity(total, parts[0].unit, scale=smallest)
+
+
+def _amount(number: str, unit: str) -> Quantity | None:
+    if unit in ("°", "arcminute", "arcsecond"):
+        value = scan_number(number)
+        parts = {"°": 1, "arcminute": 60, "arcsecond": 3600}
+        return None if value is None else Quantity(value.value, "degree", scale=Fraction(1, parts[unit]))
+    return read_quantity(f"{number} {unit}")

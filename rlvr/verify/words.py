@@ -1,0 +1,163 @@
+"""Answers in words: numbers, yes and no, and that there is no answer, or no end of them."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_ONES = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_VALUES = {word: value for value, word in enumerate(_ONES)} | {word: 10 * ten for ten, word in enumerate(_TENS, 2)}
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_PARTS = {
+    "half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
+    "eighth": 8, "ninth": 9, "tenth": 10, "hundredth": 100,
+}  # fmt: skip
+_PARTS |= {f"{part}s": value for part, value in _PARTS.items() if not part.startswith("hal")}
+_SPLIT = re.compile(r"[\s-]+")
+_CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
+_CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
+
+YES = frozenset(
+    ["yes", "true", "correct", "ja", "wahr", "oui", "vrai", "sí", "si", "verdadero", "sì", "vero", "sim", "verdadeiro"]
+    + ["waar", "tak", "prawda", "ano", "pravda", "да", "верно", "истина", "так", "evet", "doğru", "是", "是的", "对", "正确"]
+    + ["はい", "正しい", "예", "네", "참", "نعم", "صحيح", "हाँ", "हां", "có", "đúng", "ya", "benar", "yep", "yeah", "y", "t"]
+)
+NO = frozenset(
+    ["no", "false", "incorrect", "nein", "falsch", "non", "faux", "falso", "não", "nao", "nee", "onwaar", "nie", "fałsz"]
+    + ["ne", "nepravda", "нет", "неверно", "ложь", "ні", "hayır", "yanlış", "否", "不", "不是", "错", "错误", "いいえ"]
+    + ["아니요", "아니오", "거짓", "لا", "خطأ", "नहीं", "không", "sai", "tidak", "salah", "nope", "n", "f"]
+)
+_SPECIAL = {
+    "no solution": (
+        r"(?:there (?:is|are|exists?) )?no (?:real |integer |valid |such |possible )*(?:solutions?|roots?|answers?|values?|numbers?|integers?)"
+        r"(?: exists?| of x)?|(?:the )?(?:empty|null) set|∅|\\\{\s*\\\}|\{\s*\}|none|inconsistent|unsolvable|impossible|no such.*"
+        r"|(?:the )?(?:equation|system) has no (?:real )?solutions?|keine l[öo]sung(?:en)?|pas de solution|aucune solution"
+        r"|sin solución|no hay solución|nessuna soluzione|sem solução|geen oplossing(?:en)?|нет решени[йя]|无解|無解|解なし|해가? 없음"
+    ),
+    "undefined": (
+        r"(?:it |the limit |limit )?(?:does not|doesn't|do not) exist|d\.?n\.?e\.?|undefined|not defined|indeterminate|existiert nicht"
+        r"|nicht definiert|n'existe pas|no existe|не существует|不存在"
+    ),
+    "infinity": r"\+?\s?(?:∞|infinity|infinite|infty|inf)|(?:it )?diverges(?: to)? (?:\+\s?)?(?:∞|infinity)|unendlich|infini|infinito|бесконечность|无穷(?:大)?",
+    "negative infinity": r"-\s?(?:∞|infinity|infty|inf)|(?:negative|minus) infinity|diverges to (?:-\s?∞|(?:negative|minus) infinity)",
+    "infinitely many": (
+        r"(?:there are )?(?:infinitely many|an infinite number(?: of)?|infinite(?:ly)?(?= sol))(?: solutions?| values?| roots?| answers?)?"
+        r"|unendlich viele(?: lösungen)?|infinitas soluciones|une infinité(?: de solutions)?|无穷多(?:个)?解?|无数(?:个)?解?"
+    ),
+    "all real numbers": (
+        r"(?:all|every|any)(?: the)? real(?: number)?s?(?: x)?|(?:x is )?any real number|ℝ|\\mathbb\s?\{?\s?r\s?\}?|\(-∞,\s?\+?∞\)"
+        r"|alle reellen zahlen|tous les (?:nombres )?réels|todos los (?:números )?reales"
+    ),
+    "diverges": r"(?:the (?:series|integral|sequence) |it )?(?:diverges|is divergent)|divergent",
+    "converges": r"(?:the (?:series|integral|sequence) |it )?(?:converges|is convergent)|convergent",
+    "unbounded": r"unbounded|no (?:maximum|minimum|upper bound|lower bound)",
+}  # fmt: skip
+_SPECIAL_PATTERNS = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _SPECIAL.items()}
+
+
+def yes_or_no(text: str) -> bool | None:
+    """Whether plain `text` says yes (True) or no (False), in one word; "yes, it is" says yes."""
+    word = re.split(r"[,.;:!]\s+|[.!]$|[,:]", text.strip().casefold(), maxsplit=1)[0].strip()
+    if len(word) == 1 and word.isascii() and word != text.strip().casefold():
+        return None
+    return True if word in YES else False if word in NO else None
+
+
+def special(text: str) -> str | None:
+    """The name of what plain `text` says instead of a value: no solution, infinity, …"""
+    text = " ".join(text.split()).strip(" .")
+    if len(text) > 80:
+        return None
+    return next((name for name, pattern in _SPECIAL_PATTERNS.items() if pattern.fullmatch(text)), None)
+
+
+def number_in_words(text: str) -> Fraction | None:
+    """forty-two, one hundred and five, three and a half, two thirds, half, 四十二; None for what is no number."""
+    text = text.strip().casefold()
+    if not text or len(text) > 120 or any(character.isdigit() for character in text):
+        return None
+    if all(character in _CHINESE_DIGITS or character in _CHINESE_SCALES or character == "万" for character in text):
+        return _chinese(text)
+    words = [word for word in _SPLIT.split(text) if word]
+    sign = 1
+    if not words:
+        return None
+    if words[0] in ("minus", "negative") and len(words) > 1:
+        sign, words = -1, words[1:]
+    value = _words(words)
+    return None if value is None else sign * value
+
+
+def _words(words: list[str]) -> Fraction | None:
+    if words[-1] in _PARTS:
+        return _with_part(words)
+    if "point" in words:
+        place = words.index("point")
+        whole, decimals = _whole(words[:place] or ["zero"]), [_VALUES.get(word, 10) for word in words[place + 1 :]]
+        if whole is None or not decimals or max(decimals) > 9:
+            return None
+        return whole + Fraction(int("".join(map(str, decimals))), 10 ** len(decimals))
+    whole = _whole(words)
+    return None if whole is None else Fraction(whole)
+
+
+def _with_part(words: list[str]) -> Fraction | None:
+    """two thirds, a half, three and a half."""
+    part = Fraction(1, _PARTS[words[-1]])
+    rest = words[:-1]
+    whole: int | None = 0
+    if "and" in rest:
+        place = len(rest) - 1 - rest[::-1].index("and")
+        whole, rest = _whole(rest[:place]), rest[place + 1 :]
+    times = 1 if rest in ([], ["a"], ["an"]) else _whole(rest)
+    return None if whole is None or times is None else whole + times * part
+
+
+def _whole(words: list[str]) -> int | None:
+    total, group, last = 0, 0, 10**15
+    if not words or words[-1] == "and":
+        return None
+    if words[0] in ("a", "an") and len(words) > 1 and words[1] in ("hundred", *_SCALES):
+        words = ["one", *words[1:]]
+    previous = ""
+    for word in words:
+        if word == "and":
+            if previous not in ("hundred", *_SCALES):
+                return None
+        elif word == "hundred":
+            if not 0 < group < 100:
+                return None
+            group *= 100
+        elif word in _SCALES:
+            if not group or _SCALES[word] >= last:
+                return None
+            last = _SCALES[word]
+            total, group = total + group * last, 0
+        elif word in _VALUES:
+            value = _VALUES[word]
+            room = 100 if group % 1000 and group % 100 == 0 else 10 if group % 10 == 0 and group % 100 >= 20 else 0
+            if group and value >= room or group and value == 0:
+                return None
+            group += value
+        else:
+            return None
+        previous = word
+    return total + group
+
+
+def _chinese(text: str) -> Fraction | None:
+    total, group, digit = 0, 0, 0
+    if len(text) > 1 and all(character in _CHINESE_DIGITS for character in text):
+        return Fraction(int("".join(str(_CHINESE_DIGITS[character]) for character in text)))
+    for character in text:
+        if character in _CHINESE_DIGITS:
+            digit = _CHINESE_DIGITS[character]
+        elif character == "万":
+            total, group, digit = (group + digit) * 10_000, 0, 0
+        else:
+            group, digit = group + (digit or 1) * _CHINESE_SCALES[character], 0
+    return Fraction(total + group + digit)
