@@ -19,6 +19,7 @@ from rlvr.audit.catalogue.spelled import (
     scientific,
     swap_digits,
 )
+from rlvr.verify.kinds import Kind
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _other_currency(gold: Money, rng: Random) -> Money:
 
 
 MONEY = Entry(
-    "money",
+    Kind.MONEY,
     draw_money,
     read_money,
     keeps={
@@ -494,7 +495,7 @@ def _quantity_suffix(template: str) -> Writer:
 
 
 QUANTITY = Entry(
-    "quantity",
+    Kind.QUANTITY,
     draw_quantity,
     read_quantity,
     keeps={

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, Protocol
 
+from rlvr.verify.kinds import Kind
+
 
 class Gold(Protocol):
     """A reference answer as typed data: `text` is how it is written, `value` what it means."""
@@ -28,7 +30,7 @@ class Rewriting:
     """One way to write an answer of `kind` anew, which keeps its value or changes it."""
 
     name: str
-    kind: str
+    kind: Kind
     keeps: bool
     write: Callable[[Any, Random], str | None]
 
@@ -47,7 +49,7 @@ class Entry:
     where it does not apply.
     """
 
-    kind: str
+    kind: Kind
     draw: Callable[[Random], Gold]
     read: Callable[[str], Gold | None]
     keeps: Mapping[str, Writer]

@@ -11,6 +11,7 @@ from random import Random
 from rlvr.audit.catalogue.entry import MATH, Entry, Writer
 from rlvr.audit.catalogue.numbers import read_decimal, read_fraction
 from rlvr.audit.catalogue.spelled import decimal_text, latex_number
+from rlvr.verify.kinds import Kind
 
 End = Fraction | None  # None is infinite
 
@@ -85,7 +86,10 @@ def draw_interval(rng: Random) -> Interval:
         pieces = (Piece(None, ends[1], False, flags[1]), Piece(ends[2], None, flags[2]))
     else:
         pieces = (first, Piece(ends[2], rng.choice([ends[3], None]), flags[2]))
-    return Interval(pieces, rng.random() < 0.3)
+    (piece, *more) = pieces
+    # (1, 3) by itself may as well be a point
+    like_a_point = not more and ends[0] == piece.low and ends[1] == piece.high and not any(flags[:2])
+    return Interval(pieces, like_a_point or rng.random() < 0.3)
 
 
 _PIECE = re.compile(r"([(\[])([^,()\[\]]+),([^,()\[\]]+)([)\]])")
@@ -135,7 +139,7 @@ def read_interval(text: str) -> Interval | None:
     pieces = [_read_piece(part) for part in re.split(r"\\cup|∪", plain)]
     relation = False
     if not all(pieces):
-        pieces, relation = [_read_inequality(plain)], True
+        pieces, relation = [_read_inequality(part) for part in re.split(r"\\text\{ or \}|\bor\b", plain)], True
     found = tuple(piece for piece in pieces if piece)
     if not found or len(found) < len(pieces):
         return None
@@ -302,7 +306,7 @@ def _ends_as(template: str) -> Writer:
 
 
 INTERVAL = Entry(
-    "interval",
+    Kind.INTERVAL,
     draw_interval,
     read_interval,
     keeps={

@@ -10,6 +10,7 @@ from typing import Literal
 
 from rlvr.audit.catalogue.entry import WORDS, Entry, Writer
 from rlvr.audit.catalogue.spelled import SUBSCRIPT, SUPERSCRIPT, next_digit, swap_digits
+from rlvr.verify.kinds import Kind
 
 Sort = Literal["version", "address", "address6", "colour", "hardware address", "part"]
 
@@ -140,7 +141,7 @@ def _same_sum(gold: Identifier, rng: Random) -> str | None:
 
 
 IDENTIFIER = Entry(
-    "identifier",
+    Kind.IDENTIFIER,
     draw_identifier,
     read_identifier,
     keeps={
@@ -365,7 +366,7 @@ def _brackets_dropped(gold: Formula, rng: Random) -> str | None:
 
 
 FORMULA = Entry(
-    "formula",
+    Kind.FORMULA,
     draw_formula,
     read_formula,
     keeps={

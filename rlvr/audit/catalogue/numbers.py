@@ -24,6 +24,7 @@ from rlvr.audit.catalogue.spelled import (
     scientific,
     swap_digits,
 )
+from rlvr.verify.kinds import Kind
 
 
 @dataclass(frozen=True)
@@ -317,7 +318,7 @@ _SCALAR_CHANGES: dict[str, Writer] = {
 }
 
 INTEGER = Entry(
-    "integer",
+    Kind.INTEGER,
     draw_integer,
     read_integer,
     keeps={
@@ -371,7 +372,7 @@ def _shorter(gold: Number, rng: Random) -> str | None:
 
 
 DECIMAL = Entry(
-    "decimal",
+    Kind.DECIMAL,
     draw_decimal,
     read_real_decimal,
     keeps={
@@ -462,7 +463,7 @@ def _parts(gold: Number, upper: int, lower: int) -> Number | None:
 
 
 FRACTION = Entry(
-    "fraction",
+    Kind.FRACTION,
     draw_fraction,
     read_fraction,
     keeps={
@@ -557,7 +558,7 @@ def _percent_words(gold: Number, rng: Random) -> str | None:
 
 
 PERCENT = Entry(
-    "percent",
+    Kind.PERCENT,
     draw_percent,
     read_percent,
     keeps={

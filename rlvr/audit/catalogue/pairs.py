@@ -10,6 +10,7 @@ from random import Random
 
 from rlvr.audit.catalogue.entry import WORDS, Entry, Writer
 from rlvr.audit.catalogue.spelled import decimal_text, in_words, latex_number, swap_digits
+from rlvr.verify.kinds import Kind
 
 _UNITS = ("", "", "", " kg", " cm", " minutes", " °C", " people")
 
@@ -79,7 +80,7 @@ def _range_swapped(gold: Range, rng: Random) -> Range | None:
 
 
 RANGE = Entry(
-    "range",
+    Kind.RANGE,
     draw_range,
     read_range,
     keeps={
@@ -208,7 +209,7 @@ def _all_parts(by: int) -> Writer:
 
 
 RATIO = Entry(
-    "ratio",
+    Kind.RATIO,
     draw_ratio,
     read_ratio,
     keeps={

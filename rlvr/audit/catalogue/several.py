@@ -12,6 +12,7 @@ from random import Random
 from rlvr.audit.catalogue.entry import MATH, Entry, Writer
 from rlvr.audit.catalogue.numbers import read_decimal, read_fraction
 from rlvr.audit.catalogue.spelled import decimal_text, latex_number
+from rlvr.verify.kinds import Kind
 
 Item = Fraction | str  # a number, or what is not read any further
 
@@ -287,7 +288,7 @@ _CHANGED_ITEMS: dict[str, Writer] = {
 }
 
 LIST = Entry(
-    "list",
+    Kind.LIST,
     draw_list,
     read_list,
     keeps={
@@ -325,7 +326,7 @@ LIST = Entry(
 )
 
 SET = Entry(
-    "set",
+    Kind.SET,
     draw_set,
     read_set,
     keeps={
@@ -440,7 +441,7 @@ def _two_swapped(gold: Items, rng: Random) -> Items:
 
 
 TUPLE = Entry(
-    "tuple",
+    Kind.TUPLE,
     draw_tuples,
     read_tuples,
     keeps={
@@ -571,7 +572,7 @@ def _bracketed(gold: Matrix, write: Callable[[Item], str]) -> str:
 
 
 MATRIX = Entry(
-    "matrix",
+    Kind.MATRIX,
     draw_matrix,
     read_matrix,
     keeps={

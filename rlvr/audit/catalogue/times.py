@@ -10,6 +10,7 @@ from random import Random
 
 from rlvr.audit.catalogue.entry import WORDS, Entry, Writer
 from rlvr.audit.catalogue.spelled import decimal_text, in_words, latex_number, ordinal
+from rlvr.verify.kinds import Kind
 
 MONTHS = (
     "January February March April May June July August September October November December"
@@ -143,7 +144,7 @@ def _day_digits_swapped(gold: Date, rng: Random) -> Date | None:
 
 
 DATE = Entry(
-    "date",
+    Kind.DATE,
     draw_date,
     read_date,
     keeps={
@@ -307,7 +308,7 @@ def _time_digits_swapped(gold: Time, rng: Random) -> Time | None:
 
 
 TIME = Entry(
-    "time",
+    Kind.TIME,
     draw_time,
     read_time,
     keeps={
@@ -522,7 +523,7 @@ def _unit_changed(gold: Duration, rng: Random) -> str:
 
 
 DURATION = Entry(
-    "duration",
+    Kind.DURATION,
     draw_duration,
     read_duration,
     keeps={

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from rlvr.audit.catalogue.entry import WORDS, Entry, Writer
+from rlvr.verify.kinds import Kind
 
 _LETTERS = "ABCDEFGHIJ"
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf|textit)\s*\{([^{}]*)\}")
@@ -58,7 +59,7 @@ def _next_letter(template: str) -> Writer:
 
 
 CHOICE = Entry(
-    "choice",
+    Kind.CHOICE,
     draw_choice,
     read_choice,
     keeps={
@@ -143,7 +144,7 @@ def _word(template: str) -> Writer:
 
 
 YES_NO = Entry(
-    "yes_no",
+    Kind.YES_NO,
     draw_yes_no,
     read_yes_no,
     keeps={
@@ -275,7 +276,7 @@ def _constant(text: str, *but: str) -> Writer:
 
 
 SPECIAL = Entry(
-    "special",
+    Kind.SPECIAL,
     draw_special,
     read_special,
     keeps={name: _writing(place) for place, name in enumerate(_NAMES_OF_WRITINGS, 1)},
@@ -383,7 +384,7 @@ def _several(gold: Phrase) -> list[str] | None:
 
 
 TEXT = Entry(
-    "text",
+    Kind.TEXT,
     draw_text,
     read_text,
     keeps={
