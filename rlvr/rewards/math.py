@@ -25,5 +25,11 @@ def math_reward(
     rewards with +1 and −1: `correct: 1`, `wrong: -1`. The strictness is that of `VerifySettings`,
     except that a number must be evaluated: or a policy would learn to hand the question back.
     """
-    settings = VerifySettings(rounding_digits, relative_tolerance, require_units, evaluated, fallback)
+    settings = VerifySettings(
+        rounding_digits=rounding_digits,
+        relative_tolerance=relative_tolerance,
+        require_units=require_units,
+        evaluated=evaluated,
+        fallback=fallback,
+    )
     return check_answer(completion, answer, correct, wrong, settings)

@@ -1,4 +1,4 @@
-"""Dates, times of day and durations. dateutil reads them, with the names of months and days of many languages."""
+"""Dates, times of day and durations. dateutil reads dates, with the names of months in many languages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,54 @@ from dateutil import parser
 
 MAX_DATE = 60  # characters
 
-LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs", "ru", "uk", "tr", "sv", "da", "nb", "fi", "hu", "ro", "id", "vi")
-_FILLERS = ["of", "the", "de", "del", "den", "der", "le", "la", "el", "do", "da", "di", "dne", "on", "am", "um", "a", "г", "года", "ngày"]
+LANGUAGES = (
+    "en",
+    "de",
+    "fr",
+    "es",
+    "it",
+    "pt",
+    "nl",
+    "pl",
+    "cs",
+    "ru",
+    "uk",
+    "tr",
+    "sv",
+    "da",
+    "nb",
+    "fi",
+    "hu",
+    "ro",
+    "id",
+    "vi",
+)
+_FILLERS = [
+    "of",
+    "the",
+    "de",
+    "del",
+    "den",
+    "der",
+    "le",
+    "la",
+    "el",
+    "do",
+    "da",
+    "di",
+    "dne",
+    "on",
+    "am",
+    "um",
+    "a",
+    "г",
+    "года",
+    "ngày",
+]
 _ISO = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})")
-_DAY_FIRST = re.compile(r"(?=\d{1,2}\.\s?\d{1,2}\.\s?\d{4}|\d\d\.\d\d\.\d\d$)(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4}|\d{2})")
+_DAY_FIRST = re.compile(
+    r"(?=\d{1,2}\.\s?\d{1,2}\.\s?\d{4}|\d\d\.\d\d\.\d\d$)(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4}|\d{2})"
+)
 _EITHER = re.compile(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4}|\d{2})")
 _COMPACT = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _CHINESE = re.compile(r"(?:(\d{4})\s?[年년]\s?)?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日号號일]")
@@ -27,8 +71,11 @@ _CLOCK = re.compile(
     r"(?:at |um |à |a las |alle )?(\d{1,2})(?:[:h.]|\s?Uhr\s?|:)([0-5]\d)(?:[:.]([0-5]\d))?\s?(?:([ap])\.?\s?m\b\.?|uhr|hours|hrs|h)?",
     re.IGNORECASE,
 )
-_CLOCK_DOT = re.compile(r"\d{1,2}\.\d\d")
-_HOUR = re.compile(r"(?:at )?(\d{1,2})\s?(?:([ap])\.?\s?m\b\.?|o'?clock(?:\s([ap])\.?m\b\.?)?|Uhr|h|heures|時|点|时)", re.IGNORECASE)
+_CLOCK_DOT = re.compile(r"\d{1,2}\.\d")
+_HOUR = re.compile(
+    r"(?:at )?(\d{1,2})\s?(?:([ap])\.?\s?m\b\.?|o'?clock(?:\s([ap])\.?m\b\.?)?|Uhr|h|heures|時|点|时)",
+    re.IGNORECASE,
+)
 _MILITARY = re.compile(r"([01]\d|2[0-3])([0-5]\d)\s?(?:hours|hrs|h|uhr)", re.IGNORECASE)
 _CHINESE_CLOCK = re.compile(r"(上午|下午|午前|午後)?\s?(\d{1,2})\s?[点點时時]\s?(\d{1,2})\s?分?")
 _SPOKEN = re.compile(
@@ -36,29 +83,48 @@ _SPOKEN = re.compile(
     r"(?: o'?clock)?(?: (in the morning|in the afternoon|in the evening|at night|[ap]\.?\s?m\.?))?",
     re.IGNORECASE,
 )
-_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 _MINUTES = {"half": 30, "quarter": 15, "a quarter": 15, "five": 5, "ten": 10, "twenty": 20, "twenty-five": 25}
-_ISO_DURATION = re.compile(
-    r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.IGNORECASE
-)
+_ISO_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.IGNORECASE)
 _HMS = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d))?(?:\s?(?:h|hours?|hrs?|min|minutes?))?")
 
 
 @dataclass(frozen=True)
 class Date:
-    """A date, or the parts of it that were written. `swapped` is what it is with day and month exchanged, if that is a date."""
+    """A date, or the parts of it that were written.
+
+    `swapped` is its month and day if they are exchanged, for 6/10/2024, where nobody can tell.
+    """
 
     year: int | None
     month: int
     day: int | None
-    swapped: tuple[int, int] | None = None  # month, day: for 6/10/2024, where nobody can tell
-    written: str = ""  # with its separators, where nobody can tell
+    swapped: tuple[int, int] | None = None
+    written: str = ""  # with which separator, then
 
     def same(self, gold: Date) -> bool:
-        """Whether this says all that `gold` says. What nobody can tell is read as month/day, unless both are written alike."""
+        """Whether this says all that `gold` says. What nobody can tell is read as month/day."""
         if self.swapped and gold.swapped and self.written == gold.written:
             return (self.year, self.month, self.day) == (gold.year, gold.month, gold.day)
-        wanted = [(mine, theirs) for mine, theirs in zip(self._parts, gold._parts, strict=True) if theirs is not None]
+        wanted = [
+            (mine, theirs)
+            for mine, theirs in zip(self._parts, gold._parts, strict=True)
+            if theirs is not None
+        ]
         return all(mine == theirs for mine, theirs in wanted)
 
     @property
@@ -105,8 +171,14 @@ class _Names(parser.parserinfo):
                     for day, name in locale.days[context][width].items():
                         days[day].append(name.lower().rstrip("."))
         months[8].append("sept")
-        self.MONTHS = [tuple(dict.fromkeys(name for name in names if not name[0].isdigit() and " " not in name)) for names in months]
-        self.WEEKDAYS = [tuple(dict.fromkeys(name for name in names if " " not in name and len(name) > 1)) for names in days]
+        self.MONTHS = [
+            tuple(dict.fromkeys(name for name in names if not name[0].isdigit() and " " not in name))
+            for names in months
+        ]
+        self.WEEKDAYS = [
+            tuple(dict.fromkeys(name for name in names if " " not in name and len(name) > 1))
+            for names in days
+        ]
         self.JUMP = [" ", ".", ",", ";", "-", "/", "'", *_FILLERS]
         super().__init__()
 
@@ -115,8 +187,12 @@ class _Names(parser.parserinfo):
 def _reader() -> tuple[parser.parser, re.Pattern[str]]:
     """The reader, and a pattern of the names of months."""
     names = _Names()
-    months = sorted({name for forms in names.MONTHS for name in forms if len(name) > 2}, key=len, reverse=True)
-    return parser.parser(names), re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, months))})(?!\w)", re.IGNORECASE)
+    months = sorted(
+        {name for forms in names.MONTHS for name in forms if len(name) > 2}, key=len, reverse=True
+    )
+    return parser.parser(names), re.compile(
+        rf"(?<!\w)(?:{'|'.join(map(re.escape, months))})(?!\w)", re.IGNORECASE
+    )
 
 
 def read_date(text: str) -> Date | None:
@@ -135,7 +211,13 @@ def read_date(text: str) -> Date | None:
         first, separator, second, year = match.groups()
         month_first, day_first = _date(year, first, second), _date(year, second, first)
         if month_first and day_first and first != second:
-            return Date(month_first.year, month_first.month, month_first.day, (day_first.month, day_first.day or 0), separator)
+            return Date(
+                month_first.year,
+                month_first.month,
+                month_first.day,
+                (day_first.month, day_first.day or 0),
+                separator,
+            )
         return month_first or day_first
     reader, months = _reader()
     if not months.search(text) or re.search(r"[^\w\s.,'/\-°º]", text):
@@ -178,8 +260,12 @@ def read_clock(text: str) -> Clock | None:
     if match := _CHINESE_CLOCK.fullmatch(text):
         half = {"上午": "a", "午前": "a", "下午": "p", "午後": "p"}.get(match.group(1) or "", "")
         return _clock(match.group(2), match.group(3), None, half)
-    if (match := _CLOCK.fullmatch(text)) and not _CLOCK_DOT.fullmatch(text):
-        return _clock(match.group(1), match.group(2), match.group(3), (match.group(4) or "").lower(), ":" in text)
+    if (match := _CLOCK.fullmatch(text)) and not (
+        _CLOCK_DOT.match(text) and not (match.group(4) or "uhr" in lower)
+    ):
+        return _clock(
+            match.group(1), match.group(2), match.group(3), (match.group(4) or "").lower(), ":" in text
+        )
     if match := _HOUR.fullmatch(text):
         return _clock(match.group(1), "0", None, (match.group(2) or match.group(3) or "").lower())
     if match := _MILITARY.fullmatch(text):
@@ -195,10 +281,12 @@ def _spoken(text: str) -> Clock | None:
     hours = _WORDS.index(hour) if hour in _WORDS else int(hour) if hour.isdigit() else 0
     if not 1 <= hours <= 12:
         return None
-    offset = _MINUTES.get(minutes or "", int(minutes) if (minutes or "").isdigit() else None if minutes else 0)
+    offset = _MINUTES.get(
+        minutes or "", int(minutes) if (minutes or "").isdigit() else None if minutes else 0
+    )
     if offset is None or offset > 59:
         return None
-    half = "" if part is None else "a" if "morning" in part or part[0] == "a" and part[1] in ".m" else "p"
+    half = "" if part is None else "a" if "morning" in part or (part[0] == "a" and part[1] in ".m") else "p"
     seconds = hours * 3600 + (-60 if direction in ("to", "before", "till") else 60) * offset
     return Clock(seconds % (12 * 3600) if hours == 12 and seconds >= 12 * 3600 and half else seconds, half)
 
@@ -209,7 +297,9 @@ def _clock(hour: str, minute: str, second: str | None, half: str, colon: bool = 
         return None
     if half and hours > 12:
         half = ""  # 14:05 PM
-    return Clock((hours % 24) * 3600 + minutes * 60 + int(second or 0), half, colon and not half and not second)
+    return Clock(
+        (hours % 24) * 3600 + minutes * 60 + int(second or 0), half, colon and not half and not second
+    )
 
 
 def read_duration(text: str) -> Iterator[Fraction]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from rlvr.types import Status, Verdict
 from rlvr.verify.compare import Comparison, compare
-from rlvr.verify.exact import read_quantity
 from rlvr.verify.extract import extract_answer
-from rlvr.verify.kinds import Kind, Reference, read_as, read_reference
-from rlvr.verify.latex import read_expression
+from rlvr.verify.kinds import TYPED, Kind, Reference, read_reference, readings
 from rlvr.verify.letters import choice_letter
 from rlvr.verify.normalize import normalize
-from rlvr.verify.parse import MAX_ANSWER, Value, read_answer, unit_vector_components
+from rlvr.verify.parse import MAX_ANSWER, read_answer
 from rlvr.verify.plain import plain
 from rlvr.verify.settings import DEFAULT, VerifySettings
+from rlvr.verify.words import yes_or_no
 
 _SHOWN = 80  # characters of an answer in a reason
 
@@ -27,14 +26,15 @@ def check_answer(
     correct: float = 1.0,
     wrong: float = 0.0,
     settings: VerifySettings = DEFAULT,
+    accepted: Sequence[str] = (),
 ) -> Verdict:
-    """Whether `completion` ends in an answer that equals the reference answer `gold`.
+    """Whether `completion` ends in an answer that equals the reference answer `gold`, or one of `accepted`.
 
     `gold` may carry its own mark (a box, "####"). A completion without a readable answer is
     unparseable and gets the reward of a wrong one. Sizes are bounded before anything is
     evaluated; an answer beyond the bounds is right only if it is written like the reference.
-    Never raises on any text. Time is bounded by the sizes but not measured: what must not hang
-    runs in `rlvr.rewards.service`.
+    Never raises on any text of a completion. Time is bounded by the sizes but not measured: what must not
+    hang runs in `rlvr.rewards.service`. Raises DataError for a reference that is not of `settings.kind`.
     """
     reference = _reference(gold)
     answer = extract_answer(completion, settings.fallback, choice=(choice_letter(reference) or "").isupper())
@@ -42,6 +42,10 @@ def check_answer(
         reason = "no answer found" if answer is None else f"the {answer.where} is empty"
         return Verdict(Status.UNPARSEABLE, wrong, reason)
     comparison = equal_answers(answer.text, reference, settings)
+    for other in accepted:
+        if comparison.equal:
+            break
+        comparison = equal_answers(answer.text, _reference(other), settings)
     equal = comparison.equal
     return Verdict(
         Status.CORRECT if equal else Status.WRONG,
@@ -54,7 +58,7 @@ def check_answer(
 
 
 def equal_answers(answer: str, gold: str, settings: VerifySettings = DEFAULT) -> Comparison:
-    """Whether two answers, already extracted, say the same. Never raises on any text.
+    """Whether two answers, already extracted, say the same. Never raises on any text of an answer.
 
     The last comparisons of short answers are remembered (`forget_answers` empties that).
     """
@@ -77,46 +81,46 @@ def forget_answers() -> None:
 
 @lru_cache(maxsize=1 << 14)
 def _remembered(answer: str, gold: str, settings: VerifySettings) -> Comparison:
-    if plain(answer) == plain(gold) or normalize(answer) == normalize(gold):
+    plain_answer, plain_gold = plain(answer), plain(gold)
+    if plain_answer == plain_gold or normalize(answer) == normalize(gold):
         return Comparison(True, "same text once normalized")
-    reference = read_reference(gold, None if settings.kind is None else Kind(settings.kind))
-    if settings.kind in (None, "choice") and (option := choice_letter(gold)) is not None:
-        if (chosen := choice_letter(answer)) is not None:
-            # a lower-case letter may be a name as well: then its case matters
-            return Comparison(option in (chosen, chosen.upper()), "letters of the options")
-    comparison = Comparison(False, "no reading")
-    for said in _readings(answer, reference):
+    kind = None if settings.kind is None else Kind(settings.kind)
+    if kind in (None, Kind.CHOICE) and (letters := _options(answer, gold, kind is Kind.CHOICE)) is not None:
+        return letters
+    if _other_capitals(plain_answer, plain_gold):
+        return Comparison(False, "capital letters")
+    return _by_kind(answer, read_reference(gold, kind), settings)
+
+
+def _options(answer: str, gold: str, stated: bool) -> Comparison | None:
+    """Letters of options, where both sides are one. Unless that is `stated`, a lower-case letter may be a
+    name as well: then its case matters."""
+    option, chosen = choice_letter(gold), choice_letter(answer)
+    if option is None or chosen is None:
+        return None
+    equal = option.upper() == chosen.upper() if stated else option in (chosen, chosen.upper())
+    return Comparison(equal, "letters of the options")
+
+
+def _by_kind(answer: str, reference: Reference, settings: VerifySettings) -> Comparison:
+    """The first reading of the answer that equals the reference decides, else the last."""
+    comparison = Comparison(False, "cannot be read so", decided=False)
+    for said in readings(answer, reference):
         comparison = compare(said, reference.value, settings)
         if comparison.equal:
             break
-    return replace(comparison, rule=f"{reference.kind.value}: {comparison.rule}") if reference.kind in _TYPED else comparison
+    if reference.two_ways and not comparison.equal:
+        comparison = compare(read_answer(answer), read_answer(reference.text), settings)
+    if reference.kind in TYPED:
+        return replace(comparison, rule=f"{reference.kind.value}: {comparison.rule}")
+    return comparison
 
 
-_TYPED = frozenset(
-    [Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.SPECIAL]
-    + [Kind.CONGRUENCE]
-)
-_NUMBERS = frozenset([Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION, Kind.PERCENT, Kind.MONEY, Kind.QUANTITY, Kind.DURATION])
-
-
-def _readings(answer: str, reference: Reference) -> Iterator[Value]:
-    """What the answer may say to somebody who knows what kind of answer is wanted."""
-    if reference.kind in _TYPED:
-        said = read_as(reference.kind, answer)
-        if said is not None:
-            yield said
-        if reference.kind in (Kind.DATE, Kind.RANGE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE):
-            return
-    yield read_answer(answer)
-    if reference.kind in _NUMBERS and "," in answer:
-        decimal = read_quantity(answer, decimal_comma=True)
-        if decimal is not None:
-            yield decimal
-    if reference.kind in (Kind.TUPLE, Kind.MATRIX) and (tree := read_expression(normalize(answer))) is not None:
-        if (components := unit_vector_components(tree, plain_letters=True)) is not None:
-            yield components
-    if reference.kind is Kind.TIME and (duration := read_as(Kind.DURATION, answer)) is not None:
-        yield duration
+def _other_capitals(answer: str, gold: str) -> bool:
+    """Co is cobalt, and CO is not."""
+    if answer == gold or len(gold) > 3 or answer.casefold() != gold.casefold() or yes_or_no(gold) is not None:
+        return False
+    return answer.isupper() != gold.isupper() and answer.istitle() != gold.istitle()
 
 
 def _reference(gold: str) -> str:

@@ -8,27 +8,132 @@ from dataclasses import dataclass
 
 MAX_CODE = 200  # characters
 
-_VERSION = re.compile(r"(?:version |ver\.? |v\.? ?)?(\d+(?:\.\d+){2,}(?:[-+.]?(?:rc|a|b|alpha|beta|dev|post)\.?\d*)?)|(?:version |v\.? ?)(\d+(?:\.\d+)*)", re.IGNORECASE)
+_VERSION = re.compile(
+    r"(?:version |ver\.? |v\.? ?)?(\d+(?:\.\d+){2,}(?:[-+.]?(?:rc|a|b|alpha|beta|dev|post)\.?\d*)?)|(?:version |v\.? ?)(\d+(?:\.\d+)*)",
+    re.IGNORECASE,
+)
 _COLOUR = re.compile(r"#([0-9a-f]{3}|[0-9a-f]{4}|[0-9a-f]{6}|[0-9a-f]{8})", re.IGNORECASE)
 _MAC = re.compile(r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_ISBN = re.compile(r"(?:ISBN(?:-1[03])?:?\s?)?((?:97[89][- ])?\d{1,5}[- ]\d{1,7}[- ]\d{1,7}[- ][\dX])", re.IGNORECASE)
+_ISBN = re.compile(
+    r"(?:ISBN(?:-1[03])?:?\s?)?((?:97[89][- ])?\d{1,5}[- ]\d{1,7}[- ]\d{1,7}[- ][\dX])", re.IGNORECASE
+)
 _PHONE = re.compile(r"\+\d[\d\s()./-]{6,20}\d|\(\d{3}\)\s?\d{3}-\d{4}|\d{3}-\d{3}-\d{4}")
 _GROUPS = re.compile(r"\d+(?:-\d+){2,}")  # CAS and account numbers
 _PART = re.compile(
     r"[A-Z]{1,5}[- ]?\d+(?:[-./×x ]?[A-Za-z0-9]+)*|\d+[A-Z]{1,3}-?\d+[A-Za-z0-9-]*|[A-Za-z]+ ?#\s?\d+|#\d+"
     r"|[A-Z]{2,}(?:-[A-Z0-9]+)*-?\d[A-Z0-9-]*"
 )
-_WEB = re.compile(r"(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[\w-]+(?:\.[\w-]+)*\.(?:py|txt|csv|json|pdf|png|jpg|html|md|com|org|net|io|exe|zip|xml|yaml)")
+_WEB = re.compile(
+    r"(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[\w-]+(?:\.[\w-]+)*\.(?:py|txt|csv|json|pdf|png|jpg|html|md|com|org|net|io|exe|zip|xml|yaml)"
+)
 _HEX_WORD = re.compile(r"0[xX][0-9A-Fa-f]+")
 
 _THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3}){2}|\d{1,3}(?:\.\d{3}){4,}")
 
-_ELEMENTS = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo "
-    "Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl "
-    "Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm D"
-).split()
+_ELEMENTS = [
+    "H",
+    "He",
+    "Li",
+    "Be",
+    "B",
+    "C",
+    "N",
+    "O",
+    "F",
+    "Ne",
+    "Na",
+    "Mg",
+    "Al",
+    "Si",
+    "P",
+    "S",
+    "Cl",
+    "Ar",
+    "K",
+    "Ca",
+    "Sc",
+    "Ti",
+    "V",
+    "Cr",
+    "Mn",
+    "Fe",
+    "Co",
+    "Ni",
+    "Cu",
+    "Zn",
+    "Ga",
+    "Ge",
+    "As",
+    "Se",
+    "Br",
+    "Kr",
+    "Rb",
+    "Sr",
+    "Y",
+    "Zr",
+    "Nb",
+    "Mo",
+    "Tc",
+    "Ru",
+    "Rh",
+    "Pd",
+    "Ag",
+    "Cd",
+    "In",
+    "Sn",
+    "Sb",
+    "Te",
+    "I",
+    "Xe",
+    "Cs",
+    "Ba",
+    "La",
+    "Ce",
+    "Pr",
+    "Nd",
+    "Pm",
+    "Sm",
+    "Eu",
+    "Gd",
+    "Tb",
+    "Dy",
+    "Ho",
+    "Er",
+    "Tm",
+    "Yb",
+    "Lu",
+    "Hf",
+    "Ta",
+    "W",
+    "Re",
+    "Os",
+    "Ir",
+    "Pt",
+    "Au",
+    "Hg",
+    "Tl",
+    "Pb",
+    "Bi",
+    "Po",
+    "At",
+    "Rn",
+    "Fr",
+    "Ra",
+    "Ac",
+    "Th",
+    "Pa",
+    "U",
+    "Np",
+    "Pu",
+    "Am",
+    "Cm",
+    "Bk",
+    "Cf",
+    "Es",
+    "Fm",
+    "D",
+]
 _ELEMENT = "|".join(sorted(_ELEMENTS, key=len, reverse=True))
 _FORMULA = re.compile(rf"(?:\d+)?(?:(?:{_ELEMENT}|[()\[\]])\d*)+(?:[·.*]\d*(?:(?:{_ELEMENT}|[()\[\]])\d*)+)*")
 _CHARGE = re.compile(r"\^\{?(\d*)([-+])(\d*)\}?$|([-+])$|\^\{?([-+])(\d+)\}?$")
@@ -81,7 +186,7 @@ def is_a_code(text: str) -> bool:
     """Whether plain `text` is an identifier whatever was asked for: an address, a colour, a version of three parts."""
     if any(form.fullmatch(text) for form in (_COLOUR, _MAC, _UUID, _WEB)) or _address(text) is not None:
         return True
-    return text[0].isdigit() and _VERSION.fullmatch(text) is not None and not _THOUSANDS.fullmatch(text)
+    return text[:1].isdigit() and _VERSION.fullmatch(text) is not None and not _THOUSANDS.fullmatch(text)
 
 
 def seems_a_code(text: str) -> bool:
@@ -112,7 +217,11 @@ def read_formula(text: str) -> Code | None:
     flat = re.sub(r"_\{?(\d+)\}?", r"\1", text).replace(" ", "").replace("{", "").replace("}", "")
     if "^" in flat or not _FORMULA.fullmatch(flat) or flat.count("(") != flat.count(")"):
         return None
-    return Code(flat.replace("[", "(").replace("]", ")").replace("*", "·").replace(".", "·") + (f" {charge}" if charge else ""), True)
+    return Code(
+        flat.replace("[", "(").replace("]", ")").replace("*", "·").replace(".", "·")
+        + (f" {charge}" if charge else ""),
+        True,
+    )
 
 
 def seems_a_formula(text: str) -> bool:
@@ -123,4 +232,6 @@ def seems_a_formula(text: str) -> bool:
     elements = re.findall(_ELEMENT, found.written)
     lower = any(len(element) == 2 for element in elements)
     numbered = re.search(r"[A-Za-z)]_?\{?\d", text) is not None
-    return len(elements) >= 2 and (numbered or lower or " " in found.written) or (" " in found.written and "{" in text)
+    return (len(elements) >= 2 and (numbered or lower or " " in found.written)) or (
+        " " in found.written and "{" in text
+    )

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from rlvr.verify import identity
-from rlvr.verify.exact import Quantity
 from rlvr.verify.calendar import Clock
 from rlvr.verify.codes import Code
+from rlvr.verify.exact import Quantity
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Typed, Value
 from rlvr.verify.rational import Budget, NotComparable
 from rlvr.verify.sets import as_interval, same_numbers, tree
@@ -65,7 +65,7 @@ class _Comparer:
         return left == right or self.compare(left, right).equal
 
     def _compare(self, answer: Value, gold: Value) -> Comparison:
-        if self.settings.evaluated and isinstance(gold, Quantity) and is_operation(answer, gold):
+        if self.settings.evaluated and is_operation(answer, gold):
             return Comparison(False, "an operation that was not carried out")
         if isinstance(answer, Quantity) and isinstance(gold, Quantity):
             return self.quantities(answer, gold)
@@ -87,12 +87,12 @@ class _Comparer:
 
     def typed(self, answer: Value, gold: Value) -> Comparison:
         """Dates, times, codes, ranges and their like: equal to their like alone."""
+        if isinstance(answer, Clock) and answer.colon and isinstance(gold, Items) and gold.kind == "ratio":
+            if answer.seconds // 60 % 60 < 10:
+                return Comparison(False, "a time is no ratio")
+            terms = [Quantity(Fraction(part)) for part in divmod(answer.seconds // 60, 60)]
+            return self.ratios(terms, gold.items)
         for clock, other in ((answer, gold), (gold, answer)):
-            if isinstance(clock, Clock) and clock.colon and isinstance(other, Items) and other.kind == "ratio":
-                if clock.seconds // 60 % 60 < 10 and clock is answer:
-                    return Comparison(False, "a time is no ratio")
-                terms = [Quantity(Fraction(part)) for part in divmod(clock.seconds // 60, 60)]
-                return self.ratios(terms, other.items)
             if isinstance(clock, Clock) and isinstance(other, Quantity) and other.unit == "second":
                 return Comparison(clock.seconds == other.in_base, "a time as a duration")
         if isinstance(answer, Code) and isinstance(gold, Code):
@@ -124,7 +124,9 @@ class _Comparer:
         units = {value.unit for value in (answer, gold) if isinstance(value, Quantity | Expression)} - {""}
         if len(units) == 2 and "degree" not in units:
             return Comparison(False, f"units {' and '.join(sorted(units))} differ")
-        scales = [value.scale for value in (answer, gold) if isinstance(value, Quantity | Expression) and value.unit]
+        scales = [
+            value.scale for value in (answer, gold) if isinstance(value, Quantity | Expression) and value.unit
+        ]
         if len(scales) == 2 and scales[0] != scales[1]:
             answer, gold = (Expression(mul(number(value.scale), tree(value)), "") for value in (answer, gold))  # type: ignore[union-attr]
         left, right = same_angles(*with_unit_as_factor(answer, gold))
@@ -145,7 +147,9 @@ class _Comparer:
         if isinstance(answer, Items) and answer.kind == "list" and len(once := self.distinct(left)) == 1:
             return self.compare(once[0], gold)  # one answer, given twice
         kinds = [value.kind for value in (answer, gold) if isinstance(value, Items)]
-        if kinds == ["ratio", "ratio"]:
+        if len(kinds) == 2 and "ratio" in kinds:
+            if set(kinds) != {"ratio"}:
+                return Comparison(False, f"a {kinds[0]} is not a {kinds[1]}")
             return self.ratios(left, right)
         if kinds == ["ratio"]:
             return self.ratio_as_number(answer, gold)

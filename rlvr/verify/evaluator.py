@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import random
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -15,14 +17,16 @@ from rlvr.verify.rational import (
     MAX_BITS,
     Budget,
     NotComparable,
+    Undefined,
     exact_root,
     gcd,
     lcm,
     monomial,
     of_rationals,
 )
-from rlvr.verify.tree import Node, names
+from rlvr.verify.tree import DIVISORS, Node, names
 
+MAX_ANGLE = 300  # bits of an argument of sin and the like
 MAX_TERMS = 300  # of a sum or product that is written out
 
 Point = Mapping[str, Any]
@@ -51,7 +55,9 @@ class Evaluator:
             return self.named(node.name, point)
         if head == "bind":
             return self.bound(node, point)
-        if node.name in ("gcd", "lcm"):
+        if head == "cases":
+            return self.case(node, point)
+        if node.name in DIVISORS:
             return self.divisor(node, point)
         args = [self.value(arg, point) for arg in node.args]
         if head == "add":
@@ -144,23 +150,39 @@ class Evaluator:
         return self.sum([a, self.product([Fraction(-1), b, quotient])])
 
     def bound(self, node: Node, point: Point) -> Any:
-        """A sum or product over few whole numbers is written out; any other form is only itself."""
+        """A sum or product over few whole numbers, written out."""
         variable, body, *limits = node.args
-        ends = [self.value(limit, {**point, "infinity": _FAR}) for limit in limits]
-        whole = len(ends) == 2 and all(isinstance(end, Fraction) and end.denominator == 1 for end in ends)
-        if node.name in ("sum", "prod") and whole and ends[1] - ends[0] < MAX_TERMS:
-            indices = range(int(ends[0]), int(ends[1]) + 1)
-            terms = [self.value(body, {**point, variable.name: Fraction(index)}) for index in indices]
-            return self.sum(terms) if node.name == "sum" else self.product(terms)
-        draw = random.Random(7)
-        free = [] if limits else [self.value(variable, point)]
-        inside = [
-            self.value(
-                body, {**point, variable.name: Fraction(draw.randint(100, 999), draw.randint(100, 499))}
-            )
-            for _ in range(3)
-        ]
-        return self.unknown(node.name, [*free, *ends, *inside])
+        ends = [self.value(limit, point) for limit in limits]
+        if node.name not in ("sum", "prod") or len(ends) != 2:
+            raise NotComparable(f"no rule for the value of {node.name}")
+        if any(not isinstance(end, Fraction) or end.denominator != 1 for end in ends):
+            raise NotComparable("limits that are no whole numbers")
+        if ends[1] - ends[0] >= MAX_TERMS:
+            raise NotComparable("too many terms")
+        indices = range(int(ends[0]), int(ends[1]) + 1)
+        terms = [self.value(body, {**point, variable.name: Fraction(index)}) for index in indices]
+        return self.sum(terms) if node.name == "sum" else self.product(terms)
+
+    def case(self, node: Node, point: Point) -> Any:
+        """The value in the first case whose test holds."""
+        for result, test in zip(node.args[::2], node.args[1::2], strict=True):
+            if self.holds(test, point):
+                return self.value(result, point)
+        raise Undefined("no case holds")
+
+    def holds(self, test: Node, point: Point) -> bool:
+        if test.name == "else":
+            return True
+        if test.name in ("and", "or"):
+            return (all if test.name == "and" else any)(self.holds(part, point) for part in test.args)
+        left, right = (self.value(side, point) for side in test.args)
+        if not (isinstance(left, Fraction) and isinstance(right, Fraction)):
+            left, right = self.inexact(left), self.inexact(right)
+            if left.imag != 0 or right.imag != 0:
+                raise NotComparable("complex numbers have no order")
+            if abs(left - right) <= self.context.ldexp(abs(left) + abs(right), 20 - self.context.prec):
+                right = left
+        return bool(_TESTS[test.name](left, right))
 
     def divisor(self, node: Node, point: Point) -> Any:
         """gcd and lcm of rational multiples of products, whose other factors share nothing unless equal."""
@@ -178,6 +200,12 @@ class Evaluator:
             divisor = self.exact(gcd(divisor, other) if node.name == "gcd" else lcm(divisor, other))
         return self.product([divisor, *(self.value(factor, point) for factor in common.elements())])
 
+    def whole_divisor(self, function: str, args: Sequence[Any]) -> Fraction:
+        if any(not isinstance(arg, Fraction) or arg.denominator != 1 for arg in args):
+            raise NotComparable(f"{function} of other numbers")
+        whole = [int(arg) for arg in args]
+        return Fraction(math.gcd(*whole) if function == DIVISORS["gcd"] else math.lcm(*whole))
+
     def unknown(self, function: str, args: Sequence[Any]) -> Fraction:
         """f(…) for an f of which only the name is known: some value, the same for the same arguments."""
         self.budget.spend(40 + 15 * len(args))
@@ -187,6 +215,8 @@ class Evaluator:
     def call(self, function: str, args: list[Any]) -> Any:
         if function.startswith("unknown "):
             return self.unknown(function, args)
+        if function in DIVISORS.values():
+            return self.exact(self.whole_divisor(function, args))
         if all(isinstance(arg, Fraction) for arg in args):
             found = of_rationals(function, args)
             if found is not None:
@@ -197,7 +227,8 @@ class Evaluator:
             return args[0]
         self.budget.spend(20 * self.step)
         args = [self.inexact(arg) for arg in args]
-        if function not in _ALGEBRAIC and max(abs(arg) for arg in args) > MAX_BITS:
+        largest = 2**MAX_ANGLE if function in _BOUNDED else MAX_BITS
+        if function not in _ALGEBRAIC and max(abs(arg) for arg in args) > largest:
             raise NotComparable("the argument of a function is too large")
         return self.noted(self.apply(function, args))
 
@@ -235,10 +266,20 @@ _GAMMA = frozenset(["factorial", "double factorial", "binom"])
 _ALGEBRAIC = frozenset(
     ["max", "min", "floor", "ceil", "sgn", "abs", "ln", "log", "lg", "cbrt", "re", "im", "conjugate"]
 )
+_BOUNDED = frozenset(
+    f"{inverse}{word}" for inverse in ("", "a") for word in ("sin", "cos", "tan", "cot", "sec", "csc")
+)
 _MPMATH = {word: word for word in ["sin", "cos", "tan", "cot", "sec", "csc", "exp", "arg", "factorial"]}
 _MPMATH |= {f"{word}h": f"{word}h" for word in ["sin", "cos", "tan", "cot", "sec", "csc"]}
 _MPMATH |= {
     f"a{word}{h}": f"a{word}{h}" for word in ["sin", "cos", "tan", "cot", "sec", "csc"] for h in ("", "h")
 }
 _MPMATH |= {"re": "re", "im": "im", "double factorial": "fac2"}
-_FAR = Fraction(1_000_003)  # stands for infinity where it is only a limit that must be the same
+_TESTS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "ne": operator.ne,
+    "<": operator.lt,
+    "le": operator.le,
+    ">": operator.gt,
+    "ge": operator.ge,
+}

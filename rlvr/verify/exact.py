@@ -52,15 +52,61 @@ _PER = {"‰": 1_000, "ppm": 10**6, "ppb": 10**9, "bps": 10**4}
 _MULTIPLIER = re.compile(r"\s?(k|K|M|m|mn|mm|MM|B|b|bn|Bn|T|tn|Mio\.?|Mrd\.?)(?![A-Za-z])")
 _MULTIPLIERS = {"k": 10**3, "m": 10**6, "mn": 10**6, "mm": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12, "tn": 10**12,
                 "mio": 10**6, "mrd": 10**9}  # fmt: skip
-_ABOUT = re.compile(
-    r"(?:≈|~|≃|≅|\\approx|approx(?:imately|\.)?|about|roughly|circa|ca\.?|around|etwa|environ)\s*(?=[-+\d.$€£¥₹\\])",
-    re.IGNORECASE,
-)
+_ABOUT = re.compile(r"[≈~≃≅]\s*(?=[-+\d.$€£¥₹\\])")
 # Units of one or two letters that may stand right behind the digits.
 _GLUED = frozenset(
-    ["km", "cm", "mm", "nm", "um", "dm", "kg", "mg", "ug", "ms", "ns", "Hz", "kW", "MW", "mW", "GW", "GB", "MB", "kB", "TB"]
-    + ["ml", "mL", "dL", "cl", "cL", "kJ", "MJ", "mJ", "eV", "ft", "lb", "oz", "Pa", "in", "mA", "mV", "kV", "kN", "Nm"]
-    + ["mH", "mi", "yd", "hr", "cc", "ha", "Gy", "Sv", "Bq", "pF", "nF"]
+    [
+        "km",
+        "cm",
+        "mm",
+        "nm",
+        "um",
+        "dm",
+        "kg",
+        "mg",
+        "ug",
+        "ms",
+        "ns",
+        "Hz",
+        "kW",
+        "MW",
+        "mW",
+        "GW",
+        "GB",
+        "MB",
+        "kB",
+        "TB",
+        "ml",
+        "mL",
+        "dL",
+        "cl",
+        "cL",
+        "kJ",
+        "MJ",
+        "mJ",
+        "eV",
+        "ft",
+        "lb",
+        "oz",
+        "Pa",
+        "in",
+        "mA",
+        "mV",
+        "kV",
+        "kN",
+        "Nm",
+        "mH",
+        "mi",
+        "yd",
+        "hr",
+        "cc",
+        "ha",
+        "Gy",
+        "Sv",
+        "Bq",
+        "pF",
+        "nF",
+    ]
 )
 _DASH_END = re.compile(r"[.,]\s?[-–]{1,2}$")  # 1250.-
 
@@ -83,7 +129,9 @@ class Quantity:
     """
 
     value: Fraction
-    unit: str = ""  # the name of the base unit, a currency's code, or what is counted; "" when none was written
+    unit: str = (
+        ""  # the name of the base unit, a currency's code, or what is counted; "" when none was written
+    )
     digits: int = field(default=0, compare=False)  # significant, of one with a decimal point; 0 if exact
     quotient: bool = field(default=False, compare=False)  # written as numerator and denominator
     scale: Fraction = Fraction(1)
@@ -141,7 +189,12 @@ def read_quantity(text: str, decimal_comma: bool = False) -> Quantity | None:
     if rest.strip() == "°":
         return value.measured_in(DEGREE)
     found = _with_unit(value, rest, text, number, code)
-    if found is None and rest.startswith(",") and not decimal_comma and (text[-1] in "€$£₽₺" or text[-3:].isupper()):
+    if (
+        found is None
+        and rest.startswith(",")
+        and not decimal_comma
+        and (text[-1] in "€$£₽₺" or text[-3:].isupper())
+    ):
         return read_quantity(text, decimal_comma=True)
     return found
 
@@ -154,7 +207,11 @@ def _with_unit(value: Quantity, rest: str, text: str, number: Literal, code: str
     factor, unit = found
     if code is not None:
         if unit.base not in ("", code):
-            return None if factor == 1 and unit.base in ("m",) else Quantity(value.value * factor, f"{code}/{unit.base}")
+            return (
+                None
+                if factor == 1 and unit.base in ("m",)
+                else Quantity(value.value * factor, f"{code}/{unit.base}")
+            )
         return Quantity(value.value * factor, code, value.digits)
     letters = rest.strip()
     if not spaced and letters.isascii() and letters.isalpha() and letters not in _GLUED:
@@ -204,7 +261,10 @@ def scan_number(text: str, position: int = 0, decimal_comma: bool = False) -> Li
         digits = match.group(1)
         return Literal(Fraction(int(digits[1:], _RADIX[digits[0].lower()])), 0, False, match.end())
     if match := _FRAC.match(text, position):
-        top, bottom = (read_rational(part) for part in (match.group(1) or match.group(2), match.group(3) or match.group(4)))
+        top, bottom = (
+            read_rational(part)
+            for part in (match.group(1) or match.group(2), match.group(3) or match.group(4))
+        )
         return None if top is None or not bottom else Literal(top / bottom, 0, True, match.end())
     if match := _POWER_OF_TEN.match(text, position):
         return _times_ten(Fraction(1), match.group(1), 0, match.end())
@@ -214,7 +274,9 @@ def scan_number(text: str, position: int = 0, decimal_comma: bool = False) -> Li
     value, digits = read_literal(match.group())
     end = match.end()
     if scale := _SCALE.match(text, end):
-        return _times_ten(value, (scale.group("exponent") or scale.group("e")).replace(" ", ""), digits, scale.end())
+        return _times_ten(
+            value, (scale.group("exponent") or scale.group("e")).replace(" ", ""), digits, scale.end()
+        )
     if value.denominator == 1 and not digits:
         if (part := _PART.match(text, end)) and int(part.group(2)):
             return Literal(value + Fraction(int(part.group(1)), int(part.group(2))), 0, False, part.end())
@@ -250,7 +312,10 @@ def read_literal(text: str) -> tuple[Fraction, int]:
         return periodic(*match.groups()), 0
     if match := re.fullmatch(r"(\d*)\.(\d+?)\s?(?:…|\.\.\.?)", text):
         return _continued(*match.groups())
-    if "," in text and (text.rfind(",") > text.rfind(".") and ("." in text or not re.fullmatch(r"\d+(?:,\d{2,3})*,\d{3}", text))):
+    if "," in text and (
+        text.rfind(",") > text.rfind(".")
+        and ("." in text or not re.fullmatch(r"\d+(?:,\d{2,3})*,\d{3}", text))
+    ):
         text = text.replace(".", "").replace(",", ".")  # 1.234,5 and 12,5
     elif text.count(".") > 1:
         text = text.replace(".", "")

@@ -2,8 +2,8 @@
 
 It reads what answers are written in, LaTeX or plain: numbers, names, powers, fractions, roots,
 brackets, named functions, and integrals, sums, products, limits and derivatives as forms that bind
-a variable. What it does not know is left to `rlvr.verify.latex`. Its trees are plain data: no text
-becomes code, and nothing is computed here, so the only bounds it needs are on length and depth.
+a variable. Its trees are plain data: no text becomes code, and nothing is computed here, so the only
+bounds it needs are on length and depth.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ from rlvr.verify.tree import (
     power,
     product,
 )
+from rlvr.verify.vectors import is_vector
 
 MAX_LENGTH = 1_500  # characters of one expression
 MAX_DEPTH = 30  # levels of brackets, exponents and functions
 
 _FENCES = {r"\lfloor": (r"\rfloor", "floor"), r"\lceil": (r"\rceil", "ceil")}
 _TIMES = {"*", r"\cdot", r"\times", r"\ast"}
+_CROSS = r"\times"
 _OVER = {"/", r"\div", ":"}
 _MODULO = {r"\mod", r"\bmod"}
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle"}
@@ -89,7 +91,12 @@ class _Parser(NamedForms):
             operator = self.peek()
             if operator in _TIMES:
                 self.next()
-                factors.append(self.signed(self.adjacent))
+                factor = self.signed(self.adjacent)
+                if operator == _CROSS and is_vector(factor) and is_vector(product(factors)):
+                    factors = [call("cross", product(factors), factor)]
+                    self.nested()
+                else:
+                    factors.append(factor)
             elif operator in _OVER:
                 self.next()
                 factors.append(power(self.signed(self.denominator), MINUS_ONE))
@@ -117,7 +124,7 @@ class _Parser(NamedForms):
         while self.begins_factor() and not (until_space and self.spaced()):
             if self.differential():
                 continue
-            if self.peek()[:1].isdigit() and factors[-1].head == "number":
+            if self.peek()[:1].isdigit() and factors[-1].head == "number" and self.peek(1) != r"\frac":
                 raise NotAnExpression("two numbers side by side")
             bare = self.peek() == r"\frac"
             following = self.factor()

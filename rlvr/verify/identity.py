@@ -2,35 +2,42 @@
 
 Rational functions are evaluated in exact arithmetic: a polynomial identity that holds at several
 random points holds (Schwartz 1980; Zippel 1979). Where a value is not rational, it is computed with
-more digits than the numbers in the expression differ by. Functions with kinks (|x|, ⌊x⌋, max, even
-roots) are tried on both sides of them. Nothing is simplified, so nothing can run away: each operation
-is refused when its result would be too large, and all together have a budget.
+more digits than the numbers in the expression differ by. Functions that are made of pieces (|x|, ⌊x⌋,
+max, even roots, inverse functions of periodic ones, cases) are compared in each piece, see
+`rlvr.verify.points`. Nothing is simplified, so nothing can run away: each operation is refused when its
+result would be too large, and all together have a budget.
+
+Two expressions count as the same function when they agree wherever both are real and defined: x/x is 1,
+√x² is |x|, and ln x − ln y is ln(x/y). Where one of them is hardly ever real, its complex values must
+agree too, so that nothing is equal for lack of points. A function by cases must have a case wherever the
+other side has a value.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
 
-from rlvr.verify.evaluator import Evaluator, Point
-from rlvr.verify.rational import Budget, Exhausted, NotComparable
-from rlvr.verify.tree import CONSTANTS, Node, names
+from rlvr.verify.evaluator import MAX_TERMS, Evaluator, Point
+from rlvr.verify.points import approximate, further_points, usual_points
+from rlvr.verify.rational import Budget, Exhausted, NotComparable, Undefined
+from rlvr.verify.tree import CONSTANTS, COUNTS, DIVISORS, Node, call, name, names, number, rename
+from rlvr.verify.vectors import components, in_vectors
 
 MAX_SPREAD = 3_000  # bits between the largest and the smallest magnitude in one expression
 DOUBLE_DIGITS = 15  # digits of a decimal beyond these are noise of floating point
 MAX_DECIMALS = 8  # of one expression that may be roundings
+WORK_OF_A_POINT = 4_000  # at most, of those beyond the first few
 
 MAX_SLACK = Fraction(1, 1000)  # relative, that decimals may give to an expression
-_JUMPS = frozenset(["gcd", "lcm", "floor", "ceil", "sgn"])
-_KINKS = frozenset(["abs", "max", "min", "floor", "ceil", "sgn", "sqrt"])
-_OF_INTEGERS = frozenset(["floor", "ceil", "factorial", "double factorial", "binom"])
-_TRIG = frozenset(["sin", "cos", "tan", "cot", "sec", "csc"])
-_INTEGER_NAMES = frozenset(["k", "m", "n"])
+_JUMPS = frozenset(["gcd", "lcm", *DIVISORS.values(), "floor", "ceil", "sgn"])
+_BOUND = name("·")  # the variable of every form that binds one
+_FAR = number(1_000_003)  # infinity, where it is only a limit that must be the same
 
 
 def same_function(
@@ -46,25 +53,26 @@ def same_function(
     stand for whatever they are a rounding of (0: for themselves). Raises NotComparable when the
     bounds do not allow an answer.
     """
-    budget = budget or Budget()
-    pairs = list(_pairs(left, right, budget))
-    if not any(part.head == "name" and part.name == "i" for side in (left, right) for part in side.walk()):
-        pairs = [pair for pair in pairs if pair.real] or pairs
-    for pair in pairs:
-        if pair.close(tolerance):
-            continue
-        if not rounding_digits or not _rounded(left, right, pair, rounding_digits, budget):
-            return False
-    return True
+    if left == right:
+        return True
+    comparison = _Comparison(tolerance, rounding_digits, budget or Budget())
+    return comparison.agree(left, right)
 
 
 def constant_ratio(left: Node, right: Node, budget: Budget) -> int:
     """The sign of c when left = c · right for a real constant c ≠ 0, else 0."""
+    if in_vectors(left) or in_vectors(right):
+        return 0
+    left, right = _Comparison(0, 0, budget).named_forms(*_of_integers(left, right))
     signs = set()
     reference: _Pair | None = None
-    for pair in _pairs(left, right, budget):
+    usual = ((point, False) for point in usual_points(left, right))
+    points = chain(usual, further_points(left, right, budget, everywhere=False))
+    for pair in _pairs(left, right, points, budget):
         if not pair.real:
             continue
+        if pair.left == 0 and pair.right == 0:
+            continue  # beside a switch, say
         if pair.left == 0 or pair.right == 0:
             return 0
         reference = reference or pair
@@ -118,8 +126,13 @@ class _Pair:
     left: Any
     right: Any
     error: Any  # that the arithmetic may have made, absolute
-    real: bool  # every value on the way to them
+    left_real: bool  # every value on the way to it
+    right_real: bool
     point: Point
+
+    @property
+    def real(self) -> bool:
+        return self.left_real and self.right_real
 
     def close(self, slack: float) -> bool:
         if self.left == self.right:
@@ -161,92 +174,176 @@ def _replaced(node: Node, old: Node, new: Node) -> Node:
     return replace(node, args=tuple(_replaced(arg, old, new) for arg in node.args)) if node.args else node
 
 
-def _pairs(left: Node, right: Node, budget: Budget) -> Iterator[_Pair]:
-    """The values of both sides where they have any. Raises NotComparable if that is nowhere."""
-    refused = NotComparable("undefined at every point tried")
-    found = False
-    for point in _points(left, right):
+def _of_integers(left: Node, right: Node) -> tuple[Node, Node]:
+    """The greatest common divisor of names is that of whole numbers when one is a usual name of them.
+
+    So it is when the reference (on the right) has it. Else the names are indeterminates without a
+    common factor, as in computer algebra: gcd(50x, 125) is 25.
+    """
+    with_names = [
+        [part for part in side.walk() if part.name in DIVISORS and names(part)] for side in (left, right)
+    ]
+    if with_names[1] or any(names(part) & COUNTS for part in with_names[0]):
+        return _whole_divisors(left), _whole_divisors(right)
+    return left, right
+
+
+def _whole_divisors(node: Node) -> Node:
+    word = DIVISORS.get(node.name, node.name) if node.head == "call" and names(node) else node.name
+    return replace(node, name=word, args=tuple(map(_whole_divisors, node.args))) if node.args else node
+
+
+class _Comparison:
+    """One comparison of two expressions."""
+
+    def __init__(self, tolerance: float, rounding_digits: int, budget: Budget) -> None:
+        self.tolerance, self.rounding_digits, self.budget = tolerance, rounding_digits, budget
+
+    def agree(self, left: Node, right: Node) -> bool:
+        left, right = self.named_forms(*_of_integers(left, right))
+        if in_vectors(left) or in_vectors(right):
+            return all(self.same(*pair) for pair in components(left, right, self.budget))
+        return self.same(left, right)
+
+    def named_forms(self, left: Node, right: Node) -> tuple[Node, Node]:
+        """Integrals, limits and what else is not computed, as unknown functions of their limits.
+
+        Two have the same name when their bodies are the same function.
+        """
+        known: list[tuple[str, Node]] = []
+        return self.without_forms(left, known), self.without_forms(right, known)
+
+    def without_forms(self, node: Node, known: list[tuple[str, Node]]) -> Node:
+        if not any(part.head == "bind" for part in node.walk()):
+            return node
+        node = replace(node, args=tuple(self.without_forms(arg, known) for arg in node.args))
+        if node.head != "bind" or _is_written_out(node):
+            return node
+        variable, body, *limits = node.args
+        kind, body = f"{node.name} {len(limits)}", rename(body, variable.name, _BOUND.name)
+        same = (kind == other_kind and self.same_form(body, other) for other_kind, other in known)
+        place = next((place for place, is_same in enumerate(same) if is_same), len(known))
+        if place == len(known):
+            known.append((kind, body))
+        return call(f"unknown {node.name} {place}", *(map(_finite, limits) if limits else [variable]))
+
+    def same_form(self, left: Node, right: Node) -> bool:
         try:
-            pair = _values(left, right, point, budget)
+            return left == right or self.agree(left, right)
+        except Exhausted:
+            raise
+        except NotComparable:
+            return False
+
+    def same(self, left: Node, right: Node) -> bool:
+        """Whether two numbers agree wherever both are real."""
+        if left == right:
+            return True
+        sides = (left, right)
+        complex_too = any(part.name == "i" and part.head == "name" for side in sides for part in side.walk())
+        usual = []
+        points = ((point, False) for point in usual_points(left, right))
+        for pair in _pairs(left, right, points, self.budget):
+            if (pair.real or complex_too) and not self.close(left, right, pair):
+                return False
+            usual.append(pair)
+        both = any(pair.real for pair in usual)
+        if not both and any(pair.left_real or pair.right_real for pair in usual):
+            complex_too = True
+            if not all(self.close(left, right, pair) for pair in usual):
+                return False
+        further = further_points(left, right, self.budget, everywhere=not both)
+        for pair in _pairs(left, right, further, self.budget):
+            if (pair.real or complex_too) and not self.close(left, right, pair):
+                return False
+            both = both or pair.real
+            if not usual:
+                usual.append(pair)
+        if not usual:
+            raise NotComparable("undefined at every point tried")
+        return both or all(self.close(left, right, pair) for pair in usual)
+
+    def close(self, left: Node, right: Node, pair: _Pair) -> bool:
+        if pair.close(self.tolerance):
+            return True
+        return bool(self.rounding_digits) and _rounded(left, right, pair, self.rounding_digits, self.budget)
+
+
+def _is_written_out(form: Node) -> bool:
+    """Whether it is a sum or product of some whole numbers, few if they are known."""
+    limits = form.args[2:]
+    if form.name not in ("sum", "prod") or len(limits) != 2:
+        return False
+    if any(part.name == "infinity" for limit in limits for part in limit.walk()):
+        return False
+    if any(names(limit) for limit in limits):
+        return True
+    low, high = (approximate(limit, {}) for limit in limits)
+    return low.is_integer() and high.is_integer() and high - low < MAX_TERMS
+
+
+def _finite(limit: Node) -> Node:
+    if limit.name == "infinity":
+        return _FAR
+    return replace(limit, args=tuple(map(_finite, limit.args))) if limit.args else limit
+
+
+def _pairs(left: Node, right: Node, points: Iterable[tuple[Point, bool]], budget: Budget) -> Iterator[_Pair]:
+    """The values of both sides where they have any, at points that are needed or not.
+
+    Raises NotComparable if there are none at those that are cheap to reach, or at one that is needed.
+    """
+    refused: NotComparable | None = None
+    found = False
+    for point, needed in points:
+        try:
+            with budget.at_most(WORK_OF_A_POINT if found and not needed else budget.left):
+                pair = _values(left, right, point, budget)
         except Exhausted:
             raise
         except NotComparable as error:
+            if needed:
+                raise
             refused = error
             continue
         if pair is not None:
             found = True
             yield pair
-    if not found:
+    if refused and not found:
         raise refused
-
-
-def _points(left: Node, right: Node) -> list[dict[str, Fraction]]:
-    """Where to compare: all signs, and where there are kinks also far out and around the constants."""
-    parts = [part for side in (left, right) for part in side.walk()]
-    free = sorted(names(left) | names(right))
-    if not free:
-        return [{}]
-    whole = _INTEGER_NAMES.intersection(free) if _of_integers(parts) else frozenset()
-    kinked = any(part.name in _KINKS or part.head == "mod" or _is_root(part) for part in parts)
-    draw = random.Random(20_040_229)
-    points = []
-    for index, scale in enumerate([1, 1, 1, 1, *([8, 40, 400] if kinked or whole else [])]):
-        point = {}
-        for place, word in enumerate(free):
-            size = Fraction(draw.randint(100, 999), draw.randint(300, 999)) * scale
-            sign = (1, -1, (-1) ** place, -((-1) ** place))[index % 4]
-            point[word] = Fraction(draw.randint(1, 9 * scale)) if word in whole else sign * size
-        points.append(point)
-    if kinked:
-        constants = {
-            abs(part.value) for part in parts if part.head == "number" and part.value not in (0, 1, -1)
-        }
-        near = [size + shift for size in sorted(constants)[:4] for shift in (Fraction(-1, 3), Fraction(1, 3))]
-        for at in [Fraction(2), Fraction(5), *near]:
-            points.append({word: Fraction(round(at)) if word in whole else at for word in free})
-    return points
-
-
-def _is_root(part: Node) -> bool:
-    """A power whose exponent is written as a fraction."""
-    return part.head == "pow" and any(inner.head == "pow" for inner in part.args[1].walk())
-
-
-def _of_integers(parts: list[Node]) -> bool:
-    """Whether the names n, k and m are whole numbers here: in n!, ⌊n/2⌋, (−1)^n, cos nπ."""
-    for part in parts:
-        if part.name in _OF_INTEGERS or part.head == "mod":
-            return True
-        if part.head == "pow" and names(part.args[1]):
-            base = part.args[0]
-            if base.head == "number" and base.value < 0:
-                return True
-            if base.name == "e" and {"i", "pi"} <= {inner.name for inner in part.args[1].walk()}:
-                return True
-        if part.name in _TRIG and any(inner.name == "pi" for inner in part.walk()):
-            return True
-    return False
 
 
 def _values(left: Node, right: Node | None, point: Point, budget: Budget) -> _Pair | None:
     """The values of both sides (or of one, twice) at `point`; None where undefined."""
     try:
         rough = Evaluator(64, budget)
-        a = rough.value(left, point)
-        b = a if right is None else rough.value(right, point)
+        a, left_real = _in_its_case(rough, left, point)
+        rough.complex = False
+        b, right_real = (a, left_real) if right is None else _in_its_case(rough, right, point)
+        if a is None or b is None:
+            return None if a is b else _Pair(Fraction(0), Fraction(1), 0, True, True, point)
         if isinstance(a, Fraction) and isinstance(b, Fraction):
-            return _Pair(a, b, 0, not rough.complex, point)
+            return _Pair(a, b, 0, left_real, right_real, point)
         top, bottom = max(rough.magnitudes, default=0), min(rough.magnitudes, default=0)
         if top - bottom > MAX_SPREAD:
             raise NotComparable("its numbers differ by too many orders of magnitude")
         fine = Evaluator(200 + 2 * (top - bottom), budget)
         a = fine.inexact(fine.value(left, point))
         b = a if right is None else fine.inexact(fine.value(right, point))
-        return _Pair(a, b, fine.context.ldexp(1, bottom - 120), not rough.complex, point)
-    except ZeroDivisionError:
+        return _Pair(a, b, fine.context.ldexp(1, bottom - 120), left_real, right_real, point)
+    except (ZeroDivisionError, ValueError):  # a ValueError is a pole of mpmath's
         return None
-    except (ValueError, OverflowError, TypeError, mpmath.libmp.NoConvergence) as error:
-        raise NotComparable(str(error)) from error  # a pole, or beyond mpmath's range
+    except (OverflowError, TypeError, mpmath.libmp.NoConvergence) as error:
+        raise NotComparable(str(error)) from error  # beyond mpmath's range
+
+
+def _in_its_case(evaluator: Evaluator, node: Node, point: Point) -> tuple[Any, bool]:
+    """A value and whether it is real all the way; None where no case of the function holds."""
+    try:
+        found = evaluator.value(node, point)
+    except Undefined:
+        return None, True
+    return found, not evaluator.complex
 
 
 def _real_part(number: Any) -> Any:

@@ -1,12 +1,13 @@
 """The kind of a reference answer, which decides how an answer is compared with it.
 
-A reference is read once. Where its text alone does not tell (3-1 may be a score, 6/10/2024 two dates), `sure` is
-False: `rlvr audit` then asks, and a problem's column or a setting can say which kind it is.
+A reference is read once. Where its text alone does not tell (3-1 may be a score, 6/10/2024 two dates),
+`doubt` says so: `rlvr audit` then asks, and a problem's column or a setting can say which kind it is.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -17,7 +18,18 @@ from rlvr.verify.codes import is_a_code, may_be_a_code, read_code, read_formula,
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.letters import choice_letter
 from rlvr.verify.normalize import normalize
-from rlvr.verify.parse import Expression, Interval, Items, Relation, Said, Value, as_text, read_answer
+from rlvr.verify.parse import (
+    Expression,
+    Interval,
+    Items,
+    Relation,
+    Said,
+    Value,
+    as_text,
+    read_answer,
+    read_components,
+    read_with_unit,
+)
 from rlvr.verify.plain import plain
 from rlvr.verify.sets import as_interval
 from rlvr.verify.spans import Span, read_compound, read_congruence, read_score, read_span
@@ -69,6 +81,11 @@ class Reference:
     def sure(self) -> bool:
         return not self.doubt
 
+    @property
+    def two_ways(self) -> bool:
+        """Whether it is an expression as well: all real numbers are (−∞, ∞), 1 ± 2 is 3 or −1."""
+        return self.kind is Kind.SPECIAL or (self.kind is Kind.RANGE and "±" in plain(self.text))
+
 
 @lru_cache(maxsize=1 << 12)
 def read_reference(gold: str, kind: Kind | None = None) -> Reference:
@@ -80,7 +97,11 @@ def read_reference(gold: str, kind: Kind | None = None) -> Reference:
         return _found(gold)
     value = read_as(kind, gold)
     if value is None:
-        raise DataError(f"the reference answer {gold[:80]!r} cannot be read as {kind.value}; {_MEANT.get(kind, '')}".rstrip("; "))
+        raise DataError(
+            f"the reference answer {gold[:80]!r} cannot be read as {kind.value}; {_MEANT.get(kind, '')}".rstrip(
+                "; "
+            )
+        )
     return Reference(gold, kind, value)
 
 
@@ -127,7 +148,40 @@ def read_as(kind: Kind, text: str) -> Value | None:
     return read_answer(text)
 
 
-def _duration(spoken: str) -> Quantity | None:
+# Kinds whose answers are no expressions: an answer that cannot be read as one of them is compared as text.
+TYPED = frozenset(
+    [Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER, Kind.FORMULA]
+    + [Kind.YES_NO, Kind.SPECIAL, Kind.CONGRUENCE]
+)
+_NEVER_COMPUTED = frozenset([Kind.DATE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE])
+_WITH_COMMA = frozenset(
+    [Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION, Kind.PERCENT, Kind.MONEY, Kind.QUANTITY, Kind.DURATION]
+)
+
+
+def readings(answer: str, reference: Reference) -> Iterator[Value]:
+    """What `answer` may say to somebody who knows what kind of answer is wanted, the likeliest first."""
+    kind, gold = reference.kind, reference.value
+    if kind in TYPED:
+        said = read_as(kind, answer)
+        if said is not None:
+            yield said
+        if kind in _NEVER_COMPUTED or (kind is Kind.RANGE and not reference.two_ways):
+            return
+    yield read_answer(answer)
+    if kind in _WITH_COMMA and "," in answer and (decimal := read_quantity(answer, decimal_comma=True)):
+        yield decimal
+    if kind is Kind.TIME and (duration := read_as(Kind.DURATION, answer)) is not None:
+        yield duration
+    if kind is Kind.QUANTITY and isinstance(gold, Expression):
+        yield read_with_unit(normalize(answer))
+    if isinstance(gold, Items) and gold.kind in ("tuple", "matrix"):
+        components = read_components(answer, len(gold.items))
+        if components is not None:
+            yield components
+
+
+def _duration(def _duration(spoken: str) -> Quantity | None:
     found = read_quantity(spoken) or read_compound(spoken)
     if found is not None:
         return found if found.unit in ("", "second") else None
@@ -160,7 +214,12 @@ def _found(gold: str) -> Reference:
     """The kind that the text shows: what is most particular first."""
     spoken = plain(gold)
     if (letter := choice_letter(gold)) is not None and letter.isupper():
-        return Reference(gold, Kind.CHOICE, read_answer(gold), "a letter may be a name" if letter in "IKNPQRSTUVWXYZ" else "")
+        return Reference(
+            gold,
+            Kind.CHOICE,
+            read_answer(gold),
+            "a letter may be a name" if letter in "IKNPQRSTUVWXYZ" else "",
+        )
     if (said := yes_or_no(spoken)) is not None and len(spoken) > 1:
         return Reference(gold, Kind.YES_NO, Said("yes" if said else "no"))
     if (name := special(spoken)) is not None:
@@ -168,7 +227,9 @@ def _found(gold: str) -> Reference:
     if (date := read_date(spoken)) is not None:
         return Reference(gold, Kind.DATE, date, "day and month, or month and day" if date.swapped else "")
     if (clock := read_clock(spoken)) is not None:
-        return Reference(gold, Kind.TIME, clock, "a time of day, a duration or a ratio" if clock.colon else "")
+        return Reference(
+            gold, Kind.TIME, clock, "a time of day, a duration or a ratio" if clock.colon else ""
+        )
     return _measured(gold, spoken) or _written(gold, spoken) or _general(gold, spoken)
 
 
@@ -208,10 +269,14 @@ def _written(gold: str, spoken: str) -> Reference | None:
         return Reference(gold, Kind.FORMULA, formula)
     if may_be_a_code(spoken):
         product = isinstance(read_answer(gold), Expression)
-        return Reference(gold, Kind.IDENTIFIER, read_code(spoken), "an identifier or a product" if product else "")
+        return Reference(
+            gold, Kind.IDENTIFIER, read_code(spoken), "an identifier or a product" if product else ""
+        )
     score, span = read_score(spoken), read_span(spoken)
     pair = _PAIR.fullmatch(spoken) is not None
     doubt = "a range, a score or a difference" if pair else ""
+    if span is not None and "±" in spoken:
+        return Reference(gold, Kind.RANGE, span, "two values or one with a tolerance")
     if span is not None and (not pair or span.low.value < span.high.value):
         return Reference(gold, Kind.RANGE, span, doubt)
     if score is not None and ":" not in spoken:
@@ -224,13 +289,21 @@ def _general(gold: str, spoken: str) -> Reference:
     value = read_answer(gold)
     kind, doubt = Kind.EXPRESSION, ""
     if isinstance(value, Items):
-        kinds = {"ratio": Kind.RATIO, "list": Kind.LIST, "set": Kind.SET, "tuple": Kind.TUPLE, "matrix": Kind.MATRIX}
+        kinds = {
+            "ratio": Kind.RATIO,
+            "list": Kind.LIST,
+            "set": Kind.SET,
+            "tuple": Kind.TUPLE,
+            "matrix": Kind.MATRIX,
+        }
         kind = kinds.get(value.kind, Kind.INTERVAL)
     elif isinstance(value, Interval):
         kind = Kind.INTERVAL
     elif isinstance(value, Relation):
         function = value.operators == ("=",) and re.match(r"\s*[A-Za-z]\w*\s*\(", gold) is not None
-        kind = Kind.FUNCTION if function else Kind.EQUATION if set(value.operators) == {"="} else Kind.INTERVAL
+        kind = (
+            Kind.FUNCTION if function else Kind.EQUATION if set(value.operators) == {"="} else Kind.INTERVAL
+        )
     elif isinstance(value, Quantity):
         kind = Kind.INTEGER if value.value.denominator == 1 else Kind.FRACTION
     elif r"\begin{cases}" in gold:
@@ -239,5 +312,7 @@ def _general(gold: str, spoken: str) -> Reference:
         kind = Kind.QUANTITY
     elif not isinstance(value, Expression):
         kind = Kind.TEXT
-        doubt = "" if _WORD.search(spoken) and not re.search(r"[\d\\=<>^]", spoken) else "text that no rule reads"
+        doubt = (
+            "" if _WORD.search(spoken) and not re.search(r"[\d\\=<>^]", spoken) else "text that no rule reads"
+        )
     return Reference(gold, kind, value, doubt)

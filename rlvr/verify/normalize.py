@@ -42,16 +42,21 @@ def _in_words(text: str) -> str:
     words = bare.split()
     for cut in range(min(len(words) - 1, 6), 0, -1):
         value = number_in_words(" ".join(words[:cut]))
-        if value is not None and words[cut].islower() and read_unit(" ".join(words[cut:])):
+        if value is not None and number_in_words(words[cut]) is None and read_unit(" ".join(words[cut:])):
             return f"{value} {' '.join(words[cut:])}"
     return text
 
 
+_CONDITION = (
+    r"\\text\s*\{\s*,?\s*(?:for|where|with|if|when)\s(?![^{}]*\b(?:also|or|could)\b)[^{}]*\}.*?"
+    r"(?=[,;]|\\text\s*\{\s*,?\s*and\b|$)"
+)
+_ESCAPED_TWICE = r"\\\\(?=[A-Za-z])"
 # In this order: thousands separators are read before the spaces they are made of go.
 _REWRITES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\\\\(?=[A-Za-z])", r"\\"),  # escaped once too often, unless it ends rows: see normalize
+        (_ESCAPED_TWICE, r"\\"),  # escaped once too often, unless it ends rows: see normalize
         (r"(?<=\d)(?:\{,\}|,\s*\\!|\\,|\\ )\s*(?=\d{3}(?!\d))", ","),
         (r"(?<=\d)\{,\}(?=\d)", "."),
         (r"\\(?:left|right|mleft|mright)\s*\.", ""),
@@ -77,11 +82,7 @@ _REWRITES = [
         (r"\\lbrace", r"\\{"),
         (r"\\rbrace", r"\\}"),
         (r"\^\s*\{?\s*\\(?:text|mathrm|textrm)\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?", ""),
-        (
-            r"\\text\s*\{\s*,?\s*(?:for|where|with|if|when)\s(?![^{}]*\b(?:also|or|could)\b)[^{}]*\}.*?"
-            r"(?=[,;]|\\text\s*\{\s*,?\s*and\b|$)",
-            "",
-        ),
+        (_CONDITION, ""),
         (
             r"(?<!\{)\s(?:for|where)\s+(?:all|any|some|every|each|integers?|positive|real)\s(?!.*\b(?:or|also)\b).*$",
             "",
@@ -108,7 +109,8 @@ _REWRITES = [
             r"^([\dA-F.]+)\s*(?:_\s*\{)?[\s(]*(?:\\text\s*\{)?[\s(]*(?:in\s+)?base[\s-]*(\d{1,2})[\s)}]*$",
             r"\1_{\2}",
         ),
-        (r"^(\d+)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(\d+)$", r"\1:\2"),
+        (r"\{([:;])\}", r"\1"),
+        (r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(?=\d+(?:\s|\\|$))", ":"),
         (r"\s+", " "),
     )
 ]
@@ -145,9 +147,10 @@ def normalize(text: str) -> str:
             text = match.group(1)
     if len(dollars := _DOLLAR.findall(text)) % 2 == 0 and dollars:  # several formulas; one alone is currency
         text = _DOLLAR.sub(" ", text)
-    rewrites = _REWRITES[1:] if r"\begin" in text else _REWRITES
-    for pattern, replacement in rewrites:
-        text = pattern.sub(replacement, text)
+    kept = (_ESCAPED_TWICE, _CONDITION) if r"\begin" in text else ()
+    for pattern, replacement in _REWRITES:
+        if pattern.pattern not in kept:
+            text = pattern.sub(replacement, text)
     text = _WORD_SUBSCRIPT.sub(lambda match: f"_{_in_words(match.group(1))}", text)
     return _in_words(text.strip())
 

@@ -14,10 +14,11 @@ from rlvr.verify.codes import Code, is_a_code, read_code
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.latex import read_expression
 from rlvr.verify.normalize import normalize
+from rlvr.verify.piecewise import read_piecewise
 from rlvr.verify.plain import plain
 from rlvr.verify.spans import Congruence, Score, Span, read_compound, read_congruence
 from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
-from rlvr.verify.tree import CONSTANTS, INFINITY, Node, add, mul, name, negative, number
+from rlvr.verify.tree import CONSTANTS, INFINITY, Node, add, mul, negative, number
 from rlvr.verify.units import NO_UNIT, read_unit
 
 MAX_ANSWER = 2_000  # characters; longer answers are compared as strings only
@@ -95,7 +96,9 @@ _COLON = re.compile(r":|\\colon(?![A-Za-z])")
 _TERM = re.compile(r"[\w\\{}.,^()\s*]+")  # of a ratio: no sum
 _TIME = re.compile(r"\d{1,2}:[0-5]\d(?::[0-5]\d)?|\d{1,2}(?:[:.]\d\d)?\s?[ap]\.?\s?m\.?", re.IGNORECASE)
 _CONGRUENT = re.compile(r"≡|\(\s*\\?p?mod|\\pmod")
-_HATS = re.compile(r"\\(?:hat|widehat|vec|overrightarrow|mathbf|bm|boldsymbol)\s*\{?\s*(?:\\[ij]math|[ijk](?![A-Za-z]))")
+_HATS = re.compile(
+    r"\\(?:hat|widehat|vec|overrightarrow|mathbf|bm|boldsymbol)\s*\{?\s*(?:\\[ij]math|[ijk](?![A-Za-z]))"
+)
 _CASES = re.compile(r"(?:\\?\{\s*)?\\begin\{(cases|aligned|array)\}(?:\{[lcr]*\})?(.*)\\end\{\1\}", re.DOTALL)
 _ROW = re.compile(r"\\\\")
 _CELL = re.compile(r"&")
@@ -113,11 +116,17 @@ _NAME = re.compile(
 _BUILDER = re.compile(
     r"\s*[A-Za-z]\w*\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\?[|:])\s*(\S.*)", re.DOTALL
 )  # {x | condition}: over the real numbers, so that {x ∈ ℤ | …} is but text
+_FAMILY = re.compile(
+    r"\s*((?:[^|:]|\\[|:])*[a-z](?:[^|:]|\\[|:])*)(?:\\?[|:])\s*[a-z]\s*\\in\s*\\mathbb\s*\{?\s*Z\s*\}?\s*",
+    re.DOTALL,
+)  # {2πk : k ∈ ℤ}
 _WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|textrm|mathbf)\s*\{([^{}]*)\}")
 _TRAILING_TEXT = re.compile(
     r"(?:\s*(?:\\cdot|/)?\s*\\(?:text|mathrm|textbf|textrm|mbox|rm)\s*\{(?:[^{}]|\{[^{}]*\})*\}\s*(?:\^\s*(?:\{-?\d\}|\d))?)+\.?$"
 )
-_TRAILING_WORDS = re.compile(r"(?<=[\w})])\s+(?!(?:or|and|if|for|where)\b)(?:[A-Za-zµΩ]{2,}|[mgsLNJWVhl](?![A-Za-z]))[\w\s/^{}-]*$")
+_TRAILING_WORDS = re.compile(
+    r"(?<=[\w})])\s+(?!(?:or|and|if|for|where)\b)(?:[A-Za-zµΩ]{2,}|[mgsLNJWVhl](?![A-Za-z]))[\w\s/^{}-]*$"
+)
 _VARIABLES = re.compile(r"[abcd]{2}|[xyzt]{2}|[kmnpq]{2}|pi|[abcxyz]{3}|[pqrst]{3}")
 _ALL_REALS = re.compile(r"\\mathbb\s*\{R\}|\\mathbb R|all real(?: number)?s|\\R")
 _EMPTY = re.compile(r"\\(?:emptyset|varnothing)|\\\{\s*\\\}|empty set|[Nn]o solution")
@@ -154,6 +163,8 @@ def _read(text: str, depth: int) -> Value:
         return REALS
     if _EMPTY.fullmatch(bare):
         return Items("set", ())
+    if r"\begin" in text and (cases := read_piecewise(text)):
+        return Expression(cases, text)
     if (match := _CASES.fullmatch(text)) and "=" in match.group(2):  # a system of equations
         return _read(_ROW.sub("; ", match.group(2)).replace("&", " "), depth + 1)
     if match := _MATRIX.fullmatch(text):
@@ -199,6 +210,11 @@ def _typed(spoken: str) -> Typed | None:
     if is_a_code(spoken):
         return read_code(spoken)
     return read_congruence(spoken) if _CONGRUENT.search(spoken) else None
+
+
+def read_with_unit(text: str) -> Value:
+    """What normalized `text` says if it ends with a unit: 2π m is a length, not a product."""
+    return _with_unit(text, 0)
 
 
 def _with_unit(text: str, depth: int) -> Value:
@@ -284,10 +300,37 @@ def _relation(text: str, depth: int) -> Value | None:
         if len(left.items) == len(right.items) and any("(" in _written(item) for item in left.items):
             pairs = zip(left.items, right.items, strict=True)
             return Items("list", tuple(Relation(pair, ("=",), (True, False)) for pair in pairs))
+    if len(sides) == 2 and (distance := _distance(left, signs[0], right)) is not None:
+        return distance
     names = tuple(bool(_is_name(part.strip(), side)) for part, side in zip(parts, sides, strict=True))
     if signs == ("=",) and names[0] and r"\pm" in parts[1] and isinstance(right, Items):  # f(x) = ±x
         return Items("list", tuple(Relation((left, item), signs, names) for item in right.items))
     return Relation(sides, signs, names)
+
+
+def _distance(left: Value, sign: str, right: Value) -> Value | None:
+    """|x| < 2 as −2 < x < 2, and |x − 1| ≥ 2 as two half-lines."""
+    if isinstance(left, Quantity) and isinstance(right, Expression):
+        left, sign, right = right, {"<": ">", ">": "<", "le": "ge", "ge": "le"}.get(sign, sign), left
+    if sign not in ("<", ">", "le", "ge") or not isinstance(right, Quantity) or right.unit or right.value < 0:
+        return None
+    if not isinstance(left, Expression) or left.tree.head != "call" or left.tree.name != "abs":
+        return None
+    inside = left.tree.args[0]
+    terms = inside.args if inside.head == "add" else (inside,)
+    middle = -sum((term.value for term in terms if term.head == "number"), Fraction(0))
+    if [term.head for term in terms if term.head != "number"] != ["name"] or (
+        sign in (">", "ge") and right.value == 0
+    ):
+        return None
+    low, high = Quantity(middle - right.value), Quantity(middle + right.value)
+    if sign in ("<", "le"):
+        return Interval(low, high, sign == "<", sign == "<")
+    outside = sign == ">"
+    assert isinstance(REALS.low, Expression)
+    return Items(
+        "union", (Interval(REALS.low, low, True, outside), Interval(high, REALS.high, outside, True))
+    )
 
 
 def _is_tuple(value: Value) -> bool:
@@ -345,6 +388,8 @@ def _bracketed(text: str, depth: int) -> Value | None:
     parts = split(_separated(inside), _COMMA)
     if len(parts) > MAX_ITEMS:
         return None
+    if opening == r"\{" and (family := _FAMILY.fullmatch(inside)):
+        return _read(family.group(1), depth + 1)
     if opening == r"\{" and (builder := _BUILDER.fullmatch(inside)):
         return _read(builder.group(1), depth + 1)
     if opening == r"\{" and top_level(inside, _SUCH_THAT):
@@ -402,7 +447,9 @@ def _tree_of(value: Value) -> Node | None:
     return value.tree if isinstance(value, Expression) else None
 
 
-_AXES = {f"{accent}({letter})": place for accent in ("hat", "vec", "widehat") for place, letter in enumerate("ijk")}
+_AXES = {
+    f"{accent}({letter})": place for accent in ("hat", "vec", "widehat") for place, letter in enumerate("ijk")
+}
 
 
 def _factors(term: Node) -> Iterator[Node]:
@@ -426,6 +473,15 @@ def unit_vector_components(tree: Node, plain_letters: bool = False) -> Items | N
     size = max(3 if 2 in found else 2, len(found))
     cells = [add(number(0), *found.get(place, [])) for place in range(size)]
     return Items("tuple", tuple(Expression(cell, "") for cell in cells))
+
+
+def read_components(text: str, size: int) -> Items | None:
+    """i + 2j as the vector (1, 2, 0), where `size` components are wanted."""
+    tree = read_expression(normalize(text))
+    found = None if tree is None else unit_vector_components(tree, plain_letters=True)
+    if found is None or len(found.items) > size:
+        return None
+    return Items("tuple", found.items + (Expression(number(0), "0"),) * (size - len(found.items)))
 
 
 def _plus_minus(text: str, depth: int) -> Value:

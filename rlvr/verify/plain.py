@@ -1,7 +1,7 @@
 """An answer as one would read it aloud: LaTeX and Markdown dressing gone, one character for each sign.
 
-What is left of LaTeX are commands with a meaning of their own (\\frac, \\sqrt, \\begin …). Dates, units, codes and words are
-read from this form; expressions from that of `rlvr.verify.normalize`.
+What is left of LaTeX are commands with a meaning of their own (\\frac, \\sqrt, \\begin …). Dates, units, codes
+and words are read from this form; expressions from that of `rlvr.verify.normalize`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _COMMANDS = [
         (r"(?<=\d)\{,\}(?=\d)", "."),
         (r"(?<=\d)(?:\\,|\\ |\\thinspace\s?|~)\s?(?=\d{3}(?!\d))", ","),
         (r"\\!", ""),
+        (r"\{([:;])\}", r"\1"),
         (r"\\[,;:> ]|\\q?quad(?![A-Za-z])|\\(?:thin|med|thick)space(?![A-Za-z])|~(?=\S)(?!\d)", " "),
         (r"\^\s*\{?\s*\\(?:circ|degree)(?![A-Za-z])\s*\}?|\\(?:degree|degrees|celsius)(?![A-Za-z])", "°"),
         (r"\^\s*\{?\s*\\prime\s*\\prime\s*\}?", '"'),
@@ -56,8 +57,17 @@ _COMMANDS = [
 ]
 _DOLLARS = re.compile(r"(?<!\\)\$")
 _ELLIPSIS = re.compile(r"\.{3,}")
-_TRAILING = re.compile(r"[\s.,;:!]+$")
-_WRAPPERS = (("**", "**"), ("__", "__"), ("`", "`"), ('"', '"'), (r"\(", r"\)"), (r"\[", r"\]"), ("*", "*"), ("'", "'"))
+_TRAILING = re.compile(r"[\s.,;:]+$")
+_WRAPPERS = (
+    ("**", "**"),
+    ("__", "__"),
+    ("`", "`"),
+    ('"', '"'),
+    (r"\(", r"\)"),
+    (r"\[", r"\]"),
+    ("*", "*"),
+    ("'", "'"),
+)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -71,7 +81,7 @@ def plain(text: str) -> str:
         text = _DOLLARS.sub(" ", text)
     text = text.replace(r"\$", "$")
     text = _ELLIPSIS.sub("…", text)
-    if "\\" in text or "{,}" in text:
+    if "\\" in text or "{" in text:
         for pattern, replacement in _COMMANDS:
             text = pattern.sub(replacement, text)
         for _ in range(4):
@@ -81,7 +91,12 @@ def plain(text: str) -> str:
     text = " ".join(text.split())
     for opening, closing in _WRAPPERS:
         inside = text[len(opening) : -len(closing)]
-        if len(text) > len(opening + closing) and text.startswith(opening) and text.endswith(closing) and opening not in inside:
+        if (
+            len(text) > len(opening + closing)
+            and text.startswith(opening)
+            and text.endswith(closing)
+            and opening not in inside
+        ):
             text = inside.strip()
     return _TRAILING.sub("", text) or text
 
@@ -92,6 +107,8 @@ def _compatible(character: str) -> str:
         return character
     if unicodedata.category(character) in ("Cf", "Cc", "Cs", "Co"):
         return ""
-    if unicodedata.decomposition(character).startswith(("<font>", "<wide>", "<narrow>", "<noBreak>", "<compat> 0020")):
+    if unicodedata.decomposition(character).startswith(
+        ("<font>", "<wide>", "<narrow>", "<noBreak>", "<compat> 0020")
+    ):
         return unicodedata.normalize("NFKC", character)
     return character

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 
 from rlvr.verify.tree import MINUS_ONE, Node
@@ -22,16 +23,32 @@ class Exhausted(NotComparable):
     """The comparison has cost all that it may cost."""
 
 
+class Undefined(NotComparable):
+    """A function that is made of cases has none here: unlike a pole, that tells it from others."""
+
+
 class Budget:
     """The work that one comparison may do, so that no text takes long, however its parts multiply."""
 
     def __init__(self, work: int = MAX_WORK) -> None:
         self.left = work
+        self.stop = 0
 
     def spend(self, work: int) -> None:
         self.left -= work
         if self.left < 0:
             raise Exhausted("too much work to compare")
+        if self.left < self.stop:
+            raise NotComparable("too much work for one of many points")
+
+    @contextmanager
+    def at_most(self, work: int) -> Iterator[None]:
+        """Raise NotComparable, but not Exhausted, when the block spends more."""
+        before, self.stop = self.stop, max(self.stop, self.left - work)
+        try:
+            yield
+        finally:
+            self.stop = before
 
 
 def of_rationals(function: str, args: Sequence[Fraction]) -> Fraction | None:

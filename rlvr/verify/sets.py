@@ -7,7 +7,12 @@ they agree at every end of either, between all neighbouring ones, and beyond the
 
 from __future__ import annotations
 
+import bisect
+import functools
 import itertools
+import operator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
@@ -28,7 +33,10 @@ def same_numbers(left: Value, right: Value, budget: Budget) -> bool:
     """Whether both sets hold the same real numbers. Raises NotComparable for other sets."""
     if any(len(bounded_names(value)) > 1 for value in (left, right)):
         raise NotComparable("not numbers but points")
-    return _Sets(budget).same(left, right)
+    sides = [_read(value, budget) for value in (left, right)]
+    ends = sorted(itertools.chain(*map(_ends, sides)))
+    ends = [end for place, end in enumerate(ends) if place == 0 or not _equal(end, ends[place - 1])]
+    return _places(sides[0], ends) == _places(sides[1], ends)
 
 
 def as_interval(value: Value) -> Interval | None:
@@ -74,85 +82,91 @@ def _excluded(value: Value) -> Value | None:
     return None
 
 
-class _Sets:
-    """Sets of real numbers, each of whose ends is evaluated once."""
+@dataclass(frozen=True)
+class _Span:
+    """Numbers between two, which may be the same, or infinite."""
 
-    def __init__(self, budget: Budget) -> None:
-        self.budget = budget
-        self.known: dict[Value, Any] = {}
+    low: Any
+    high: Any
+    low_open: bool = False
+    high_open: bool = False
 
-    def same(self, left: Value, right: Value) -> bool:
-        ends: list[Any] = []
-        for value in (left, right):
-            self.collect(value, ends)
-        ends.sort()
-        ends = [end for i, end in enumerate(ends) if i == 0 or not _equal(end, ends[i - 1])]
-        if not ends:
-            return self.holds(left, _NUMBERS.mpf(0)) == self.holds(right, _NUMBERS.mpf(0))
-        between = [(a + b) / 2 for a, b in itertools.pairwise(ends)]
-        probes = [ends[0] - 1, *ends, *between, ends[-1] + 1]
-        return all(self.holds(left, probe) == self.holds(right, probe) for probe in probes)
 
-    def number(self, value: Value) -> Any:
-        """The real number that a value is, or an infinity."""
-        if value not in self.known:
-            self.known[value] = self._evaluated(value)
-        return self.known[value]
+@dataclass(frozen=True)
+class _Compound:
+    """What is held by the parts: by any, by all, or by the first alone."""
 
-    def _evaluated(self, value: Value) -> Any:
-        node = tree(value)
-        infinite = {"infinity": 1}
-        if node.head == "name" and node.name in infinite:
-            return _NUMBERS.inf
-        if node.head == "mul" and len(node.args) == 2 and node.args[1].name == "infinity":
-            return -_NUMBERS.inf
-        found = identity.value(node, self.budget)
-        if hasattr(found, "numerator"):
-            return _NUMBERS.mpf(found.numerator) / found.denominator
-        if found.imag != 0:
-            raise NotComparable("not a real number")
-        return _NUMBERS.convert(found.real)
+    kind: str  # union, intersection or difference
+    parts: tuple[_Span | _Compound, ...]
 
-    def collect(self, value: Value, ends: list[Any]) -> None:
-        """Append all finite ends that are written in the set."""
-        interval = as_interval(value) if not isinstance(value, Items) or value.kind == "tuple" else None
-        if interval:
-            found = [self.number(interval.low), self.number(interval.high)]
-            ends.extend(end for end in found if _NUMBERS.isfinite(end))
-        elif isinstance(value, Items) and value.kind not in ("tuple", "matrix", "ratio"):
-            for item in value.items:
-                if value.kind in ("set", "list") and not isinstance(item, Relation | Interval):
-                    ends.append(self.number(item))
-                else:
-                    self.collect(item, ends)
-        elif excluded := _excluded(value):
-            ends.append(self.number(excluded))
-        else:
-            raise NotComparable("not a set of real numbers")
 
-    def holds(self, value: Value, x: Any) -> bool:
-        self.budget.spend(20)
-        if isinstance(value, Items) and value.kind != "tuple":
-            held = [
-                _equal(self.number(item), x)
-                if value.kind in ("set", "list") and not isinstance(item, Relation | Interval)
-                else self.holds(item, x)
-                for item in value.items
-            ]
-            if value.kind == "intersection":
-                return all(held)
-            return held[0] and not any(held[1:]) if value.kind == "difference" else any(held)
-        if excluded := _excluded(value):
-            return not _equal(self.number(excluded), x)
-        interval = as_interval(value)
-        assert interval
-        low, high = self.number(interval.low), self.number(interval.high)
-        above = not interval.low_open if _equal(low, x) else low < x
-        below = not interval.high_open if _equal(high, x) else x < high
-        return above and below
+def _read(value: Value, budget: Budget) -> _Span | _Compound:
+    """A set with its ends as numbers. Raises NotComparable for what is no set of real numbers."""
+    is_set = isinstance(value, Items) and value.kind != "tuple"
+    if interval := None if is_set else as_interval(value):
+        low, high = _number(interval.low, budget), _number(interval.high, budget)
+        return _Span(low, high, interval.low_open, interval.high_open)
+    if isinstance(value, Items) and value.kind in ("set", "list", "union", "intersection", "difference"):
+        parts = []
+        for item in value.items:
+            if value.kind in ("set", "list") and not isinstance(item, Relation | Interval):
+                number = _number(item, budget)
+                parts.append(_Span(number, number))
+            else:
+                parts.append(_read(item, budget))
+        return _Compound(value.kind, tuple(parts))
+    if excluded := _excluded(value):
+        number = _number(excluded, budget)
+        everything = _Span(-_NUMBERS.inf, _NUMBERS.inf, True, True)
+        return _Compound("difference", (everything, _Span(number, number)))
+    raise NotComparable("not a set of real numbers")
+
+
+def _number(value: Value, budget: Budget) -> Any:
+    """The real number that a value is, or an infinity."""
+    node = tree(value)
+    if node.head == "name" and node.name == "infinity":
+        return _NUMBERS.inf
+    if node.head == "mul" and len(node.args) == 2 and node.args[1].name == "infinity":
+        return -_NUMBERS.inf
+    found = identity.value(node, budget)
+    if hasattr(found, "numerator"):
+        return _NUMBERS.mpf(found.numerator) / found.denominator
+    if found.imag != 0:
+        raise NotComparable("not a real number")
+    return _NUMBERS.convert(found.real)
+
+
+def _ends(held: _Span | _Compound) -> Iterator[Any]:
+    if isinstance(held, _Span):
+        yield from (end for end in (held.low, held.high) if _NUMBERS.isfinite(end))
+    else:
+        for part in held.parts:
+            yield from _ends(part)
+
+
+def _places(held: _Span | _Compound, ends: Sequence[Any]) -> int:
+    """The places that a set holds, as bits: the ends have odd places, what is between them even ones."""
+    if isinstance(held, _Compound):
+        places = [_places(part, ends) for part in held.parts]
+        if held.kind == "intersection":
+            return functools.reduce(operator.and_, places)
+        if held.kind == "difference":
+            return places[0] & ~functools.reduce(operator.or_, places[1:], 0)
+        return functools.reduce(operator.or_, places, 0)
+    last = 2 * len(ends)
+    first = 0 if held.low == -_NUMBERS.inf else last + 1
+    if _NUMBERS.isfinite(held.low):
+        first = 2 * _rank(held.low, ends) + 1 + held.low_open
+    final = last if held.high == _NUMBERS.inf else -1
+    if _NUMBERS.isfinite(held.high):
+        final = 2 * _rank(held.high, ends) + 1 - held.high_open
+    return (1 << (final + 1)) - (1 << first) if first <= final else 0
+
+
+def _rank(number: Any, ends: Sequence[Any]) -> int:
+    return bisect.bisect_left(ends, number - _CLOSE * max(1, abs(number)))
 
 
 def _equal(a: Any, b: Any) -> bool:
-    if not (_NUMBERS.isfinite(a) and _NUMBERS.isfinite(b)):
-        return bool(a == b)
     return bool(abs(a - b) <= _CLOSE * max(1, abs(a), abs(b)))

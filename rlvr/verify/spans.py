@@ -1,7 +1,8 @@
-"""Ranges, scores, congruences, and quantities of several units: 10 to 15 kg, 3–1, x ≡ 3 (mod 7), 3 h 20 min."""
+"""Ranges, scores, congruences, and quantities in several units: 10–15 kg, 3–1, x ≡ 3 (mod 7), 3 h 20 min."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,6 +28,7 @@ _PERIODIC = re.compile(
     r"(?:[a-z]\s*=\s*)?(?:(?P<a>\d+)\s*\*?·?\s*(?P<n>[klmntjpq])\s*(?P<sign>[+-])\s*(?P<r>\d+)|(?P<r2>-?\d+)\s*\+\s*(?P<a2>\d+)\s*\*?·?\s*(?P<n2>[klmntjpq])"
     r"|(?P<a3>\d+)\s*·?\*?\s*(?P<n3>[klmntjpq]))(?:\s*,?\s*\(?(?:where|for|with)?\s*[klmntjpq]\s*(?:\\in|∈).*|,?\s*(?:for|where)\s.*integers?\s?\w?)?"
 )
+_DIVIDES = re.compile(r"(\d+)\s*(?:\||\\mid|divides|teilt)\s*[a-z]")
 _PART = re.compile(r"\s*(?:,|and|und|et|y)?\s*([-+]?\d[\d.,/]*(?:\s\d+/\d+)?)\s?([^\W\d]+\.?|['\"°]|″|′)")
 _MARKS = {"'": "ft", '"': "inch", "°": "°"}
 _TIME_MARKS = {"'": "minute", '"': "s"}
@@ -71,8 +73,30 @@ def same_amount(answer: Quantity, gold: Quantity) -> bool:
     return answer.value == gold.value
 
 
+_TOLERANCE = re.compile(rf"(?P<middle>{_NUMBER}(?:\s?[^\W\d]+)?)\s*(?:±|\+/-|\+-)\s*(?P<slack>\d.*)")
+
+
+def read_tolerance(text: str) -> Span | None:
+    """Plain `text` as a value and how far off it may be: 20 ± 2 mm is from 18 to 22 mm."""
+    match = _TOLERANCE.fullmatch(text.strip())
+    middle = read_quantity(match.group("middle")) if match else None
+    slack = read_quantity(match.group("slack")) if match else None
+    if middle is None or slack is None or (middle.unit and middle.unit != slack.unit):
+        return None
+    scaled = middle.value * (middle.scale / slack.scale if middle.unit else 1)
+    if slack.percent and not middle.percent:
+        slack = Quantity(slack.value * scaled)
+    low, high = (
+        Quantity(scaled + sign * slack.value, slack.unit, scale=slack.scale, offset=slack.offset)
+        for sign in (-1, 1)
+    )
+    return Span(low, high)
+
+
 def read_span(text: str) -> Span | None:
-    """Plain `text` as a range: 10-15, 10 to 15 kg, between $5 and $7, from 3 cm to 40 mm."""
+    """Plain `text` as a range: 10-15, 10 to 15 kg, between $5 and $7, from 3 cm to 40 mm, 20 ± 2 mm."""
+    if (tolerance := read_tolerance(text)) is not None:
+        return tolerance
     match = _RANGE.fullmatch(text.strip())
     if match is None or len(text) > 100:
         return None
@@ -114,6 +138,9 @@ def read_congruence(text: str, periodic: bool = False) -> Congruence | None:
         residues = [int(residue.replace(" ", "")) for residue in re.findall(r"-?\s?\d+", written)]
         modulus = int(match.group("modulus"))
         return Congruence(frozenset(residue % modulus for residue in residues), modulus) if modulus else None
+    if periodic and (match := _DIVIDES.fullmatch(text)):
+        modulus = int(match.group(1))
+        return Congruence(frozenset([0]), modulus) if modulus else None
     if periodic and (match := _PERIODIC.fullmatch(text)):
         modulus = int(match.group("a") or match.group("a2") or match.group("a3"))
         residue = int(f"{match.group('sign') or ''}{match.group('r') or match.group('r2') or 0}")
@@ -143,9 +170,9 @@ def read_compound(text: str) -> Quantity | None:
     if len(parts) < 2 or len({part.unit for part in parts}) != 1 or not parts[0].unit:
         return None
     scales = [part.scale for part in parts]
-    if any(later >= earlier for earlier, later in zip(scales, scales[1:], strict=False)):
+    if any(later >= earlier for earlier, later in itertools.pairwise(scales)):
         return None
-    if any(not 0 <= part.value * part.scale < before.scale for before, part in zip(parts, parts[1:], strict=False)):
+    if any(not 0 <= part.value * part.scale < before.scale for before, part in itertools.pairwise(parts)):
         return None
     smallest = scales[-1]
     total = sum((part.in_base for part in parts), Fraction(0)) / smallest

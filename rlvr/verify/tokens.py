@@ -97,11 +97,15 @@ _TOKEN = re.compile(
     r"|(?P<repeating>\d*\.\d*\\(?:overline|dot|bar)\s*\{?\d+\}?)"
     r"|(?P<based>[A-F][\dA-F]+_\s*\{?16\}?|\d[\dA-F]*(?:\.\d+)?_\s*\{?\d{1,2}\}?)"
     r"|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+(?![\d.]*[A-Za-z^_]))?)"
+    r"|(?P<vector>[A-Za-z]\u20d7)"  # a letter below an arrow
     r"|(?P<command>\\[A-Za-z]+\*?)"
     r"|(?P<escaped>\\[{}|%$])"
-    r"|(?P<letters>[A-Za-z]+)"
+    r"|(?P<letters>[A-Za-z]+(?<!\u20d7)(?!\u20d7)|[A-Za-z]+?(?=[A-Za-z]\u20d7))"
     r"|(?P<sign>[-+*/^_!()\[\]{}|,:'%=])"
 )
+
+
+_INDEX = re.compile(r"\d{1,2}(?![\d.^_])")  # x1 is a name of its own, and K2 not twice K
 
 
 class NotAnExpression(Exception):
@@ -161,8 +165,13 @@ def _tokens(text: str) -> list[str]:
         kind, token = match.lastgroup, match.group()
         if kind == "space":
             tokens.append(" ")
+        elif kind == "vector":
+            tokens += [r"\vec", "{", token[0], "}"]
         elif kind == "letters":
             tokens.extend(_words(token, text[position : position + 1], tokens))
+            if len(token) == 1 and token not in "ei" and (index := _INDEX.match(text, position)):
+                position = index.end()
+                tokens += ["_", "{", index.group(), "}"]
         else:
             tokens.append(token)
     return tokens

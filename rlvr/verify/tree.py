@@ -9,10 +9,11 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation. `head` is number, name, add, mul, pow, mod, call or bind.
+    """One operation. `head` is number, name, add, mul, pow, mod, call, bind, cases or test.
 
     A call has the function in `name`. A bind has its kind (sum, prod, int, lim, diff) in `name`, and
-    the arguments variable, body and none to two limits.
+    the arguments variable, body and none to two limits. Cases have a value and a test in turn; a test
+    has its relation in `name` (=, ne, <, le, >, ge with two sides; and, or with tests; else without).
     """
 
     head: str
@@ -54,6 +55,8 @@ def call(function: str, *args: Node) -> Node:
 MINUS_ONE = number(-1)
 INFINITY = name("infinity")
 CONSTANTS = frozenset(["pi", "e", "i", "infinity"])
+COUNTS = frozenset("kmn")  # names of whole numbers, where a function of whole numbers is near
+DIVISORS = {"gcd": "gcd of integers", "lcm": "lcm of integers"}
 
 
 def negative(node: Node) -> Node:
@@ -80,6 +83,12 @@ def names(node: Node) -> set[str]:
         inside = names(body) - {variable.name}
         return inside.union({variable.name} if not limits else set(), *(names(limit) for limit in limits))
     return set().union(*(names(arg) for arg in node.args))
+
+
+def rename(node: Node, old: str, new: str) -> Node:
+    if node.head == "name" and node.name == old:
+        return replace(node, name=new)
+    return replace(node, args=tuple(rename(arg, old, new) for arg in node.args)) if node.args else node
 
 
 def product(factors: list[Node]) -> Node:

@@ -100,7 +100,9 @@ _MONEY_WORDS = {
 }  # fmt: skip
 _CENTS = frozenset(["cent", "ct", "¢", "cents", "cts"])
 _VARIABLES = re.compile(r"[abcd]{2,3}|[xyzt]{2,3}|[kmnpq]{2,3}|[abcxyz]{3}|[pqrst]{3}")
-_WORD = re.compile(r"fluid_ounce|[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?|[%‰€£¥₹₽₩₺₫₴₪฿¢$]|°\s?[CFR]?(?![A-Za-z])|['\"′″]")
+_WORD = re.compile(
+    r"fluid_ounce|[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?|[%‰€£¥₹₽₩₺₫₴₪฿¢$]|°\s?[CFR]?(?![A-Za-z])|['\"′″]"
+)
 _POWER = re.compile(r"\^?\{?([-+]?\d)\}?")
 _SPACE = re.compile(r"[\s·*⋅×]+|\.(?=[A-Za-z])")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
@@ -161,9 +163,9 @@ def read_unit(text: str) -> tuple[Fraction, Unit] | None:
     rest = " ".join(words)
     if not rest:
         return factor, NO_UNIT
-    if any(word.lower().strip(".,") in _NOT_UNITS for word in re.split(r"[\s/]+", rest)[: MAX_WORDS + 1]) and not (
-        re.search(r"\b(?:squared|cubed|square|cubic)\b", rest)
-        and not any(w in _NOT_UNITS - {"squared", "cubed"} for w in rest.lower().split())
+    said = [word.lower().strip(".,") for word in re.split(r"[\s/]+", rest)]
+    if any(
+        word in _NOT_UNITS and not (place and word in ("squared", "cubed")) for place, word in enumerate(said)
     ):
         return None
     unit = _money(rest) or _measured(rest) or _counted(rest)
@@ -325,11 +327,15 @@ def _word_unit(word: str) -> Unit | None:
 def _counted(text: str) -> Unit | None:
     """What is counted, by its head: steel screws are screws, boxes of screws are boxes."""
     head, _, rest = text.partition("/")
-    words = re.split(r"\s+(?:of|de|von|di|van|in|per|left|remaining|altogether|total)\b", head.strip())[0].split()
+    words = re.split(r"\s+(?:of|de|von|di|van|in|per|left|remaining|altogether|total)\b", head.strip())[
+        0
+    ].split()
     if not words or len(words) > MAX_WORDS or not all(_WORD.fullmatch(word) for word in words):
         return None
-    if not words[-1][0].isalpha() or (words[-1].isascii() and (len(words[-1]) < 3 or _VARIABLES.fullmatch(words[-1]))):
-        return None  # 5 x is a product
+    if not words[-1][0].isalpha() or (
+        words[-1] < "\u2e80" and (len(words[-1]) < 3 or _VARIABLES.fullmatch(words[-1]))
+    ):
+        return None  # 5 x is a product, and so is 5 π
     noun = _singular(words[-1])
     if noun in _COUNTS:
         return NO_UNIT
@@ -346,15 +352,46 @@ def _singular(word: str) -> str:
     lower = word.lower()
     if lower.endswith("ies") and len(lower) > 4:
         return lower[:-3] + "y"
-    return lower.removesuffix("es") if lower.endswith(("ches", "shes", "xes", "sses")) else lower.removesuffix("s")
+    return (
+        lower.removesuffix("es")
+        if lower.endswith(("ches", "shes", "xes", "sses"))
+        else lower.removesuffix("s")
+    )
 
 
 # Words of units that may follow a number in a sentence.
 UNIT_WORDS = sorted(
     {word for word in (*_ALIASES, *_MONEY_WORDS, *_COUNTS) if word != "in"}
-    | {"meters", "metres", "centimeters", "kilometers", "miles", "yards", "feet", "inches", "grams", "kilograms"}
+    | {
+        "meters",
+        "metres",
+        "centimeters",
+        "kilometers",
+        "miles",
+        "yards",
+        "feet",
+        "inches",
+        "grams",
+        "kilograms",
+    }
     | {"liters", "litres", "milliliters", "pounds", "ounces", "seconds", "minutes", "hours", "days", "weeks"}
-    | {"months", "years", "dollars", "euros", "cents", "m", "cm", "mm", "km", "g", "kg", "mg", "ml", "s", "h"},
+    | {
+        "months",
+        "years",
+        "dollars",
+        "euros",
+        "cents",
+        "m",
+        "cm",
+        "mm",
+        "km",
+        "g",
+        "kg",
+        "mg",
+        "ml",
+        "s",
+        "h",
+    },
     key=len,
     reverse=True,
 )

@@ -3,35 +3,85 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rlvr.verify.exact import Quantity
+from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.sets import tree
-from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, name, names, number, power
+from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, names, rename
 
 _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
 _PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
+_ARTICLE = re.compile(r"^(?:the|an?)(?=\w{4})")
+_WORDS_ONLY = re.compile(r"[^\W\d_](?:[^\W\d_]|[-()\[\].:,'’\"\s])*")
+_DRESS = re.compile(r"[()\[\].:,'’\"\s]|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})")
+_QUOTES = re.compile(r"[’\"\s]|^'|'$|(?<!\d)[.,:]|[.,:](?!\d)")  # beside signs and digits, brackets matter
 _YES, _NO = frozenset(["yes", "true"]), frozenset(["no", "false"])
 
 
-def is_operation(answer: Value, gold: Quantity) -> bool:
-    """Whether the answer is a way to a number and not that number; 84/2 is none for 42, 2/4 is for 1/2."""
-    if isinstance(answer, Quantity):
+_FAMILIES = {
+    word: family
+    for family, words in {
+        "trigonometric": ("sin", "cos", "tan", "cot", "sec", "csc", "cis"),
+        "angle": ("asin", "acos", "atan", "acot", "asec", "acsc", "arg"),
+        "hyperbolic": ("sinh", "cosh", "tanh", "coth", "sech", "csch"),
+        "logarithm": ("ln", "log", "lg", "asinh", "acosh", "atanh", "acoth", "asech", "acsch"),
+        "rounding": ("floor", "ceil", "mod"),
+        "divisor": ("gcd", "lcm"),
+        "order": ("max", "min"),
+        "counting": ("factorial", "double factorial", "binom"),
+        "part": ("abs", "sgn", "re", "im", "conjugate"),
+        **{form: (form,) for form in ("sum", "prod", "int", "lim", "diff")},
+    }.items()
+    for word in words
+}
+
+
+def is_operation(answer: Value, gold: Value) -> bool:
+    """Whether the answer is a way to a value and not that value.
+
+    For a number that is all but a number; 84/2 is none for 42, 2/4 is for 1/2. For an expression it is
+    a function of constants, a sum, an integral or a common divisor where the reference has none of the
+    kind: sin 60° for √3/2, but not 3 ln 2 for ln 8. Roots and powers are values.
+    """
+    if isinstance(gold, Quantity) and isinstance(answer, Quantity):
         return answer.quotient and gold.value.denominator == 1
-    return isinstance(answer, Expression) and answer.tree.head not in ("name", "number")
+    if isinstance(gold, Quantity):
+        return isinstance(answer, Expression) and answer.tree.head not in ("name", "number")
+    if not (isinstance(answer, Expression) and isinstance(gold, Expression)):
+        return False
+    known = {_family(part) for part in gold.tree.walk()}
+    if any(part.name == "e" for part in gold.tree.walk()):
+        known |= {"hyperbolic", "trigonometric"}  # e^{iπ/5} is cos 36° + i sin 36°
+    return any(
+        family not in known and (part.head == "bind" or family == "divisor" or not names(part))
+        for part in answer.tree.walk()
+        if (family := _family(part))
+    )
+
+
+def _family(part: Node) -> str:
+    return _FAMILIES.get(part.head if part.head == "mod" else part.name, "") if part.head != "name" else ""
 
 
 def same_words(answer: Value, gold: Value) -> bool:
     left, right = _as_text(answer), _as_text(gold)
+    if len(right) > 3 and _without_accents(left) == _without_accents(right):
+        return True
     return left == right or any({left, right} <= words for words in (_YES, _NO))
+
+
+def _without_accents(text: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
 
 def _as_text(value: Value) -> str:
     """A lone letter reads as a symbol and as a choice; both are the same answer."""
     if isinstance(value, Text):
-        return re.sub(r"^(?:the|an?)(?=\w{4})|[-()\[\].:,'’\"\s]", "", value.text)
+        text = _ARTICLE.sub("", value.text)
+        return (_DRESS if _WORDS_ONLY.fullmatch(text) else _QUOTES).sub("", text)
     return value.text.strip("()[].: ").casefold() if isinstance(value, Expression) else repr(value)
 
 
@@ -97,20 +147,23 @@ def is_applied(side: Value) -> bool:
 
 def with_unit_as_factor(answer: Value, gold: Value) -> tuple[Node, Node]:
     """Both as expressions; 5h beside "5 hours" is a number and its unit."""
-    left, right = tree(answer), tree(gold)
     if isinstance(answer, Expression) and isinstance(gold, Quantity):
-        return left, _times_unit(right, gold.unit, left)
-    if isinstance(gold, Expression) and isinstance(answer, Quantity):
-        return _times_unit(left, answer.unit, right), right
-    return left, right
+        answer = _as_quantity(answer, gold.unit)
+    elif isinstance(gold, Expression) and isinstance(answer, Quantity):
+        gold = _as_quantity(gold, answer.unit)
+    if isinstance(answer, Quantity) and isinstance(gold, Quantity) and answer.unit == gold.unit != "degree":
+        answer, gold = answer.converted(), gold.converted()
+    return tree(answer), tree(gold)
 
 
-def _times_unit(value: Node, unit: str, other: Node) -> Node:
-    match = re.fullmatch("([A-Za-z]{1,2})([23]?)", unit)
-    if match is None or names(other) != set(match.group(1)):
-        return value
-    *before, last = (name(letter) for letter in match.group(1))
-    return mul(value, *before, power(last, number(int(match.group(2) or 1))))
+_NUMBER_AND_LETTERS = re.compile(r"(.*\d)\s?([A-Za-zµΩ]{1,3}(?:\^\{?[23]\}?)?)")
+
+
+def _as_quantity(written: Expression, unit: str) -> Expression | Quantity:
+    """5h as five hours, where the other side is a time."""
+    match = _NUMBER_AND_LETTERS.fullmatch(written.text.strip()) if unit else None
+    found = read_quantity(" ".join(match.groups())) if match else None
+    return found if found is not None and found.unit == unit else written
 
 
 def same_angles(left: Node, right: Node) -> tuple[Node, Node]:
@@ -126,18 +179,12 @@ def same_angles(left: Node, right: Node) -> tuple[Node, Node]:
     return left, right
 
 
-def _rename(node: Node, old: str, new: str) -> Node:
-    if node.head == "name" and node.name == old:
-        return replace(node, name=new)
-    return replace(node, args=tuple(_rename(arg, old, new) for arg in node.args)) if node.args else node
-
-
 def rename_parameter(answer: Node, gold: Node) -> Node:
     """x = πn and x = πk are the same solutions: a whole number may have any usual name."""
     left, right = names(answer), names(gold)
     new, old = right - left, left - right
     if new == {"C"} and old == {"c"}:  # the constant of an integral
-        return _rename(answer, "c", "C")
+        return rename(answer, "c", "C")
     periodic = any(part.name in ("pi", "degrees") for part in gold.walk())
     if (
         len(left) == len(right) == len(new) == 1
@@ -145,7 +192,7 @@ def rename_parameter(answer: Node, gold: Node) -> Node:
         and periodic
         and _linear(gold, *new)
     ):
-        return _rename(answer, old.pop(), new.pop())
+        return rename(answer, old.pop(), new.pop())
     return answer
 
 
@@ -170,7 +217,7 @@ def rename_argument(answer: Relation, gold: Relation) -> Relation:
         return answer
     old, new = (match.group(2) for match in found if match)
     sides = tuple(
-        Expression(_rename(side.tree, old, new), side.text) if isinstance(side, Expression) else side
+        Expression(rename(side.tree, old, new), side.text) if isinstance(side, Expression) else side
         for side in answer.sides[1:]
     )
     return replace(answer, sides=(gold.sides[0], *sides))

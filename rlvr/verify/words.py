@@ -10,7 +10,9 @@ _ONES = [
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 ]  # fmt: skip
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_VALUES = {word: value for value, word in enumerate(_ONES)} | {word: 10 * ten for ten, word in enumerate(_TENS, 2)}
+_VALUES = {word: value for value, word in enumerate(_ONES)} | {
+    word: 10 * ten for ten, word in enumerate(_TENS, 2)
+}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {
     "half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
@@ -18,45 +20,146 @@ _PARTS = {
 }  # fmt: skip
 _PARTS |= {f"{part}s": value for part, value in _PARTS.items() if not part.startswith("hal")}
 _SPLIT = re.compile(r"[\s-]+")
-_CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
+_CHINESE_DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {
+    "〇": 0,
+    "两": 2,
+    "兩": 2,
+}
 _CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
 
 YES = frozenset(
-    ["yes", "true", "correct", "ja", "wahr", "oui", "vrai", "sí", "si", "verdadero", "sì", "vero", "sim", "verdadeiro"]
-    + ["waar", "tak", "prawda", "ano", "pravda", "да", "верно", "истина", "так", "evet", "doğru", "是", "是的", "对", "正确"]
-    + ["はい", "正しい", "예", "네", "참", "نعم", "صحيح", "हाँ", "हां", "có", "đúng", "ya", "benar", "yep", "yeah", "y", "t"]
+    [
+        "yes",
+        "true",
+        "correct",
+        "ja",
+        "wahr",
+        "oui",
+        "vrai",
+        "sí",
+        "si",
+        "verdadero",
+        "sì",
+        "vero",
+        "sim",
+        "verdadeiro",
+        "waar",
+        "tak",
+        "prawda",
+        "ano",
+        "pravda",
+        "да",
+        "верно",
+        "истина",
+        "так",
+        "evet",
+        "doğru",
+        "是",
+        "是的",
+        "对",
+        "正确",
+        "はい",
+        "正しい",
+        "예",
+        "네",
+        "참",
+        "نعم",
+        "صحيح",
+        "हाँ",
+        "हां",
+        "có",
+        "đúng",
+        "ya",
+        "benar",
+        "yep",
+        "yeah",
+        "y",
+        "t",
+    ]
 )
 NO = frozenset(
-    ["no", "false", "incorrect", "nein", "falsch", "non", "faux", "falso", "não", "nao", "nee", "onwaar", "nie", "fałsz"]
-    + ["ne", "nepravda", "нет", "неверно", "ложь", "ні", "hayır", "yanlış", "否", "不", "不是", "错", "错误", "いいえ"]
-    + ["아니요", "아니오", "거짓", "لا", "خطأ", "नहीं", "không", "sai", "tidak", "salah", "nope", "n", "f"]
+    [
+        "no",
+        "false",
+        "incorrect",
+        "nein",
+        "falsch",
+        "non",
+        "faux",
+        "falso",
+        "não",
+        "nao",
+        "nee",
+        "onwaar",
+        "nie",
+        "fałsz",
+        "ne",
+        "nepravda",
+        "нет",
+        "неверно",
+        "ложь",
+        "ні",
+        "hayır",
+        "yanlış",
+        "否",
+        "不",
+        "不是",
+        "错",
+        "错误",
+        "いいえ",
+        "아니요",
+        "아니오",
+        "거짓",
+        "لا",
+        "خطأ",
+        "नहीं",
+        "không",
+        "sai",
+        "tidak",
+        "salah",
+        "nope",
+        "n",
+        "f",
+    ]
 )
+_NO_ANSWER = [
+    r"(?:there (?:is|are|exists?) )?no (?:real |integer |valid |such |possible )*"
+    r"(?:solutions?|roots?|answers?|values?|numbers?|integers?)(?: exists?| of x)?",
+    r"(?:the )?(?:equation|system) has no (?:real )?solutions?",
+    r"(?:the )?(?:empty|null) set|∅|\\\{\s*\\\}|\{\s*\}|none|no such.*|inconsistent|unsolvable|impossible",
+    r"keine l[öo]sung(?:en)?|pas de solution|aucune solution|sin solución|no hay solución|nessuna soluzione",
+    r"sem solução|geen oplossing(?:en)?|нет решени[йя]|无解|無解|解なし|해가? 없음",
+]
+_UNDEFINED = [
+    r"(?:it |the limit |limit )?(?:does not|doesn't|do not) exist|d\.?n\.?e\.?|undefined|not defined|indeterminate",
+    r"existiert nicht|nicht definiert|n'existe pas|no existe|не существует|不存在",
+]
+_INFINITE = r"∞|infinity|infinite|infty|inf"
 _SPECIAL = {
-    "no solution": (
-        r"(?:there (?:is|are|exists?) )?no (?:real |integer |valid |such |possible )*(?:solutions?|roots?|answers?|values?|numbers?|integers?)"
-        r"(?: exists?| of x)?|(?:the )?(?:empty|null) set|∅|\\\{\s*\\\}|\{\s*\}|none|inconsistent|unsolvable|impossible|no such.*"
-        r"|(?:the )?(?:equation|system) has no (?:real )?solutions?|keine l[öo]sung(?:en)?|pas de solution|aucune solution"
-        r"|sin solución|no hay solución|nessuna soluzione|sem solução|geen oplossing(?:en)?|нет решени[йя]|无解|無解|解なし|해가? 없음"
-    ),
-    "undefined": (
-        r"(?:it |the limit |limit )?(?:does not|doesn't|do not) exist|d\.?n\.?e\.?|undefined|not defined|indeterminate|existiert nicht"
-        r"|nicht definiert|n'existe pas|no existe|не существует|不存在"
-    ),
-    "infinity": r"\+?\s?(?:∞|infinity|infinite|infty|inf)|(?:it )?diverges(?: to)? (?:\+\s?)?(?:∞|infinity)|unendlich|infini|infinito|бесконечность|无穷(?:大)?",
-    "negative infinity": r"-\s?(?:∞|infinity|infty|inf)|(?:negative|minus) infinity|diverges to (?:-\s?∞|(?:negative|minus) infinity)",
-    "infinitely many": (
-        r"(?:there are )?(?:infinitely many|an infinite number(?: of)?|infinite(?:ly)?(?= sol))(?: solutions?| values?| roots?| answers?)?"
-        r"|unendlich viele(?: lösungen)?|infinitas soluciones|une infinité(?: de solutions)?|无穷多(?:个)?解?|无数(?:个)?解?"
-    ),
-    "all real numbers": (
-        r"(?:all|every|any)(?: the)? real(?: number)?s?(?: x)?|(?:x is )?any real number|ℝ|\\mathbb\s?\{?\s?r\s?\}?|\(-∞,\s?\+?∞\)"
-        r"|alle reellen zahlen|tous les (?:nombres )?réels|todos los (?:números )?reales"
-    ),
-    "diverges": r"(?:the (?:series|integral|sequence) |it )?(?:diverges|is divergent)|divergent",
-    "converges": r"(?:the (?:series|integral|sequence) |it )?(?:converges|is convergent)|convergent",
-    "unbounded": r"unbounded|no (?:maximum|minimum|upper bound|lower bound)",
-}  # fmt: skip
-_SPECIAL_PATTERNS = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _SPECIAL.items()}
+    "no solution": _NO_ANSWER,
+    "undefined": _UNDEFINED,
+    "infinity": [
+        rf"\+?\s?(?:{_INFINITE})|(?:it )?diverges(?: to)? (?:\+\s?)?(?:{_INFINITE})",
+        r"unendlich|infini|infinito|бесконечность|无穷(?:大)?",
+    ],
+    "negative infinity": [
+        rf"(?:diverges to )?(?:-\s?|negative |minus )(?:{_INFINITE})",
+    ],
+    "infinitely many": [
+        r"(?:there are )?(?:infinitely many|an infinite number(?: of)?|infinite)(?: solutions?| values?| roots?| answers?)",
+        r"(?:there are )?infinitely many|unendlich viele(?: lösungen)?|infinitas soluciones|une infinité(?: de solutions)?",
+        r"无穷多(?:个)?解?|无数(?:个)?解?",
+    ],
+    "all real numbers": [
+        r"(?:all|every|any)(?: the)? real(?: number)?s?(?: x)?|(?:x is )?any real number",
+        r"ℝ|\\mathbb\s?\{?\s?r\s?\}?|\(-∞,\s?\+?∞\)",
+        r"alle reellen zahlen|tous les (?:nombres )?réels|todos los (?:números )?reales",
+    ],
+    "diverges": [r"(?:the (?:series|integral|sequence) |it )?(?:diverges|is divergent)|divergent"],
+    "converges": [r"(?:the (?:series|integral|sequence) |it )?(?:converges|is convergent)|convergent"],
+    "unbounded": [r"unbounded|no (?:maximum|minimum|upper bound|lower bound)"],
+}
+_SPECIAL_PATTERNS = {name: re.compile("|".join(forms), re.IGNORECASE) for name, forms in _SPECIAL.items()}
 
 
 def yes_or_no(text: str) -> bool | None:
@@ -76,11 +179,14 @@ def special(text: str) -> str | None:
 
 
 def number_in_words(text: str) -> Fraction | None:
-    """forty-two, one hundred and five, three and a half, two thirds, half, 四十二; None for what is no number."""
+    """forty-two, one hundred and five, three and a half, two thirds, 四十二; None for what is no number."""
     text = text.strip().casefold()
     if not text or len(text) > 120 or any(character.isdigit() for character in text):
         return None
-    if all(character in _CHINESE_DIGITS or character in _CHINESE_SCALES or character == "万" for character in text):
+    if all(
+        character in _CHINESE_DIGITS or character in _CHINESE_SCALES or character == "万"
+        for character in text
+    ):
         return _chinese(text)
     words = [word for word in _SPLIT.split(text) if word]
     sign = 1
@@ -97,7 +203,10 @@ def _words(words: list[str]) -> Fraction | None:
         return _with_part(words)
     if "point" in words:
         place = words.index("point")
-        whole, decimals = _whole(words[:place] or ["zero"]), [_VALUES.get(word, 10) for word in words[place + 1 :]]
+        whole, decimals = (
+            _whole(words[:place] or ["zero"]),
+            [_VALUES.get(word, 10) for word in words[place + 1 :]],
+        )
         if whole is None or not decimals or max(decimals) > 9:
             return None
         return whole + Fraction(int("".join(map(str, decimals))), 10 ** len(decimals))
@@ -139,8 +248,14 @@ def _whole(words: list[str]) -> int | None:
             total, group = total + group * last, 0
         elif word in _VALUES:
             value = _VALUES[word]
-            room = 100 if group % 1000 and group % 100 == 0 else 10 if group % 10 == 0 and group % 100 >= 20 else 0
-            if group and value >= room or group and value == 0:
+            room = (
+                100
+                if group % 1000 and group % 100 == 0
+                else 10
+                if group % 10 == 0 and group % 100 >= 20
+                else 0
+            )
+            if (group and value >= room) or (group and value == 0):
                 return None
             group += value
         else:
