@@ -350,7 +350,7 @@ INTEGER = Entry(
         "reciprocal": lambda gold, rng: (
             rf"{gold.sign}\frac{{1}}{{{_unsigned(gold)}}}" if gold.size > 1 else None
         ),
-        "factorial": lambda gold, rng: f"{gold.text}!" if gold.value > 2 else None,
+        "factorial": lambda gold, rng: f"${gold.text}!$" if gold.value > 2 else None,
         "in another base": _in_another_base,
         "next number in words": lambda gold, rng: in_words(int(gold.value) + 1) if gold.size < 10**9 else None,
         "name of a larger number": lambda gold, rng: f"{gold.text} million" if gold.value else None,
@@ -412,7 +412,7 @@ DECIMAL = Entry(
         "whole part dropped": lambda gold, rng: f"{gold.sign}0.{gold.digits}" if gold.whole else None,
         "digit put after the point": lambda gold, rng: f"{gold.sign}{gold.whole}.0{gold.digits}",
         "last digit repeated for ever": lambda gold, rng: (
-            rf"{gold.text[:-1]}\overline{{{gold.text[-1]}}}" if gold.text[-1] not in "09" else None
+            rf"{gold.text[:-1]}\overline{{{gold.text[-1]}}}" if gold.text[-1] not in "09" and len(gold.text) < 6 else None
         ),
         "colon for the point": lambda gold, rng: (
             gold.text.replace(".", ":") if gold.whole and len(gold.digits) < 3 and gold.whole < 24 else None

@@ -162,8 +162,8 @@ def _for_equals(sign: str) -> Writer:
 
 
 def _names_exchanged(gold: Curve, rng: Random) -> str | None:
-    if gold.sort == "line" and abs(gold.a) == 1 and not gold.b:
-        return None
+    if gold.sort == "line" and (gold.a == -1 or (gold.a == 1 and not gold.b)):
+        return None  # the line is its own mirror image
     if gold.sort == "circle" and gold.a == gold.b:
         return None
     # \frac has no x or y in it, which \text and \infty have

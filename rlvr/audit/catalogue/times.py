@@ -209,7 +209,7 @@ DATE = Entry(
 
 @dataclass(frozen=True)
 class Time:
-    """`form`: 0 is 14:30, 1 is 2:30 PM, 2 is 2:30 p.m."""
+    """`form`: 0 is 14:30, 1 is 2:30 PM, 2 is 2:30 p.m. What 12 hours can write is not left open: 02:30 is 1."""
 
     hour: int
     minute: int
@@ -217,13 +217,18 @@ class Time:
 
     @property
     def text(self) -> str:
-        if self.form == 0:
+        if self.form == 0 and self.of_24:
             return f"{self.hour:02}:{self.minute:02}"
-        return f"{self.twelve}:{self.minute:02} {self.half if self.form == 1 else self.dotted}"
+        return f"{self.twelve}:{self.minute:02} {self.dotted if self.form == 2 else self.half}"
 
     @property
     def value(self) -> tuple[int, int]:
         return self.hour, self.minute
+
+    @property
+    def of_24(self) -> bool:
+        """Whether no clock of 12 hours shows this hour."""
+        return not 1 <= self.hour <= 12
 
     @property
     def twelve(self) -> int:
@@ -257,6 +262,10 @@ def read_time(text: str) -> Time | None:
     if half:
         return Time(hour % 12 + (12 if half == "p" else 0), minute, 1 if "." not in text else 2)
     return Time(hour, minute)
+
+
+def _clock_of_24(template: str) -> Writer:
+    return lambda gold, rng: _clock(template)(gold, rng) if gold.of_24 else None
 
 
 def _clock(template: str) -> Writer:
@@ -313,8 +322,8 @@ TIME = Entry(
     read_time,
     keeps={
         **WORDS,
-        "24 hours": _clock("{h:02}:{m:02}"),
-        "24 hours, no zero before": _clock("{h}:{m:02}"),
+        "24 hours": _clock_of_24("{h:02}:{m:02}"),
+        "24 hours, no zero before": _clock_of_24("{h}:{m:02}"),
         "PM": _clock("{t}:{m:02} {half}"),
         "PM without a space": _clock("{t}:{m:02}{half}"),
         "pm": _clock("{t}:{m:02} {low}"),
@@ -324,11 +333,11 @@ TIME = Entry(
         "pm in \\text": _clock(r"{t}:{m:02} \text{{ {dotted}}}"),
         "pm in \\mathrm": _clock(r"{t}:{m:02}\,\mathrm{{{low}}}"),
         "dot and pm": _clock("{t}.{m:02} {low}"),
-        "seconds of zero": _clock("{h:02}:{m:02}:00"),
-        "colon in braces": _clock("{h:02}{{:}}{m:02}"),
-        "full-width colon": _clock("{h:02}\uff1a{m:02}"),
-        "German": _clock("{h}:{m:02} Uhr"),
-        "Chinese": _clock("{h}点{m:02}分"),
+        "seconds of zero": _clock_of_24("{h:02}:{m:02}:00"),
+        "colon in braces": _clock_of_24("{h:02}{{:}}{m:02}"),
+        "full-width colon": _clock_of_24("{h:02}\uff1a{m:02}"),
+        "German": _clock_of_24("{h}:{m:02} Uhr"),
+        "Chinese": _clock_of_24("{h}点{m:02}分"),
         "hour alone": _full_hour("{t} {half}"),
         "o'clock": _full_hour("{t} o'clock {half}"),
         "noon or midnight": _noon,
@@ -364,7 +373,7 @@ TIME = Entry(
         "quarter to for quarter past": lambda gold, rng: (
             f"quarter to {in_words(gold.twelve)} {gold.half}" if gold.minute == 15 and gold.hour % 12 else None
         ),
-        "30 seconds later": _clock("{h:02}:{m:02}:30"),
+        "30 seconds later": _clock_of_24("{h:02}:{m:02}:30"),
     },
 )
 
