@@ -181,7 +181,7 @@ def readings(answer: str, reference: Reference) -> Iterator[Value]:
             yield components
 
 
-def _duration(def _duration(spoken: str) -> Quantity | None:
+def _duration(spoken: str) -> Quantity | None:
     found = read_quantity(spoken) or read_compound(spoken)
     if found is not None:
         return found if found.unit in ("", "second") else None
