@@ -390,7 +390,9 @@ def _of_base_vectors(write: str) -> Writer:
             size = "" if abs(number) == 1 else latex_number(abs(number))
             if number:
                 terms.append(f"{'-' if number < 0 else '+'} {size}{write.replace('@', name)}")
-        return " ".join(terms).removeprefix("+ ").replace("- ", "-", 1) if terms[0][0] == "-" else " ".join(terms).removeprefix("+ ")
+        if not terms:
+            return None
+        return re.sub("^- ", "-", " ".join(terms).removeprefix("+ "))
 
     return written
 
