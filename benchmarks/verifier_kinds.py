@@ -19,6 +19,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -86,16 +87,18 @@ def of_data() -> Iterator[Trial]:
         entry, gold = read_gold(kind, text)
         for keeps in (True, False):
             found = [rewriting for rewriting in entry.rewritings() if rewriting.keeps == keeps]
-            for rewriting in rng.sample(found, min(DRAWN, len(found))):
-                if (answer := rewriting.write(gold, rng)) is not None:
-                    yield try_answer(kind, rewriting, text, answer)
+            written = ((rewriting, rewriting.write(gold, rng)) for rewriting in rng.sample(found, len(found)))
+            applied = ((rewriting, answer) for rewriting, answer in written if answer is not None)
+            for rewriting, answer in islice(applied, DRAWN):
+                yield try_answer(kind, rewriting, text, answer)
 
 
 def answers(name: str) -> Iterator[str]:
     path = DATA / f"{name}.jsonl"
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            yield str(json.loads(line)["answer"])
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                yield str(json.loads(line)["answer"])
 
 
 def table(trials: list[Trial]) -> str:

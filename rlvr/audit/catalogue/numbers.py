@@ -366,7 +366,8 @@ INTEGER = Entry(
 
 
 def _shorter(gold: Number, rng: Random) -> str | None:
-    if len(gold.digits) < 2 or gold.digits[-1] == "0":
+    # six digits of it may be taken for a rounding
+    if len(gold.digits) < 2 or gold.digits[-1] == "0" or sum(map(str.isdigit, gold.text)) > 6:
         return None
     return gold.text[:-1]
 
@@ -410,7 +411,9 @@ DECIMAL = Entry(
         "last place off by one": lambda gold, rng: _moved(gold, Fraction(1, 10 ** len(gold.digits))),
         "point dropped": lambda gold, rng: _of_digits(replace(gold, places=0), f"{gold.whole}{gold.digits}"),
         "whole part dropped": lambda gold, rng: f"{gold.sign}0.{gold.digits}" if gold.whole else None,
-        "digit put after the point": lambda gold, rng: f"{gold.sign}{gold.whole}.0{gold.digits}",
+        "digit put after the point": lambda gold, rng: (
+            f"{gold.sign}{gold.whole}.0{gold.digits}" if gold.digits.strip("0") else None
+        ),
         "last digit repeated for ever": lambda gold, rng: (
             rf"{gold.text[:-1]}\overline{{{gold.text[-1]}}}" if gold.text[-1] not in "09" and len(gold.text) < 6 else None
         ),

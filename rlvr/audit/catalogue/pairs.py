@@ -187,6 +187,11 @@ def _multiplied(gold: Ratio, rng: Random) -> Ratio | None:
     return None if gold.score else replace(gold, parts=tuple(by * part for part in gold.parts))
 
 
+def _unless_quotient(gold: Ratio, value: int) -> str | None:
+    """`value`, where it is not what dividing the parts gives."""
+    return str(value) if not gold.parts[1] or Fraction(*gold.parts[:2]) != value else None
+
+
 def _two_parts(gold: Ratio) -> bool:
     return not gold.score and len(gold.parts) == 2
 
@@ -256,12 +261,16 @@ RATIO = Entry(
             replace(gold, parts=tuple(2 * part for part in gold.parts)) if gold.score else None
         ),
         "squares": lambda gold, rng: replace(gold, parts=tuple(part**2 for part in gold.parts)),
-        "difference": lambda gold, rng: str(gold.parts[0] - gold.parts[1]),
-        "sum": lambda gold, rng: str(sum(gold.parts)),
+        "difference": lambda gold, rng: _unless_quotient(gold, gold.parts[0] - gold.parts[1]),
+        "sum": lambda gold, rng: _unless_quotient(gold, sum(gold.parts)),
         "part of the whole": lambda gold, rng: (
             rf"\frac{{{gold.parts[0]}}}{{{sum(gold.parts)}}}" if _two_parts(gold) else None
         ),
-        "product": lambda gold, rng: rf"{gold.parts[0]} \cdot {gold.parts[1]}",
+        "product": lambda gold, rng: (
+            rf"{gold.parts[0]} \cdot {gold.parts[1]}"
+            if _unless_quotient(gold, gold.parts[0] * gold.parts[1])
+            else None
+        ),
         "parts written together": lambda gold, rng: "".join(map(str, gold.parts)),
         "point between the parts": lambda gold, rng: f"{gold.parts[0]}.{gold.parts[1]}",
         "further part": lambda gold, rng: f"{gold.text}{gold.joint}1",

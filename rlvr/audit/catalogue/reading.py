@@ -36,8 +36,9 @@ def _as_text(kind: Kind) -> Entry:
         read=Text,
         keeps=WORDS if kind in _IN_WORDS else {**MATH, "\\dfrac for \\frac": _dfrac},
         changes={
-            "last digit changed": lambda gold, rng: re.sub(
-                r"\d(?=\D*$)", lambda digit: str((int(digit[0]) + 1) % 10), gold.text
+            # exponents and indices may be those of a unit or a name
+            "first digit changed": lambda gold, rng: re.sub(
+                r"(?<![\^_{])\d", lambda digit: str(int(digit[0]) % 9 + 1), gold.text, count=1
             )
         },
     )

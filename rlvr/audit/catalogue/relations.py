@@ -656,7 +656,7 @@ BASE = Entry(
         "doubled": lambda gold, rng: _of_value(gold, 2 * gold.value),
         "base + 1": _other_base(1),
         "base − 1": _other_base(-1),
-        "base ten": lambda gold, rng: f"{gold.digits}_{{10}}" if gold.digits.isdigit() else None,
+        "base ten": lambda gold, rng: f"{gold.digits}_{{10}}" if len(gold.digits) > 1 and gold.digits.isdigit() else None,
         "last digit dropped": _with_digits(lambda digits: digits[:-1]),
         "zero appended": _with_digits(lambda digits: f"{digits}0"),
         "digits reversed": _with_digits(lambda digits: digits[::-1]),
