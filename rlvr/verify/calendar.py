@@ -139,6 +139,7 @@ class Clock:
     seconds: int
     half: str = ""  # "a" or "p" where it was said
     colon: bool = False  # written as 6:10, which may be a ratio
+    whole_day: bool = False  # written as 02:45 or 14:05, on a clock of 24 hours
 
     def same(self, gold: Clock) -> bool:
         """Whether both are the same time: 7:45 p.m. is 19:45, and 7:45 where the reference says no more."""
@@ -146,6 +147,8 @@ class Clock:
             return self._absolute == gold._absolute
         if self._absolute == gold._absolute:
             return True
+        if self.whole_day or gold.whole_day:
+            return False
         if gold.half and not self.half:  # 7:45 for 7:45 p.m. leaves out what was not asked
             return self.seconds == gold.seconds
         return bool(self.half) and self.seconds == gold.seconds
@@ -297,9 +300,8 @@ def _clock(hour: str, minute: str, second: str | None, half: str, colon: bool = 
         return None
     if half and hours > 12:
         half = ""  # 14:05 PM
-    return Clock(
-        (hours % 24) * 3600 + minutes * 60 + int(second or 0), half, colon and not half and not second
-    )
+    seconds = (hours % 24) * 3600 + minutes * 60 + int(second or 0)
+    return Clock(seconds, half, colon and not half and not second, not half and (hour[0] == "0" or hours > 12))
 
 
 def read_duration(text: str) -> Iterator[Fraction]:

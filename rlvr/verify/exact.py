@@ -220,7 +220,7 @@ def _with_unit(value: Quantity, rest: str, text: str, number: Literal, code: str
             return None
     if len(unit.base) == 3 and unit.base.isupper():
         priced = _priced(value, text, number, unit.base)
-        return Quantity(priced.value * factor * unit.scale, unit.base, value.digits)
+        return Quantity(priced.value * factor, unit.base, value.digits, scale=unit.scale)
     if unit == NO_UNIT and factor == 1 and not letters:
         return value
     scaled = Quantity(value.value * factor, "", value.digits if factor == 1 else 0, value.quotient)

@@ -33,7 +33,7 @@ from rlvr.verify.parse import (
 from rlvr.verify.plain import plain
 from rlvr.verify.sets import as_interval
 from rlvr.verify.spans import Span, read_compound, read_congruence, read_score, read_span
-from rlvr.verify.words import special, yes_or_no
+from rlvr.verify.words import in_digits, special, yes_or_no
 
 
 class Kind(StrEnum):
@@ -121,6 +121,8 @@ _MEANT = {
 def read_as(kind: Kind, text: str) -> Value | None:
     """What `text` says if it is meant as an answer of `kind`; None if it cannot be."""
     spoken = plain(text)
+    if kind in _IN_DIGITS and not any(character.isdigit() for character in spoken):
+        spoken = in_digits(spoken)
     if kind is Kind.DATE:
         return read_date(spoken)
     if kind is Kind.TIME:
@@ -153,6 +155,7 @@ TYPED = frozenset(
     [Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER, Kind.FORMULA]
     + [Kind.YES_NO, Kind.SPECIAL, Kind.CONGRUENCE]
 )
+_IN_DIGITS = frozenset([Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.CONGRUENCE])
 _NEVER_COMPUTED = frozenset([Kind.DATE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE])
 _WITH_COMMA = frozenset(
     [Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION, Kind.PERCENT, Kind.MONEY, Kind.QUANTITY, Kind.DURATION]
@@ -168,9 +171,13 @@ def readings(answer: str, reference: Reference) -> Iterator[Value]:
             yield said
         if kind in _NEVER_COMPUTED or (kind is Kind.RANGE and not reference.two_ways):
             return
-    yield read_answer(answer)
+    yield read_answer(in_digits(plain(answer)) if kind is Kind.RATIO else answer)
     if kind in _WITH_COMMA and "," in answer and (decimal := read_quantity(answer, decimal_comma=True)):
         yield decimal
+    if isinstance(gold, Quantity) and gold.unit == "GBP" and "po" in answer.lower():  # not those of weight
+        pounds = re.sub(r"\bpounds?\b", "GBP", answer, flags=re.IGNORECASE)
+        if (money := read_quantity(pounds) or read_compound(plain(pounds))) is not None:
+            yield money
     if kind is Kind.TIME and (duration := read_as(Kind.DURATION, answer)) is not None:
         yield duration
     if kind is Kind.QUANTITY and isinstance(gold, Expression):

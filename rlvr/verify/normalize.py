@@ -17,7 +17,7 @@ _UNICODE = {
     "∨": r"\vee ", "∠": r"\angle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
     "γ": r"\gamma ", "δ": r"\delta ", "ε": r"\epsilon ", "μ": r"\mu ", "ρ": r"\rho ", "σ": r"\sigma ",
     "τ": r"\tau ", "φ": r"\phi ", "ω": r"\omega ", "Δ": r"\Delta ", "Ω": r"\Omega ", "，": ", ", "；": "; ",
-    "：": ": ", "（": "(", "）": ")", "∫": r"\int ", "∑": r"\sum ", "∏": r"\prod ", "→": r"\to ",
+    "：": ": ", "∶": ":", "（": "(", "）": ")", "∫": r"\int ", "∑": r"\sum ", "∏": r"\prod ", "→": r"\to ",
     "≡": r"\equiv ", "″": "''", "’": "'",
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -40,7 +40,7 @@ def _in_words(text: str) -> str:
     if value is not None:
         return str(value)
     words = bare.split()
-    for cut in range(min(len(words) - 1, 6), 0, -1):
+    for cut in range(min(len(words) - 1, 20), 0, -1):
         value = number_in_words(" ".join(words[:cut]))
         if value is not None and number_in_words(words[cut]) is None and read_unit(" ".join(words[cut:])):
             return f"{value} {' '.join(words[cut:])}"
@@ -110,6 +110,7 @@ _REWRITES = [
             r"\1_{\2}",
         ),
         (r"\{([:;])\}", r"\1"),
+        (r"\{\}\s*\^\s*\{?(\d+)\}?\s*(?:/|\\!)+\s*_\s*\{?(\d+)\}?", r"\\frac{\1}{\2}"),
         (r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(?=\d+(?:\s|\\|$))", ":"),
         (r"\s+", " "),
     )

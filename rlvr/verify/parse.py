@@ -107,6 +107,7 @@ _SET_OPERATORS: list[tuple[Kind, re.Pattern[str]]] = [
     ("difference", re.compile(r"\\(?:setminus|backslash|smallsetminus)(?![A-Za-z])|(?<=\})\s*-\s*(?=\\\{)")),
     ("intersection", re.compile(r"\\(?:cap|bigcap)(?![A-Za-z])")),
 ]
+_OUTWARD = re.compile(r"(?:^|p)\s*\]|\[\s*(?:$|\\cup)")
 _SEEMS_A_SET = re.compile(r"[\[\]{}()]|\\mathbb|\\emptyset|[<>]|\\[lg]e")
 _NAME = re.compile(
     rf"(?:[A-Za-z]+|\\(?:{'|'.join(sorted(GREEK))})|\\text\{{[A-Za-z ]+\}}"
@@ -362,6 +363,8 @@ def _is_name(text: str, side: Value) -> bool:
 def _set_operation(text: str, depth: int) -> Value | None:
     for kind, operator in _SET_OPERATORS:
         parts = split(text, operator)
+        if len(parts) == 1 and kind == "union" and _OUTWARD.search(text):  # ]0, 1] ∪ [2, 3[
+            parts = operator.split(text)
         if not 2 <= len(parts) <= MAX_ITEMS or not all(_SEEMS_A_SET.search(part) for part in parts):
             continue
         return Items(kind, tuple(_as_set(_read(part, depth + 1)) for part in parts))

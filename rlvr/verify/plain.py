@@ -14,7 +14,7 @@ _SIGNS = {
     "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "‒": "-", "―": "-", "﹣": "-", "－": "-", "’": "'",
     "‘": "'", "′": "'", "″": '"', "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "º": "°", "˚": "°",
     "⁄": "/", "∕": "/", "÷": "/", "μ": "µ", "Ω": "Ω", "⋅": "·", "•": "·", "∙": "·", "⨯": "×", "✕": "×",
-    "、": ", ", "，": ", ", "。": ".", "：": ":", "；": ";", "（": "(", "）": ")", "％": "%", "∼": "~", "～": "~",
+    "、": ", ", "，": ", ", "。": ".", "：": ":", "∶": ":", "꞉": ":", "；": ";", "（": "(", "）": ")", "％": "%", "∼": "~", "～": "~",
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")
@@ -32,6 +32,8 @@ _COMMANDS = [
         (r"(?<=\d)\{,\}(?=\d)", "."),
         (r"(?<=\d)(?:\\,|\\ |\\thinspace\s?|~)\s?(?=\d{3}(?!\d))", ","),
         (r"\\!", ""),
+        (r"\{\s*\\(?:rm|bf|it|sf|tt)(?![A-Za-z])\s*((?:[^{}]|\{[^{}]*\})*)\}", r"\1"),
+        (r"\{\}\s*\^\s*\{?(\d+)\}?\s*(?:/|\\!)+\s*_\s*\{?(\d+)\}?", r"\\frac{\1}{\2}"),
         (r"\{([:;])\}", r"\1"),
         (r"\\[,;:> ]|\\q?quad(?![A-Za-z])|\\(?:thin|med|thick)space(?![A-Za-z])|~(?=\S)(?!\d)", " "),
         (r"\^\s*\{?\s*\\(?:circ|degree)(?![A-Za-z])\s*\}?|\\(?:degree|degrees|celsius)(?![A-Za-z])", "°"),
@@ -56,6 +58,7 @@ _COMMANDS = [
     )
 ]
 _DOLLARS = re.compile(r"(?<!\\)\$")
+_HTML = re.compile(r"<(sub|sup)>([^<>{}]{1,20})</\1>")
 _ELLIPSIS = re.compile(r"\.{3,}")
 _TRAILING = re.compile(r"[\s.,;:]+$")
 _WRAPPERS = (
@@ -80,6 +83,8 @@ def plain(text: str) -> str:
     if len(_DOLLARS.findall(text)) % 2 == 0:  # a lone dollar is a currency, a pair marks a formula
         text = _DOLLARS.sub(" ", text)
     text = text.replace(r"\$", "$")
+    if "<su" in text:
+        text = _HTML.sub(lambda tag: f"{'_' if tag.group(1) == 'sub' else '^'}{{{tag.group(2)}}}", text)
     text = _ELLIPSIS.sub("…", text)
     if "\\" in text or "{" in text:
         for pattern, replacement in _COMMANDS:

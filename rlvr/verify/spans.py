@@ -21,7 +21,7 @@ _AND = frozenset(["and", "und", "y", "et", "e"])
 _SCORE = re.compile(r"(\d{1,4})\s?(-|:|to)\s?(\d{1,4})")
 _SCORES = re.compile(r"\d{1,3}[-:]\d{1,3}(?:[,;]?\s+\d{1,3}[-:]\d{1,3})+")
 _MODULUS = re.compile(
-    r"(?:(?:[a-zA-Z]\w{0,2}\s*)?(?:≡|\\equiv|=|is)\s*)?(?P<residues>-?\d[\d\s,;±-]*|-?\d+(?:\s*(?:,|or|and)\s*-?\d+)*)\s*[,(]?\s*"
+    r"(?:(?:[a-zA-Z]\w{0,2}\s*)?(?:≡|\\equiv|=|(?:is )?congruent to|is)\s*)?(?P<residues>-?\d[\d\s,;±-]*|-?\d+(?:\s*(?:,|or|and)\s*-?\d+)*)\s*[,(]?\s*"
     r"\\?\(?\s*\\?(?:p?mod|bmod|modulo)\s*\{?\s*(?P<modulus>\d+)\s*\}?\s*\)?"
 )
 _PERIODIC = re.compile(

@@ -98,7 +98,10 @@ _MONEY_WORDS = {
     "lira": "TRY", "real": "BRL", "reais": "BRL", "dólar": "USD", "dólare": "USD", "usd": "USD", "eur": "EUR",
     "gbp": "GBP", "us dollar": "USD", "rs": "INR", "krone": "DKK", "krona": "SEK", "baht": "THB",
 }  # fmt: skip
-_CENTS = frozenset(["cent", "ct", "¢", "cents", "cts"])
+_HUNDREDTHS = {
+    "cent": "USD", "ct": "USD", "¢": "USD", "cts": "USD", "pence": "GBP", "penny": "GBP", "centime": "EUR",
+    "céntimo": "EUR", "centesimo": "EUR", "eurocent": "EUR", "paise": "INR", "kopeck": "RUB", "копеек": "RUB",
+}  # fmt: skip
 _VARIABLES = re.compile(r"[abcd]{2,3}|[xyzt]{2,3}|[kmnpq]{2,3}|[abcxyz]{3}|[pqrst]{3}")
 _WORD = re.compile(
     r"fluid_ounce|[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?|[%‰€£¥₹₽₩₺₫₴₪฿¢$]|°\s?[CFR]?(?![A-Za-z])|['\"′″]"
@@ -176,7 +179,8 @@ def _money(text: str) -> Unit | None:
     bare = text.rstrip(".,-–")
     if (code := currency(bare)) is not None:
         return Unit(code)
-    return Unit("USD", Fraction(1, 100)) if bare.lower() in _CENTS else None
+    whole = _HUNDREDTHS.get(bare.lower()) or _HUNDREDTHS.get(bare.lower().rstrip("s"))
+    return None if whole is None else Unit(whole, Fraction(1, 100))
 
 
 @cache
@@ -247,6 +251,7 @@ def _measured(text: str) -> Unit | None:
     if not tokens or len(tokens) > 4 * MAX_WORDS:
         return None
     total: Counter[str] = Counter()
+    measured = False
     scale, offset, sign, inside = Fraction(1), Fraction(0), 1, 1
     pending = 1  # the power that "square" asks for
     last: tuple[Unit, int] | None = None
@@ -275,13 +280,15 @@ def _measured(text: str) -> Unit | None:
                 offset = unit.offset
             for name, own in _dimensions(unit.base):
                 total[name] += own * times
+                measured = True
             scale *= unit.scale**times
             last, pending = (unit, times), 1
             if sign == -1 and inside == 1:
                 sign = 1
     if last is None or pending != 1:
         return None
-    return Unit(_named(total), scale, offset)
+    cancelled = measured and not any(total.values())  # seconds per hour
+    return Unit("1" if cancelled else _named(total), scale, offset)
 
 
 def _unit_tokens(text: str) -> Iterator[str]:

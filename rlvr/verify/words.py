@@ -198,6 +198,24 @@ def number_in_words(text: str) -> Fraction | None:
     return None if value is None else sign * value
 
 
+def in_digits(text: str) -> str:
+    """`text` with its numbers in words as digits: eight to five is 8 to 5, two hours and five minutes 2 hours and 5 minutes."""
+    words = text.split()
+    found: list[str] = []
+    place = 0
+    while place < len(words) and len(words) <= 40:
+        for end in range(min(len(words), place + 12), place, -1):
+            value = number_in_words(" ".join(words[place:end]).rstrip(",."))
+            if value is not None:
+                found.append(str(value) + ("," if words[end - 1].endswith(",") else ""))
+                place = end
+                break
+        else:
+            found.append(words[place])
+            place += 1
+    return " ".join(found)
+
+
 def _words(words: list[str]) -> Fraction | None:
     if words[-1] in _PARTS:
         return _with_part(words)
