@@ -53,7 +53,9 @@ def try_answer(kind: Kind, rewriting: Rewriting, gold: str, answer: str) -> Tria
     reference = read_reference(gold)
     settings = VerifySettings(kind=kind.value) if reference.doubt else VerifySettings()
     equal = equal_answers(answer, gold, settings).equal
-    return Trial(kind, rewriting.name, rewriting.half, rewriting.keeps, gold, answer, equal != rewriting.keeps)
+    return Trial(
+        kind, rewriting.name, rewriting.half, rewriting.keeps, gold, answer, equal != rewriting.keeps
+    )
 
 
 def generated() -> Iterator[Trial]:
@@ -65,7 +67,9 @@ def generated() -> Iterator[Trial]:
                 if (answer := rewriting.write(gold, rng)) is not None:
                     yield try_answer(kind, rewriting, gold.text, answer)
                 if (answer := disguised(entry, gold, rewriting, rng)) is not None:
-                    yield try_answer(kind, replace(rewriting, name=f"{rewriting.name}, written anew"), gold.text, answer)
+                    yield try_answer(
+                        kind, replace(rewriting, name=f"{rewriting.name}, written anew"), gold.text, answer
+                    )
 
 
 def disguised(entry: Entry, gold: Gold, rewriting: Rewriting, rng: Random) -> str | None:
@@ -116,7 +120,9 @@ def table(trials: list[Trial]) -> str:
     for name, found in [*rows, ("**all**", trials)]:
         kept, changed = ([trial for trial in found if trial.keeps == keeps] for keeps in (True, False))
         golds = len({trial.gold for trial in found})
-        lines.append(f"| {name} | {golds:,} | {len(kept):,} | {share(kept)} | {len(changed):,} | {share(changed)} |")
+        lines.append(
+            f"| {name} | {golds:,} | {len(kept):,} | {share(kept)} | {len(changed):,} | {share(changed)} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -138,7 +144,9 @@ def failures(trials: list[Trial]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCS.relative_to(ROOT)}")
     parser.add_argument("--failures", type=Path, help="file for the failures of half a")
     options = parser.parse_args()

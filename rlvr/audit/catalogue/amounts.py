@@ -9,7 +9,7 @@ from fractions import Fraction
 from random import Random
 
 from rlvr.audit.catalogue.entry import MATH, Entry, Writer
-from rlvr.audit.catalogue.numbers import Number, fixed, read_decimal, read_fraction
+from rlvr.audit.catalogue.numbers import fixed, read_decimal, read_fraction
 from rlvr.audit.catalogue.spelled import (
     decimal_text,
     grouped,
@@ -96,7 +96,7 @@ def read_money(text: str) -> Money | None:
     if not found and (found := _CODE.fullmatch(text)):
         digits, sign = found.groups()
     amount = read_decimal(digits)
-    if not amount or amount.value < 0 and minus:
+    if not amount or (amount.value < 0 and minus):
         return None
     plain = sign.strip("\\ ")
     currency = next((c for c in CURRENCIES.values() if plain in (c.sign.strip(), c.code)), None)
@@ -348,7 +348,14 @@ _OTHER_POWER = {
     "m": "m^2", "cm": "cm^2", "km": "km^2", "m^2": "m^3", "cm^2": "cm^3", "cm^3": "cm^2", "m^3": "m^2",
     "m/s": "m/s^2", "m/s^2": "m/s", "km^2": "km", "N m": "N", "N": "N m", "kWh": "kW",
 }  # fmt: skip
-_INVERSE = {"m/s": "s/m", "km/h": "h/km", "g/cm^3": "cm^3/g", "kg/m^3": "m^3/kg", "s": "s^{-1}", "m": "m^{-1}"}
+_INVERSE = {
+    "m/s": "s/m",
+    "km/h": "h/km",
+    "g/cm^3": "cm^3/g",
+    "kg/m^3": "m^3/kg",
+    "s": "s^{-1}",
+    "m": "m^{-1}",
+}
 
 
 @dataclass(frozen=True)
@@ -384,7 +391,9 @@ def draw_quantity(rng: Random) -> Quantity:
 
 _QUANTITY = re.compile(r"(-?[\d.,]+|-?\d+/\d+|-?\\[dt]?frac\{\d+\}\{\d+\})(?:\s|\\[,; ]|~)*(\S.*)")
 _ROMAN = re.compile(r"\\(?:text|mathrm|mbox)\s*\{\s*([^{}]*?)\s*\}")
-_NAMES = {name: unit for unit in UNITS.values() for name in (*unit.names, unit.plain, unit.latex, unit.unicode)}
+_NAMES = {
+    name: unit for unit in UNITS.values() for name in (*unit.names, unit.plain, unit.latex, unit.unicode)
+}
 
 
 def read_quantity(text: str) -> Quantity | None:
@@ -394,7 +403,9 @@ def read_quantity(text: str) -> Quantity | None:
     if match is None or number is None:
         return None
     unit = _NAMES.get(_ROMAN.sub(r"\1", match[2]).strip().replace("^{2}", "^2").replace("μ", "µ"))
-    return Quantity(number.value, unit, 1 if r"\text" in text else 2 if r"\m" in text else 0) if unit else None
+    return (
+        Quantity(number.value, unit, 1 if r"\text" in text else 2 if r"\m" in text else 0) if unit else None
+    )
 
 
 def _spelled_unit(gold: Quantity, rng: Random) -> str:
@@ -449,7 +460,9 @@ def _british(gold: Quantity, rng: Random) -> str | None:
 
 def _quantity_in_e(gold: Quantity, rng: Random) -> str | None:
     found = scientific(gold.number)
-    return rf"{found[0]} \times 10^{{{found[1]}}}\ \mathrm{{{gold.unit.latex}}}" if found and found[1] else None
+    return (
+        rf"{found[0]} \times 10^{{{found[1]}}}\ \mathrm{{{gold.unit.latex}}}" if found and found[1] else None
+    )
 
 
 def _number_changed(gold: Quantity, digits: str | None) -> Quantity | None:

@@ -32,7 +32,9 @@ class Expression:
         return self.text
 
 
-def _polynomial(factors: tuple[Fraction, ...], name: str = "x", falling: bool = True, product: str = "") -> str:
+def _polynomial(
+    factors: tuple[Fraction, ...], name: str = "x", falling: bool = True, product: str = ""
+) -> str:
     names = [("", name)[power] if power < 2 else f"{name}^{power}" for power in range(len(factors))]
     terms = [(names[power], factor) for power, factor in enumerate(factors)]
     return written(dict(reversed(terms) if falling else terms), product)
@@ -86,7 +88,8 @@ def _draw_polynomial(rng: Random) -> Expression:
         "signs of products": _polynomial(factors, product=r" \cdot "),
         "stars of products": _polynomial(factors, product="*"),
         "stars for powers": _polynomial(factors, product="*").replace("^", "**"),
-        "first factor multiplied in": f"({_polynomial(_coefficients(lead, roots[:1]))})" + _factored(Fraction(1), roots[1:]),
+        "first factor multiplied in": f"({_polynomial(_coefficients(lead, roots[:1]))})"
+        + _factored(Fraction(1), roots[1:]),
         "dots between factors": r" \cdot ".join(map(_factor, roots)) if lead == 1 else "",
         "completed square": _completed(factors) if len(factors) == 3 else "",
     }
@@ -129,7 +132,11 @@ def _root_sum(a: Fraction, b: Fraction, root: str) -> str:
 
 def _draw_root(rng: Random) -> Expression:
     """a + b √c over d."""
-    a, b, c = Fraction(rng.randrange(-9, 10)), Fraction(rng.choice([-5, -3, -2, -1, 1, 2, 3, 4, 5])), _square_free(rng)
+    a, b, c = (
+        Fraction(rng.randrange(-9, 10)),
+        Fraction(rng.choice([-5, -3, -2, -1, 1, 2, 3, 4, 5])),
+        _square_free(rng),
+    )
     d = rng.choice([1, 1, 2, 3, 7])
     root = rf"\sqrt{{{c}}}"
 
@@ -144,7 +151,9 @@ def _draw_root(rng: Random) -> Expression:
         "terms reversed": over(written({root: b, "": a})),
         "split into terms": _root_sum(a / d, b / d, root),
         "factor under the root": over(inner),
-        "power for the root": over(_root_sum(a, b, f"{c}^{{1/2}}")) if abs(b) == 1 else over(written({"": a, f"{c}^{{1/2}}": b}, r" \cdot ")),
+        "power for the root": over(_root_sum(a, b, f"{c}^{{1/2}}"))
+        if abs(b) == 1
+        else over(written({"": a, f"{c}^{{1/2}}": b}, r" \cdot ")),
         "signs of products": over(written({"": a, root: b}, r" \cdot ")),
         "root of Unicode": written({"": a, f"√{c}": b}) if d == 1 else "",
         "sqrt of plain text": f"({plain})/{d}" if d > 1 else plain,
@@ -155,7 +164,9 @@ def _draw_root(rng: Random) -> Expression:
     }
     others = {
         "sign of the root flipped": over(_root_sum(a, -b, root)),
-        "number under the root changed": over(_root_sum(a, b, rf"\sqrt{{{c + 1 if c not in (3, 15) else c + 2}}}")),
+        "number under the root changed": over(
+            _root_sum(a, b, rf"\sqrt{{{c + 1 if c not in (3, 15) else c + 2}}}")
+        ),
         "factor of the root + 1": over(_root_sum(a, b + 1, root)),
         "one number changed": over(_root_sum(a + 1, b, root)),
         "root dropped": latex_number((a + b * c) / d),
@@ -189,7 +200,9 @@ def _draw_inverse_root(rng: Random) -> Expression:
         "one number changed": rf"\frac{{1}}{{\sqrt{{{c + 1}}}}}",
         "cube root": rf"\frac{{1}}{{\sqrt[3]{{{c}}}}}",
     }
-    return Expression(rng.choice([forms["denominator without root"], forms["root in the denominator"]]), forms, others)
+    return Expression(
+        rng.choice([forms["denominator without root"], forms["root in the denominator"]]), forms, others
+    )
 
 
 def _draw_pi(rng: Random) -> Expression:
@@ -231,8 +244,10 @@ def _draw_pi(rng: Random) -> Expression:
 def _draw_complex(rng: Random) -> Expression:
     a, b = Fraction(rng.randrange(-9, 10)), Fraction(rng.choice([-7, -5, -4, -3, -2, -1, 1, 2, 3, 4, 6, 8]))
     d = rng.choice([1, 1, 1, 2, 5])
-    text = _root_sum(a / d, b / d, "i") if rng.random() < 0.5 else (
-        _root_sum(a, b, "i") if d == 1 else rf"\frac{{{_root_sum(a, b, 'i')}}}{{{d}}}"
+    text = (
+        _root_sum(a / d, b / d, "i")
+        if rng.random() < 0.5
+        else (_root_sum(a, b, "i") if d == 1 else rf"\frac{{{_root_sum(a, b, 'i')}}}{{{d}}}")
     )
     sign = "" if not a else " + " if b > 0 else " - "
     size = "" if abs(b / d) == 1 else latex_number(abs(b / d))
@@ -402,13 +417,19 @@ def _other(name: str) -> Writer:
     return lambda gold, rng: gold.others.get(name) or None
 
 
-_WRITTEN_SIGNS = re.compile(r"[A-Za-z0-9+\-*/^_{}()\[\]|. ,!]|\\(?:[dt]?frac|sqrt|pi|cdot|times|left|right|sin|cos|tan|log|ln|theta|[,;! ])(?![A-Za-z])")
+_WRITTEN_SIGNS = re.compile(
+    r"[A-Za-z0-9+\-*/^_{}()\[\]|. ,!]|\\(?:[dt]?frac|sqrt|pi|cdot|times|left|right|sin|cos|tan|log|ln|theta|[,;! ])(?![A-Za-z])"
+)
 
 
 def read_expression(text: str) -> Expression | None:
     """An expression of which no equal form is known but those that its text gives."""
     plain = text.strip()
-    if not _WRITTEN_SIGNS.sub("", plain) and re.search(r"[\da-z]", plain) and not re.search(r"[A-Za-z]{4}", re.sub(r"\\[A-Za-z]+", "", plain)):
+    if (
+        not _WRITTEN_SIGNS.sub("", plain)
+        and re.search(r"[\da-z]", plain)
+        and not re.search(r"[A-Za-z]{4}", re.sub(r"\\[A-Za-z]+", "", plain))
+    ):
         return Expression(plain)
     return None
 
@@ -433,7 +454,9 @@ EXPRESSION = Entry(
         "exponents of Unicode": lambda gold, rng: re.sub(
             r"\^(\d)", lambda match: match[1].translate(SUPERSCRIPT), gold.text
         ),
-        "minus signs of Unicode": lambda gold, rng: gold.text.replace("-", "−") if r"\begin" not in gold.text else None,
+        "minus signs of Unicode": lambda gold, rng: (
+            gold.text.replace("-", "−") if r"\begin" not in gold.text else None
+        ),
         "thin spaces around signs": lambda gold, rng: re.sub(r" ([+-]) ", r"\\,\1\\,", gold.text),
         "no spaces around signs": lambda gold, rng: re.sub(r" ([+-]) ", r"\1", gold.text),
         **{name: _form(name) for name in _names("forms")},

@@ -37,7 +37,9 @@ class Piece:
             if self.high is not None:
                 return f"x {upper} {latex_number(self.high)}"
             assert self.low is not None
-            return f"x {lower.translate(_TURNED) if lower in '<' else _GREATER[lower]} {latex_number(self.low)}"
+            return (
+                f"x {lower.translate(_TURNED) if lower in '<' else _GREATER[lower]} {latex_number(self.low)}"
+            )
         return f"{latex_number(self.low)} {lower} x {upper} {latex_number(self.high)}"
 
 
@@ -66,15 +68,18 @@ class Interval:
     def ends(self) -> list[tuple[int, str]]:
         """The place of a piece and "low" or "high", of all ends that are finite."""
         sides = ("low", "high")
-        return [(p, side) for p, piece in enumerate(self.pieces) for side in sides if getattr(piece, side) is not None]
+        return [
+            (p, side)
+            for p, piece in enumerate(self.pieces)
+            for side in sides
+            if getattr(piece, side) is not None
+        ]
 
 
 def draw_interval(rng: Random) -> Interval:
     ends: list[Fraction] = []
     while len(set(ends)) < 4:
-        ends = sorted(
-            Fraction(rng.randrange(-20, 30), rng.choice([1, 1, 1, 1, 2, 3])) for _ in range(4)
-        )
+        ends = sorted(Fraction(rng.randrange(-20, 30), rng.choice([1, 1, 1, 1, 2, 3])) for _ in range(4))
     flags = [rng.random() < 0.5 for _ in range(4)]
     shape = rng.randrange(5)
     first = Piece(ends[0], ends[1], flags[0], flags[1])
@@ -139,7 +144,10 @@ def read_interval(text: str) -> Interval | None:
     pieces = [_read_piece(part) for part in re.split(r"\\cup|∪", plain)]
     relation = False
     if not all(pieces):
-        pieces, relation = [_read_inequality(part) for part in re.split(r"\\text\{ or \}|\bor\b", plain)], True
+        pieces, relation = (
+            [_read_inequality(part) for part in re.split(r"\\text\{ or \}|\bor\b", plain)],
+            True,
+        )
     found = tuple(piece for piece in pieces if piece)
     if not found or len(found) < len(pieces):
         return None
@@ -147,12 +155,15 @@ def read_interval(text: str) -> Interval | None:
         if found[0].low is not None and found[0].high is not None:
             return None
     ordered = all(
-        a.high is not None and b.low is not None and a.high < b.low for a, b in zip(found, found[1:], strict=False)
+        a.high is not None and b.low is not None and a.high < b.low
+        for a, b in zip(found, found[1:], strict=False)
     )
     return Interval(found, relation) if ordered else None
 
 
-def _brackets(joint: str, infinity: str = r"\infty", write: Callable[[Fraction], str] = latex_number) -> Writer:
+def _brackets(
+    joint: str, infinity: str = r"\infty", write: Callable[[Fraction], str] = latex_number
+) -> Writer:
     return lambda gold, rng: joint.join(piece.brackets(write, infinity) for piece in gold.pieces)
 
 
@@ -184,7 +195,9 @@ def _split(gold: Interval, rng: Random) -> Interval | str | None:
         return None
     middle = (piece.low + piece.high) / 2
     halves = (replace(piece, high=middle, with_high=True), replace(piece, low=middle, with_low=False))
-    return replace(gold, pieces=(*gold.pieces[:place], *halves, *gold.pieces[place + 1 :]), relation=False).text
+    return replace(
+        gold, pieces=(*gold.pieces[:place], *halves, *gold.pieces[place + 1 :]), relation=False
+    ).text
 
 
 def _distance(gold: Interval, rng: Random) -> str | None:
@@ -269,7 +282,9 @@ def _complement(gold: Interval, rng: Random) -> Interval:
     for piece, after in zip(gold.pieces, (*gold.pieces[1:], None), strict=True):
         if piece.high is not None:
             low, with_low = piece.high, not piece.with_high
-            pieces.append(Piece(low, after.low if after else None, with_low, not after.with_low if after else False))
+            pieces.append(
+                Piece(low, after.low if after else None, with_low, not after.with_low if after else False)
+            )
     return replace(gold, pieces=tuple(pieces))
 
 
@@ -290,7 +305,11 @@ def _end_infinite(gold: Interval, rng: Random) -> Interval | None:
 def _hull(gold: Interval, rng: Random) -> Interval | None:
     first, last = gold.pieces[0], gold.pieces[-1]
     whole = Piece(first.low, last.high, first.with_low, last.with_high)
-    return replace(gold, pieces=(whole,)) if len(gold.pieces) > 1 and (whole.low is not None or whole.high is not None) else None
+    return (
+        replace(gold, pieces=(whole,))
+        if len(gold.pieces) > 1 and (whole.low is not None or whole.high is not None)
+        else None
+    )
 
 
 def _ends_as(template: str) -> Writer:
@@ -361,9 +380,11 @@ INTERVAL = Entry(
             if isinstance(found := _bracket_changed(rng.choice(["low", "high"]))(gold, rng), Interval)
             else None
         ),
-        "further piece": lambda gold, rng: rf"{replace(gold, relation=False).text} \cup (100, 101)"
-        if gold.pieces[-1].high is not None
-        else None,
+        "further piece": lambda gold, rng: (
+            rf"{replace(gold, relation=False).text} \cup (100, 101)"
+            if gold.pieces[-1].high is not None
+            else None
+        ),
         "set of the ends": _ends_as(r"\{{{low}, {high}\}}"),
         "ends swapped": _ends_as("({high}, {low})"),
         "lower end alone": _ends_as("{low}"),

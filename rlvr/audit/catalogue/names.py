@@ -43,7 +43,10 @@ def draw_identifier(rng: Random) -> Identifier:
         return Identifier(":".join(f"{rng.randrange(256):02X}" for _ in range(6)), sort)
     letters = "".join(rng.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(rng.choice([1, 2, 3])))
     digits = str(rng.randrange(1, 10 ** rng.choice([1, 2, 4])))
-    return Identifier(rng.choice([f"{letters}{digits}", f"{letters}-{digits}", f"{letters}-{digits}-{rng.randrange(9)}"]), sort)
+    return Identifier(
+        rng.choice([f"{letters}{digits}", f"{letters}-{digits}", f"{letters}-{digits}-{rng.randrange(9)}"]),
+        sort,
+    )
 
 
 _SORTS: dict[Sort, re.Pattern[str]] = {
@@ -52,7 +55,9 @@ _SORTS: dict[Sort, re.Pattern[str]] = {
     "address6": re.compile(r"(?=.*::|(?:[^:]*:){7})[0-9A-Fa-f:]{3,39}"),
     "colour": re.compile(r"\\?#(?:[0-9A-Fa-f]{6}|[0-9A-Fa-f]{3})"),
     "hardware address": re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}"),
-    "part": re.compile(r"[A-Z]{1,4}-?\d{1,6}(?:-[A-Z0-9]{1,6})*|\d{1,4}[A-Z]{1,3}\d{0,4}|\d{1,5}(?:-\d{1,7}){2,4}"),
+    "part": re.compile(
+        r"[A-Z]{1,4}-?\d{1,6}(?:-[A-Z0-9]{1,6})*|\d{1,4}[A-Z]{1,3}\d{0,4}|\d{1,5}(?:-\d{1,7}){2,4}"
+    ),
 }
 
 
@@ -63,8 +68,6 @@ def read_identifier(text: str) -> Identifier | None:
         if pattern.fullmatch(plain):
             return Identifier(plain.removeprefix("\\").removeprefix("v"), sort)
     return None
-
-
 
 
 def _only(sorts: tuple[str, ...], write: Writer) -> Writer:
@@ -163,14 +166,13 @@ IDENTIFIER = Entry(
         "hyphens in a hardware address": _only(
             ("hardware address",), lambda gold, rng: gold.text.replace(":", "-")
         ),
-        "address in full": _only(
-            ("address6",), lambda gold, rng: ipaddress.IPv6Address(gold.text).exploded
-        ),
+        "address in full": _only(("address6",), lambda gold, rng: ipaddress.IPv6Address(gold.text).exploded),
         "v before": _only(("version",), lambda gold, rng: f"v{gold.text}"),
         "word version before": _only(("version",), lambda gold, rng: f"version {gold.text}"),
         "hyphen that does not break": _only(("part",), lambda gold, rng: gold.text.replace("-", "\u2011")),
         "kind before": lambda gold, rng: {
-            "address": f"IP address {gold.text}", "part": f"part number {gold.text}",
+            "address": f"IP address {gold.text}",
+            "part": f"part number {gold.text}",
         }.get(gold.sort),
     },
     changes={
@@ -183,7 +185,9 @@ IDENTIFIER = Entry(
         "pieces reversed": _piece_writer("reverse"),
         "last piece repeated": _piece_writer("repeat"),
         "same sum of the pieces": _same_sum,
-        "last digit dropped": lambda gold, rng: gold.text[:-1] if len(gold.text) > 2 and gold.text[-2].isdigit() else None,
+        "last digit dropped": lambda gold, rng: (
+            gold.text[:-1] if len(gold.text) > 2 and gold.text[-2].isdigit() else None
+        ),
         "zero appended": lambda gold, rng: (
             f"{gold.text}0" if gold.sort in ("part", "version", "address") else None
         ),
@@ -201,7 +205,9 @@ IDENTIFIER = Entry(
         ),
         "port appended": _only(("address",), lambda gold, rng: f"{gold.text}:80"),
         "candidate of a release": _only(("version",), lambda gold, rng: f"{gold.text}-rc1"),
-        "one of two": lambda gold, rng: f"{gold.text} or {found.text}" if (found := _digit_of_identifier(gold, rng)) else None,
+        "one of two": lambda gold, rng: (
+            f"{gold.text} or {found.text}" if (found := _digit_of_identifier(gold, rng)) else None
+        ),
         "denied": lambda gold, rng: f"not {gold.text}",
     },
 )
@@ -270,8 +276,64 @@ def draw_formula(rng: Random) -> Formula:
 
 
 _ELEMENTS = frozenset(
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Zr Mo "
-    "Ag Cd Sn Sb Te I Xe Cs Ba W Pt Au Hg Pb Bi U".split()
+    [
+        "H",
+        "He",
+        "Li",
+        "Be",
+        "B",
+        "C",
+        "N",
+        "O",
+        "F",
+        "Ne",
+        "Na",
+        "Mg",
+        "Al",
+        "Si",
+        "P",
+        "S",
+        "Cl",
+        "Ar",
+        "K",
+        "Ca",
+        "Sc",
+        "Ti",
+        "V",
+        "Cr",
+        "Mn",
+        "Fe",
+        "Co",
+        "Ni",
+        "Cu",
+        "Zn",
+        "Ga",
+        "Ge",
+        "As",
+        "Se",
+        "Br",
+        "Kr",
+        "Rb",
+        "Sr",
+        "Zr",
+        "Mo",
+        "Ag",
+        "Cd",
+        "Sn",
+        "Sb",
+        "Te",
+        "I",
+        "Xe",
+        "Cs",
+        "Ba",
+        "W",
+        "Pt",
+        "Au",
+        "Hg",
+        "Pb",
+        "Bi",
+        "U",
+    ]
 )
 
 
@@ -351,7 +413,9 @@ _OTHER_ELEMENT = {"H": "He", "C": "Ca", "N": "Na", "O": "S", "S": "Se", "Fe": "F
 
 
 def _element_changed(gold: Formula, rng: Random) -> Formula | None:
-    places = [p for p, (what, _) in enumerate(gold.groups) if isinstance(what, str) and what in _OTHER_ELEMENT]
+    places = [
+        p for p, (what, _) in enumerate(gold.groups) if isinstance(what, str) and what in _OTHER_ELEMENT
+    ]
     if not places:
         return None
     place = rng.choice(places)
@@ -378,18 +442,18 @@ FORMULA = Entry(
         "\\mathrm with braces": _composed("_{{{}}}", "^{{{}}}", r" \cdot ", r"\mathrm{{{}}}"),
         "subscripts in braces": _composed("_{{{}}}", "^{{{}}}", r" \cdot "),
         "plain": _composed("{}", "^{}"),
-        "\\text": lambda gold, rng: rf"\text{{{_compose(gold, '{}', '^{}', '·')}}}" if not gold.charge else None,
+        "\\text": lambda gold, rng: (
+            rf"\text{{{_compose(gold, '{}', '^{}', '·')}}}" if not gold.charge else None
+        ),
         "subscripts and superscripts of Unicode": _unicode_formula,
         "\\ce": _ce,
-        "elements in \\text": lambda gold, rng: (
-            re.sub(r"[A-Z][a-z]?", r"\\text{\g<0>}", gold.text.replace(r"\cdot", "·"))
+        "elements in \\text": lambda gold, rng: re.sub(
+            r"[A-Z][a-z]?", r"\\text{\g<0>}", gold.text.replace(r"\cdot", "·")
         ),
-        "elements in \\mathrm": lambda gold, rng: (
-            re.sub(r"[A-Z][a-z]?", r"\\mathrm{\g<0>}", gold.text.replace(r"\cdot", "·"))
+        "elements in \\mathrm": lambda gold, rng: re.sub(
+            r"[A-Z][a-z]?", r"\\mathrm{\g<0>}", gold.text.replace(r"\cdot", "·")
         ),
-        "subscripts of HTML": lambda gold, rng: (
-            _compose(gold, "<sub>{}</sub>", "<sup>{}</sup>", "·")
-        ),
+        "subscripts of HTML": lambda gold, rng: _compose(gold, "<sub>{}</sub>", "<sup>{}</sup>", "·"),
         "bold of Markdown": lambda gold, rng: f"**{_unicode_formula(gold, rng)}**",
         "\\rm": _composed("_{}", "^{{{}}}", r" \cdot ", r"{{\rm {}}}"),
     },
@@ -403,23 +467,33 @@ FORMULA = Entry(
         ),
         "another element": _element_changed,
         "charge flipped": lambda gold, rng: replace(gold, charge=-gold.charge),
-        "charge + 1": lambda gold, rng: replace(gold, charge=gold.charge + 1) if gold.charge not in (0, -1) else None,
+        "charge + 1": lambda gold, rng: (
+            replace(gold, charge=gold.charge + 1) if gold.charge not in (0, -1) else None
+        ),
         "charge dropped": lambda gold, rng: replace(gold, charge=0),
-        "charge added": lambda gold, rng: replace(gold, charge=rng.choice([-2, -1, 1, 2])) if not gold.charge else None,
+        "charge added": lambda gold, rng: (
+            replace(gold, charge=rng.choice([-2, -1, 1, 2])) if not gold.charge else None
+        ),
         "sign of the charge dropped": lambda gold, rng: (
             gold.text.replace("-}", "}").replace("+}", "}") if abs(gold.charge) > 1 else None
         ),
         "two of them": lambda gold, rng: f"2{gold.text}",
         "brackets dropped": _brackets_dropped,
         "subscripts raised": lambda gold, rng: gold.text.replace("_", "^"),
-        "all in upper case": lambda gold, rng: gold.text.replace(r"\cdot", "·").upper() if re.search("[a-z]", gold.text.replace(r"\cdot", "")) else None,
+        "all in upper case": lambda gold, rng: (
+            gold.text.replace(r"\cdot", "·").upper()
+            if re.search("[a-z]", gold.text.replace(r"\cdot", ""))
+            else None
+        ),
         "subscripts doubled": lambda gold, rng: replace(
             gold, groups=tuple((what, 2 * times) for what, times in gold.groups)
         ),
         "water + 1": lambda gold, rng: replace(gold, water=gold.water + 1) if gold.water else None,
         "water dropped": lambda gold, rng: replace(gold, water=0),
         "subscripts dropped": lambda gold, rng: re.sub(r"_(?:\{\d+\}|\d)", "", gold.text),
-        "one of two": lambda gold, rng: f"{gold.text} or {found.text}" if (found := _regrouped(gold, 0, 1)) else None,
+        "one of two": lambda gold, rng: (
+            f"{gold.text} or {found.text}" if (found := _regrouped(gold, 0, 1)) else None
+        ),
     },
 )
 

@@ -227,7 +227,9 @@ def _other_digits(gold: Number, digits: dict[int, int]) -> str:
 _SIGNS: dict[str, Writer] = {
     "minus sign of Unicode": _minus_of_unicode,
     "plus sign": _plus,
-    "full-width digits": lambda gold, rng: gold.body.translate(FULL_WIDTH) if gold.places is not None else None,
+    "full-width digits": lambda gold, rng: (
+        gold.body.translate(FULL_WIDTH) if gold.places is not None else None
+    ),
 }
 _GROUPS: dict[str, Writer] = {
     "commas between thousands": lambda gold, rng: _separated(gold, ","),
@@ -292,7 +294,9 @@ def _one_digit(gold: Number, rng: Random) -> Number | None:
 def _in_another_base(gold: Number, rng: Random) -> str | None:
     written = _unsigned(gold)
     base = max(map(int, written)) + 1
-    return f"{gold.sign}{written}_{{{rng.randrange(max(base, 2), 10)}}}" if base < 10 and gold.size > 9 else None
+    return (
+        f"{gold.sign}{written}_{{{rng.randrange(max(base, 2), 10)}}}" if base < 10 and gold.size > 9 else None
+    )
 
 
 _NUMBER_CHANGES: dict[str, Writer] = {
@@ -352,7 +356,9 @@ INTEGER = Entry(
         ),
         "factorial": lambda gold, rng: f"${gold.text}!$" if gold.value > 2 else None,
         "in another base": _in_another_base,
-        "next number in words": lambda gold, rng: in_words(int(gold.value) + 1) if gold.size < 10**9 else None,
+        "next number in words": lambda gold, rng: (
+            in_words(int(gold.value) + 1) if gold.size < 10**9 else None
+        ),
         "name of a larger number": lambda gold, rng: f"{gold.text} million" if gold.value else None,
         "half more": lambda gold, rng: f"{gold.text}.5",
         "exponent off by one": lambda gold, rng: (
@@ -415,7 +421,9 @@ DECIMAL = Entry(
             f"{gold.sign}{gold.whole}.0{gold.digits}" if gold.digits.strip("0") else None
         ),
         "last digit repeated for ever": lambda gold, rng: (
-            rf"{gold.text[:-1]}\overline{{{gold.text[-1]}}}" if gold.text[-1] not in "09" and len(gold.text) < 6 else None
+            rf"{gold.text[:-1]}\overline{{{gold.text[-1]}}}"
+            if gold.text[-1] not in "09" and len(gold.text) < 6
+            else None
         ),
         "colon for the point": lambda gold, rng: (
             gold.text.replace(".", ":") if gold.whole and len(gold.digits) < 3 and gold.whole < 24 else None
@@ -521,7 +529,11 @@ FRACTION = Entry(
         "numbers multiplied": lambda gold, rng: (
             rf"{gold.sign}{gold.size.numerator} \cdot {gold.size.denominator}"
         ),
-        "power for the slash": lambda gold, rng: f"{gold.sign}{gold.size.numerator}^{{{gold.size.denominator}}}" if gold.size.numerator > 1 else None,
+        "power for the slash": lambda gold, rng: (
+            f"{gold.sign}{gold.size.numerator}^{{{gold.size.denominator}}}"
+            if gold.size.numerator > 1
+            else None
+        ),
         "whole part dropped": lambda gold, rng: (
             _parts(gold, gold.size.numerator % gold.size.denominator, gold.size.denominator)
             if gold.whole
@@ -531,9 +543,15 @@ FRACTION = Entry(
             gold, r"{whole} \cdot \frac{{{upper}}}{{{lower}}}"
         ),
         "whole number before it": lambda gold, rng: (
-            rf"{gold.sign}1\frac{{{gold.size.numerator}}}{{{gold.size.denominator}}}" if not gold.whole else None
+            rf"{gold.sign}1\frac{{{gold.size.numerator}}}{{{gold.size.denominator}}}"
+            if not gold.whole
+            else None
         ),
-        "repeating digits cut": lambda gold, rng: f"{found[0]}{found[1]}" if (found := repeating(gold.value)) and len(found[0] + found[1]) < 5 else None,
+        "repeating digits cut": lambda gold, rng: (
+            f"{found[0]}{found[1]}"
+            if (found := repeating(gold.value)) and len(found[0] + found[1]) < 5
+            else None
+        ),
     },
 )
 
@@ -595,7 +613,9 @@ PERCENT = Entry(
         "denied": _SCALAR_CHANGES["denied"],
         "money": lambda gold, rng: rf"\${gold.body}",
         "basis points": lambda gold, rng: f"{gold.body} basis points" if gold.value else None,
-        "squared percent": lambda gold, rng: f"{gold.body}^2{gold.suffix}" if gold.value not in (0, 1) else None,
+        "squared percent": lambda gold, rng: (
+            f"{gold.body}^2{gold.suffix}" if gold.value not in (0, 1) else None
+        ),
     },
 )
 

@@ -105,7 +105,9 @@ RANGE = Entry(
         "German": _dashed(" bis "),
         "Spanish": lambda gold, rng: f"de {gold.written(' a ')}",
         "unit on both sides": lambda gold, rng: (
-            f"{decimal_text(gold.low)}{gold.unit} to {decimal_text(gold.high)}{gold.unit}" if gold.unit else None
+            f"{decimal_text(gold.low)}{gold.unit} to {decimal_text(gold.high)}{gold.unit}"
+            if gold.unit
+            else None
         ),
     },
     changes={
@@ -200,7 +202,9 @@ def _one_part(by: int) -> Writer:
     def written(gold: Ratio, rng: Random) -> Ratio | None:
         place = rng.randrange(len(gold.parts))
         part = gold.parts[place] + by
-        return replace(gold, parts=(*gold.parts[:place], part, *gold.parts[place + 1 :])) if part > 0 else None
+        return (
+            replace(gold, parts=(*gold.parts[:place], part, *gold.parts[place + 1 :])) if part > 0 else None
+        )
 
     return written
 
@@ -232,7 +236,9 @@ RATIO = Entry(
         "multiplied": _multiplied,
         "ratio in dollars": _ratio_joined(":", "${}$", score=False),
         "fraction": lambda gold, rng: (
-            rf"\frac{{{gold.parts[0]}}}{{{gold.parts[1]}}}" if _two_parts(gold) and gold.parts[1] > 1 else None
+            rf"\frac{{{gold.parts[0]}}}{{{gold.parts[1]}}}"
+            if _two_parts(gold) and gold.parts[1] > 1
+            else None
         ),
         "slash": lambda gold, rng: (
             f"{gold.parts[0]}/{gold.parts[1]}" if _two_parts(gold) and gold.parts[1] > 1 else None

@@ -141,9 +141,13 @@ def _radius_as_square(gold: Curve, rng: Random) -> str | None:
 def _curve_changed(**by: int) -> Writer:
     def changed(gold: Curve, rng: Random) -> Curve | None:
         found = replace(gold, **{name: getattr(gold, name) + step for name, step in by.items()})
-        if gold.sort == "ellipse" and "c" in by or gold.sort == "line" and "c" in by:
+        if (gold.sort == "ellipse" and "c" in by) or (gold.sort == "line" and "c" in by):
             return None
-        return found if found.a and (gold.sort != "ellipse" or found.b > 0) and (gold.sort != "circle" or found.c > 0) else None
+        return (
+            found
+            if found.a and (gold.sort != "ellipse" or found.b > 0) and (gold.sort != "circle" or found.c > 0)
+            else None
+        )
 
     return changed
 
@@ -218,7 +222,9 @@ EQUATION = Entry(
         "radius as a square": _radius_as_square,
         "no spaces": lambda gold, rng: gold.text.replace(" ", ""),
         "squares in Unicode": lambda gold, rng: gold.text.replace("^2", "²") if "^2" in gold.text else None,
-        "braces around exponents": lambda gold, rng: gold.text.replace("^2", "^{2}") if "^2" in gold.text else None,
+        "braces around exponents": lambda gold, rng: (
+            gold.text.replace("^2", "^{2}") if "^2" in gold.text else None
+        ),
         "sized brackets": lambda gold, rng: (
             gold.text.replace("(", r"\left(").replace(")", r"\right)") if "(" in gold.text else None
         ),
@@ -242,9 +248,7 @@ EQUATION = Entry(
         "at most for equal": _for_equals(r"\le"),
         "not equal for equal": _for_equals(r"\neq"),
         "right side + 1": lambda gold, rng: f"{gold.text} + 1",
-        "right side doubled": lambda gold, rng: (
-            (sides := gold.text.split(" = "))[0] + f" = 2({sides[1]})"
-        ),
+        "right side doubled": lambda gold, rng: (sides := gold.text.split(" = "))[0] + f" = 2({sides[1]})",
     },
 )
 
@@ -275,7 +279,9 @@ class Pieces:
     def continuous(self) -> bool:
         return _at(self.left, self.bound) == _at(self.right, self.bound)
 
-    def conditions(self, less: str = "<", least: str = r"\le", more: str = ">", most: str = r"\ge") -> tuple[str, str]:
+    def conditions(
+        self, less: str = "<", least: str = r"\le", more: str = ">", most: str = r"\ge"
+    ) -> tuple[str, str]:
         bound = latex_number(self.bound)
         if self.left_has_bound:
             return f"x {least} {bound}", f"x {more} {bound}"
@@ -404,7 +410,9 @@ FUNCTION = Entry(
         ),
         "no spaces": lambda gold, rng: gold.text.replace(" & ", "&").replace(r" \\ ", r"\\"),
         "one row a line": lambda gold, rng: gold.text.replace(r" \\ ", " \\\\\n"),
-        "no space before the equals sign": lambda gold, rng: gold.text.replace("f(x) =", "f(x)=") if gold.name else None,
+        "no space before the equals sign": lambda gold, rng: (
+            gold.text.replace("f(x) =", "f(x)=") if gold.name else None
+        ),
     },
     changes={
         "bound + 1": lambda gold, rng: replace(gold, bound=gold.bound + 1),
@@ -424,8 +432,8 @@ FUNCTION = Entry(
         "right piece everywhere": lambda gold, rng: f"{gold.name}{_poly(gold.right)}",
         "same piece twice": lambda gold, rng: replace(gold, right=gold.left),
         "pieces added": lambda gold, rng: f"{gold.name}{_poly(gold.left)} + {_poly(gold.right)}",
-        "conditions exchanged": lambda gold, rng: (
-            replace(gold, left=gold.right, right=gold.left, left_has_bound=not gold.left_has_bound)
+        "conditions exchanged": lambda gold, rng: replace(
+            gold, left=gold.right, right=gold.left, left_has_bound=not gold.left_has_bound
         ),
     },
 )
@@ -477,7 +485,9 @@ def _other_rest(by: int) -> Writer:
 
 
 def _other_modulus(by: int) -> Writer:
-    return lambda gold, rng: replace(gold, modulus=gold.modulus + by) if gold.rest < gold.modulus + by > 1 else None
+    return lambda gold, rng: (
+        replace(gold, modulus=gold.modulus + by) if gold.rest < gold.modulus + by > 1 else None
+    )
 
 
 CONGRUENCE = Entry(
@@ -656,7 +666,9 @@ BASE = Entry(
         "doubled": lambda gold, rng: _of_value(gold, 2 * gold.value),
         "base + 1": _other_base(1),
         "base − 1": _other_base(-1),
-        "base ten": lambda gold, rng: f"{gold.digits}_{{10}}" if len(gold.digits) > 1 and gold.digits.isdigit() else None,
+        "base ten": lambda gold, rng: (
+            f"{gold.digits}_{{10}}" if len(gold.digits) > 1 and gold.digits.isdigit() else None
+        ),
         "last digit dropped": _with_digits(lambda digits: digits[:-1]),
         "zero appended": _with_digits(lambda digits: f"{digits}0"),
         "digits reversed": _with_digits(lambda digits: digits[::-1]),
@@ -668,7 +680,9 @@ BASE = Entry(
             if gold.prefixed and (gold.base == 2 or max(gold.digits) < "8")
             else None
         ),
-        "next number in base words": lambda gold, rng: f"{in_base(gold.value + 1, gold.base)} base {gold.base}",
+        "next number in base words": lambda gold, rng: (
+            f"{in_base(gold.value + 1, gold.base)} base {gold.base}"
+        ),
         "bits inverted": lambda gold, rng: (
             replace(gold, digits=gold.digits.translate(str.maketrans("01", "10")).lstrip("0") or "0")
             if gold.base == 2

@@ -122,7 +122,9 @@ def _cut(inner: str) -> tuple[Item, ...] | None:
 
 def _plain(text: str) -> str | None:
     plain = text.replace(r"\left", "").replace(r"\right", "").replace(r"\,", " ").strip()
-    return None if re.search(r"\\text|\\cup|\\ldots|\\dots|\\pm|\\infty|=|[<>_|]|\\(?:le|ge)", plain) else plain
+    return (
+        None if re.search(r"\\text|\\cup|\\ldots|\\dots|\\pm|\\infty|=|[<>_|]|\\(?:le|ge)", plain) else plain
+    )
 
 
 def read_list(text: str) -> Items | None:
@@ -149,7 +151,7 @@ def read_tuple(text: str) -> Items | None:
         items, around = _cut(match[1].strip()), _AROUND["vector"]
     elif plain.startswith("(") and plain.endswith(")"):
         items, around = _cut(plain[1:-1]), _AROUND["point"]
-    elif (match := re.fullmatch(r"\\begin\{[pb]matrix\}([^&]*)\\end\{[pb]matrix\}", plain, re.DOTALL)):
+    elif match := re.fullmatch(r"\\begin\{[pb]matrix\}([^&]*)\\end\{[pb]matrix\}", plain, re.DOTALL):
         rows = [row.strip() for row in match[1].split(r"\\")]
         items, around = tuple(map(read_item, rows)) if all(rows) else None, _AROUND["column"]
     else:
@@ -283,8 +285,12 @@ _CHANGED_ITEMS: dict[str, Writer] = {
     "all + 1": _all_items(lambda item: item + 1),
     "sum": _one_number(sum),  # type: ignore[arg-type]
     "product": _one_number(_product),
-    "first item alone": lambda gold, rng: item_text(gold.items[0]) if gold.items[0] != gold.items[-1] else None,
-    "last item alone": lambda gold, rng: item_text(gold.items[-1]) if gold.items[0] != gold.items[-1] else None,
+    "first item alone": lambda gold, rng: (
+        item_text(gold.items[0]) if gold.items[0] != gold.items[-1] else None
+    ),
+    "last item alone": lambda gold, rng: (
+        item_text(gold.items[-1]) if gold.items[0] != gold.items[-1] else None
+    ),
 }
 
 LIST = Entry(
@@ -314,7 +320,11 @@ LIST = Entry(
     },
     changes=_CHANGED_ITEMS
     | {
-        "range": lambda gold, rng: f"[{gold.text}]" if len(gold.items) == 2 and gold.numbers and gold.numbers[0] < gold.numbers[1] else None,
+        "range": lambda gold, rng: (
+            f"[{gold.text}]"
+            if len(gold.items) == 2 and gold.numbers and gold.numbers[0] < gold.numbers[1]
+            else None
+        ),
         "digits of neighbours exchanged": lambda gold, rng: (
             replace(gold, items=(gold.items[0] + 1, gold.items[1] - 1, *gold.items[2:]))  # type: ignore[operator]
             if gold.numbers
@@ -362,7 +372,9 @@ SET = Entry(
     | {
         "number of items": lambda gold, rng: str(len(gold.items)),
         "interval": lambda gold, rng: (
-            f"[{latex_number(min(gold.numbers))}, {latex_number(max(gold.numbers))}]" if gold.numbers and len(gold.numbers) > 1 else None
+            f"[{latex_number(min(gold.numbers))}, {latex_number(max(gold.numbers))}]"
+            if gold.numbers and len(gold.numbers) > 1
+            else None
         ),
         "complement": lambda gold, rng: rf"\mathbb{{R}} \setminus {gold.text}",
         "set of the set": lambda gold, rng: rf"\{{{gold.text}\}}",
@@ -463,7 +475,9 @@ TUPLE = Entry(
         ),
         "coordinates": _point_only(_coordinates("xyz", ", ")),
         "coordinates with and": _point_only(
-            lambda gold, rng: _coordinates("xy", r" \text{ and } ")(gold, rng) if len(gold.items) == 2 else None
+            lambda gold, rng: (
+                _coordinates("xy", r" \text{ and } ")(gold, rng) if len(gold.items) == 2 else None
+            )
         ),
         "angle brackets": _vector_only(_tuple_inner(r"\langle @ \rangle")),
         "sized angle brackets": _vector_only(_tuple_inner(r"\left\langle @ \right\rangle")),
@@ -486,7 +500,9 @@ TUPLE = Entry(
                 else None
             )
         ),
-        "sum of the squares": _one_number(lambda numbers: sum((number**2 for number in numbers), Fraction(0))),
+        "sum of the squares": _one_number(
+            lambda numbers: sum((number**2 for number in numbers), Fraction(0))
+        ),
     },
 )
 
@@ -580,9 +596,7 @@ MATRIX = Entry(
     keeps={
         **MATH,
         "square brackets": lambda gold, rng: gold.written("bmatrix"),
-        "sized round brackets": lambda gold, rng: (
-            rf"\left({gold.written('matrix')}\right)"
-        ),
+        "sized round brackets": lambda gold, rng: rf"\left({gold.written('matrix')}\right)",
         "sized square brackets": lambda gold, rng: rf"\left[{gold.written('matrix')}\right]",
         "array in round brackets": _array("(", ")"),
         "array in square brackets": _array("[", "]"),
@@ -613,8 +627,12 @@ MATRIX = Entry(
         "all doubled": _each_entry(lambda item: 2 * item),
         "all + 1": _each_entry(lambda item: item + 1),
         "one row of all": _reordered(lambda gold: [[item for row in gold.rows for item in row]]),
-        "determinant": lambda gold, rng: gold.written("vmatrix") if len(gold.rows) == len(gold.columns) else None,
-        "half of it": lambda gold, rng: rf"\frac{{1}}{{2}}{gold.text}" if any(item for row in gold.rows for item in row) else None,
+        "determinant": lambda gold, rng: (
+            gold.written("vmatrix") if len(gold.rows) == len(gold.columns) else None
+        ),
+        "half of it": lambda gold, rng: (
+            rf"\frac{{1}}{{2}}{gold.text}" if any(item for row in gold.rows for item in row) else None
+        ),
         "first entry alone": lambda gold, rng: item_text(gold.rows[0][0]),
     },
 )

@@ -12,15 +12,63 @@ from rlvr.audit.catalogue.entry import WORDS, Entry, Writer
 from rlvr.audit.catalogue.spelled import decimal_text, in_words, latex_number, ordinal
 from rlvr.verify.kinds import Kind
 
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
-_WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_GERMAN = "Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split()
-_SPANISH = (
-    "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre"
-).split()
-_FRENCH = "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split()
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_GERMAN = [
+    "Januar",
+    "Februar",
+    "März",
+    "April",
+    "Mai",
+    "Juni",
+    "Juli",
+    "August",
+    "September",
+    "Oktober",
+    "November",
+    "Dezember",
+]
+_SPANISH = [
+    "enero",
+    "febrero",
+    "marzo",
+    "abril",
+    "mayo",
+    "junio",
+    "julio",
+    "agosto",
+    "septiembre",
+    "octubre",
+    "noviembre",
+    "diciembre",
+]
+_FRENCH = [
+    "janvier",
+    "février",
+    "mars",
+    "avril",
+    "mai",
+    "juin",
+    "juillet",
+    "août",
+    "septembre",
+    "octobre",
+    "novembre",
+    "décembre",
+]
 
 
 @dataclass(frozen=True)
@@ -193,7 +241,9 @@ DATE = Entry(
             Fraction(gold.day.year, gold.day.month * gold.day.day)
         ),
         "two days": lambda gold, rng: f"{gold.text} or {(gold.day + timedelta(days=1)).isoformat()}",
-        "until the next day": lambda gold, rng: f"{gold.text} to {(gold.day + timedelta(days=1)).isoformat()}",
+        "until the next day": lambda gold, rng: (
+            f"{gold.text} to {(gold.day + timedelta(days=1)).isoformat()}"
+        ),
         "next day in words": lambda gold, rng: _british(Date(gold.day + timedelta(days=1)), rng),
         "next month in words": lambda gold, rng: (
             _american(found, rng)
@@ -308,7 +358,11 @@ def _same_quotient(gold: Time, rng: Random) -> Time | None:
     """What is equal where the parts are divided."""
     if gold.hour % 2 == 0 and gold.minute % 2 == 0:
         return replace(gold, hour=gold.hour // 2, minute=gold.minute // 2)
-    return replace(gold, hour=2 * gold.hour, minute=2 * gold.minute) if gold.hour < 12 and gold.minute < 30 else None
+    return (
+        replace(gold, hour=2 * gold.hour, minute=2 * gold.minute)
+        if gold.hour < 12 and gold.minute < 30
+        else None
+    )
 
 
 def _time_digits_swapped(gold: Time, rng: Random) -> Time | None:
@@ -371,7 +425,9 @@ TIME = Entry(
             f"{gold.text} or {Time((gold.hour + 1) % 24, gold.minute, gold.form).text}"
         ),
         "quarter to for quarter past": lambda gold, rng: (
-            f"quarter to {in_words(gold.twelve)} {gold.half}" if gold.minute == 15 and gold.hour % 12 else None
+            f"quarter to {in_words(gold.twelve)} {gold.half}"
+            if gold.minute == 15 and gold.hour % 12
+            else None
         ),
         "30 seconds later": _clock_of_24("{h:02}:{m:02}:30"),
     },
@@ -512,7 +568,9 @@ def _mixed_hours(gold: Duration, rng: Random) -> str | None:
 
 
 def _longer(seconds: int) -> Writer:
-    return lambda gold, rng: replace(gold, seconds=gold.seconds + seconds) if gold.seconds + seconds > 0 else None
+    return lambda gold, rng: (
+        replace(gold, seconds=gold.seconds + seconds) if gold.seconds + seconds > 0 else None
+    )
 
 
 def _numbers_swapped(gold: Duration, rng: Random) -> Duration | None:
@@ -572,9 +630,7 @@ DURATION = Entry(
             if len(gold.parts) > 1
             else None
         ),
-        "first part alone": lambda gold, rng: (
-            _long(*gold.parts[-1]) if len(gold.parts) > 1 else None
-        ),
+        "first part alone": lambda gold, rng: _long(*gold.parts[-1]) if len(gold.parts) > 1 else None,
         "unit of the last part changed": _unit_changed,
         "minutes after the point": lambda gold, rng: (
             f"{hours}.{minutes:02} hours"

@@ -96,7 +96,11 @@ CHOICE = Entry(
         "squared": _letter("@^2"),
         "doubled": _letter("2@"),
         "letter in a word": lambda gold, rng: {
-            "A": "Apple", "B": "Banana", "C": "Cherry", "D": "Date", "E": "Elderberry",
+            "A": "Apple",
+            "B": "Banana",
+            "C": "Cherry",
+            "D": "Date",
+            "E": "Elderberry",
         }.get(gold.letter),
     },
 )
@@ -169,7 +173,9 @@ YES_NO = Entry(
         "opposite in bold": _word("**&**"),
         "opposite with a period": _word("&."),
         "opposite of another language": lambda gold, rng: (
-            word if (word := rng.choice(_ABROAD[gold.opposite])) not in _ABROAD[gold.word] and word != gold.word else None
+            word
+            if (word := rng.choice(_ABROAD[gold.opposite])) not in _ABROAD[gold.word] and word != gold.word
+            else None
         ),
         "both": _word("@ and &"),
         "one of two": _word("@ or &"),
@@ -180,7 +186,10 @@ YES_NO = Entry(
         "neither": _word("Neither @ nor &"),
         "sometimes": _word("Sometimes"),
         "longer word": lambda gold, rng: {
-            "Yes": "Yesterday", "No": "Norway", "True": "Truelove", "False": "Falsetto",
+            "Yes": "Yesterday",
+            "No": "Norway",
+            "True": "Truelove",
+            "False": "Falsetto",
         }[gold.word],
         "question": _word("@?"),
     },
@@ -258,9 +267,7 @@ def read_special(text: str) -> Special | None:
 
 
 def _writing(place: int) -> Writer:
-    return lambda gold, rng: (
-        _SPECIAL[gold.concept][place] if place < len(_SPECIAL[gold.concept]) else None
-    )
+    return lambda gold, rng: _SPECIAL[gold.concept][place] if place < len(_SPECIAL[gold.concept]) else None
 
 
 def _another_concept(gold: Special, rng: Random) -> Special:
@@ -282,14 +289,16 @@ SPECIAL = Entry(
     keeps={name: _writing(place) for place, name in enumerate(_NAMES_OF_WRITINGS, 1)},
     changes={
         "another of them": _another_concept,
-        "another of them, written otherwise": lambda gold, rng: (
-            _SPECIAL[_another_concept(gold, rng).concept][rng.randrange(2, 10)]
-        ),
+        "another of them, written otherwise": lambda gold, rng: _SPECIAL[_another_concept(gold, rng).concept][
+            rng.randrange(2, 10)
+        ],
         "sign of infinity flipped": lambda gold, rng: {
-            "infinity": r"-\infty", "minus infinity": r"\infty",
+            "infinity": r"-\infty",
+            "minus infinity": r"\infty",
         }.get(gold.concept),
         "sign of infinity flipped in words": lambda gold, rng: {
-            "infinity": "negative infinity", "minus infinity": "positive infinity",
+            "infinity": "negative infinity",
+            "minus infinity": "positive infinity",
         }.get(gold.concept),
         "both infinities": _infinite(r"\pm\infty"),
         "line of the reals": _infinite(r"(-\infty, \infty)"),
@@ -300,7 +309,9 @@ SPECIAL = Entry(
         "two solutions": _constant(r"\text{two solutions}"),
         "set of zero": _constant(r"\{0\}"),
         "set of the empty set": _constant(r"\{\emptyset\}"),
-        "denied": lambda gold, rng: f"not {_SPECIAL[gold.concept][0]}" if gold.concept in ("infinity", "undefined") else None,
+        "denied": lambda gold, rng: (
+            f"not {_SPECIAL[gold.concept][0]}" if gold.concept in ("infinity", "undefined") else None
+        ),
         "it exists": lambda gold, rng: "exists" if gold.concept == "does not exist" else None,
         "it is defined": lambda gold, rng: "defined" if gold.concept == "undefined" else None,
         "all real numbers": _constant(r"\text{all real numbers}", "infinitely many solutions"),
@@ -371,7 +382,11 @@ def _another_phrase(gold: Phrase, rng: Random) -> str:
 
 
 def _letters_swapped(gold: Phrase, rng: Random) -> str | None:
-    places = [p for p in range(len(gold.words) - 1) if gold.words[p : p + 2].isalpha() and gold.words[p].lower() != gold.words[p + 1].lower()]
+    places = [
+        p
+        for p in range(len(gold.words) - 1)
+        if gold.words[p : p + 2].isalpha() and gold.words[p].lower() != gold.words[p + 1].lower()
+    ]
     if not places:
         return None
     place = rng.choice(places)
@@ -409,7 +424,9 @@ TEXT = Entry(
         "ties for spaces": lambda gold, rng: (
             rf"\text{{{gold.words.replace(' ', '~')}}}" if " " in gold.words else None
         ),
-        "\\mathrm and escaped spaces": lambda gold, rng: rf"\mathrm{{{gold.words.replace(' ', chr(92) + ' ')}}}",
+        "\\mathrm and escaped spaces": lambda gold, rng: (
+            rf"\mathrm{{{gold.words.replace(' ', chr(92) + ' ')}}}"
+        ),
         "period in \\text": _phrase(r"\text{@.}"),
     },
     changes={
@@ -433,7 +450,9 @@ TEXT = Entry(
             lambda gold, rng: " ".join(words[::-1]) if (words := _several(gold)) else None
         ),
         "first letter alone": lambda gold, rng: gold.words[0],
-        "last letters dropped": _changed_words(lambda gold, rng: gold.words[:-2] if len(gold.words) > 3 else None),
+        "last letters dropped": _changed_words(
+            lambda gold, rng: gold.words[:-2] if len(gold.words) > 3 else None
+        ),
         "word before": _phrase("anti-@"),
         "number of letters": lambda gold, rng: str(len(gold.words)),
         "unknown": _phrase("unknown"),
