@@ -24,7 +24,7 @@ from pathlib import Path
 from random import Random
 
 from rlvr.audit.catalogue import CATALOGUE, Entry, Gold, Rewriting
-from rlvr.audit.catalogue.reading import bare, read_gold
+from rlvr.audit.catalogue.reading import bare, read_data
 from rlvr.audit.rates import wilson_interval
 from rlvr.verify import VerifySettings, equal_answers
 from rlvr.verify.kinds import Kind, read_reference
@@ -88,7 +88,7 @@ def of_data() -> Iterator[Trial]:
     for text in golds:
         kind = read_reference(text).kind
         rng = Random(text)
-        entry, gold = read_gold(kind, text)
+        entry, gold = read_data(kind, text)
         for keeps in (True, False):
             found = [rewriting for rewriting in entry.rewritings() if rewriting.keeps == keeps]
             written = ((rewriting, rewriting.write(gold, rng)) for rewriting in rng.sample(found, len(found)))

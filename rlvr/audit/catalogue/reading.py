@@ -22,15 +22,15 @@ def bare(answer: str) -> str:
     return text.removesuffix(".")
 
 
-def read_gold(kind: Kind, text: str) -> tuple[Entry, Gold]:
+def read_data(kind: Kind, text: str) -> tuple[Entry, Gold]:
     """The typed data of `text`, with its entry; of what the catalogue cannot read, the text alone."""
     found = CATALOGUE[kind].read(text)
-    return (CATALOGUE[kind], found) if found is not None else (_as_text(kind), Text(text))
+    return (CATALOGUE[kind], found) if found is not None else read_as_text(kind, text)
 
 
-def _as_text(kind: Kind) -> Entry:
-    """What may be done to a text of `kind` that is not understood any further."""
-    return Entry(
+def read_as_text(kind: Kind, text: str) -> tuple[Entry, Gold]:
+    """A text that is not understood any further, and what may be done to it if it is of `kind`."""
+    entry = Entry(
         kind,
         draw=lambda rng: Text(""),
         read=Text,
@@ -42,6 +42,7 @@ def _as_text(kind: Kind) -> Entry:
             )
         },
     )
+    return entry, Text(text)
 
 
 def _dfrac(gold: Gold, rng: object) -> str:
