@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -319,3 +322,44 @@ def test_the_command_line_is_light(tmp_path: Path) -> None:
     code += "print({'torch', 'ray', 'vllm', 'deepspeed', 'transformers', 'scipy'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+def with_true_steps(folder: Path, value: float, problems: Sequence[Sequence[bool]] = ()) -> None:
+    """The metric at the last evaluation, and a journal of right answers whose steps are so."""
+    metrics = folder / "grpo" / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines[-1]["heldout/true_steps"] = value
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    groups = [group([1.0] * len(steps), f"p{number}") for number, steps in enumerate(problems)]
+    for each, steps in zip(groups, problems, strict=True):
+        each.verdicts = [replace(v, true_steps=true) for v, true in zip(each.verdicts, steps, strict=True)]
+    if groups:
+        write_journal(journal_path(folder / "grpo", "heldout", STEPS), groups)
+
+
+def test_right_with_true_steps_stands_beside_right(tmp_path: Path) -> None:
+    sweep(tmp_path, {1.0: [0.5, 0.5], 0.8: [0.6, 0.8]})
+    text, _ = run([tmp_path], out=str(tmp_path / "out"))
+    assert "steps true" not in text
+    for number, value in enumerate([0.1, 0.3, 0.5, 0.5]):
+        with_true_steps(tmp_path / str(number), value)
+    text, _ = run([tmp_path], out=str(tmp_path / "out"))
+    head, _, base, arm = (line.split("|") for line in text.splitlines()[2:6])
+    assert head[4].strip() == "right, all steps true (95%)"
+    assert base[4].strip().startswith("20.0% (")
+    assert arm[4].strip().startswith("50.0%")
+    alone, _ = run([tmp_path], metric="heldout/true_steps", out=str(tmp_path / "out"))
+    assert "20.0%" in alone.splitlines()[4]
+    assert "right, all steps true" not in alone
+
+
+def test_true_steps_of_one_seed_are_paired_over_its_problems(tmp_path: Path) -> None:
+    right = {1.0: [[True, False]] * 6, 0.8: [[True, True]] * 5 + [[False, False]]}
+    for number, (temperature, problems) in enumerate(right.items()):
+        folder = tmp_path / str(number)
+        make_run(folder, settings(3, sampling__temperature=temperature), [0.2, 1.0])
+        with_true_steps(folder, 0.5, problems)
+    _, arm = results_of(tmp_path, "heldout/true_steps")
+    assert isinstance(arm.difference, Difference)
+    assert arm.difference.interval.mean == pytest.approx((5 * 0.5 - 0.5) / 6)
+    assert arm.difference.pairs == 6

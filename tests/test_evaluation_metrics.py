@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations, combinations_with_replacement
 
@@ -22,6 +23,8 @@ from rlvr.evaluation.metrics import (
     mean_at_k,
     paired_difference,
     pass_at_k,
+    sound_share,
+    sound_shares,
     student_t_quantile,
     tally,
 )
@@ -293,3 +296,36 @@ def test_evaluation_metrics_with_votes() -> None:
     assert "maj@2" not in evaluation_metrics(groups, ks=(1, 2), votes=unknown)
     silent = [group(Status.UNPARSEABLE, Status.UNPARSEABLE)]
     assert evaluation_metrics(silent, ks=(2,), votes=[[None, None]])["maj@2"] == 0
+
+
+def with_steps(*verdicts: tuple[Status, bool | None]) -> Group:
+    """A problem with samples of these statuses, whose steps are true, false or not there."""
+    made = group(*(status for status, _ in verdicts))
+    made.verdicts = [
+        replace(own, true_steps=steps) for own, (_, steps) in zip(made.verdicts, verdicts, strict=True)
+    ]
+    return made
+
+
+def test_right_with_true_steps_is_a_share_of_all_that_were_judged() -> None:
+    statuses = [RIGHT, RIGHT, RIGHT, WRONG, NONE]
+    assert sound_share(statuses, [True, False, None, True, None]) == 1 / 4
+    assert sound_share([NONE], [None]) is None
+    groups = [
+        with_steps((RIGHT, True), (RIGHT, False), (WRONG, True), (RIGHT, None)),
+        with_steps((RIGHT, True), (NONE, None)),
+        with_steps((NONE, None)),
+    ]
+    assert sound_shares([each.verdicts for each in groups]) == [1 / 4, 1.0, None]
+    metrics = evaluation_metrics(groups)
+    assert metrics["true_steps"] == pytest.approx((1 / 4 + 1) / 2)
+    assert metrics["true_steps_low"] == 1 / 4
+    assert metrics["true_steps"] < metrics["pass@1"] == pytest.approx((3 / 4 + 1) / 2)
+
+
+def test_without_a_checkable_step_there_is_no_share_of_true_steps() -> None:
+    groups = [with_steps((RIGHT, None), (WRONG, None)), with_steps((RIGHT, None))]
+    assert sound_shares([each.verdicts for each in groups]) is None
+    assert not any("true_steps" in name for name in evaluation_metrics(groups))
+    groups.append(with_steps((WRONG, False)))  # where there is one, even a false one, it is 0
+    assert evaluation_metrics(groups)["true_steps"] == 0.0

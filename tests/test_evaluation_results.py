@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from groups import rollout
 
 from rlvr.evaluation.config import EvaluateConfig
-from rlvr.evaluation.results import OTHER, read_results, recount, write_json
+from rlvr.evaluation.results import OTHER, compared, read_results, recount, write_json
 from rlvr.evaluation.run import _model_messages, sampled_by
-from rlvr.evaluation.samples import SAMPLES, write_samples
-from rlvr.evaluation.summary import Outcome, outcomes, summarize
+from rlvr.evaluation.samples import SAMPLES, read_samples, write_samples
+from rlvr.evaluation.summary import Outcome, all_sets, outcomes, summarize
 from rlvr.evaluation.tables import _comparison, markdown
 from rlvr.types import DataError, Group, Problem, Status, Verdict
 
@@ -83,10 +85,10 @@ def test_a_folder_that_is_no_run_is_not_searched_to_its_ground(
 # What is shown of them
 
 
-def shown(*values: bool, **columns: Any) -> str:
-    """results.md of a set with a right or a wrong sample to each problem."""
+def shown(*values: bool, steps: bool | None = None, **columns: Any) -> str:
+    """results.md of a set with a right or a wrong sample to each problem, whose steps are all `steps`."""
     problems = [
-        Outcome(f"p{i}", columns, [Status.CORRECT if right else Status.WRONG], [0], [1], [False])
+        Outcome(f"p{i}", columns, [Status.CORRECT if right else Status.WRONG], [steps], [0], [1], [False])
         for i, right in enumerate(values)
     ]
     asked = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 8, "seed": 0, "dtype": "float32"}
@@ -133,3 +135,66 @@ def test_what_other_versions_sampled_is_said_to_be_theirs(tmp_path: Path) -> Non
     assert "new was sampled" not in text
     assert "cpu" not in text
     assert "was sampled" not in markdown(results)
+
+
+def samples_with_steps() -> tuple[list[Group], list[list[int | None]]]:
+    """Two problems: of three right answers one has true steps, one has a false one, one has none."""
+    sound = Verdict(Status.CORRECT, 1.0, "", extracted="2", true_steps=True)
+    lucky = Verdict(Status.CORRECT, 1.0, "", extracted="2", true_steps=False)
+    bare = Verdict(Status.CORRECT, 1.0, "", extracted="2")
+    wrong = Verdict(Status.WRONG, 0.0, "", extracted="3", true_steps=True)
+    groups = [
+        Group(Problem(name, "1+1?", "2"), [rollout(0, name=name), rollout(1, name=name)], verdicts)
+        for name, verdicts in (("a", [sound, lucky]), ("b", [bare, wrong]))
+    ]
+    return groups, [[0, 0], [0, 1]]
+
+
+def test_right_with_true_steps_is_counted_beside_right_and_again_from_the_samples(tmp_path: Path) -> None:
+    groups, votes = samples_with_steps()
+    found = summarize(outcomes(groups, votes), [1, 2])
+    assert found["metrics"]["true_steps"]["values"] == [0.5, 0.0]
+    assert (found["metrics"]["true_steps"]["value"], found["metrics"]["avg@2"]["value"]) == (0.25, 0.75)
+    assert found["with_steps"] == 3
+    write_samples(tmp_path / SAMPLES, {"s": groups}, {"s": votes})
+    assert summarize(read_samples(tmp_path / SAMPLES)["s"], [1, 2]) == found
+    sets = all_sets({"s": found})
+    assert {name: of["values"] for name, of in sets.items()} == {
+        "s": [1.0, 0.5],
+        "s with true steps": [0.5, 0.0],
+    }
+
+
+def test_samples_that_do_not_say_whether_steps_are_true_are_counted_without(tmp_path: Path) -> None:
+    groups, votes = samples_with_steps()
+    path = tmp_path / SAMPLES
+    write_samples(path, {"s": groups}, {"s": votes})
+    pq.write_table(pq.read_table(path).drop_columns(["true_steps"]), path)
+    found = summarize(read_samples(path)["s"], [1])
+    assert "true_steps" not in found["metrics"]
+    assert list(all_sets({"s": found})) == ["s"]
+
+
+def test_the_table_has_the_column_where_answers_have_steps() -> None:
+    text = shown(True, False, True, False, True, steps=True)
+    head, _, line = (row.split("|") for row in text.splitlines()[4:7])
+    assert [cell.strip() for cell in head[3:5]] == ["avg@k (95% interval)", "right, all steps true"]
+    assert line[3].strip() == line[4].strip() == "60.0% (20.0% to 100.0%)"
+    assert "checkable steps are all true and lead to the answer" in text
+    assert shown(True, False, steps=False).splitlines()[6].split("|")[4].strip() == "0.0% (–)"
+    without = shown(True, False, True, False, True)
+    assert "steps" not in without
+
+
+def test_a_gain_in_true_steps_is_compared_problem_by_problem() -> None:
+    groups, votes = samples_with_steps()
+    after = summarize(outcomes(groups, votes), [1])
+    for group in groups:
+        group.verdicts = [replace(verdict, true_steps=False) for verdict in group.verdicts]
+    before = summarize(outcomes(groups, votes), [1])
+    old, new = (
+        {"settings": {}, "model": "m", "sets": {"s": of | {"fingerprint": "f"}}} for of in (before, after)
+    )
+    gain = compared(old, new)["sets"]["s"]
+    assert gain["true_steps"]["mean"] == 0.25
+    assert gain["avg"]["mean"] == 0.0

@@ -27,8 +27,10 @@ from test_learner import (
     Row,
     divergence,
     error,
+    full_likelihood,
     in_full,
     learner_config,
+    likelihood,
     load,
     logprobs,
     make_batch,
@@ -179,7 +181,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
                 Case(f"teacher-{stage}", model, exact, config(stage), loss=EXACT, reference=other),
                 Case(f"own-{stage}", model, exact, config(stage, packing=True), loss=EXACT, reference=model),
             ]
-        result += [Case("frozen-bf16", model, batches, config(2, dtype="bfloat16"))]
+        result += [
+            Case(
+                "frozen-bf16",
+                model,
+                full_likelihood(batches),
+                config(2, dtype="bfloat16"),
+                loss=objective.supervised,
+            )
+        ]
         for name in RESUMED:
             path = folder / f"{world_size}-{name}"
             layout = config(int(name[0]), dtype="bfloat16" if "bf16" in name else "float32")
@@ -214,6 +224,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
         "tied": train(tied, near_tied, LORA),
         "teacher": train(model, exact, LORA, exact_terms, other),
         "own": train(model, exact, LORA, exact_terms, model),
+        "nll": train(model, batches, LORA, likelihood),
     }
     references["checkpointing"] = references["packed"] = references["plain"]
     ranks = {size: learners(folder / f"ranks-{size}", cases(size), size) for size in (2, 1)}
@@ -230,8 +241,9 @@ each_stage = pytest.mark.parametrize("stage", STAGES)
 def test_updates_are_those_of_a_plain_loop(runs: Runs, world_size: int, case: str, stage: int) -> None:
     result, reference = runs(world_size, f"{case}-{stage}"), runs.references[case]
     assert len(reference.weights) == (2 * 2 * 2 if case == "few" else 2 * 2 * 7)
-    # the same loop in float32 is off by 1.5e-5 for the tied model: some of its gradients nearly cancel
-    assert error(result.raw, reference) < (2e-5 if case == "tied" else 1e-5)
+    # the same loop in float32 is off by 1.5e-5 for the tied model, some of whose gradients nearly cancel, and
+    # by 1.1e-5 for others on some processors
+    assert error(result.raw, reference) < 3e-5
     assert [m["grad_norm"] for m in result.metrics] == pytest.approx(reference.norms, rel=1e-4)
     assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=1e-4)
 
@@ -340,8 +352,8 @@ def test_what_does_not_fit_is_refused_in_words(
 
 @both_sizes
 def test_bfloat16_follows_float32_from_afar(runs: Runs, world_size: int) -> None:
-    result, reference = runs(world_size, "frozen-bf16"), runs.references["plain"]
-    assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=0.1)
+    result, reference = runs(world_size, "frozen-bf16"), runs.references["nll"]
+    assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=0.02)
     for name, weight in load(runs.folder / "model").named_parameters():
         stored = result.raw.get(f"{name.removesuffix('.weight')}.base_layer.weight", result.raw.get(name))
         np.testing.assert_array_equal(stored, weight.detach().bfloat16().float().numpy(), err_msg=name)

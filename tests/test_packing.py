@@ -25,6 +25,7 @@ from test_learner import (
     WEIGHTS,
     Reference,
     error,
+    full_likelihood,
     in_full,
     learner_config,
     likelihood,
@@ -41,10 +42,10 @@ from test_learner import (
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from rlvr.algorithms.objective import supervised
-from rlvr.learner.batching import MicroBatch, collate, plan_micro_batches
+from rlvr.learner.batching import collate, plan_micro_batches
 from rlvr.learner.models import make_scratch_model
 from rlvr.learner.modules import Policy
-from rlvr.learner.packing import use_packed_attention
+from rlvr.learner.packing import Layout, use_packed_attention
 from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.types import ConfigError, TrainingBatch
@@ -177,11 +178,6 @@ def made(kind: str, sizes: dict[str, Any], seed: int = 0) -> transformers.PreTra
     return AutoModelForCausalLM.from_config(config).eval()
 
 
-def packed_outputs(policy: Policy, batch: TrainingBatch) -> tuple[MicroBatch, dict[str, torch.Tensor]]:
-    micro = collate(batch, range(len(batch.tokens)), CPU, packing=True)
-    return micro, policy(micro)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_packed_models_say_and_learn_what_they_do_of_each_alone(kind: str) -> None:
     model = made(kind, KINDS[kind])
@@ -191,7 +187,8 @@ def test_packed_models_say_and_learn_what_they_do_of_each_alone(kind: str) -> No
     total = sum(weight * out["logprobs"].sum() for weight, out in zip(weights, alone, strict=True))
     expected = torch.autograd.grad(total, list(model.parameters()), allow_unused=True)
     use_packed_attention(model)
-    micro, outputs = packed_outputs(Policy(model), batch)
+    micro = collate(batch, range(len(PACKED)), CPU, packing=True)
+    outputs = Policy(model)(micro)
     for row, out in enumerate(alone):
         ours = outputs["logprobs"][row][micro.mask[row]]
         torch.testing.assert_close(ours, out["logprobs"][0], rtol=0, atol=1e-5)
@@ -206,19 +203,37 @@ def test_packed_models_say_and_learn_what_they_do_of_each_alone(kind: str) -> No
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * scale)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "qwen3_moe"])
+ROUNDING = 1e-5  # of log-probabilities: other kernels, or the same at other shapes, sum in another order
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_sequence_sees_another(kind: str) -> None:
-    """To the bit: only the shapes of the others matter, and those of experts depend on the tokens."""
+    """Within rounding, which no processor promises to be the same; a leak is a thousand times as much."""
     model = made(kind, KINDS[kind])
     use_packed_attention(model)
     batch = small_batch(PACKED, 40)
-    with torch.no_grad():
-        _, before = packed_outputs(Policy(model), batch)
-        for changed in range(len(PACKED)):
-            tokens = [(t + 1) % 40 if i == changed else t for i, t in enumerate(batch.tokens)]
-            _, after = packed_outputs(Policy(model), replace(batch, tokens=tokens))
-            same = (before["logprobs"] == after["logprobs"]).all(1).tolist()
-            assert same == [i != changed for i in range(len(PACKED))]
+
+    def moved(changed: int, apart: bool) -> list[float]:
+        """How far each row's log-probabilities move with the tokens of one; `apart`: under the masks."""
+        # all prompts stay different, so that the row is laid out in the same way
+        tokens = [(t + 8) % 40 if i == changed else t for i, t in enumerate(batch.tokens)]
+        found = []
+        for each in (batch, replace(batch, tokens=tokens)):
+            micro = collate(each, range(len(PACKED)), CPU, packing=True)
+            assert micro.packed is not None
+            if not apart:
+                whole = Layout([(0, [micro.packed.tokens.shape[1]])])
+                micro = replace(micro, packed=replace(micro.packed, layout=whole))
+            with torch.no_grad():
+                found.append(Policy(model)(micro)["logprobs"])
+        return (found[0] - found[1]).abs().amax(1).tolist()  # type: ignore[no-any-return]
+
+    for changed in range(len(PACKED)):
+        own = moved(changed, apart=True)
+        assert own.pop(changed) > 1000 * ROUNDING
+        assert max(own) < ROUNDING
+        if changed + 1 < len(PACKED):  # what this test would see of a leak
+            assert moved(changed, apart=False)[changed + 1] > 1000 * ROUNDING
 
 
 @pytest.mark.parametrize("kind", REFUSED)
@@ -280,9 +295,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
             Case("tiny", model, batches, packed(3, TINY)),
             Case("huge", model, batches, packed(2, HUGE), save=folder / f"{world_size}"),
             Case("checkpointing", model, batches, packed(2, checkpointing=True)),
-            Case("nll", model, [replace(b, keep=()) for b in full], packed(), loss=supervised),
+            Case("nll", model, full_likelihood(full), packed(), loss=supervised),
             Case("padded", model, batches, learner_config()),
-            Case("bf16", model, batches, replace(packed(2), dtype="bfloat16")),
+            Case("bf16", model, full_likelihood(full), replace(packed(2), dtype="bfloat16"), loss=supervised),
         ]
 
     references = {
@@ -335,9 +350,9 @@ def test_metrics_are_those_of_padded_rows(runs: Runs, world_size: int, case: str
 
 @both_sizes
 def test_bfloat16_follows_float32_from_afar(runs: Runs, world_size: int) -> None:
-    result, reference = runs(world_size, "bf16"), runs.references["plain"]
-    assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=0.1)
-    assert [m["grad_norm"] for m in result.metrics] == pytest.approx(reference.norms, rel=0.15)
+    result, reference = runs(world_size, "bf16"), runs.references["nll"]
+    assert [m["loss"] for m in result.metrics] == pytest.approx(reference.losses, rel=0.02)
+    assert [m["grad_norm"] for m in result.metrics] == pytest.approx(reference.norms, rel=0.05)
 
 
 @both_sizes

@@ -14,6 +14,7 @@ from rlvr.learner.modules import signal_to_noise
 from rlvr.stages.batches import judged, rollout_batch, token_advantages, without_truncated
 from rlvr.stages.drawing import Drawn
 from rlvr.stages.panel import step_metrics
+from rlvr.stages.sampling import chunk_metrics
 from rlvr.types import FinishReason, Group, Problem, Status, TrainingBatch, Verdict
 
 
@@ -162,3 +163,14 @@ def test_pure_noise_has_a_ratio_of_one_and_a_signal_adds_its_share() -> None:
     assert np.mean([signal_to_noise(one) for one in noise]) == pytest.approx(1, abs=0.05)
     # ‖signal‖² = 64/4 against a variance of the mean of 64/8
     assert np.mean([signal_to_noise(one + 0.5) for one in noise]) == pytest.approx(1 + 2, abs=0.1)
+
+
+def test_right_answers_with_true_steps_are_counted_where_answers_have_steps() -> None:
+    one = group([1.0, 1.0, 1.0, 0.0, None])
+    assert "train/true_steps" not in metrics_of([one])
+    steps = [True, False, None, True, None]
+    one.verdicts = [replace(v, true_steps=true) for v, true in zip(one.verdicts, steps, strict=True)]
+    metrics = metrics_of([one])
+    assert metrics["train/true_steps"] == 1 / 4
+    assert metrics["train/accuracy"] == 3 / 4
+    assert chunk_metrics([one]) == {"train/accuracy": 3 / 4, "train/true_steps": 1 / 4}

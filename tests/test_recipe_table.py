@@ -407,3 +407,72 @@ def test_tables_that_do_not_belong_together(tmp_path: Path) -> None:
         seeds_table([tmp_path / "bad.csv"])
     with pytest.raises(DataError, match="at least one run"):
         seeds_table([])
+
+
+# Right with all steps true
+
+
+def sound(values: Sequence[float], steps: Sequence[float] | None, answers: int) -> SetResult:
+    return SetResult([f"p{i}" for i in range(len(values))], values, 4, 0, steps, answers)
+
+
+def rows_with_steps() -> list[StageResult]:
+    """SFT helps both; RL helps right answers, and harms those with true steps."""
+    shares = {"base": (0, 0), "sft": (8, 6), "rl": (16, 0)}
+    return [
+        StageResult(name, name, {"test": sound(share(right), share(steps), 20 if steps else 0)}, start=None)
+        for name, (right, steps) in shares.items()
+    ]
+
+
+def test_right_with_true_steps_has_columns_gains_and_a_verdict_of_its_own(tmp_path: Path) -> None:
+    rows = rows_with_steps()
+    text = markdown(rows)
+    head, _, base, sft, rl = (line.split("|") for line in text.splitlines()[:5])
+    assert [cell.strip() for cell in (head[2], head[4])] == [
+        "test avg@4 (95% interval)",
+        "test with true steps avg@4 (95% interval)",
+    ]
+    assert [row[4].strip().split()[0] for row in (base, sft, rl)] == ["0.0%", "30.0%", "0.0%"]
+    assert [row[5].strip().split()[0] for row in (base, sft, rl)] == ["–", "+30.0", "-30.0"]
+    assert "- rl: on test improves on sft by 40.0 points" in text
+    assert "on test with true steps worse than sft: -30.0 points" in text
+    assert "Did not clearly improve the model that they began with: rl (on test with true steps)." in text
+    lines = list(csv.DictReader(io.StringIO(csv_text(rows))))
+    found = {(line["stage"], line["set"]): line["avg"] for line in lines}
+    assert (found["rl", "test"], found["rl", "test with true steps"]) == ("0.8", "0.0")
+    assert found["base", "test with true steps"] == "0.0"
+    write_table(tmp_path, rows)
+    table = seeds_table([tmp_path / "table.csv", tmp_path / "table.csv"])
+    assert "test with true steps avg@k" in table.splitlines()[0]
+    assert "No clear improvement over these seeds: rl (on test with true steps)." in table
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_without_checkable_steps_there_are_no_columns_for_them(known: bool, tmp_path: Path) -> None:
+    rows = [
+        StageResult("base", "base", {"test": sound(share(4), share(0) if known else None, 0)}),
+        StageResult("rl", "+ RL", {"test": sound(share(9), share(0) if known else None, 0)}),
+    ]
+    assert "steps" not in markdown(rows).splitlines()[0].replace("| steps |", "")
+    assert "true steps" not in markdown(rows) + csv_text(rows)
+
+
+def test_steps_that_are_never_true_are_shown_as_such() -> None:
+    text = markdown([StageResult("rl", "RL", {"test": sound(share(9), share(0), 5)})])
+    assert text.splitlines()[2].split("|")[4].strip().startswith("0.0%")
+
+
+def test_an_evaluation_that_did_not_look_at_steps_has_no_value() -> None:
+    rows = [
+        StageResult("base", "base", {"test": sound(share(4), None, 0)}),
+        StageResult("rl", "+ RL", {"test": sound(share(9), share(3), 20)}),
+    ]
+    base, rl = (line.split("|") for line in markdown(rows).splitlines()[2:4])
+    assert (base[4].strip(), rl[5].strip()) == ("–", "–")
+
+
+def test_shares_of_true_steps_must_fit_their_problems() -> None:
+    for wrong in ([0.5], [0.5, 1.5]):
+        with pytest.raises(DataError, match=r"values|share of correct"):
+            sound([1.0, 1.0], wrong, 1)

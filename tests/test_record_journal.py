@@ -41,6 +41,7 @@ def verdicts(draw: st.DrawFn) -> Verdict:
         parts=draw(st.dictionaries(st.text(max_size=5), FLOATS, max_size=3)),
         seconds=draw(FLOATS),
         rule=draw(st.none() | st.text(max_size=10)),
+        true_steps=draw(st.none() | st.booleans()),
     )
 
 
@@ -115,7 +116,7 @@ def group(name: str, samples: int = 2) -> Group:
             )
             for sample in range(samples)
         ],
-        [Verdict(Status.CORRECT, 1.0, "equal", "7", {"math": 1.0}, 0.25)] * samples,
+        [Verdict(Status.CORRECT, 1.0, "equal", "7", {"math": 1.0}, 0.25, true_steps=True)] * samples,
     )
 
 
@@ -174,6 +175,7 @@ def test_others_read_it_as_an_ordinary_table(tmp_path: Path) -> None:
         "parts": {"math": 1.0},
         "check_seconds": 0.25,
         "rule": None,
+        "true_steps": True,
         "advantage": -0.5,
         "left_out": "no advantage",
         "advantages": [0.0, -0.75, -0.25],
@@ -303,3 +305,10 @@ def _a_journal(folder: Path) -> Path:
 def test_there_are_two_kinds(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="train, heldout"):
         journal_path(tmp_path, "test", 1)
+
+
+def test_a_journal_from_before_steps_were_looked_at_says_nothing_of_them(tmp_path: Path) -> None:
+    path = _a_journal(tmp_path)
+    assert [verdict.true_steps for verdict in read_journal(tmp_path, step=0)[0].verdicts] == [True, True]
+    pq.write_table(pq.read_table(path).drop_columns(["true_steps"]), path)
+    assert [verdict.true_steps for verdict in read_journal(tmp_path, step=0)[0].verdicts] == [None, None]

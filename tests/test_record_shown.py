@@ -270,3 +270,32 @@ def test_smoothing_keeps_a_constant_and_narrows_noise() -> None:
     assert len(smoothed(noise)) == 300
     up = smoothed(np.arange(100, dtype=np.float64))
     np.testing.assert_allclose(up[20:80], np.arange(20.0, 80.0))
+
+
+def test_right_with_true_steps_is_shown_where_it_was_measured(tmp_path: Path, clock: Clock) -> None:
+    path = a_run(tmp_path)
+    assert "all steps true" not in summary_table(path)
+    sink = JsonLines(path / "grpo" / "metrics.jsonl")
+    ends = {"heldout/true_steps_low": 0.2, "heldout/true_steps_high": 0.3}
+    sink.log(6, {"heldout/pass@1": 0.75, "heldout/true_steps": 0.25} | ends)
+    sink.close()
+    head, _, start, end = cells(summary_table(path))
+    assert (head[3], start[3], end[3]) == ("right, all steps true", "–", "25.0% (20.0% to 30.0%)")
+    console, out = plain()
+    with Progress("grpo", steps=10, console=console) as shown:
+        shown.update(10, STEP | {"train/true_steps": 0.125, "heldout/true_steps": 0.25})
+    assert (
+        "| accuracy 25.0% | right, all steps true 12.5% | held-out, all steps true 25.0% |" in out.getvalue()
+    )
+
+
+def test_the_curves_have_a_line_for_true_steps(tmp_path: Path) -> None:
+    def drawn(name: str, **further: float) -> set[tuple[int, ...]]:
+        sink = JsonLines(tmp_path / name / "metrics.jsonl")
+        for step in (0, 4):
+            sink.log(step, {"heldout/pass@1": 0.75, **further})
+        sink.close()
+        return _colours(plot_curves(tmp_path / name))
+
+    assert ORANGE not in drawn("without")
+    assert ORANGE in drawn("with", **{"heldout/true_steps": 0.25})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,13 +14,14 @@ import yaml
 from report_runs import CONFIG, learned, rollout, verdict, write_heldout, write_run, write_step
 
 from rlvr.evaluation.metrics import paired_difference
-from rlvr.record.journal import journal_path
+from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.runs import open_run
 from rlvr.report import write_report
 from rlvr.report.command import main
 from rlvr.report.estimators import FALL, LARGEST, LATE, RISE, SPIKE, Rule, panels
 from rlvr.report.measures import Metrics, early, late, load_metrics
 from rlvr.report.overview import changed_settings
+from rlvr.report.result import read_evaluation
 from rlvr.report.write import markdown_table
 from rlvr.types import Problem
 
@@ -401,3 +403,35 @@ def test_the_configuration_is_there_in_full(run: Path) -> None:
     shown = re.search(r"resolved</summary><pre>(.*?)</pre>", source, re.DOTALL)
     assert shown is not None
     assert yaml.safe_load(shown[1]) == CONFIG
+
+
+def test_right_with_true_steps_stands_beside_right(run: Path) -> None:
+    text = page_of(run).text
+    assert "true steps" not in text
+    assert "all steps true" not in text
+    for step, true in ((0, True), (2, False)):  # right as often as before, and never with true steps
+        file = journal_path(run / "grpo", "heldout", step)
+        groups = read_journal(run / "grpo", "heldout", step)
+        for each in groups:
+            each.verdicts = [replace(verdict, true_steps=true) for verdict in each.verdicts]
+        write_journal(file, groups)
+    metrics = run / "grpo" / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    shares = {0: 0.25, 2: 0.0}
+    for line in lines:
+        if line["step"] in shares:
+            line |= {"heldout/true_steps": shares[line["step"]], "train/true_steps": shares[line["step"]]}
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = page_of(run).text
+    assert "of the held-out set with true steps: 25.0%" in text
+    assert "shows worse" in text or "is worse than the model at step 0" in text
+    assert text.count("right, all steps true") >= 2  # a line in the held-out chart and in that of training
+
+
+def test_an_evaluation_s_true_steps_are_a_set_beside_it(tmp_path: Path) -> None:
+    result = {"problems": ["a", "b"], "values": [1.0, 0.5], "samples": 2}
+    steps = {"true_steps": {"values": [0.5, None]}}
+    (tmp_path / "results.json").write_text(json.dumps({"s": result | {"metrics": steps}, "t": result}))
+    found = read_evaluation(tmp_path)
+    assert list(found) == ["s", "s with true steps", "t"]
+    assert found["s with true steps"].values == {"a": 0.5}

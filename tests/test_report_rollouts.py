@@ -18,7 +18,7 @@ Row = tuple[Rollout, Verdict, Learned]
 
 
 def row(reward: float | None, advantage: float | None = 0.0, gap: float = 0.0, **further: object) -> Row:
-    checks = {name: further.pop(name) for name in ("status", "seconds") if name in further}
+    checks = {name: further.pop(name) for name in ("status", "seconds", "true_steps") if name in further}
     made = rollout(**further)  # type: ignore[arg-type]
     return made, verdict(reward, **checks), learned(made, advantage, gap)  # type: ignore[arg-type]
 
@@ -151,3 +151,20 @@ def test_a_journal_of_two_versions_is_read_whole(tmp_path: Path) -> None:
     for step, titles in ((1, set()), (2, {"Widest gap between learner and sampler"})):
         found = {each.title for each in choose(journal, Metrics({step: {"learner/logprob_gap": 1.0}}))}
         assert {title for title in found if "gap" in title} == titles
+
+
+def test_a_right_answer_without_true_steps_is_shown_and_counted(tmp_path: Path) -> None:
+    rows = [row(1.0, 2.0, true_steps=True), row(-1.0), row(1.0, 0.1, true_steps=False), row(1.0, 0.1)]
+    assert chosen(tmp_path, rows)["Right, but not by true steps"] == 2
+    journal = Journal(tmp_path, "train")
+    found = {each.chosen.key[1]: dict(each.verdict) for each in show(journal, choose(journal, Metrics()))}
+    assert found[0]["steps"] == "all true, and lead to the answer"
+    assert found[2]["steps"] == "not all true, or do not lead to the answer"
+    assert "steps" not in found[1]
+    path = journal_path(tmp_path, "train", 1)
+    assert correct_shares(path) == {"p": 3 / 4}
+    assert correct_shares(path, true_steps=True) == {"p": 1 / 4}
+    pq.write_table(pq.read_table(path).drop_columns(["true_steps"]), path)
+    assert "Right, but not by true steps" not in {
+        each.title for each in choose(Journal(tmp_path, "train"), Metrics())
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import threading
@@ -344,6 +345,45 @@ def test_in_the_reward_service_with_two_processes(endpoint: Endpoint, tmp_path: 
     assert len(endpoint.requests) == 40
 
 
+TOO_LONG = [  # what vLLM and OpenAI, SGLang, llama.cpp, text-generation-inference and Anthropic say
+    (400, "This model's maximum context length is 4096 tokens. However, you requested 5016 tokens"),
+    (400, "The input (5000 tokens) is longer than the model's context length (4096 tokens)."),
+    (400, "the request exceeds the available context size. try increasing the context size"),
+    (422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` "
+     "tokens; maximum is 4096 tokens"),
+    (400, "prompt is too long: 200251 tokens > 200000 maximum"),
+    (413, "Payload Too Large"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "words"), TOO_LONG)
+def test_an_answer_too_long_for_the_judge_is_wrong(
+    endpoint: Endpoint, tmp_path: Path, status: int, words: str
+) -> None:
+    endpoint.replies = [(status, {}, json.dumps({"error": {"message": words}}))]
+    (verdict,) = ask(judge(endpoint, tmp_path), "because " * 5_000)
+    assert (verdict.status, verdict.reward) == (Status.WRONG, 0.0)
+    assert "too long for the judge" in verdict.reason
+    assert words[:20] in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "completion"),
+    [
+        (400, TOO_LONG[0][1], "42"),  # so it is the prompt that is too long
+        (400, "temperature must be in [0, 2]", "because " * 5_000),
+        (401, "your maximum of tokens is too long ago", "because " * 5_000),
+        (404, "the model does not exist", "because " * 5_000),
+    ],
+)
+def test_a_judge_that_refuses_for_another_reason_has_reached_no_verdict(
+    endpoint: Endpoint, tmp_path: Path, status: int, words: str, completion: str
+) -> None:
+    endpoint.replies = [(status, {}, words)]
+    (verdict,) = ask(judge(endpoint, tmp_path), completion)
+    assert (verdict.status, verdict.reward) == (Status.CRASHED, None)
+
+
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with vllm_server(tmp_path_factory.mktemp("judge")) as url:
@@ -365,3 +405,4 @@ def test_a_real_server(server: str, tmp_path: Path) -> None:
     assert "status 404" in refused.reason
     (too_long,) = score(server, tmp_path / "d", ["x" * 5000], max_tokens=16)
     assert "status 400" in too_long.reason
+    assert (too_long.status, too_long.reward) == (Status.WRONG, 0.0)

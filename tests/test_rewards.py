@@ -330,7 +330,7 @@ def test_plain_batch_and_async_functions_together() -> None:
     samples = [sample("x" * length) for length in (3, 1, 2)] + [sample("42")]
     verdicts = run(
         samples,
-        many="many", later="later", plain="plain",
+        many={"_target_": "their_rewards.many", "columns": ["level"]}, later="later", plain="plain",
         remote={"_target_": "their_rewards.Remote", "unit": 0.25},
     )  # fmt: skip
     assert [list(verdict.parts) for verdict in verdicts] == [["many", "later", "plain", "remote"]] * 4
@@ -341,7 +341,8 @@ def test_plain_batch_and_async_functions_together() -> None:
 
 def test_samples_without_an_optional_column_are_called_apart() -> None:
     bare = Sample(Problem("p2", "", "1"), 0, "xx", "stop")
-    assert [v.reward for v in run([sample(), bare, sample()], many="many")] == [31.0, 2.0, 31.0]
+    many = {"_target_": "their_rewards.many", "columns": ["level"]}
+    assert [v.reward for v in run([sample(), bare, sample()], many=many)] == [31.0, 2.0, 31.0]
 
 
 @pytest.mark.parametrize(

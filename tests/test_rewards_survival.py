@@ -16,7 +16,7 @@ from rlvr.rewards.service import RESTARTS, RewardService
 from rlvr.types import Problem, RlvrError, Status
 
 # What a completion does is written in it: the file that counts how often it was begun, and what then.
-# Files may be made in a reward process, but nothing be written to them: so each begin makes one.
+# Where a function says so, files may be made, but nothing be written to them: so each begin makes one.
 USER_MODULE = '''
 import itertools, os, signal
 
@@ -55,6 +55,8 @@ def act(completion):
 
 def together(completions):
     return [act(completion) for completion in completions]
+
+act.writes = together.writes = [os.path.dirname(__file__)]
 '''
 
 

@@ -314,3 +314,24 @@ def test_what_left_no_pair_is_counted() -> None:
     assert left_out["without a verdict"] == 2
     with pytest.raises(DataError, match="no traces"):
         pairs([], PairConfig())
+
+
+def test_right_answers_that_earned_too_little_are_no_examples() -> None:
+    traces = [trace(sample=n, reward=reward) for n, reward in enumerate([0.0, 0.5, 1.0, None])]
+    assert chosen(traces, min_reward=1.0) == [("p", 2)]
+    assert chosen(traces, min_reward=0.5) == [("p", 1), ("p", 2)]
+    assert len(chosen(traces)) == 4
+    _, left_out = choose(traces, TraceConfig(min_reward=1.0))
+    assert left_out["min_reward"] == 3
+    with pytest.raises(DataError, match="'min_reward': lower it"):
+        choose(traces, TraceConfig(min_reward=2.0))
+
+
+def test_right_answers_that_earned_too_little_are_rejected_like_wrong_ones() -> None:
+    traces = [trace(sample=n, reward=reward) for n, reward in enumerate([1.0, 0.0])]
+    traces += [trace(sample=2, status=WRONG, reward=1.0), trace(sample=3, status=WRONG, reward=0.0)]
+    every = {"per_problem": None, "reuse": True}
+    assert sorted(paired(traces, min_reward=1.0, **every)) == [(0, 1), (0, 2), (0, 3)]
+    assert sorted(paired(traces, **every)) == [(0, 2), (0, 3), (1, 2), (1, 3)]
+    with pytest.raises(DataError, match="1 with only wrong"):
+        pairs(traces, PairConfig(min_reward=2.0))

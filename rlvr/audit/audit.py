@@ -15,7 +15,7 @@ from rlvr.audit.rates import Outcome, judge_outcomes
 from rlvr.audit.rollouts import Item, Rejudged, draw_rollouts
 from rlvr.keys import key
 from rlvr.rewards.config import RewardConfig
-from rlvr.rewards.functions import validate_reward
+from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.rewards.service import RewardService
 from rlvr.types import ConfigError, FinishReason, Problem, Rollout, Verdict
 from rlvr.verify.kinds import Kind
@@ -48,8 +48,10 @@ def run_audit(config: AuditConfig, problems: Sequence[Problem]) -> Audit:
     """
     drawn = draw_problems(problems, config.audit.samples, config.seed)
     shared = set.intersection(*(set(problem.columns) for problem in drawn))
-    if messages := list(validate_reward(config.reward, shared)):
+    columns = set().union(*(problem.columns for problem in drawn))
+    if messages := list(validate_reward(config.reward, columns, shared)):
         raise ConfigError("\n".join(messages))
+    say_unused_columns(config.reward, columns)
     written = draw_rollouts(config.audit.rollouts, problems, config.seed) if config.audit.rollouts else []
     golds = [read_gold(problem.answer, stated_kind(problem, config.reward.functions)) for problem in drawn]
     probes = make_probes(drawn, golds, config.audit.marks, config.problems.prompt)

@@ -14,6 +14,7 @@ from rlvr.types import ConfigError, DataError, RlvrError
 
 if TYPE_CHECKING:
     from rlvr.compare.arms import Arm
+    from rlvr.compare.results import ArmResult
 
 DESCRIPTION = """\
 Puts runs side by side. Runs whose settings differ only in the seed are one arm; each arm is compared with
@@ -89,7 +90,7 @@ def run(
     folder = Path(out) if out is not None else _folder([found.folder for found in runs])
     files = [folder / name for name in ("compare.md", "compare.csv", "runs.csv", "compare.png")]
     remarks = list(_remarks(arms, None if baseline else base, len(evaluations)))
-    text = markdown(results, base, metric, differing, files[-1].name, remarks)
+    text = markdown(results, base, metric, differing, files[-1].name, remarks, _beside(arms, base, metric))
     contents = (text, arms_csv(results, base, metric), runs_csv(results, metric))
     try:
         for path, content in zip(files, contents, strict=False):
@@ -101,6 +102,19 @@ def run(
     except OSError as error:
         raise DataError(f"--out {folder}: {error.strerror}; name a folder that can be written to") from error
     return text, files
+
+
+def _beside(arms: Sequence[Arm], base: int, metric: str) -> Sequence[ArmResult] | None:
+    """The same of answers that are right with all steps true; None where no run has such a number."""
+    from rlvr.compare.curves import companion, read_curve
+    from rlvr.compare.results import compare
+
+    other = companion(metric)
+    if other is None:
+        return None
+    curves = {arm.label: [read_curve(found, other) for found in arm.runs] for arm in arms}
+    measured = any(curve.points for of in curves.values() for curve in of)
+    return compare(arms, curves, base, other) if measured else None
 
 
 def _remarks(arms: Sequence[Arm], chosen: int | None, evaluations: int) -> Iterator[str]:

@@ -13,7 +13,8 @@ from itertools import groupby
 from pathlib import Path
 
 from rlvr.compare.runs import Found, State
-from rlvr.evaluation.metrics import Tally, pass_at_k
+from rlvr.evaluation.metrics import TRUE_STEPS, Tally, beside, pass_at_k, sound_share
+from rlvr.evaluation.summary import all_sets
 from rlvr.record.journal import journal_path
 from rlvr.record.runs import STAGES, StageRecord
 from rlvr.record.sinks import read_metrics
@@ -22,11 +23,17 @@ from rlvr.types import DataError, Status
 TABLE = "table.csv"  # of a recipe's run, a row for each stage that is done
 RESULTS = "results.json"  # of a recipe's evaluation
 RESULT = "result.json"  # of a stage that has ended
-HELDOUT = re.compile(r"heldout/pass@(\d+)")
-COLUMNS = ("problem_id", "problem", "answer", "status")  # of a journal
+HELDOUT = re.compile(rf"heldout/(?:pass@(\d+)|{TRUE_STEPS})")
+COLUMNS = ("problem_id", "problem", "answer", "status")  # of a journal, beside true_steps
 Steps = dict[int, dict[str, float | None]]
 Row = dict[str, str]
 Asked = tuple[str, str | None]  # a problem's text, and its reference answer
+
+
+def companion(metric: str) -> str | None:
+    """The metric of answers that are right with all steps true, beside `metric` of right answers."""
+    name, _, measure = metric.rpartition("/")
+    return f"{name}/{TRUE_STEPS}" if measure == "pass@1" else None
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,8 @@ class Curve:
 def read_curve(found: Found, metric: str) -> Curve:
     """The curve of `metric`.
 
-    Of a recipe's run `SET/pass@1` is its table: the models of its chain, one after the other. Every other
-    metric is of the last stage that has it.
+    Of a recipe's run `SET/pass@1` and `SET/true_steps` are its table: the models of its chain, one after the
+    other. Every other metric is of the last stage that has it.
 
     Raises:
         DataError: a file of the run is broken.
@@ -89,7 +96,9 @@ def read_curve(found: Found, metric: str) -> Curve:
     if not found.is_recipe:
         return _train(found, metric)
     rows = _rows(found.folder / TABLE)
-    sets = {f"{row['set']}/pass@1": row["set"] for row in rows if row["set"]}
+    named = dict.fromkeys(row["set"] for row in rows if row["set"])
+    further = {beside(name): name for name in named if beside(name) in named}
+    sets = {f"{further[name]}/{TRUE_STEPS}" if name in further else f"{name}/pass@1": name for name in named}
     path = found.folder / STAGES
     stages = json.loads(path.read_text()) if path.exists() else {}
     ended = bool(stages) and all(name in {row["stage"] for row in rows} for name in stages)
@@ -112,8 +121,8 @@ def read_curve(found: Found, metric: str) -> Curve:
         before = cost
     stage = found.record.stage(last) if last else None
     steps = _metrics(stage) if stage else {}
-    named = sorted({*sets, *_names(steps)})
-    return Curve(found, found.state(ended), list(_points(steps, metric, before)), total, named)
+    there = sorted({*sets, *_names(steps)})
+    return Curve(found, found.state(ended), list(_points(steps, metric, before)), total, there)
 
 
 def _train(found: Found, metric: str) -> Curve:
@@ -193,19 +202,29 @@ def _journal(stage: StageRecord, point: Point, metric: str) -> tuple[dict[str, f
 
     try:
         # not read_table, which brings pandas and half a second with it
-        table = parquet.ParquetFile(path).read(columns=list(COLUMNS))
+        file = parquet.ParquetFile(path)
+        names = [*COLUMNS, *([TRUE_STEPS] if TRUE_STEPS in file.schema_arrow.names else [])]
+        table = file.read(columns=names)
         columns = [table.column(name).to_pylist() for name in COLUMNS]
+        steps = table.column(TRUE_STEPS).to_pylist() if TRUE_STEPS in names else [None] * len(table)
     except (pa.ArrowInvalid, KeyError) as error:
         raise DataError(f"{path} is not a journal: {error}") from error
-    verdicts: dict[str, list[Status]] = {}
+    verdicts: dict[str, list[tuple[Status, bool | None]]] = {}
     asked: dict[str, Asked] = {}
-    for name, text, answer, status in zip(*columns, strict=True):
+    for name, text, answer, status, true in zip(*columns, steps, strict=True):
         asked[name] = (text, answer)
         verdicts.setdefault(name, [])
         if status is not None:
-            verdicts[name].append(Status(status))
+            verdicts[name].append((Status(status), true))
+    if matched[1] is None:
+        return {name: _sound(of) for name, of in verdicts.items()}, asked
     k = int(matched[1])
-    return {name: _pass(of, k) for name, of in verdicts.items()}, asked
+    return {name: _pass([status for status, _ in of], k) for name, of in verdicts.items()}, asked
+
+
+def _sound(verdicts: list[tuple[Status, bool | None]]) -> float:
+    share = sound_share([status for status, _ in verdicts], [true for _, true in verdicts])
+    return math.nan if share is None else share
 
 
 def _pass(statuses: list[Status], k: int) -> float:
@@ -256,7 +275,7 @@ def _results(found: Found, point: Point, name: str) -> dict[str, float]:
         path = stage.folder / RESULTS
         if stage.name != f"{point.key}-evaluation" or not path.exists():
             continue
-        result = json.loads(path.read_text()).get(name)
+        result = all_sets(json.loads(path.read_text())).get(name)
         if result is None:
             continue
         values = [math.nan if value is None else float(value) for value in result["values"]]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from rlvr.compare.curves import Curve
 from rlvr.compare.results import ALPHA, ArmResult, Difference, Interval, Moment
 from rlvr.compare.runs import State
-from rlvr.evaluation.metrics import FEWEST, tells
+from rlvr.evaluation.metrics import FEWEST, TRUE_STEPS, tells
 from rlvr.record.progress import duration
 from rlvr.record.report import aligned
 
@@ -22,7 +22,7 @@ class Numbers:
     """How values of a metric are written: shares in per cent, their differences in points."""
 
     def __init__(self, metric: str) -> None:
-        self.share = "pass@" in metric or metric.endswith("accuracy")
+        self.share = "pass@" in metric or metric.endswith(("accuracy", TRUE_STEPS))
 
     def value(self, value: float) -> str:
         if math.isnan(value):
@@ -59,10 +59,19 @@ def markdown(
     differing: Sequence[str],
     picture: str,
     remarks: Sequence[str] = (),
+    true_steps: Sequence[ArmResult] | None = None,
 ) -> str:
-    """compare.md: the results, what they took, and how to read both; `remarks` are further notes."""
+    """compare.md: the results, what they took, and how to read both; `remarks` are further notes.
+
+    `true_steps` are the same arms by answers that are right with all steps true, where there are such.
+    """
     numbers = Numbers(metric)
-    table = aligned(list(_result_rows(results, baseline, metric, numbers)))
+    rows = list(_result_rows(results, baseline, metric, numbers))
+    if true_steps is not None:
+        cells = [numbers.interval(of.value, problems=_problems(of)) for of in true_steps]
+        further = ["right, all steps true (95%)", *cells]
+        rows = [[*row[:3], cell, *row[3:]] for row, cell in zip(rows, further, strict=True)]
+    table = aligned(rows)
     parts = [f"# {metric}", table]
     notes = [*_notes(results, baseline, metric, differing), *remarks]
     if NO_INTERVAL in table:

@@ -121,6 +121,32 @@ def mean_at_k(tallies: Sequence[Tally]) -> float:
     return _mean([tally.correct / tally.reached for tally in tallies if tally.reached])
 
 
+TRUE_STEPS = "true_steps"  # name of the metric that `sound_share` is, beside pass@1 and avg@k
+
+
+def sound_share(statuses: Sequence[Status], true_steps: Sequence[bool | None]) -> float | None:
+    """The share of the samples [n] with a verdict that are right with all their steps true; None without one.
+
+    `true_steps` is of `Verdict`. A right answer without a checkable step (None) is not one of them: nothing
+    in it was verified but its end.
+    """
+    pairs = zip(statuses, true_steps, strict=True)
+    found = [status is Status.CORRECT and steps is True for status, steps in pairs if status.reached]
+    return sum(found) / len(found) if found else None
+
+
+def sound_shares(verdicts: Sequence[Sequence[Verdict]]) -> list[float | None] | None:
+    """`sound_share` of each problem's verdicts; None where no answer to any problem has a checkable step."""
+    if all(verdict.true_steps is None for of in verdicts for verdict in of):
+        return None
+    return [sound_share([v.status for v in of], [v.true_steps for v in of]) for of in verdicts]
+
+
+def beside(name: str) -> str:
+    """How the set `name` is called where `sound_share` takes the place of the share of right answers."""
+    return f"{name} with true steps"
+
+
 def bootstrap_interval(
     per_problem_values: Sequence[float] | npt.NDArray[np.floating],
     level: float = 0.95,
@@ -229,11 +255,13 @@ def evaluation_metrics(
     seed: int = 0,
     votes: Sequence[Sequence[int | None]] | None = None,
 ) -> dict[str, float]:
-    """pass@k and, with `votes`, maj@k > 1 for each k, with 95% intervals over problems; what they rest on.
+    """pass@k, true_steps and, with `votes`, maj@k > 1 for each k, with 95% intervals over problems; what they
+    rest on.
 
-    `pass@k`, `pass@k_low`, `pass@k_high` in [0, 1], and the same of maj@k; `problems`; `unreached`: samples
-    without a verdict. A problem with fewer than k verdicts is left out of both, which are nan when none is
-    left. `votes` has a number for each sample of each group, as `majority` takes it; maj@k is not there if no
+    `pass@k`, `pass@k_low`, `pass@k_high` in [0, 1], and the same of maj@k and of true_steps (`sound_share`),
+    which is there if an answer has a checkable step; `problems`; `unreached`: samples without a verdict. A
+    problem with fewer than k verdicts is left out of pass@k and maj@k, which are nan when none is left.
+    `votes` has a number for each sample of each group, as `majority` takes it; maj@k is not there if no
     verdict says which answer it read.
     """
     tallies = [tally(group.verdicts) for group in groups]
@@ -246,6 +274,8 @@ def evaluation_metrics(
         if k > 1:
             found = [majority(*each, k) for each in zip(statuses, votes or (), strict=True)]
             values[f"maj@{k}"] = [value for value in found if value is not None]
+    if (shares := sound_shares([group.verdicts for group in groups])) is not None:
+        values[TRUE_STEPS] = [share for share in shares if share is not None]
     metrics: dict[str, float] = {}
     for name, of_problems in values.items():
         low, high = bootstrap_interval(of_problems, seed=seed) if of_problems else (math.nan, math.nan)

@@ -34,7 +34,7 @@ from rlvr.problems.order import fingerprint
 from rlvr.problems.prompts import encode_prompt, fill_template
 from rlvr.record.run_folder import RunFolder, versions
 from rlvr.record.runs import MANIFEST, STAGES
-from rlvr.rewards.functions import validate_reward
+from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.stages.config import ModelConfig
 from rlvr.stages.identity import digest, model_fingerprint, that_matter
 from rlvr.types import ConfigError, DataError, RunInterrupted
@@ -90,12 +90,14 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
     sets = load_sets(config.problems.sets, config.seed, folders)
     sets = [replace(each, problems=each.problems[: config.problems.limit]) for each in sets]
     prepared = Prepared(config, sets, config.ks or default_ks(config.samples))
+    columns = {each.name: {column for p in each.problems for column in p.columns} for each in sets}
+    everywhere = sorted(set().union(*columns.values()))
     for each in sets:
-        columns = sorted({column for problem in each.problems for column in problem.columns})
-        messages += [f"{each.name}: {said}" for said in validate_reward(config.reward, columns=columns)]
+        found = validate_reward(config.reward, everywhere, shared=sorted(columns[each.name]))
+        messages += [f"{each.name}: {said}" for said in found]
         for problem in each.problems:
             fill_template(problem, prepared.prompt(each))
-    missing = {*config.problems.by} - {c for s in sets for p in s.problems for c in p.columns}
+    missing = {*config.problems.by} - {*everywhere}
     messages += [f"problems.by names {column!r}, which is a column of no set" for column in sorted(missing)]
     if config.baseline is not None:
         if (Path(config.baseline) / RESULTS).exists():
@@ -106,6 +108,7 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
             prepared.baseline = config.baseline
     if messages:
         raise ConfigError("\n".join(messages))
+    say_unused_columns(config.reward, everywhere)
     return prepared
 
 

@@ -22,6 +22,7 @@ VOTE = pa.field(
     "vote", pa.int32()
 )  # equal numbers are equal answers of a problem, 0 the right one; null: none
 READ = ["set", "group", "problem_id", "columns", "status", "vote", "finish_reason"]
+STEPS = "true_steps"  # which older files do not have
 
 
 def write_samples(
@@ -48,14 +49,15 @@ def read_samples(path: Path) -> dict[str, list[Outcome]]:
         missing = [name for name in [*READ, "sampled"] if name not in file.schema_arrow.names]
         if missing:
             raise DataError(f"{path} holds no samples of an evaluation: it has no column {missing[0]}")
-        table = file.read([*READ, "sampled"])
+        steps = [STEPS] if STEPS in file.schema_arrow.names else []
+        table = file.read([*READ, *steps, "sampled"])
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
     sampled = table.column("sampled").combine_chunks()
     before = np.concatenate([[0], np.cumsum(sampled.values.to_numpy(zero_copy_only=False))])
     lengths = np.diff(before[sampled.offsets.to_numpy()]).tolist()
     sets: dict[str, dict[int, list[tuple[int, dict[str, object]]]]] = {}
-    for row, length in zip(table.select(READ).to_pylist(), lengths, strict=True):
+    for row, length in zip(table.select([*READ, *steps]).to_pylist(), lengths, strict=True):
         sets.setdefault(row["set"], {}).setdefault(row["group"], []).append((length, row))
     return {name: [_outcome(rows) for rows in groups.values()] for name, groups in sets.items()}
 
@@ -66,6 +68,7 @@ def _outcome(rows: Sequence[tuple[int, dict[str, object]]]) -> Outcome:
         id=str(first["problem_id"]),
         columns=json.loads(str(first["columns"])),
         statuses=[Status(str(row["status"])) for _, row in rows],
+        true_steps=[row.get(STEPS) for _, row in rows],  # type: ignore[misc]
         votes=[row["vote"] for _, row in rows],  # type: ignore[misc]
         lengths=[length for length, _ in rows],
         cut=[row["finish_reason"] == FinishReason.LENGTH for _, row in rows],

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlvr.evaluation.metrics import bootstrap_interval, majority, pass_at_k, votes_are_known
+from rlvr.evaluation.metrics import (
+    TRUE_STEPS,
+    beside,
+    bootstrap_interval,
+    majority,
+    pass_at_k,
+    sound_share,
+    votes_are_known,
+)
 from rlvr.types import FinishReason, Group, Status
 
 Votes = Sequence[int | None]
@@ -21,6 +29,7 @@ class Outcome:
     id: str
     columns: Mapping[str, Any]  # of the problem
     statuses: Sequence[Status]
+    true_steps: Sequence[bool | None]  # whether their steps are true: `Verdict`
     votes: Votes  # which of them gave the same answer: `rlvr.evaluation.votes`
     lengths: Sequence[int]  # tokens drawn
     cut: Sequence[bool]  # whether it ended at the token limit
@@ -36,6 +45,7 @@ def outcomes(groups: Iterable[Group], votes: Iterable[Votes]) -> list[Outcome]:
             id=group.problem.id,
             columns=group.problem.columns,
             statuses=[verdict.status for verdict in group.verdicts],
+            true_steps=[verdict.true_steps for verdict in group.verdicts],
             votes=given,
             lengths=[rollout.num_sampled for rollout in group.rollouts],
             cut=[rollout.finish_reason is FinishReason.LENGTH for rollout in group.rollouts],
@@ -56,7 +66,9 @@ def summarize(problems: Sequence[Outcome], ks: Sequence[int], by: Sequence[str] 
     without any; `samples` k, the most of a problem; `metrics` avg@k, pass@k and maj@k, each with the ends of
     its 95% bootstrap interval over problems (`low`, `high`), the number of problems that it is over, and its
     `values` [P], None for a problem with fewer than k verdicts. maj@k is left out where no verdict says which
-    answer it read. `by` splits avg@k by the problem's columns of these names, as far as there are any.
+    answer it read. Among the metrics is true_steps (`rlvr.evaluation.metrics.sound_share`) where an answer
+    has a checkable step; `with_steps` counts these answers. `by` splits avg@k by the problem's columns of
+    these names, as far as there are any.
     `samples_by_status`, `unreached`, `mean_tokens` and `truncated` (a share) are over all samples.
     """
     values = [_share(problem.reached) for problem in problems]
@@ -69,6 +81,9 @@ def summarize(problems: Sequence[Outcome], ks: Sequence[int], by: Sequence[str] 
         for k in ks:
             if k > 1:
                 per_problem[f"maj@{k}"] = [majority(*each, k) for each in voted]
+    with_steps = sum(steps is not None for problem in problems for steps in problem.true_steps)
+    if with_steps:
+        per_problem[TRUE_STEPS] = [sound_share(each.statuses, each.true_steps) for each in problems]
     statuses = Counter(status for problem in problems for status in problem.statuses)
     lengths = [length for problem in problems for length in problem.lengths]
     cut = [one for problem in problems for one in problem.cut]
@@ -79,10 +94,25 @@ def summarize(problems: Sequence[Outcome], ks: Sequence[int], by: Sequence[str] 
         "metrics": {name: _estimate(found) | {"values": found} for name, found in per_problem.items()},
         "by": {column: split for column in by if (split := _split(problems, values, column))},
         "samples_by_status": {str(status): statuses[status] for status in Status},
+        "with_steps": with_steps,
         "unreached": sum(count for status, count in statuses.items() if not status.reached),
         "mean_tokens": sum(lengths) / len(lengths) if lengths else None,
         "truncated": sum(cut) / len(cut) if cut else None,
     }
+
+
+def all_sets(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The sets of an evaluation (name → `summarize`), each followed by one of answers right with true steps.
+
+    That one (`rlvr.evaluation.metrics.beside`) is there where answers have checkable steps; its `values` are
+    those of true_steps.
+    """
+    found = {}
+    for name, result in results.items():
+        found[name] = result
+        if steps := result.get("metrics", {}).get(TRUE_STEPS):
+            found[beside(name)] = result | {"values": steps["values"]}
+    return found
 
 
 def _share(reached: Sequence[Status]) -> float | None:

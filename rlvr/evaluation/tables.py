@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rlvr.evaluation.metrics import FEWEST, tells
+from rlvr.evaluation.metrics import FEWEST, TRUE_STEPS, tells
 from rlvr.record.report import aligned
 
 NONE = "–"
@@ -67,24 +67,25 @@ def _settings(results: Result) -> str:
 
 
 def _overview(sets: Mapping[str, Result]) -> str:
-    rows = [
-        ("set", "problems", "avg@k (95% interval)", "k", "mean tokens", "cut off", "no answer", "no verdict")
-    ]
+    steps = any(TRUE_STEPS in result["metrics"] for result in sets.values())
+    head = ["set", "problems", "avg@k (95% interval)", *["right, all steps true"] * steps]
+    rows = [[*head, "k", "mean tokens", "cut off", "no answer", "no verdict"]]
     for name, result in sets.items():
         samples = sum(result["samples_by_status"].values())
         unread = result["samples_by_status"]["unparseable"]
         tokens, cut = result["mean_tokens"], result["truncated"]
         rows.append(
-            (
+            [
                 _plain(name),
                 f"{len(result['problems']):,}",
                 _estimate(result["metrics"][f"avg@{result['samples']}"]),
+                *[_estimate(result["metrics"].get(TRUE_STEPS))] * steps,
                 f"{result['samples']:3}",
                 NONE if tokens is None else f"{tokens:,.1f}",
                 NONE if cut is None else f"{cut:.1%}",
                 f"{unread / samples:.1%}" if samples else NONE,
                 f"{result['unreached']:,}",
-            )
+            ]
         )
     return aligned(rows)
 
@@ -137,6 +138,11 @@ def _notes(sets: Mapping[str, Result]) -> Iterator[str]:
         yield (
             "A vote is for an answer, whatever its form. A tie counts by the right answer's share in it, and "
             "a sample without a readable answer votes for nothing."
+        )
+    if any(TRUE_STEPS in result["metrics"] for result in sets.values()):
+        yield (
+            "Right, all steps true: the share of answers that are right, have a checkable step, and whose "
+            "checkable steps are all true and lead to the answer."
         )
     for name, result in sets.items():
         counts = result["samples_by_status"]

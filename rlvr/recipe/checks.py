@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rlvr.problems.template_file import read_templates
 from rlvr.recipe.config import KINDS, RecipeConfig
 from rlvr.recipe.graph import READS, SOLUTIONS, Node, kind_of, section, stage_names
-from rlvr.rewards.functions import validate_reward
+from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.settings import out_of_range
 from rlvr.stages.algorithm_checks import (
     algorithm_messages,
@@ -160,6 +160,7 @@ def check_problems(
                     f"{len(problems)}: lower it to that"
                 )
     columns = sorted({column for problem in problems for column in problem.columns})
-    messages += validate_reward(config.reward, columns=columns)
+    messages += validate_reward(config.reward, columns)
     if messages:
         raise ConfigError("\n".join(messages))
+    say_unused_columns(config.reward, columns)

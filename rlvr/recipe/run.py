@@ -304,6 +304,7 @@ class Recipe:
 
     def _row(self, node: Node, manifest: Mapping[str, Any], new: bool) -> StageResult:
         """The stage in the table: its costs, and its model's evaluation."""
+        from rlvr.evaluation.metrics import TRUE_STEPS
         from rlvr.recipe.table import SetResult, StageResult
         from rlvr.record.sinks import read_metrics
 
@@ -311,8 +312,17 @@ class Recipe:
         if node.kind in MODELS and self.prepared.sets:
             found = json.loads(self._evaluate(node).read_text())
             for name, result in found.items():
-                result["values"] = [math.nan if value is None else value for value in result["values"]]
-                sets[name] = SetResult(**{of: result[of] for of in SetResult.__dataclass_fields__})
+                shares = result["metrics"].get(TRUE_STEPS, {}).get("values")
+                if shares is None and "with_steps" in result:  # and they are none
+                    shares = [None if value is None else 0.0 for value in result["values"]]
+                sets[name] = SetResult(
+                    result["problems"],
+                    _numbers(result["values"]),
+                    result["samples"],
+                    result["unreached"],
+                    None if shares is None else _numbers(shares),
+                    result.get("with_steps", 0),  # which older results do not say
+                )
         path = self.prepared.folder(node) / "metrics.jsonl"
         steps = read_metrics(path) if path.exists() else {}
         totals = {
@@ -353,6 +363,10 @@ class Recipe:
                 stage.tokenizer = self.tokenizer
                 run_evaluation(stage, self.prepared.sets)
         return folder / RESULTS
+
+
+def _numbers(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
 
 
 def _drawn(folder: Path) -> int:

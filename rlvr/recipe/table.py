@@ -11,11 +11,11 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from rlvr.evaluation.metrics import Difference, bootstrap_interval, paired_difference
+from rlvr.evaluation.metrics import Difference, beside, bootstrap_interval, paired_difference
 from rlvr.record.progress import duration
 from rlvr.record.report import aligned
 from rlvr.record.run_folder import atomic_write
@@ -34,13 +34,18 @@ class SetResult:
     values: Sequence[float]  # [P] share of the problem's samples that are correct; nan if none was judged
     samples: int  # k: samples per problem
     unreached: int = 0  # samples without a verdict, over all problems
+    # [P] share that is right with all steps true (`rlvr.evaluation.metrics.sound_share`); None: not known
+    true_steps: Sequence[float] | None = None
+    with_steps: int = 0  # answers with a checkable step, over all problems
 
     def __post_init__(self) -> None:
-        if len(self.problems) != len(self.values):
-            raise DataError(f"{len(self.problems)} problems, but {len(self.values)} values")
+        for values in (self.values, self.values if self.true_steps is None else self.true_steps):
+            if len(self.problems) != len(values):
+                raise DataError(f"{len(self.problems)} problems, but {len(values)} values")
         if len(set(self.problems)) < len(self.problems):
             raise DataError("an evaluation names a problem twice")
-        if not all(math.isnan(value) or 0 <= value <= 1 for value in self.values):
+        shares = (*self.values, *(self.true_steps or ()))
+        if not all(math.isnan(value) or 0 <= value <= 1 for value in shares):
             raise DataError("the share of correct samples of a problem must lie in 0 … 1")
 
     @property
@@ -90,6 +95,24 @@ class Measured:
     solved: float  # share of the problems with a correct sample: pass@k, of the k samples that there are
     before: str | None = None  # title of the stage that it is compared with
     gain: Difference | None = None  # None without a stage before, or without a common problem
+
+
+def with_true_steps(rows: Sequence[StageResult]) -> list[StageResult]:
+    """The rows with a further set behind each set where answers have checkable steps.
+
+    Its values are the shares of answers that are right with all steps true, so that every stage is compared
+    by them as it is by right answers.
+    """
+    known = {name for row in rows for name, of in row.sets.items() if of.with_steps}
+    found = []
+    for row in rows:
+        sets: dict[str, SetResult] = {}
+        for name, of in row.sets.items():
+            sets[name] = of
+            if name in known and of.true_steps is not None:
+                sets[beside(name)] = SetResult(of.problems, of.true_steps, of.samples)
+        found.append(replace(row, sets=sets))
+    return found
 
 
 def measure(rows: Sequence[StageResult]) -> list[dict[str, Measured]]:
@@ -160,6 +183,7 @@ def verdict(measured: Measured) -> str | None:
 
 def summary(rows: Sequence[StageResult]) -> str:
     """What each stage did as a Markdown list, and then which stages did not improve their model."""
+    rows = with_true_steps(rows)
     lines, failed, compared = [], [], 0
     names = _sets(rows)
     for row, found in zip(rows, measure(rows), strict=True):
@@ -194,6 +218,7 @@ def markdown(rows: Sequence[StageResult]) -> str:
     """The table, how to read it, and the summary. Raises DataError without a row."""
     if not rows:
         raise DataError("a table of stages needs at least one stage")
+    rows = with_true_steps(rows)
     names = _sets(rows)
     head = ["stage"]
     for name in names:
@@ -260,6 +285,7 @@ def csv_text(rows: Sequence[StageResult]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
+    rows = with_true_steps(rows)
     for row, found in zip(rows, measure(rows), strict=True):
         cost = {name: getattr(row, name) for name in ("steps", "trained", "sampled", "seconds", "data")}
         line = {"stage": row.stage, "title": row.title, **cost, "new": int(row.new)}

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from rlvr.recipe.table import Change, Measured, StageResult, measure
+from rlvr.recipe.table import Change, Measured, StageResult, measure, with_true_steps
 from rlvr.record.plot import BLUE, GREEN, GREY, ORANGE
 from rlvr.record.run_folder import atomic_write
 
@@ -52,6 +52,7 @@ def dress(axes: Axes, title: str, titles: Sequence[str]) -> None:
 
 def draw_stages(rows: Sequence[StageResult], picture: Path) -> None:
     """avg@k by stage with its 95% interval, a panel for each evaluation set; colours say what changed."""
+    rows = with_true_steps(rows)
     evaluated = [(row, found) for row, found in zip(rows, measure(rows), strict=True) if row.sets]
     rows, measured = [row for row, _ in evaluated], [found for _, found in evaluated]
     names = list(dict.fromkeys(name for found in measured for name in found))

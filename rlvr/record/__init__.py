@@ -12,8 +12,10 @@
 Progress, plot and table read these metrics; whatever else is logged is kept beside them.
 
     train/reward, train/accuracy            means over the step's rollouts with a verdict; [0, 1] for accuracy
+    train/true_steps                        share that is right with all steps true; where answers have steps
     train/loss                              of the optimizer step
     heldout/pass@1, …_low, …_high           and its 95% interval, in [0, 1]; step 0 is before the first update
+    heldout/true_steps, …_low, …_high       the same of right answers with all steps true
     groups/… learner/… critic/…             what the step's estimators look like: docs/algorithms.md
     time/step                               seconds of the step, of which
     time/generate, reward, learn, publish, idle   (each with the prefix) seconds

@@ -51,6 +51,7 @@ SCHEMA = pa.schema(
         pa.field("parts", pa.map_(pa.string(), pa.float64())),
         pa.field("check_seconds", pa.float64()),
         pa.field("rule", pa.string()),
+        pa.field("true_steps", pa.bool_()),  # null: no checkable step, or nobody looked
         pa.field("advantage", pa.float64()),  # mean over its tokens; null where none was given
         # What the step's update made of it (`rlvr.types.Learned`); null where that is not known.
         pa.field("left_out", pa.string()),
@@ -121,6 +122,7 @@ def _rows(groups: Sequence[Group], learned: Sequence[Sequence[Learned]] | None) 
                 "parts": verdict and list(verdict.parts.items()),
                 "check_seconds": verdict and verdict.seconds,
                 "rule": verdict and verdict.rule,
+                "true_steps": verdict and verdict.true_steps,
                 "advantage": own and _mean_advantage(own, rollout),
                 "left_out": own and own.left_out,
                 "advantages": own and own.advantages,
@@ -174,7 +176,7 @@ def read_journal(run_path: Path, kind: str = "train", step: int | None = None) -
 def _read(path: Path) -> list[Group]:
     file = pq.ParquetFile(path, page_checksum_verification=True)
     table = file.read([name for name in file.schema_arrow.names if name not in LEARNED])
-    missing = set(SCHEMA.names) - set(LEARNED) - set(table.column_names)
+    missing = set(SCHEMA.names) - {*LEARNED, "true_steps"} - set(table.column_names)  # older ones lack these
     if missing:
         raise DataError(f"{path} is not a journal: it has no column {', '.join(sorted(missing))}")
     arrays = {name: _arrays(table.column(name)) for name in ARRAYS}
@@ -208,6 +210,7 @@ def _read(path: Path) -> list[Group]:
                     parts=row["parts"],
                     seconds=row["check_seconds"],
                     rule=row["rule"],
+                    true_steps=row.get("true_steps"),
                 )
             )
     return list(groups.values())

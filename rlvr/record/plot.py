@@ -17,6 +17,13 @@ from rlvr.record.sinks import read_metrics
 from rlvr.types import DataError
 
 BLUE, ORANGE, GREEN, GREY = "#1f6fb4", "#d9822b", "#2e8b57", "#6b6b6b"
+LABELS = {
+    "train/accuracy": "accuracy",
+    "train/true_steps": "right, all steps true",
+    "train/reward": "reward",
+    "heldout/pass@1": "pass@1",
+    "heldout/true_steps": "right, all steps true",
+}
 Steps = dict[int, dict[str, float | None]]
 
 
@@ -55,11 +62,11 @@ def plot_curves(run_path: Path) -> Path:
 
 def _training(axes: Axes, steps: Steps) -> None:
     axes.set_title("Training rollouts", loc="left", fontweight="bold")
-    for name, colour in (("train/accuracy", BLUE), ("train/reward", ORANGE)):
+    for name, colour in (("train/accuracy", BLUE), ("train/true_steps", GREEN), ("train/reward", ORANGE)):
         x, y = _series(steps, name)
         if len(x):
             axes.plot(x, y, color=colour, alpha=0.3, linewidth=0.8)
-            axes.plot(x, smoothed(y), color=colour, linewidth=2, label=name.removeprefix("train/"))
+            axes.plot(x, smoothed(y), color=colour, linewidth=2, label=LABELS[name])
     axes.set_ylabel("mean over the step's rollouts")
 
 
@@ -71,17 +78,24 @@ def _heldout(axes: Axes, steps: Steps, start: str) -> None:
     if not len(x):
         axes.text(0.5, 0.5, "not evaluated", transform=axes.transAxes, ha="center", color=GREY)
         return
-    ends = [[steps[step].get(f"heldout/pass@1_{end}") for step in x] for end in ("low", "high")]
-    # An end that was not recorded is the point itself.
-    low, high = ([value if end is None else end for end, value in zip(side, y, strict=True)] for side in ends)
-    axes.errorbar(
-        x, y, yerr=[y - low, high - y], color=GREEN, marker="o", markersize=5, linewidth=1.6, capsize=3,
-        label="pass@1, 95% interval",
-    )  # fmt: skip
+    for name, colour in (("heldout/true_steps", ORANGE), ("heldout/pass@1", GREEN)):
+        _with_interval(axes, steps, name, colour)
     if x[0] == 0:
         axes.axhline(y[0], color=GREY, linestyle="--", linewidth=1.2, label=f"{start}, {y[0]:.1%}", zorder=1)
     if len(x) > 1:
         axes.annotate(f"{y[-1]:.1%}", (x[-1], y[-1]), xytext=(-8, 8), textcoords="offset points", ha="right")
+
+
+def _with_interval(axes: Axes, steps: Steps, name: str, colour: str) -> None:
+    x, y = _series(steps, name)
+    ends = [[steps[step].get(f"{name}_{end}") for step in x] for end in ("low", "high")]
+    # An end that was not recorded is the point itself.
+    low, high = ([value if end is None else end for end, value in zip(side, y, strict=True)] for side in ends)
+    if len(x):
+        axes.errorbar(
+            x, y, yerr=[y - low, high - y], color=colour, marker="o", markersize=5, linewidth=1.6, capsize=3,
+            label=f"{LABELS[name]}, 95% interval",
+        )  # fmt: skip
 
 
 def _series(steps: Steps, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

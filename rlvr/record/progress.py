@@ -27,10 +27,13 @@ SHOWN = {
     "train/loss": ("loss", "{:.4f}"),
     "train/reward": ("reward", "{:.3f}"),
     "train/accuracy": ("accuracy", "{:.1%}"),
+    "train/true_steps": ("right, all steps true", "{:.1%}"),
     "heldout/pass@1": ("held-out pass@1", "{:.1%}"),
+    "heldout/true_steps": ("held-out, all steps true", "{:.1%}"),
     "tokens/s": ("tokens/s", "{:,.0f}"),
 }
-COURSES = ("train/reward", "heldout/pass@1")  # drawn over the steps; the loss where there is neither
+# drawn over the steps; the loss where there is none of them
+COURSES = ("train/reward", "heldout/pass@1", "heldout/true_steps")
 BAR_WIDTH = 50
 BLOCKS = "▁▂▃▄▅▆▇█"
 LINE_EVERY = 2.0  # seconds between plain lines, where steps are faster than that

@@ -12,6 +12,8 @@ from rlvr.record.runs import stage_folder
 from rlvr.record.sinks import read_metrics
 
 HEAD = ("", "pass@1 (95% interval)", "gain", "steps", "wall-clock", "tokens")
+PASS, STEPS = "heldout/pass@1", "heldout/true_steps"
+STEPS_HEAD = "right, all steps true"
 Steps = dict[int, dict[str, float | None]]
 
 
@@ -27,16 +29,19 @@ def summary_table(run_path: Path) -> str:
     grpo = read_metrics(folder / "metrics.jsonl")
     before_it = stage_folder(run_path, "sft")
     sft = read_metrics(before_it / "metrics.jsonl") if before_it else {}
-    evaluated = [step for step, metrics in grpo.items() if metrics.get("heldout/pass@1") is not None]
+    evaluated = [step for step, metrics in grpo.items() if metrics.get(PASS) is not None]
     start = grpo[0] if 0 in evaluated else {}
     end = grpo[evaluated[-1]] if evaluated and evaluated[-1] > 0 else {}
-    before, after = start.get("heldout/pass@1"), end.get("heldout/pass@1")
+    before, after = start.get(PASS), end.get(PASS)
     gain = "–" if before is None or after is None else f"{100 * (after - before):+.1f} points"
-    rows = [
+    rows: list[tuple[str, ...]] = [
         HEAD,
-        ("SFT start" if sft else "start", _accuracy(start), "", *_cost(sft, "tokens/trained")),
-        ("after GRPO", _accuracy(end), gain, *_cost(grpo, "tokens/sampled")),
+        ("SFT start" if sft else "start", _share(start, PASS), "", *_cost(sft, "tokens/trained")),
+        ("after GRPO", _share(end, PASS), gain, *_cost(grpo, "tokens/sampled")),
     ]
+    if any(STEPS in metrics for metrics in grpo.values()):
+        cells = (STEPS_HEAD, _share(start, STEPS), _share(end, STEPS))
+        rows = [(*row[:3], cell, *row[3:]) for row, cell in zip(rows, cells, strict=True)]
     return aligned(rows)
 
 
@@ -61,8 +66,8 @@ def _cell(text: str) -> str:
     return re.sub(r"(?<!\\)\|", r"\\|", shown)  # one that is escaped already stays as it is
 
 
-def _accuracy(metrics: dict[str, float | None]) -> str:
-    value, low, high = (metrics.get(f"heldout/pass@1{end}") for end in ("", "_low", "_high"))
+def _share(metrics: dict[str, float | None], name: str) -> str:
+    value, low, high = (metrics.get(f"{name}{end}") for end in ("", "_low", "_high"))
     if value is None:
         return "–"
     return f"{value:.1%}" + (f" ({low:.1%} to {high:.1%})" if low is not None and high is not None else "")

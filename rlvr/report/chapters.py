@@ -149,9 +149,8 @@ def _results(
     measured: Mapping[str, Mapping[str, Evaluation]],
     start: str | None,
 ) -> Iterator[Result]:
-    inside = in_stage(stage, metrics) if stage else None
-    if inside:
-        yield inside
+    if stage:
+        yield from in_stage(stage, metrics)
     for set_name, after in measured[name].items():
         before = measured[start].get(set_name) if start else None
         yield compared(set_name, before, after, f"after {start}", f"after {name}")

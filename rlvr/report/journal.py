@@ -27,6 +27,7 @@ _LIGHT = r"""
         status, reward, advantage, check_seconds AS seconds,
         coalesce(rule, left(reason, 200), '') AS why,
         {left_out} AS left_out,
+        {true_steps} AS true_steps,
         finish_reason = 'length' AS truncated,
         list_sum(sampled)::INTEGER AS length
     FROM read_parquet($files, filename=true, file_row_number=true, union_by_name={union})
@@ -75,6 +76,7 @@ class Journal:
         sql = _LIGHT.format(
             table=table,
             left_out="left_out" if "left_out" in first | last else "NULL::VARCHAR",
+            true_steps="true_steps" if "true_steps" in first | last else "NULL::BOOLEAN",
             union="false" if first == last else "true",
         )
         self._execute(sql, {"files": [_literal(file) for file in files]})
@@ -173,16 +175,19 @@ class Journal:
         return journal_path(self._folder, self._kind, step)
 
 
-def correct_shares(file: Path) -> dict[str, float]:
+def correct_shares(file: Path, true_steps: bool = False) -> dict[str, float]:
     """Problem → the share of its samples with a verdict that are correct, in one file of a journal.
+
+    With `true_steps`, that are right with all steps true: `rlvr.evaluation.metrics.sound_share`.
 
     Raises:
         DataError: it is not there, or cannot be read.
     """
+    sound = " AND coalesce(true_steps, false)" if true_steps else ""
     rows = _execute(
         _connect(),
-        """
-        SELECT problem_id, avg((status = 'correct')::INTEGER) FROM read_parquet($file)
+        f"""
+        SELECT problem_id, avg((status = 'correct'{sound})::INTEGER) FROM read_parquet($file)
         WHERE status NOT IN ('timeout', 'crashed') GROUP BY ALL
         """,
         {"file": _literal(file)},

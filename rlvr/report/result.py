@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlvr.evaluation.metrics import Difference, bootstrap_interval, paired_difference
+from rlvr.evaluation.metrics import (
+    TRUE_STEPS,
+    Difference,
+    beside,
+    bootstrap_interval,
+    paired_difference,
+)
+from rlvr.evaluation.summary import all_sets
 from rlvr.recipe.table import Change, Measured, verdict
 from rlvr.record.journal import journal_path
 from rlvr.record.runs import StageRecord
@@ -19,6 +26,7 @@ from rlvr.report.measures import Metrics
 from rlvr.types import DataError
 
 RESULTS = "results.json"
+HELDOUT = "the held-out set"
 SEEDS = (
     "Intervals are over problems: what other problems of the kind would have given these models. They do not "
     "cover what another seed of the training would have given."
@@ -96,33 +104,40 @@ def _as_verb(said: str) -> str:
     )
 
 
-def in_stage(stage: StageRecord, metrics: Metrics) -> Result | None:
-    """From the first to the last held-out evaluation inside of a stage; None where there is none."""
-    steps = metrics.series("heldout/pass@1")[0]
-    if not steps:
-        return None
+def in_stage(stage: StageRecord, metrics: Metrics) -> Iterator[Result]:
+    """From the first to the last held-out evaluation inside of a stage, where there is one.
+
+    First of right answers, then of those with all steps true where answers have checkable steps.
+    """
+    for metric, name in (("pass@1", HELDOUT), (TRUE_STEPS, beside(HELDOUT))):
+        if steps := metrics.series(f"heldout/{metric}")[0]:
+            yield _course(stage, metrics, f"heldout/{metric}", name, steps)
+
+
+def _course(stage: StageRecord, metrics: Metrics, metric: str, name: str, steps: list[int]) -> Result:
     missing = ""
     values: dict[int, dict[str, float]] = {}
     for step in (steps[0], steps[-1]):
         try:
-            values[step] = correct_shares(journal_path(stage.folder, "heldout", step))
+            path = journal_path(stage.folder, "heldout", step)
+            values[step] = correct_shares(path, true_steps=metric.endswith(TRUE_STEPS))
         except DataError:
             values[step] = {}
             missing = f"the journal of the held-out evaluation at step {step} is not there or cannot be read"
-    last = _at(metrics, steps[-1], values)
+    last = _at(metrics, metric, steps[-1], values)
     if steps[0] == steps[-1]:
-        return compared("the held-out set", None, last, "", f"at step {steps[0]}")
-    first = _at(metrics, steps[0], values)
-    return compared("the held-out set", first, last, f"at step {steps[0]}", f"at step {steps[-1]}", missing)
+        return compared(name, None, last, "", f"at step {steps[0]}")
+    first = _at(metrics, metric, steps[0], values)
+    return compared(name, first, last, f"at step {steps[0]}", f"at step {steps[-1]}", missing)
 
 
-def _at(metrics: Metrics, step: int, values: Mapping[int, Mapping[str, float]]) -> Evaluation:
+def _at(metrics: Metrics, metric: str, step: int, values: Mapping[int, Mapping[str, float]]) -> Evaluation:
     found = metrics.steps[step]
-    mean = found["heldout/pass@1"]
+    mean = found[metric]
     return Evaluation(
         mean,
-        found.get("heldout/pass@1_low", mean),
-        found.get("heldout/pass@1_high", mean),
+        found.get(f"{metric}_low", mean),
+        found.get(f"{metric}_high", mean),
         int(found.get("heldout/problems", 0)),
         values[step],
     )
@@ -134,7 +149,7 @@ def read_evaluation(folder: Path) -> dict[str, Evaluation]:
         results = json.loads((folder / RESULTS).read_text())
         return {
             name: _evaluation(result)
-            for name, result in results.items()
+            for name, result in all_sets(results).items()
             if any(v is not None for v in result["values"])
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -22,6 +22,12 @@ SHOWN_CHARACTERS = 6000  # of a text; the middle of a longer one is left out
 LONGEST = 100  # rewarded rollouts that are searched for repetition
 REPEATED = 0.3  # share of words in repeated 8-grams from which a text counts as repetitive
 
+STEPS = {
+    True: "all true, and lead to the answer",
+    False: "not all true, or do not lead to the answer",
+    None: None,
+}
+
 # title → (why, in words; which rollouts, the one to show first). Ties go to the later step.
 _BEST_AND_WORST = {
     "Best": (
@@ -41,6 +47,10 @@ _STRANGE = {
     "Correct, but not rewarded": (
         "the smallest reward with the status correct, where that is below the mean reward",
         "WHERE status = 'correct' AND reward < (SELECT avg(reward) FROM rollouts) ORDER BY reward",
+    ),
+    "Right, but not by true steps": (
+        "the largest reward of a right answer with a false step, or with steps that do not lead to it",
+        "WHERE status = 'correct' AND NOT true_steps ORDER BY reward DESC",
     ),
     "Longest correct": (
         "most tokens of all correct answers",
@@ -167,6 +177,7 @@ def _shown(chosen: Chosen, row: dict[str, Any], length: int) -> Shown:
         ("extracted", row["extracted"]),
         ("reason", row["reason"]),
         ("rule", row["rule"]),
+        ("steps", STEPS[row.get("true_steps")]),
         ("parts", ", ".join(f"{name} {value:g}" for name, value in (row["parts"] or {}).items())),
     ]
     facts = [

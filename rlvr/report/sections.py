@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from markupsafe import Markup
 
+from rlvr.evaluation.metrics import TRUE_STEPS
 from rlvr.record.progress import duration
 from rlvr.report.charts import Line, Part, line_chart, number, stack_chart
 from rlvr.report.journal import Journal, Reason
@@ -28,9 +29,7 @@ def curves(metrics: Metrics) -> list[Markup]:
     charts = [
         heldout_chart(metrics),
         line_chart(
-            "Accuracy on the training rollouts",
-            [_line(metrics, "train/accuracy", "", 0)],
-            percent=True,
+            "Accuracy on the training rollouts", _with_true_steps(metrics, "train/accuracy", 0), percent=True
         ),
         line_chart("Reward of the training rollouts", [_line(metrics, "train/reward", "", 1)]),
         line_chart(
@@ -54,15 +53,26 @@ def curves(metrics: Metrics) -> list[Markup]:
 
 
 def heldout_chart(metrics: Metrics) -> Markup:
-    """Held-out pass@1 with the interval of each evaluation."""
-    name = "heldout/pass@1"
-    steps, values = metrics.series(name)
-    ends = [
-        [metrics.steps[step].get(f"{name}_{end}", value) for step, value in zip(steps, values, strict=True)]
-        for end in ("low", "high")
-    ]
-    line = Line("", steps, values, 2, low=ends[0], high=ends[1])
-    return line_chart("Held-out pass@1, with 95% intervals", [line], percent=True)
+    """Held-out pass@1 with the interval of each evaluation, and with true steps where answers have steps."""
+    lines = []
+    for line, name in zip(
+        _with_true_steps(metrics, "heldout/pass@1", 2), ("pass@1", TRUE_STEPS), strict=False
+    ):
+        pairs = list(zip(line.x, line.y, strict=True))
+        low, high = (
+            [metrics.steps[int(step)].get(f"heldout/{name}_{end}", value) for step, value in pairs]
+            for end in ("low", "high")
+        )
+        lines.append(replace(line, low=low, high=high))
+    return line_chart("Held-out pass@1, with 95% intervals", lines, percent=True)
+
+
+def _with_true_steps(metrics: Metrics, metric: str, colour: int) -> list[Line]:
+    """Right answers, and beside them those with all steps true, where answers have checkable steps."""
+    steps = f"{metric.partition('/')[0]}/{TRUE_STEPS}"
+    if not metrics.values(steps):
+        return [_line(metrics, metric, "", colour)]
+    return [_line(metrics, metric, "right", colour), _line(metrics, steps, "right, all steps true", 3)]
 
 
 @dataclass(frozen=True)

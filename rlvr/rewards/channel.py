@@ -37,6 +37,7 @@ class Ready:
     names: tuple[str, ...]  # of the functions, in order
     asked: tuple[str, ...]  # by functions, of what a mere text does not have
     one_by_one: bool  # all of them take one sample at a time, and are not `async`
+    late: tuple[bool, ...]  # for each of them, whether an answer that takes it past the deadline is wrong
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Place:
     began: float
     until: float  # when it has to be done
     cpu: float = 0.0  # seconds of CPU time that the worker had used when it began
+    function_cpu: float = 0.0  # … and when it began with the function
 
 
 class Page:
@@ -111,7 +113,7 @@ class Page:
     read belongs together.
     """
 
-    SIZE = 6 * 8
+    SIZE = 7 * 8
 
     def __init__(self, descriptor: int) -> None:
         """Maps the memory file `descriptor`, which may be closed then."""
@@ -128,19 +130,19 @@ class Page:
     def enter(self, position: int, function: int, began: float, until: float, cpu: float) -> None:
         numbers = self._numbers
         numbers[0] = 0.0
-        numbers[1], numbers[2], numbers[3], numbers[5] = position, function, began, cpu
+        numbers[1], numbers[2], numbers[3], numbers[5], numbers[6] = position, function, began, cpu, cpu
         numbers[0] = until
 
-    def enter_function(self, function: int) -> None:
+    def enter_function(self, function: int, cpu: float) -> None:
         """Another function, for the same samples and within the same time."""
-        self._numbers[2] = function
+        self._numbers[2], self._numbers[6] = function, cpu
 
     def place(self) -> Place | None:
         """Where the worker is; None while it is nowhere, or between two places."""
-        until, position, function, began, _, cpu = self._numbers
+        until, position, function, began, _, cpu, function_cpu = self._numbers
         if until in (0.0, math.inf) or until != self._numbers[0]:
             return None
-        return Place(int(position), int(function), began, until, cpu)
+        return Place(int(position), int(function), began, until, cpu, function_cpu)
 
     def pause(self) -> None:
         """The worker is in no check: it waits for the service, not the other way round."""

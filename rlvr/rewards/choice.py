@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from rlvr.rewards.exact import final_text, normalized_text
+from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import DataError, Status, Verdict
 
 LETTERS = "ABCDEFGHIJ"
@@ -19,6 +20,7 @@ _WITH_TEXT = re.compile(r"(?:\(\s*([A-J])\s*\)\s*[.:]?|([A-J])\s*[).:,–—-])\
 _MORE_LETTERS = re.compile(r"(?:(?:and|or|&|/|,)\s*)*\(?[A-J]\)?(?:\W.*)?", re.DOTALL)
 
 
+@wrong_when_late()
 def choice_reward(
     completion: str,
     answer: str,

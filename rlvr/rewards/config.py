@@ -10,7 +10,8 @@ from rlvr.settings import setting
 
 @dataclass
 class RewardConfig:
-    """`functions` maps a name of your choice to an import path (`_target_`) with arguments.
+    """`functions` maps a name of your choice to an import path (`_target_`) with arguments. Its `columns`
+    are the parameters with a default that columns of the problems fill, which otherwise they do not.
 
     The reward of a rollout is the weighted sum of the values that its functions return, held
     within `clip`. Every function is a part of the sum, with weight 1 unless `weights` says
@@ -19,7 +20,7 @@ class RewardConfig:
     gets `gate_value`, or what it would get without the gate if that is less: passing costs nothing.
     """
 
-    functions: dict[str, Any] = setting(factory=dict, help="name → {_target_: import path, …}")
+    functions: dict[str, Any] = setting(factory=dict, help="name → {_target_: import path, columns: […], …}")
     weights: dict[str, float] = setting(factory=dict, help="name → weight in the sum")
     gates: dict[str, float] = setting(factory=dict, help="name → least value: below it there is no credit")
     gate_value: float = setting(0.0, "reward when a gate holds credit back; at most that of a wrong answer")

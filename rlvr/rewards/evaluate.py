@@ -14,6 +14,7 @@ from rlvr.rewards.channel import EVERY
 from rlvr.rewards.combine import combine
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import RewardFunction, Sample
+from rlvr.rewards.steps import true_steps
 from rlvr.types import Status, Verdict
 
 MAX_MESSAGE = 500  # characters of what an exception says
@@ -119,6 +120,10 @@ class Evaluator:
         started = time.perf_counter()
         for index, function in self.plain:
             self.enter(check.position, index, None)
+            if index in check.sample.late and function.late is not None:
+                reason = f"it took the check past the deadline of {self.config.deadline:g} s"
+                check.parts[function.name] = Verdict(Status.WRONG, function.late, reason, rule="deadline")
+                continue
             try:
                 call = _Call(index, function, [check], function.columns(check.sample))
                 check.parts[function.name] = _part(call.start())
@@ -210,7 +215,10 @@ class Evaluator:
         verdict = check.failure
         if verdict is None:
             verdict = combine(check.parts, self.config.weights, **self.combination)  # type: ignore[arg-type]
-            if not verdict.status.reached:
+            if verdict.status.reached:
+                found = true_steps(check.sample.completion, check.sample.problem)
+                verdict = replace(verdict, true_steps=found)
+            else:
                 verdict = replace(verdict, reason=f"{verdict.reason} ({check.sample.name})")
         verdict = replace(verdict, reason=verdict.reason[:MAX_REASON], seconds=check.seconds)
         self.finish(check.position, verdict, check.began)

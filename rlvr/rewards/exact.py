@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 
+from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import Status, Verdict
 from rlvr.verify import extract_answer
 
 _MAX_LINE = 1_000  # characters of a last line that is taken as the answer
 
 
+@wrong_when_late()
 def exact_reward(
     completion: str, answer: str, ignore_case: bool = True, correct: float = 1.0, wrong: float = 0.0
 ) -> Verdict:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
-BOX_OR_HASH = r"\\boxed\s*\{|^.*?#+(?=\s*[-+$\\(.\d])"
+from rlvr.rewards.functions import wrong_when_late
+
+BOX_OR_HASH = r"\\boxed\s*\{|^.*?#(?=\s*[-+$\\(.\d])"
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 _TAG = "</?think>|</?answer>"
 
 
+@wrong_when_late()
 def format_reward(
     completion: str,
     pattern: str | None = BOX_OR_HASH,

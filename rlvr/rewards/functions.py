@@ -1,7 +1,7 @@
 """From a configured import path to a function that can be called on rollouts.
 
 A reward function is a function, plain or `async`, or an object of a class that is called so. What
-it takes decides how it is called, by parameter name; the configuration binds the rest.
+it takes decides how it is called, by parameter name.
 
 - Per sample: it takes `completion` and any of `problem`, `answer`, `tokens`, `num_sampled`,
   `finish_reason` and the problem's columns. It returns a float, a Verdict, or None for no opinion.
@@ -9,15 +9,21 @@ it takes decides how it is called, by parameter name; the configuration binds th
   `finish_reasons`, and columns by their own names: each a list with one entry per sample. It
   returns a list as long, of what a function per sample returns. Which samples share a batch is
   not defined: a value must not depend on it. All of them have a column that is passed, or none has.
+
+What a rollout has is passed under its name. A further parameter without a default is data: the
+configuration or a column of the problems gives it. One with a default is a setting, which only the
+configuration changes, whatever columns the problems have; unless the function's configuration names it
+under `columns`: then it is the problem's column of that name, where the problem has one.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rlvr.rewards.combine import counts
 from rlvr.rewards.config import RewardConfig
@@ -30,6 +36,25 @@ BATCH_NAMES = ("completions", "problems", "answers", "tokens", "num_sampled", "f
 OF_A_ROLLOUT = ("tokens", "num_sampled")  # what a mere text does not have
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def wrong_when_late(setting: str | None = "wrong") -> Callable[[F], F]:
+    """Mark a function of one sample whose running time only the answer can make long.
+
+    If the deadline finds it computing, that is the answer's fault: it is wrong, and has the value of the
+    function's `setting` (0 for None). Without the mark the verdict is not reached.
+    """
+
+    def mark(function: F) -> F:
+        if setting is not None and setting not in inspect.signature(function).parameters:
+            raise TypeError(f"wrong_when_late: {function!r} has no setting {setting!r}")
+        function.__dict__["when_late"] = setting
+        return function
+
+    return mark
+
+
 @dataclass(frozen=True)
 class Sample:
     """What a check needs of a rollout and its problem, and nothing that is slow to send."""
@@ -40,6 +65,7 @@ class Sample:
     finish_reason: str
     tokens: Any = None  # [T] of the rollout, when a function asks for them
     num_sampled: int | None = None  # tokens that the policy drew
+    late: tuple[int, ...] = ()  # functions, by index, that were past the deadline with it
 
     @property
     def name(self) -> str:
@@ -61,8 +87,11 @@ class RewardFunction:
     bound: Mapping[str, Any]
     asks: tuple[str, ...]
     needs: tuple[str, ...]  # those of `asks` without a default
+    optional: tuple[str, ...] = ()  # those of `asks` that are columns which a problem may lack
+    settings: tuple[str, ...] = ()  # parameters that keep their default
     per_batch: bool = False
     asynchronous: bool = False
+    late: float | None = None  # its value of an answer that takes it past the deadline; None: not reached
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -109,11 +138,15 @@ def load_functions(config: RewardConfig) -> list[RewardFunction]:
     return [_load(name, spec) for name, spec in config.functions.items()]
 
 
-def validate_reward(config: RewardConfig, columns: Collection[str] | None = None) -> Iterator[str]:
+def validate_reward(
+    config: RewardConfig, columns: Collection[str] | None = None, shared: Collection[str] | None = None
+) -> Iterator[str]:
     """Yield what is wrong with `config`, one message each.
 
     `columns` are the names of the problems' columns, where they are known: then a parameter that
-    nothing fills is found here rather than at the first sample. Imports the modules it names.
+    nothing fills, and a column that no problem has, are found here rather than at the first sample.
+    `shared` are those columns that must do for parameters without a default, if not all. Imports the
+    modules it names.
     """
     if not config.functions:
         yield "reward.functions is empty: name one, as in math: {_target_: rlvr.rewards.math.math_reward}"
@@ -127,13 +160,21 @@ def validate_reward(config: RewardConfig, columns: Collection[str] | None = None
             continue
         if counts(name, config.weights, config.gates, config.logged):
             lowest += config.weights.get(name, 1.0) * _wrong(spec)
-        given = [*function.given, *(columns or ())]
-        unfilled = [need for need in function.needs if columns is not None and need not in given]
-        for need in unfilled:
-            yield (
-                f"reward.functions.{name}: {function.path} takes {need!r}, which neither the "
-                f"configuration nor the problems give; {known_names(need, given)}"
-            )
+        if columns is None:
+            continue
+        given = [*function.given, *(columns if shared is None else shared)]
+        for need in function.needs:
+            if need not in given:
+                yield (
+                    f"reward.functions.{name}: {function.path} takes {need!r}, which neither the "
+                    f"configuration nor the problems give; {known_names(need, given)}"
+                )
+        for column in function.optional:
+            if column not in columns:
+                yield (
+                    f"reward.functions.{name}.columns names {column!r}, but no problem has such a column; "
+                    f"{known_names(column, columns)} (take {column!r} out, or give the problems the column)"
+                )
     if config.clip:
         lowest = max(lowest, config.clip[0])
     if config.gates and config.gate_value > lowest:
@@ -141,6 +182,22 @@ def validate_reward(config: RewardConfig, columns: Collection[str] | None = None
             f"reward.gate_value is {config.gate_value:g}, but a wrong answer gets {lowest:g}: a right "
             "answer that a gate stops would look better than a wrong one; lower it to that"
         )
+
+
+def say_unused_columns(config: RewardConfig, columns: Collection[str]) -> None:
+    """Say on standard error which of `columns` fill no parameter of their name, since it is a setting.
+
+    Raises ConfigError as `load_functions` does.
+    """
+    for function in load_functions(config):
+        for name in function.settings:
+            if name in columns:
+                print(
+                    f"rlvr: the problems' column {name!r} is not passed to {function.path}, whose {name!r} "
+                    f"has a default and so is a setting; to fill it from the column, give "
+                    f"reward.functions.{function.name} columns: [{name}]",
+                    file=sys.stderr,
+                )
 
 
 def _combination_messages(config: RewardConfig) -> Iterator[str]:
@@ -187,7 +244,7 @@ def _load(name: str, spec: Any) -> RewardFunction:
     key = f"reward.functions.{name}"
     if not isinstance(spec, Mapping) or not isinstance(spec.get("_target_"), str):
         raise ConfigError(f"{key} must be a mapping with _target_: an import path")
-    bound = {str(word): value for word, value in spec.items() if word != "_target_"}
+    bound = {str(word): value for word, value in spec.items() if word not in ("_target_", "columns")}
     path = spec["_target_"]
     target = resolve(path, key)
     if not callable(target):
@@ -205,19 +262,23 @@ def _load(name: str, spec: Any) -> RewardFunction:
             raise ConfigError(f"{key}: {path} is a class whose instances cannot be called")
         parameters = _parameters(target, key, path)
     per_batch = "completions" in parameters
+    given = BATCH_NAMES if per_batch else ROLLOUT_NAMES
     if not made:
-        check_keywords(key, path, target, bound, BATCH_NAMES if per_batch else ROLLOUT_NAMES)
-    asked = {
+        check_keywords(key, path, target, bound, given)
+    named = _named_columns(spec.get("columns", []), parameters, bound, given, key, path)
+    free = {
         word: parameter
         for word, parameter in parameters.items()
         if word not in bound and parameter.kind in BY_NAME
     }
+    needs = tuple(word for word, parameter in free.items() if parameter.default is parameter.empty)
+    asked = tuple(word for word in free if word in given or word in needs or word in named)
     if "completion" not in asked and not per_batch:
         raise ConfigError(
             f"{key}: {path} takes neither 'completion' (one sample) nor 'completions' (a batch); it takes: "
-            f"{', '.join(asked) or 'nothing by name'}"
+            f"{', '.join(free) or 'nothing by name'}"
         )
-    if per_batch and (mixed := [word for word in asked if word in ROLLOUT_NAMES and word not in BATCH_NAMES]):
+    if per_batch and (mixed := [word for word in free if word in ROLLOUT_NAMES and word not in BATCH_NAMES]):
         raise ConfigError(
             f"{key}: {path} takes 'completions', a batch, and so not {mixed[0]!r}: rename it to '{mixed[0]}s'"
         )
@@ -226,11 +287,55 @@ def _load(name: str, spec: Any) -> RewardFunction:
         path,
         target,
         bound,
-        tuple(asked),
-        tuple(word for word, parameter in asked.items() if parameter.default is parameter.empty),
+        asked,
+        needs,
+        tuple(word for word in named if word not in needs),
+        tuple(word for word in free if word not in asked),
         per_batch,
         inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__),
+        _late(target, parameters, bound),
     )
+
+
+def _late(
+    target: Callable[..., Any], parameters: Mapping[str, inspect.Parameter], bound: Mapping[str, Any]
+) -> float | None:
+    if not hasattr(target, "when_late"):
+        return None
+    setting = target.when_late
+    return float(bound.get(setting, parameters[setting].default)) if setting else 0.0
+
+
+def _named_columns(
+    names: Any,
+    parameters: Mapping[str, inspect.Parameter],
+    bound: Collection[str],
+    given: Collection[str],
+    key: str,
+    path: str,
+) -> list[str]:
+    """The parameters that `columns` in the configuration says to fill from columns of their names."""
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{key}.columns is {names!r}, but must be a list of names, as in [difficulty]")
+    if names and "columns" in parameters:
+        raise ConfigError(
+            f"{key}.columns: {path} has a parameter 'columns' of its own, which the list of columns hides: "
+            "rename the parameter"
+        )
+    for name in names:
+        if name in given:
+            raise ConfigError(
+                f"{key}.columns: {path} is given {name!r} at every call, from the rollout: take it out"
+            )
+        if name in bound:
+            raise ConfigError(f"{key}.columns names {name!r}, for which {key}.{name} gives a value: keep one")
+        if name not in parameters or parameters[name].kind not in BY_NAME:
+            takes = [word for word in parameters if word not in given and word not in bound]
+            raise ConfigError(
+                f"{key}.columns names {name!r}, which {path} does not take when it is called; "
+                f"{known_names(name, takes)}"
+            )
+    return list(names)
 
 
 def _parameters(target: Callable[..., Any], key: str, path: str) -> Mapping[str, inspect.Parameter]:

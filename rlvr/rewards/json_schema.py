@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]
-from jsonschema.validators import validator_for  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator, SchemaError, ValidationError  # type: ignore[import-untyped]
+from jsonschema.validators import extend, validator_for  # type: ignore[import-untyped]
 from referencing import Registry
 from referencing.jsonschema import EMPTY_REGISTRY
 
+from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import Status, Verdict
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 _MAX_ERRORS = 100  # that are looked at to name the first
+_MAX_DIGITS = 308  # of an integer: any such one is a float, as `multipleOf` may need it
 
 
+@wrong_when_late()
 def json_schema_reward(
     completion: str,
     schema: Mapping[str, Any],
@@ -32,11 +36,11 @@ def json_schema_reward(
     """`correct` when the completion's JSON is valid under `schema` (JSON Schema, 2020-12 unless it says).
 
     The JSON is the last fenced block that is marked `json` or not at all, or else all that
-    follows the last `</think>`. Longer or more deeply nested text is refused unread. What is no
-    JSON is unparseable, what is not valid is wrong; the reason has the path of the first error.
-    References to other documents are not followed. A `pattern` in the schema is searched in
-    model text and may be slow, which only the reward service's deadline bounds. Raises ValueError
-    when `schema` is none.
+    follows the last `</think>`. Longer or more deeply nested text is refused unread, and so are numbers
+    beyond ±1e308. What is no JSON is unparseable, what is not valid is wrong; the reason has the path of
+    the first error. References to other documents are not followed. A `pattern` in the schema is searched
+    in model text and may be slow: past the reward service's deadline the answer is wrong. Raises
+    ValueError when `schema` is none.
     """
     validator = _validator(json.dumps(schema, sort_keys=True))
     text = _json_text(completion.rpartition("</think>")[2][: 10 * max_characters])
@@ -45,10 +49,15 @@ def json_schema_reward(
     if _depth(text) > max_depth:
         return Verdict(Status.UNPARSEABLE, wrong, f"JSON nested over {max_depth} deep")
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse, parse_float=_float, parse_int=_int)
     except ValueError as error:
         return Verdict(Status.UNPARSEABLE, wrong, f"no JSON: {error}")
-    errors = list(islice(validator.iter_errors(value), _MAX_ERRORS))
+    except RecursionError:
+        return Verdict(Status.UNPARSEABLE, wrong, "JSON nested too deeply")
+    try:
+        errors = list(islice(validator.iter_errors(value), _MAX_ERRORS))
+    except RecursionError:  # the schema follows a value as deep as it goes
+        return Verdict(Status.WRONG, wrong, "JSON nested too deeply for the schema", text)
     if errors:
         first = min(errors, key=lambda error: error.json_path)
         reason = f"{first.json_path}: {first.message[:200]}"
@@ -65,7 +74,22 @@ def _validator(schema: str) -> Any:
     except SchemaError as error:
         raise ValueError(f"the schema is none: {error.json_path}: {error.message[:200]}") from error
     registry: Registry[Any] = EMPTY_REGISTRY  # the default one fetches references over the network
-    return kind(content, registry=registry)
+    return extend(kind, {"uniqueItems": _unique_items})(content, registry=registry)
+
+
+def _unique_items(validator: Any, unique: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
+    """As the library's, which compares every two items that cannot be sorted."""
+    if unique and validator.is_type(value, "array") and len({_hashable(item) for item in value}) < len(value):
+        yield ValidationError("it has non-unique items")
+
+
+def _hashable(value: Any) -> Any:
+    """Equal exactly where JSON values are: true is not 1, while 1.0 is."""
+    if isinstance(value, list):
+        return "array", tuple(map(_hashable, value))
+    if isinstance(value, dict):
+        return "object", frozenset((name, _hashable(item)) for name, item in value.items())
+    return type(value) is bool, value
 
 
 def _json_text(text: str) -> str:
@@ -83,3 +107,16 @@ def _depth(text: str) -> int:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:40]} is beyond ±1e308")
+    return number
+
+
+def _int(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"the number {text[:40]}… is beyond ±1e308")
+    return int(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import Status
 from rlvr.verify import VerifySettings, check_answer
 
@@ -24,6 +25,7 @@ def overlong_reward(completion: str, num_sampled: int, max_tokens: int, buffer: 
     return max(-1.0, min(0.0, (max_tokens - buffer - num_sampled) / buffer))
 
 
+@wrong_when_late("wrong_short")
 def cosine_reward(
     completion: str,
     answer: str,

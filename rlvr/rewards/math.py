@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import Verdict
 from rlvr.verify import VerifySettings, check_answer
 
 
+@wrong_when_late()
 def math_reward(
     completion: str,
     answer: str,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal
 
+from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import DataError, Status, Verdict
 from rlvr.verify import extract_answer
 from rlvr.verify.exact import Quantity
 from rlvr.verify.parse import Relation, Value, read_answer
 
 
+@wrong_when_late()
 def numeric_reward(
     completion: str,
     answer: str,

@@ -89,13 +89,12 @@ class Processes:
 
     def starved(self, pid: int, used_before: float, enough: float) -> bool:
         """Whether a worker would go on if it had a core, and has not had one for `enough` seconds yet."""
-        try:
-            with open(f"/proc/{pid}/stat") as stat:
-                fields = stat.read().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):  # it has ended
-            return False
-        used = (int(fields[11]) + int(fields[12])) / _TICKS
-        return fields[0] == "R" and used - used_before < enough
+        state, used = _standing(pid)
+        return state == "R" and used - used_before < enough
+
+    def computed(self, pid: int) -> float:
+        """Seconds of CPU time that a worker has used; 0 if it has ended."""
+        return _standing(pid)[1]
 
     def exits(self) -> list[tuple[int, int]]:
         """Process id and wait status of the workers that have ended, without waiting."""
@@ -147,6 +146,16 @@ class Processes:
             said = os.read(process.stderr.fileno(), MAX_PACKET)
         tail = said.decode(errors="replace").strip().split("\n")[-1]
         return ProcessesEnded(f"the reward service's process ended unexpectedly{': ' if tail else ''}{tail}")
+
+
+def _standing(pid: int) -> tuple[str, float]:
+    """State and seconds of CPU time of a process; neither if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "", 0.0
+    return fields[0], (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _start(theirs: socket.socket) -> subprocess.Popen[bytes]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from rlvr.rewards.functions import wrong_when_late
 
+
+@wrong_when_late()
 def regex_reward(
     completion: str, pattern: str, full: bool = False, correct: float = 1.0, wrong: float = 0.0
 ) -> float:
@@ -12,8 +15,8 @@ def regex_reward(
 
     `full` wants the whole of it to match, but for white space around it. Flags go into the
     pattern: `(?i)`, `(?m)`, `(?s)`. A pattern such as `(a+)+b` can take exponential time on the
-    wrong text: nothing here bounds it but the deadline of the reward service, which then counts a
-    timeout, not a reward. Raises ValueError when `pattern` is no regular expression.
+    wrong text: nothing here bounds it but the deadline of the reward service, past which the answer
+    is wrong. Raises ValueError when `pattern` is no regular expression.
     """
     try:
         compiled = re.compile(pattern)

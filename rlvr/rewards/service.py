@@ -7,6 +7,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from types import TracebackType
 
 from rlvr.rewards.channel import EVERY, Place, Report, picklable
@@ -23,6 +24,7 @@ PATIENCE = 0.1  # seconds on one sample after which the rest of its batch goes t
 POSTPONED = 0.25  # seconds, and so many usual checks, after which a check is put off until nothing else waits
 USUAL_CHECKS = 20
 IN_VAIN = 8  # checks put off with no verdict between, after which none is until there is one
+COMPUTED = 0.1  # share of the deadline that a function has computed for, if the answer is to blame
 POLL = 0.05  # seconds between looks at a worker that has not begun
 GONE = 60.0  # seconds in which a worker that was killed must have ended
 RESTARTS = 3  # of the process that forks the workers, with no verdict between
@@ -35,7 +37,9 @@ class RewardService:
         verdicts = service.score([(problem, rollout_or_text), …])
 
     A check has `config.deadline` seconds of wall-clock time from the moment its worker begins it;
-    then the worker is killed and replaced, and the verdict is a timeout. A worker that ends by itself makes
+    then the worker is killed and replaced, and the verdict is a timeout; or the answer is wrong, where the
+    function is one whose time the answer alone makes long (`wrong_when_late`): then the check is made again
+    without that function. A worker that ends by itself makes
     the verdict of its sample crashed; one that a signal killed, only if that happens again when the sample
     is tried once more, alone, so that whoever kills processes from outside changes no verdict. Neither
     touches other samples: what else the worker had goes to others. Where several samples were in one call
@@ -287,6 +291,7 @@ class RewardService:
             if now >= worker.sent + BEGIN_TIMEOUT and not worker.page.begun:
                 self._kill(worker, None)
         elif now >= place.until:
+            worker.computed = self._processes.computed(worker.pid) - place.function_cpu
             self._kill(worker, place)
         elif self._puts_off(worker, place) and self._is_slow(worker, place, now):
             worker.put_off = True
@@ -376,9 +381,18 @@ class RewardService:
             self._requeue([task])
             self._counts.retried += 1
             return
+        if place and self._is_answers_fault(worker, place):
+            task.sample = replace(task.sample, late=(*task.sample.late, place.function))
+            self._requeue([task])
+            return
         name = self._processes.ready.names[place.function] if place else "its worker"
         verdict = unreached(task, worker, place, status, name, self.config.deadline)
         self._finish(task, verdict, place.began if place else worker.sent)
+
+    def _is_answers_fault(self, worker: Worker, place: Place) -> bool:
+        """Whether the deadline met a function that only the answer makes slow, and not one without a core."""
+        enough = COMPUTED * self.config.deadline
+        return self._processes.ready.late[place.function] and worker.computed >= enough
 
     def _finish(self, task: Task, verdict: Verdict, began: float) -> None:
         if task.ticket in self._open:  # not if another was first, or the stream was left

@@ -40,6 +40,7 @@ class Worker:
     killed: float | None = None  # time.monotonic()
     blamed: Place | None = None  # where it was when it was killed
     put_off: bool = False  # it was killed for others' sake, not for its deadline
+    computed: float = 0.0  # seconds of CPU time in its function when it was killed for its deadline
     lost: bool = False  # its socket is closed, or it will take nothing more; how it ended will be reported
 
     @property

@@ -23,6 +23,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,6 +33,7 @@ from rlvr.rewards.channel import FORK, KILL, MAX_PACKET, Frames, Page, Ready, Re
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.evaluate import Evaluator
 from rlvr.rewards.functions import OF_A_ROLLOUT, RewardFunction, Sample, load_functions
+from rlvr.rewards.readonly import confine_writing
 from rlvr.types import ConfigError, Status, Verdict
 
 SEND_EVERY = 0.002  # seconds: cheap verdicts travel together
@@ -50,10 +52,14 @@ def serve(control_fd: int) -> NoReturn:
     start: Start = pickle.loads(control.recv(1 << 20))
     try:
         functions = load_functions(start.config)
-    except ConfigError as error:
+        for folder in _written(functions):
+            os.makedirs(folder, exist_ok=True)
+    except (ConfigError, OSError) as error:
         control.send(pickle.dumps(("error", str(error)[: MAX_PACKET // 2])))
         os._exit(1)
     _detach()
+    with suppress(FileNotFoundError):
+        tempfile.gettempdir()  # found by writing, which workers cannot: they would be told that there is none
     os.nice(start.niceness)
     gc.freeze()  # so that collecting garbage in a worker does not copy our pages
     names = tuple(function.name for function in functions)
@@ -61,6 +67,7 @@ def serve(control_fd: int) -> NoReturn:
         names,
         asked=tuple(name for name in OF_A_ROLLOUT if any(name in function.asks for function in functions)),
         one_by_one=not any(function.per_batch or function.asynchronous for function in functions),
+        late=tuple(function.late is not None for function in functions),
     )
     with suppress(BrokenPipeError, ConnectionResetError):  # the service has gone: so do we
         control.send(pickle.dumps(("ready", ready)))
@@ -153,6 +160,7 @@ class _Server:
             os.close(self.wake)
             os.close(self.woken)
             _limit(self.start.config.memory_gib)
+            confine_writing(_written(self.functions))
             worker = _Worker(
                 Frames(socket.socket(fileno=stream)), Page(page), self.functions, self.start.config
             )
@@ -198,7 +206,7 @@ class _Worker:
 
     def enter(self, position: int, function: int, seconds: float | None) -> bool:
         if seconds is None:
-            self.page.enter_function(function)
+            self.page.enter_function(function, time.process_time())
             return True
         if self.verdicts and (position < 0 or time.monotonic() > self.reported + SEND_EVERY):
             self.report(ended=False)
@@ -252,8 +260,13 @@ class _Worker:
             self.page.enter(place.position, place.function, place.began, until, place.cpu)
 
 
+def _written(functions: Sequence[RewardFunction]) -> list[str]:
+    """The folders in which objects of ours say that they make files."""
+    return [folder for function in functions for folder in getattr(function.function, "writes", ())]
+
+
 def _limit(memory_gib: float) -> None:
-    """Bound memory beyond what the process has now; no core dumps, and no byte written to files."""
+    """Bound memory beyond what the process has now; no core dumps, and no byte written to open files."""
     with open("/proc/self/statm") as statm:
         size = int(statm.read().split()[0]) * resource.getpagesize()
     most = size + int(memory_gib * 2**30)

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from rlvr.config import STAGES, TrainConfig
 from rlvr.learner.config import OptimizerConfig
 from rlvr.problems.prompts import encode_prompt, encode_solution
-from rlvr.rewards.functions import validate_reward
+from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.stages.algorithm_checks import (
     algorithm_messages,
     algorithm_targets,
@@ -260,12 +260,16 @@ def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Se
         )
     if "grpo" in config.stages:
         instantiate(config.problems.order, _partial_=True)(problems=problems, seed=config.seed)
-    if set(config.stages) & {"grpo", "select"}:
-        messages += validate_reward(config.reward, columns=sorted({c for p in problems for c in p.columns}))
+    columns = sorted({column for problem in problems for column in problem.columns})
+    rewarded = bool(set(config.stages) & {"grpo", "select"})
+    if rewarded:
+        messages += validate_reward(config.reward, columns)
     if "sft" in config.stages and "solutions" in config.sft.data:
         messages += solution_messages("sft", problems)
     if messages:
         raise ConfigError("\n".join(messages))
+    if rewarded:
+        say_unused_columns(config.reward, columns)
 
 
 def solution_messages(stage: str, problems: Sequence[Problem]) -> Iterator[str]:

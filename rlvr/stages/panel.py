@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rlvr.algorithms.filters import informative, length_variation
+from rlvr.evaluation.metrics import TRUE_STEPS, sound_shares
 from rlvr.stages.drawing import Drawn
-from rlvr.types import FinishReason, Status, TrainingBatch
+from rlvr.types import FinishReason, Status, TrainingBatch, Verdict
 
 
 def step_metrics(
@@ -34,6 +35,7 @@ def step_metrics(
     return {
         "train/reward": float(np.mean(rewards)) if rewards else np.nan,
         "train/accuracy": statuses[Status.CORRECT] / len(rewards) if rewards else np.nan,
+        **true_steps(verdicts),
         **{f"reward/{name}": float(np.mean(values)) for name, values in sorted(parts.items())},
         **{
             f"gates/{name}": float(np.mean(np.array(parts[name]) < least))
@@ -45,6 +47,12 @@ def step_metrics(
         **_rollouts(drawn, step),
         **_learned(updates),
     }
+
+
+def true_steps(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """`train/true_steps`, the share that is right with all steps true, where answers have checkable steps."""
+    (share,) = sound_shares([verdicts]) or [None]
+    return {} if share is None else {f"train/{TRUE_STEPS}": share}
 
 
 def _groups(drawn: Drawn, batch: TrainingBatch) -> dict[str, float]:

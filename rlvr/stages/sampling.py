@@ -18,6 +18,7 @@ from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.engine import Request
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
 from rlvr.stages.cluster import Workers
+from rlvr.stages.panel import true_steps
 from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Group, Problem
 
@@ -82,7 +83,8 @@ def answer(
 
 def chunk_metrics(groups: Sequence[Group]) -> dict[str, float]:
     rates = [rate for rate in map(accuracy, groups) if not np.isnan(rate)]
-    return {"train/accuracy": float(np.mean(rates)) if rates else float("nan")}
+    verdicts = [verdict for group in groups for verdict in group.verdicts]
+    return {"train/accuracy": float(np.mean(rates)) if rates else float("nan"), **true_steps(verdicts)}
 
 
 def score(pool: RewardPool, groups: Sequence[Group], interrupted: Callable[[], bool]) -> None:

@@ -57,6 +57,11 @@ def _criteria(settings: TraceConfig) -> list[Criterion]:
         remedy = "draw with a larger max_tokens, or set unfinished"
         criteria.append(Criterion("cut off", remedy, lambda trace: trace.finished))
     criteria += bounds(settings)
+    least = settings.min_reward
+    if least is not None:
+        criteria.append(
+            Criterion("min_reward", "lower it", lambda t: t.reward is not None and t.reward >= least)
+        )
     most = settings.max_repetition
     if most is not None:
         criteria.append(Criterion("max_repetition", "raise it", lambda trace: trace.repetition <= most))

@@ -15,11 +15,12 @@ PAIRING = ("random", "closest_length", "shortest_chosen")
 class TraceConfig:
     """Which traces SFT and mid-training learn from: correct ones that were not dropped, and of these …
 
-    A trace whose pass rate is unknown is left out by either bound on it.
+    A trace whose pass rate or reward is unknown is left out by a bound on it.
     """
 
     min_pass_rate: float | None = setting(None, "leave out problems that are solved less often", ge=0, le=1)
     max_pass_rate: float | None = setting(None, "leave out problems that are solved more often", ge=0, le=1)
+    min_reward: float | None = setting(None, "leave out answers that were rewarded less, right or not")
     max_repetition: float | None = setting(None, "largest share of words in a repeated 8-gram", ge=0, le=1)
     max_length: int | None = setting(None, "longest answer: tokens, or words where they are unknown", ge=1)
     unfinished: bool = setting(False, "take answers that were cut off at the token limit")
@@ -37,6 +38,9 @@ class PairConfig:
     say how many of a problem, nor which: these defaults are ours.
     """
 
+    min_reward: float | None = setting(
+        None, "prefer only what was rewarded as much; right answers with less are rejected like wrong ones"
+    )
     per_problem: int | None = setting(4, "most pairs of one problem", ge=1)
     pairing: str = setting("random", "which pairs go first", choices=PAIRING)
     reuse: bool = setting(False, "let an answer be in several pairs")

@@ -68,7 +68,8 @@ _CHINESE = re.compile(r"(?:(\d{4})\s?[年년]\s?)?(\d{1,2})\s?[月월]\s?(\d{1,2
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th|er|º|ª|°|e|\.)(?=[\s,]|$)", re.IGNORECASE)
 _YEAR_SHORT = re.compile(r"'(\d\d)$")
 _CLOCK = re.compile(
-    r"(?:at |um |à |a las |alle )?(\d{1,2})(?:[:h.]|\s?Uhr\s?|:)([0-5]\d)(?:[:.]([0-5]\d))?\s?(?:([ap])\.?\s?m\b\.?|uhr|hours|hrs|h)?",
+    r"(?:at |um |à |a las |alle )?(\d{1,2})(?:[:h.]|\s?Uhr\s?)([0-5]\d)(?:[:.]([0-5]\d))?"
+    r"\s?(?:([ap])\.?\s?m\b\.?|uhr|hours|hrs|h)?",
     re.IGNORECASE,
 )
 _CLOCK_DOT = re.compile(r"\d{1,2}\.\d")
@@ -79,7 +80,8 @@ _HOUR = re.compile(
 _MILITARY = re.compile(r"([01]\d|2[0-3])([0-5]\d)\s?(?:hours|hrs|h|uhr)", re.IGNORECASE)
 _CHINESE_CLOCK = re.compile(r"(上午|下午|午前|午後)?\s?(\d{1,2})\s?[点點时時]\s?(\d{1,2})\s?分?")
 _SPOKEN = re.compile(
-    r"(?:(half|quarter|a quarter|[a-z]+(?:-[a-z]+)?|\d{1,2})(?: minutes?)? (past|to|after|before|till) )?([a-z]+|\d{1,2})"
+    r"(?:(half|quarter|a quarter|[a-z]+(?:-[a-z]+)?|\d{1,2})(?: minutes?)? (past|to|after|before|till) )?"
+    r"([a-z]+|\d{1,2})"
     r"(?: o'?clock)?(?: (in the morning|in the afternoon|in the evening|at night|[ap]\.?\s?m\.?))?",
     re.IGNORECASE,
 )
@@ -301,11 +303,13 @@ def _clock(hour: str, minute: str, second: str | None, half: str, colon: bool = 
     if half and hours > 12:
         half = ""  # 14:05 PM
     seconds = (hours % 24) * 3600 + minutes * 60 + int(second or 0)
-    return Clock(seconds, half, colon and not half and not second, not half and (hour[0] == "0" or hours > 12))
+    return Clock(
+        seconds, half, colon and not half and not second, not half and (hour[0] == "0" or hours > 12)
+    )
 
 
 def read_duration(text: str) -> Iterator[Fraction]:
-    """Seconds that plain `text` in hours, minutes and seconds may mean: PT2H5M, 2:05:00; 2:05 is either way."""
+    """Seconds that plain `text` in hours, minutes and seconds may mean: PT2H5M, 2:05:00; 2:05 has two."""
     if len(text) > MAX_DATE:
         return
     if (match := _ISO_DURATION.fullmatch(text)) and any(match.groups()):

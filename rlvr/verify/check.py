@@ -9,11 +9,12 @@ from functools import lru_cache
 from rlvr.types import Status, Verdict
 from rlvr.verify.compare import Comparison, compare
 from rlvr.verify.extract import extract_answer
-from rlvr.verify.kinds import TYPED, Kind, Reference, read_reference, readings
+from rlvr.verify.kinds import Kind
 from rlvr.verify.letters import choice_letter
 from rlvr.verify.normalize import normalize
 from rlvr.verify.parse import MAX_ANSWER, read_answer
 from rlvr.verify.plain import plain
+from rlvr.verify.reference import TYPED, Reference, read_reference, readings
 from rlvr.verify.settings import DEFAULT, VerifySettings
 from rlvr.verify.words import yes_or_no
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 MAX_CODE = 200  # characters
 
 _VERSION = re.compile(
-    r"(?:version |ver\.? |v\.? ?)?(\d+(?:\.\d+){2,}(?:[-+.]?(?:rc|a|b|alpha|beta|dev|post)\.?\d*)?)|(?:version |v\.? ?)(\d+(?:\.\d+)*)",
+    r"(?:version |ver\.? |v\.? ?)?(\d+(?:\.\d+){2,}(?:[-+.]?(?:rc|a|b|alpha|beta|dev|post)\.?\d*)?)"
+    r"|(?:version |v\.? ?)(\d+(?:\.\d+)*)",
     re.IGNORECASE,
 )
 _COLOUR = re.compile(r"#([0-9a-f]{3}|[0-9a-f]{4}|[0-9a-f]{6}|[0-9a-f]{8})", re.IGNORECASE)
@@ -183,14 +184,14 @@ def _address(text: str) -> str | None:
 
 
 def is_a_code(text: str) -> bool:
-    """Whether plain `text` is an identifier whatever was asked for: an address, a colour, a version of three parts."""
+    """Whether plain `text` is an identifier whatever was asked for: an address, a colour, version 1.2.3."""
     if any(form.fullmatch(text) for form in (_COLOUR, _MAC, _UUID, _WEB)) or _address(text) is not None:
         return True
     return text[:1].isdigit() and _VERSION.fullmatch(text) is not None and not _THOUSANDS.fullmatch(text)
 
 
 def seems_a_code(text: str) -> bool:
-    """Whether plain `text`, a reference, is an identifier: those above, v1.23, an ISBN, a telephone number."""
+    """Whether plain `text`, a reference, is an identifier: those above, v1.23, an ISBN, a phone number."""
     if len(text) > MAX_CODE or _HEX_WORD.fullmatch(text):
         return False
     return is_a_code(text) or any(form.fullmatch(text) for form in (_VERSION, _ISBN, _PHONE, _GROUPS))
@@ -225,7 +226,7 @@ def read_formula(text: str) -> Code | None:
 
 
 def seems_a_formula(text: str) -> bool:
-    """Whether plain `text` can hardly be anything but a formula: two elements or more, or a charge, and no bare word."""
+    """Whether plain `text` can hardly be anything but a formula: it has two elements, or a charge."""
     found = read_formula(text)
     if found is None:
         return False

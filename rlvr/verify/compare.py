@@ -94,7 +94,9 @@ class _Comparer:
             return self.ratios(terms, gold.items)
         if isinstance(gold, Clock) and gold.colon and isinstance(answer, Quantity) and not answer.unit:
             hours, minutes = divmod(gold.seconds // 60, 60)
-            return Comparison(minutes > 0 and answer.value == Fraction(hours, minutes), "the quotient of a ratio")
+            return Comparison(
+                minutes > 0 and answer.value == Fraction(hours, minutes), "the quotient of a ratio"
+            )
         for clock, other in ((answer, gold), (gold, answer)):
             if isinstance(clock, Clock) and isinstance(other, Quantity) and other.unit == "second":
                 return Comparison(clock.seconds == other.in_base, "a time as a duration")

@@ -26,7 +26,10 @@ _PERIODIC = r"\d*\.\d*\(\d+\)|\d*\.\d+\s?(?:…|\.\.\.?)|\d*\.\d*(?:\d\u0305)+"
 _PLAIN = r"\d+(?:\.\d*)?|\.\d+"
 _COMMA = r"\d+,\d+(?![\d,])"  # a decimal comma, where the caller knows that nothing is listed
 _GROUPED = rf"{_PERIODIC}|{_ENGLISH}|{_INDIAN}|{_EUROPEAN}|{_SPACED}"
-_TEN = r"\s?(?:×|·|\*|x|\\times|\\cdot)\s?10\s?(?:\^|\*\*)\s?\{?\(?(?P<exponent>[-+]?\s?\d+)\)?\}?|[eE](?P<e>[-+]?\d+)(?![\w.])"
+_TEN = (
+    r"\s?(?:×|·|\*|x|\\times|\\cdot)\s?10\s?(?:\^|\*\*)\s?\{?\(?(?P<exponent>[-+]?\s?\d+)\)?\}?"
+    r"|[eE](?P<e>[-+]?\d+)(?![\w.])"
+)
 _BASED = re.compile(r"0([xX][\dA-Fa-f]+|[bB][01]+|[oO][0-7]+)(?!\w)")
 _RADIX = {"x": 16, "b": 2, "o": 8}
 
@@ -44,14 +47,17 @@ _OVER = re.compile(r"\s?/\s?(?=[\d.(-])")
 _SIGN = re.compile(r"[-+]?\s?")
 _PART = re.compile(r"(?:\s|\+)\s?(\d+)\s?/\s?(\d+)(?![\d.])")
 _PERCENT = re.compile(
-    r"\s?-?(?:%|percent(?:age)?(?: points?)?|per ?cent|pct\.?|prozent|por ?ciento|pour ?cent|por cento|процент\w*|％)$",
+    r"\s?-?(?:%|percent(?:age)?(?: points?)?|per ?cent|pct\.?|prozent|por ?ciento|pour ?cent|por cento"
+    r"|процент\w*)$",
     re.IGNORECASE,
 )
 _PERMILLE = re.compile(r"\s?(‰|ppm|ppb|bps|basis points?)$", re.IGNORECASE)
 _PER = {"‰": 1_000, "ppm": 10**6, "ppb": 10**9, "bps": 10**4}
 _MULTIPLIER = re.compile(r"\s?(k|K|M|m|mn|mm|MM|B|b|bn|Bn|T|tn|Mio\.?|Mrd\.?)(?![A-Za-z])")
-_MULTIPLIERS = {"k": 10**3, "m": 10**6, "mn": 10**6, "mm": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12, "tn": 10**12,
-                "mio": 10**6, "mrd": 10**9}  # fmt: skip
+_MULTIPLIERS = {
+    "k": 10**3, "m": 10**6, "mn": 10**6, "mm": 10**6, "mio": 10**6, "b": 10**9, "bn": 10**9, "mrd": 10**9,
+    "t": 10**12, "tn": 10**12,
+}  # fmt: skip
 _ABOUT = re.compile(r"[≈~≃≅]\s*(?=[-+\d.$€£¥₹\\])")
 # Units of one or two letters that may stand right behind the digits.
 _GLUED = frozenset(
@@ -207,17 +213,12 @@ def _with_unit(value: Quantity, rest: str, text: str, number: Literal, code: str
     factor, unit = found
     if code is not None:
         if unit.base not in ("", code):
-            return (
-                None
-                if factor == 1 and unit.base in ("m",)
-                else Quantity(value.value * factor, f"{code}/{unit.base}")
-            )
+            return Quantity(value.value * factor, f"{code}/{unit.base}")  # $5 per hour
         return Quantity(value.value * factor, code, value.digits)
     letters = rest.strip()
-    if not spaced and letters.isascii() and letters.isalpha() and letters not in _GLUED:
-        # 5m may be 5·m and 2ab is a product: an expression, unless the reference says otherwise
-        if len(letters) < 3 or unit.counted:
-            return None
+    glued = not spaced and letters.isascii() and letters.isalpha() and letters not in _GLUED
+    if glued and (len(letters) < 3 or unit.counted):
+        return None  # 5m may be 5·m and 2ab is a product: an expression, unless the reference says otherwise
     if len(unit.base) == 3 and unit.base.isupper():
         priced = _priced(value, text, number, unit.base)
         return Quantity(priced.value * factor, unit.base, value.digits, scale=unit.scale)
@@ -305,13 +306,15 @@ def _times_ten(value: Fraction, exponent: str, digits: int, end: int) -> Literal
 
 
 def read_literal(text: str) -> tuple[Fraction, int]:
-    """Digits with their separators, which the grammar above has found, as a number and its significant digits."""
+    """Digits with their separators, as the grammar above finds them: a number and its significant digits."""
     if "\u0305" in text:
         text = re.sub(r"(?:\d\u0305)+$", lambda run: f"({run.group().replace(chr(0x305), '')})", text)
     if match := re.fullmatch(r"(\d*)\.(\d*)\((\d+)\)", text):
         return periodic(*match.groups()), 0
     if match := re.fullmatch(r"(\d*)\.(\d+?)\s?(?:…|\.\.\.?)", text):
         return _continued(*match.groups())
+    if gap := re.search(r"[ '_]", text):
+        text = text.replace(gap.group(), "").replace(",", ".")
     if "," in text and (
         text.rfind(",") > text.rfind(".")
         and ("." in text or not re.fullmatch(r"\d+(?:,\d{2,3})*,\d{3}", text))
@@ -319,8 +322,6 @@ def read_literal(text: str) -> tuple[Fraction, int]:
         text = text.replace(".", "").replace(",", ".")  # 1.234,5 and 12,5
     elif text.count(".") > 1:
         text = text.replace(".", "")
-    elif gap := re.search(r"[ '_]", text):
-        text = text.replace(gap.group(), "").replace(",", ".")
     text = text.replace(",", "")
     whole, _, decimals = text.partition(".")
     significant = len((whole + decimals).lstrip("0")) if decimals else 0

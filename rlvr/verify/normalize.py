@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from rlvr.verify.units import read_unit
 from rlvr.verify.words import number_in_words
@@ -69,6 +70,7 @@ _REWRITES = [
         (r"\\rbrack", "]"),
         (r"(?<!\\)\\(?:[,;:!>/]|q?quad|(?:displaystyle|textstyle|limits|thinspace)(?![A-Za-z]))", " "),
         (r"(?<!\\)\\[ \n]|~", " "),
+        (r"\s{3,}", "  "),  # or patterns with several \s* take cubic time
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])", r"\\le "),
         (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])", r"\\ge "),
@@ -131,6 +133,7 @@ _DOLLAR = re.compile(r"(?<!\\)\$")
 _BOX_ALL = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
 
 
+@lru_cache(maxsize=1 << 10)
 def normalize(text: str) -> str:
     """The answer `text` without dressing: delimiters, sizes, spaces, trailing full stop."""
     text = _from_unicode(text)

@@ -1,7 +1,7 @@
 """An answer as one would read it aloud: LaTeX and Markdown dressing gone, one character for each sign.
 
-What is left of LaTeX are commands with a meaning of their own (\\frac, \\sqrt, \\begin …). Dates, units, codes
-and words are read from this form; expressions from that of `rlvr.verify.normalize`.
+What is left of LaTeX are commands with a meaning of their own (\\frac, \\sqrt …). Dates, units, codes and
+words are read from this form; expressions from that of `rlvr.verify.normalize`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ _SIGNS = {
     "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "‒": "-", "―": "-", "﹣": "-", "－": "-", "’": "'",
     "‘": "'", "′": "'", "″": '"', "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "º": "°", "˚": "°",
     "⁄": "/", "∕": "/", "÷": "/", "μ": "µ", "Ω": "Ω", "⋅": "·", "•": "·", "∙": "·", "⨯": "×", "✕": "×",
-    "、": ", ", "，": ", ", "。": ".", "：": ":", "∶": ":", "꞉": ":", "；": ";", "（": "(", "）": ")", "％": "%", "∼": "~", "～": "~",
+    "、": ", ", "，": ", ", "。": ".", "：": ":", "∶": ":", "꞉": ":", "；": ";", "（": "(", "）": ")",
+    "％": "%",     "∼": "~", "～": "~",
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")

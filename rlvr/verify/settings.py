@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rlvr.verify.kinds import Kind
+
 
 @dataclass(frozen=True)
 class VerifySettings:
@@ -32,6 +34,8 @@ class VerifySettings:
             raise ValueError(f"rounding_digits is {self.rounding_digits}, but must be ≥ 0")
         if not 0 <= self.relative_tolerance < 1:
             raise ValueError(f"relative_tolerance is {self.relative_tolerance}, but must be in [0, 1)")
+        if self.kind is not None and self.kind not in list(Kind):
+            raise ValueError(f"kind is {self.kind!r}, but must be one of {', '.join(Kind)}")
         if self.fallback not in ("none", "last_number"):
             raise ValueError(f"fallback is {self.fallback!r}, but must be 'none' or 'last_number'")
 

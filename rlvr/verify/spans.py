@@ -14,14 +14,16 @@ MAX_PARTS = 6
 _NUMBER = r"[-+]?\s?(?:[$€£¥₹]\s?)?\d+(?:[.,'/ ]\d+)*(?:\s?[×x·*]\s?10\s?\^\{?-?\d+\}?)?"
 _RANGE = re.compile(
     rf"(?:(?P<word>between|from|von|zwischen|de|entre|da|tra|od|от|từ)\s+)?(?P<low>{_NUMBER}(?:\s?[^\W\d]+|\s?[%°]C?)?)"
-    rf"\s*(?P<joint>-{{1,3}}|…|\.\.|~|→|\b(?:to|through|until|bis|and|und|à|a|al|y|et|e|do|до|till|đến)\b)\s*(?P<high>{_NUMBER}(?:\s?[^\d\s].*)?)"
+    r"\s*(?P<joint>-{1,3}|…|\.\.|~|→|\b(?:to|through|until|bis|and|und|à|a|al|y|et|e|do|до|till|đến)\b)"
+    rf"\s*(?P<high>{_NUMBER}(?:\s?[^\d\s].*)?)"
     r"(?P<end>\s+inclusive)?"
 )
 _AND = frozenset(["and", "und", "y", "et", "e"])
 _SCORE = re.compile(r"(\d{1,4})\s?(-|:|to)\s?(\d{1,4})")
 _SCORES = re.compile(r"\d{1,3}[-:]\d{1,3}(?:[,;]?\s+\d{1,3}[-:]\d{1,3})+")
 _MODULUS = re.compile(
-    r"(?:(?:[a-zA-Z]\w{0,2}\s*)?(?:≡|\\equiv|=|(?:is )?congruent to|is)\s*)?(?P<residues>-?\d[\d\s,;±-]*|-?\d+(?:\s*(?:,|or|and)\s*-?\d+)*)\s*[,(]?\s*"
+    r"(?:(?:[a-zA-Z]\w{0,2}\s*)?(?:≡|\\equiv|=|(?:is )?congruent to|is)\s*)?"
+    r"(?P<residues>-?\d[\d\s,;±-]*|-?\d+(?:\s*(?:,|or|and)\s*-?\d+)*)\s*[,(]?\s*"
     r"\\?\(?\s*\\?(?:p?mod|bmod|modulo)\s*\{?\s*(?P<modulus>\d+)\s*\}?\s*\)?"
 )
 _PERIODIC = re.compile(
@@ -36,7 +38,7 @@ _TIME_MARKS = {"'": "minute", '"': "s"}
 
 @dataclass(frozen=True)
 class Span:
-    """From `low` to `high`; `sure` where the text says so, and not only by a dash that may part two scores."""
+    """From `low` to `high`, both included."""
 
     low: Quantity
     high: Quantity
@@ -149,7 +151,7 @@ def read_congruence(text: str, periodic: bool = False) -> Congruence | None:
 
 
 def read_compound(text: str) -> Quantity | None:
-    """Plain `text` as one quantity in several units, the larger first: 3 h 20 min, 5 ft 8 in, 5'8", 45°30'."""
+    """Plain `text` as one quantity in several units, larger ones first: 3 h 20 min, 5 ft 8 in, 45°30'."""
     if len(text) > 80:
         return None
     text = re.sub(r"(?<=[hm])(?=\d)", " ", text.strip())  # 2h30

@@ -26,6 +26,7 @@ RELATIONS = ("=", "approx", "<", ">", "le", "ge", "ne")
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"
 _LONE = re.compile(rf"[-+]?\s?({_DIGITS})\s?(\\?%)?")
+_QUANTITY = re.compile(rf"[$€£¥]?\s?([-+]?\s?(?:{_DIGITS}))(?:\s[^\d]*)?")
 _TOKEN = re.compile(
     rf"\s*(?:(?P<mixed>\d+\s+\d+\s?/\s?\d+)|(?P<number>{_DIGITS})"
     r"|(?P<command>\\(?:frac|sqrt|[dt]?binom)(?![A-Za-z]))|(?P<sign>\\(?:cdot|times|div)(?![A-Za-z])|\\?%|[-+*/^!()\[\]{}]))"
@@ -38,6 +39,7 @@ _NUMERIC = re.compile(
 )
 _BINOMIAL = re.compile(r"\\[dt]?binom\s?(?:\{\s?(\d+)\s?\}|(\d))\s?(?:\{\s?(\d+)\s?\}|(\d))")
 _PAIR = re.compile(r"\(\s?\d+\s?,\s?\d+\s?\)")  # a point or a divisor, not 28,365
+_PLAIN = re.compile(r"[\d+\-().]{1,300}")  # sums, which have one spelling
 _BRACES = re.compile(r"[{}]")
 _SHARE = re.compile(rf"(?:{_DIGITS})\s?\\?%|\(?(?:\d+\s?/\s?\d+|\\frac\s?\{{\d+\}}\s?\{{\d+\}})\)?")
 _LONG_EXPONENT = re.compile(r"\^(\d)(?=\d)")
@@ -59,6 +61,25 @@ class _Reading(NamedTuple):
 _USUAL = _Reading(percent=True, mixed=True, tight=False, nested=False)
 
 
+class Calculation(NamedTuple):
+    """A step between rational numbers, whose truth was decided in exact arithmetic."""
+
+    sides: tuple[str, str]  # left and right, normalized
+    values: tuple[list[Fraction], list[Fraction]]  # of each side under its usual readings; at least one
+    holds: bool
+
+
+class Stated(NamedTuple):
+    """A number as somebody wrote it."""
+
+    text: str  # normalized, without its unit
+    values: list[Fraction]  # under its usual readings; at least one
+
+    def is_one_of(self, values: Sequence[Fraction]) -> bool:
+        """Whether it is one of `values`, or a rounding of one."""
+        return not set(self.values).isdisjoint(values) or _rounded(self.text, "=", values)
+
+
 class _NotArithmetic(Exception):
     """The text is no arithmetic, or its value is not rational or too large."""
 
@@ -66,32 +87,57 @@ class _NotArithmetic(Exception):
 def step_holds(left: str, relation: str, right: str, same_names: bool = False) -> bool | None:
     """Whether `left relation right` is true; None where that is no checkable claim.
 
-    Checkable are relations between numbers, of which at least one is calculated: "0 = 1" and
-    "x = 5" state or suppose something. With names, an equation that is an identity holds; any
+    Checkable are relations between numbers, of which at least one is calculated: "0 = 1", "1 < 2"
+    and "x = 5" state or suppose something. With names, an equation that is an identity holds; any
     other may be a definition, an equation to be solved or a substitution, and is None, unless
     `same_names` says that it is a transformation of one expression, in the same names.
     A decimal with a point equals every value that it is a rounding of, or cut off from, under "=";
     under "approx" any number equals what is less than one unit of its last digit away. Percent,
     mixed numbers and a/b(c) hold when any of their usual readings does. Never raises on any text.
     """
-    left, right = _normalized(left), _normalized(right)
-    if max(len(left), len(right)) > MAX_SIDE or not left or not right or left == right:
+    sides = _sides(left, right)
+    if sides is None or _stated(sides, relation):
         return None
-    if any(_PAIR.fullmatch(side) or "!!" in side for side in (left, right)):
-        return None
+    left, right = sides
     if not (_NUMERIC.fullmatch(left) and _NUMERIC.fullmatch(right)):
         return _identity(left, relation, right, same_names)
     values, others = rational_values(left), rational_values(right)
     if values and others:
-        holds = any(_related(a, relation, b) for a, b in product(values, others))
-        holds = holds or _rounded(left, relation, others) or _rounded(right, relation, values)
-    else:
-        equal = _equal_to_rounding(left, relation, right)
-        if equal is None:
-            return None
-        holds = equal
-    both_stated = relation != "approx" and _LONE.fullmatch(left) and _LONE.fullmatch(right)
-    return None if not holds and (both_stated or _part_of_something(left, others)) else holds
+        return _holds(sides, relation, (values, others))
+    equal = _equal_to_rounding(left, relation, right)
+    return None if not equal and _part_of_something(left, others) else equal
+
+
+def calculation(left: str, relation: str, right: str) -> Calculation | None:
+    """The step `left relation right` where rational arithmetic decides it; None elsewhere.
+
+    It says what `step_holds` says of such a step, but that two stated numbers which differ are not
+    equal: 7 = 9 is false, while 7 = 7.0 calculates nothing. It never takes long: nothing symbolic is tried.
+    """
+    sides = _sides(left, right)
+    if sides is None or not all(map(_NUMERIC.fullmatch, sides)):
+        return None
+    values = rational_values(sides[0]), rational_values(sides[1])
+    if not all(values):
+        return None
+    holds = _holds(sides, relation, values)
+    if _stated(sides, relation) and (holds or relation != "="):
+        return None
+    return None if holds is None else Calculation(sides, values, holds)
+
+
+def numbers_in(text: str) -> list[Fraction]:
+    """The numbers that are written in `text`, without their signs, in their order."""
+    return [Fraction(number.replace(",", "")) for number in re.findall(_DIGITS, text)]
+
+
+def stated_number(answer: str) -> Stated | None:
+    """An answer that is one rational number, with a unit or a currency or without; None for any other."""
+    text = _normalized(answer)
+    if quantity := _QUANTITY.fullmatch(text):
+        text = quantity.group(1)
+    values = rational_values(text)
+    return Stated(text, values) if values else None
 
 
 def names_in(text: str) -> frozenset[str]:
@@ -125,7 +171,33 @@ def rational_values(text: str) -> list[Fraction]:
     return list(values)
 
 
+def _sides(left: str, right: str) -> tuple[str, str] | None:
+    """Both sides, normalized; None where they claim nothing that can be checked."""
+    left, right = _normalized(left), _normalized(right)
+    if max(len(left), len(right)) > MAX_SIDE or not left or not right or left == right:
+        return None
+    if any(_PAIR.fullmatch(side) or "!!" in side for side in (left, right)):
+        return None
+    return left, right
+
+
+def _stated(sides: tuple[str, str], relation: str) -> bool:
+    """Whether nothing is calculated; a rounding is."""
+    return relation != "approx" and all(map(_LONE.fullmatch, sides))
+
+
+def _holds(
+    sides: tuple[str, str], relation: str, values: tuple[list[Fraction], list[Fraction]]
+) -> bool | None:
+    (left, right), (own, others) = sides, values
+    holds = any(_related(a, relation, b) for a, b in product(own, others))
+    holds = holds or _rounded(left, relation, others) or _rounded(right, relation, own)
+    return None if not holds and _part_of_something(left, others) else holds
+
+
 def _normalized(text: str) -> str:
+    if _PLAIN.fullmatch(text):  # a third of the time of a short solution's check
+        return text
     text = _BINOMIAL.sub(r"\\binom{\1\2}{\3\4}", normalize(text[: MAX_SIDE + 1]))
     inside = text[1:-1]
     return inside.strip() if text[:1] == "{" and text[-1:] == "}" and not _BRACES.search(inside) else text

@@ -66,8 +66,9 @@ _NOT_PINT = frozenset(["at", "as", "are", "bats", "cats", "hats", "mats", "pats"
 _COUNTS = frozenset(
     [
         "unit", "piece", "pc", "pcs", "item", "piece(s)", "stück", "stücke", "stk", "pièce", "pieza", "pezzo",
-        "pezzi", "sztuk", "sztuki", "ks", "kus", "шт", "штук", "штуки", "adet", "tane", "個", "个", "개", "つ",
-        "buah", "chiếc", "cái", "count", "ea", "each", "nos", "time", "stuk", "stuks", "peça", "pz", "uds",
+        "pezzi", "sztuk", "sztuki", "ks", "kus", "шт", "штук", "штуки", "adet", "tane", "個", "个", "개",
+        "つ",         "buah", "chiếc", "cái", "count", "ea", "each", "nos", "time", "stuk", "stuks", "peça",
+        "pz", "uds",
     ]
 )  # fmt: skip
 # Words that say more than what is counted: then the number alone is not the answer.
@@ -92,8 +93,9 @@ _SYMBOLS = {
     "Kč": "CZK", "Rs": "INR", "Rs.": "INR", "RMB": "CNY", "Fr.": "CHF", "元": "CNY", "円": "JPY", "원": "KRW",
 }  # fmt: skip
 _MONEY_WORDS = {
-    "dollar": "USD", "buck": "USD", "euro": "EUR", "yen": "JPY", "yuan": "CNY", "rupee": "INR", "ruble": "RUB",
-    "rouble": "RUB", "рублей": "RUB", "рубля": "RUB", "рубль": "RUB", "руб": "RUB", "won": "KRW",
+    "dollar": "USD", "buck": "USD", "euro": "EUR", "yen": "JPY", "yuan": "CNY", "rupee": "INR",
+    "ruble": "RUB",     "rouble": "RUB", "рублей": "RUB", "рубля": "RUB", "рубль": "RUB", "руб": "RUB",
+    "won": "KRW",
     "franc": "CHF", "franken": "CHF", "peso": "MXN", "złoty": "PLN", "zloty": "PLN", "złotych": "PLN",
     "lira": "TRY", "real": "BRL", "reais": "BRL", "dólar": "USD", "dólare": "USD", "usd": "USD", "eur": "EUR",
     "gbp": "GBP", "us dollar": "USD", "rs": "INR", "krone": "DKK", "krona": "SEK", "baht": "THB",
@@ -103,6 +105,7 @@ _HUNDREDTHS = {
     "céntimo": "EUR", "centesimo": "EUR", "eurocent": "EUR", "paise": "INR", "kopeck": "RUB", "копеек": "RUB",
 }  # fmt: skip
 _VARIABLES = re.compile(r"[abcd]{2,3}|[xyzt]{2,3}|[kmnpq]{2,3}|[abcxyz]{3}|[pqrst]{3}")
+_PRODUCT = re.compile(r"[abcd]{2,3}|[xyzt]{2,3}")
 _WORD = re.compile(
     r"fluid_ounce|[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?|[%‰€£¥₹₽₩₺₫₴₪฿¢$]|°\s?[CFR]?(?![A-Za-z])|['\"′″]"
 )
@@ -113,7 +116,7 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+
 
 @dataclass(frozen=True)
 class Unit:
-    """`value` of it is `value · scale + offset` of `base`: of base units, of money, or of something counted."""
+    """`value` of it are `value · scale + offset` of `base`: base units, money, or what is counted."""
 
     base: str
     scale: Fraction = Fraction(1)
@@ -197,7 +200,7 @@ def _base(word: str) -> Unit | None:
         return Unit("kelvin", Fraction(5, 9), Fraction(45967, 180))
     if word in ("°", "deg", "degree", "degrees"):
         return DEGREE
-    if len(word) == 1 and word not in _LETTERS and word.isascii():
+    if (len(word) == 1 and word not in _LETTERS and word.isascii()) or _PRODUCT.fullmatch(word):
         return None
     registry = _registry()
     for name in dict.fromkeys((word, word.lower() if len(word) > 1 else word)):

@@ -131,7 +131,8 @@ _NO_ANSWER = [
     r"sem solução|geen oplossing(?:en)?|нет решени[йя]|无解|無解|解なし|해가? 없음",
 ]
 _UNDEFINED = [
-    r"(?:it |the limit |limit )?(?:does not|doesn't|do not) exist|d\.?n\.?e\.?|undefined|not defined|indeterminate",
+    r"(?:it |the limit |limit )?(?:does not|doesn't|do not) exist|d\.?n\.?e\.?",
+    r"undefined|not defined|indeterminate",
     r"existiert nicht|nicht definiert|n'existe pas|no existe|не существует|不存在",
 ]
 _INFINITE = r"∞|infinity|infinite|infty|inf"
@@ -146,8 +147,9 @@ _SPECIAL = {
         rf"(?:diverges to )?(?:-\s?|negative |minus )(?:{_INFINITE})",
     ],
     "infinitely many": [
-        r"(?:there are )?(?:infinitely many|an infinite number(?: of)?|infinite)(?: solutions?| values?| roots?| answers?)",
-        r"(?:there are )?infinitely many|unendlich viele(?: lösungen)?|infinitas soluciones|une infinité(?: de solutions)?",
+        r"(?:there are )?(?:infinitely many|an infinite number(?: of)?|infinite)"
+        r"(?: solutions?| values?| roots?| answers?)|(?:there are )?infinitely many",
+        r"unendlich viele(?: lösungen)?|infinitas soluciones|une infinité(?: de solutions)?",
         r"无穷多(?:个)?解?|无数(?:个)?解?",
     ],
     "all real numbers": [
@@ -199,7 +201,7 @@ def number_in_words(text: str) -> Fraction | None:
 
 
 def in_digits(text: str) -> str:
-    """`text` with its numbers in words as digits: eight to five is 8 to 5, two hours and five minutes 2 hours and 5 minutes."""
+    """`text` with its numbers in words as digits: two hours and five minutes is 2 hours and 5 minutes."""
     words = text.split()
     found: list[str] = []
     place = 0

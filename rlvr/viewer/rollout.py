@@ -12,8 +12,8 @@ from rlvr.record.latex import to_html
 from rlvr.viewer.tokens import token_texts
 
 VERDICT = (
-    "status", "reward", "reason", "extracted", "rule", "check_seconds", "answer", "solution", "left_out",
-    "advantage",
+    "status", "reward", "reason", "extracted", "rule", "true_steps", "check_seconds", "answer", "solution",
+    "left_out", "advantage",
 )  # fmt: skip
 DRAWN = ("problem_id", "group", "sample", "temperature", "finish_reason")
 

@@ -68,7 +68,9 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _SIGKILL = 9
 _PDEATHSIG, _DUMPABLE, _SECCOMP, _NO_NEW_PRIVS = 1, 4, 22, 38  # prctl
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # Landlock, on every architecture
-_READ_FILE, _READ_DIR, _ALL_OF_ABI_1 = 1 << 2, 1 << 3, (1 << 13) - 1
+_WRITE_FILE, _READ_FILE, _READ_DIR, _ALL_OF_ABI_1 = 1 << 1, 1 << 2, 1 << 3, (1 << 13) - 1
+_CHANGES = _WRITE_FILE | (_ALL_OF_ABI_1 & ~((1 << 4) - 1))  # and to make or remove files of every kind
+_TRUNCATE, _TRUNCATE_ABI = 1 << 14, 3
 
 
 class JailError(Exception):
@@ -110,25 +112,47 @@ def _lower(kind: int, limit: int) -> None:
     resource.setrlimit(kind, (limit, limit))
 
 
+def confine_writes(folders: list[str], devices: list[str]) -> None:
+    """Let the calling process, which must have one thread, and those that it starts change no file.
+
+    Files may be made, changed and removed below `folders`, and `devices` written to. Whatever is open stays
+    so. Raises JailError where the kernel has no Landlock.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    _prctl(libc, _NO_NEW_PRIVS, 1)
+    truncate = _TRUNCATE if libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1) >= _TRUNCATE_ABI else 0
+    rules = [(folder, _CHANGES | truncate) for folder in folders]
+    rules += [(device, _WRITE_FILE | truncate) for device in devices]
+    _landlock(libc, _CHANGES | truncate, rules)
+
+
 def _confine_reads(libc: ctypes.CDLL) -> None:
     """Leave files below Python's library and the system's libraries readable, and no others."""
-    handled = ctypes.c_uint64(_ALL_OF_ABI_1)
-    ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(handled), ctypes.c_size_t(8), 0)
-    if ruleset < 0:
-        raise JailError(
-            f"the kernel offers no Landlock ({os.strerror(ctypes.get_errno())}); it takes Linux 5.13 with "
-            "landlock among its security modules, or confine_reads: false"
-        )
     library = os.path.dirname(os.__file__)
     roots = [library, f"{sys.base_exec_prefix}/lib", f"{sys.base_exec_prefix}/lib64", "/lib", "/lib64"]
     roots += ["/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo"]
     roots += ["/dev/null", "/dev/urandom"]
-    for root in roots:
+    rules = [(root, _READ_FILE | (_READ_DIR if os.path.isdir(root) else 0)) for root in roots]
+    try:
+        _landlock(libc, _ALL_OF_ABI_1, rules)
+    except JailError as error:
+        raise JailError(f"{error}, or confine_reads: false") from error
+
+
+def _landlock(libc: ctypes.CDLL, handled: int, rules: list[tuple[str, int]]) -> None:
+    """Give up the accesses `handled`, but for those that the rules give back for a path and what is below."""
+    attribute = ctypes.c_uint64(handled)
+    ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(attribute), ctypes.c_size_t(8), 0)
+    if ruleset < 0:
+        raise JailError(
+            f"the kernel offers no Landlock ({os.strerror(ctypes.get_errno())}); it takes Linux 5.13 with "
+            "landlock among its security modules"
+        )
+    for root, access in rules:
         try:
             descriptor = os.open(root, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
-        access = _READ_FILE | (_READ_DIR if os.path.isdir(root) else 0)
         rule = ctypes.create_string_buffer(struct.pack("=Qi", access, descriptor))
         added = libc.syscall(_ADD_RULE, ruleset, 1, rule, 0)
         os.close(descriptor)

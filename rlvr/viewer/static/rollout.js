@@ -87,6 +87,10 @@ function verdict(found) {
       ["extracted", found.extracted === null ? null : el("code", {}, found.extracted)],
       ["reference answer", el("code", {}, found.answer)],
       ["rule", found.rule],
+      found.true_steps !== null && [
+        "steps",
+        found.true_steps ? "all true, and lead to the answer" : "not all true, or do not lead to the answer",
+      ],
       ["check", milliseconds(found.check_seconds)],
     ]),
   );

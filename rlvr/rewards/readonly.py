@@ -1,0 +1,83 @@
+"""Reward functions change no file: a mistake in one must not empty what a user keeps.
+
+Two fences, since each has a gap. A hook of the interpreter refuses with the file's name in the message;
+C code and other programs pass it by. The kernel (Landlock, Linux ≥ 5.13) stops those too, but says no more
+than "Permission denied", and does not guard permissions and times of files. What was opened before stays
+open.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from rlvr.rewards.sandbox.jail import JailError, confine_writes
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+# Audit events that change something, and which of their arguments are what is changed.
+_CHANGES = {
+    "os.chmod": (0,), "os.chown": (0,), "os.link": (1,), "os.mkdir": (0,), "os.remove": (0,),
+    "os.removexattr": (0,), "os.rename": (0, 1), "os.rmdir": (0,), "os.setxattr": (0,), "os.symlink": (1,),
+    "os.truncate": (0,), "os.utime": (0,),
+}  # fmt: skip
+
+
+def confine_writing(folders: Sequence[str]) -> None:
+    """Let the calling process, which must have one thread, change no file but below `folders`, for good.
+
+    Devices such as /dev/null can be written to.
+    """
+    folders = [os.path.abspath(folder) for folder in folders]
+    sys.dont_write_bytecode = True
+
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, mode, flags = arguments
+            # a descriptor is open already: the pipe to another process, say
+            if isinstance(path, int) or not flags & _WRITING or _is_device(path):
+                return
+            changed = (path,)
+            how = f"open {_name(path)!r} {f'with mode {mode!r}' if mode else 'for writing'}"
+        elif event in _CHANGES:
+            changed = tuple(arguments[place] for place in _CHANGES[event])
+            how = f"{event.removeprefix('os.')} {' to '.join(repr(_name(path)) for path in changed)}"
+        else:
+            return
+        if not all(_is_below(path, folders) for path in changed):
+            raise PermissionError(f"a reward function may change no file, but was to {how}")
+
+    sys.addaudithook(refuse)
+    with suppress(JailError):
+        confine_writes(folders, _devices())
+
+
+def _devices() -> list[str]:
+    """Those in /dev, and its folders of them; not those that hold files in memory."""
+    with os.scandir("/dev") as entries:
+        return [
+            entry.path
+            for entry in entries
+            if _is_device(entry.path) or (entry.is_dir() and entry.name not in ("shm", "mqueue"))
+        ]
+
+
+def _is_device(path: Any) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_below(path: Any, folders: Sequence[str]) -> bool:
+    if isinstance(path, int):
+        return False
+    whole = os.path.abspath(os.fsdecode(path))
+    return any(os.path.commonpath([whole, folder]) == folder for folder in folders)
+
+
+def _name(path: Any) -> str:
+    return f"descriptor {path}" if isinstance(path, int) else os.fsdecode(path)

@@ -1,0 +1,290 @@
+"""A reference answer: its kind, which decides how an answer is read and compared.
+
+A reference is read once. Where its text alone does not tell (3-1 may be a score, 6/10/2024 two dates),
+`doubt` says so: `rlvr audit` then asks, and a problem's column or a setting can say which kind it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rlvr.types import DataError
+from rlvr.verify.calendar import read_clock, read_date, read_duration
+from rlvr.verify.codes import is_a_code, may_be_a_code, read_code, read_formula, seems_a_code, seems_a_formula
+from rlvr.verify.exact import Quantity, read_quantity
+from rlvr.verify.kinds import Kind
+from rlvr.verify.letters import choice_letter
+from rlvr.verify.normalize import normalize
+from rlvr.verify.parse import (
+    Expression,
+    Interval,
+    Items,
+    Relation,
+    Said,
+    Value,
+    as_text,
+    read_answer,
+    read_components,
+    read_with_unit,
+)
+from rlvr.verify.plain import plain
+from rlvr.verify.sets import as_interval
+from rlvr.verify.spans import Span, read_compound, read_congruence, read_score, read_span
+from rlvr.verify.words import in_digits, special, yes_or_no
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference answer that was read. `doubt` says what its text leaves open; "" when nothing."""
+
+    text: str
+    kind: Kind
+    value: Value
+    doubt: str = ""
+
+    @property
+    def sure(self) -> bool:
+        return not self.doubt
+
+    @property
+    def two_ways(self) -> bool:
+        """Whether it is an expression as well: all real numbers are (−∞, ∞), 1 ± 2 is 3 or −1."""
+        return self.kind is Kind.SPECIAL or (self.kind is Kind.RANGE and "±" in plain(self.text))
+
+
+@lru_cache(maxsize=1 << 12)
+def read_reference(gold: str, kind: Kind | None = None) -> Reference:
+    """The reference answer `gold`, of a stated `kind` or of the one that its text shows.
+
+    Raises DataError when it cannot be read as the kind that was stated.
+    """
+    if kind is None:
+        return _found(gold)
+    value = read_as(kind, gold)
+    if value is None:
+        meant = f"; {_MEANT[kind]}" if kind in _MEANT else ""
+        raise DataError(f"the reference answer {gold[:80]!r} cannot be read as {kind.value}{meant}")
+    return Reference(gold, kind, value)
+
+
+_MEANT = {
+    Kind.DATE: "write 2024-05-31, or 31 May 2024",
+    Kind.TIME: "write 14:05, or 2:05 PM",
+    Kind.DURATION: "write 2 h 5 min, 125 min or PT2H5M",
+    Kind.RANGE: "write 10-15, 10 to 15 kg",
+    Kind.RATIO: "write 3:2, or 3-1",
+    Kind.CONGRUENCE: "write x ≡ 3 (mod 7)",
+    Kind.FORMULA: "write H2O, SO4^{2-}",
+    Kind.YES_NO: "write yes or no",
+    Kind.CHOICE: "write the letter of the option",
+}
+
+
+def read_as(kind: Kind, text: str) -> Value | None:
+    """What `text` says if it is meant as an answer of `kind`; None if it cannot be."""
+    spoken = plain(text)
+    if kind in _IN_DIGITS and not any(character.isdigit() for character in spoken):
+        spoken = in_digits(spoken)
+    if kind is Kind.DATE:
+        return read_date(spoken)
+    if kind is Kind.TIME:
+        return read_clock(spoken)
+    if kind is Kind.DURATION:
+        return _duration(spoken)
+    if kind is Kind.RANGE:
+        return read_span(spoken) or _closed(read_answer(text))
+    if kind is Kind.RATIO:
+        return read_score(spoken) or _ratio(text)
+    if kind is Kind.IDENTIFIER:
+        return read_code(spoken)
+    if kind is Kind.FORMULA:
+        return read_formula(spoken)
+    if kind is Kind.CONGRUENCE:
+        return read_congruence(spoken, periodic=True)
+    if kind is Kind.YES_NO:
+        said = yes_or_no(spoken)
+        return None if said is None else Said("yes" if said else "no")
+    if kind is Kind.SPECIAL:
+        name = special(spoken)
+        return None if name is None else Said(name)
+    if kind is Kind.TEXT:
+        return as_text(text)
+    return read_answer(text)
+
+
+# Kinds whose answers are no expressions: an answer that cannot be read as one of them is compared as text.
+TYPED = frozenset(
+    [
+        Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER, Kind.FORMULA,
+        Kind.YES_NO, Kind.SPECIAL, Kind.CONGRUENCE,
+    ]
+)  # fmt: skip
+_IN_DIGITS = frozenset([Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.CONGRUENCE])
+_NEVER_COMPUTED = frozenset([Kind.DATE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE])
+_WITH_COMMA = frozenset(
+    [Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION, Kind.PERCENT, Kind.MONEY, Kind.QUANTITY, Kind.DURATION]
+)
+
+
+def readings(answer: str, reference: Reference) -> Iterator[Value]:
+    """What `answer` may say to somebody who knows what kind of answer is wanted, the likeliest first."""
+    kind, gold = reference.kind, reference.value
+    if kind in TYPED:
+        said = read_as(kind, answer)
+        if said is not None:
+            yield said
+        if kind in _NEVER_COMPUTED or (kind is Kind.RANGE and not reference.two_ways):
+            return
+    yield read_answer(in_digits(plain(answer)) if kind is Kind.RATIO else answer)
+    if kind in _WITH_COMMA and "," in answer and (decimal := read_quantity(answer, decimal_comma=True)):
+        yield decimal
+    if isinstance(gold, Quantity) and gold.unit == "GBP" and "po" in answer.lower():  # not those of weight
+        pounds = re.sub(r"\bpounds?\b", "GBP", answer, flags=re.IGNORECASE)
+        if (money := read_quantity(pounds) or read_compound(plain(pounds))) is not None:
+            yield money
+    if kind is Kind.TIME and (duration := read_as(Kind.DURATION, answer)) is not None:
+        yield duration
+    if kind is Kind.QUANTITY and isinstance(gold, Expression):
+        yield read_with_unit(normalize(answer))
+    if isinstance(gold, Items) and gold.kind in ("tuple", "matrix"):
+        components = read_components(answer, len(gold.items))
+        if components is not None:
+            yield components
+
+
+def _duration(spoken: str) -> Quantity | None:
+    found = read_quantity(spoken) or read_compound(spoken)
+    if found is not None:
+        return found if found.unit in ("", "second") else None
+    seconds = next(read_duration(spoken), None)
+    return None if seconds is None else Quantity(seconds, "second")
+
+
+def _closed(value: Value) -> Span | None:
+    """[10, 15], or 10 ≤ x ≤ 15, as a range."""
+    interval = as_interval(value) if isinstance(value, Interval | Relation) else None
+    if interval is None or interval.low_open or interval.high_open:
+        return None
+    if isinstance(interval.low, Quantity) and isinstance(interval.high, Quantity):
+        return Span(interval.low, interval.high)
+    return None
+
+
+def _ratio(text: str) -> Value | None:
+    value = read_answer(text)
+    return value if isinstance(value, Items) and value.kind == "ratio" else None
+
+
+_BASED = re.compile(r"-?[\dA-F]+(?:\.[\dA-F]+)?_\s*\{?\d{1,2}\}?|0[xXbBoO][\dA-Fa-f]+")
+_MIXED_OR_FRAC = re.compile(r"\\frac|\d\s?/\s?\d|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
+_PAIR = re.compile(r"\d+(?:[.,]\d+)?-\d+(?:[.,]\d+)?")
+_INDEXED = re.compile(r"[A-Z]\d{1,2}")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+def _found(gold: str) -> Reference:
+    """The kind that the text shows: what is most particular first."""
+    spoken = plain(gold)
+    if (letter := choice_letter(gold)) is not None and letter.isupper():
+        return Reference(
+            gold,
+            Kind.CHOICE,
+            read_answer(gold),
+            "a letter may be a name" if letter in "IKNPQRSTUVWXYZ" else "",
+        )
+    if (said := yes_or_no(spoken)) is not None and len(spoken) > 1:
+        return Reference(gold, Kind.YES_NO, Said("yes" if said else "no"))
+    if (name := special(spoken)) is not None:
+        return Reference(gold, Kind.SPECIAL, Said(name))
+    if (date := read_date(spoken)) is not None:
+        return Reference(gold, Kind.DATE, date, "day and month, or month and day" if date.swapped else "")
+    if (clock := read_clock(spoken)) is not None:
+        return Reference(
+            gold, Kind.TIME, clock, "a time of day, a duration or a ratio" if clock.colon else ""
+        )
+    return _measured(gold, spoken) or _written(gold, spoken) or _general(gold, spoken)
+
+
+def _measured(gold: str, spoken: str) -> Reference | None:
+    """A number, alone or with a unit."""
+    if is_a_code(spoken):
+        return None
+    amount = read_quantity(spoken) or read_compound(spoken)
+    normalized = normalize(gold)
+    if _BASED.fullmatch(normalized):
+        return Reference(gold, Kind.BASE, read_answer(gold))
+    if amount is None:
+        seconds = list(read_duration(spoken)) if spoken[:1].upper() == "P" or spoken.count(":") == 2 else []
+        return Reference(gold, Kind.DURATION, Quantity(seconds[0], "second")) if seconds else None
+    if amount.percent:
+        return Reference(gold, Kind.PERCENT, amount)
+    if len(amount.unit) == 3 and amount.unit.isupper():
+        return Reference(gold, Kind.MONEY, amount)
+    if amount.unit == "second" and amount.scale >= 1:
+        return Reference(gold, Kind.DURATION, amount)
+    if amount.unit:
+        return Reference(gold, Kind.QUANTITY, amount)
+    if amount.quotient or _MIXED_OR_FRAC.search(spoken):
+        return Reference(gold, Kind.FRACTION, amount)
+    whole = amount.value.denominator == 1 and not amount.digits
+    return Reference(gold, Kind.INTEGER if whole else Kind.DECIMAL, amount)
+
+
+def _written(gold: str, spoken: str) -> Reference | None:
+    """What is written in digits and is no number: identifiers, formulas, ranges, scores, congruences."""
+    if (congruence := read_congruence(spoken)) is not None:
+        return Reference(gold, Kind.CONGRUENCE, congruence)
+    if seems_a_code(spoken):
+        return Reference(gold, Kind.IDENTIFIER, read_code(spoken))
+    if seems_a_formula(spoken) and (formula := read_formula(spoken)) is not None:
+        return Reference(gold, Kind.FORMULA, formula)
+    if may_be_a_code(spoken):
+        doubt = "an identifier or a name with an index" if _INDEXED.fullmatch(spoken) else ""
+        return Reference(gold, Kind.IDENTIFIER, read_code(spoken), doubt)
+    score, span = read_score(spoken), read_span(spoken)
+    pair = _PAIR.fullmatch(spoken) is not None
+    doubt = "a range, a score or a difference" if pair else ""
+    if span is not None and "±" in spoken:
+        return Reference(gold, Kind.RANGE, span, "two values or one with a tolerance")
+    if span is not None and (not pair or span.low.value < span.high.value):
+        return Reference(gold, Kind.RANGE, span, doubt)
+    if score is not None and ":" not in spoken:
+        return Reference(gold, Kind.RATIO, score, doubt)
+    return None
+
+
+def _general(gold: str, spoken: str) -> Reference:
+    """What the grammar of expressions reads."""
+    value = read_answer(gold)
+    kind, doubt = Kind.EXPRESSION, ""
+    if isinstance(value, Items):
+        kinds = {
+            "ratio": Kind.RATIO,
+            "list": Kind.LIST,
+            "set": Kind.SET,
+            "tuple": Kind.TUPLE,
+            "matrix": Kind.MATRIX,
+        }
+        kind = kinds.get(value.kind, Kind.INTERVAL)
+    elif isinstance(value, Interval):
+        kind = Kind.INTERVAL
+    elif isinstance(value, Relation):
+        function = value.operators == ("=",) and re.match(r"\s*[A-Za-z]\w*\s*\(", gold) is not None
+        kind = (
+            Kind.FUNCTION if function else Kind.EQUATION if set(value.operators) == {"="} else Kind.INTERVAL
+        )
+    elif isinstance(value, Quantity):
+        kind = Kind.INTEGER if value.value.denominator == 1 else Kind.FRACTION
+    elif r"\begin{cases}" in gold:
+        kind = Kind.FUNCTION
+    elif isinstance(value, Expression) and value.unit:
+        kind = Kind.QUANTITY
+    elif not isinstance(value, Expression):
+        kind = Kind.TEXT
+        doubt = (
+            "" if _WORD.search(spoken) and not re.search(r"[\d\\=<>^]", spoken) else "text that no rule reads"
+        )
+    return Reference(gold, kind, value, doubt)
