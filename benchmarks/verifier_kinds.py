@@ -27,7 +27,8 @@ from rlvr.audit.catalogue import CATALOGUE, Entry, Gold, Rewriting
 from rlvr.audit.catalogue.reading import bare, read_data
 from rlvr.audit.rates import wilson_interval
 from rlvr.verify import VerifySettings, equal_answers
-from rlvr.verify.kinds import Kind, read_reference
+from rlvr.verify.kinds import Kind
+from rlvr.verify.reference import read_reference
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -427,7 +427,8 @@ OPEN = {"3-1": "score", "10-15": "range", "6/10/2024": "month and day"}
 def audit_of(golds: Iterable[str], *arguments: str) -> tuple[int, dict[str, Any]]:
     """The exit code and the report of an audit of the math reward on these references."""
     rows = [
-        {"id": f"p{place}", "problem": f"Question {place}?", "answer": gold} for place, gold in enumerate(golds)
+        {"id": f"p{place}", "problem": f"Question {place}?", "answer": gold}
+        for place, gold in enumerate(golds)
     ]
     Path("golds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     file = ["problems=file", "problems.train.path=golds.jsonl", "audit.out=report.json"]

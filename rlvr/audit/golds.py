@@ -12,7 +12,8 @@ from rlvr.audit.catalogue import CATALOGUE, Entry
 from rlvr.audit.catalogue import Gold as Data
 from rlvr.audit.catalogue.reading import bare, read_as_text, read_data
 from rlvr.types import Problem
-from rlvr.verify.kinds import Kind, read_reference
+from rlvr.verify.kinds import Kind
+from rlvr.verify.reference import read_reference
 
 Answer = tuple[str, str]  # what was done to a reference, and the answer that came of it
 

@@ -87,7 +87,9 @@ def print_report(report: Mapping[str, Any], shown: int, console: Console) -> Non
     kinds = ", ".join(f"{kind} {n}" for kind, n in report["kinds"].items())
     console.print(f"kinds of references: {kinds}", highlight=False)
     for doubt in report["unsure"]["shown"][:_ASKED]:
-        question = f"is {doubt['reference']!r} ({doubt['problem']}) {doubt['doubt']}? taken for {doubt['kind']}"
+        question = (
+            f"is {doubt['reference']!r} ({doubt['problem']}) {doubt['doubt']}? taken for {doubt['kind']}"
+        )
         console.print(question, style="yellow", markup=False, highlight=False)
     for title, name in (("false positives", "false_positive"), ("false negatives", "false_negative")):
         rate = _share(report[f"{name}_rate"], report[f"{name}_interval"])
@@ -162,7 +164,11 @@ def _failures(report: Mapping[str, Any], settings: AuditSettings) -> Iterator[st
 
 def _unsure(audit: Audit) -> dict[str, Any]:
     """The references whose kind their text leaves open, one of each text shown."""
-    found = {gold.text: (problem.id, gold) for problem, gold in zip(audit.problems, audit.golds, strict=True) if gold.doubt}
+    found = {
+        gold.text: (problem.id, gold)
+        for problem, gold in zip(audit.problems, audit.golds, strict=True)
+        if gold.doubt
+    }
     return {
         "n": sum(bool(gold.doubt) for gold in audit.golds),
         "shown": [
