@@ -76,9 +76,10 @@ class Rollout:
     logprobs: FloatArray  # [T] log-probability under the distribution drawn from: after
     #                       temperature and truncation, renormalized; 0 where not sampled
     versions: IntArray  # [T] policy version that drew the token; −1 where not sampled
-    text: str  # the drawn tokens as text, special tokens left out
+    text: str  # the drawn tokens as text; of special tokens those that begin, end and pad are left out
     finish_reason: FinishReason
     temperature: float
+    prompt_end: str = ""  # the last tokens of the prompt as text, special ones among them
 
     @property
     def num_sampled(self) -> int:

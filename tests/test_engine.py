@@ -35,6 +35,7 @@ from rlvr.rollout.actor import RolloutActor, RolloutWorker
 from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
+from rlvr.rollout.text import drawn_text, prompt_end
 from rlvr.stages.batches import judged, part, rollout_batch, supervised_batch, token_advantages
 from rlvr.stages.buffer import RolloutBuffer
 from rlvr.stages.calls import finish
@@ -392,7 +393,8 @@ def test_rollouts_are_whole(pair: Pair) -> None:
         assert (drawn[-1] == EOS) == (rollout.finish_reason == FinishReason.STOP)
         if rollout.finish_reason == FinishReason.LENGTH:
             assert len(drawn) == 10
-        assert rollout.text == tokenizer.decode(drawn, skip_special_tokens=True)
+        assert rollout.text == drawn_text(drawn, rollout.finish_reason, tokenizer)
+        assert rollout.prompt_end == prompt_end(rollout.tokens[~rollout.sampled].tolist(), tokenizer)
         assert (rollout.seed, rollout.step, rollout.temperature) == (request.seed, 9, 2.0)
         assert (rollout.logprobs[rollout.sampled] < 0).all()
     assert {r.finish_reason for r in rollouts} == {FinishReason.STOP, FinishReason.LENGTH}

@@ -25,6 +25,7 @@ from rlvr.record.journal import journal_path, read_journal
 from rlvr.rewards.combine import combine
 from rlvr.rewards.format import format_reward
 from rlvr.rewards.math import math_reward
+from rlvr.rollout.text import drawn_text
 from rlvr.stages.checkpoints import Checkpoints
 from rlvr.types import Group, RlvrError, Status
 
@@ -204,7 +205,8 @@ def test_the_checkpoint_loads_with_its_tokenizer_and_gives_the_journals_tokens(w
             assert tokenizer.encode(text, add_special_tokens=False) == [
                 token for token in prompt if token not in tokenizer.all_special_ids
             ]
-            assert tokenizer.decode(rollout.tokens[rollout.sampled], skip_special_tokens=True) == rollout.text
+            drawn = rollout.tokens[rollout.sampled].tolist()
+            assert drawn_text(drawn, rollout.finish_reason, tokenizer) == rollout.text
             tokens = torch.tensor(rollout.tokens, dtype=torch.long)
             with torch.no_grad():
                 logprobs = model(tokens[None, :-1]).logits[0].log_softmax(-1)

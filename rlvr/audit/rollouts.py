@@ -10,6 +10,7 @@ from pathlib import Path
 from rlvr.keys import key
 from rlvr.targets import known_names
 from rlvr.types import DataError, Problem, Status, Verdict
+from rlvr.verify.thoughts import opened_by
 
 Item = tuple[Problem, str]  # a problem and a completion
 
@@ -77,9 +78,11 @@ def _journal(path: Path) -> Iterator[Item]:
 
     for file in sorted(path.glob("journal/train/*.parquet")):
         try:
-            rows = pq.read_table(file, columns=_COLUMNS).to_pylist()
+            there = set(pq.read_schema(file).names)
+            rows = pq.read_table(file, columns=[*_COLUMNS, *({"prompt_end"} & there)]).to_pylist()
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(f"{file} is no journal: {error}") from error
         for row in rows:
             columns = json.loads(row["columns"])
-            yield Problem(row["problem_id"], row["problem"], row["answer"], columns=columns), row["text"]
+            problem = Problem(row["problem_id"], row["problem"], row["answer"], columns=columns)
+            yield problem, opened_by(row.get("prompt_end") or "") + row["text"]

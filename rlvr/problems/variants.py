@@ -19,6 +19,7 @@ from rlvr.targets import known_names
 from rlvr.types import ConfigError, DataError, Problem
 from rlvr.verify import extract_answer
 from rlvr.verify.steps import step_holds
+from rlvr.verify.thoughts import after_thoughts
 
 START, END = "<problem>", "</problem>"
 MAX_REPLY = 200_000  # characters of a teacher's reply, its thoughts included
@@ -30,7 +31,6 @@ STYLES: Mapping[str, str] = {
     "harder": "Keep its situation. Change the numbers, and ask for something that needs one more step.",
 }
 
-_THOUGHTS = ("<think>", "</think>")
 _ANSWERED = ("box", "answer tag", "answer phrase", "conclusion")  # not "hash line": bin #5
 _HANDED_OVER = re.compile(
     r"\b(?:answer|solution)s?\s*(?:is|are|[:=])\s*\S*\d|^\s*(?:answer|solution)\s*[:=]|^\s*#+\s*[-+\d(\\]"
@@ -75,8 +75,8 @@ def read_proposal(
     """
     if len(text) > MAX_REPLY:
         return None
-    reply = text.rpartition(_THOUGHTS[1])[2]
-    if _THOUGHTS[0] in reply or reply.count(START) != 1 or reply.count(END) != 1:
+    reply = after_thoughts(text)
+    if reply is None or reply.count(START) != 1 or reply.count(END) != 1:
         return None
     before, _, rest = reply.partition(START)
     proposal, end, _ = rest.partition(END)

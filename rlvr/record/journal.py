@@ -44,6 +44,7 @@ SCHEMA = pa.schema(
         pa.field("versions", pa.list_(pa.int32())),
         pa.field("finish_reason", pa.string()),
         pa.field("temperature", pa.float64()),
+        pa.field("prompt_end", pa.string()),  # null in journals of before there was the column
         pa.field("status", pa.string()),
         pa.field("reward", pa.float64()),
         pa.field("reason", pa.string()),
@@ -62,6 +63,7 @@ SCHEMA = pa.schema(
     ]
 )
 LEARNED = ("left_out", "advantages", "learner_logprobs", "entropies", "corrections")
+LATER = ("prompt_end", "true_steps")  # which older journals lack
 ARRAYS = {"tokens": np.int32, "sampled": np.bool_, "logprobs": np.float32, "versions": np.int32}
 
 
@@ -115,6 +117,7 @@ def _rows(groups: Sequence[Group], learned: Sequence[Sequence[Learned]] | None) 
                 "text": rollout.text,
                 "finish_reason": str(rollout.finish_reason),
                 "temperature": rollout.temperature,
+                "prompt_end": rollout.prompt_end,
                 "status": verdict and str(verdict.status),
                 "reward": verdict and verdict.reward,
                 "reason": verdict and verdict.reason,
@@ -176,7 +179,7 @@ def read_journal(run_path: Path, kind: str = "train", step: int | None = None) -
 def _read(path: Path) -> list[Group]:
     file = pq.ParquetFile(path, page_checksum_verification=True)
     table = file.read([name for name in file.schema_arrow.names if name not in LEARNED])
-    missing = set(SCHEMA.names) - {*LEARNED, "true_steps"} - set(table.column_names)  # older ones lack these
+    missing = set(SCHEMA.names) - {*LEARNED, *LATER} - set(table.column_names)
     if missing:
         raise DataError(f"{path} is not a journal: it has no column {', '.join(sorted(missing))}")
     arrays = {name: _arrays(table.column(name)) for name in ARRAYS}
@@ -197,6 +200,7 @@ def _read(path: Path) -> list[Group]:
                 text=row["text"],
                 finish_reason=FinishReason(row["finish_reason"]),
                 temperature=row["temperature"],
+                prompt_end=row.get("prompt_end") or "",
                 **{name: values[place] for name, values in arrays.items()},
             )
         )

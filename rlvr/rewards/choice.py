@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from rlvr.rewards.exact import final_text, normalized_text
 from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import DataError, Status, Verdict
+from rlvr.verify.thoughts import MARKS, Marks
 
 LETTERS = "ABCDEFGHIJ"
 
@@ -27,6 +28,7 @@ def choice_reward(
     options: Sequence[str] | Mapping[str, str] | None = None,
     correct: float = 1.0,
     wrong: float = 0.0,
+    thoughts: Marks = MARKS,
 ) -> Verdict:
     """`correct` when the completion's final answer is the right option, named once.
 
@@ -43,7 +45,7 @@ def choice_reward(
         raise DataError(
             f"the problem's answer {answer[:80]!r} is none of its options {', '.join(texts) or LETTERS}"
         )
-    found = final_text(completion)
+    found = final_text(completion, thoughts)
     letter = chosen_letter(found, texts) if found is not None else None
     if found is None or letter is None:
         reason = f"{found[:80]!r} names no one option" if found else "no answer found"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlvr.settings import setting
+from rlvr.verify.thoughts import MARKS
 
 
 @dataclass
@@ -32,5 +33,9 @@ class RewardConfig:
     batch: int = setting(16, "most samples that a process is given at once", ge=1, le=4096)
     memory_gib: float = setting(
         2.0, "address space of one such process beyond its start; one that keeps half of it is replaced", gt=0
+    )
+    thoughts: list[list[str]] = setting(
+        factory=lambda: [list(pair) for pair in MARKS],
+        help="[opening, end] marks of thoughts, which hold no answer: what follows the last end is read",
     )
     cache: bool = setting(True, "remember comparisons of answers; off only to measure without")

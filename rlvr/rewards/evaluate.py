@@ -216,7 +216,8 @@ class Evaluator:
         if verdict is None:
             verdict = combine(check.parts, self.config.weights, **self.combination)  # type: ignore[arg-type]
             if verdict.status.reached:
-                found = true_steps(check.sample.completion, check.sample.problem)
+                sample = check.sample
+                found = true_steps(sample.completion, sample.problem, sample.thoughts)
                 verdict = replace(verdict, true_steps=found)
             else:
                 verdict = replace(verdict, reason=f"{verdict.reason} ({check.sample.name})")

@@ -7,13 +7,19 @@ import unicodedata
 from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import Status, Verdict
 from rlvr.verify import extract_answer
+from rlvr.verify.thoughts import MARKS, Marks, after_thoughts
 
 _MAX_LINE = 1_000  # characters of a last line that is taken as the answer
 
 
 @wrong_when_late()
 def exact_reward(
-    completion: str, answer: str, ignore_case: bool = True, correct: float = 1.0, wrong: float = 0.0
+    completion: str,
+    answer: str,
+    ignore_case: bool = True,
+    correct: float = 1.0,
+    wrong: float = 0.0,
+    thoughts: Marks = MARKS,
 ) -> Verdict:
     """`correct` when the final answer is the same text as the problem's answer, once both are normalized.
 
@@ -21,7 +27,7 @@ def exact_reward(
     a full stop at the end), and lower case unless `ignore_case` is off. The answer is what
     `final_text` finds; without one the completion is unparseable and gets `wrong`.
     """
-    found = final_text(completion)
+    found = final_text(completion, thoughts)
     if found is None:
         return Verdict(Status.UNPARSEABLE, wrong, "no answer found")
     same = normalized_text(found, ignore_case) == normalized_text(answer, ignore_case)
@@ -34,14 +40,16 @@ def exact_reward(
     )
 
 
-def final_text(completion: str) -> str | None:
-    """The answer that `extract_answer` finds, else the last line after the reasoning, else None."""
-    extracted = extract_answer(completion)
+def final_text(completion: str, thoughts: Marks = MARKS) -> str | None:
+    """The answer that `extract_answer` finds after the thoughts, else the last line there, else None."""
+    text = after_thoughts(completion, marks=thoughts)
+    if text is None:
+        return None
+    extracted = extract_answer(text)
     if extracted is not None:
         return extracted.text
-    rest = completion.rpartition("</think>")[2].strip()
-    line = rest.rpartition("\n")[2].strip()
-    return line if line and "<think>" not in rest and len(line) <= _MAX_LINE else None
+    line = text.strip().rpartition("\n")[2].strip()
+    return line if line and len(line) <= _MAX_LINE else None
 
 
 def normalized_text(text: str, ignore_case: bool = True) -> str:

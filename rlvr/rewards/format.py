@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rlvr.rewards.functions import wrong_when_late
+from rlvr.verify.thoughts import MARKS, Marks, after_thoughts
 
 BOX_OR_HASH = r"\\boxed\s*\{|^.*?#(?=\s*[-+$\\(.\d])"
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -19,23 +20,21 @@ def format_reward(
     tags: bool = False,
     correct: float = 1.0,
     wrong: float = 0.0,
+    thoughts: Marks = MARKS,
 ) -> float:
     r"""`correct` when the completion has the form that the settings ask for, else `wrong`.
 
-    pattern: it must occur exactly once in what follows the last `</think>`, or with `tags` in the
+    pattern: it must occur exactly once in what follows the last thought, or with `tags` in the
         answer. The default counts `\boxed{` and lines such as "#### 42" or "#42"; `\\boxed\{` is
         exactly one box; null asks for no mark. `^` matches at every line. Two marks are as bad as
         none: a completion that lists candidates commits to nothing.
     tags: the completion must be `<think>…</think>` and then `<answer>…</answer>`, each tag exactly
         once, neither empty, and nothing but white space before, between and after them (the form
-        of DeepSeek-R1-Zero, arXiv 2501.12948).
+        of DeepSeek-R1-Zero, arXiv 2501.12948). A `<think>` that ends the prompt counts.
     """
-    if tags:
-        answer = _tagged_answer(completion)
-        if answer is None:
-            return wrong
-    else:
-        answer = completion.rpartition("</think>")[2]
+    answer = _tagged_answer(completion) if tags else after_thoughts(completion, marks=thoughts)
+    if answer is None:
+        return wrong
     marked = pattern is None or len(re.findall(pattern, answer, re.MULTILINE)) == 1
     return correct if marked else wrong
 

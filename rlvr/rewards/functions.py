@@ -4,11 +4,15 @@ A reward function is a function, plain or `async`, or an object of a class that 
 it takes decides how it is called, by parameter name.
 
 - Per sample: it takes `completion` and any of `problem`, `answer`, `tokens`, `num_sampled`,
-  `finish_reason` and the problem's columns. It returns a float, a Verdict, or None for no opinion.
+  `finish_reason`, `thoughts` and the problem's columns. It returns a float, a Verdict, or None for no
+  opinion.
 - Per batch: it takes `completions` and any of `problems`, `answers`, `tokens`, `num_sampled`,
-  `finish_reasons`, and columns by their own names: each a list with one entry per sample. It
+  `finish_reasons`, `thoughts`, and columns by their own names: each a list with one entry per sample. It
   returns a list as long, of what a function per sample returns. Which samples share a batch is
   not defined: a value must not depend on it. All of them have a column that is passed, or none has.
+
+A completion begins with the mark of a thought where the prompt has opened one. `thoughts` are the marks
+that the configuration names, for `rlvr.verify.thoughts.after_thoughts`.
 
 What a rollout has is passed under its name. A further parameter without a default is data: the
 configuration or a column of the problems gives it. One with a default is a setting, which only the
@@ -30,9 +34,10 @@ from rlvr.rewards.config import RewardConfig
 from rlvr.settings import out_of_range
 from rlvr.targets import BY_NAME, check_keywords, known_names, resolve
 from rlvr.types import ConfigError, Problem
+from rlvr.verify.thoughts import MARKS, Marks
 
-ROLLOUT_NAMES = ("completion", "problem", "answer", "tokens", "num_sampled", "finish_reason")
-BATCH_NAMES = ("completions", "problems", "answers", "tokens", "num_sampled", "finish_reasons")
+ROLLOUT_NAMES = ("completion", "problem", "answer", "tokens", "num_sampled", "finish_reason", "thoughts")
+BATCH_NAMES = ("completions", "problems", "answers", "tokens", "num_sampled", "finish_reasons", "thoughts")
 OF_A_ROLLOUT = ("tokens", "num_sampled")  # what a mere text does not have
 
 
@@ -66,6 +71,7 @@ class Sample:
     tokens: Any = None  # [T] of the rollout, when a function asks for them
     num_sampled: int | None = None  # tokens that the policy drew
     late: tuple[int, ...] = ()  # functions, by index, that were past the deadline with it
+    thoughts: Marks = MARKS
 
     @property
     def name(self) -> str:
@@ -74,7 +80,8 @@ class Sample:
     def given(self) -> tuple[Any, ...]:
         """The values of `ROLLOUT_NAMES`."""
         problem = self.problem
-        return self.completion, problem, problem.answer, self.tokens, self.num_sampled, self.finish_reason
+        drawn = self.tokens, self.num_sampled, self.finish_reason
+        return self.completion, problem, problem.answer, *drawn, self.thoughts
 
 
 @dataclass(frozen=True)
@@ -222,6 +229,9 @@ def _combination_messages(config: RewardConfig) -> Iterator[str]:
             "reward: every function is a gate without a weight, logged, or of weight 0, so all rewards would "
             "be equal: give one a weight"
         )
+    for pair in config.thoughts:
+        if len(pair) != 2 or not all(pair) or pair[0] == pair[1]:
+            yield f"reward.thoughts has {list(pair)}, but must have pairs of two marks: [<think>, </think>]"
     if not gates and config.gate_value:
         yield "reward.gate_value has no effect without reward.gates"
     if not math.isfinite(config.gate_value):

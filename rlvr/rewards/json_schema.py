@@ -17,6 +17,7 @@ from referencing.jsonschema import EMPTY_REGISTRY
 
 from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import Status, Verdict
+from rlvr.verify.thoughts import MARKS, UNENDED, Marks, after_thoughts
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
@@ -32,18 +33,22 @@ def json_schema_reward(
     max_depth: int = 20,
     correct: float = 1.0,
     wrong: float = 0.0,
+    thoughts: Marks = MARKS,
 ) -> Verdict:
     """`correct` when the completion's JSON is valid under `schema` (JSON Schema, 2020-12 unless it says).
 
     The JSON is the last fenced block that is marked `json` or not at all, or else all that
-    follows the last `</think>`. Longer or more deeply nested text is refused unread, and so are numbers
+    follows the last thought. Longer or more deeply nested text is refused unread, and so are numbers
     beyond ±1e308. What is no JSON is unparseable, what is not valid is wrong; the reason has the path of
     the first error. References to other documents are not followed. A `pattern` in the schema is searched
     in model text and may be slow: past the reward service's deadline the answer is wrong. Raises
     ValueError when `schema` is none.
     """
     validator = _validator(json.dumps(schema, sort_keys=True))
-    text = _json_text(completion.rpartition("</think>")[2][: 10 * max_characters])
+    answer = after_thoughts(completion, marks=thoughts)
+    if answer is None:
+        return Verdict(Status.UNPARSEABLE, wrong, UNENDED)
+    text = _json_text(answer[: 10 * max_characters])
     if len(text) > max_characters:
         return Verdict(Status.UNPARSEABLE, wrong, f"over {max_characters} characters of JSON")
     if _depth(text) > max_depth:

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 from rlvr.endpoint import ChatEndpoint, EndpointError, Failed, RefusedError, plain_json
 from rlvr.rewards.judge_folder import JudgeFolder
 from rlvr.types import Problem, Status, Verdict
+from rlvr.verify.thoughts import MARKS, UNENDED, Marks, after_thoughts
 
 PROMPT = """\
 Judge how well the following answer explains its solution: is every step stated, justified and correct, \
@@ -56,7 +57,8 @@ class JudgeReward:
     The value is (score − low) / (high − low) with the integer `score` in [`low`, `high`]; the verdict is
     correct from `passing` on. No score, be it that the endpoint is down, the budget spent or the reply
     unreadable even after `retries` further requests, is a crashed verdict with the reason, never a 0. But a
-    completion that makes the message longer than the judge can read is wrong, with the lowest score.
+    completion that makes the message longer than the judge can read is wrong, with the lowest score, and
+    so is one whose thoughts never ended: of all others the judge reads what follows them.
 
     `api_key_env`: the *name* of an environment variable with the key.
     `folder`: where answers are remembered (a rerun or a resume asks nothing twice) and requests counted;
@@ -110,8 +112,11 @@ class JudgeReward:
         self.writes = (folder,)  # the reward service lets no function make files elsewhere
         self._loop: asyncio.AbstractEventLoop | None = None  # the connections and locks belong to one
 
-    async def __call__(self, completion: str, problem: Problem) -> Verdict:
-        message = render(self.prompt, completion, problem, self.low, self.high)
+    async def __call__(self, completion: str, problem: Problem, thoughts: Marks = MARKS) -> Verdict:
+        text = after_thoughts(completion, marks=thoughts)
+        if text is None:
+            return Verdict(Status.UNPARSEABLE, 0.0, UNENDED)
+        message = render(self.prompt, text, problem, self.low, self.high)
         asked = json.dumps([self.request, message, self.low, self.high], sort_keys=True)
         key = hashlib.sha256(asked.encode()).hexdigest()
         self._begin()
@@ -125,7 +130,7 @@ class JudgeReward:
                     score, reply = await self._ask(message, key)
             except EndpointError as error:
                 # unless all else is the longer part, which is no fault of the completion
-                if is_too_long(error) and 2 * len(completion) >= len(message):
+                if is_too_long(error) and 2 * len(text) >= len(message):
                     return Verdict(Status.WRONG, 0.0, f"it is too long for the judge: {error}")
                 return Verdict(Status.CRASHED, None, str(error))
             self.folder.keep(key, score, reply)
@@ -212,7 +217,7 @@ def read_score(reply: str, low: int, high: int) -> int | None:
 
     Only the last line counts, and all of it: a number that occurs in a sentence is no score.
     """
-    lines = reply.rpartition("</think>")[2].strip().splitlines()
+    lines = (after_thoughts(reply) or "").strip().splitlines()
     if not lines:
         return None
     last = lines[-1].strip()[:200]

@@ -7,6 +7,7 @@ import math
 from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import Status
 from rlvr.verify import VerifySettings, check_answer
+from rlvr.verify.thoughts import MARKS, Marks, after_thoughts
 
 _EVALUATED = VerifySettings(evaluated=True)  # as the math reward asks
 
@@ -36,6 +37,7 @@ def cosine_reward(
     wrong_short: float = -10.0,
     wrong_long: float = 0.0,
     exceeded: float = -10.0,
+    thoughts: Marks = MARKS,
 ) -> float:
     """The cosine reward of "Demystifying Long Chain-of-Thought" (arXiv 2502.03373, its defaults).
 
@@ -49,6 +51,7 @@ def cosine_reward(
         raise ValueError(f"max_tokens is {max_tokens}, but must be > 0")
     if num_sampled >= max_tokens:
         return exceeded
-    right = check_answer(completion, answer, settings=_EVALUATED).status is Status.CORRECT
+    text = after_thoughts(completion, marks=thoughts)
+    right = text is not None and check_answer(text, answer, settings=_EVALUATED).status is Status.CORRECT
     short, long = (correct_short, correct_long) if right else (wrong_short, wrong_long)
     return long + (short - long) * (1 + math.cos(math.pi * num_sampled / max_tokens)) / 2

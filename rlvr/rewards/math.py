@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from rlvr.rewards.functions import wrong_when_late
-from rlvr.types import Verdict
+from rlvr.types import Status, Verdict
 from rlvr.verify import VerifySettings, check_answer
+from rlvr.verify.thoughts import MARKS, UNENDED, Marks, after_thoughts
 
 
 @wrong_when_late()
@@ -20,6 +21,7 @@ def math_reward(
     require_units: bool = VerifySettings.require_units,
     evaluated: bool = True,
     fallback: Literal["none", "last_number"] = "none",
+    thoughts: Marks = MARKS,
 ) -> Verdict:
     """`correct` when the completion's final answer equals the problem's, else `wrong`.
 
@@ -34,4 +36,7 @@ def math_reward(
         evaluated=evaluated,
         fallback=fallback,
     )
-    return check_answer(completion, answer, correct, wrong, settings)
+    text = after_thoughts(completion, marks=thoughts)
+    if text is None:
+        return Verdict(Status.UNPARSEABLE, wrong, UNENDED)
+    return check_answer(text, answer, correct, wrong, settings)

@@ -10,6 +10,7 @@ from rlvr.types import DataError, Status, Verdict
 from rlvr.verify import extract_answer
 from rlvr.verify.exact import Quantity
 from rlvr.verify.parse import Relation, Value, read_answer
+from rlvr.verify.thoughts import MARKS, UNENDED, Marks, after_thoughts
 
 
 @wrong_when_late()
@@ -21,6 +22,7 @@ def numeric_reward(
     correct: float = 1.0,
     wrong: float = 0.0,
     fallback: Literal["none", "last_number"] = "none",
+    thoughts: Marks = MARKS,
 ) -> Verdict:
     """`correct` when the final answer is a number x with |x − gold| ≤ max(absolute, relative · |gold|).
 
@@ -35,7 +37,10 @@ def numeric_reward(
     gold = _number(read_answer(marked.text if marked else answer))
     if gold is None:
         raise DataError(f"the problem's answer {answer[:80]!r} is no number: use the math or exact reward")
-    found = extract_answer(completion, fallback)
+    text = after_thoughts(completion, marks=thoughts)
+    if text is None:
+        return Verdict(Status.UNPARSEABLE, wrong, UNENDED)
+    found = extract_answer(text, fallback)
     value = _number(read_answer(found.text)) if found else None
     if found is None or value is None:
         reason = f"{found.text[:80]!r} (from the {found.where}) is no number" if found else "no answer found"

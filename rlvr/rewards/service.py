@@ -56,6 +56,7 @@ class RewardService:
         check_ranges(config)
         self.config = config
         self.reached = 0  # verdicts so far
+        self._thoughts = tuple((opening, end) for opening, end in config.thoughts)
         self._counts = ServiceCounts()
         self._tickets = 0
         self._batches = 0
@@ -146,7 +147,7 @@ class RewardService:
                 self._verdicts.pop(ticket, None)
 
     def _add(self, item: Item, number: int) -> int:
-        sample = sample_of(item, number, self._processes.ready.asked)
+        sample = sample_of(item, number, self._processes.ready.asked, self._thoughts)
         self._tickets += 1
         self._open.add(self._tickets)
         self._waiting.append(Task(self._tickets, sample, time.monotonic()))

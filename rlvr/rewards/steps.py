@@ -9,6 +9,7 @@ from rlvr.rewards.functions import wrong_when_late
 from rlvr.rewards.solution.claims import find_claims
 from rlvr.types import Problem, Status, Verdict
 from rlvr.verify.steps import Calculation, Stated, calculation, numbers_in, stated_number, step_holds
+from rlvr.verify.thoughts import MARKS, Marks, after_thoughts
 
 MAX_FOUND = 400  # claims that are tried; most of a text's may be not checkable
 
@@ -49,20 +50,21 @@ def steps_reward(completion: str, max_steps: int = 100) -> Verdict | None:
     )
 
 
-def true_steps(completion: str, problem: Problem) -> bool | None:
+def true_steps(completion: str, problem: Problem, thoughts: Marks = MARKS) -> bool | None:
     """Whether all checkable steps of a solution are true and lead to the problem's answer.
 
     Checked are the solution's relations between rational numbers of which one is calculated
     (`rlvr.verify.steps.calculation`); they lead to the answer if one of them calculates it. That is an
     equation with the answer on one side and at least two numbers on the other, of which the answer itself is
     none unless the problem or a step before has it: 9+0=9 does not calculate a 9 that comes from nowhere.
-    A thought that ends in `</think>` is not looked at: it may try what is false. Nothing says that a true
+    Thoughts are not looked at: they may try what is false. Nothing says that a true
     step has to do with the problem.
 
     None without a checkable step, and for a problem whose reference answer is no rational number. Exact and
     bounded: MAX_FOUND claims are looked at, and none symbolically.
     """
-    return _true_steps(completion.rpartition("</think>")[2], problem.text, problem.answer)
+    solution = after_thoughts(completion, marks=thoughts)
+    return None if solution is None else _true_steps(solution, problem.text, problem.answer)
 
 
 # a reward asks what the verdict then asks again, and many samples of a short task are alike
@@ -96,11 +98,11 @@ def _calculates(step: Calculation, answer: Stated, known: set[Fraction]) -> bool
     return False
 
 
-def true_steps_reward(completion: str, problem: Problem) -> float | None:
+def true_steps_reward(completion: str, problem: Problem, thoughts: Marks = MARKS) -> float | None:
     """1 if all checkable steps are true and lead to the problem's answer (`true_steps`), else 0.
 
     A solution without a checkable step gets 0; None where the reference answer is no rational number.
     """
     if stated_number(problem.answer) is None:
         return None
-    return 1.0 if true_steps(completion, problem) else 0.0
+    return 1.0 if true_steps(completion, problem, thoughts) else 0.0

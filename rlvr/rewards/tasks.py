@@ -12,6 +12,7 @@ from rlvr.rewards.channel import Frames, Page, Place
 from rlvr.rewards.functions import Sample
 from rlvr.rewards.processes import BEGIN_TIMEOUT
 from rlvr.types import DataError, FinishReason, Problem, Rollout, Status, Verdict
+from rlvr.verify.thoughts import MARKS, Marks, opened_by
 
 Item = tuple[Problem, Rollout | str]  # a rollout, or the text of a completion alone
 
@@ -52,8 +53,9 @@ class Worker:
         self.page.close()
 
 
-def sample_of(item: Item, number: int, asked: Collection[str]) -> Sample:
+def sample_of(item: Item, number: int, asked: Collection[str], thoughts: Marks = MARKS) -> Sample:
     """What reward functions are given of item `number`. `asked` is what they ask for that no text has.
+    A thought that the prompt has opened, by one of the marks `thoughts`, is opened in the completion.
 
     Raises DataError for what is no item, and for a text where more is asked for.
     """
@@ -61,14 +63,15 @@ def sample_of(item: Item, number: int, asked: Collection[str]) -> Sample:
         case (Problem() as problem, Rollout() as rollout):
             tokens = rollout.tokens if "tokens" in asked else None
             reason, drawn = str(rollout.finish_reason), rollout.num_sampled
-            return Sample(problem, rollout.sample, rollout.text, reason, tokens, drawn)
+            completion = opened_by(rollout.prompt_end, thoughts) + rollout.text
+            return Sample(problem, rollout.sample, completion, reason, tokens, drawn, thoughts=thoughts)
         case (Problem() as problem, str()) if asked:
             raise DataError(
                 f"item {number}, of problem {problem.id!r}, is a text, but a reward function asks for "
                 f"{' and '.join(asked)}: give it a Rollout"
             )
         case (Problem() as problem, str() as text):
-            return Sample(problem, number, text, str(FinishReason.STOP))
+            return Sample(problem, number, text, str(FinishReason.STOP), thoughts=thoughts)
         case _:
             raise DataError(f"item {number} is no pair of a Problem and a Rollout, or a text: {item!r:.200}")
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from rlvr.imports import lean_imports
 from rlvr.rollout.config import RolloutConfig
+from rlvr.rollout.text import drawn_text, prompt_end
 from rlvr.types import FinishReason, Rollout
 
 FEW_TOKENS = 512  # of a vocabulary: counting so few in every step is cheap beside compiling how
@@ -139,7 +140,7 @@ class RolloutEngine:
         return finished
 
     def _rollout(self, request: Request, completion: Any) -> Rollout:
-        drawn = list(completion.token_ids)
+        drawn, reason = list(completion.token_ids), FinishReason(completion.finish_reason)
         size, start = len(request.prompt) + len(drawn), len(request.prompt)
         logprobs = np.zeros(size, dtype=np.float32)
         logprobs[start:] = [completion.logprobs.logprobs[i] for i in completion.logprobs.start_indices]
@@ -155,9 +156,10 @@ class RolloutEngine:
             sampled=np.arange(size) >= start,
             logprobs=logprobs,
             versions=versions,
-            text=self.tokenizer.decode(drawn, skip_special_tokens=True),
-            finish_reason=FinishReason(completion.finish_reason),
+            text=drawn_text(drawn, reason, self.tokenizer),
+            finish_reason=reason,
             temperature=request.temperature,
+            prompt_end=prompt_end(request.prompt, self.tokenizer),
         )
 
     def sleep(self) -> None:

@@ -25,6 +25,7 @@ from rlvr.verify.cues import (
     SENTENCE_END,
     TASK,
 )
+from rlvr.verify.thoughts import after_thoughts
 from rlvr.verify.tokens import FUNCTIONS
 from rlvr.verify.units import UNIT_WORDS
 
@@ -100,8 +101,8 @@ def extract_answer(
 ) -> Extracted | None:
     """The answer a completion commits to, or None when it commits to none.
 
-    Of a chat only the last turn of the assistant counts; reasoning up to the last `</think>` is cut
-    away; reasoning that never ended has no answer. Then, in order: the later of the last
+    Of a chat only the last turn of the assistant counts; what follows its last thought
+    (`after_thoughts`); a thought that never ended has no answer. Then, in order: the later of the last
     `\\boxed{…}` and the last `<answer>…</answer>`; the last line marked with '#' ("#### 42", "#42");
     the last "answer is …", in many languages; the last sentence when it concludes with one value; the
     whole text when it is nothing but an expression or a few words. `choice` says that the answer is
@@ -109,13 +110,13 @@ def extract_answer(
     last number of the text, which rewards a model for mentioning numbers: for evaluation of untrained
     models only.
     """
-    text = _plain_digits(completion[-MAX_COMPLETION:])
+    said = after_thoughts(completion[-MAX_COMPLETION:])
+    if said is None:
+        return None
+    text = _plain_digits(said)
     if "<|" in text:
         text = _USER.split(_ASSISTANT.split(text)[-1])[0]
         text = _SPECIAL_TOKEN.sub("", text)
-    text = text.rpartition("</think>")[2]
-    if "<think>" in text:
-        return None
     marked = _tag(text), _box(text)
     if any(marked):
         return max((found for found in marked if found), key=lambda found: found[0])[1]

@@ -43,7 +43,7 @@ def token_texts(
     """
     for file in files:
         tokenizer = _load(file, file.stat().st_mtime_ns)
-        if tokenizer and _same(tokenizer.decode(list(drawn)), text):
+        if tokenizer and _same(tokenizer.decode(list(drawn)), _without_special(tokenizer, text)):
             return [
                 _added(tokenizer, before, token)
                 for before, token in zip([None, *tokens[:-1]], tokens, strict=True)
@@ -57,6 +57,14 @@ def _load(file: Path, changed: int) -> Tokenizer | None:
         return Tokenizer.from_file(str(file))
     except Exception:  # noqa: BLE001 - the library raises nothing narrower
         return None
+
+
+def _without_special(tokenizer: Tokenizer, text: str) -> str:
+    """A rollout's text has some of the special tokens in it, an older one's has none."""
+    for token in tokenizer.get_added_tokens_decoder().values():
+        if token.special:
+            text = text.replace(token.content, "")
+    return text
 
 
 def _same(left: str, right: str) -> bool:

@@ -1,0 +1,32 @@
+"""Token ids as the text that a reward reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rlvr.types import FinishReason
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PROMPT_TOKENS = 16  # at the end of a prompt, more than any mark has that opens a thought there
+
+
+def drawn_text(drawn: Sequence[int], finish_reason: FinishReason, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The text of a completion: special tokens such as <think> are part of it, unlike those that begin, end
+    or pad a sequence. A special token that ended the answer is left out whatever the tokenizer calls it:
+    chat models have several ends."""
+    left_out = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+    ended = finish_reason is FinishReason.STOP and drawn and drawn[-1] in tokenizer.all_special_ids
+    kept = [token for token in (drawn[:-1] if ended else drawn) if token not in left_out]
+    return _decoded(kept, tokenizer)
+
+
+def prompt_end(prompt: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    """The text of the last PROMPT_TOKENS tokens of a prompt."""
+    return _decoded(prompt[-PROMPT_TOKENS:], tokenizer)
+
+
+def _decoded(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    return str(tokenizer.decode(list(ids), skip_special_tokens=False, spaces_between_special_tokens=False))
