@@ -4,11 +4,12 @@
     python benchmarks/verifier_kinds.py --write            # into docs/verifier.md, between its marks
     python benchmarks/verifier_kinds.py --failures a.txt   # what fails of half a, to learn from
 
-Every rewriting is applied to generated golds of its kind, and a few that are drawn to each distinct gold of
-GSM8K, MATH, AMC and AIME, where ../shared/data has them. Those that keep the value must be equal, those that
-change it must not: by construction, whatever the verifier says. A changed gold is also written anew. Where the
-text of a gold leaves its kind open (3-1), the kind is stated, as `rlvr audit` asks for. Rewritings are in two
-halves by a hash of their names: rules may be tuned on half a; the failures of half b are never shown.
+Every rewriting is applied to generated golds of its kind, and a few that are drawn to each distinct gold
+of GSM8K, MATH, AMC and AIME, where ../shared/data has them. Those that keep the value must be equal, those
+that change it must not: by construction, whatever the verifier says. A changed gold is also written anew.
+Where the text of a gold leaves its kind open (3-1), the kind is stated, as `rlvr audit` asks for.
+Rewritings are in two halves by a hash of their names: rules may be tuned on half a; the failures of half b
+are never shown.
 """
 
 from __future__ import annotations

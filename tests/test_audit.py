@@ -262,12 +262,16 @@ def test_what_passes_is_told_by_status_and_by_what_right_and_wrong_answers_get()
 # --- whole audits ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problems: list[Problem]) -> Iterator[None]:
-    """A folder with rewards of a user; they are no part of the package."""
+@pytest.fixture(scope="module")
+def right_completions(problems: list[Problem]) -> str:
     probes = make_probes(problems, MARKS, PromptConfig())
-    table = sorted({(p.problem.id, p.completion) for p in probes if p.family not in WRONG})
-    (tmp_path / "right.json").write_text(json.dumps(table))
+    return json.dumps(sorted({(p.problem.id, p.completion) for p in probes if p.family not in WRONG}))
+
+
+@pytest.fixture(autouse=True)
+def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right_completions: str) -> Iterator[None]:
+    """A folder with rewards of a user; they are no part of the package."""
+    (tmp_path / "right.json").write_text(right_completions)
     (tmp_path / "audited.py").write_text(REWARDS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
@@ -418,7 +422,8 @@ def test_a_users_function_that_can_be_fooled_gives_its_exit_code(capsys: pytest.
 
 
 MIXED = {
-    "2024-05-05": "date", "31 May 2024": "date", "March 14, 1879": "date", "17 to 23": "range", "5 to 8 kg": "range",
+    "2024-05-05": "date", "31 May 2024": "date", "March 14, 1879": "date",
+    "17 to 23": "range", "5 to 8 kg": "range",
     "AB-1234": "identifier", "BC547": "identifier", "#1A2B3C": "identifier", "1.10.12": "identifier",
 }  # fmt: skip
 OPEN = {"3-1": "score", "10-15": "range", "6/10/2024": "month and day"}

@@ -20,8 +20,8 @@ Answer = tuple[str, str]  # what was done to a reference, and the answer that ca
 NUMBERS = (Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION)
 # of which another reference is surely another answer, if its data differ
 _TOLD_APART = (
-    *NUMBERS, Kind.PERCENT, Kind.MONEY, Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER,
-    Kind.CHOICE, Kind.YES_NO, Kind.TEXT,
+    *NUMBERS, Kind.PERCENT, Kind.MONEY, Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO,
+    Kind.IDENTIFIER, Kind.CHOICE, Kind.YES_NO, Kind.TEXT,
 )  # fmt: skip
 _ORDERED = re.compile(r"\border|increasing|decreasing|ascending|descending|respectively", re.IGNORECASE)
 

@@ -47,14 +47,14 @@ def make_probes(
 ) -> list[Probe]:
     """All probes of `problems`, one family after the other, those that may hang a check last.
 
-    `golds` are their references. `marks` are templates such as `\\boxed{{answer}}`; the first one marks all but golds. Raises
-    ConfigError for a mark without {answer}.
+    `golds` are their references. `marks` are templates such as `\\boxed{{answer}}`; the first one marks
+    all but golds. Raises ConfigError for a mark without {answer}.
     """
     if not marks or not all("{answer}" in mark for mark in marks):
         raise ConfigError(f"audit.marks is {list(marks)}: name at least one, each with {{answer}} in it")
     found: list[Probe] = []
     for place, (problem, gold) in enumerate(zip(problems, golds, strict=True)):
-        others = golds[place + 1 :] + golds[:place]
+        others = [*golds[place + 1 :], *golds[:place]]
         found += _of_problem(problem, gold, others, marks, fill_template(problem, prompt))
         if place < _HOSTILE_PROBLEMS:
             found += [Probe("hostile", kind, problem, text) for kind, text in hostile_hacks(marks[0])]

@@ -84,8 +84,8 @@ def print_report(report: Mapping[str, Any], shown: int, console: Console) -> Non
             if found["errors"] or found["unreached"]:
                 table.add_row(f"  {escape(kind)}", "", *_cells(found))
     console.print(table)
-    kinds = ", ".join(f"{kind} {n}" for kind, n in report["kinds"].items())
-    console.print(f"kinds of references: {kinds}", highlight=False)
+    told = ", ".join(f"{kind} {n}" for kind, n in report["kinds"].items())
+    console.print(f"kinds of references: {told}", highlight=False)
     for doubt in report["unsure"]["shown"][:_ASKED]:
         question = (
             f"is {doubt['reference']!r} ({doubt['problem']}) {doubt['doubt']}? taken for {doubt['kind']}"

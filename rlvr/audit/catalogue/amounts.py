@@ -338,9 +338,10 @@ UNITS: Mapping[str, Unit] = {
 }
 _SIMILAR = {
     "mW": "MW", "MW": "mW", "m": "mm", "mm": "m", "kg": "g", "g": "kg", "km": "m", "h": "min", "min": "s",
-    "s": "ms", "kW": "W", "kWh": "kW", "km/h": "m/s", "m/s": "km/h", "L": "mL", "mL": "L", "N": "kN", "in": "ft",
-    "ft": "in", "J": "kJ", "kJ": "J", "cm": "mm", "V": "mV", "A": "mA", "Ω": "kΩ", "Hz": "MHz", "Pa": "kPa",
-    "mg": "g", "mol": "mmol", "W": "kW", "µm": "mm", "kΩ": "Ω", "kPa": "Pa", "mA": "A", "mV": "V", "kN": "N",
+    "s": "ms", "kW": "W", "kWh": "kW", "km/h": "m/s", "m/s": "km/h", "L": "mL", "mL": "L", "N": "kN",
+    "in": "ft", "ft": "in", "J": "kJ", "kJ": "J", "cm": "mm", "V": "mV", "A": "mA", "Ω": "kΩ", "Hz": "MHz",
+    "Pa": "kPa", "mg": "g", "mol": "mmol", "W": "kW", "µm": "mm", "kΩ": "Ω", "kPa": "Pa", "mA": "A", "mV": "V",
+    "kN": "N",
     "cm^2": "m^2", "m^2": "cm^2", "km^2": "m^2", "cm^3": "m^3", "m^3": "cm^3", "ms": "s", "MHz": "Hz",
     "mmol": "mol", "g/cm^3": "kg/m^3", "kg/m^3": "g/cm^3",
 }  # fmt: skip
@@ -490,7 +491,7 @@ def _other_dimension(gold: Quantity, rng: Random) -> Quantity:
 
 def _wrong_conversion(gold: Quantity, rng: Random) -> Quantity | None:
     found = _converted(gold, rng)
-    return replace(found, number=found.number * rng.choice([10, 100, Fraction(1, 10)])) if found else None
+    return replace(found, number=found.number * rng.choice([Fraction(10), Fraction(100), Fraction(1, 10)])) if found else None
 
 
 def _reversed_conversion(gold: Quantity, rng: Random) -> Quantity | None:

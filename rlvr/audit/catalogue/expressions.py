@@ -1,4 +1,4 @@
-"""Expressions: polynomials, roots, multiples of π, complex numbers, logarithms, powers, sines, fractions of x.
+"""Expressions: polynomials, roots, multiples of π, complex numbers, logarithms, powers, sines, fractions.
 
 Each is drawn with its equal forms and with what differs from it, both by construction.
 """
@@ -50,7 +50,7 @@ def _factored(lead: Fraction, roots: list[Fraction]) -> str:
 
 
 def _coefficients(lead: Fraction, roots: list[Fraction]) -> tuple[Fraction, ...]:
-    found = (lead,)
+    found: tuple[Fraction, ...] = (lead,)
     for root in roots:
         found = multiply(found, (-root, Fraction(1)))
     return found
@@ -390,8 +390,8 @@ def _draw_fraction(rng: Random) -> Expression:
 
 
 _FAMILIES: tuple[Callable[[Random], Expression], ...] = (
-    _draw_polynomial, _draw_polynomial, _draw_polynomial, _draw_root, _draw_root, _draw_inverse_root, _draw_pi,
-    _draw_complex, _draw_logarithm, _draw_power, _draw_sine, _draw_fraction,
+    _draw_polynomial, _draw_polynomial, _draw_polynomial, _draw_root, _draw_root, _draw_inverse_root,
+    _draw_pi, _draw_complex, _draw_logarithm, _draw_power, _draw_sine, _draw_fraction,
 )  # fmt: skip
 EXPRESSION_FAMILIES = tuple(dict.fromkeys(_FAMILIES))
 
@@ -418,7 +418,8 @@ def _other(name: str) -> Writer:
 
 
 _WRITTEN_SIGNS = re.compile(
-    r"[A-Za-z0-9+\-*/^_{}()\[\]|. ,!]|\\(?:[dt]?frac|sqrt|pi|cdot|times|left|right|sin|cos|tan|log|ln|theta|[,;! ])(?![A-Za-z])"
+    r"[A-Za-z0-9+\-*/^_{}()\[\]|. ,!]|\\(?:[dt]?frac|sqrt|pi|cdot|times|left|right|sin|cos|tan|log|ln"
+    r"|theta|[,;! ])(?![A-Za-z])"
 )
 
 

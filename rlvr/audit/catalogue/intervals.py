@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from random import Random
 
 from rlvr.audit.catalogue.entry import MATH, Entry, Writer
@@ -151,20 +152,24 @@ def read_interval(text: str) -> Interval | None:
     found = tuple(piece for piece in pieces if piece)
     if not found or len(found) < len(pieces):
         return None
-    if len(found) == 1 and not relation and plain.strip().startswith("(") and plain.strip().endswith(")"):
-        if found[0].low is not None and found[0].high is not None:
-            return None
-    ordered = all(
-        a.high is not None and b.low is not None and a.high < b.low
-        for a, b in zip(found, found[1:], strict=False)
+    (first, *more) = found
+    like_a_point = (
+        first.low is not None and first.high is not None and not (first.with_low or first.with_high)
     )
+    if like_a_point and not more and not relation:
+        return None
+    ordered = all(a.high is not None and b.low is not None and a.high < b.low for a, b in pairwise(found))
     return Interval(found, relation) if ordered else None
 
 
-def _brackets(
-    joint: str, infinity: str = r"\infty", write: Callable[[Fraction], str] = latex_number
-) -> Writer:
-    return lambda gold, rng: joint.join(piece.brackets(write, infinity) for piece in gold.pieces)
+def _union(
+    gold: Interval, joint: str, infinity: str = r"\infty", write: Callable[[Fraction], str] = latex_number
+) -> str:
+    return joint.join(piece.brackets(write, infinity) for piece in gold.pieces)
+
+
+def _brackets(joint: str, infinity: str = r"\infty") -> Writer:
+    return lambda gold, rng: _union(gold, joint, infinity)
 
 
 def _inequalities(joint: str, less: str = "<", least: str = r"\le", around: str = "@") -> Writer:
@@ -241,7 +246,7 @@ def _end_changed(change: Callable[[Fraction], Fraction]) -> Writer:
     def written(gold: Interval, rng: Random) -> Interval | None:
         place, side = rng.choice(gold.ends)
         piece = gold.pieces[place]
-        moved = replace(piece, **{side: change(getattr(piece, side))})
+        moved = replace(piece, **{side: change(getattr(piece, side))})  # type: ignore[arg-type]
         return _with_piece(gold, place, moved)
 
     return written
@@ -253,7 +258,7 @@ def _with_piece(gold: Interval, place: int, piece: Piece) -> Interval | None:
     for one in pieces:
         if one.low is not None and one.high is not None and one.low >= one.high:
             return None
-    for one, other in zip(pieces, pieces[1:], strict=False):
+    for one, other in pairwise(pieces):
         if one.high is None or other.low is None or one.high >= other.low:
             return None
     return replace(gold, pieces=pieces)
@@ -267,9 +272,8 @@ def _bracket_changed(*sides: str) -> Writer:
         if len(finite) < len(sides):
             return None
         flags = {f"with_{side}": not getattr(piece, f"with_{side}") for side in finite}
-        return replace(
-            gold, pieces=(*gold.pieces[:place], replace(piece, **flags), *gold.pieces[place + 1 :])
-        )
+        moved = replace(piece, **flags)  # type: ignore[arg-type]
+        return replace(gold, pieces=(*gold.pieces[:place], moved, *gold.pieces[place + 1 :]))
 
     return written
 
@@ -338,24 +342,24 @@ INTERVAL = Entry(
         "inequality in plain text": _inequalities(" or ", least="<="),
         "inequality turned around": _turned,
         "element of the brackets": lambda gold, rng: rf"x \in {replace(gold, relation=False).text}",
-        "element of the brackets in Unicode": lambda gold, rng: f"x ∈ {_brackets(' ∪ ', '∞')(gold, rng)}",
+        "element of the brackets in Unicode": lambda gold, rng: f"x ∈ {_union(gold, ' ∪ ', '∞')}",
         "set of all": _inequalities(r" \text{ or } ", around=r"\{x \mid @\}"),
         "set of all with a colon": _inequalities(r" \text{ or } ", around=r"\{x : @\}"),
         "set of all real": _inequalities(r" \text{ or } ", around=r"\{x \in \mathbb{R} \mid @\}"),
         "sized brackets": lambda gold, rng: r" \cup ".join(
             rf"\left{text[0]}{text[1:-1]}\right{text[-1]}" for text in (p.brackets() for p in gold.pieces)
         ),
-        "signed infinity": lambda gold, rng: _brackets(r" \cup ")(gold, rng).replace(r" \infty", r" +\infty"),
+        "signed infinity": lambda gold, rng: _union(gold, r" \cup ").replace(r" \infty", r" +\infty"),
         "signs of Unicode": _brackets(" ∪ ", "∞"),
         "union reversed": lambda gold, rng: r" \cup ".join(piece.brackets() for piece in gold.pieces[::-1]),
-        "no spaces": lambda gold, rng: _brackets(r"\cup")(gold, rng).replace(", ", ","),
-        "decimals": _brackets(r" \cup ", write=_decimals),
+        "no spaces": lambda gold, rng: _union(gold, r"\cup").replace(", ", ","),
+        "decimals": lambda gold, rng: _union(gold, r" \cup ", write=_decimals),
         "brackets that open outward": _outward,
         "cut in two": _split,
         "distance": _distance,
         "two conditions": _both_sides,
         "in words": _in_words,
-        "semicolon": lambda gold, rng: _brackets(r" \cup ")(gold, rng).replace(", ", "; "),
+        "semicolon": lambda gold, rng: _union(gold, r" \cup ").replace(", ", "; "),
     },
     changes={
         "left bracket changed": _bracket_changed("low"),

@@ -236,12 +236,14 @@ class Formula:
 
 
 _FORMULAS = (
-    "H2O", "CO2", "NaCl", "H2SO4", "C6H12O6", "NH3", "CH4", "CaCO3", "Fe2O3", "Al2O3", "KMnO4", "HNO3", "Na2CO3",
-    "C2H6", "C8H18", "N2O5", "P4O10", "SiO2", "MgCl2", "Ca(OH)2", "Al2(SO4)3", "Mg(NO3)2", "Fe(OH)3", "(NH4)2SO4",
+    "H2O", "CO2", "NaCl", "H2SO4", "C6H12O6", "NH3", "CH4", "CaCO3", "Fe2O3", "Al2O3", "KMnO4", "HNO3",
+    "Na2CO3", "C2H6", "C8H18", "N2O5", "P4O10", "SiO2", "MgCl2", "Ca(OH)2", "Al2(SO4)3", "Mg(NO3)2",
+    "Fe(OH)3", "(NH4)2SO4",
     "CO", "NO2", "SO3", "H2O2", "K2Cr2O7", "PbO2",
 )  # fmt: skip
 _IONS = (
-    ("SO4", -2), ("NO3", -1), ("NH4", 1), ("CO3", -2), ("PO4", -3), ("Fe", 3), ("Ca", 2), ("Cl", -1), ("O", -2),
+    ("SO4", -2), ("NO3", -1), ("NH4", 1), ("CO3", -2), ("PO4", -3), ("Fe", 3), ("Ca", 2), ("Cl", -1),
+    ("O", -2),
     ("Al", 3), ("Cr2O7", -2), ("MnO4", -1), ("H3O", 1), ("OH", -1), ("Na", 1), ("S2O3", -2),
 )  # fmt: skip
 _HYDRATES = (("CuSO4", 5), ("MgSO4", 7), ("CaSO4", 2), ("Na2CO3", 10), ("CoCl2", 6), ("BaCl2", 2))
@@ -386,7 +388,7 @@ def _composed(subscript: str, superscript: str, dot: str = "·", around: str = "
 
 def _unicode_formula(gold: Formula, rng: Random) -> str:
     body = _compose(replace(gold, charge=0), "{}", "", "·")
-    head, dot, water = body.partition("·")
+    head, dot, _ = body.partition("·")
     digits = head.translate(SUBSCRIPT) + _charge(gold.charge).translate(SUPERSCRIPT)
     return digits + (f"·{gold.water}H₂O" if dot else "")
 
@@ -409,7 +411,10 @@ def _times_swapped(gold: Formula, rng: Random) -> Formula | None:
     return replace(gold, groups=((first, two), (second, one), *rest))
 
 
-_OTHER_ELEMENT = {"H": "He", "C": "Ca", "N": "Na", "O": "S", "S": "Se", "Fe": "F", "Na": "N", "Ca": "C", "Cl": "Br", "Mg": "Mn", "P": "K", "K": "Kr", "Al": "Ar", "Cu": "Co"}  # fmt: skip
+_OTHER_ELEMENT = {
+    "H": "He", "C": "Ca", "N": "Na", "O": "S", "S": "Se", "Fe": "F", "Na": "N", "Ca": "C", "Cl": "Br",
+    "Mg": "Mn", "P": "K", "K": "Kr", "Al": "Ar", "Cu": "Co",
+}  # fmt: skip
 
 
 def _element_changed(gold: Formula, rng: Random) -> Formula | None:

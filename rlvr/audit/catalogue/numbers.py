@@ -401,7 +401,7 @@ DECIMAL = Entry(
             f"{gold.value.numerator}/{gold.value.denominator}" if gold.value.denominator > 1 else None
         ),
         "over a power of ten": lambda gold, rng: (
-            rf"{gold.sign}\frac{{{(gold.size * 10 ** len(gold.digits)).numerator}}}{{{10 ** len(gold.digits)}}}"
+            rf"{gold.sign}\frac{{{int(gold.size * 10 ** len(gold.digits))}}}{{{10 ** len(gold.digits)}}}"
         ),
         "in words": _words_of_decimal,
         "named": _named,
@@ -594,7 +594,7 @@ PERCENT = Entry(
         "named": _named,
     },
     changes={
-        **{name: write for name, write in _NUMBER_CHANGES.items()},
+        **_NUMBER_CHANGES,
         "one digit changed": lambda gold, rng: body_writer(_one_digit)(gold, rng),
         "neighbours swapped": lambda gold, rng: (
             replace(found, suffix=gold.suffix)

@@ -42,7 +42,8 @@ def draw_range(rng: Random) -> Range:
     high = low + rng.randrange(1, size)
     if rng.random() < 0.2:
         low, high = low / 10, high / 10
-    return Range(low, high, rng.choice(_UNITS), rng.choice(["-", "-", "–", " to "]))
+    unit = rng.choice(_UNITS)  # without one, 3 to 4 may be a ratio
+    return Range(low, high, unit, rng.choice(["-", "-", "–", " to " if unit else "–"]))
 
 
 _RANGE = re.compile(r"(\d+(?:\.\d+)?)(\s*(?:-|–|—|to|--)\s*)(\d+(?:\.\d+)?)((?:\s*[A-Za-z°%]+)?)")
@@ -127,8 +128,10 @@ RANGE = Entry(
         "lower end alone": lambda gold, rng: f"{decimal_text(gold.low)}{gold.unit}",
         "upper end alone": lambda gold, rng: f"{decimal_text(gold.high)}{gold.unit}",
         "middle": lambda gold, rng: f"{decimal_text((gold.low + gold.high) / 2)}{gold.unit}",
-        "quotient": lambda gold, rng: latex_number(gold.low / gold.high),
-        "ratio": _around("{low}:{high}"),
+        "quotient": lambda gold, rng: latex_number(gold.low / gold.high) if "to" not in gold.dash else None,
+        "ratio": lambda gold, rng: (
+            f"{decimal_text(gold.low)}:{decimal_text(gold.high)}" if "to" not in gold.dash else None
+        ),
         "one of both": _around("{low} or {high}{unit}"),
         "above the lower end": _around("more than {low}{unit}"),
         "plus or minus": _around(r"{low} \pm {high}{unit}"),

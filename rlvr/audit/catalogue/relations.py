@@ -98,7 +98,7 @@ def _standard(gold: Curve, rng: Random) -> str:
 
 
 def _reversed_terms(gold: Curve, rng: Random) -> str:
-    return f"{written(dict(reversed(_integral(gold.polynomial).items())))} = 0"
+    return f"{written(dict(reversed(list(_integral(gold.polynomial).items()))))} = 0"
 
 
 def _swapped_sides(gold: Curve, rng: Random) -> str:
@@ -117,7 +117,8 @@ def _through_a_point(gold: Curve, rng: Random) -> str | None:
         return None
     x = Fraction(rng.choice([-2, -1, 1, 2, 3]))
     y = gold.a * x + gold.b
-    return f"{written({'y': Fraction(1), '': -y})} = {latex_number(gold.a)}({written({'x': Fraction(1), '': -x})})"
+    left, right = written({"y": Fraction(1), "": -y}), written({"x": Fraction(1), "": -x})
+    return f"{left} = {latex_number(gold.a)}({right})"
 
 
 def _intercepts(gold: Curve, rng: Random) -> str | None:
@@ -463,7 +464,8 @@ def draw_congruence(rng: Random) -> Congruence:
 
 
 _CONGRUENCE = re.compile(
-    r"([a-z])\s*(?:\\equiv|≡)\s*(-?\d+)\s*(?:\\pmod\s*\{?(\d+)\}?|\(?(?:\\bmod|\\mod|\\text\{mod \}|mod)\s*\{?(\d+)\}?\)?)"
+    r"([a-z])\s*(?:\\equiv|≡)\s*(-?\d+)\s*(?:\\pmod\s*\{?(\d+)\}?|"
+    r"\(?(?:\\bmod|\\mod|\\text\{mod \}|mod)\s*\{?(\d+)\}?\)?)"
 )
 
 
@@ -475,9 +477,13 @@ def read_congruence(text: str) -> Congruence | None:
 
 def _mod(template: str) -> Writer:
     return lambda gold, rng: template.format(
-        x=gold.name, r=gold.rest, m=gold.modulus, more=gold.rest + gold.modulus, less=gold.rest - gold.modulus,
-        far=gold.rest + 10 * gold.modulus, double=2 * gold.modulus,
-    )  # fmt: skip
+        x=gold.name,
+        r=gold.rest,
+        m=gold.modulus,
+        more=gold.rest + gold.modulus,
+        less=gold.rest - gold.modulus,
+        far=gold.rest + 10 * gold.modulus,
+    )
 
 
 def _other_rest(by: int) -> Writer:
@@ -543,7 +549,6 @@ CONGRUENCE = Entry(
 
 _SIGNS = "0123456789ABCDEF"
 _PREFIX = {2: "0b", 8: "0o", 16: "0x"}
-_BASE_WORDS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 12: "twelve", 16: "sixteen"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -592,7 +597,7 @@ def read_based(text: str) -> Based | None:
 
 def _based(template: str, prefixed: bool | None = None) -> Writer:
     return lambda gold, rng: (
-        template.format(d=gold.digits, b=gold.base, word=_BASE_WORDS.get(gold.base, in_words(gold.base)))
+        template.format(d=gold.digits, b=gold.base, word=in_words(gold.base))
         if prefixed in (None, gold.prefixed)
         else None
     )

@@ -283,7 +283,7 @@ _CHANGED_ITEMS: dict[str, Writer] = {
     "all signs flipped": _all_items(lambda item: -item),
     "all doubled": _all_items(lambda item: 2 * item),
     "all + 1": _all_items(lambda item: item + 1),
-    "sum": _one_number(sum),  # type: ignore[arg-type]
+    "sum": _one_number(sum),
     "product": _one_number(_product),
     "first item alone": lambda gold, rng: (
         item_text(gold.items[0]) if gold.items[0] != gold.items[-1] else None
@@ -410,9 +410,9 @@ def _of_base_vectors(write: str) -> Writer:
 
 
 def _columns(environment: str) -> Writer:
-    return lambda gold, rng: (
-        rf"\begin{{{environment}}} {' '.join(chr(92) * 2 + ' ' + item_text(item) if place else item_text(item) for place, item in enumerate(gold.items))} \end{{{environment}}}"
-    )
+    return lambda gold, rng: replace(
+        gold, around=rf"\begin{{{environment}}} {{}} \end{{{environment}}}"
+    ).written(r" \\ ")
 
 
 def _coordinates(names: str, joint: str) -> Writer:
@@ -557,9 +557,11 @@ def read_matrix(text: str) -> Matrix | None:
 
 
 def _array(opening: str, closing: str) -> Writer:
-    return lambda gold, rng: (
-        rf"\left{opening}\begin{{array}}{{{'c' * len(gold.columns)}}} {gold.inner()} \end{{array}}\right{closing}"
-    )
+    def written(gold: Matrix, rng: Random) -> str:
+        columns = "c" * len(gold.columns)
+        return rf"\left{opening}\begin{{array}}{{{columns}}} {gold.inner()} \end{{array}}\right{closing}"
+
+    return written
 
 
 def _reordered(rows: Callable[[Matrix], Sequence[Sequence[Item]]]) -> Writer:

@@ -131,13 +131,13 @@ def read_date(text: str) -> Date | None:
             return None  # the day may be either
         return make_date(year, min(first, second), max(first, second))
     if match := _MONTH_FIRST.fullmatch(plain):
-        name, day, year, form = match[1], match[2], match[3], 1
+        name, day_said, year_said, form = match[1], match[2], match[3], 1
     elif match := _DAY_FIRST.fullmatch(plain):
-        day, name, year, form = match[1], match[2], match[3], 2
+        day_said, name, year_said, form = match[1], match[2], match[3], 2
     else:
         return None
     months = [place for place, month in enumerate(MONTHS, 1) if month == name or month[:3] == name]
-    return make_date(int(year), months[0], int(day), form) if months else None
+    return make_date(int(year_said), months[0], int(day_said), form) if months else None
 
 
 def _only_one_order(template: str) -> Writer:
@@ -259,7 +259,7 @@ DATE = Entry(
 
 @dataclass(frozen=True)
 class Time:
-    """`form`: 0 is 14:30, 1 is 2:30 PM, 2 is 2:30 p.m. What 12 hours can write is not left open: 02:30 is 1."""
+    """`form`: 0 is 14:30, 1 is 2:30 PM, 2 is 2:30 p.m. From 1 to 12 a text says AM or PM."""
 
     hour: int
     minute: int

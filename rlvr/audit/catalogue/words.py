@@ -206,12 +206,15 @@ _SPECIAL: dict[str, tuple[str, ...]] = {
         r"$\emptyset$", "the empty set", r"\text{the empty set}",
     ),
     "infinity": (
-        r"\infty", "∞", "infinity", r"+\infty", r"\text{infinity}", "Infinity", "+∞", r"$\infty$", r"\(\infty\)",
+        r"\infty", "∞", "infinity", r"+\infty", r"\text{infinity}", "Infinity", "+∞", r"$\infty$",
+        r"\(\infty\)",
         "positive infinity", r"{\infty}", r"\boxed{\infty}", "infinity.", "**∞**", r"\mathrm{infinity}",
     ),
     "minus infinity": (
-        r"-\infty", "-∞", "−∞", "negative infinity", r"\text{negative infinity}", "minus infinity", r"$-\infty$",
-        "-infinity", r"-\,\infty", r"\(-\infty\)", r"{-\infty}", r"\boxed{-\infty}", "**-∞**", "Negative infinity",
+        r"-\infty", "-∞", "−∞", "negative infinity", r"\text{negative infinity}", "minus infinity",
+        r"$-\infty$",
+        "-infinity", r"-\,\infty", r"\(-\infty\)", r"{-\infty}", r"\boxed{-\infty}", "**-∞**",
+        "Negative infinity",
     ),
     "undefined": (
         "undefined", r"\text{undefined}", "Undefined", "UNDEFINED", "not defined", r"\text{not defined}",
@@ -226,14 +229,16 @@ _SPECIAL: dict[str, tuple[str, ...]] = {
     "infinitely many solutions": (
         "infinitely many solutions", r"\text{infinitely many solutions}", "Infinitely many solutions",
         "infinitely many solutions.", "There are infinitely many solutions", "INFINITELY MANY SOLUTIONS",
-        "an infinite number of solutions", r"\textbf{infinitely many solutions}", "**infinitely many solutions**",
+        "an infinite number of solutions", r"\textbf{infinitely many solutions}",
+        "**infinitely many solutions**",
         r"$\text{infinitely many solutions}$", r"\boxed{\text{infinitely many solutions}}",
         "There are infinitely many solutions.", r"\text{Infinitely many solutions}",
     ),
 }  # fmt: skip
 _NAMES_OF_WRITINGS = (
     "second writing", "third writing", "fourth writing", "fifth writing", "sixth writing", "seventh writing",
-    "eighth writing", "ninth writing", "tenth writing", "eleventh writing", "twelfth writing", "thirteenth writing",
+    "eighth writing", "ninth writing", "tenth writing", "eleventh writing", "twelfth writing",
+    "thirteenth writing",
     "fourteenth writing", "fifteenth writing", "sixteenth writing", "seventeenth writing",
 )  # fmt: skip
 
