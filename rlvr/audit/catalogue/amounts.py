@@ -491,7 +491,11 @@ def _other_dimension(gold: Quantity, rng: Random) -> Quantity:
 
 def _wrong_conversion(gold: Quantity, rng: Random) -> Quantity | None:
     found = _converted(gold, rng)
-    return replace(found, number=found.number * rng.choice([Fraction(10), Fraction(100), Fraction(1, 10)])) if found else None
+    return (
+        replace(found, number=found.number * rng.choice([Fraction(10), Fraction(100), Fraction(1, 10)]))
+        if found
+        else None
+    )
 
 
 def _reversed_conversion(gold: Quantity, rng: Random) -> Quantity | None:
