@@ -11,6 +11,7 @@ from typing import Any
 from rlvr.audit.catalogue import CATALOGUE, Entry
 from rlvr.audit.catalogue import Gold as Data
 from rlvr.audit.catalogue.reading import bare, read_as_text, read_data
+from rlvr.audit.catalogue.several import Items
 from rlvr.types import Problem
 from rlvr.verify.kinds import Kind
 from rlvr.verify.reference import read_reference
@@ -71,7 +72,9 @@ def rewritings(gold: Gold, question: str) -> list[Answer]:
     A list is permuted unless the question speaks of an order.
     """
     found = dict(_written(gold, keeps=True))
-    if gold.kind is Kind.LIST and not _ORDERED.search(question):
+    if gold.data.text != gold.text:
+        found["usual form"] = gold.data.text
+    if isinstance(gold.data, Items) and gold.kind is Kind.LIST and not _ORDERED.search(question):
         found |= {f"{name} list": answer for name, answer in _permuted(gold)}
     return list(found.items())
 

@@ -339,9 +339,9 @@ UNITS: Mapping[str, Unit] = {
 _SIMILAR = {
     "mW": "MW", "MW": "mW", "m": "mm", "mm": "m", "kg": "g", "g": "kg", "km": "m", "h": "min", "min": "s",
     "s": "ms", "kW": "W", "kWh": "kW", "km/h": "m/s", "m/s": "km/h", "L": "mL", "mL": "L", "N": "kN",
-    "in": "ft", "ft": "in", "J": "kJ", "kJ": "J", "cm": "mm", "V": "mV", "A": "mA", "Ω": "kΩ", "Hz": "MHz",
-    "Pa": "kPa", "mg": "g", "mol": "mmol", "W": "kW", "µm": "mm", "kΩ": "Ω", "kPa": "Pa", "mA": "A", "mV": "V",
-    "kN": "N",
+    "in": "ft", "ft": "in", "J": "kJ", "kJ": "J", "cm": "mm", "V": "mV", "A": "mA", "Ω": "kΩ",
+    "Hz": "MHz", "Pa": "kPa", "mg": "g", "mol": "mmol", "W": "kW", "µm": "mm", "kΩ": "Ω", "kPa": "Pa",
+    "mA": "A", "mV": "V", "kN": "N",
     "cm^2": "m^2", "m^2": "cm^2", "km^2": "m^2", "cm^3": "m^3", "m^3": "cm^3", "ms": "s", "MHz": "Hz",
     "mmol": "mol", "g/cm^3": "kg/m^3", "kg/m^3": "g/cm^3",
 }  # fmt: skip

@@ -341,7 +341,6 @@ INTEGER = Entry(
         "Arabic digits": lambda gold, rng: gold.body.translate(ARABIC) if gold.value > 0 else None,
         "named": _named,
         "in bold": lambda gold, rng: rf"\mathbf{{{gold.text}}}",
-        "over 1": lambda gold, rng: rf"\frac{{{gold.text}}}{{1}}",
     },
     changes={
         **_NUMBER_CHANGES,

@@ -283,7 +283,7 @@ _CHANGED_ITEMS: dict[str, Writer] = {
     "all signs flipped": _all_items(lambda item: -item),
     "all doubled": _all_items(lambda item: 2 * item),
     "all + 1": _all_items(lambda item: item + 1),
-    "sum": _one_number(sum),
+    "sum": _one_number(lambda numbers: sum(numbers, Fraction(0))),
     "product": _one_number(_product),
     "first item alone": lambda gold, rng: (
         item_text(gold.items[0]) if gold.items[0] != gold.items[-1] else None
@@ -326,7 +326,7 @@ LIST = Entry(
             else None
         ),
         "digits of neighbours exchanged": lambda gold, rng: (
-            replace(gold, items=(gold.items[0] + 1, gold.items[1] - 1, *gold.items[2:]))  # type: ignore[operator]
+            replace(gold, items=(gold.items[0] + 1, gold.items[1] - 1, *gold.items[2:]))
             if gold.numbers
             else None
         ),
