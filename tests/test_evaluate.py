@@ -303,7 +303,13 @@ def test_every_sample_is_there_and_its_numbers_are_those_of_the_results(whole: M
     assert result["values"] == right
     assert 0 < np.mean(right) < 1
     assert len({rollout.seed for group in groups for rollout in group.rollouts}) == 4 * PROBLEMS
-    assert set(result["metrics"]) == {"avg@4", "pass@1", "pass@2", "pass@4", "maj@2", "maj@4"}
+    expected = {"avg@4", "pass@1", "pass@2", "pass@4", "maj@2", "maj@4", "true_steps"}
+    assert set(result["metrics"]) == expected
+    judged = [[v for v in group.verdicts if v.status.reached] for group in groups]
+    sound = [np.mean([v.status is RIGHT and v.true_steps is True for v in of]) for of in judged]
+    assert result["metrics"]["true_steps"]["values"] == sound
+    assert 0 < np.mean(sound) <= np.mean(right)
+    assert "right, all steps true" in whole.outputs[-1]
     assert result["metrics"]["maj@4"]["value"] > 0
     assert list(result["by"]["level"]) == ["1"]
     assert found["settings"]["temperature"] == 1.0

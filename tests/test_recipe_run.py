@@ -268,7 +268,7 @@ def test_a_trainer_of_ones_own_on_a_file_of_ones_own_with_the_table_of_what_it_b
     assert code == 0, output
     assert "own: 8 answers" in output
     made = Made(tmp_path, output)
-    table = made.table()
+    table = [row for row in made.table() if not row["set"].endswith("true steps")]
     assert [row["stage"] for row in table] == ["base", "own"]
     assert [(row["set"], row["k"], row["problems"]) for row in table] == [("heldout", "2", "10")] * 2
     assert table[1]["before"] == "base"

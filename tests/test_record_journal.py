@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rlvr.record.journal import ARRAYS, LEARNED, journal_path, read_journal, truncate, write_journal
+from rlvr.record.journal import ARRAYS, LATER, LEARNED, journal_path, read_journal, truncate, write_journal
 from rlvr.record.sinks import JsonLines, read_metrics
 from rlvr.types import DataError, FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
 
@@ -57,6 +57,7 @@ def rollouts(draw: st.DrawFn, problem: Problem) -> Rollout:
         text=draw(st.text(max_size=10)),
         finish_reason=draw(st.sampled_from(FinishReason)),
         temperature=draw(FLOATS),
+        prompt_end=draw(st.text(max_size=10)),
         **arrays,
     )
 
@@ -168,6 +169,7 @@ def test_others_read_it_as_an_ordinary_table(tmp_path: Path) -> None:
         "versions": [-1, 0, 0],
         "finish_reason": "stop",
         "temperature": 0.8,
+        "prompt_end": "",
         "status": "correct",
         "reward": 1.0,
         "reason": "equal",
@@ -193,7 +195,7 @@ def test_a_journal_without_what_was_learned_is_read(tmp_path: Path) -> None:
     """That of an earlier version."""
     path = journal_path(tmp_path, "train", 1)
     write_journal(path, [group("a")])
-    pq.write_table(pq.read_table(path).drop_columns(list(LEARNED)), path)
+    pq.write_table(pq.read_table(path).drop_columns([*LEARNED, *LATER]), path)
     assert_identical(read_journal(tmp_path), [group("a")])
 
 

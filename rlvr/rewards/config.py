@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlvr.settings import setting
-from rlvr.verify.thoughts import MARKS
 
 
 @dataclass
@@ -34,8 +33,7 @@ class RewardConfig:
     memory_gib: float = setting(
         2.0, "address space of one such process beyond its start; one that keeps half of it is replaced", gt=0
     )
-    thoughts: list[list[str]] = setting(
-        factory=lambda: [list(pair) for pair in MARKS],
-        help="[opening, end] marks of thoughts, which hold no answer: what follows the last end is read",
+    thoughts: list[list[str]] | None = setting(
+        None, "[opening, end] marks of thoughts, which hold no answer; unset: rlvr.verify.thoughts.MARKS"
     )
     cache: bool = setting(True, "remember comparisons of answers; off only to measure without")

@@ -229,7 +229,7 @@ def _combination_messages(config: RewardConfig) -> Iterator[str]:
             "reward: every function is a gate without a weight, logged, or of weight 0, so all rewards would "
             "be equal: give one a weight"
         )
-    for pair in config.thoughts:
+    for pair in config.thoughts or ():
         if len(pair) != 2 or not all(pair) or pair[0] == pair[1]:
             yield f"reward.thoughts has {list(pair)}, but must have pairs of two marks: [<think>, </think>]"
     if not gates and config.gate_value:

@@ -17,6 +17,7 @@ from rlvr.rewards.functions import check_ranges
 from rlvr.rewards.processes import BEGIN_TIMEOUT, Processes, ProcessesEnded
 from rlvr.rewards.tasks import Item, Task, Worker, sample_of, unreached, was_killed
 from rlvr.types import DataError, RlvrError, Verdict
+from rlvr.verify.thoughts import MARKS
 
 AHEAD = 4  # batches per worker that may be unfinished: being checked, or waiting for it
 HELD = 1 << 16  # verdicts that may wait for one that comes before them
@@ -56,7 +57,7 @@ class RewardService:
         check_ranges(config)
         self.config = config
         self.reached = 0  # verdicts so far
-        self._thoughts = tuple((opening, end) for opening, end in config.thoughts)
+        self._thoughts = MARKS if config.thoughts is None else config.thoughts
         self._counts = ServiceCounts()
         self._tickets = 0
         self._batches = 0
