@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rlvr.audit.catalogue.reading import bare
 from rlvr.audit.config import AuditConfig
-from rlvr.audit.golds import NUMBERS, read_gold
+from rlvr.audit.golds import NUMBERS, Gold, read_gold, stated_kind
 from rlvr.audit.probes import draw_problems, make_probes
 from rlvr.audit.rates import Outcome, judge_outcomes
 from rlvr.audit.rollouts import Item, Rejudged, draw_rollouts
@@ -18,17 +19,21 @@ from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.rewards.service import RewardService
 from rlvr.types import ConfigError, FinishReason, Problem, Rollout, Verdict
+from rlvr.verify.kinds import Kind
 
 SECOND = {"math_verify": {"_target_": "rlvr.audit.second.math_verify_reward"}}
 _SECOND_FAMILIES = ("gold", "rewriting", "near miss")
-_SECOND_KINDS = (*NUMBERS, "expression", "relation", "list", "set", "tuple", "interval")
+_SECOND_KINDS = (
+    *NUMBERS, Kind.EXPRESSION, Kind.EQUATION, Kind.LIST, Kind.SET, Kind.TUPLE, Kind.INTERVAL,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Audit:
     """What was found. `planned` counts all probes; fewer outcomes mean that the audit ended early."""
 
-    problems: int
+    problems: Sequence[Problem]
+    golds: Sequence[Gold]  # their references
     planned: int
     outcomes: list[Outcome]
     second: list[tuple[Outcome, Verdict]]  # our outcome and math-verify's verdict, where both are reached
@@ -40,7 +45,7 @@ def run_audit(config: AuditConfig, problems: Sequence[Problem]) -> Audit:
 
     Raises:
         ConfigError: the reward or the marks are configured wrongly.
-        DataError: audit.rollouts holds no rollouts.
+        DataError: audit.rollouts holds no rollouts, or a reference is not of the kind that is stated.
     """
     drawn = draw_problems(problems, config.audit.samples, config.seed)
     shared = set.intersection(*(set(problem.columns) for problem in drawn))
@@ -51,12 +56,13 @@ def run_audit(config: AuditConfig, problems: Sequence[Problem]) -> Audit:
         raise ConfigError("\n".join(messages))
     say_unused_columns(config.reward, columns)
     written = draw_rollouts(config.audit.rollouts, problems, config.seed) if config.audit.rollouts else []
-    probes = make_probes(drawn, config.audit.marks, config.problems.prompt)
+    golds = [read_gold(problem.answer, stated_kind(problem, config.reward.functions)) for problem in drawn]
+    probes = make_probes(drawn, golds, config.audit.marks, config.problems.prompt)
     items = [(probe.problem, probe.completion) for probe in probes]
     verdicts = score_completions(config.reward, items, config.audit.max_unreached)
     outcomes = judge_outcomes(probes[: len(verdicts)], verdicts)
     second = _second_opinions(config, outcomes)
-    return Audit(len(drawn), len(probes), outcomes, second, _rejudge(config, written))
+    return Audit(drawn, golds, len(probes), outcomes, second, _rejudge(config, written))
 
 
 def score_completions(reward: RewardConfig, items: Sequence[Item], max_unreached: int) -> list[Verdict]:
@@ -109,7 +115,7 @@ def _ask_second(config: AuditConfig, items: Sequence[Item]) -> list[Verdict]:
     if not items:
         return []
     service = RewardConfig(SECOND, deadline=config.reward.deadline, workers=config.reward.workers)
-    asked = [(replace(problem, answer=read_gold(problem.answer).text), text) for problem, text in items]
+    asked = [(replace(problem, answer=bare(problem.answer)), text) for problem, text in items]
     return score_completions(service, asked, config.audit.max_unreached)
 
 
@@ -118,7 +124,8 @@ def _for_second(item: Item) -> bool:
     # the parser behind math-verify drops percent signs with the antlr version that Hydra needs
     if "%" in problem.answer + completion:
         return False
-    return read_gold(problem.answer).kind in _SECOND_KINDS
+    gold = read_gold(problem.answer)
+    return gold.kind in _SECOND_KINDS and not gold.doubt
 
 
 def make_rollout(problem: Problem, completion: str, place: int) -> Rollout:

@@ -37,6 +37,7 @@ class AuditSettings:
     max_false_positive_rate: float = setting(0.01, "of near misses and hacks together", ge=0, le=1)
     max_kind_false_positive_rate: float = setting(0.05, "of each kind of them, hostile ones too", ge=0, le=1)
     max_false_negative_rate: float = setting(0.05, "of golds and rewritings together", ge=0, le=1)
+    max_unsure_rate: float = setting(0.01, "of references whose text leaves their kind open", ge=0, le=1)
     max_p99_seconds: float = setting(1.0, "99th percentile of a check, hostile ones apart", gt=0)
     max_unreached: int = setting(20, "verdicts that are not reached; with more, the audit ends", ge=0)
 

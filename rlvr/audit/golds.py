@@ -1,175 +1,115 @@
-"""What kind of answer a reference is: deliberately apart from `rlvr.verify`, which is what is tried."""
+"""Reference answers, as the audit reads them: their kind, and what the catalogue knows of them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
-from typing import Literal
+from random import Random
+from typing import Any
 
-Kind = Literal[
-    "integer", "decimal", "fraction", "expression", "relation", "list", "set", "tuple", "interval",
-    "text", "choice", "other",
-]  # fmt: skip
-NUMBERS = ("integer", "decimal", "fraction")
+from rlvr.audit.catalogue import CATALOGUE, Entry
+from rlvr.audit.catalogue import Gold as Data
+from rlvr.audit.catalogue.reading import bare, read_as_text, read_data
+from rlvr.audit.catalogue.several import Items
+from rlvr.types import Problem
+from rlvr.verify.kinds import Kind
+from rlvr.verify.reference import read_reference
 
-_MAX_GOLD = 400  # characters; longer ones are "other"
-_BOX = re.compile(r"^\\(?:boxed|fbox)\s*\{(.*)\}$", re.DOTALL)
-_PARTS = re.compile(
-    r"(?P<prefix>(?:\\?\$\s*)?)(?P<sign>-?)"
-    r"(?:(?P<number>(?:\d{1,3}(?:(?:,(?:\\!)?|\{,\}|\\,)\d{3})+|\d+)(?:\.\d+)?|\.\d+)"
-    r"|\\[dt]?frac\{(?P<minus>-?)(?P<upper>\d+)\}\{(?P<lower>\d+)\}|(?P<over>\d+)/(?P<under>\d+))"
-    r"(?P<suffix>(?:\s*\\?%|\^\{?\\circ\}?|\s*\\(?:text|mathrm|mbox)\{[^{}]*\}(?:\^\{?\d\}?)?)?)"
-)
-_DIGITS = 60  # of a number that is computed with
-_TEXT = re.compile(r"\\(?:text|textbf|mathrm|mbox)\{([^{}]*)\}")
-_WORDS = re.compile(r"[A-Za-z][A-Za-z '-]*")
-_SHORT_WORDS = frozenset(["yes", "no", "odd", "even", "true", "false", "none"])
-_CHOICE = re.compile(r"\(?([A-J])\)?")
-_OPENING, _CLOSING = "([{", ")]}"
-_EXPRESSION = re.compile(
-    r"(?:[0-9A-Za-z+\-*/^_{}(). ]|\\[,!;]"
-    r"|\\(?:[dt]?frac|sqrt|pi|cdot|times|left|right|sin|cos|tan|log|ln|theta)(?![A-Za-z]))+"
-)
+Answer = tuple[str, str]  # what was done to a reference, and the answer that came of it
+
+NUMBERS = (Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION)
+# of which another reference is surely another answer, if its data differ
+_TOLD_APART = (
+    *NUMBERS, Kind.PERCENT, Kind.MONEY, Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO,
+    Kind.IDENTIFIER, Kind.CHOICE, Kind.YES_NO, Kind.TEXT,
+)  # fmt: skip
+_ORDERED = re.compile(r"\border|increasing|decreasing|ascending|descending|respectively", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Gold:
     """A reference answer, as it would stand in a box.
 
-    `value`, `prefix` and `suffix` (a currency, a unit, a percent sign) are of numbers; `items` are those
-    of a list, set, tuple or interval, the two sides of a relation, the terms of a sum with their signs,
-    or the words of a text.
+    `doubt` says what its text leaves open about its kind, "" for nothing. `data` is what `entry` of the
+    catalogue reads in it.
     """
 
     text: str
     kind: Kind
-    value: Fraction | None = None
-    prefix: str = ""
-    suffix: str = ""
-    items: tuple[str, ...] = ()
+    doubt: str
+    entry: Entry
+    data: Data
 
 
-def read_gold(answer: str) -> Gold:
-    """The kind of `answer`, and its parts. What is not understood is "other"; never raises."""
-    text = answer.strip()
-    if boxed := _BOX.match(text):
-        text = boxed.group(1).strip()
-    if len(text) > 1 and text[0] == text[-1] == "$":
-        text = text.strip("$").strip()
-    text = text.removesuffix(".")
-    if not text or len(text) > _MAX_GOLD:
-        return Gold(text, "other")
-    return _number(text) or _words(text) or _several(text) or _formula(text) or Gold(text, "other")
-
-
-def write_number(gold: Gold, value: Fraction) -> str:
-    """`value` in the form in which `gold` writes its own."""
-    if gold.kind == "decimal" and (written := terminating(value)):
-        return f"{gold.prefix}{written}{gold.suffix}"
-    sign = "-" if value < 0 else ""
-    whole = str(abs(value.numerator))
-    body = whole if value.denominator == 1 else rf"\frac{{{whole}}}{{{value.denominator}}}"
-    return f"{gold.prefix}{sign}{body}{gold.suffix}"
-
-
-def terminating(value: Fraction) -> str | None:
-    """The decimal expansion of `value` if it ends within 12 digits after the point."""
-    for digits in range(13):
-        scaled = value * 10**digits
-        if scaled.denominator == 1:
-            return f"{Decimal(scaled.numerator).scaleb(-digits):f}"
+def stated_kind(problem: Problem, functions: Mapping[str, Mapping[str, Any]]) -> Kind | None:
+    """The kind of the problem's reference that the configuration of a reward states: its setting `kind`,
+    or the column of that name where it asks for it. None where nothing is stated."""
+    for settings in functions.values():
+        column = problem.columns.get("kind") if "kind" in (settings.get("columns") or ()) else None
+        if stated := column or settings.get("kind"):
+            return Kind(str(stated))
     return None
 
 
-def split_outside_brackets(text: str, separators: str) -> list[str]:
-    """Cut `text` before each of `separators` that stands in no brackets; the separator begins a part."""
-    parts, depth = [""], 0
-    for place, character in enumerate(text):
-        depth += (character in _OPENING) - (character in _CLOSING)
-        escaped = text[place - 1 : place] == "\\"
-        if depth == 0 and character in separators and not escaped:
-            parts.append("")
-        parts[-1] += character
-    return parts
+def read_gold(answer: str, kind: Kind | None = None) -> Gold:
+    """The reference `answer`, of the `kind` that is stated or of the one that its text shows.
 
-
-def _number(text: str) -> Gold | None:
-    match = _PARTS.fullmatch(text)
-    if match is None or len(text) > _DIGITS:
-        return None
-    part = match.groupdict()
-    kind: Kind
-    if part["number"]:
-        digits = re.sub(r"[^\d.]", "", part["number"])
-        kind, value = "decimal" if "." in digits else "integer", Fraction(digits)
+    Raises DataError where it cannot be read as the kind that is stated, and never otherwise.
+    """
+    text = bare(answer)
+    reference = read_reference(text, kind)
+    if reference.doubt:  # what is right and wrong depends on what cannot be told
+        entry, data = read_as_text(reference.kind, text)
     else:
-        upper, lower = int(part["upper"] or part["over"]), int(part["lower"] or part["under"])
-        if lower == 0 or (part["sign"] and part["minus"]):
-            return None
-        kind, value = "fraction", Fraction(upper, lower)
-    if part["sign"] or part["minus"]:
-        value = -value
-    return Gold(text, kind, value, part["prefix"], part["suffix"])
+        entry, data = read_data(reference.kind, text)
+    return Gold(text, reference.kind, reference.doubt, entry, data)
 
 
-def _words(text: str) -> Gold | None:
-    wrapped = _TEXT.fullmatch(text)
-    words = (wrapped.group(1) if wrapped else text).strip()
-    if choice := _CHOICE.fullmatch(words):
-        return Gold(text, "choice", items=(choice.group(1),))
-    longest = max(map(len, re.split(r"[ '-]", words)))
-    if _WORDS.fullmatch(words) and (wrapped or longest >= 4 or words.lower() in _SHORT_WORDS):
-        return Gold(text, "text", items=(words,))
-    return None
+def rewritings(gold: Gold, question: str) -> list[Answer]:
+    """Rewritings of `gold` that mean the same to everybody.
+
+    A list is permuted unless the question speaks of an order.
+    """
+    found = dict(_written(gold, keeps=True))
+    if gold.data.text != gold.text:
+        found["usual form"] = gold.data.text
+    if isinstance(gold.data, Items) and gold.kind is Kind.LIST and not _ORDERED.search(question):
+        found |= {f"{name} list": answer for name, answer in _permuted(gold)}
+    return list(found.items())
 
 
-def _several(text: str) -> Gold | None:
-    """Anything with commas outside of its inner brackets."""
-    plain = text.replace(r"\left", "").replace(r"\right", "").replace(r"\,", " ").strip()
-    if re.search(r"\\text|\\cup|\\ldots|\\pm|_", plain):
-        return None
-    if plain.startswith(r"\{") and plain.endswith(r"\}"):
-        kind: Kind = "set"
-        inner = plain[2:-2]
-    elif plain[0] in "([" and plain[-1] in ")]" and len(split_outside_brackets(plain[1:-1], ",")) > 1:
-        inner = plain[1:-1]
-        closed = plain[0] == "[" or plain[-1] == "]"
-        kind = "interval" if closed or r"\infty" in plain else "tuple"
-    else:
-        kind, inner = "list", plain
-    items = [part.strip(" ,") for part in split_outside_brackets(inner, ",")]
-    balanced = all(_balanced(item) for item in items)
-    if not all(items) or not balanced or (kind == "list" and len(items) < 2):
-        return None
-    if kind == "interval" and len(items) != 2:
-        return None
-    ends = (plain[0], plain[-1]) if kind in ("tuple", "interval") else ("", "")
-    return Gold(text, kind, prefix=ends[0], suffix=ends[1], items=tuple(items))
+def near_misses(gold: Gold, others: Sequence[Gold]) -> list[Answer]:
+    """Wrong answers near to `gold`, those of its kind.
+
+    `others` are reference answers of other problems, in random order: the first one of the same kind
+    that differs is taken for an answer as well. Of what is not understood there are no others.
+    """
+    found = _written(gold, keeps=False)
+    if gold.kind in _TOLD_APART and not gold.doubt:
+        another = (other for other in others if _differs(gold, other))
+        found += [("answer of another problem", other.text) for other in another][:1]
+    return [(name, answer) for name, answer in found if "".join(answer.split()) != "".join(gold.text.split())]
 
 
-def _formula(text: str) -> Gold | None:
-    sides = text.split("=")
-    if not _balanced(text) or not all(_EXPRESSION.fullmatch(side.strip()) for side in sides):
-        return None
-    if re.search(r"\d_|[A-Za-z]{4,}", re.sub(r"\\[A-Za-z]+", "", text)):  # base-n, words
-        return None
-    if len(sides) == 2:
-        return Gold(text, "relation", items=(sides[0].strip(), sides[1].strip()))
-    if len(sides) > 2:
-        return None
-    terms = [part.strip() for part in split_outside_brackets(text, "+-") if part.strip()]
-    return Gold(text, "expression", items=tuple(terms))
+def _written(gold: Gold, keeps: bool) -> list[Answer]:
+    found = []
+    for rewriting in gold.entry.rewritings():
+        if rewriting.keeps == keeps:
+            answer = rewriting.write(gold.data, Random(f"{gold.text} {rewriting.name}"))
+            if answer is not None and answer != gold.text:
+                found.append((rewriting.name, answer))
+    return found
 
 
-def _balanced(text: str) -> bool:
-    open_brackets: list[str] = []
-    for character in text:
-        if character in _OPENING:
-            open_brackets.append(character)
-        elif character in _CLOSING and (
-            not open_brackets or _OPENING.index(open_brackets.pop()) != _CLOSING.index(character)
-        ):
-            return False
-    return not open_brackets
+def _permuted(gold: Gold) -> list[Answer]:
+    """What may be done to the order of a set."""
+    writers = CATALOGUE[Kind.SET].keeps
+    names = ("rotated", "shuffled")
+    written = [(name, writers[name](gold.data, Random(f"{gold.text} {name}"))) for name in names]
+    return [(name, found.text) for name, found in written if found is not None and not isinstance(found, str)]
+
+
+def _differs(gold: Gold, other: Gold) -> bool:
+    same_reader = type(other.data) is type(gold.data) and other.kind is gold.kind and not other.doubt
+    return same_reader and other.data.value != gold.data.value

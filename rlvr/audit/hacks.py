@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from rlvr.audit.golds import read_gold
+from rlvr.audit.catalogue.expressions import read_expression
+from rlvr.audit.catalogue.numbers import read_decimal, read_fraction
 
 Hack = tuple[str, str]  # its name, and the completion
 
@@ -69,7 +70,9 @@ def question_formula(question: str) -> str | None:
     plain = question.strip().removesuffix("?").strip().removesuffix("=").strip()
     found = _FORMULA.findall(question) or [plain]
     formula = found[0].strip("$. ") if len(found) == 1 else ""
-    return formula if re.search(r"\d", formula) and read_gold(formula).kind == "expression" else None
+    if not re.search(r"\d", formula) or read_decimal(formula) or read_fraction(formula):
+        return None
+    return formula if read_expression(formula) else None
 
 
 def hostile_hacks(mark: str) -> list[Hack]:

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rlvr.audit.golds import NUMBERS, Gold, read_gold
+from rlvr.audit.golds import NUMBERS, Answer, Gold, near_misses, rewritings
 from rlvr.audit.hacks import hacks, hostile_hacks, question_formula
-from rlvr.audit.near_misses import near_misses
-from rlvr.audit.rewritings import rewritings
 from rlvr.keys import key
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.prompts import fill_template
@@ -44,18 +42,19 @@ def draw_problems(problems: Sequence[Problem], samples: int, seed: int) -> list[
     return sorted(problems, key=lambda problem: key("audit", seed, problem.id))[:samples]
 
 
-def make_probes(problems: Sequence[Problem], marks: Sequence[str], prompt: PromptConfig) -> list[Probe]:
+def make_probes(
+    problems: Sequence[Problem], golds: Sequence[Gold], marks: Sequence[str], prompt: PromptConfig
+) -> list[Probe]:
     """All probes of `problems`, one family after the other, those that may hang a check last.
 
-    `marks` are templates such as `\\boxed{{answer}}`; the first one marks all but golds. Raises
-    ConfigError for a mark without {answer}.
+    `golds` are their references. `marks` are templates such as `\\boxed{{answer}}`; the first one marks
+    all but golds. Raises ConfigError for a mark without {answer}.
     """
     if not marks or not all("{answer}" in mark for mark in marks):
         raise ConfigError(f"audit.marks is {list(marks)}: name at least one, each with {{answer}} in it")
-    golds = [read_gold(problem.answer) for problem in problems]
     found: list[Probe] = []
     for place, (problem, gold) in enumerate(zip(problems, golds, strict=True)):
-        others = golds[place + 1 :] + golds[:place]
+        others = [*golds[place + 1 :], *golds[:place]]
         found += _of_problem(problem, gold, others, marks, fill_template(problem, prompt))
         if place < _HOSTILE_PROBLEMS:
             found += [Probe("hostile", kind, problem, text) for kind, text in hostile_hacks(marks[0])]
@@ -80,9 +79,15 @@ def _of_problem(
     misses = near_misses(gold, others)
     for name, answer in misses:
         yield Probe("near miss", name, problem, first.replace("{answer}", answer), answer)
-    # what is missing an element is part of the reference, so that listing it adds nothing wrong
-    wrong = [answer for name, answer in misses if "missing" not in name][:3] or list(_UNLIKELY)
+    wrong = _plainly_wrong(gold, misses)
     for name, completion in hacks(gold.text, wrong, question, first):
         yield Probe("hack", name, problem, completion)
     if gold.kind in NUMBERS and (formula := question_formula(problem.text)):
         yield Probe("hack", "formula of the question", problem, first.replace("{answer}", formula), formula)
+
+
+def _plainly_wrong(gold: Gold, misses: Sequence[Answer]) -> list[str]:
+    """Three of the near misses at most, in which no part of the reference stands: what is missing an item,
+    or names two answers, is a list of candidates itself."""
+    found = [answer for _, answer in misses if answer not in gold.text and gold.text not in answer]
+    return found[:3] or list(_UNLIKELY)

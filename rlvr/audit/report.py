@@ -29,7 +29,8 @@ PASSES = (
     "near miss to the best marked gold of the same problem"
 )
 _PER_KIND = 3  # errors of one kind that the report keeps
-_KEPT = 30  # disagreements that the report keeps
+_KEPT = 30  # disagreements that the report keeps, and references of no sure kind
+_ASKED = 8  # of those, how many the terminal asks about
 _LINES = 8  # reasons that the table ends with
 _CUT = 400  # characters of a completion in the report
 _SHOWN = 200  # … and in the terminal
@@ -54,7 +55,9 @@ def make_report(audit: Audit, settings: AuditSettings) -> dict[str, Any]:
         "population": POPULATION,
         "interval": INTERVAL,
         "passes": PASSES,
-        "problems": audit.problems,
+        "problems": len(audit.problems),
+        "kinds": dict(Counter(gold.kind.value for gold in audit.golds).most_common()),
+        "unsure": _unsure(audit),
         "completions": len(outcomes),
         "planned": audit.planned,
         "statuses": {str(status): statuses[str(status)] for status in Status},
@@ -81,6 +84,13 @@ def print_report(report: Mapping[str, Any], shown: int, console: Console) -> Non
             if found["errors"] or found["unreached"]:
                 table.add_row(f"  {escape(kind)}", "", *_cells(found))
     console.print(table)
+    told = ", ".join(f"{kind} {n}" for kind, n in report["kinds"].items())
+    console.print(f"kinds of references: {told}", highlight=False)
+    for doubt in report["unsure"]["shown"][:_ASKED]:
+        question = (
+            f"is {doubt['reference']!r} ({doubt['problem']}) {doubt['doubt']}? taken for {doubt['kind']}"
+        )
+        console.print(question, style="yellow", markup=False, highlight=False)
     for title, name in (("false positives", "false_positive"), ("false negatives", "false_negative")):
         rate = _share(report[f"{name}_rate"], report[f"{name}_interval"])
         console.print(f"{title}: {rate}", highlight=False)
@@ -133,6 +143,14 @@ def _failures(report: Mapping[str, Any], settings: AuditSettings) -> Iterator[st
             yield f"{name} is unknown: no verdict that it rests on was reached"
         elif rate > most:
             yield f"{name} is {rate:.2%} (audit.max_{name}={most:g})"
+    unsure, most = report["unsure"], settings.max_unsure_rate
+    if unsure["n"] > most * report["problems"]:
+        first = unsure["shown"][0]
+        yield (
+            f"{unsure['n']} of {report['problems']} references leave their kind open, such as "
+            f"{first['reference']!r} ({first['doubt']}): state it as `kind` of the reward, or in a column of "
+            f"that name (audit.max_unsure_rate={most:g})"
+        )
     most = settings.max_kind_false_positive_rate
     for family in WRONG:
         for kind, found in report["families"][family]["kinds"].items():
@@ -142,6 +160,22 @@ def _failures(report: Mapping[str, Any], settings: AuditSettings) -> Iterator[st
     p99 = report["seconds"].get("p99", 0.0)
     if p99 > settings.max_p99_seconds:
         yield f"p99 of a check is {p99:.2f} s (audit.max_p99_seconds={settings.max_p99_seconds:g})"
+
+
+def _unsure(audit: Audit) -> dict[str, Any]:
+    """The references whose kind their text leaves open, one of each text shown."""
+    found = {
+        gold.text: (problem.id, gold)
+        for problem, gold in zip(audit.problems, audit.golds, strict=True)
+        if gold.doubt
+    }
+    return {
+        "n": sum(bool(gold.doubt) for gold in audit.golds),
+        "shown": [
+            {"problem": name, "reference": gold.text, "kind": gold.kind.value, "doubt": gold.doubt}
+            for name, gold in list(found.values())[:_KEPT]
+        ],
+    }
 
 
 def _family(outcomes: Sequence[Outcome]) -> dict[str, Any]:
