@@ -416,7 +416,7 @@ class TestAssertions:
         ],
     )
     def test_reasons(self, program: str, reason: str) -> None:
-        verdict = code_reward(fenced(program), ["assert f(1) == 2"], cpu_seconds=1)
+        verdict = code_reward(fenced(program), ["assert f(1) == 2"], cpu_seconds=1, wall_seconds=60)
         assert verdict.status is Status.WRONG
         assert re.search(reason, verdict.reason)
 
@@ -735,7 +735,8 @@ HACKED = [
 
 @pytest.mark.parametrize("hack", HACKS)
 def test_hacks_pass_no_test(hack: str) -> None:
-    verdict = code_reward(fenced(HACKS[hack]), HACKED, partial=True, cpu_seconds=1, wall_seconds=2)
+    seconds = 2 if "pause" in HACKS[hack] else 60  # CPU time ends the others, also on a busy machine
+    verdict = code_reward(fenced(HACKS[hack]), HACKED, partial=True, cpu_seconds=1, wall_seconds=seconds)
     assert (verdict.status, verdict.reward) == (Status.WRONG, 0.0), verdict
     assert verdict.reason.encode().decode() == verdict.reason
 
@@ -901,13 +902,13 @@ class TestScripts:
         ],
     )
     def test_wrong(self, program: str, reason: str) -> None:
-        verdict = code_reward(fenced(program), self.TESTS, cpu_seconds=1)
+        verdict = code_reward(fenced(program), self.TESTS, cpu_seconds=1, wall_seconds=60)
         assert verdict.status is Status.WRONG
         assert verdict.reason.startswith(reason)
 
     def test_cpu_time_is_counted_over_all_tests(self) -> None:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        verdict = code_reward(fenced("while True: pass"), self.TESTS * 10, cpu_seconds=1)
+        verdict = code_reward(fenced("while True: pass"), self.TESTS * 10, cpu_seconds=1, wall_seconds=60)
         assert verdict.reason == "test 1 of 20: the program ran out of CPU time"
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
