@@ -15,6 +15,7 @@ from rlvr.audit.rates import Outcome, judge_outcomes
 from rlvr.audit.rollouts import Item, Rejudged, draw_rollouts
 from rlvr.keys import key
 from rlvr.rewards.config import RewardConfig
+from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.rewards.service import RewardService
 from rlvr.types import ConfigError, FinishReason, Problem, Rollout, Verdict
@@ -50,6 +51,8 @@ def run_audit(config: AuditConfig, problems: Sequence[Problem]) -> Audit:
     shared = set.intersection(*(set(problem.columns) for problem in drawn))
     columns = set().union(*(problem.columns for problem in drawn))
     if messages := list(validate_reward(config.reward, columns, shared)):
+        raise ConfigError("\n".join(messages))
+    if messages := list(data_messages(config.reward, drawn)):
         raise ConfigError("\n".join(messages))
     say_unused_columns(config.reward, columns)
     written = draw_rollouts(config.audit.rollouts, problems, config.seed) if config.audit.rollouts else []

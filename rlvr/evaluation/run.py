@@ -34,6 +34,7 @@ from rlvr.problems.order import fingerprint
 from rlvr.problems.prompts import encode_prompt, fill_template
 from rlvr.record.run_folder import RunFolder, versions
 from rlvr.record.runs import MANIFEST, STAGES
+from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.stages.config import ModelConfig
 from rlvr.stages.identity import digest, model_fingerprint, that_matter
@@ -95,6 +96,7 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
     for each in sets:
         found = validate_reward(config.reward, everywhere, shared=sorted(columns[each.name]))
         messages += [f"{each.name}: {said}" for said in found]
+        messages += [f"{each.name}: {said}" for said in data_messages(config.reward, each.problems)]
         for problem in each.problems:
             fill_template(problem, prepared.prompt(each))
     missing = {*config.problems.by} - {*everywhere}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rlvr.problems.template_file import read_templates
 from rlvr.recipe.config import KINDS, RecipeConfig
 from rlvr.recipe.graph import READS, SOLUTIONS, Node, kind_of, section, stage_names
+from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.settings import out_of_range
 from rlvr.stages.algorithm_checks import (
@@ -161,6 +162,7 @@ def check_problems(
                 )
     columns = sorted({column for problem in problems for column in problem.columns})
     messages += validate_reward(config.reward, columns)
+    messages += data_messages(config.reward, [*problems, *(each for one in sets.values() for each in one)])
     if messages:
         raise ConfigError("\n".join(messages))
     say_unused_columns(config.reward, columns)

@@ -1,31 +1,59 @@
 """The reward of a Python program that passes its unit tests, which run in a sandbox.
 
-What is and is not prevented is in `rlvr.rewards.sandbox`.
+What is and is not prevented is in `rlvr.rewards.sandbox`;
+how tests are evaluated in `rlvr.rewards.code_tests`.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 import math
-import re
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rlvr.rewards.sandbox.run import Limits, Report, SandboxError, how_it_ended, run_script, run_tests
+from rlvr.rewards.code_tests.blocks import extract_program
+from rlvr.rewards.code_tests.compiler import Compiled
+from rlvr.rewards.code_tests.forms import Beside, Script, Test, names_asked, read_tests
+from rlvr.rewards.code_tests.link import Failed, Link, Raised, Run
+from rlvr.rewards.data_checks import with_data_check
+from rlvr.rewards.sandbox.run import (
+    Clock,
+    Ended,
+    Limits,
+    Outcome,
+    SandboxError,
+    Session,
+    Starved,
+    folder_of,
+    how_it_ended,
+    run_script,
+)
+from rlvr.rewards.sandbox.wire import WireError
 from rlvr.types import DataError, Status, Verdict
 
 MAX_PROGRAM = 1 << 16  # characters
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*([^\s`]*)[^\n]*$", re.MULTILINE)
-_PYTHON = ("python", "py", "python3")
-_LOOKS_LIKE_CODE = re.compile(
-    r"(?:import|def|class|async def|for|while|if|with|try|print)\b|from [\w.]+ import\b|[@#]"
-    r"|[\w, ]{1,80}=[^=]"
-)
 
 
+@dataclass(frozen=True)
+class Report:
+    """One test: why it is not passed; None when it is."""
+
+    failure: str | None = None
+
+
+def check_code_tests(
+    tests: Any, entry_point: str | None = None, in_process: bool = False, modules: Sequence[str] = ()
+) -> None:
+    """Raise DataError for tests that `code_reward` would not take, or modules that are not installed."""
+    try:
+        for module in modules:
+            folder_of(module)
+    except SandboxError as error:
+        raise DataError(str(error)) from None
+    read_tests(tests, entry_point, in_process)
+
+
+@with_data_check(check_code_tests)
 def code_reward(
     completion: str,
     tests: Any,
@@ -34,9 +62,11 @@ def code_reward(
     wrong: float = 0.0,
     partial: bool = False,
     cpu_seconds: int = 4,
-    wall_seconds: float = 10.0,
+    wall_seconds: float = 4.0,
     memory_mib: int = 1024,
     confine_reads: bool = True,
+    modules: Sequence[str] = (),
+    in_process: bool = False,
 ) -> Verdict:
     """`correct` when the completion's program passes all `tests`, else `wrong`.
 
@@ -45,159 +75,156 @@ def code_reward(
 
     - [{"input": "2 3\\n", "output": "5\\n"}, …] or {"inputs": […], "outputs": […]}: standard input and what
       must be printed, compared but for spaces at ends of lines and empty lines at the end;
+    - the same with "fn_name": arguments (a list, or a text with the JSON of one on each line) and the value
+      that a function, or a method of the class `Solution`, must return for them; compared as JSON, which has
+      no tuples;
     - ["assert add(2, 3) == 5", …]: each a piece of Python that fails by raising;
     - one piece of Python. The functions `test_…` that it defines are a test each; or it defines
       `check`, which is called with what the program calls `entry_point` (a column too); or it asserts.
 
-    Tests in Python run in another process than the program, whose functions they call from there (see
-    `rlvr.rewards.sandbox.checker`): exiting early, printing, patching and objects that equal everything pass
-    no test. What is left: a program can tell what a test hands it, so a test that hands over the expected
-    value, or compares by a helper of the program's, can be fooled.
+    Tests in Python are evaluated here and not in the program's process, which is asked for the values of
+    calls alone and is never told what is expected. That takes a part of Python (`rlvr.rewards.code_tests`).
+    A test outside of it raises DataError, unless `in_process`: then it runs beside the program, which can
+    fool it. Values compare as Python compares plain ones: 1 equals 1.0 and True, [1] does not equal (1,).
+    What a value of another type becomes is in `rlvr.rewards.sandbox.wire`.
 
-    CPU time is counted for all tests together, and using it up is wrong, however busy the machine.
-    Running past `wall_seconds` otherwise is a timeout; keep the service's deadline above it. A sandbox that
-    cannot be made is crashed: no reward. Without Landlock in the kernel that takes `confine_reads: false`.
+    `modules` are packages beside the standard library that programs may import, such as [numpy].
 
-    Raises DataError for tests that are none of these, or that never use the program.
+    CPU time and `wall_seconds` are for all tests together, with the start of a process (0.03 s) for each
+    input of a script, and after each test that the program does not survive. Using either up is wrong,
+    however busy the machine: the clock stands still while the program waits for a core. `wall_seconds` must
+    be a second below the service's deadline. A sandbox that cannot be made is crashed: no reward. Without
+    Landlock in the kernel that takes `confine_reads: false`; then programs can read the files of this user,
+    which may hold the tests.
     """
-    pairs, sources = read_tests(tests)
-    program = extract_program(completion)
+    read = read_tests(tests, entry_point, in_process)
+    program = extract_program(completion, names_asked(read))
     if program is None:
         return Verdict(Status.UNPARSEABLE, wrong, "the completion has no Python code")
     if len(program) > MAX_PROGRAM:
         return Verdict(Status.WRONG, wrong, f"the program has {len(program)} characters, over {MAX_PROGRAM}")
     program = program.encode(errors="replace").decode()  # no lone surrogates
-    limits = Limits(cpu_seconds, memory_mib, confine_reads)
-    deadline = time.monotonic() + wall_seconds
-    fault: str | None = None
+    limits = Limits(cpu_seconds, memory_mib, confine_reads, tuple(modules))
+    tested = _Tested(program, entry_point, limits, Clock(wall_seconds))
     try:
-        if pairs:
-            reports = _run_pairs(program, pairs, limits, deadline)
-        else:
-            fault, reports = run_tests(program, sources, entry_point, limits, deadline)
+        reports = [tested.test(test) for test in read]
     except (SandboxError, OSError) as error:
         return Verdict(Status.CRASHED, None, f"there is no sandbox: {error}", program)
-    if fault is not None:
-        return Verdict(
-            Status.WRONG, wrong, f"the program does not load: {fault}", program, rule="no test run"
-        )
-    return _judge(reports, program, correct, wrong, partial)
+    except Starved as error:
+        return Verdict(Status.TIMEOUT, None, str(error), program)
+    finally:
+        tested.close()
+    return _judge(reports, program, tested.fault, correct, wrong, partial)
 
 
-def _judge(reports: Sequence[Report], program: str, correct: float, wrong: float, partial: bool) -> Verdict:
-    outcomes = [report.outcome for report in reports]
-    for number, report in enumerate(reports, 1):
-        if report.outcome in ("unused", "unsendable"):
-            raise DataError(f"test {number}: {report.reason}")
-    passed = outcomes.count("passed")
+def _judge(
+    reports: Sequence[Report], program: str, fault: str | None, correct: float, wrong: float, partial: bool
+) -> Verdict:
+    passed = sum(report.failure is None for report in reports)
     rule = f"{passed} of {len(reports)} tests passed"
     if passed == len(reports):
         return Verdict(Status.CORRECT, correct, rule, program, rule=rule)
-    first = next(number for number, outcome in enumerate(outcomes) if outcome != "passed")
-    reason = f"test {first + 1} of {len(reports)}: {reports[first].reason}"
-    if "deadline" in outcomes:
-        return Verdict(Status.TIMEOUT, None, reason, program, rule=rule)
-    reward = wrong + (correct - wrong) * passed / len(reports) if partial else wrong
-    return Verdict(Status.WRONG, reward, reason, program, rule=rule)
-
-
-def extract_program(completion: str) -> str | None:
-    """The last fenced block marked as Python after the last `</think>`; without one, the last unmarked block.
-
-    A block that is never closed reaches to the end. A completion without any fence is the program
-    itself if it begins like one. None when there is no code.
-    """
-    text = completion.rpartition("</think>")[2]
-    blocks: list[tuple[str, str]] = []
-    opening: re.Match[str] | None = None
-    for fence in _FENCE.finditer(text):
-        if opening is None:
-            opening = fence
-        elif fence[1].startswith(opening[1]) and not fence[2]:
-            blocks.append((opening[2].lower(), text[opening.end() + 1 : fence.start()]))
-            opening = None
-    if opening is not None:
-        blocks.append((opening[2].lower(), text[opening.end() + 1 :]))
-    marked = [block for language, block in blocks if language in _PYTHON]
-    plain = [block for language, block in blocks if not language]
-    if marked or plain:
-        return (marked or plain)[-1]
-    return text.strip() if not blocks and _LOOKS_LIKE_CODE.match(text.strip()) else None
-
-
-def read_tests(tests: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str | None]]]:
-    """(input, output) pairs, or (source, name of the function to call) pairs; one of both is empty.
-
-    Raises DataError when `tests` has none of the forms that `code_reward` names.
-    """
-    if hasattr(tests, "tolist"):  # a column of a Parquet file
-        tests = tests.tolist()
-    if isinstance(tests, str) and tests.lstrip().startswith(("[", "{")):
-        with suppress(ValueError):  # or it is Python that begins with a bracket
-            tests = json.loads(tests)
-    if isinstance(tests, str):
-        return [], _functions(tests)
-    if isinstance(tests, Mapping) and {"inputs", "outputs"} <= set(tests):
-        inputs, outputs = list(tests["inputs"]), list(tests["outputs"])
-        if len(inputs) != len(outputs):
-            raise DataError(f"tests has {len(inputs)} inputs, but {len(outputs)} outputs")
-        tests = [{"input": one, "output": other} for one, other in zip(inputs, outputs, strict=True)]
-    if isinstance(tests, Sequence) and tests:
-        if all(isinstance(test, str) for test in tests):
-            return [], [pair for test in tests for pair in _functions(test)]
-        if all(isinstance(test, Mapping) and {"input", "output"} <= set(test) for test in tests):
-            pairs = [(test["input"], test["output"]) for test in tests]
-            if all(isinstance(text, str) for pair in pairs for text in pair):
-                return pairs, []
-    raise DataError(
-        f"tests is {str(tests)[:80]!r}, but must be Python code, a list of such, a list of "
-        '{"input": text, "output": text}, or {"inputs": […], "outputs": […]}'
+    number, failure = next(
+        (number, report.failure) for number, report in enumerate(reports, 1) if report.failure is not None
     )
+    if fault is not None and passed == 0:
+        reason = f"the program does not load: {fault}"
+    else:
+        reason = f"test {number} of {len(reports)}: {failure}"
+    reward = wrong + (correct - wrong) * passed / len(reports) if partial else wrong
+    return Verdict(Status.WRONG, reward, _readable(reason), program, rule=rule)
 
 
-def _functions(source: str) -> list[tuple[str, str | None]]:
-    """The tests in `source`: its functions test_… without parameters, or itself."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError) as error:
-        raise DataError(f"a test is no Python: {error}") from error
-    named = [
-        node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    ]
-    return [(source, name) for name in named] or [(source, None)]
+def _readable(text: str) -> str:
+    """Without lone surrogates, which no file takes."""
+    return text.encode(errors="replace").decode()
 
 
-def _run_pairs(
-    program: str, pairs: Sequence[tuple[str, str]], limits: Limits, deadline: float
-) -> list[Report]:
-    """A process for each input. The limit of CPU time is for all of them together."""
-    reports: list[Report] = []
-    left = float(limits.cpu_seconds)
-    for given, expected in pairs:
-        if left <= 0:
-            reports.append(Report("cpu", "there was no CPU time left"))
-            continue
-        rest = Limits(math.ceil(left), limits.memory_mib, limits.confine_reads)
-        outcome = run_script(program, given, rest, deadline)
-        left -= outcome.cpu
-        if outcome.ending == "deadline":
-            reports += [Report("deadline", "the program was still running")] * (len(pairs) - len(reports))
-            return reports
+class _Tested:
+    """A program under test. After a test that its process does not survive it is started anew.
+
+    Any method raises SandboxError, OSError and Starved; `fault` is why the program could not be loaded.
+    """
+
+    def __init__(self, program: str, entry_point: str | None, limits: Limits, clock: Clock) -> None:
+        self.program, self.entry_point, self.limits, self.clock = program, entry_point, limits, clock
+        self.cpu_left = float(limits.cpu_seconds)
+        self.session: Session | None = None
+        self.fault: str | None = None
+
+    def test(self, test: Test) -> Report:
+        if self.fault is not None:
+            return Report(self.fault)
+        if self.cpu_left <= 0:
+            return Report("there was no CPU time left")
+        if self.clock.left() <= 0:
+            return Report(f"the program ran past its time limit of {self.clock.seconds:g} s")
+        try:
+            if isinstance(test, Script):
+                return self._script(test)
+            session = self._loaded()
+            if session is None:
+                return Report(self.fault)
+            if isinstance(test, Compiled):
+                test.run(Run(Link(session), self.clock))
+            else:
+                self._beside(test, session)
+            return Report()
+        except Ended as ended:
+            self.close()
+            return Report(f"the program {self._how(ended.outcome)} during the test")
+        except (Failed, Raised, WireError) as error:
+            return Report(str(error)[:1000])
+        # what operators and functions of Python's say of a value that is not what the test takes it for
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+            return Report(f"{type(error).__name__}: {error}"[:1000])
+
+    def close(self) -> None:
+        if self.session is not None:
+            self.cpu_left -= max(self.session.close().cpu, 0.01)
+            self.session = None
+
+    def _how(self, outcome: Outcome) -> str:
+        limit = f" of {self.clock.seconds:g} s" if outcome.ending == "time" else ""
+        return how_it_ended(outcome) + limit
+
+    def _limits(self) -> Limits:
+        return replace(self.limits, cpu_seconds=math.ceil(self.cpu_left))
+
+    def _loaded(self) -> Session | None:
+        if self.session is None:
+            try:
+                self.session = Session(self.program, self._limits(), self.clock)
+            except Ended as ended:
+                self.fault = f"the program {self._how(ended.outcome)} before the tests"
+                return None
+            self.fault = self.session.rejected
+        return None if self.fault is not None else self.session
+
+    def _beside(self, test: Beside, session: Session) -> None:
+        kind, _ = Link(session).reply(["beside", [test.source, test.function, self.entry_point]])
+        if kind != "passed":
+            raise Failed("the program sent what is no value")
+
+    def _script(self, test: Script) -> Report:
+        """A process for each input. The limit of CPU time is for all of them together."""
+        outcome = run_script(self.program, test.given, self._limits(), self.clock)
+        self.cpu_left -= outcome.cpu
         if outcome.ending == "output":
-            reports.append(Report("failed", "the program printed too much"))
-        elif outcome.ending != "exit" or outcome.code != 0:
-            last = outcome.errors.strip().rpartition("\n")[2]
-            reports.append(Report("failed", last[:300] or f"the program {how_it_ended(outcome)}"))
-        else:
-            reports.append(_compare(outcome.output.decode(errors="replace"), expected))
-    return reports
+            return Report("the program printed too much")
+        if outcome.ending == "time":
+            return Report(f"the program {self._how(outcome)}")
+        if outcome.ending != "exit" or outcome.code != 0:
+            last = outcome.errors.strip().rpartition("\n")[2] if outcome.ending != "cpu" else ""
+            return Report(last[:300] or f"the program {how_it_ended(outcome)}")
+        return _compare(outcome.output.decode(errors="replace"), test.expected)
 
 
 def _compare(printed: str, expected: str) -> Report:
     lines, wanted = ([line.rstrip() for line in text.rstrip().split("\n")] for text in (printed, expected))
     if lines == wanted:
-        return Report("passed", "")
+        return Report()
     for number, (line, want) in enumerate(zip(lines, wanted, strict=False), 1):
         if line != want:
-            return Report("failed", f"line {number} is {line[:80]!r}, but must be {want[:80]!r}")
-    return Report("failed", f"{len(lines)} lines were printed, but must be {len(wanted)}")
+            return Report(f"line {number} is {line[:80]!r}, but must be {want[:80]!r}")
+    return Report(f"{len(lines)} lines were printed, but must be {len(wanted)}")

@@ -38,6 +38,7 @@ from rlvr.verify.thoughts import MARKS, Marks
 
 ROLLOUT_NAMES = ("completion", "problem", "answer", "tokens", "num_sampled", "finish_reason", "thoughts")
 BATCH_NAMES = ("completions", "problems", "answers", "tokens", "num_sampled", "finish_reasons", "thoughts")
+SPARE_SECONDS = 1.0  # between a function's own limit and the deadline: for what it does beside
 OF_A_ROLLOUT = ("tokens", "num_sampled")  # what a mere text does not have
 
 
@@ -165,6 +166,7 @@ def validate_reward(
         except ConfigError as error:
             yield str(error)
             continue
+        yield from _limit_messages(function, config.deadline)
         if counts(name, config.weights, config.gates, config.logged):
             lowest += config.weights.get(name, 1.0) * _wrong(spec)
         if columns is None:
@@ -205,6 +207,18 @@ def say_unused_columns(config: RewardConfig, columns: Collection[str]) -> None:
                     f"reward.functions.{function.name} columns: [{name}]",
                     file=sys.stderr,
                 )
+
+
+def _limit_messages(function: RewardFunction, deadline: float) -> Iterator[str]:
+    """A parameter `wall_seconds` is the time that a function gives what it checks, and which must suffice."""
+    parameter = _parameters(function.function, function.name, function.path).get("wall_seconds")
+    limit = function.bound.get("wall_seconds", parameter.default if parameter else None)
+    if isinstance(limit, int | float) and limit + SPARE_SECONDS > deadline:
+        yield (
+            f"reward.functions.{function.name}.wall_seconds is {limit:g}, but reward.deadline is "
+            f"{deadline:g}: what runs past its own limit is wrong, past the deadline it is no verdict; raise "
+            f"reward.deadline to {limit + SPARE_SECONDS:g}, or lower wall_seconds"
+        )
 
 
 def _combination_messages(config: RewardConfig) -> Iterator[str]:

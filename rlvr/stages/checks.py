@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from rlvr.config import STAGES, TrainConfig
 from rlvr.learner.config import OptimizerConfig
 from rlvr.problems.prompts import encode_prompt, encode_solution
+from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.stages.algorithm_checks import (
     algorithm_messages,
@@ -264,6 +265,7 @@ def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Se
     rewarded = bool(set(config.stages) & {"grpo", "select"})
     if rewarded:
         messages += validate_reward(config.reward, columns)
+        messages += data_messages(config.reward, [*problems, *heldout])
     if "sft" in config.stages and "solutions" in config.sft.data:
         messages += solution_messages("sft", problems)
     if messages:

@@ -19,17 +19,21 @@ def split(text: str, separator: re.Pattern[str]) -> list[str]:
 def top_level(text: str, separator: re.Pattern[str]) -> list[re.Match[str]]:
     depth = position = 0
     found = []
-    while position < len(text):
-        if depth == 0 and (match := separator.match(text, position)) and match.end() > position:
-            found.append(match)
-            position = match.end()
-            continue
-        token = _OPEN.match(text, position)
+    following = separator.search(text)  # the next one, if no bracket is open
+    while following:
+        token = _OPEN.search(text, position)
+        if depth == 0:
+            if following.start() < position:
+                following = separator.search(text, position)
+                continue
+            if token is None or following.start() <= token.start():
+                found.append(following)
+                position = following.end()
+                continue
         if token is None:
-            position += 1
-            continue
-        if text.startswith((r"\begin", r"\end"), position):
-            depth += 1 if text[position + 1] == "b" else -1
+            break
+        if text.startswith((r"\begin", r"\end"), token.start()):
+            depth += 1 if text[token.start() + 1] == "b" else -1
         depth += (token.group() in ("(", "[", "{", r"\{")) - (token.group() in (")", "]", "}", r"\}"))
         position = token.end()
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,6 +15,7 @@ from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Typed
 from rlvr.verify.rational import Budget, NotComparable
 from rlvr.verify.sets import as_interval, same_numbers, tree
 from rlvr.verify.settings import DEFAULT, VerifySettings
+from rlvr.verify.sketch import MAX_SLACK, Sketch, apart, sketch
 from rlvr.verify.tree import divide, mul, number
 from rlvr.verify.values import (
     by_name,
@@ -62,7 +64,7 @@ class _Comparer:
             return Comparison(answer == gold, f"not comparable beyond its text: {error}", decided=False)
 
     def same(self, left: Value, right: Value) -> bool:
-        return left == right or self.compare(left, right).equal
+        return left == right or (self.budget.left > 0 and self.compare(left, right).equal)
 
     def _compare(self, answer: Value, gold: Value) -> Comparison:
         if self.settings.evaluated and is_operation(answer, gold):
@@ -149,8 +151,8 @@ class _Comparer:
     def items(self, answer: Value, gold: Value) -> Comparison:
         left: Sequence[Value] = answer.items if isinstance(answer, Items) else (answer,)
         right: Sequence[Value] = gold.items if isinstance(gold, Items) else (gold,)
-        if isinstance(answer, Items) and answer.kind == "list" and len(once := self.distinct(left)) == 1:
-            return self.compare(once[0], gold)  # one answer, given twice
+        if isinstance(answer, Items) and answer.kind == "list" and self.repeats_one(left):
+            return self.compare(left[0], gold)  # one answer, given twice
         kinds = [value.kind for value in (answer, gold) if isinstance(value, Items)]
         if len(kinds) == 2 and "ratio" in kinds:
             if set(kinds) != {"ratio"}:
@@ -183,24 +185,40 @@ class _Comparer:
         return len(left) == len(right) and all(map(self.same, left, right))
 
     def in_any_order(self, left: Sequence[Value], right: Sequence[Value]) -> bool:
+        if Counter(left) == Counter(right):
+            return True
         remaining, items = self.distinct(right), self.distinct(left)
         if len(remaining) < len(right):  # the reference repeats some: then so must the answer
             remaining, items = list(right), list(left)
         if len(remaining) != len(items):
             return False
-        for item in items:
-            match = next((other for other in remaining if self.same(item, other)), None)
+        others = self.sketched(remaining)
+        for item, outline in self.sketched(items):
+            matches = (place for place, other in enumerate(others) if self.alike(item, outline, *other))
+            match = next(matches, None)
             if match is None:
                 return False
-            remaining.remove(match)
-        return not remaining
+            del others[match]
+        return True
+
+    def repeats_one(self, items: Sequence[Value]) -> bool:
+        (first, outline), *others = self.sketched(items)
+        return all(self.alike(first, outline, *other) for other in others)
+
+    def sketched(self, items: Sequence[Value]) -> list[tuple[Value, Sketch | None]]:
+        rough = len(items) > 1 and self.settings.relative_tolerance < MAX_SLACK
+        rough = rough and not 0 < self.settings.rounding_digits < 4
+        return [(item, sketch(item) if rough else None) for item in items]
+
+    def alike(self, item: Value, outline: Sketch | None, other: Value, its_outline: Sketch | None) -> bool:
+        return not apart(outline, its_outline) and self.same(item, other)
 
     def distinct(self, items: Sequence[Value]) -> list[Value]:
-        found: list[Value] = []
-        for item in items:
-            if not any(self.same(item, other) for other in found):
-                found.append(item)
-        return found
+        found: list[tuple[Value, Sketch | None]] = []
+        for item, outline in self.sketched(items):
+            if not any(self.alike(item, outline, *other) for other in found):
+                found.append((item, outline))
+        return [item for item, _ in found]
 
     def ratios(self, left: Sequence[Value], right: Sequence[Value]) -> Comparison:
         if len(left) != len(right):

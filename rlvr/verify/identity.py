@@ -32,6 +32,7 @@ from rlvr.verify.vectors import components, in_vectors
 MAX_SPREAD = 3_000  # bits between the largest and the smallest magnitude in one expression
 DOUBLE_DIGITS = 15  # digits of a decimal beyond these are noise of floating point
 MAX_DECIMALS = 8  # of one expression that may be roundings
+WORK_OF_A_COMPARISON = 100  # of two expressions, before any is evaluated
 WORK_OF_A_POINT = 4_000  # at most, of those beyond the first few
 
 MAX_SLACK = Fraction(1, 1000)  # relative, that decimals may give to an expression
@@ -200,6 +201,7 @@ class _Comparison:
         self.tolerance, self.rounding_digits, self.budget = tolerance, rounding_digits, budget
 
     def agree(self, left: Node, right: Node) -> bool:
+        self.budget.spend(WORK_OF_A_COMPARISON)
         left, right = self.named_forms(*_of_integers(left, right))
         if in_vectors(left) or in_vectors(right):
             return all(self.same(*pair) for pair in components(left, right, self.budget))
@@ -296,6 +298,7 @@ def _pairs(left: Node, right: Node, points: Iterable[tuple[Point, bool]], budget
     refused: NotComparable | None = None
     found = False
     for point, needed in points:
+        budget.spend(10 + 2 * len(point))
         try:
             with budget.at_most(WORK_OF_A_POINT if found and not needed else budget.left):
                 pair = _values(left, right, point, budget)

@@ -16,12 +16,14 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from rlvr.verify.rational import Budget
 from rlvr.verify.tree import COUNTS, DIVISORS, MINUS_ONE, Node, add, mul, names, power
 
 MAX_SWITCHES = 12
 MAX_CROSSINGS = 24  # on one line
+MAX_SEEDS = 24  # places of constants at which to begin
 MAX_WHOLE = 60  # points of whole numbers
 
 _ROOTS = frozenset(["sqrt", "cbrt"])
@@ -51,7 +53,11 @@ def usual_points(left: Node, right: Node) -> list[Point]:
     free = sorted(names(left) | names(right))
     if not free:
         return [{}]
-    whole = whole_names([*left.walk(), *right.walk()], free)
+    return _usual_points(tuple(free), frozenset(whole_names([*left.walk(), *right.walk()], free)))
+
+
+@lru_cache(maxsize=256)
+def _usual_points(free: tuple[str, ...], whole: frozenset[str]) -> list[Point]:
     draw = random.Random(20_040_229)
     points = []
     for index in range(4):
@@ -121,8 +127,8 @@ def _whole_points(
     product = math.prod(moduli[:4])
     chosen = dict.fromkeys(range(1, 13))
     chosen |= dict.fromkeys((product - 1, product, product + 1) if 2 < product < 10**12 else ())
-    for size in (20, 100, 1000, 10**4, 10**6):
-        chosen |= dict.fromkeys(draw.randint(size, 9 * size) for _ in range(2))
+    for least in (20, 100, 1000, 10**4, 10**6):
+        chosen |= dict.fromkeys(draw.randint(least, 9 * least) for _ in range(2))
     for modulus in moduli[:5]:
         for times in (1, draw.randint(3, 50)):
             shifts = (-1, 0, 1, draw.randint(2, modulus))
@@ -134,7 +140,7 @@ def _whole_points(
         rows = [tuple(draw.choice(range(1, 13)) for _ in whole) for _ in range(MAX_WHOLE // 2)]
         rows += [tuple(draw.choice(values) for _ in whole) for _ in range(MAX_WHOLE // 2)]
     for row in rows:
-        point = dict(zip(whole, map(Fraction, row), strict=True))
+        point = {word: Fraction(value) for word, value in zip(whole, row, strict=True)}
         for word in real:
             size = Fraction(draw.randint(100, 999), draw.randint(300, 999))
             point[word] = draw.choice((size, -size))
@@ -235,12 +241,13 @@ def _on_line(
     seeds = _seeds(line, constants)
     crossings: dict[float, bool] = {}
     unknown = False
+    at = lru_cache(maxsize=None)(line.at)
     for switch in switches:
-        size = sum(1 for _ in switch.argument.walk())
+        work = 1 + (sum(1 for _ in switch.argument.walk()) + len(line.start)) // 2
 
-        def argument(t: float, node: Node = switch.argument, size: int = size) -> float:
-            budget.spend(1 + size // 2)
-            return approximate(node, line.at(t))
+        def argument(t: float, node: Node = switch.argument, work: int = work) -> float:
+            budget.spend(work)
+            return approximate(node, at(t))
 
         grid = sorted({*seeds, *crossings})
         values = [argument(t) for t in grid]
@@ -271,13 +278,14 @@ def _between(low: float, high: float) -> Fraction:
 
 def _seeds(line: _Line, constants: Sequence[float]) -> list[float]:
     """Places at which to begin: all magnitudes, and where a name is one of the constants."""
-    powers = range(-8, 25) if len(line.direction) == 1 else range(-6, 19, 2)
+    powers = range(-8, 25) if len(line.direction) == 1 else range(-6, 25, 2)
     seeds = {0.0, *(sign * 10 ** (power / 2) for power in powers for sign in (1, -1))}
-    for word, slope in line.direction.items():
-        for constant in constants[:12]:
-            for value in (constant, -constant):
-                t = (value - float(line.start[word])) / float(slope)
-                seeds |= {t} if abs(t) < 1e15 else set()
+    for (word, slope), constant in itertools.islice(
+        itertools.product(line.direction.items(), constants[:12]), MAX_SEEDS
+    ):
+        for value in (constant, -constant):
+            t = (value - float(line.start[word])) / float(slope)
+            seeds |= {t} if abs(t) < 1e15 else set()
     return sorted(seeds)
 
 

@@ -12,7 +12,7 @@ from rlvr.verify.tree import MINUS_ONE, Node
 
 MAX_BITS = 40_000  # of an exact number, or of the exponent of an inexact one
 MAX_FACTORIAL = 2_500
-MAX_WORK = 300_000  # of one comparison, in about microseconds
+MAX_WORK = 200_000  # of one comparison, in about microseconds
 
 
 class NotComparable(Exception):

@@ -107,7 +107,7 @@ def _read(value: Value, budget: Budget) -> _Span | _Compound:
         low, high = _number(interval.low, budget), _number(interval.high, budget)
         return _Span(low, high, interval.low_open, interval.high_open)
     if isinstance(value, Items) and value.kind in ("set", "list", "union", "intersection", "difference"):
-        parts = []
+        parts: list[_Span | _Compound] = []
         for item in value.items:
             if value.kind in ("set", "list") and not isinstance(item, Relation | Interval):
                 number = _number(item, budget)

@@ -17,7 +17,8 @@ class VerifySettings:
     `relative_tolerance`: further slack between two real numbers, relative to the reference.
     `require_units`: the answer must name the unit that the reference names.
     `evaluated`: where the reference is a number, the answer must be one too, and not an operation
-    that gives it: 3 + 4 is no answer to 3 + 4. Rewards ask for that; a comparison need not.
+    that gives it: 3 + 4 is no answer to 3 + 4, nor sin 60° where the reference is √3/2. Rewards ask
+    for that; a comparison need not.
     `kind`: what the reference is, as `rlvr.verify.kinds.Kind` names it; None: what its text shows.
     `fallback`: "last_number" takes the last number of a completion that marks no answer.
     """

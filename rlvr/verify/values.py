@@ -13,7 +13,7 @@ from rlvr.verify.sets import tree
 from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, names, rename
 
 _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
-_PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
+PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
 _ARTICLE = re.compile(r"^(?:the|an?)(?=\w{4})")
 _WORDS_ONLY = re.compile(r"[^\W\d_](?:[^\W\d_]|[-()\[\].:,'’\"\s])*")
 _DRESS = re.compile(r"[()\[\].:,'’\"\s]|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})")
@@ -188,7 +188,7 @@ def rename_parameter(answer: Node, gold: Node) -> Node:
     periodic = any(part.name in ("pi", "degrees") for part in gold.walk())
     if (
         len(left) == len(right) == len(new) == 1
-        and new | old <= _PARAMETERS
+        and new | old <= PARAMETERS
         and periodic
         and _linear(gold, *new)
     ):

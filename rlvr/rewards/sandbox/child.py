@@ -1,8 +1,7 @@
 """What the sandboxed processes do, started by `run` with a fresh interpreter each.
 
 script   runs a program whose standard input follows it on descriptor 0, as `python program.py` would
-program  holds a program for a checker, over descriptors 0 and 1
-checker  runs tests against a program whose process is at the other end of two pipes
+program  holds a program whose functions are called, over descriptors 0 and 1
 """
 
 from __future__ import annotations
@@ -13,17 +12,27 @@ from types import ModuleType
 
 from rlvr.rewards.sandbox.jail import JailError, enter
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 READY = b"\x06"  # the first byte of every process, sent when it is confined and nothing hostile has run
-LENGTH_BYTES = 4  # big-endian, before what the caller sends first
+_LENGTH_BYTES = 4  # as in `wire`, which a script does without
 
 
-def main(role: str, parent: int, cpu_seconds: int, memory_mib: int, confine: int, *pipes: int) -> None:
+def main(role: str, settings: list[str]) -> None:
+    """`settings`: what `jail.enter` takes, and for each further module "name=folder that it lies in"."""
+    numbers, modules = settings[:4], [setting.partition("=") for setting in settings[4:]]
     null = os.open(os.devnull, os.O_RDWR)
-    if role != "script":  # they are imported while they can be read
-        from rlvr.rewards.sandbox import checker, program, wire
+    if role == "program":  # imported while it can be read
+        from rlvr.rewards.sandbox.program import Program
     sys.path.pop()
     try:
-        enter(parent, cpu_seconds, memory_mib, bool(confine))
+        roots = [f"{folder}/{name}{end}" for name, _, folder in modules for end in ("", ".libs", ".py")]
+        if modules:
+            sys.meta_path.append(_Allowed({name: folder for name, _, folder in modules}))
+        parent, cpu_seconds, memory_mib, confine = map(int, numbers)
+        enter(parent, cpu_seconds, memory_mib, bool(confine), roots)
     except (JailError, OSError, ValueError) as error:
         os.write(2, f"{type(error).__name__}: {error}".encode())
         os._exit(1)
@@ -31,22 +40,29 @@ def main(role: str, parent: int, cpu_seconds: int, memory_mib: int, confine: int
         os.close(null)
         os.write(1, READY)
         _run_script(_first().decode())
-    elif role == "program":
-        channel = wire.Pipes(os.dup(0), os.dup(1))
+    else:
+        requests, replies = os.dup(0), os.dup(1)
         for descriptor in range(3):
             os.dup2(null, descriptor)
-        program.Program(channel).live()
-    else:
-        reports = os.dup(1)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        os.write(reports, READY)
-        checker.check(_first(), wire.Pipes(*pipes), reports)
+        os.write(replies, READY)
+        Program(requests, replies).live()
+
+
+class _Allowed:
+    """Finds the modules that are allowed beside the standard library, whose folder cannot be listed."""
+
+    def __init__(self, folders: dict[str, str]) -> None:
+        from importlib.machinery import PathFinder
+
+        self.specs = {name: PathFinder.find_spec(name, [folder]) for name, folder in folders.items()}
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        return self.specs.get(name)
 
 
 def _first() -> bytes:
     """What the caller sends first, read unbuffered: the rest of descriptor 0 is for the program."""
-    return _read(int.from_bytes(_read(LENGTH_BYTES)))
+    return _read(int.from_bytes(_read(_LENGTH_BYTES)))
 
 
 def _read(size: int) -> bytes:
@@ -64,7 +80,9 @@ def _run_script(source: str) -> None:
     sys.modules["__main__"] = module
     sys.argv = ["solution.py"]
     try:
-        exec(compile(source, "solution.py", "exec"), module.__dict__)  # what the jail is for
+        exec(
+            compile(source, "solution.py", "exec", dont_inherit=True), module.__dict__
+        )  # what the jail is for
     except SystemExit:
         raise
     except BaseException:  # noqa: BLE001 - as an interpreter reports what a script raises

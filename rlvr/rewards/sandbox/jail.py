@@ -65,6 +65,7 @@ _LOAD, _EQUAL, _AND, _RETURN = 0x20, 0x15, 0x54, 0x06  # classic BPF
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 
+_PACKAGES = ("site-packages", "dist-packages")
 _SIGKILL = 9
 _PDEATHSIG, _DUMPABLE, _SECCOMP, _NO_NEW_PRIVS = 1, 4, 22, 38  # prctl
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # Landlock, on every architecture
@@ -77,8 +78,11 @@ class JailError(Exception):
     """The kernel does not give what is needed; nothing that is not trusted may run."""
 
 
-def enter(parent: int, cpu_seconds: int, memory_mib: int, confine_reads: bool) -> None:
-    """Confine the calling process, which must have one thread. Raises JailError if that fails."""
+def enter(parent: int, cpu_seconds: int, memory_mib: int, confine_reads: bool, further: list[str]) -> None:
+    """Confine the calling process, which must have one thread. Raises JailError if that fails.
+
+    `further` are files and folders that stay readable beside the standard library, where they exist.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     _prctl(libc, _PDEATHSIG, _SIGKILL)
     if os.getppid() != parent:
@@ -91,7 +95,7 @@ def enter(parent: int, cpu_seconds: int, memory_mib: int, confine_reads: bool) -
     _lower(resource.RLIMIT_CORE, 0)
     _prctl(libc, _NO_NEW_PRIVS, 1)
     if confine_reads:
-        _confine_reads(libc)
+        _confine_reads(libc, further)
     program = seccomp_filter(os.uname().machine)
     code = ctypes.create_string_buffer(program, len(program))
     header = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
@@ -126,15 +130,20 @@ def confine_writes(folders: list[str], devices: list[str]) -> None:
     _landlock(libc, _CHANGES | truncate, rules)
 
 
-def _confine_reads(libc: ctypes.CDLL) -> None:
-    """Leave files below Python's library and the system's libraries readable, and no others."""
+def _confine_reads(libc: ctypes.CDLL, further: list[str]) -> None:
+    """Leave files below Python's library and the system's libraries readable, and no others.
+
+    Installed packages are not: some have the solutions and tests of well-known problems in them.
+    """
     library = os.path.dirname(os.__file__)
     roots = [library, f"{sys.base_exec_prefix}/lib", f"{sys.base_exec_prefix}/lib64", "/lib", "/lib64"]
-    roots += ["/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo"]
-    roots += ["/dev/null", "/dev/urandom"]
-    rules = [(root, _READ_FILE | (_READ_DIR if os.path.isdir(root) else 0)) for root in roots]
+    roots += ["/usr/lib", "/usr/lib64"]
+    roots = [kept for root in dict.fromkeys(map(os.path.realpath, roots)) for kept in _without_packages(root)]
+    roots += ["/etc/ld.so.cache", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom", *further]
+    rights = dict.fromkeys(roots, _READ_FILE | _READ_DIR)
+    rights[library] = _READ_DIR  # names, which Python looks for modules among
     try:
-        _landlock(libc, _ALL_OF_ABI_1, rules)
+        _landlock(libc, _ALL_OF_ABI_1, list(rights.items()))
     except JailError as error:
         raise JailError(f"{error}, or confine_reads: false") from error
 
@@ -153,6 +162,8 @@ def _landlock(libc: ctypes.CDLL, handled: int, rules: list[tuple[str, int]]) -> 
             descriptor = os.open(root, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
+        if not os.path.isdir(root):
+            access &= ~_READ_DIR
         rule = ctypes.create_string_buffer(struct.pack("=Qi", access, descriptor))
         added = libc.syscall(_ADD_RULE, ruleset, 1, rule, 0)
         os.close(descriptor)
@@ -161,6 +172,24 @@ def _landlock(libc: ctypes.CDLL, handled: int, rules: list[tuple[str, int]]) -> 
     if libc.syscall(_RESTRICT_SELF, ruleset, 0) != 0:
         raise JailError(f"Landlock could not be entered: {os.strerror(ctypes.get_errno())}")
     os.close(ruleset)
+
+
+def _without_packages(folder: str) -> list[str]:
+    """Paths in `folder` that together are all of it but installed packages."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    if not any(name.startswith("python") or name in _PACKAGES for name in names):
+        return [folder]
+    kept: list[str] = []
+    for name in names:
+        path = f"{folder}/{name}"
+        if name.startswith("python") and os.path.isdir(path):
+            kept += _without_packages(path)
+        elif name not in _PACKAGES:
+            kept.append(path)
+    return kept
 
 
 def seccomp_filter(machine: str) -> bytes:

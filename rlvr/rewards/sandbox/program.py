@@ -1,149 +1,203 @@
-"""The tested program's side: it holds the program's names and does what the tests ask of them.
+"""The tested program's side: it holds the program and evaluates what its tests ask, one request at a time.
 
-Whatever the program does to this process, the tests see it through values that they read themselves.
+It is never told what is expected. Whatever the program does to this process, all it can send is values.
 """
 
 from __future__ import annotations
 
 import builtins
-import operator
+import json
 import os
 import sys
 import types
 
-from rlvr.rewards.sandbox.wire import Pipes, decode, encode
+from rlvr.rewards.sandbox.wire import LENGTH_BYTES, MAX_REPLY, NotPlain, decode, encode, packed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
-_BUILTIN: tuple[str, ...] = (
-    "getattr",
-    "setattr",
-    "delattr",
-    "isinstance",
-    "issubclass",
-    "str",
-    "repr",
-    "len",
-    "iter",
-    "next",
-)
-_BUILTIN += ("bool", "reversed")
-_OPERATOR: tuple[str, ...] = (
-    "getitem",
-    "setitem",
-    "delitem",
-    "eq",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-)
-_OPERATOR += ("floordiv", "mod", "pow", "and_", "or_", "xor", "matmul")
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    "call": lambda function, *arguments, **keywords: function(*arguments, **keywords),
-    **{name: getattr(builtins, name) for name in _BUILTIN},
-    **{name: getattr(operator, name) for name in _OPERATOR},
-}
-_MUTABLE = (list, dict, set, bytearray)
+# LeetCode has these imported, and programs in its form rely on that.
+_IMPORTED = """\
+import bisect, collections, functools, heapq, itertools, math, operator, random, re, string
+from bisect import *
+from collections import *
+from functools import *
+from heapq import *
+from itertools import *
+from math import ceil, comb, factorial, floor, gcd, inf, isqrt, lcm, log, log2, pi, sqrt
+from typing import *
+"""
 
 
 class Program:
-    """Answers requests until the other side ends. `objects` are what it was given references to."""
+    """Answers requests until nobody asks. `objects` are what stays here for later requests."""
 
-    def __init__(self, pipes: Pipes) -> None:
-        self.pipes = pipes
+    def __init__(self, source: int, sink: int) -> None:
+        self.source, self.sink = source, sink
+        self.module = types.ModuleType("solution")
         self.objects: list[Any] = []
 
-    def load(self, source: str) -> None:
-        """Run the program as a module, and tell its names: [kind, name, value]."""
-        module = types.ModuleType("solution")
-        sys.modules["solution"] = module
-        try:
-            exec(compile(source, "solution.py", "exec"), module.__dict__)  # what the jail is for
-        except BaseException as error:  # noqa: BLE001 - whatever the program raises is its result
-            self.pipes.send(["error", *_description(error, source)])
-            return
-        names = [self._name(name, value) for name, value in list(module.__dict__.items())]
-        self.pipes.send(["names", [name for name in names if name]])
-
-    def _name(self, name: str, value: Any) -> list[Any] | None:
-        if not isinstance(name, str) or (name.startswith("__") and name.endswith("__")):
-            return None
-        if isinstance(value, types.ModuleType):
-            return ["module", name, value.__name__]
-        if isinstance(value, type) and issubclass(value, BaseException):
-            return ["exception", name, [value.__name__, _builtin(value)]]
-        try:
-            return ["value", name, encode(value, self._refer)]
-        except (ArithmeticError, ValueError, RecursionError, RuntimeError):
-            return None
-
     def live(self) -> None:
-        """Say that it is there, load the program that it is sent, and answer until nobody asks."""
+        """Load the program that comes first, then answer.
+
+        Replies: ["loaded", null] or ["raised", [names of classes, message]] to the program; see `answer`.
+        """
         try:
-            self.pipes.send("ready")
-            self.load(self.pipes.receive())
+            program = self._receive()
+            self._send(["loaded", None] if (error := self._load(program)) is None else error)
             while True:
-                self._answer(self.pipes.receive())
+                request = self._receive()
+                try:
+                    reply = packed(self.answer(request), MAX_REPLY)
+                except NotPlain as error:
+                    reply = packed(["not plain", str(error)[:1000]], MAX_REPLY)
+                except BaseException as error:  # noqa: BLE001 - whatever the program raises is its result
+                    reply = packed(_raised(error), MAX_REPLY)
+                self._write(reply)
         except (EOFError, BrokenPipeError):
             os._exit(0)
 
-    def _answer(self, request: Any) -> None:
-        operation, target, arguments, keywords = request
-        given: list[Any] = []
+    def _load(self, source: str) -> Any:
+        sys.modules["solution"] = self.module
         try:
-            given = [decode(argument, self._resolve) for argument in arguments]
-            named = {name: decode(value, self._resolve) for name, value in keywords.items()}
-            result = OPERATIONS[operation](self.objects[target], *given, **named)
-            changed = [encode(value, self._refer) if isinstance(value, _MUTABLE) else None for value in given]
-            reply = ["value", encode(result, self._refer), changed]
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the tests are
-            reply = ["error", *_description(error)]
-        self.pipes.send(reply)
+            if "class Solution" in source:
+                exec(_IMPORTED, self.module.__dict__)
+            code = compile(source, "solution.py", "exec", dont_inherit=True)
+            exec(code, self.module.__dict__)  # what the jail is for
+        except BaseException as error:  # noqa: BLE001 - whatever the program raises is its result
+            return _raised(error, "" if isinstance(error, SyntaxError) else _line(error))
+        return None
 
-    def _refer(self, value: Any) -> Any:
+    def answer(self, request: Any) -> Any:
+        """The reply to one request.
+
+        ["value", [tree, shared]] → ["value", [data, changes]] or ["iterator", [number, changes]]
+        ["keep", [tree, shared]] → ["kept", [number, changes]]
+        ["take", [number, count]] → ["items", [items, whether there are no more]]
+        ["beside", [test, function]] → ["passed", null]: a test that runs here
+
+        A tree is data as in `wire`, with some further tags. `shared` are values that a tree refers to by
+        number, and `changes` what the program has made of them (null for what is as it was).
+        """
+        kind, content = request
+        if kind == "take":
+            return self._take(*content)
+        if kind == "beside":
+            return self._beside(*content)
+        tree, shared = content
+        values = [decode(data) for data in shared]
+        result = self._evaluate(tree, values)
+        after = [encode(value, self._keep_reference) for value in values]
+        changes = [None if now == before else now for now, before in zip(after, shared, strict=True)]
+        if kind == "keep":
+            return ["kept", [self._keep(result), changes]]
+        try:
+            return ["value", [encode(result), changes]]
+        except NotPlain:
+            iterable = any("__iter__" in base.__dict__ for base in type(result).__mro__)
+            if iterable and not isinstance(result, list | tuple | dict | set | frozenset):
+                return ["iterator", [self._keep(iter(result)), changes]]
+            raise
+
+    def _keep(self, value: Any) -> int:
         self.objects.append(value)
-        return [len(self.objects) - 1, callable(value)]
+        return len(self.objects) - 1
 
-    def _resolve(self, reference: Any) -> Any:
-        kind, number = reference
-        return self.objects[number] if kind == "yours" else self._callback(number)
+    def _keep_reference(self, value: Any) -> Any:
+        raise NotPlain(f"an argument into which a {type(value).__name__} was put, which is no plain value")
 
-    def _callback(self, number: int) -> Callable[..., Any]:
-        """A function that the tests passed: calling it asks them, and answers what they ask meanwhile."""
+    def _take(self, number: int, count: int) -> Any:
+        items: list[Any] = []
+        for _ in range(count):
+            try:
+                items.append(encode(next(self.objects[number])))
+            except StopIteration:
+                return ["items", [items, True]]
+        return ["items", [items, False]]
 
-        def call(*arguments: Any) -> Any:
-            self.pipes.send(["callback", number, [encode(value, self._refer) for value in arguments]])
-            while True:
-                message = self.pipes.receive()
-                if message[0] == "returned":
-                    return decode(message[1], self._resolve)
-                if message[0] == "raised":
-                    raise getattr(builtins, message[1])(message[2])
-                self._answer(message)
+    def _evaluate(self, tree: Any, shared: list[Any]) -> Any:
+        def special(tag: str, content: Any) -> Any:
+            if tag == "name":
+                return self._look_up(content)
+            if tag == "shared":
+                return shared[content]
+            if tag == "kept":
+                return self.objects[content]
+            if tag == "builtin":
+                return getattr(builtins, content)
+            if tag == "lambda":
+                return eval(content, self.module.__dict__)
+            if tag == "attribute":
+                return getattr(decode(content[0], special), content[1])
+            if tag == "imported":
+                module = __import__(content[0], fromlist=["*"])
+                return getattr(module, content[1])
+            if tag == "awaited":
+                import asyncio
 
-        return call
+                return asyncio.run(decode(content, special))
+            if tag == "call":
+                function, arguments, keywords = content
+                called = decode(function, special)
+                given = [decode(argument, special) for argument in arguments]
+                return called(*given, **{name: decode(value, special) for name, value in keywords.items()})
+            raise ValueError(f"there is no {tag}")
+
+        return decode(tree, special)
+
+    def _look_up(self, name: str) -> Any:
+        """What the program calls so: a name of its own, or a method of its class `Solution`."""
+        names = self.module.__dict__
+        if name in names:
+            return names[name]
+        solution = names.get("Solution")
+        if solution is not None and hasattr(solution, name):
+            return getattr(solution(), name)
+        raise NameError(f"name {name!r} is not defined")
+
+    def _beside(self, source: str, function: str | None, entry_point: str | None) -> Any:
+        names = {**self.module.__dict__, "__name__": "tests"}
+        exec(compile(source, "tests", "exec", dont_inherit=True), names)
+        if function is not None:
+            names[function]()
+        elif entry_point is not None and "check" in names:
+            names["check"](self._look_up(entry_point))
+        return ["passed", None]
+
+    def _send(self, message: Any) -> None:
+        self._write(packed(message, MAX_REPLY))
+
+    def _write(self, data: bytes) -> None:
+        waiting = memoryview(data)
+        while waiting:
+            waiting = waiting[os.write(self.sink, waiting) :]
+
+    def _receive(self) -> Any:
+        return json.loads(self._read(int.from_bytes(self._read(LENGTH_BYTES))))
+
+    def _read(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            piece = os.read(self.source, min(size - len(data), 1 << 16))
+            if not piece:
+                raise EOFError
+            data += piece
+        return bytes(data)
 
 
-def _builtin(kind: type[BaseException]) -> str:
-    return next(base.__name__ for base in kind.__mro__ if getattr(builtins, base.__name__, None) is base)
+def _raised(error: BaseException, where: str = "") -> Any:
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - its __str__ is the program's
+        message = ""
+    return ["raised", [[base.__name__ for base in type(error).__mro__], (message + where)[:1000]]]
 
 
-def _description(error: BaseException, source: str = "") -> list[str]:
-    """[name of its class, name of the built-in class that it is of, message]."""
-    message = str(error)
-    if source and not isinstance(error, SyntaxError):
-        trace, line = error.__traceback__, 0
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == "solution.py":
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        message += f" (line {line})" if line else ""
-    return [type(error).__name__, _builtin(type(error)), message[:1000]]
+def _line(error: BaseException) -> str:
+    trace, line = error.__traceback__, 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "solution.py":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f" (line {line})" if line else ""

@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import selectors
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Literal
 
 import rlvr
-from rlvr.rewards.sandbox.child import LENGTH_BYTES, READY
+from rlvr.rewards.sandbox.child import READY
+from rlvr.rewards.sandbox.wire import LENGTH_BYTES, MAX_REPLY, MAX_REQUEST, packed
 
 MAX_OUTPUT = 4 << 20  # bytes of standard output and standard error together
 CPU_SLACK = 0.1  # seconds by which the kernel's two counts of CPU time may differ
 KEPT_ERRORS = 4096  # last bytes of standard error
+START_SECONDS = 10.0  # that the first process may take until it is confined
+MOST_WAITING = 3  # times its own time that a program may take, where the machine gives it no core
 
 _BOOTSTRAP = """\
 import sys
-_, root, role, *numbers = sys.argv
+_, root, role, *settings = sys.argv
 sys.path.append(root)
 from rlvr.rewards.sandbox.child import main
-main(role, *map(int, numbers))
+main(role, settings)
 """
 _ROOT = str(Path(rlvr.__file__).parents[1])
 
-Ending = Literal["exit", "signal", "cpu", "deadline", "output"]
+Ending = Literal["exit", "signal", "cpu", "time", "starved", "output"]
 
 
 class SandboxError(Exception):
     """The sandbox could not be made, so nothing was run."""
+
+
+class Starved(Exception):
+    """The machine gave the program no core for so long that its time does not count as its own."""
+
+
+class Ended(Exception):
+    """A process that should answer has ended, or was ended. `outcome` says how."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(how_it_ended(outcome))
+        self.outcome = outcome
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,7 @@ class Limits:
     cpu_seconds: int
     memory_mib: int  # of address space
     confine_reads: bool  # whether Landlock is required
+    modules: tuple[str, ...] = ()  # that may be imported beside the standard library
 
 
 @dataclass(frozen=True)
@@ -59,94 +75,257 @@ class Outcome:
     cpu: float
 
 
-@dataclass(frozen=True)
-class Report:
-    """One test of `run_tests`."""
+class Clock:
+    """The time that a program has for all of its tests, in seconds of its own.
 
-    outcome: str  # passed | failed | unused | unsendable | cpu | deadline
-    reason: str
+    It begins when the first process is confined. While the program's main thread, or the caller, waits for a
+    core, it stands still. A program cannot bring that about: its other threads use CPU time.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.begun = False
+        self.started = time.monotonic()
+        self.waited = 0.0  # by processes that have ended, less what does not count
+
+    def begin(self, pid: int) -> None:
+        """The process `pid` is confined."""
+        if not self.begun:
+            self.begun, self.started = True, time.monotonic()
+            self.waited = -_waited(str(pid)) - _waited("thread-self")
+
+    def left(self, pid: int | None = None) -> float:
+        """Seconds that are left, while the process `pid` runs. Raises Starved."""
+        passed = time.monotonic() - self.started
+        if not self.begun:
+            return START_SECONDS - passed
+        if passed < self.seconds:
+            return self.seconds - passed
+        waited = self.waited + _waited("thread-self") + (_waited(str(pid)) if pid else 0.0)
+        left = self.seconds - passed + waited
+        if left > 0 and passed > MOST_WAITING * self.seconds:
+            raise Starved(f"the machine was too busy to run the program for {self.seconds:g} s")
+        return left
 
 
-def run_script(program: str, stdin: str, limits: Limits, deadline: float) -> Outcome:
-    """Run `program` as a script until it ends or `deadline` (of time.monotonic()) passes.
+def _waited(process: str) -> float:
+    """Seconds that a process's main thread, able to run, had no core. 0 where the kernel does not say."""
+    try:
+        with open(f"/proc/{process}/schedstat") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
-    Raises SandboxError when it could not be confined, and OSError when no process could be made.
+
+class Process:
+    """A confined process; nothing of it outlives `end`, which may be called again.
+
+    `role` is what `child` says. Raises OSError when no process could be made.
+    """
+
+    def __init__(self, role: str, limits: Limits, clock: Clock) -> None:
+        self.limits, self.clock = limits, clock
+        self.outcome: Outcome | None = None
+        self.errors = bytearray()
+        settings = [os.getpid(), limits.cpu_seconds, limits.memory_mib, int(limits.confine_reads)]
+        self.popen = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-s",
+                "-S",
+                "-B",
+                "-X",
+                "utf8",
+                "-c",
+                _BOOTSTRAP,
+                _ROOT,
+                role,
+                *map(str, settings),
+                *(f"{name}={folder_of(name)}" for name in limits.modules),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            # a verdict does not depend on the order of a set; numpy needs no threads, which take memory
+            env={"PYTHONHASHSEED": "0"} | ({"OPENBLAS_NUM_THREADS": "1"} if limits.modules else {}),
+            start_new_session=True,
+        )
+
+    def end(self, ending: Ending, output: bytes = b"") -> Outcome:
+        """Kill the process if it still runs, wait for it, and say how it ended."""
+        if self.outcome is not None:
+            return self.outcome
+        process = self.popen
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        self.clock.waited += _waited(str(process.pid))
+        _, status, usage = os.wait4(process.pid, 0)
+        code = process.returncode = os.waitstatus_to_exitcode(status)
+        cpu = usage.ru_utime + usage.ru_stime
+        # Where we did not end it, nothing but the kernel can have: busy machines count very differently.
+        least = self.limits.cpu_seconds / 2 if ending == "exit" else self.limits.cpu_seconds - CPU_SLACK
+        if code in (-signal.SIGKILL, -signal.SIGXCPU) and cpu >= least:
+            ending = "cpu"
+        elif ending == "exit" and code < 0:
+            ending = "signal"
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()
+        self.outcome = Outcome(ending, code, output, self.errors.decode(errors="replace"), cpu)
+        return self.outcome
+
+
+def folder_of(module: str) -> str:
+    """The folder that an installed package or module lies in. Raises SandboxError when there is none."""
+    spec = PathFinder.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise SandboxError(f"the module {module!r}, which programs may import, is not installed here")
+    place = Path(spec.origin).parent
+    return str(place.parent if spec.submodule_search_locations else place)
+
+
+class Session:
+    """A program in a process of its own, which answers requests (`rlvr.rewards.sandbox.program`).
+
+    The constructor loads the program. Raises SandboxError when there is no sandbox, and OSError when no
+    process could be made; `rejected` is what the program raised while it was loaded. Any method raises Ended
+    when the program ends, runs out of its time, or sends what is no message; and Starved.
+    """
+
+    def __init__(self, program: str, limits: Limits, clock: Clock) -> None:
+        self.process = Process("program", limits, clock)
+        try:
+            self._started()
+            kind, content = self.request(program)
+            self.rejected: str | None = None
+            if kind != "loaded":
+                names, message = content
+                self.rejected = f"{names[0]}: {message}" if message else str(names[0])
+        except (TypeError, ValueError, IndexError, KeyError):  # no reply of ours
+            raise Ended(self.process.end("output")) from None
+        except BaseException:
+            self.process.end("exit")
+            raise
+
+    def _started(self) -> None:
+        """Wait until the process says that it is confined."""
+        try:
+            if self._read(1) == READY:
+                self.process.clock.begin(self.process.popen.pid)
+                return
+        except Ended as ended:
+            outcome = ended.outcome
+            raise _not_started(outcome, self.process.clock) from None
+        raise SandboxError("its process said something else first")
+
+    def request(self, message: Any) -> Any:
+        """The reply to a message. Raises NotPlain for a message that is too long."""
+        self._write(packed(message, MAX_REQUEST))
+        length = int.from_bytes(self._read(LENGTH_BYTES))
+        if length > MAX_REPLY:
+            raise Ended(self.process.end("output"))
+        try:
+            return json.loads(self._read(length))
+        except (ValueError, RecursionError):
+            raise Ended(self.process.end("output")) from None
+
+    def close(self) -> Outcome:
+        return self.process.end("exit")
+
+    def _write(self, data: bytes) -> None:
+        assert self.process.popen.stdin
+        descriptor = self.process.popen.stdin.fileno()
+        os.set_blocking(descriptor, False)
+        waiting = memoryview(data)
+        while waiting:
+            self._wait(descriptor, selectors.EVENT_WRITE)
+            try:
+                waiting = waiting[os.write(descriptor, waiting[: 1 << 16]) :]
+            except BrokenPipeError:
+                raise self._gone() from None
+
+    def _read(self, size: int) -> bytes:
+        assert self.process.popen.stdout
+        descriptor = self.process.popen.stdout.fileno()
+        data = bytearray()
+        while len(data) < size:
+            self._wait(descriptor, selectors.EVENT_READ)
+            piece = os.read(descriptor, min(size - len(data), 1 << 16))
+            if not piece:
+                raise self._gone()
+            data += piece
+        return bytes(data)
+
+    def _wait(self, descriptor: int, event: int) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(descriptor, event)
+            while not selector.select(self._left()):
+                pass
+
+    def _left(self) -> float:
+        try:
+            left = self.process.clock.left(self.process.popen.pid)
+        except Starved:
+            self.process.end("starved")
+            raise
+        if left <= 0:
+            raise Ended(self.process.end("time"))
+        return left
+
+    def _gone(self) -> Ended:
+        """Its pipes are closed: it ends, or has until its time is up."""
+        exited = os.pidfd_open(self.process.popen.pid)
+        try:
+            self._wait(exited, selectors.EVENT_READ)
+        finally:
+            os.close(exited)
+        if self.process.popen.stderr:
+            os.set_blocking(self.process.popen.stderr.fileno(), False)
+            with suppress(BlockingIOError):
+                self.process.errors += os.read(self.process.popen.stderr.fileno(), KEPT_ERRORS)
+        return Ended(self.process.end("exit"))
+
+
+def run_script(program: str, stdin: str, limits: Limits, clock: Clock) -> Outcome:
+    """Run `program` as a script until it ends or its time is up.
+
+    Raises SandboxError when it could not be confined, OSError when no process could be made, and Starved.
     """
     source = program.encode(errors="replace")
-    with _process("script", limits, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        payload = _framed(source) + stdin.encode(errors="replace")
-        return _checked(_converse(process, payload, limits, deadline))
+    payload = len(source).to_bytes(LENGTH_BYTES) + source + stdin.encode(errors="replace")
+    process = Process("script", limits, clock)
+    try:
+        outcome = _converse(process, payload)
+    finally:
+        process.end("exit")
+    if outcome.output.startswith(READY):
+        return replace(outcome, output=outcome.output[1:])
+    if isinstance(error := _not_started(outcome, clock), Ended):
+        return outcome
+    raise error
 
 
-def run_tests(
-    program: str,
-    tests: Sequence[tuple[str, str | None]],
-    entry_point: str | None,
-    limits: Limits,
-    deadline: float,
-) -> tuple[str | None, list[Report]]:
-    """Why the program could not be loaded (or None), and a report for every test.
-
-    A test is source code, and the name of a function in it to call, if any. After a test that the program
-    does not survive it starts anew, while there is CPU time left: the limit is for all tests together.
-    """
-    reports: list[Report] = []
-    left = float(limits.cpu_seconds)
-    while len(reports) < len(tests):
-        if time.monotonic() >= deadline:
-            return None, [*reports, *[Report("deadline", "out of time")] * (len(tests) - len(reports))]
-        if left <= 0:
-            return None, [*reports, *[Report("cpu", "out of CPU time")] * (len(tests) - len(reports))]
-        numbered = [(number, *test) for number, test in enumerate(tests)][len(reports) :]
-        job = {"program": program, "tests": numbered, "entry_point": entry_point}
-        checked, used = _run_pair(job, replace(limits, cpu_seconds=math.ceil(left)), deadline)
-        lines = [json.loads(line) for line in checked.output.splitlines()]
-        if not lines and checked.ending == "deadline" and used.ending != "cpu":
-            continue  # it was still loading
-        if not lines or lines[0][0] != "loaded":
-            return _why_not_loaded(lines, checked, used), reports
-        left -= max(used.cpu, 0.01)
-        reports += [_report(outcome, reason, used) for _, outcome, reason in lines[1:]]
-        if len(reports) < len(tests) and (not lines[1:] or lines[-1][1] != "ended"):
-            if used.ending == "cpu":
-                reports.append(_report("ended", "", used))
-            elif checked.ending == "deadline":
-                reports.append(Report("deadline", "it was still running"))
-            else:
-                reports.append(Report("failed", f"its process {how_it_ended(checked)}"))
-    return None, reports
-
-
-def _framed(data: bytes) -> bytes:
-    return len(data).to_bytes(LENGTH_BYTES) + data
-
-
-def _why_not_loaded(lines: Sequence[Sequence[str]], checked: Outcome, used: Outcome) -> str:
-    if lines and lines[0][0] == "no program":
-        raise SandboxError(f"the program's process could not be confined: {checked.errors.strip()}")
-    if lines and lines[0][0] == "unloaded":
-        return _readable(lines[0][1])
-    if lines or used.ending == "cpu":
-        return f"the program {how_it_ended(used)} before the tests"
-    return f"what it defines is too much: the process of the tests {how_it_ended(checked)}"
-
-
-def _readable(text: str) -> str:
-    """Without lone surrogates, which no file takes."""
-    return text.encode(errors="replace").decode()
-
-
-def _report(outcome: str, reason: str, used: Outcome) -> Report:
-    if outcome == "ended":
-        kind = "cpu" if used.ending == "cpu" else "failed"
-        return Report(kind, f"the program {how_it_ended(used)} during the test")
-    return Report(outcome, _readable(reason))
+def _not_started(outcome: Outcome, clock: Clock) -> Exception:
+    """What to make of a process that ended before it was confined."""
+    if outcome.ending != "time":
+        return SandboxError(outcome.errors.strip() or f"its process ended with {outcome.code}")
+    if clock.begun:  # those before have used up the time
+        return Ended(outcome)
+    return Starved(f"the sandbox did not start within {START_SECONDS:g} s")
 
 
 def how_it_ended(outcome: Outcome) -> str:
-    """For a process that ended by itself or by a limit."""
+    """For a process that ended by itself or by a limit, after "the program"."""
     if outcome.ending == "cpu":
         return "ran out of CPU time"
+    if outcome.ending == "time":
+        return "ran past its time limit"
+    if outcome.ending == "output":
+        return "sent too much, or what is no value"
     if outcome.code >= 0:
         return f"exited with status {outcome.code}"
     try:
@@ -155,139 +334,60 @@ def how_it_ended(outcome: Outcome) -> str:
         return f"was ended by signal {-outcome.code}"
 
 
-def _run_pair(job: Mapping[str, Any], limits: Limits, deadline: float) -> tuple[Outcome, Outcome]:
-    """How the tests' process and the program's ended; the first one's output are its reports."""
-    program_reads, checker_writes = os.pipe()
-    checker_reads, program_writes = os.pipe()
-    ends = [program_reads, checker_writes, checker_reads, program_writes]
-    payload = json.dumps(job).encode()
-    with _closing(ends), _process("program", limits, program_reads, program_writes) as program:
-        pipes = [checker_reads, checker_writes]
-        with _process("checker", limits, subprocess.PIPE, subprocess.PIPE, pipes) as checker:
-            while ends:
-                os.close(ends.pop())
-            outcome = _checked(_converse(checker, _framed(payload), limits, deadline, program))
-        return outcome, _end(program, "exit", limits)
-
-
 @contextmanager
-def _closing(descriptors: list[int]) -> Iterator[None]:
+def _closing(descriptor: int) -> Iterator[int]:
     try:
-        yield
+        yield descriptor
     finally:
-        while descriptors:
-            os.close(descriptors.pop())
+        os.close(descriptor)
 
 
-@contextmanager
-def _process(
-    role: str, limits: Limits, stdin: int, stdout: int, pipes: Sequence[int] = ()
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A confined process, which does not outlive the block."""
-    numbers = [os.getpid(), limits.cpu_seconds, limits.memory_mib, int(limits.confine_reads), *pipes]
-    command = [sys.executable, "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _BOOTSTRAP, _ROOT, role]
-    command += [str(number) for number in numbers]
-    process = subprocess.Popen(
-        command,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        cwd="/",
-        env={"PYTHONHASHSEED": "0"},  # so that a verdict does not depend on the order of a set
-        pass_fds=pipes,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            _end(process, "exit", limits)
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with suppress(BrokenPipeError):
-                    stream.close()
-
-
-def _end(
-    process: subprocess.Popen[bytes], ending: Ending, limits: Limits, output: bytes = b"", errors: bytes = b""
-) -> Outcome:
-    """Kill the process if it still runs, and wait for it."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    _, status, usage = os.wait4(process.pid, 0)
-    code = process.returncode = os.waitstatus_to_exitcode(status)
-    cpu = usage.ru_utime + usage.ru_stime
-    if code < 0 and cpu >= limits.cpu_seconds - CPU_SLACK:
-        ending = "cpu"
-    elif ending == "exit" and code < 0:
-        ending = "signal"
-    return Outcome(ending, code, output, errors.decode(errors="replace"), cpu)
-
-
-def _converse(
-    process: subprocess.Popen[bytes],
-    payload: bytes,
-    limits: Limits,
-    deadline: float,
-    other: subprocess.Popen[bytes] | None = None,
-) -> Outcome:
-    """Write `payload`, read both outputs, until the process exits or must be ended.
-
-    The standard error of `other` is read into the errors as well, so that it cannot block.
-    """
-    assert process.stdin
-    assert process.stdout
-    waiting, output, errors = memoryview(payload), bytearray(), bytearray()
+def _converse(process: Process, payload: bytes) -> Outcome:
+    """Write `payload`, read both outputs, until the process exits or must be ended."""
+    popen, clock = process.popen, process.clock
+    assert popen.stdin
+    assert popen.stdout
+    assert popen.stderr
+    waiting, output = memoryview(payload), bytearray()
     ending: Ending = "exit"
-    exited = os.pidfd_open(process.pid)
-    with selectors.DefaultSelector() as selector, _closing([exited]):
+    with selectors.DefaultSelector() as selector, _closing(os.pidfd_open(popen.pid)) as exited:
         selector.register(exited, selectors.EVENT_READ, None)
-        selector.register(process.stdin, selectors.EVENT_WRITE, None)
-        selector.register(process.stdout, selectors.EVENT_READ, output)
-        for stream in (process.stderr, other.stderr if other else None):
-            if stream is not None:
-                selector.register(stream, selectors.EVENT_READ, errors)
-        os.set_blocking(process.stdin.fileno(), False)
+        selector.register(popen.stdin, selectors.EVENT_WRITE, None)
+        selector.register(popen.stdout, selectors.EVENT_READ, output)
+        selector.register(popen.stderr, selectors.EVENT_READ, process.errors)
+        os.set_blocking(popen.stdin.fileno(), False)
         running, total = True, 0
         while running:
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
-                ending, running = "deadline", False
+            left = clock.left(popen.pid)
+            if left <= 0:
+                ending = "time"
+                break
+            ready = selector.select(left)
             for key, _ in ready:
                 if key.fileobj == exited:
                     running = len(ready) > 1  # first what it has still written
-                elif key.fileobj is process.stdin:
-                    waiting = _feed(process, waiting)
+                elif key.fileobj is popen.stdin:
+                    waiting = _feed(popen.stdin.fileno(), waiting)
                     if not waiting:
-                        selector.unregister(process.stdin)
+                        selector.unregister(popen.stdin)
                         with suppress(BrokenPipeError):
-                            process.stdin.close()
+                            popen.stdin.close()
                 else:
                     data = os.read(key.fd, 1 << 16)
                     total += len(data)
                     key.data.extend(data)
+                    if output:  # the first byte says that it is confined
+                        clock.begin(popen.pid)
                     if not data:
                         selector.unregister(key.fileobj)
-            del errors[:-KEPT_ERRORS]
+            del process.errors[:-KEPT_ERRORS]
             if total > MAX_OUTPUT:
                 ending, running = "output", False
-            if running and time.monotonic() >= deadline:
-                ending, running = "deadline", False
-    return _end(process, ending, limits, bytes(output), bytes(errors))
+    return process.end(ending, bytes(output))
 
 
-def _feed(process: subprocess.Popen[bytes], waiting: memoryview) -> memoryview:
-    assert process.stdin
+def _feed(descriptor: int, waiting: memoryview) -> memoryview:
     try:
-        return waiting[os.write(process.stdin.fileno(), waiting[: 1 << 16]) :]
+        return waiting[os.write(descriptor, waiting[: 1 << 16]) :]
     except BrokenPipeError:  # it does not want to read it all
         return memoryview(b"")
-
-
-def _checked(outcome: Outcome) -> Outcome:
-    """Without the first byte, which says that the process was confined before anything ran."""
-    if not outcome.output.startswith(READY):
-        if outcome.ending == "deadline":
-            return outcome
-        raise SandboxError(outcome.errors.strip() or f"its process ended with {outcome.code}")
-    return replace(outcome, output=outcome.output[1:])

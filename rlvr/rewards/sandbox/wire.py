@@ -1,116 +1,209 @@
-"""Messages between a tested program and its tests: plain data as JSON, all else by reference.
+"""Plain values as JSON data, the only thing that a tested program and its tests exchange.
 
-Nothing that is read can run anything: the values are rebuilt from a closed list of types.
+Nothing that is read can run anything: values are rebuilt from a closed list of types, so that no method of
+the program's is ever called where values are compared. What a program returns is made plain on its side:
+
+- None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, deque, Fraction,
+  Decimal, and dates and times without a time zone travel as they are;
+- an object of a subclass of these (Counter, defaultdict, IntEnum, …) travels as the type it extends;
+- a namedtuple or an object of a dataclass is a tuple of its fields, which can be read by name (`Named`);
+- numpy's arrays are lists, its scalars are Python numbers; an `array.array` is a list;
+- what can be iterated over and is none of these (generators, ranges, views of dicts, …) stays where it is,
+  and its items are asked for; anything else is no plain value.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
-import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
-MAX_MESSAGE = 16 << 20  # bytes
-_LENGTH = struct.Struct("!I")
-
-# Further values of the standard library: (module, class) → the arguments that make it again.
-_REBUILT: dict[tuple[str, str], Callable[[Any], tuple[Any, ...]]] = {
-    ("builtins", "complex"): lambda value: (value.real, value.imag),
-    ("builtins", "bytes"): lambda value: (list(value),),
-    ("builtins", "bytearray"): lambda value: (list(value),),
-    ("builtins", "range"): lambda value: (value.start, value.stop, value.step),
-    ("collections", "deque"): lambda value: (list(value), value.maxlen),
-    ("fractions", "Fraction"): lambda value: (value.numerator, value.denominator),
-    ("decimal", "Decimal"): lambda value: (str(value),),
-    ("datetime", "date"): lambda value: (value.year, value.month, value.day),
-    ("datetime", "timedelta"): lambda value: (value.days, value.seconds, value.microseconds),
-    ("datetime", "datetime"): lambda value: (
-        *value.timetuple()[:6],
-        value.microsecond,
-    ),
-}
-_ITERABLES: dict[str, type] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+MAX_REPLY = 2 << 20  # bytes that a program may answer with
+MAX_REQUEST = 64 << 20  # bytes
+LENGTH_BYTES = 4  # big-endian, before each message
+_MAX_DEPTH = 100  # of containers within each other
+_MAX_BITS = 1 << 18  # of an integer
+_MAX_FRACTION_BITS = 1 << 14  # reducing one takes the square of that
+_MAX_DIGITS = 10_000  # of a Decimal, written without an exponent
+_MAX_COLLISIONS = 50  # values of one hash in a set or dict: more are made on purpose, to take for ever
 
 
 class WireError(Exception):
-    """What came is no message, or what was to be sent is too large."""
+    """What came is no value, or one that is too large."""
 
 
-def encode(value: Any, refer: Callable[[Any], Any]) -> Any:
-    """`value` as JSON data; `refer` gives what stands for a value that is not plain data.
+class NotPlain(Exception):
+    """A value that cannot be sent."""
 
-    A subclass of a plain type travels as that type, so that no method of its own goes with it.
-    """
-    if value is None or isinstance(value, bool | float | str):
+
+class Named(tuple):  # type: ignore[type-arg]
+    """A tuple whose items have names, in `fields`."""
+
+    fields: list[str]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.__dict__.get("fields", ()):
+            return self[self.fields.index(name)]
+        raise AttributeError(f"there is no field {name!r}")
+
+
+def _named(fields: Iterable[Any], items: Iterable[Any]) -> Named:
+    value = Named(items)
+    value.fields = [str(field) for field in fields]
+    return value
+
+
+# Values of the standard library: (module, class) → what makes them again, as plain values.
+_MADE: dict[tuple[str, str], Callable[[Any], list[Any]]] = {
+    ("builtins", "complex"): lambda value: [value.real, value.imag],
+    ("collections", "deque"): lambda value: [list(value), value.maxlen],
+    ("fractions", "Fraction"): lambda value: [value.numerator, value.denominator],
+    ("decimal", "Decimal"): lambda value: [str(value)],
+    ("datetime", "date"): lambda value: [value.year, value.month, value.day],
+    ("datetime", "time"): lambda value: [value.hour, value.minute, value.second, value.microsecond],
+    ("datetime", "timedelta"): lambda value: [value.days, value.seconds, value.microseconds],
+    ("datetime", "datetime"): lambda value: [*value.timetuple()[:6], value.microsecond],
+}
+
+
+def encode(value: Any, other: Callable[[Any], Any] | None = None, depth: int = _MAX_DEPTH) -> Any:
+    """`value` as JSON data. `other` gives what stands for a value that is not plain. Raises NotPlain."""
+    if value is None or value is True or value is False:
         return value
-    if isinstance(value, int):
-        return value if abs(value) < 1 << 63 else ["int", hex(value)]
-    for name, kind in _ITERABLES.items():
-        if isinstance(value, kind):
-            return [name, [encode(item, refer) for item in value]]  # type: ignore[attr-defined]
-    if isinstance(value, dict):
-        return ["dict", [[encode(key, refer), encode(item, refer)] for key, item in value.items()]]
-    key = (type(value).__module__, type(value).__name__)
-    if key in _REBUILT and getattr(value, "tzinfo", None) is None:
-        return ["made", [*key, [encode(argument, refer) for argument in _REBUILT[key](value)]]]
-    return ["reference", refer(value)]
+    if depth == 0:
+        raise NotPlain(f"a value that is nested more than {_MAX_DEPTH} deep")
+    kind = type(value)
+    if issubclass(kind, float):
+        return float.__pos__(value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, int):
+        number = int.__index__(value)
+        return number if number.bit_length() < 64 else ["int", hex(number)]
+    if issubclass(kind, bytes | bytearray):
+        return ["bytes" if issubclass(kind, bytes) else "bytearray", bytes(value).decode("latin-1")]
+    if issubclass(kind, dict):
+        return [
+            "dict",
+            [[encode(key, other, depth - 1), encode(item, other, depth - 1)] for key, item in value.items()],
+        ]
+    for name, base in _SEQUENCES.items():
+        if issubclass(kind, base):
+            items = [encode(item, other, depth - 1) for item in base.__iter__(value)]  # type: ignore[attr-defined]
+            if base is tuple and hasattr(kind, "_fields"):
+                return ["named", [list(kind._fields), items]]
+            return ["named", [value.fields, items]] if kind is Named else [name, items]
+    if kind.__module__ == "numpy" and hasattr(kind, "tolist"):
+        return encode(value.tolist(), other, depth - 1)
+    if (kind.__module__, kind.__name__) == ("array", "array"):
+        return encode(list(value), other, depth - 1)
+    for base in kind.__mro__:
+        made = _MADE.get((base.__module__, base.__name__))
+        if made is not None and getattr(value, "tzinfo", None) is None:
+            arguments = [encode(item, other, depth - 1) for item in made(value)]
+            return ["made", [base.__module__, base.__name__, arguments]]
+    if hasattr(kind, "__dataclass_fields__"):
+        fields = list(kind.__dataclass_fields__)
+        return ["named", [fields, [encode(getattr(value, field), other, depth - 1) for field in fields]]]
+    if other is None:
+        raise NotPlain(f"a {kind.__name__}, which is no plain value")
+    return other(value)
 
 
-def decode(data: Any, resolve: Callable[[Any], Any]) -> Any:
-    """The inverse of `encode`. Raises WireError, TypeError or ValueError for what it cannot have made."""
+def decode(data: Any, other: Callable[[str, Any], Any] | None = None, depth: int = _MAX_DEPTH) -> Any:
+    """The inverse of `encode`. `other` gives the value of a tag that `encode` does not write.
+
+    Raises WireError for what is too large. Anything else may come of data that `encode` has not made: see
+    `received`.
+    """
     if not isinstance(data, list):
         if isinstance(data, dict):
             raise WireError("a JSON object is no value")
+        if isinstance(data, int):
+            _check_bits(data, _MAX_BITS)
         return data
+    if depth == 0:
+        raise WireError(f"a value that is nested more than {_MAX_DEPTH} deep")
     tag, content = data
-    if tag == "int":
-        return int(content, 16)
-    if tag in _ITERABLES:
-        return _ITERABLES[tag](decode(item, resolve) for item in content)
+    if tag in _SEQUENCES:
+        items = [decode(item, other, depth - 1) for item in content]
+        return _SEQUENCES[tag](distinct(items) if tag in ("set", "frozenset") else items)
     if tag == "dict":
-        return {decode(key, resolve): decode(item, resolve) for key, item in content}
+        keys = distinct([decode(key, other, depth - 1) for key, _ in content])
+        return dict(zip(keys, [decode(item, other, depth - 1) for _, item in content], strict=True))
+    if tag == "int":
+        number = int(content, 16)
+        _check_bits(number, _MAX_BITS)
+        return number
+    if tag in ("bytes", "bytearray"):
+        return {"bytes": bytes, "bytearray": bytearray}[tag](content.encode("latin-1"))
+    if tag == "named":
+        return _named(content[0], [decode(item, other, depth - 1) for item in content[1]])
     if tag == "made":
         module, name, arguments = content
-        if (module, name) not in _REBUILT:
-            raise WireError(f"{module}.{name} is no value that can be sent")
-        make = getattr(importlib.import_module(module), name)
-        return make(*(decode(argument, resolve) for argument in arguments))
-    if tag == "reference":
-        return resolve(content)
-    raise WireError(f"{tag!r} is no kind of value")
+        return _make(module, name, [decode(argument, other, depth - 1) for argument in arguments])
+    if other is None:
+        raise WireError(f"{tag!r} is no kind of value")
+    return other(tag, content)
 
 
-class Pipes:
-    """JSON messages over two pipes."""
+def received(data: Any) -> Any:
+    """`decode` for data of anybody's. Raises WireError for what is no value."""
+    try:
+        return decode(data)
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+        raise WireError(f"{type(error).__name__}: {error}") from None
 
-    def __init__(self, source: int, sink: int) -> None:
-        self.source, self.sink = source, sink
 
-    def send(self, message: Any) -> None:
-        data = json.dumps(message).encode()
-        if len(data) > MAX_MESSAGE:
-            raise WireError(f"a message of {len(data)} bytes is over the limit of {MAX_MESSAGE}")
-        waiting = memoryview(_LENGTH.pack(len(data)) + data)
-        while waiting:
-            waiting = waiting[os.write(self.sink, waiting) :]
+def distinct(items: list[Any]) -> list[Any]:
+    """`items`, to be hashed. Raises WireError when too many different ones have the same hash."""
+    if len(items) > _MAX_COLLISIONS:
+        found: dict[int, list[Any]] = {}
+        for item in items:
+            same = found.setdefault(hash(item), [])
+            if item not in same:
+                same.append(item)
+                if len(same) > _MAX_COLLISIONS:
+                    raise WireError(f"more than {_MAX_COLLISIONS} different values with the same hash")
+    return items
 
-    def receive(self) -> Any:
-        """Raises EOFError when the other side has ended."""
-        length = _LENGTH.unpack(self._read(_LENGTH.size))[0]
-        if length > MAX_MESSAGE:
-            raise WireError(f"a message of {length} bytes is over the limit of {MAX_MESSAGE}")
-        return json.loads(self._read(length))
 
-    def _read(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            piece = os.read(self.source, min(size - len(data), 1 << 16))
-            if not piece:
-                raise EOFError
-            data += piece
-        return bytes(data)
+def _check_bits(number: int, most: int) -> None:
+    if number.bit_length() > most:
+        raise WireError(f"an integer of {number.bit_length()} bits is over the limit of {most}")
+
+
+def _make(module: str, name: str, arguments: list[Any]) -> Any:
+    if (module, name) not in _MADE:
+        raise WireError(f"{module}.{name} is no value that can be sent")
+    if name == "complex":
+        return complex(*arguments)
+    if name == "Fraction":
+        for number in arguments:
+            _check_bits(number, _MAX_FRACTION_BITS)
+    import collections
+    import datetime
+    import decimal
+    import fractions
+
+    modules = {"collections": collections, "datetime": datetime, "decimal": decimal, "fractions": fractions}
+    value = getattr(modules[module], name)(*arguments)
+    if name == "Decimal" and (
+        len(arguments[0]) > _MAX_DIGITS or (value.is_finite() and abs(value.adjusted()) > _MAX_DIGITS)
+    ):
+        raise WireError(f"a Decimal of over {_MAX_DIGITS} digits")
+    return value
+
+
+def packed(message: Any, most: int) -> bytes:
+    """A message as it is sent. Raises NotPlain when it has over `most` bytes."""
+    data = json.dumps(message).encode()
+    if len(data) > most:
+        raise NotPlain(f"a value of {len(data)} bytes, over the limit of {most}")
+    return len(data).to_bytes(LENGTH_BYTES) + data
+
+
+_SEQUENCES: dict[str, type] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
