@@ -284,7 +284,7 @@ def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right_completi
 def audited(problems: list[Problem], name: str, **bound: Any) -> dict[str, Any]:
     config = AuditConfig()
     config.reward.functions = {"mine": {"_target_": f"audited.{name}", **bound}}
-    config.reward.deadline = 0.2
+    config.reward.deadline = 0.2 if name == "hanging" else 20.0
     config.audit.second_opinions = 0
     config.audit.max_unreached = 3
     return make_report(run_audit(config, problems), config.audit)

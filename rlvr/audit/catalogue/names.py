@@ -30,8 +30,7 @@ class Identifier:
 def draw_identifier(rng: Random) -> Identifier:
     sort: Sort = rng.choice(["version", "address", "address6", "colour", "hardware address", "part", "part"])
     if sort == "version":
-        parts = [rng.randrange(4), rng.randrange(24), rng.randrange(24), rng.randrange(9)]
-        return Identifier(".".join(map(str, parts[: rng.choice([3, 3, 4])])), sort)
+        return Identifier(f"{rng.randrange(4)}.{rng.randrange(24)}.{rng.randrange(24)}", sort)
     if sort == "address":
         return Identifier(".".join(str(rng.randrange(1, 255)) for _ in range(4)), sort)
     if sort == "address6":

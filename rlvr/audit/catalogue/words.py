@@ -74,7 +74,6 @@ CHOICE = Entry(
         "word option before": _letter("Option @"),
         "word option before, lower case": _letter("option (@)"),
         "word choice before": _letter("Choice @"),
-        "word answer before": _letter("Answer: @"),
         "in \\( \\)": _letter(r"\(@\)"),
     },
     changes={
@@ -163,7 +162,6 @@ YES_NO = Entry(
         "italics of Markdown": _word("*@*"),
         "\\mathbf": _word(r"\mathbf{@}"),
         "exclamation mark": _word("@!"),
-        "word answer before": _word("Answer: @"),
     },
     changes={
         "opposite": lambda gold, rng: replace(gold, word=gold.opposite),
