@@ -1,91 +1,408 @@
-"""Words by which a text says, in several languages, that an answer or a conclusion follows."""
+"""Words by which a text says, in several languages, that an answer or a conclusion follows, or takes it back."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
-# "answer is", "answer:" and their like; the answer comes after.
-_ANSWER_LATIN = (
-    r"(?:final\s+|correct\s+)?answers?|r[ée]ponses?|respuestas?|antwort(?:en)?|risposte?|risposta|respostas?|"
-    r"antwoord(?:en)?|svar(?:et)?|vastaus|odpowied[zź]|odpowiedzi|cevap|jawaban(?:nya)?|[đd][áa]p\s+[áa]n|"
-    r"odpov[eě][ďd]|v[áa]lasz|r[ăa]spuns(?:ul)?|odgovor"
-)
-_IS_LATIN = (
-    r"(?:must|should|would|will|has to) be|is|are|est|sont|es|son|ist|lautet|sind|è|é|sono|são|"
-    r"adalah|on|to|är|er|"
-    r"jest|là|je|este"
-)
-_ANSWER_OTHER = (
-    r"(?:最终)?(?:答案|答)|答え|解答|正解|정답|답|ответ(?:ы|ом)?|відповідь|отговор|απάντηση|الجواب|الإجابة|"
-    r"(?:إجابة|جواب)|תשובה|उत्तर|উত্তর|คำตอบ|సమాధానం|பதில்"
-)
-_IS_OTHER = r"是|为|為|应该是|равен|равно|равна|は|은|는|является|это|е|είναι|هي|هو|היא|הוא|है|হল|คือ"
-_TO = r"(?:\s+(?:to|for|of)\s+(?:the|this|your)\s+[a-z]{1,20}(?:\s+[a-z]{1,20}){0,3}?)?"
+
+class Language(NamedTuple):
+    """Alternatives of regular expressions; "" where a language needs none of its own.
+
+    `answer` is the noun, `equals` what stands between it and the answer; `therefore` opens a conclusion;
+    `denial`, `doubt` and `wrong` unsay the value beside them; `wait` takes back what was said before.
+    """
+
+    answer: str
+    equals: str
+    therefore: str
+    denial: str
+    doubt: str = ""
+    wrong: str = ""
+    wait: str = ""
+    alternative: str = ""
+
+
+# Languages that put spaces between words; the words of a pattern stand alone.
+_SPACED = {
+    "English": Language(
+        r"answers?",
+        r"(?:must|should|would|will|has to) be|is|are|was|of|equals|comes (?:out )?to(?: be)?|turns out to be|"
+        r"becomes",
+        r"i (?:think|believe)|therefore|thus|hence|so(?! (?:that|far|on|much|many)\b)|consequently|finally|"
+        r"in conclusion|in total|altogether|(?:which|that|this) (?:is|are|gives|makes|means|leaves|equals|yields)|"
+        r"leaving|giving|yielding|making|for a total of|i\.e\.|then|this implies|implying|"
+        r"(?:we|you|i) (?:\w+ )?(?:find|get|have|obtain|conclude|see)(?: that)?(?! to\b)",
+        r"not|never|no|neither|nor|none|cannot|\w{2,6}n['’]t",
+        r"not sure|unsure|maybe|perhaps|possibly|may|might|could|unknown|unclear|unlikely|no idea|guess(?:ing)?|"
+        r"impossible to (?:say|tell)|depends? on|don['’]?t know|do not know|candidates?|either",
+        r"wrong|incorrect|false|impossible|invalid|fails?|failed|contradict(?:s|ion|ory)?|mistake|mistaken|"
+        r"rule[sd]? out|ruled|ruling out|eliminat(?:es?|ed|ing)|reject(?:s|ed|ing)?|exclud(?:es?|ed|ing)|"
+        r"discard(?:s|ed|ing)?|too (?:large|small|big|high|low|long|short|many|few|much|little)|tempting|"
+        r"thought|initially|guessed|claim(?:s|ed)?|says|said|suppos(?:e|ed|ing)|whether|try|hypothetically",
+        r"wait(?=\s*(?:[,.!:…—-]|a (?:minute|second|moment)\b|no\b|but\b|actually\b|i\b|that\b|let\b|what\b))|"
+        r"hold on|oops|scratch that|strike that|on second thoughts?|correction(?=\s*:)|sorry(?=,)|my mistake|"
+        r"i (?:was|am) (?:wrong|mistaken)|i(?: have|['’]ve)? (?:made|found) (?:a mistake|an error)|"
+        r"(?:let me|let us|let['’]s|i(?: will|['’]ll| should| need to| must)) (?:re-?(?:check|do|compute|calculate|"
+        r"consider|think|examine|evaluate|count|start|solve|visit)|start over|try again|correct (?:that|this|it|myself))|"
+        r"(?:that|this|it)(?:['’]s| is| was| seems| looks)(?: (?:also|still|clearly|actually|not quite|obviously))*"
+        r" (?:wrong|incorrect|not (?:right|correct)|a mistake|an error)|that(?: does|['’]?)(?:n['’]?t| not) (?:work|hold)|"
+        r"(?:that|this) can(?:not|['’]t) be(?: right| correct)?|"
+        r"actually(?=,? (?:it|the (?:correct|right|final|answer|result|value))\b)|"
+        r"(?<=[.!?:—] )(?:hmm+,? )?no,?(?= (?:wait|that|this|it|the|i)\b)|hmm+,? no|no[,]? wait",
+        r"or",
+    ),
+    "French": Language(
+        r"r[ée]ponses?(?: finale)?",
+        r"est|sont|vaut|égale|c'est",
+        r"donc|ainsi|finalement|au total|par conséquent|en conclusion",
+        r"non|ne|n['’](?=\w)|pas",
+        r"peut-être|je ne sais|pourrait|si l'on",
+        r"faux|fausse|incorrecte?",
+        r"(?:attendez|attends)(?=[,.!…])|je me suis trompée?|c['’]est faux",
+        r"ou|soit",
+    ),
+    "Spanish": Language(
+        r"respuestas?(?: (?:final|correcta))?",
+        r"es|son|sería|será",
+        r"por (?:lo )?tanto|entonces|así que|en total|luego|en consecuencia",
+        r"no|nunca|tampoco",
+        r"quizás?|tal vez|podría|no sé|puede ser",
+        r"incorrect[ao]|fals[ao]",
+        r"esper[ae](?=[,.!…])|me equivoqué|eso está mal|corrección",
+        r"o|u",
+    ),
+    "German": Language(
+        r"(?:end)?antwort(?:en)?|endergebnis",
+        r"ist|sind|lautet|beträgt|wäre",
+        r"also|daher|deshalb|folglich|insgesamt|somit|demnach|damit|schließlich",
+        r"nicht|nie|kein(?:e[nrs]?)?|weder",
+        r"vielleicht|möglicherweise|könnten?|unsicher|weiß nicht",
+        r"falsch|unmöglich",
+        r"(?:moment(?: mal)?|warte|halt)(?=[,.!…])|das ist falsch|ich habe mich geirrt|korrektur",
+        r"oder",
+    ),
+    "Italian": Language(
+        r"rispost[ae](?: finale)?",
+        r"è|é|sono|sarà|vale",
+        r"quindi|pertanto|dunque|in totale|perciò",
+        r"non|né",
+        r"forse|potrebbe|non so",
+        r"sbagliat[oa]|errat[oa]|falso",
+        r"(?:aspetta|un momento)(?=[,.!…])|ho sbagliato|mi sono sbagliat[oa]",
+        r"o|oppure",
+    ),
+    "Portuguese": Language(
+        r"respostas?(?: (?:final|correta))?",
+        r"é|são|será|seria",
+        r"portanto|logo|assim|no total|então|por isso",
+        r"não|nao|nunca|nem",
+        r"talvez|poderia|não sei|pode ser",
+        r"errad[oa]|incorret[oa]|fals[oa]",
+        r"um momento(?=[,.!…])|cometi um erro|me enganei|isso está errado",
+        r"ou",
+    ),
+    "Dutch": Language(
+        r"(?:eind)?antwoord(?:en)?",
+        r"is|zijn|bedraagt",
+        r"dus|daarom|in totaal|derhalve|bijgevolg",
+        r"niet|geen|nooit",
+        r"misschien|mogelijk|zou kunnen|weet niet",
+        r"fout|onjuist",
+        r"wacht(?=[,.!…])|dat klopt niet|ik heb een fout gemaakt",
+    ),
+    "Swedish": Language(
+        r"svar(?:et)?|slutsvar(?:et)?", r"är|blir", r"alltså|därför|således|totalt", r"inte|ej|ingen|inga",
+        r"kanske|möjligen|vet inte", r"fel|felaktigt", r"vänta(?=[,.!…])|det är fel|jag hade fel", r"eller",
+    ),
+    "Danish and Norwegian": Language(
+        r"svar(?:et)?", r"er|blir|bliver", r"altså|derfor|dermed|i alt|totalt", r"ikke|ingen",
+        r"måske|kanskje|muligvis|vet ikke|ved ikke", r"feil|forkert|galt", r"vent(?=[,.!…])|det er (?:feil|forkert)", r"eller",
+    ),
+    "Finnish": Language(
+        r"(?:lopullinen )?vastaus", r"on", r"siis|joten|näin ollen|yhteensä|siksi", r"ei|eivät", r"ehkä|kenties",
+        r"väärin|väärä", r"(?:hetkinen|odota)(?=[,.!…])|se on väärin", r"tai",
+    ),
+    "Polish": Language(
+        r"(?:ostateczna )?odpowied[zź]|odpowiedzi", r"to|jest|wynosi|brzmi", r"zatem|więc|dlatego|a więc|łącznie|razem",
+        r"nie", r"może|być może|nie wiem", r"błędn[aey]|źle", r"(?:chwila|czekaj)(?=[,.!…])|to błąd|pomyliłem się|pomyliłam się",
+        r"lub|albo",
+    ),
+    "Czech": Language(
+        r"(?:konečná )?odpov[eě][ďd]", r"je|jsou|zní", r"proto|tedy|takže|celkem", r"není|nejsou|ne|nikdy",
+        r"možná|snad|nevím", r"špatně|nesprávn[áéě]", r"počkej(?:te)?|to je špatně|spletl jsem se", r"nebo",
+    ),
+    "Hungarian": Language(
+        r"(?:a )?(?:végső )?v[áa]lasz", r"(?=\d|\$|\\)|az?", r"tehát|ezért|így|összesen", r"nem|nincs", r"talán|lehet",
+        r"hibás|rossz", r"várj(?:unk)?|tévedtem|ez hibás", r"vagy",
+    ),
+    "Romanian": Language(
+        r"r[ăa]spuns(?:ul)?(?: final)?", r"este|e|sunt", r"deci|prin urmare|așadar|în total|astfel", r"nu|niciodată",
+        r"poate|probabil|nu știu", r"greșit|fals", r"stai|așteaptă|am greșit", r"sau",
+    ),
+    "Serbo-Croatian": Language(
+        r"odgovor", r"je|su|jest", r"dakle|stoga|znači|ukupno|zato", r"nije|nisu|ne", r"možda|ne znam",
+        r"pogrešno|netočno", r"čekaj|pogriješio sam", r"ili",
+    ),
+    "Turkish": Language(
+        r"(?:doğru |nihai )?cevap|(?:doğru )?yanıt|cevabı", r"(?=\d|\$|\\|[A-J]\b)",
+        r"dolayısıyla|yani|toplam(?:da)?|öyleyse|bu nedenle|sonuç olarak", r"değil(?:dir)?|yok", r"belki|olabilir",
+        r"yanlış", r"(?:bekle|bir dakika)(?=[,.!…])|hata yaptım", r"veya|ya da",
+    ),
+    "Indonesian": Language(
+        r"jawaban(?:nya)?(?: akhir(?:nya)?)?", r"adalah|ialah|yaitu", r"jadi|oleh karena itu|dengan demikian|maka",
+        r"bukan(?:lah)?|tidak", r"mungkin|tidak tahu", r"salah", r"tunggu|itu salah", r"atau",
+    ),
+    "Vietnamese": Language(
+        r"[đd][áa]p\s+(?:[áa]n|số)|câu trả lời", r"là|bằng", r"vậy|do đó|vì vậy|tóm lại|như vậy",
+        r"không|chẳng|chưa", r"có thể|có lẽ|không biết", r"sai", r"khoan|đợi đã|tôi (?:đã )?nhầm", r"hoặc|hay",
+    ),
+    "Swahili": Language(
+        r"jibu", r"ni", r"kwa hiyo|hivyo|kwa hivyo|jumla", r"(?<=jibu )si|sio|siyo|hapana", r"labda|huenda|sijui", r"si sahihi",
+        r"subiri|nimekosea", r"au",
+    ),
+    "Russian": Language(
+        r"(?:окончательный |правильный )?ответ(?:ы|ом)?", r"равен|равно|равна|это|является|будет",
+        r"следовательно|поэтому|таким образом|итак|значит|всего|в итоге", r"нет|не|ни",
+        r"возможно|может быть|наверное|не знаю", r"неверно|неправильно|ошибочно",
+        r"(?:подождите|подожди|стоп)(?=[,.!…])|я ошибся|я ошиблась|это неверно", r"или|либо",
+    ),
+    "Ukrainian": Language(
+        r"(?:остаточна |правильна )?відповідь", r"це|є|дорівнює", r"отже|тому|таким чином|усього", r"ні|не",
+        r"можливо|мабуть|не знаю", r"неправильно|хибно", r"зачекайте|зачекай|я помилився", r"або|чи",
+    ),
+    "Bulgarian": Language(
+        r"(?:крайният |верният )?отговор(?:ът)?", r"е|са", r"следователно|значи|така че|общо|затова", r"не|няма",
+        r"може би|възможно е|не знам", r"грешно|неверно", r"чакай(?:те)?|сгреших", r"или",
+    ),
+    "Greek": Language(
+        r"(?:τελική )?απάντηση", r"είναι", r"άρα|επομένως|συνεπώς|οπότε|συνολικά", r"δεν|δε|μη|όχι",
+        r"ίσως|μπορεί|δεν ξέρω", r"λάθος", r"περίμενε|περιμένετε|έκανα λάθος", r"ή",
+    ),
+    "Arabic": Language(
+        r"(?:ال)?(?:جواب|إجابة)(?: (?:هو|هي))?(?: (?:النهائية|النهائي|الصحيحة|الصحيح))?", r"هو|هي|تساوي|يساوي",
+        r"لذا|لذلك|إذن|إذًا|وبالتالي|بالتالي|المجموع", r"ليس|ليست|لا|غير", r"ربما|قد|لا أعرف", r"خطأ|خاطئ",
+        r"انتظر|لقد أخطأت", r"أو",
+    ),
+    "Hebrew": Language(
+        r"(?:ה)?תשובה(?: (?:הסופית|הנכונה))?", r"היא|הוא", r"לכן|על כן|בסך הכל|מכאן", r"לא|אינה|אינו|אין", r"אולי|ייתכן",
+        r"שגוי|שגויה", r"רגע|טעיתי", r"או",
+    ),
+}  # fmt: skip
+# Languages without spaces between words, or with endings on them; a pattern may be part of a word.
+_GLUED = {
+    "Chinese": Language(
+        r"(?:最终|最終|正确|正確)?答案|(?<!回)答(?=[:：])", r"应该是|應該是|是|为|為|等于|等於",
+        r"因此|所以|故|综上(?:所述)?|綜上(?:所述)?|總共|总共|一共|共有|结论|最终|最后|于是|可得|得到",
+        r"不|没|沒|非", r"可能|也许|也許|或许|大概|不知道|假设|假設|如果", r"错|錯|矛盾", r"等等|等一下|不对|不對|算错了|我错了",
+        r"或(?:者)?|还是",
+    ),
+    "Japanese": Language(
+        r"(?:最終的な)?答え?|解答|正解", r"は|が", r"したがって|よって|ゆえに|以上より|従って|つまり|合計", r"ない|ません|違",
+        r"かもしれ|おそらく|たぶん|わから|もし", r"間違|誤り", r"待って|間違えました|間違いました", r"または|か(?=\d)",
+    ),
+    "Korean": Language(
+        r"(?:최종\s?)?(?:정답|답)", r"은|는|이|가", r"따라서|그러므로|그래서|결국|총", r"아니|아닙|않|못", r"아마|모르|만약|수도",
+        r"틀렸|틀린|잘못", r"잠깐|잠시만|제가 틀렸", r"또는|혹은",
+    ),
+    "Hindi": Language(
+        r"(?:अंतिम |सही )?उत्तर", r"है|=", r"अतः|इसलिए|कुल|अत:", r"नहीं|ना", r"शायद|हो सकता", r"गलत", r"रुकिए|रुको", r"या",
+    ),
+    "Bengali": Language(
+        r"(?:চূড়ান্ত |সঠিক )?উত্তর", r"হল|হলো|হচ্ছে", r"সুতরাং|অতএব|তাই|মোট", r"নয়|না", r"সম্ভবত|হয়তো", r"ভুল", r"দাঁড়ান",
+        r"অথবা|বা",
+    ),
+    "Thai": Language(
+        r"คำตอบ(?:สุดท้าย|ที่ถูกต้อง)?", r"คือ|เท่ากับ|เป็น", r"ดังนั้น|เพราะฉะนั้น|รวม", r"ไม่", r"อาจ|บางที", r"ผิด", r"เดี๋ยวก่อน", r"หรือ",
+    ),
+    "Telugu": Language(r"సమాధానం|జవాబు", r"=", r"కాబట్టి|అందువల్ల|మొత్తం", r"కాదు|లేదు", r"బహుశా", r"తప్పు", r"ఆగండి", r"లేదా"),
+    "Tamil": Language(r"பதில்|விடை", r"=", r"எனவே|ஆகவே|மொத்தம்", r"அல்ல|இல்லை", r"ஒருவேளை", r"தவறு", r"பொறுங்கள்", r"அல்லது"),
+}  # fmt: skip
+_LANGUAGES = (*_SPACED.values(), *_GLUED.values())
+_MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
+_MONTH += r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+
+
+def _any(field: str) -> re.Pattern[str]:
+    """The words of all languages in one field; those of a spaced language stand alone."""
+    alone, inside = (
+        "|".join(part for entry in table.values() if (part := getattr(entry, field)))
+        for table in (_SPACED, _GLUED)
+    )
+    return re.compile(rf"\b(?:{alone})(?!\w)" + (f"|{inside}" if inside else ""), re.IGNORECASE)
+
+
+def _alternatives(words: Iterable[str]) -> str:
+    return "|".join(words)
+
+
 _FILLER = (
-    r"(?:\s+(?:thus|therefore|simply|indeed|clearly|then|hence|just|exactly|precisely|given by|"
-    r"equal to|finale?|"
-    r"igual a)\b)?"
+    r"(?:\s*,?\s+(?:thus|therefore|simply|indeed|clearly|then|hence|just|exactly|precisely|approximately|about|now|"
+    r"given by|equal to|as follows|finale?|donc|also|somit|quindi|por tanto|portanto|igual a|égale? à|dus|alltså|"
+    r"derfor|zatem|следовательно|поэтому|therefore)\b,?)"
 )
+_TO = r"(?:\s+(?:to|for|of|in|is for)\s+(?:the|this|your|our|part)\s+[(a-z)]{1,20}(?:\s+[(a-z)]{1,20}){0,3}?)?"
+_BEFORE_VALUE = r"[\s:：*_]*"
+
+
+def _answer(entry: Language, spaced: bool) -> str:
+    """The noun of one language with the copula, colon or dash that leads to the answer."""
+    noun = rf"(?:{entry.answer})"
+    if not spaced:
+        return (
+            rf"{noun}\s*\*{{0,2}}\s*(?:(?:{entry.equals})\s*[:：]?|[:：=]|\s?[-—–]\s|"
+            r"(?=[\dA-J$\\(])|(?<=\s)(?=[A-J]\b))"
+        )
+    return (
+        rf"\b{noun}(?!\w)\]?{_TO}{_FILLER}{{0,2}}(?:\s+(?:{entry.equals})(?!\w){_FILLER}{{0,2}}\s*:?"
+        rf"|\s*[*_]{{0,2}}\s*[:：=—]|\s*\*\*)"
+    )
+
+
+_LABELS = (  # at the beginning of a line
+    r"(?:^|\n)[^\w\n]{0,6}(?:ans\b\.?|(?:final )?(?:result|solution)\b|lösung\b|ergebnis\b|résultat\b|resultado\b|"
+    r"risultato\b)\s*\*{0,2}\s*[:：=]"
+)
+# "answer is", "answer:" and their like; the answer comes after.
 ANSWER = re.compile(
-    rf"\b(?:{_ANSWER_LATIN})\]?{_TO}{_FILLER}(?:\s+(?:{_IS_LATIN})\b{_FILLER}\s*:?|\s*[:：=—]|\s*\*\*\s*[:：]?"
-    r"|(?<=answer)\s*-\s|(?<=answer)\W{0,4}\n+|(?<=answer)\s(?=[\d$\\(]))[\s:*]*"
-    r"|(?:^|\n)\W{0,4}(?:ans\.?|result|solution|jibu|đáp số|câu trả lời)\s*(?:[:：=]|\blà\b|\bni\b)[\s:*]*"
-    rf"|(?:{_ANSWER_OTHER})\s*\*{{0,2}}\s*(?:(?:{_IS_OTHER})\s*[:：]?|[:：]|\s?[-—–]\s|"
-    rf"(?=[\dA-J$\\(٠-٩०-९]))[\s:*]*"
-    r"|(?:选择|选|故选)\s*[:：]?\s*(?=[(（]?[A-J])|\b(?:doğru cevap|cevap)\s+(?=[\dA-J$\\])",
+    "(?:"
+    + _alternatives(
+        [
+            *(_answer(entry, spaced=True) for entry in _SPACED.values()),
+            *(_answer(entry, spaced=False) for entry in _GLUED.values()),
+            r"(?<=answer)\s*-\s|(?<=answer)[^\w\n$\\]{0,6}\n+|(?<=answer)\s(?=[\d$\\(])",
+            _LABELS,
+            r"(?:选择|選擇|故选|故選|选|選)\s*[:：]?\s*(?=[(（]?[A-J])",
+        ]
+    )
+    + f"){_BEFORE_VALUE}",
     re.IGNORECASE,
 )
-
+# "… is the answer"; the answer comes before.
+ANSWER_AFTER = re.compile(
+    r"(?:\s+(?:is|are|must be|gives(?: us)?|as)(?:\s+(?:thus|therefore|indeed|then|hence))?\s+"
+    r"(?:the|our|my|your)\s+(?:(?:final|correct|right|desired|required|only|full|exact)\s+)*(?:answer|solution)s?\b"
+    r"|が(?:最終的な)?(?:答え|正解|解答)|[가이]\s?(?:최종\s?)?(?:정답|답))(?!\s+(?:if|when|to)\b)",
+    re.IGNORECASE,
+)
 # "therefore" and its like; the conclusion comes after.
-CONCLUSION = re.compile(
-    r"\b(?:i (?:think|believe)|therefore|thus|hence|so|consequently|finally|in conclusion|"
-    r"in total|altogether|"
-    r"we (?:find|get|have|obtain|conclude)(?: that)?|donc|ainsi|finalement|au total|"
-    r"por (?:lo )?tanto|entonces|así que|en total|portanto|logo|assim|quindi|"
-    r"pertanto|dunque|in totale|also|daher|deshalb|folglich|insgesamt|somit|dus|daarom|alltså|"
-    r"следовательно|поэтому|таким образом|итак|значит|zatem|więc|dlatego|jadi|vậy|kwa hiyo|hivyo|"
-    r"dolayısıyla|yani)\b[\s,:]*"
-    r"|(?:因此|所以|故|综上|總共|总共|一共|结论|最终|最后|したがって|よって|ゆえに|따라서|그러므로|لذا|لذلك|إذن|"
-    r"अतः|इसलिए|ดังนั้น|కాబట్టి|সুতরাং|অতএব)[\s,:*，：、]*",
+CONCLUSION = re.compile(rf"(?:{_any('therefore').pattern})[\s,:*，：、]*", re.IGNORECASE)
+DENIAL = _any("denial")
+DOUBT = _any("doubt")
+WRONG = _any("wrong")
+WAIT = _any("wait")
+_OR = _alternatives(entry.alternative for entry in _LANGUAGES if entry.alternative)
+# What stands between the values of a list.
+JOINT = re.compile(
+    rf"\s*(?:[,;，、；]\s*(?:(?:and|or)\s+)?|\s(?:and|et|y|und|e|en|och|og|ja|i|a|și|ve|dan|và|и|та|και|{_OR})\s+"
+    rf"|[和与と및])\s*(?:and\s+|or\s+)?",
     re.IGNORECASE,
 )
-
-# A sentence that ends with "… is 42."
-IS_AT_THE_END = re.compile(
-    rf"(?:\b(?:{_IS_LATIN}|be|equals?|becomes|of)\b|[:：=]|{_IS_OTHER})[\s*]*$", re.IGNORECASE
-)
-
-DOUBT = re.compile(
-    r"\b(?:not sure|unsure|maybe|perhaps|might be|could be|do(?:es)? not know|don'?t know|cannot|can'?t|"
-    r"no idea|impossible to (?:say|tell)|guess(?:ing)?)\b",
+OR = re.compile(rf"\b(?:{_OR})\b", re.IGNORECASE)
+# After doubts: what was said before holds after all.
+CONFIRMED = re.compile(
+    r"\b(?:yes|indeed|ok(?:ay)?)\b[,.:!]?\s*(?:that|this|it|so)?(?:['’]s| is| was)?\s*(?:right|correct|fine|true)?\s*[.!]?\s*$"
+    r"|(?<!not )(?<!n't )\b(?:that|this|it|which|everything|(?:the|my|our) (?:\w+ )?(?:answer|result))"
+    r"(?:['’]s| is| was| looks| seems)(?: indeed| also| all)? (?:right|correct|fine|confirmed|consistent)\b"
+    r"|\b(?:checks out|confirm(?:s|ed)|(?:answer|result) (?:still )?(?:stands|holds))\b|[✓✔✅]"
+    r"|\b(?:c['’]est (?:bien )?(?:correct|juste)|es correcto|das stimmt|è corretto|está correto|всё верно)\b|是对的|正确。",
     re.IGNORECASE,
 )
-NEGATION = re.compile(
-    r"\b(?:not|never|non|no|não|nao|nie|nicht|kein|keine|ne|pas|ikke|inte|değil|không|bukan|tidak|"
-    r"нет|не)\b|n['’]t\b|不是|不|没|ない|ません|아니|아닙|ليس|नहीं|ไม่|కాదు|לא|δεν",
+# A last sentence that adds nothing.
+CLOSING = re.compile(
+    r"\W*(?:i hope\b|hope (?:this|that|it)\b|let me know\b|feel free\b|please (?:let|note|feel)\b|if you (?:have|need|want)\b|"
+    r"thank|good luck\b|happy to\b|(?:and )?(?:we['’]re|we are|i['’]m|i am|it['’]s|it is|that['’]s|this is|all) (?:done|it|all|finished)\b|"
+    r"q\.?e\.?d|(?:this|that|which) (?:is|was) (?:the|our|my) (?:final )?(?:answer|result|solution)\b|done\b|"
+    r"(?:yes|great|perfect)\W*$|(?:this|that|it|everything) (?:checks out|is (?:correct|right)|makes sense)\b|"
+    r"[^\w\d]*$)",
     re.IGNORECASE,
 )
-# What a sentence does with a value other than to conclude with it.
-REJECTION = re.compile(
-    r"\b(?:wrong|incorrect|false|impossible|invalid|fails?|failed|rule[sd]? out|ruled|eliminate[sd]?|"
-    r"reject(?:ed)?|exclude[sd]?|too (?:large|small|big|high|low)|instead of|rather than|falsch|"
-    r"faux|incorrecto|falso|errado)\b",
+# What keeps a value from being claimed where "the answer is" follows in the same clause.
+REPORTED = re.compile(
+    r"\b(?:if|whether|suppose|assume|assuming|unless|says?|said|claims?|claimed|thought|guess(?:ed)?|wrong|incorrect|"
+    r"common|common(?:ly)?|might|could|may|perhaps|maybe|possibly|one|someone|people|who|what|(?:don['’]t|not|never)|"
+    r"initial(?:ly)?|first|tempting|when|is|was)\b(?![^,;:]*\bi think\b)",
     re.IGNORECASE,
 )
-# What a sentence does to a value: then the value is not what the sentence comes to.
-OPERATION = re.compile(
-    r"\b(?:root|square[ds]? of|cube[ds]? of|less than|more than|fewer than|greater than|at (?:least|"
-    r"most)|minus|"
-    r"plus|times|twice|half|double|triple|squared|cubed|sum of|product of|difference|reciprocal|multiple|"
-    r"factor|divisor|thousand|million|billion|dozen|power|between|from|mod(?:ulo)?)\b",
-    re.IGNORECASE,
-)
-SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？؟।]|\n")
-
-# A sentence that sets a task, as when the question is repeated.
+# A sentence that sets a task or a case, as when the question is repeated.
 TASK = re.compile(
-    r"\W*(?:simplify|express|find|compute|evaluate|calculate|determine|solve|what|which|how|let|"
-    r"write|prove|show|given|"
-    r"if|when|suppose|consider|question|problem|give|round|enter)\b",
+    r"\W*(?:simplify|express|find|compute|evaluate|calculate|determine|solve|what|which|how|let(?!['’])|write|prove|show|"
+    r"check|try|suppose|assume|consider|question|problem|give|round|enter|imagine|note that if|recall|"
+    r"is (?:it|the|this|that)|are (?:there|they)|could it|can it)\b",
+    re.IGNORECASE,
+)
+# What is still to be done is no result.
+PLAN = re.compile(
+    r"\b(?:(?:we|i|you|he|she|they)(?:['’]ll| (?:will|shall|can|could|must|should|need to|have to|now|next|then|first))*"
+    r"|let us|let['’]s|next|to)\s+(?:(?:now|then|also|first|next)\s+)*"
+    r"(?:add|subtract|multiply|divide|compute|calculate|find|check|try|use|consider|solve|substitute|plug|take|look|"
+    r"determine|count|do|verify|test|combine|convert|round|know|were given|are given)\b",
+    re.IGNORECASE,
+)
+SEQUENCE = re.compile(r"\W*(?:first|second|third|next|then|step \d+)\b", re.IGNORECASE)
+COUNTERFACTUAL = re.compile(
+    r"\bif\b.{0,200}\b(?:were|would|had been)\b|\bwould\b.{0,200}\b(?:if|unless)\b|\bwould have been\b", re.IGNORECASE | re.DOTALL
+)
+# A clause that says why or when, before the main clause or after it.
+WHY = re.compile(
+    r"\b(?:because|since|as(?= (?:the|there|we|it|he|she|they|each|all|\$|[a-z] ?[=<>]))|given(?: that)?|when(?:ever)?|"
+    r"where|if|while|whereas|although|though|even though|whose|who|assuming|provided|unless|puisque|car|parce que|weil|"
+    r"denn|wenn|porque|ya que|perché|poiché|pois|omdat|want|так как|потому что|если)\b|因为|因為|由于|ので|なぜなら|से कम",
+    re.IGNORECASE,
+)
+PURPOSE = re.compile(r"\s+(?:in order )?to\s+(?!be\b)[a-z]{2,}\b|\s+which\b|,\s+(?=with\b|where\b|as\b)", re.IGNORECASE)
+# "41 rather than 42", "41, not 42".
+EXCLUDED = re.compile(
+    r"\s*[,(;]?\s*(?:\b(?:and |but )?(?:not|never)\b(?! (?:only|a|an)\b)|\brather than\b|\binstead of\b|\bas opposed to\b|"
+    r"\bpas\b|\bnon\b|\bnicht\b|\bno\b|\bnão\b|\bniet\b|\bа не\b|而不是|不是)\s*[^,;]*",
+    re.IGNORECASE,
+)
+NOT_BUT = re.compile(r"\bnot\b.{1,80}?\bbut\s+", re.IGNORECASE | re.DOTALL)
+_HEDGE = (
+    r"(?:(?:exactly|only|about|approximately|around|roughly|still|therefore|thus|just|simply|now|also|then|precisely|"
+    r"indeed|hence|nearly|almost|equal to|given by|an? (?:total|average|sum|minimum|maximum|probability|value) of|donc|also|"
+    r"somit|quindi|exactement|genau)\s+)*"
+)
+COPULA = re.compile(
+    r"(?:\b(?:is|are|was|were|be|been|equals?|becomes?|became|gives?|yields?|totals|it['’]s|that['’]s|comes (?:out )?to|"
+    r"adds? up to|amounts? to|(?:simplif(?:y|ies)|reduc(?:e|es)|evaluates?|sums?|leads?|equal|up) to|est|sont|vaut|es|son|ist|sind|"
+    r"beträgt|lautet|è|é|são|sono|jest|wynosi|är|blir|er|este|είναι|равен|равно|равна|будет|adalah|là)\b"
+    r"|[:：]|[A-Za-z)]\s+[-–—]\s|是|为|為|は|는|은|هو|هي|है|คือ|[=≈→⇒])[\s*_(\[]*"
+    + _HEDGE + r"[\s*_(\[]*$",
+    re.IGNORECASE,
+)
+PREPOSITION = re.compile(
+    r"\b(?:in|on|at|for|with|within|after|before|during|per|every|each|of|all|among|from|than|out of|over|under|against|"
+    r"by|until|through|across|into|as|using|when|if|where|and for|dans|après|pendant|en|pour|avec|nach|für|mit|von|"
+    r"pro|dopo|per|con|depois de|em|para|por|com|después de|na|voor|met|через|за|из|после)\s+"
+    r"(?:(?:the|a|an|his|her|its|their|our|all|these|those|each|about|only|exactly|first|last|another|every|other|"
+    r"les|des|den|die|der|las|los|los|i|le)\s+)*[*_$(\[]*$",
+    re.IGNORECASE,
+)
+QUANTITY_OF = re.compile(
+    r"\b(?:total|average|mean|amount|number|price|cost|speed|rate|length|area|volume|perimeter|value|sum|height|width|"
+    r"age|score|distance|profit|probability|median|remainder|weight|maximum|minimum|chance|answer|result) of\s+"
+    + _HEDGE + r"[*_$(\[]*$",
+    re.IGNORECASE,
+)
+# What a sentence does to the value that follows, or that goes before.
+OPERAND = re.compile(
+    r"(?:\b(?:half|twice|double|triple|third|quarter|fourth|fifth|tenth|times|plus|minus|less than|more than|fewer than|"
+    r"greater than|smaller than|larger than|(?:longer|shorter|older|younger|bigger|heavier|taller|faster) than|at (?:least|most)|"
+    r"between|beyond|from|mod(?:ulo)?|by|(?:root|squares?|cubes?|sum|product|difference|reciprocal|multiples?|factors?|"
+    r"divisors?|powers?|logarithm|percent|quotient|rest|part|some|most|many|none|\d\s?%|inverse|negative) of)"
+    r"\s+(?:of\s+)?(?:the\s+)?(?:numbers?\s+)?[*_$(\[]*|[+*/×÷^·<>≤≥≠]\s*|[\d)}]\s*[-−–]\s*)$",
+    re.IGNORECASE,
+)
+INCREASED_BY = re.compile(
+    r"\b(?:increase[sd]?|decrease[sd]?|r[io]se[sn]?|f[ae]ll[s]?|gr[eo]ws?|drop(?:s|ped)?|reduced|off|changes?|differs?|more|"
+    r"goes up|went up) by\s+[*_$]*$",
+    re.IGNORECASE,
+)
+OPERATED = re.compile(
+    r"[*_$)\]]*\s*(?:%?\s*\b(?:times|less than|more than|fewer than|plus|minus|squared|cubed|of (?:the|them|these|those|it|"
+    r"his|her|their|all|this|what|\d)|or (?:more|less)|to the power|choose|divided by|multiplied by)\b|(?<=%)\s+of\b|st\b|nd\b|"
+    r"rd\b|th\b|[+*/×÷^·<>≤≥≠=]|[-−–]\s*[\d$]|\()",
     re.IGNORECASE,
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+Extraction = Literal["strict", "normal", "lenient"]
 
 
 @dataclass(frozen=True)
@@ -16,22 +18,24 @@ class VerifySettings:
     `require_units`: the answer must name the unit that the reference names.
     `evaluated`: where the reference is a number, the answer must be one too, and not an operation
     that gives it: 3 + 4 is no answer to 3 + 4. Rewards ask for that; a comparison need not.
-    `fallback`: "last_number" takes the last number of a completion that marks no answer.
+    `extraction`: how far an answer is looked for. "strict": only where a mark names it (a box, an answer tag,
+    a JSON object, a line after '#', "the answer is"). "normal": also in the last sentence, and in a text that
+    is nothing but an answer. "lenient": also the last number, which pays for mentioning numbers.
     """
 
     rounding_digits: int = 6
     relative_tolerance: float = 0.0
     require_units: bool = False
     evaluated: bool = False
-    fallback: Literal["none", "last_number"] = "none"
+    extraction: Extraction = "normal"
 
     def __post_init__(self) -> None:
         if self.rounding_digits < 0:
             raise ValueError(f"rounding_digits is {self.rounding_digits}, but must be ≥ 0")
         if not 0 <= self.relative_tolerance < 1:
             raise ValueError(f"relative_tolerance is {self.relative_tolerance}, but must be in [0, 1)")
-        if self.fallback not in ("none", "last_number"):
-            raise ValueError(f"fallback is {self.fallback!r}, but must be 'none' or 'last_number'")
+        if self.extraction not in get_args(Extraction):
+            raise ValueError(f"extraction is {self.extraction!r}, but must be one of {get_args(Extraction)}")
 
 
 DEFAULT = VerifySettings()

@@ -1,0 +1,139 @@
+"""A text as formulas and sentences: where each begins and ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MAX_FORMULA = 2_000  # characters between two dollar signs
+
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_OPENING = re.compile(r"\\[\[(]|\$\$?|\\begin\{(\w{1,20}\*?)\}|\\.", re.DOTALL)
+_DOLLARS = re.compile(r"\\.|\$\$?", re.DOTALL)
+_WORDS_BETWEEN = re.compile(r"[A-Za-z]{2,}[,;:]?\s+[A-Za-z]{2,}")
+_COMMAND_TEXT = re.compile(r"\\(?:text\w*|mathrm|mbox|operatorname)\s*\{[^{}]*\}")
+_END = re.compile(r"[.!?…]+[*_\"'”’)\]}$]*(?=\s|$)|[。！？؟।｡]+[*_\"'”’）)\]]*|\n+")
+_ABBREVIATED = re.compile(
+    r"(?:\b(?:e\.g|i\.e|cf|vs|approx|no|nos|fig|eq|mr|mrs|ms|dr|st|sq|ft|ca|resp|etc|max|min|z\.B|d\.h|bzw|p\.ej|"
+    r"[ap]\.m|u\.s)|(?:^|\n)\s*\(?\d{1,2}|(?:^|\n)\s*(?:step|schritt|étape|paso)\s+\d{1,2})$",
+    re.IGNORECASE,
+)
+_CONTINUES = re.compile(r"(?:[:：,，=]|\b(?:is|are|therefore|thus|hence|so|get|gives|have|that))[\s*_]*$", re.IGNORECASE)
+_DISPLAY = (r"\[", "$$", r"\begin")
+
+
+class Formula(NamedTuple):
+    """Where a formula begins and ends, and what its delimiters enclose."""
+
+    start: int
+    end: int
+    inside: str
+
+
+def matching_braces(text: str) -> dict[int, int]:
+    """Position of every opening brace that is closed → position of the brace that closes it."""
+    pairs: dict[int, int] = {}
+    opened: list[int] = []
+    for match in _BRACE.finditer(text):
+        if match.group() == "{":
+            opened.append(match.start())
+        elif match.group() == "}" and opened:
+            pairs[opened.pop()] = match.start()
+    return pairs
+
+
+def formulas(text: str) -> list[Formula]:
+    r"""Every `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and `\begin{…}…\end{…}`; not what is between two prices."""
+    if "$" not in text and "\\" not in text:
+        return []
+    found: list[Formula] = []
+    never: set[str] = set()  # closing marks that do not come any more
+    position = 0
+    while match := _OPENING.search(text, position):
+        position = match.end()
+        mark = match.group()
+        closing = {r"\(": r"\)", r"\[": r"\]"}.get(mark)
+        if mark in ("$", "$$"):
+            formula = _between_dollars(text, match.start(), mark)
+        elif closing is None and match.group(1) is None:
+            continue
+        else:
+            closing = closing or rf"\end{{{match.group(1)}}}"
+            end = -1 if closing in never else text.find(closing, match.end())
+            if end < 0:
+                never.add(closing)
+            inside = text[match.end() : end] if mark in (r"\(", r"\[") else text[match.start() : end + len(closing)]
+            formula = Formula(match.start(), end + len(closing), inside) if end >= 0 else None
+        if formula is not None:
+            found.append(formula)
+            position = formula.end
+    return found
+
+
+def _between_dollars(text: str, start: int, mark: str) -> Formula | None:
+    begin = start + len(mark)
+    limit = min(len(text), begin + MAX_FORMULA)
+    for match in _DOLLARS.finditer(text, begin, limit):
+        if match.group() == mark or (mark == "$" and match.group() == "$$"):
+            inside = text[begin : match.start()]
+            if mark == "$" and _is_price(inside, text[match.end() : match.end() + 1]):
+                return None
+            return Formula(start, match.start() + len(mark), inside) if inside.strip() else None
+    return None
+
+
+def _is_price(inside: str, after: str) -> bool:
+    """Whether the dollar signs around `inside` stand for money: "$5 and $6"."""
+    if "\n\n" in inside or not inside.strip():
+        return True
+    if not inside[0].isdigit():
+        return False
+    return after.isdigit() or _WORDS_BETWEEN.search(_COMMAND_TEXT.sub("", inside)) is not None
+
+
+def within(position: int, spans: Sequence[Formula]) -> bool:
+    return any(span.start < position < span.end - 1 for span in spans)
+
+
+def sentences(text: str) -> list[str]:
+    """`text` cut after full stops and at line ends, where these end a sentence.
+
+    A mark inside a formula, after an abbreviation or the number of a list item ends none; nor does the end
+    of a line that ends in a colon, or that a displayed formula follows.
+    """
+    spans = formulas(text)
+    found, start, index = [], 0, 0
+    for match in _END.finditer(text):
+        if match.start() < start:
+            continue
+        while index < len(spans) and spans[index].end <= match.start():
+            index += 1
+        if index < len(spans) and spans[index].start < match.start() < spans[index].end - 1:
+            continue
+        before = text[start : match.start()]
+        if match.group().startswith("\n"):
+            if _runs_on(before, text[match.end() : match.end() + 40]):
+                continue
+        elif match.group() == "." and _ABBREVIATED.search(before[-16:] if start or len(before) > 16 else before):
+            continue
+        if sentence := text[start : match.end()].strip():
+            found.append(sentence)
+        start = match.end()
+    if sentence := text[start:].strip():
+        found.append(sentence)
+    return found
+
+
+def _runs_on(before: str, after: str) -> bool:
+    """Whether a sentence goes on in the next line."""
+    line = before.rpartition("\n")[2].rstrip()
+    after = after.lstrip()
+    if not line.strip() or not after:
+        return False
+    if _CONTINUES.search(line[-40:]):
+        return True
+    if after.startswith(_DISPLAY) and not line.endswith((".", "!", "$$", r"\]")):
+        return line[-1:].isalpha()
+    lower = after[:2].isalpha() and after[:2].islower()
+    return lower and (line.endswith(("$$", r"\]", "}")) or (line[-1:].isalpha() and line[-2:-1].islower() and len(line) > 30))

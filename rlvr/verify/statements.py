@@ -1,0 +1,330 @@
+"""The value that a sentence comes to.
+
+Every value of a sentence has a rank by the words around it: what an equation ends with, what follows "is",
+what is merely named, what belongs to a phrase of place, time or measure ("in 5 days"), and what is only
+worked on ("half of 42"). The highest rank decides, if just one value, or one list of values, holds it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rlvr.verify import cues
+from rlvr.verify.sentences import Formula, formulas, within
+from rlvr.verify.tokens import FUNCTIONS
+from rlvr.verify.units import UNIT_WORDS
+
+_EQUATION, _BOLD, _IS, _NAMED, _BESIDE, _WORKED_ON = 5, 4, 3, 2, 1, 0
+
+_DIGITS = (
+    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:\.\d{3})+,\d+(?!\d)|\d{1,3}(?:['’\u202f\u00a0]\d{3})+(?!\d)|"
+    r"\d+,\d{1,2}(?![\d,])|\d+(?:\.\d+)?|\.\d+)"
+)
+_SMALL = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+_CURRENCY = r"(?:\\?\$|[€£¥₹]|R\$|US\$)"
+_UNIT = rf"(?:(?:square|cubic|sq\.?)\s)?(?:units?|degrees?|percent|{'|'.join(map(re.escape, UNIT_WORDS))})(?![^\W\d_])(?:[²³]|\^[23])?"
+_PER = rf"(?:(?:\s?/\s?|\sper\s){_UNIT})?"
+_POWER_OF_TEN = r"(?:\s?(?:[×x·]|\\times|\\cdot)\s?10(?:\^\{?[-−]?\d+\}?|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)|[eE][-+−]?\d+)"
+_MONTH = (
+    r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
+)
+_LATEX = (
+    r"\\[dt]?frac\s*(?:\{(?:[^{}]|\{[^{}]*\})*\}\s*\{(?:[^{}]|\{[^{}]*\})*\}|\d\d)|\\sqrt\s*(?:\[\d+\])?\{[^{}]*\}"
+)
+_AMOUNT = (
+    rf"(?:(?<![\d)\]}}A-Za-z])[-−+]\s?)?(?:{_CURRENCY}\s?)?[-−]?"
+    rf"(?:{_LATEX}|{_DIGITS}{_POWER_OF_TEN}?(?:\s\d+\s?/\s?\d+|\s?/\s?{_DIGITS})?(?:\s?[½¼¾⅓⅔])?(?:√\d+|\s?{_LATEX})?|√\d+|[½¼¾⅓⅔])"
+    rf"(?:\s?(?:π|\\pi\b|pi\b))?"
+    rf"(?:\s?\\?%|\s?°[CF]?|\s?[€£¥]|\s(?:hundred|thousand|million|billion|trillion|dozen)\b)?"
+)
+_MEASURED = rf"{_AMOUNT}(?:\s?{_UNIT}{_PER}(?:(?:,|,?\sand)?\s{_AMOUNT}\s?{_UNIT})*)?"
+_TUPLE = rf"(?<![A-Za-z])[(\[{{]\s*{_AMOUNT}(?:\s*[,;]\s*{_AMOUNT})+\s*[)\]}}]"
+_OTHERS = (
+    rf"\d{{1,2}}:\d\d(?::\d\d)?(?:\s?[ap]\.?m\b\.?)?|\d{{1,2}}\s?[ap]\.?m\b\.?|{_MONTH}\s\d{{1,2}}(?:,?\s\d{{4}})?|"
+    rf"\d{{1,2}}\s{_MONTH}(?:\s\d{{4}})?|\d{{4}}-\d\d-\d\d|\d{{1,2}}/\d{{1,2}}/\d{{4}}|\d+(?:\s?:\s?\d+)+|\d+[–-]\d+(?![\d\s]*=)"
+)
+VALUE = re.compile(rf"(?<![A-Za-z0-9_.\\])(?:(?i:{_OTHERS})|{_TUPLE}|{_MEASURED})")
+_WORD_NUMBER = re.compile(
+    rf"\b(?:(?:{_TENS})(?:[-\s](?:{_SMALL}))?|(?!one\b)(?:{_SMALL})|(?:(?:{_SMALL}) )?hundred)\b(?![-\s](?:of|times)\b)", re.IGNORECASE
+)
+_BOLD_TEXT = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
+_ASIDE = re.compile(r"\s*[(\[（](?=[^()\[\]（）]{0,300}(?<!\\)\b[^\W\d_]{2})(?![^()\[\]]{0,12}\\)[^()\[\]（）$]{0,300}[)\]）](?!\()")
+_MARKUP = re.compile(r"^(?:\s*(?:[-*•>+]\s+|\(?\d{1,2}[.)]\s+|#{1,6}\s+|(?:step|schritt) \d+\s*[:.]\s*))+", re.IGNORECASE)
+_SHORT_WORD = re.compile(r"(?<![\\A-Za-zÀ-ÿ{])(?!(?:and|or)\b)[A-Za-zÀ-ÿ]{2,}(?!\s*\()")
+_SCRIPTS = re.compile(r"[\u0370-\u1fff\u3040-\u9fff\uac00-\ud7af\u0e00-\u0e7f]{2}|[\u3040-\u9fff\uac00-\ud7af]")
+_WORDY_COMMAND = re.compile(r"\\(?:text\w*|math\w+|operatorname|begin|end|mbox)\s*\{[^{}]*\}|\\[A-Za-z]+")
+_SPLIT = re.compile(r";|—|,?\s+(?:and|but|while|whereas|yet|however|aber|mais|pero|ma|mas|но)\b|,\s+(?=(?:it|that)['’]s\b)|，")
+_NAME_BEFORE = re.compile(r"\s*(?:and|or|,|;)?\s*\\?[A-Za-z](?:_\{?\w\}?)?\s*=\s*", re.IGNORECASE)
+_RELATION = re.compile(r"(?<![<>!\\])=(?!=)|\\approx(?![a-z])|≈")
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
+_NAMED_SIDE = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?['′]?\s*(?:\([^=]{1,30}\))?|[A-Z]{2,3})\s*")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+_FORMULA_ENDS = ".,;: \t\n"
+
+
+class _Value(NamedTuple):
+    start: int
+    end: int
+    text: str
+    rank: int
+
+
+def in_words(text: str) -> bool:
+    """Whether a text is more than an expression: some word in it is no function."""
+    bare = _WORDY_COMMAND.sub(" ", text)
+    words = (match.group() for match in _SHORT_WORD.finditer(bare))
+    return any(word.lower() not in FUNCTIONS for word in words) or _SCRIPTS.search(bare) is not None
+
+
+def stated(sentence: str) -> str | None:
+    """The one value, or list of values, that a sentence claims; None if it denies, doubts, asks, or names several."""
+    sentence = _plain(sentence)
+    if not sentence or asks(sentence) or cues.COUNTERFACTUAL.search(sentence):
+        return None
+    clause = _main_clause(sentence)
+    if not clause or cues.TASK.match(clause):
+        return None
+    if not in_words(clause):
+        return None if cues.CONCLUSION.fullmatch(clause) else _bare(clause)
+    return _claimed(clause)
+
+
+def complement(content: str) -> str | None:
+    """The value that "the answer is" leads to, of what follows it."""
+    content = _reason_cut(without_asides(content).strip())
+    if (instead := cues.NOT_BUT.search(content)) is not None and not instead.start():
+        content = content[instead.end() :]
+    content = cues.EXCLUDED.sub("", content) if not cues.EXCLUDED.match(content) else content
+    return _claimed(f"is {content}", offset=3)
+
+
+def without_asides(sentence: str) -> str:
+    return _ASIDE.sub("", sentence)
+
+
+def asks(sentence: str) -> bool:
+    return sentence.rstrip(" *_\"'”’)").endswith(("?", "？", "؟")) or sentence.rstrip(" 。").endswith(("吗", "か", "까"))
+
+
+def _plain(sentence: str) -> str:
+    """A sentence without the marks of a list or of a table's row, and without asides."""
+    sentence = sentence.strip()
+    if sentence.startswith("|") and sentence.endswith("|") and sentence.count("|") >= 3:
+        sentence = ": ".join(cell.strip() for cell in sentence.strip("|").split("|"))
+    sentence = _MARKUP.sub("", sentence)
+    return without_asides(sentence).strip()
+
+
+def _main_clause(sentence: str) -> str:
+    """What a sentence concludes: after the last "therefore" that a value follows, without its reasons."""
+    if (opening := cues.WHY.match(sentence.lstrip("*_ "))) is not None:
+        rest = sentence[opening.end() :]
+        comma = _comma(rest)
+        if comma is None:
+            return sentence
+        sentence = rest[comma:].strip()
+    for match in reversed(list(cues.CONCLUSION.finditer(sentence))):
+        rest = sentence[match.end() :]
+        if rest.strip(" .。!*_") and (VALUE.search(rest) or "$" in rest or "\\" in rest or _WORD_NUMBER.search(rest)):
+            sentence = rest
+            break
+    if (opening := cues.WHY.match(sentence)) is not None and (comma := _comma(sentence)) is not None:
+        sentence = sentence[comma:].strip()
+    return sentence.strip()
+
+
+def _comma(text: str) -> int | None:
+    """Where the clause after the first comma begins, if it is none of a number or a formula."""
+    spans = formulas(text)
+    for match in re.finditer(r",\s+(?:then\s+)?|，|\bthen\s+", text):
+        if not within(match.start(), spans):
+            return match.end()
+    return None
+
+
+def _reason_cut(clause: str) -> str:
+    """A clause without a reason, a case or a purpose at its end, if a value stands before."""
+    spans = formulas(clause)
+    for pattern in (cues.WHY, cues.PURPOSE):
+        for match in pattern.finditer(clause):
+            before = clause[: match.start()]
+            if within(match.start(), spans) or not before.strip():
+                continue
+            if any(value.rank >= _NAMED for value in _values(before)):
+                clause = before.rstrip(" ,;")
+                break
+    return clause
+
+
+def _claimed(clause: str, offset: int = 0) -> str | None:
+    """The value of highest rank, with those it is listed with, if nothing around unsays it."""
+    clause = _reason_cut(clause)
+    if (instead := cues.NOT_BUT.search(clause)) is not None:
+        clause = clause[: instead.start()] + clause[instead.end() :]
+    excluded = cues.EXCLUDED.search(clause, offset + 1)
+    if excluded is not None and any(value.rank >= _NAMED for value in _values(clause[: excluded.start()])):
+        clause = clause[: excluded.start()] + clause[excluded.end() :]
+    values = _values(clause)
+    best = max((value.rank for value in values), default=_WORKED_ON)
+    if best == _WORKED_ON:
+        return None
+    if best < _EQUATION and not offset and (cues.PLAN.search(clause) or (best < _IS and cues.SEQUENCE.match(clause))):
+        return None
+    chosen = [value for value in values if value.rank == best]
+    listed = _listed(clause, values, chosen[-1])
+    if listed is None:
+        return None
+    if any(value.text not in {item.text for item in listed} for value in chosen) and best < _EQUATION:
+        return None
+    if _unsaid(clause, listed[0].start, listed[-1].end):
+        return None
+    return ", ".join(dict.fromkeys(value.text for value in listed))
+
+
+def _unsaid(clause: str, start: int, end: int) -> bool:
+    """Whether the part of a clause around a value denies it, or any of the clause doubts it."""
+    if cues.DOUBT.search(clause):
+        return True
+    cuts = [match for match in _SPLIT.finditer(clause)]
+    begin = max((match.end() for match in cuts if match.end() <= start), default=0)
+    stop = min((match.start() for match in cuts if match.start() >= end), default=len(clause))
+    part = clause[begin:start] + " … " + clause[end:stop]
+    return cues.DENIAL.search(part) is not None or cues.WRONG.search(part) is not None
+
+
+def _values(clause: str) -> list[_Value]:
+    spans = formulas(clause)
+    bold = [match.span() for match in _BOLD_TEXT.finditer(clause)]
+    found = [_formula(clause, span) for span in spans]
+    for match in VALUE.finditer(clause):
+        if any(span.start <= match.start() < span.end for span in spans):
+            continue
+        found.append(_Value(*match.span(), match.group().strip(), _rank(clause, *match.span())))
+    if not found:
+        for match in _WORD_NUMBER.finditer(clause):
+            found.append(_Value(*match.span(), match.group(), _rank(clause, *match.span())))
+    found.sort()
+    return [
+        value._replace(rank=_BOLD)
+        if _NAMED <= value.rank < _BOLD and any(a <= value.start and value.end <= b for a, b in bold)
+        else value
+        for value in found
+    ]
+
+
+def _formula(clause: str, span: Formula) -> _Value:
+    inside = span.inside.strip(_FORMULA_ENDS)
+    rank = _rank(clause, span.start, span.end)
+    if rank in (_NAMED, _IS) and _RELATION.search(inside):
+        rank = _EQUATION
+    elif rank == _NAMED and _NAMED_SIDE.fullmatch(inside):
+        rank = _WORKED_ON  # but a name
+    text = inside if rank == _IS else _last_side(inside)
+    after = re.compile(rf"\s?{_UNIT}{_PER}", re.IGNORECASE).match(clause, span.end)
+    return _Value(span.start, span.end, text + (after.group() if after else ""), rank)
+
+
+def _rank(clause: str, start: int, end: int) -> int:
+    before, after = clause[max(0, start - 60) : start], clause[end : end + 30]
+    if cues.OPERATED.match(after):
+        return _WORKED_ON
+    if re.search(r"[=≈→⇒][\s*_$]*$", before):
+        return _EQUATION
+    if cues.INCREASED_BY.search(before):
+        return _NAMED
+    if cues.OPERAND.search(before):
+        return _WORKED_ON
+    if cues.COPULA.search(before):
+        return _IS
+    if cues.QUANTITY_OF.search(before):
+        return _NAMED
+    return _BESIDE if cues.PREPOSITION.search(before) else _NAMED
+
+
+def _listed(clause: str, values: Sequence[_Value], value: _Value) -> list[_Value] | None:
+    """`value` with those that a comma, "and" or "or" joins it to; None if they are alternatives of other things."""
+    index = values.index(value)
+    first = last = index
+    while first > 0 and (joined := _joined(clause, values[first - 1], values[first])) is not None:
+        if not joined:
+            return None
+        first -= 1
+    while last + 1 < len(values) and (joined := _joined(clause, values[last], values[last + 1])) is not None:
+        if not joined:
+            return None
+        last += 1
+    return list(values[first : last + 1])
+
+
+def _joined(clause: str, left: _Value, right: _Value) -> bool | None:
+    """Whether two neighbours are items of one list; False if they are alternatives otherwise; None if apart."""
+    between = clause[left.end : right.start]
+    if len(between) > 60 or _WORKED_ON in (left.rank, right.rank):
+        return None
+    bare = between.strip("*_")
+    if cues.JOINT.fullmatch(bare) or _NAME_BEFORE.fullmatch(bare):
+        return True
+    if (named := _NAME_BEFORE.search(bare)) is not None and cues.JOINT.fullmatch(bare[: named.start()] or ","):
+        return True
+    return False if cues.OR.search(bare) else None
+
+
+def _bare(clause: str) -> str | None:
+    """A line that is nothing but an expression."""
+    text = clause.strip(" *_`").rstrip(".,;。!").strip(" *_`")
+    spans = formulas(text)
+    if len(spans) == 1 and spans[0].end - spans[0].start == len(text):
+        text = spans[0].inside.strip(_FORMULA_ENDS)
+        if text.startswith(r"\begin{") and "=" in text:
+            text = _last_row(text)
+    text = text.removeprefix("=").lstrip(" &=").strip(" *_")
+    if not re.search(r"\d|\\|[A-Za-z]|π|√|∞", text) or text.endswith(("=", "\\", "+", "-")):
+        return None
+    return text
+
+
+def _last_row(text: str) -> str:
+    """The last line of aligned equations; a matrix or a system is an answer of its own."""
+    name = re.match(r"\\begin\{(\w+)", text)
+    if name is None or name.group(1) not in ("align", "aligned", "gather", "gathered", "equation", "eqnarray", "split", "multline"):
+        return text
+    rows = re.split(r"\\\\(?:\[[^\]]*\])?", re.sub(r"\\(?:begin|end)\{\w+\*?\}", "", text))
+    last = next((row for row in reversed(rows) if row.strip(" &\n.")), "")
+    return last.replace("&", " ").strip(_FORMULA_ENDS)
+
+
+def _last_side(inside: str) -> str:
+    """Of an equation what it comes to; all of it, if it names its value or is an equation to answer with."""
+    if inside.startswith(r"\begin{") or r"\begin{align" in inside:
+        inside = _last_row(inside).lstrip("= ")
+    cuts = _top_relations(inside)
+    if not cuts:
+        return inside
+    sides = [inside[a:b].strip(" &" + _FORMULA_ENDS) for a, b in _pieces(inside, cuts)]
+    if len(sides) == 2 and _NAMED_SIDE.fullmatch(sides[0]):
+        return inside
+    if len(cuts) >= 1 and "≈" not in inside and "approx" not in inside and not _VARIABLE.search(_COMMAND.sub(" ", sides[0])):
+        return inside if not _COMMAND.search(sides[0]) and len(sides) == 2 else sides[-1]
+    if len(sides) == 2 and len(set(_VARIABLE.findall(_COMMAND.sub(" ", sides[0])))) == 1 and not re.search(r"\\[a-z]+|[|(]", sides[0]):
+        return inside  # 2x = 14
+    return sides[-1]
+
+
+def _pieces(text: str, cuts: Sequence[re.Match[str]]) -> list[tuple[int, int]]:
+    starts = [0, *(cut.end() for cut in cuts)]
+    ends = [*(cut.start() for cut in cuts), len(text)]
+    return list(zip(starts, ends, strict=True))
+
+
+def _top_relations(inside: str) -> list[re.Match[str]]:
+    """The signs of equality that no brace encloses."""
+    depth, found = 0, []
+    marks = {match.start(): match for match in _RELATION.finditer(inside)}
+    for position, character in enumerate(inside):
+        depth += (character in "{([") - (character in "})]")
+        if position in marks and depth <= 0:
+            found.append(marks[position])
+    return found
