@@ -37,6 +37,7 @@ _UNCHOSEN = re.compile(
     r"\b(?:looks|seems|close|tempting|plausible|attractive|eliminat\w+|cross\w*|rather than|instead of)\b", re.IGNORECASE
 )
 _COMPARED = re.compile(r"\b(?:than|over|instead of|rather than|unlike|versus|vs\.?)\b.*", re.IGNORECASE | re.DOTALL)
+_IS_DENIED = re.compile(rf"\bis\b.*(?:{cues.DENIAL.pattern}|{cues.WRONG.pattern})", re.IGNORECASE | re.DOTALL)
 _LETTERS_TOGETHER = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -72,9 +73,7 @@ def chosen(sentence: str) -> str:
 def chosen_first(text: str) -> str:
     """The letter that a text begins with, unless it denies it."""
     match = _FIRST_LETTER.match(text)
-    if match is None:
-        return ""
-    return "" if _unsaid(match.group()) or _unsaid(text[match.start(1) : match.end() + 20].split(",")[0]) else match.group(1)
+    return "" if match is None or _IS_DENIED.search(match.group()) else match.group(1)
 
 
 def only_letters(text: str) -> bool:

@@ -31,12 +31,13 @@ _SPACED = {
         r"(?:must|should|would|will|has to) be|is|are|was|of|equals|comes (?:out )?to(?: be)?|turns out to be|"
         r"becomes",
         r"i (?:think|believe)|therefore|thus|hence|so(?! (?:that|far|on|much|many)\b)|consequently|finally|"
-        r"in conclusion|in total|altogether|(?:which|that|this) (?:is|are|gives|makes|means|leaves|equals|yields)|"
-        r"leaving|giving|yielding|making|for a total of|i\.e\.|then|this implies|implying|"
+        r"in conclusion|in total|altogether|(?:which|that|this) (?:gives|makes|means|leaves|equals|yields|implies)(?: that)?|"
+        r"which (?:is|are)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
+        r"leaving|giving|yielding|making|for a total of|i\.e\.|implying|"
         r"(?:we|you|i) (?:\w+ )?(?:find|get|have|obtain|conclude|see)(?: that)?(?! to\b)",
         r"not|never|no|neither|nor|none|cannot|\w{2,6}n['’]t",
-        r"not sure|unsure|maybe|perhaps|possibly|may|might|could|unknown|unclear|unlikely|no idea|guess(?:ing)?|"
-        r"impossible to (?:say|tell)|depends? on|don['’]?t know|do not know|candidates?|either",
+        r"not sure|unsure|maybe|perhaps|possibly|may(?: also)? be|might|could(?: also)? be|unknown|unclear|unlikely|no idea|guess(?:ing)?|"
+        r"impossible to (?:say|tell)|depends? on|don['’]?t know|do not know|candidates?",
         r"wrong|incorrect|false|impossible|invalid|fails?|failed|contradict(?:s|ion|ory)?|mistake|mistaken|"
         r"rule[sd]? out|ruled|ruling out|eliminat(?:es?|ed|ing)|reject(?:s|ed|ing)?|exclud(?:es?|ed|ing)|"
         r"discard(?:s|ed|ing)?|too (?:large|small|big|high|low|long|short|many|few|much|little)|tempting|"
@@ -334,21 +335,26 @@ TASK = re.compile(
 )
 # What is still to be done is no result.
 PLAN = re.compile(
-    r"\b(?:(?:we|i|you|he|she|they)(?:['’]ll| (?:will|shall|can|could|must|should|need to|have to|now|next|then|first))*"
-    r"|let us|let['’]s|next|to)\s+(?:(?:now|then|also|first|next)\s+)*"
+    r"\b(?:(?:we|i)(?:['’]ll| (?:will|shall|can|could|must|should|need to|have to|now|next|then|first))*"
+    r"|let us|let['’]s|next)\s+(?:(?:now|then|also|first|next)\s+)*"
     r"(?:add|subtract|multiply|divide|compute|calculate|find|check|try|use|consider|solve|substitute|plug|take|look|"
-    r"determine|count|do|verify|test|combine|convert|round|know|were given|are given)\b",
+    r"determine|count|do|verify|test|combine|convert|round|know|were given|are given)\b|\bfollow\b",
     re.IGNORECASE,
 )
 SEQUENCE = re.compile(r"\W*(?:first|second|third|next|then|step \d+)\b", re.IGNORECASE)
 COUNTERFACTUAL = re.compile(
-    r"\bif\b.{0,200}\b(?:were|would|had been)\b|\bwould\b.{0,200}\b(?:if|unless)\b|\bwould have been\b", re.IGNORECASE | re.DOTALL
+    r"\bif\b.{0,200}\bwould\b|\bwould\b.{0,200}\b(?:if|unless)\b|\bwould have been\b", re.IGNORECASE | re.DOTALL
 )
-# A clause that says why or when, before the main clause or after it.
-WHY = re.compile(
-    r"\b(?:because|since|as(?= (?:the|there|we|it|he|she|they|each|all|\$|[a-z] ?[=<>]))|given(?: that)?|when(?:ever)?|"
-    r"where|if|while|whereas|although|though|even though|whose|who|assuming|provided|unless|puisque|car|parce que|weil|"
-    r"denn|wenn|porque|ya que|perché|poiché|pois|omdat|want|так как|потому что|если)\b|因为|因為|由于|ので|なぜなら|से कम",
+# A clause that says why, before the main clause or after it.
+BECAUSE = re.compile(
+    r"\b(?:because|since|as(?= (?:the|there|we|it|he|she|they|each|all|\$|[a-z] ?[=<>]))|given that|seeing that|puisque|car|"
+    r"parce que|weil|denn|porque|ya que|perché|poiché|pois|omdat|want|так как|потому что)\b|因为|因為|由于|ので|なぜなら",
+    re.IGNORECASE,
+)
+# A clause that says when.
+WHEN = re.compile(
+    r"\b(?:given|when(?:ever)?|where|if|while|whereas|although|though|even though|whose|who|assuming|provided|unless|wenn|"
+    r"если|falls|si(?= l)|when)\b",
     re.IGNORECASE,
 )
 PURPOSE = re.compile(r"\s+(?:in order )?to\s+(?!be\b)[a-z]{2,}\b|\s+which\b|,\s+(?=with\b|where\b|as\b)", re.IGNORECASE)
@@ -390,9 +396,9 @@ QUANTITY_OF = re.compile(
 OPERAND = re.compile(
     r"(?:\b(?:half|twice|double|triple|third|quarter|fourth|fifth|tenth|times|plus|minus|less than|more than|fewer than|"
     r"greater than|smaller than|larger than|(?:longer|shorter|older|younger|bigger|heavier|taller|faster) than|at (?:least|most)|"
-    r"between|beyond|from|mod(?:ulo)?|by|(?:root|squares?|cubes?|sum|product|difference|reciprocal|multiples?|factors?|"
+    r"between|beyond|from|mod(?:ulo)?|by|instead of|rather than|(?:root|squares?|cubes?|sum|product|difference|reciprocal|multiples?|factors?|"
     r"divisors?|powers?|logarithm|percent|quotient|rest|part|some|most|many|none|\d\s?%|inverse|negative) of)"
-    r"\s+(?:of\s+)?(?:the\s+)?(?:numbers?\s+)?[*_$(\[]*|[+*/×÷^·<>≤≥≠]\s*|[\d)}]\s*[-−–]\s*)$",
+    r"\s+(?:of\s+)?(?:the\s+)?(?:numbers?\s+)?[*_$(\[]*)$",
     re.IGNORECASE,
 )
 INCREASED_BY = re.compile(
@@ -401,8 +407,11 @@ INCREASED_BY = re.compile(
     re.IGNORECASE,
 )
 OPERATED = re.compile(
-    r"[*_$)\]]*\s*(?:%?\s*\b(?:times|less than|more than|fewer than|plus|minus|squared|cubed|of (?:the|them|these|those|it|"
-    r"his|her|their|all|this|what|\d)|or (?:more|less)|to the power|choose|divided by|multiplied by)\b|(?<=%)\s+of\b|st\b|nd\b|"
-    r"rd\b|th\b|[+*/×÷^·<>≤≥≠=]|[-−–]\s*[\d$]|\()",
+    r"[*_$)\]]*\s*(?:\b(?:times\s+(?:as|the|more|less|\d|\$|its|his|her|that)|plus|minus|squared|cubed|or (?:more|less)|"
+    r"(?:\w+er|more|less)\s+(?:\w+\s+){0,2}than\s+(?:the\s+)?[$\\\d]|to the power|choose|divided by|multiplied by)\b"
+    r"|(?<=%)\s*of\s+(?:the\s+)?(?:\$?\d|it\b|this\b|that\b|what\b)|(?:st|nd|rd|th)\b)",
     re.IGNORECASE,
 )
+# An operator or relation before or after a value: it is part of a larger expression.
+OPERATOR_BEFORE = re.compile(r"(?:[+*×÷^·<>≤≥≠]|(?<![A-Za-z])/|[\d)}%][a-z ]{0,12}[-−–]|[\d)]\s?x)\s*[$(]*$")
+OPERATOR_AFTER = re.compile(r"\s*(?:[+*×÷^·<>≤≥≠=≈]|/(?!\s*[A-Za-z])|[-−–]\s*[\d$(]|x\s?\$?\d|\((?=[\d$]))")

@@ -50,8 +50,11 @@ _COMMAND_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{([^{}]*)\}")
 _NOT_WORDS = re.compile(r"[\d$\\=<>?!:;]|\.\s|(?:\S+\s+){3}")
 _QUALIFIER = re.compile(r"(?<!\{)\s(?:for|where)\s+(?:all|any|some|every|each|integers?)\s.*$", re.DOTALL)
 _STOP = re.compile(r",\s+(?=(?!and\b|or\b)[a-z]{2})|\s(?:because|since|as)\s")
+_FEW_WORDS = re.compile(r"(?:[A-Z]{2,3}\s?)?[-−(]?\W{0,3}\d[^\sA-Za-z]*(?:\s+[^\d\s=]+){1,4}(?:\s\d+\)?)?\.?")
+_LABELLED = re.compile(r"[A-Za-z]+\s*:\s")
+_SENTENCES = (cues.DOUBT, cues.WRONG, cues.BECAUSE, cues.WHEN, cues.CONCLUSION)
 _SUFFIX = re.compile(r"(?<=\d)(?:['’][^\W\d_]{1,5}|입니다|이다|です|である|となる|だ|となります)$")  # 42'dir
-_LEADING = " \t\n,.!:;…—-*"
+_LEADING = re.compile(r"(?:[\W_]*\b(?:no|nope|hmm+|ah|oh|well|but)\b)*[\s,.!:;…—*]*(?:-\s+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def _kept(text: str) -> tuple[str, bool]:
     waits = list(cues.WAIT.finditer(text))
     if not waits:
         return text, False
-    after = text[waits[-1].end() :].lstrip(_LEADING)
+    after = text[waits[-1].end() :]
+    after = after[_LEADING.match(after).end() :]
     if cues.CONFIRMED.search(after) and not _explicit(after, choice=False):
         before = waits[-2].end() if len(waits) > 1 else 0
         if _explicit(text[before : waits[-1].start()], choice=False):
@@ -116,13 +120,10 @@ def _committed(text: str, extraction: Extraction, choice: bool, retracted: bool)
     found = _explicit(text, choice)
     if found is not None or extraction == "strict" or _breaks_off(text):
         return found
-    if choice and (found := _letter(text)) is not None:
-        return found
-    whole = None if retracted else _whole(text)
-    if whole is None or statements.in_words(whole.text):
-        found = _conclusion(text) or whole
-    else:
-        found = whole
+    if choice and choices.only_letters(text):
+        return None
+    found = _letter(text) if choice and _LONG_WORDS.search(text) else None
+    found = found or (None if retracted else _whole(text)) or _conclusion(text) or (_letter(text) if choice else None)
     if found is None and extraction == "lenient" and (numbers := _NUMBER.findall(text[-2000:])):
         return Extracted(numbers[-1], "last number")
     return found
@@ -189,6 +190,8 @@ def _complement(content: str, choice: bool) -> str | None:
     content = content.strip(" \n")
     if choice and (named := choices.chosen_after(content)):
         return named
+    if choice and cues.DENIAL.match(content):
+        return None
     spans = formulas(content)
     if spans and spans[0].start <= 2 and not content[: spans[0].start].strip("*("):
         return statements.complement(content)
@@ -216,8 +219,6 @@ def _until_stop(content: str) -> str:
 
 def _letter(text: str) -> Extracted | None:
     """The option that a text without any mark names: in its last sentence, or at its very beginning."""
-    if choices.only_letters(text):
-        return None
     last = _last_sentence(text)
     first = choices.chosen_first(text)
     named = "" if first and choices.is_reason(last) else choices.chosen(last)
@@ -238,11 +239,14 @@ def _conclusion(text: str) -> Extracted | None:
 
 
 def _whole(text: str) -> Extracted | None:
+    """The whole text, where it is an expression, a value with a few words, or a few words without a value."""
     content = _QUALIFIER.sub("", text.strip())
     if not content or len(content) > MAX_WHOLE or "\n" in content or statements.asks(content):
         return None
     if not statements.in_words(content):
-        return Extracted(content, "whole text")
-    if cues.DOUBT.search(content) or _NOT_WORDS.search(content) or len(content) > 40:
+        return None if _LABELLED.match(content) else Extracted(content, "whole text")
+    if len(content) > 40 or any(cue.search(content) for cue in _SENTENCES):
         return None
-    return Extracted(content, "whole text")  # a few words without a number are an answer in words
+    if _NOT_WORDS.search(content) and not _FEW_WORDS.fullmatch(content):
+        return None
+    return Extracted(content, "whole text")

@@ -16,10 +16,13 @@ _COMMAND_TEXT = re.compile(r"\\(?:text\w*|mathrm|mbox|operatorname)\s*\{[^{}]*\}
 _END = re.compile(r"[.!?…]+[*_\"'”’)\]}$]*(?=\s|$)|[。！？؟।｡]+[*_\"'”’）)\]]*|\n+")
 _ABBREVIATED = re.compile(
     r"(?:\b(?:e\.g|i\.e|cf|vs|approx|no|nos|fig|eq|mr|mrs|ms|dr|st|sq|ft|ca|resp|etc|max|min|z\.B|d\.h|bzw|p\.ej|"
-    r"[ap]\.m|u\.s)|(?:^|\n)\s*\(?\d{1,2}|(?:^|\n)\s*(?:step|schritt|étape|paso)\s+\d{1,2})$",
+    r"[ap]\.m|u\.s)|^[\s*#]*\(?\d{1,2}|^[\s*#]*(?:step|schritt|étape|paso)\s+\d{1,2})$",
     re.IGNORECASE,
 )
 _CONTINUES = re.compile(r"(?:[:：,，=]|\b(?:is|are|therefore|thus|hence|so|get|gives|have|that))[\s*_]*$", re.IGNORECASE)
+_CLOSES = re.compile(r"[.!]\s*(?:\\end\{\w+\*?\}\s*\.?\s*)?$")
+_BEGINS = re.compile(r"\s*\n|\s*[A-Z(]|\s*$")
+_LOOK = 80  # characters before a mark that say what it is
 _DISPLAY = (r"\[", "$$", r"\begin")
 
 
@@ -103,33 +106,29 @@ def sentences(text: str) -> list[str]:
     of a line that ends in a colon, or that a displayed formula follows.
     """
     spans = formulas(text)
-    found, start, index = [], 0, 0
+    ends = [span.end for span in spans if _CLOSES.search(span.inside) and _BEGINS.match(text, span.end)]
+    index = line = 0
     for match in _END.finditer(text):
-        if match.start() < start:
-            continue
         while index < len(spans) and spans[index].end <= match.start():
             index += 1
         if index < len(spans) and spans[index].start < match.start() < spans[index].end - 1:
             continue
-        before = text[start : match.start()]
+        before = text[max(line, match.start() - _LOOK) : match.start()]
         if match.group().startswith("\n"):
+            line = match.end()
             if _runs_on(before, text[match.end() : match.end() + 40]):
                 continue
-        elif match.group() == "." and _ABBREVIATED.search(before[-16:] if start or len(before) > 16 else before):
+        elif match.group() == "." and _ABBREVIATED.search(before):
             continue
-        if sentence := text[start : match.end()].strip():
-            found.append(sentence)
-        start = match.end()
-    if sentence := text[start:].strip():
-        found.append(sentence)
-    return found
+        ends.append(match.end())
+    pieces = zip([0, *sorted(ends)], [*sorted(ends), len(text)], strict=True)
+    return [sentence for start, end in pieces if (sentence := text[start:end].strip())]
 
 
 def _runs_on(before: str, after: str) -> bool:
     """Whether a sentence goes on in the next line."""
-    line = before.rpartition("\n")[2].rstrip()
-    after = after.lstrip()
-    if not line.strip() or not after:
+    line, after = before.rstrip(), after.lstrip()
+    if not line or not after:
         return False
     if _CONTINUES.search(line[-40:]):
         return True

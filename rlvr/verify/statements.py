@@ -35,7 +35,7 @@ _LATEX = (
     r"\\[dt]?frac\s*(?:\{(?:[^{}]|\{[^{}]*\})*\}\s*\{(?:[^{}]|\{[^{}]*\})*\}|\d\d)|\\sqrt\s*(?:\[\d+\])?\{[^{}]*\}"
 )
 _AMOUNT = (
-    rf"(?:(?<![\d)\]}}A-Za-z])[-−+]\s?)?(?:{_CURRENCY}\s?)?[-−]?"
+    rf"(?:(?<![\d)\]}}A-Za-z])(?<![\d)\]}}A-Za-z%]\s)[-−+]\s?)?(?:{_CURRENCY}\s?)?[-−]?"
     rf"(?:{_LATEX}|{_DIGITS}{_POWER_OF_TEN}?(?:\s\d+\s?/\s?\d+|\s?/\s?{_DIGITS})?(?:\s?[½¼¾⅓⅔])?(?:√\d+|\s?{_LATEX})?|√\d+|[½¼¾⅓⅔])"
     rf"(?:\s?(?:π|\\pi\b|pi\b))?"
     rf"(?:\s?\\?%|\s?°[CF]?|\s?[€£¥]|\s(?:hundred|thousand|million|billion|trillion|dozen)\b)?"
@@ -46,19 +46,33 @@ _OTHERS = (
     rf"\d{{1,2}}:\d\d(?::\d\d)?(?:\s?[ap]\.?m\b\.?)?|\d{{1,2}}\s?[ap]\.?m\b\.?|{_MONTH}\s\d{{1,2}}(?:,?\s\d{{4}})?|"
     rf"\d{{1,2}}\s{_MONTH}(?:\s\d{{4}})?|\d{{4}}-\d\d-\d\d|\d{{1,2}}/\d{{1,2}}/\d{{4}}|\d+(?:\s?:\s?\d+)+|\d+[–-]\d+(?![\d\s]*=)"
 )
-VALUE = re.compile(rf"(?<![A-Za-z0-9_.\\])(?:(?i:{_OTHERS})|{_TUPLE}|{_MEASURED})")
+VALUE = re.compile(rf"(?<![A-Za-z0-9_.\\])(?:(?i:{_OTHERS})|{_TUPLE}|{_MEASURED})(?![A-Za-z0-9_^{{])")
 _WORD_NUMBER = re.compile(
     rf"\b(?:(?:{_TENS})(?:[-\s](?:{_SMALL}))?|(?!one\b)(?:{_SMALL})|(?:(?:{_SMALL}) )?hundred)\b(?![-\s](?:of|times)\b)", re.IGNORECASE
 )
 _BOLD_TEXT = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
-_ASIDE = re.compile(r"\s*[(\[（](?=[^()\[\]（）]{0,300}(?<!\\)\b[^\W\d_]{2})(?![^()\[\]]{0,12}\\)[^()\[\]（）$]{0,300}[)\]）](?!\()")
+_ASIDE = re.compile(r"\s*[(\[（](?:(?=[^()\[\]（）]{0,300}(?<!\\)\b[^\W\d_]{2})(?![^()\[\]]{0,12}\\)[^()\[\]（）$]{0,300}|(?:or|since|because|which|as|not|where)\b[^()]{0,300})[)\]）](?!\()")
 _MARKUP = re.compile(r"^(?:\s*(?:[-*•>+]\s+|\(?\d{1,2}[.)]\s+|#{1,6}\s+|(?:step|schritt) \d+\s*[:.]\s*))+", re.IGNORECASE)
-_SHORT_WORD = re.compile(r"(?<![\\A-Za-zÀ-ÿ{])(?!(?:and|or)\b)[A-Za-zÀ-ÿ]{2,}(?!\s*\()")
+_PROSE = re.compile(
+    r"(?<![\\A-Za-zÀ-ÿ])(?:(?!(?:and|or)\b)[A-Za-zÀ-ÿ]{3,}(?!\s*\()|(?:is|it|he|we|of|to|in|on|at|by|as|if|be|so|an|no|es|la|le|"
+    r"il|un|en|de|er|du|et|si|je)\b)",
+    re.IGNORECASE,
+)
 _SCRIPTS = re.compile(r"[\u0370-\u1fff\u3040-\u9fff\uac00-\ud7af\u0e00-\u0e7f]{2}|[\u3040-\u9fff\uac00-\ud7af]")
 _WORDY_COMMAND = re.compile(r"\\(?:text\w*|math\w+|operatorname|begin|end|mbox)\s*\{[^{}]*\}|\\[A-Za-z]+")
 _SPLIT = re.compile(r";|—|,?\s+(?:and|but|while|whereas|yet|however|aber|mais|pero|ma|mas|но)\b|,\s+(?=(?:it|that)['’]s\b)|，")
 _NAME_BEFORE = re.compile(r"\s*(?:and|or|,|;)?\s*\\?[A-Za-z](?:_\{?\w\}?)?\s*=\s*", re.IGNORECASE)
-_RELATION = re.compile(r"(?<![<>!\\])=(?!=)|\\approx(?![a-z])|≈")
+_RELATION = re.compile(r"(?<![<>\\])=(?!=)|\\(?:approx|equiv)(?![a-z])|≈|≡")
+_IMPLIES = re.compile(r"\\(?:implies|[Rr]ightarrow|Longrightarrow|longrightarrow|iff|Leftrightarrow|therefore|qquad)(?![A-Za-z])|⇒|⟹|→")
+_MODULUS = re.compile(r"\s*\\(?:pmod|bmod|mod)\s*\{?\w+\}?$|\s*\(\\?mod\s*\w+\)$")
+_NAME = re.compile(r"\s*\\?[A-Za-z]+(?:_\{?\w+\}?)?['′]?\s*")
+_EQUALS_BEFORE = re.compile(r"[=≈→⇒][\s*_$(]*$")
+_UNIT_AFTER = re.compile(rf"\s?{_UNIT}{_PER}", re.IGNORECASE)
+_RELATIVE = re.compile(
+    r"\b(?:which|that|who)\s+\w+(?:n['’]t\b|\s+(?:not|neither|never)\b)(?:\s+\w+){0,8}?(?=\s+(?:is|are|was|were|equals)\b|\W*…|\W*$)",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(r"[A-Za-z]{1,20}\s*:\s+(?=\S*\d)")
 _VARIABLE = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 _NAMED_SIDE = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?['′]?\s*(?:\([^=]{1,30}\))?|[A-Z]{2,3})\s*")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -75,30 +89,33 @@ class _Value(NamedTuple):
 def in_words(text: str) -> bool:
     """Whether a text is more than an expression: some word in it is no function."""
     bare = _WORDY_COMMAND.sub(" ", text)
-    words = (match.group() for match in _SHORT_WORD.finditer(bare))
-    return any(word.lower() not in FUNCTIONS for word in words) or _SCRIPTS.search(bare) is not None
+    words = (match.group() for match in _PROSE.finditer(bare))
+    return any(word.lower() not in FUNCTIONS and word not in UNIT_WORDS for word in words) or _SCRIPTS.search(bare) is not None
 
 
 def stated(sentence: str) -> str | None:
     """The one value, or list of values, that a sentence claims; None if it denies, doubts, asks, or names several."""
     sentence = _plain(sentence)
-    if not sentence or asks(sentence) or cues.COUNTERFACTUAL.search(sentence):
+    if not sentence or asks(sentence):
         return None
     clause = _main_clause(sentence)
     if not clause or cues.TASK.match(clause):
         return None
-    if not in_words(clause):
+    if not in_words(clause) and (clause == sentence or not VALUE.search(clause)):
         return None if cues.CONCLUSION.fullmatch(clause) else _bare(clause)
-    return _claimed(clause)
+    claim = _claim(clause)
+    if claim is None:
+        return None if in_words(clause) else _bare(clause)
+    text, rank = claim
+    if rank < _EQUATION and (cues.PLAN.search(clause) or cues.COUNTERFACTUAL.search(sentence)):
+        return None
+    return None if rank < _IS and cues.SEQUENCE.match(sentence) else text
 
 
 def complement(content: str) -> str | None:
     """The value that "the answer is" leads to, of what follows it."""
-    content = _reason_cut(without_asides(content).strip())
-    if (instead := cues.NOT_BUT.search(content)) is not None and not instead.start():
-        content = content[instead.end() :]
-    content = cues.EXCLUDED.sub("", content) if not cues.EXCLUDED.match(content) else content
-    return _claimed(f"is {content}", offset=3)
+    claim = _claim(f"is {without_asides(content).strip()}")
+    return claim[0] if claim else None
 
 
 def without_asides(sentence: str) -> str:
@@ -119,21 +136,20 @@ def _plain(sentence: str) -> str:
 
 
 def _main_clause(sentence: str) -> str:
-    """What a sentence concludes: after the last "therefore" that a value follows, without its reasons."""
-    if (opening := cues.WHY.match(sentence.lstrip("*_ "))) is not None:
-        rest = sentence[opening.end() :]
-        comma = _comma(rest)
-        if comma is None:
-            return sentence
-        sentence = rest[comma:].strip()
+    """What a sentence concludes: after the last "therefore" that a value follows, without a case or reason before it."""
+    sentence = _after_opening(sentence)
     for match in reversed(list(cues.CONCLUSION.finditer(sentence))):
         rest = sentence[match.end() :]
-        if rest.strip(" .。!*_") and (VALUE.search(rest) or "$" in rest or "\\" in rest or _WORD_NUMBER.search(rest)):
-            sentence = rest
-            break
-    if (opening := cues.WHY.match(sentence)) is not None and (comma := _comma(sentence)) is not None:
-        sentence = sentence[comma:].strip()
+        if VALUE.search(rest) or "$" in rest or "\\" in rest or _WORD_NUMBER.search(rest):
+            return _after_opening(rest.strip())
     return sentence.strip()
+
+
+def _after_opening(sentence: str) -> str:
+    for pattern in (cues.BECAUSE, cues.WHEN):
+        if pattern.match(sentence) and (comma := _comma(sentence)) is not None:
+            return sentence[comma:].strip()
+    return sentence
 
 
 def _comma(text: str) -> int | None:
@@ -145,53 +161,67 @@ def _comma(text: str) -> int | None:
     return None
 
 
-def _reason_cut(clause: str) -> str:
-    """A clause without a reason, a case or a purpose at its end, if a value stands before."""
+def _without_reason(clause: str) -> str:
+    """A clause without a reason, a case or a purpose at its end."""
     spans = formulas(clause)
-    for pattern in (cues.WHY, cues.PURPOSE):
-        for match in pattern.finditer(clause):
-            before = clause[: match.start()]
-            if within(match.start(), spans) or not before.strip():
+    for pattern in (cues.BECAUSE, cues.WHEN, cues.PURPOSE):
+        for match in pattern.finditer(clause, 1):
+            if within(match.start(), spans):
                 continue
-            if any(value.rank >= _NAMED for value in _values(before)):
-                clause = before.rstrip(" ,;")
+            before, after = clause[: match.start()].rstrip(" ,;"), clause[match.end() :]
+            if pattern is cues.BECAUSE:
+                clause = before
+                break
+            named, later = _best(_values(before)), _best(_values(after))
+            if named >= _NAMED and (named >= later or later <= _NAMED):
+                clause = before
                 break
     return clause
 
 
-def _claimed(clause: str, offset: int = 0) -> str | None:
-    """The value of highest rank, with those it is listed with, if nothing around unsays it."""
-    clause = _reason_cut(clause)
+def _best(values: Sequence[_Value]) -> int:
+    return max((value.rank for value in values), default=_WORKED_ON)
+
+
+def _claim(clause: str) -> tuple[str, int] | None:
+    """The value of highest rank, with those it is listed with, and its rank; None if anything around unsays it."""
+    clause = _without_reason(clause)
     if (instead := cues.NOT_BUT.search(clause)) is not None:
         clause = clause[: instead.start()] + clause[instead.end() :]
-    excluded = cues.EXCLUDED.search(clause, offset + 1)
-    if excluded is not None and any(value.rank >= _NAMED for value in _values(clause[: excluded.start()])):
-        clause = clause[: excluded.start()] + clause[excluded.end() :]
-    values = _values(clause)
-    best = max((value.rank for value in values), default=_WORKED_ON)
-    if best == _WORKED_ON:
+    for excluded in cues.EXCLUDED.finditer(clause):
+        if _best(_values(clause[: excluded.start()])) >= _NAMED:
+            clause = clause[: excluded.start()] + clause[excluded.end() :]
+            break
+    named = _values(clause)
+    denied = [_is_denied(clause, value) for value in named]
+    values = [value for value, is_denied in zip(named, denied, strict=True) if not is_denied]
+    best = _best(values)
+    if best == _WORKED_ON or cues.DOUBT.search(clause):
         return None
-    if best < _EQUATION and not offset and (cues.PLAN.search(clause) or (best < _IS and cues.SEQUENCE.match(clause))):
-        return None
-    chosen = [value for value in values if value.rank == best]
-    listed = _listed(clause, values, chosen[-1])
+    if best >= _IS:  # what is said last
+        chosen = [value for value in values if value.rank >= _IS]
+        last = chosen[-1] if best != _IS or chosen[-1].rank == _IS else chosen[-1]
+    else:
+        chosen = [value for value in values if value.rank == best]
+        last = chosen[-1]
+    listed = _listed(clause, named, last)
     if listed is None:
         return None
-    if any(value.text not in {item.text for item in listed} for value in chosen) and best < _EQUATION:
+    texts = {value.text for value in listed}
+    if best < _IS and any(value.text not in texts for value in chosen):
         return None
-    if _unsaid(clause, listed[0].start, listed[-1].end):
+    if any(value.text in texts for value, is_denied in zip(named, denied, strict=True) if is_denied):
         return None
-    return ", ".join(dict.fromkeys(value.text for value in listed))
+    return ", ".join(dict.fromkeys(value.text for value in listed)), last.rank
 
 
-def _unsaid(clause: str, start: int, end: int) -> bool:
-    """Whether the part of a clause around a value denies it, or any of the clause doubts it."""
-    if cues.DOUBT.search(clause):
-        return True
-    cuts = [match for match in _SPLIT.finditer(clause)]
-    begin = max((match.end() for match in cuts if match.end() <= start), default=0)
-    stop = min((match.start() for match in cuts if match.start() >= end), default=len(clause))
-    part = clause[begin:start] + " … " + clause[end:stop]
+def _is_denied(clause: str, value: _Value) -> bool:
+    """Whether the part of a clause around a value denies it or calls it wrong."""
+    cuts = list(_SPLIT.finditer(clause))
+    begin = max((match.end() for match in cuts if match.end() <= value.start), default=0)
+    stop = min((match.start() for match in cuts if match.start() >= value.end), default=len(clause))
+    part = f"{clause[begin : value.start]} … {clause[value.end : stop]}"
+    part = _RELATIVE.sub("", part)
     return cues.DENIAL.search(part) is not None or cues.WRONG.search(part) is not None
 
 
@@ -216,23 +246,27 @@ def _values(clause: str) -> list[_Value]:
 
 
 def _formula(clause: str, span: Formula) -> _Value:
-    inside = span.inside.strip(_FORMULA_ENDS)
+    inside = _IMPLIES.split(span.inside.strip(_FORMULA_ENDS))[-1].strip(_FORMULA_ENDS)
     rank = _rank(clause, span.start, span.end)
-    if rank in (_NAMED, _IS) and _RELATION.search(inside):
+    cuts = _top_relations(inside)
+    named = bool(cuts) and _NAMED_SIDE.fullmatch(inside[: cuts[0].start()]) is not None
+    text = _last_side(inside, cuts, keep=rank == _IS)
+    if cuts and rank != _WORKED_ON and not (named and rank == _BESIDE):
         rank = _EQUATION
     elif rank == _NAMED and _NAMED_SIDE.fullmatch(inside):
         rank = _WORKED_ON  # but a name
-    text = inside if rank == _IS else _last_side(inside)
-    after = re.compile(rf"\s?{_UNIT}{_PER}", re.IGNORECASE).match(clause, span.end)
-    return _Value(span.start, span.end, text + (after.group() if after else ""), rank)
+    unit = _UNIT_AFTER.match(clause, span.end)
+    return _Value(span.start, span.end, text + (rf"\text{{{unit.group()}}}" if unit else ""), rank)
 
 
 def _rank(clause: str, start: int, end: int) -> int:
-    before, after = clause[max(0, start - 60) : start], clause[end : end + 30]
+    before, after = clause[max(0, start - 60) : start], clause[end : end + 40]
+    if cues.OPERATOR_AFTER.match(after) or cues.OPERATOR_BEFORE.search(before):
+        return _WORKED_ON
+    if _EQUALS_BEFORE.search(before):
+        return _EQUATION
     if cues.OPERATED.match(after):
         return _WORKED_ON
-    if re.search(r"[=≈→⇒][\s*_$]*$", before):
-        return _EQUATION
     if cues.INCREASED_BY.search(before):
         return _NAMED
     if cues.OPERAND.search(before):
@@ -265,6 +299,8 @@ def _joined(clause: str, left: _Value, right: _Value) -> bool | None:
     if len(between) > 60 or _WORKED_ON in (left.rank, right.rank):
         return None
     bare = between.strip("*_")
+    if clause[left.end - 1] in "$)]}" and left.rank == right.rank == _EQUATION and not ("=" in left.text and "=" in right.text):
+        return None  # steps of a calculation
     if cues.JOINT.fullmatch(bare) or _NAME_BEFORE.fullmatch(bare):
         return True
     if (named := _NAME_BEFORE.search(bare)) is not None and cues.JOINT.fullmatch(bare[: named.start()] or ","):
@@ -274,7 +310,7 @@ def _joined(clause: str, left: _Value, right: _Value) -> bool | None:
 
 def _bare(clause: str) -> str | None:
     """A line that is nothing but an expression."""
-    text = clause.strip(" *_`").rstrip(".,;。!").strip(" *_`")
+    text = _LABEL.sub("", clause.strip(" *_`").rstrip(".,;。!").strip(" *_`"))
     spans = formulas(text)
     if len(spans) == 1 and spans[0].end - spans[0].start == len(text):
         text = spans[0].inside.strip(_FORMULA_ENDS)
@@ -296,21 +332,22 @@ def _last_row(text: str) -> str:
     return last.replace("&", " ").strip(_FORMULA_ENDS)
 
 
-def _last_side(inside: str) -> str:
-    """Of an equation what it comes to; all of it, if it names its value or is an equation to answer with."""
-    if inside.startswith(r"\begin{") or r"\begin{align" in inside:
-        inside = _last_row(inside).lstrip("= ")
-    cuts = _top_relations(inside)
+def _last_side(inside: str, cuts: Sequence[re.Match[str]], keep: bool) -> str:
+    """Of an equation what it comes to; all of it, if it names its value, or may be the answer itself (`keep`)."""
+    if inside.startswith(r"\begin{"):
+        row = _last_row(inside)
+        return row if row == inside else _last_side(row.lstrip("= "), _top_relations(row.lstrip("= ")), keep)
     if not cuts:
         return inside
     sides = [inside[a:b].strip(" &" + _FORMULA_ENDS) for a, b in _pieces(inside, cuts)]
-    if len(sides) == 2 and _NAMED_SIDE.fullmatch(sides[0]):
-        return inside
-    if len(cuts) >= 1 and "≈" not in inside and "approx" not in inside and not _VARIABLE.search(_COMMAND.sub(" ", sides[0])):
-        return inside if not _COMMAND.search(sides[0]) and len(sides) == 2 else sides[-1]
-    if len(sides) == 2 and len(set(_VARIABLE.findall(_COMMAND.sub(" ", sides[0])))) == 1 and not re.search(r"\\[a-z]+|[|(]", sides[0]):
-        return inside  # 2x = 14
-    return sides[-1]
+    first = _COMMAND.sub(" ", sides[0])
+    if len(sides) == 2 and sides[0]:
+        if _NAME.fullmatch(sides[0]):
+            return inside
+        variables = set(_VARIABLE.findall(first))
+        if variables and (keep or (len(variables) == 1 and not re.search(r"\\[a-z]+|[|(]", sides[0]))):
+            return inside  # x + y = 12; 2x = 14
+    return _MODULUS.sub("", sides[-1])
 
 
 def _pieces(text: str, cuts: Sequence[re.Match[str]]) -> list[tuple[int, int]]:
