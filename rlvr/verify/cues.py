@@ -31,17 +31,16 @@ _SPACED = {
         r"(?:must|should|would|will|has to) be|is|are|was|of|equals|comes (?:out )?to(?: be)?|turns out to be|"
         r"becomes",
         r"i (?:think|believe)|therefore|thus|hence|so(?! (?:that|far|on|much|many)\b)|consequently|finally|"
-        r"in conclusion|in total|altogether|(?:which|that|this) (?:gives|makes|means|leaves|equals|yields|implies)(?: that)?|"
-        r"which (?:is|are)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
+        r"in conclusion|in total|altogether|from which|in which case|of which there are|(?:which|that|this) (?:in turn )?(?:gives|makes|means|leaves|equals|"
+        r"yields|implies|leads to|indicates|shows|tells)(?: us)?(?: that)?|which (?:is|are)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
         r"leaving|giving|yielding|making|for a total of|i\.e\.|implying|"
         r"(?:we|you|i) (?:\w+ )?(?:find|get|have|obtain|conclude|see)(?: that)?(?! to\b)",
         r"not|never|no|neither|nor|none|cannot|\w{2,6}n['’]t",
-        r"not sure|unsure|maybe|perhaps|possibly|may(?: also)? be|might|could(?: also)? be|unknown|unclear|unlikely|no idea|guess(?:ing)?|"
-        r"impossible to (?:say|tell)|depends? on|don['’]?t know|do not know|candidates?",
+        r"not sure|unsure|maybe|perhaps|possibly|may(?: also)? be|might|could(?: also)? be(?=\s+[\W\d]|\s+(?:that|the|a|an|either|both)\b)|unknown|unclear|unlikely|no idea|guess(?:ing)?|"
+        r"impossible to (?:say|tell)|depends? on|don['’]?t know|do not know|candidates? (?:are|include)",
         r"wrong|incorrect|false|impossible|invalid|fails?|failed|contradict(?:s|ion|ory)?|mistake|mistaken|"
         r"rule[sd]? out|ruled|ruling out|eliminat(?:es?|ed|ing)|reject(?:s|ed|ing)?|exclud(?:es?|ed|ing)|"
-        r"discard(?:s|ed|ing)?|too (?:large|small|big|high|low|long|short|many|few|much|little)|tempting|"
-        r"thought|initially|guessed|claim(?:s|ed)?|says|said|suppos(?:e|ed|ing)|whether|try|hypothetically",
+        r"discard(?:s|ed|ing)?|too (?:large|small|big|high|low|long|short|many|few|much|little)|tempting",
         r"wait(?=\s*(?:[,.!:…—-]|a (?:minute|second|moment)\b|no\b|but\b|actually\b|i\b|that\b|let\b|what\b))|"
         r"hold on|oops|scratch that|strike that|on second thoughts?|correction(?=\s*:)|sorry(?=,)|my mistake|"
         r"i (?:was|am) (?:wrong|mistaken)|i(?: have|['’]ve)? (?:made|found) (?:a mistake|an error)|"
@@ -122,7 +121,7 @@ _SPACED = {
         r"måske|kanskje|muligvis|vet ikke|ved ikke", r"feil|forkert|galt", r"vent(?=[,.!…])|det er (?:feil|forkert)", r"eller",
     ),
     "Finnish": Language(
-        r"(?:lopullinen )?vastaus", r"on", r"siis|joten|näin ollen|yhteensä|siksi", r"ei|eivät", r"ehkä|kenties",
+        r"(?:lopullinen )?vastaus", r"on", r"siis|joten|näin ollen|yhteensä|siksi", r"ei ole|eivät ole", r"ehkä|kenties",
         r"väärin|väärä", r"(?:hetkinen|odota)(?=[,.!…])|se on väärin", r"tai",
     ),
     "Polish": Language(
@@ -139,7 +138,7 @@ _SPACED = {
         r"hibás|rossz", r"várj(?:unk)?|tévedtem|ez hibás", r"vagy",
     ),
     "Romanian": Language(
-        r"r[ăa]spuns(?:ul)?(?: final)?", r"este|e|sunt", r"deci|prin urmare|așadar|în total|astfel", r"nu|niciodată",
+        r"r[ăa]spuns(?:ul)?(?: final)?", r"este|e|sunt", r"deci|prin urmare|așadar|în total|astfel", r"nu (?:este|e|sunt|are)|niciodată",
         r"poate|probabil|nu știu", r"greșit|fals", r"stai|așteaptă|am greșit", r"sau",
     ),
     "Serbo-Croatian": Language(
@@ -322,8 +321,8 @@ CLOSING = re.compile(
 # What keeps a value from being claimed where "the answer is" follows in the same clause.
 REPORTED = re.compile(
     r"\b(?:if|whether|suppose|assume|assuming|unless|says?|said|claims?|claimed|thought|guess(?:ed)?|wrong|incorrect|"
-    r"common|common(?:ly)?|might|could|may|perhaps|maybe|possibly|one|someone|people|who|what|(?:don['’]t|not|never)|"
-    r"initial(?:ly)?|first|tempting|when|is|was)\b(?![^,;:]*\bi think\b)",
+    r"common(?:ly)?|might|could|perhaps|maybe|possibly|someone|people|don['’]t|not|never|each|every|whose|any|some|"
+    r"since|because|initial(?:ly)?|tempting|when)\b(?![^,;:]*\bi think\b)",
     re.IGNORECASE,
 )
 # A sentence that sets a task or a case, as when the question is repeated.
@@ -342,12 +341,24 @@ PLAN = re.compile(
     re.IGNORECASE,
 )
 SEQUENCE = re.compile(r"\W*(?:first|second|third|next|then|step \d+)\b", re.IGNORECASE)
+# Whose value it is: somebody's, or that of a trial.
+SUPPOSED = re.compile(
+    r"\b(?:thought|initially|guessed|claim(?:s|ed)?|says|said|suppos(?:e|ed|ing)|whether|try|trying|hypothetically)\b",
+    re.IGNORECASE,
+)
+# A subject that is an equation, not the value that one ends with.
+EQUATION_NOUN = re.compile(
+    r"\b(?:equation|line|circle|plane|curve|function|relation|parabola|ellipse|hyperbola|form|locus|inequality|constraint|"
+    r"condition|asymptote|axis|gleichung|gerade|ecuación|équation|equazione|equação)s?\b",
+    re.IGNORECASE,
+)
 COUNTERFACTUAL = re.compile(
-    r"\bif\b.{0,200}\bwould\b|\bwould\b.{0,200}\b(?:if|unless)\b|\bwould have been\b", re.IGNORECASE | re.DOTALL
+    r"\bif\b.{0,200}\b(?:were|had)\b.{0,200}\bwould\b|\bwould\b.{0,200}\b(?:if|unless)\b|\bwould have been\b", re.IGNORECASE | re.DOTALL
 )
 # A clause that says why, before the main clause or after it.
 BECAUSE = re.compile(
-    r"\b(?:because|since|as(?= (?:the|there|we|it|he|she|they|each|all|\$|[a-z] ?[=<>]))|given that|seeing that|puisque|car|"
+    r"\b(?:because|since|as(?= (?:the|there|we|it|he|she|they|each|all|[a-z] ?[=<>]))|given that|seeing that|puisque|"
+    r"(?<=, )car(?= (?:il|elle|on|les?|la|nous|une?|ce|c['’]|\d))|"
     r"parce que|weil|denn|porque|ya que|perché|poiché|pois|omdat|want|так как|потому что)\b|因为|因為|由于|ので|なぜなら",
     re.IGNORECASE,
 )
@@ -396,7 +407,7 @@ QUANTITY_OF = re.compile(
 OPERAND = re.compile(
     r"(?:\b(?:half|twice|double|triple|third|quarter|fourth|fifth|tenth|times|plus|minus|less than|more than|fewer than|"
     r"greater than|smaller than|larger than|(?:longer|shorter|older|younger|bigger|heavier|taller|faster) than|at (?:least|most)|"
-    r"between|beyond|from|mod(?:ulo)?|by|instead of|rather than|(?:root|squares?|cubes?|sum|product|difference|reciprocal|multiples?|factors?|"
+    r"between|beyond|from|mod(?:ulo)?|(?:multipl|divid)\w*(?:\s\w+)?\sby|instead of|rather than|(?:root|squares?|cubes?|sum|product|difference|reciprocal|multiples?|factors?|"
     r"divisors?|powers?|logarithm|percent|quotient|rest|part|some|most|many|none|\d\s?%|inverse|negative) of)"
     r"\s+(?:of\s+)?(?:the\s+)?(?:numbers?\s+)?[*_$(\[]*)$",
     re.IGNORECASE,

@@ -228,7 +228,8 @@ def _letter(text: str) -> Extracted | None:
 def _last_sentence(text: str) -> str:
     """The last sentence that says something."""
     for sentence in sentences(text[-MAX_ENDING:])[: -MAX_CLOSINGS - 1 : -1]:
-        if not cues.CLOSING.match(sentence) or any(character.isdigit() for character in sentence):
+        aside = sentence.startswith("(") and sentence.endswith(")") and statements.in_words(sentence)
+        if not aside and (not cues.CLOSING.match(sentence) or any(character.isdigit() for character in sentence)):
             return sentence
     return ""
 
@@ -240,9 +241,10 @@ def _conclusion(text: str) -> Extracted | None:
 
 def _whole(text: str) -> Extracted | None:
     """The whole text, where it is an expression, a value with a few words, or a few words without a value."""
-    content = _QUALIFIER.sub("", text.strip())
+    content = text.strip()
     if not content or len(content) > MAX_WHOLE or "\n" in content or statements.asks(content):
         return None
+    content = _QUALIFIER.sub("", content)
     if not statements.in_words(content):
         return None if _LABELLED.match(content) else Extracted(content, "whole text")
     if len(content) > 40 or any(cue.search(content) for cue in _SENTENCES):

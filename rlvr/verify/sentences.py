@@ -90,7 +90,7 @@ def _is_price(inside: str, after: str) -> bool:
     """Whether the dollar signs around `inside` stand for money: "$5 and $6"."""
     if "\n\n" in inside or not inside.strip():
         return True
-    if not inside[0].isdigit():
+    if not inside.lstrip(".")[:1].isdigit():
         return False
     return after.isdigit() or _WORDS_BETWEEN.search(_COMMAND_TEXT.sub("", inside)) is not None
 

@@ -7,6 +7,7 @@ worked on ("half of 42"). The highest rank decides, if just one value, or one li
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from rlvr.verify.units import UNIT_WORDS
 _EQUATION, _BOLD, _IS, _NAMED, _BESIDE, _WORKED_ON = 5, 4, 3, 2, 1, 0
 
 _DIGITS = (
-    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:\.\d{3})+,\d+(?!\d)|\d{1,3}(?:['’\u202f\u00a0]\d{3})+(?!\d)|"
+    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|(?<!\d\s)\d{1,3}(?: \d{3})+(?!\d)|\d{1,3}(?:\.\d{3})+,\d+(?!\d)|\d{1,3}(?:['’\u202f\u00a0]\d{3})+(?!\d)|"
     r"\d+,\d{1,2}(?![\d,])|\d+(?:\.\d+)?|\.\d+)"
 )
 _SMALL = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
@@ -65,7 +66,10 @@ _NAME_BEFORE = re.compile(r"\s*(?:and|or|,|;)?\s*\\?[A-Za-z](?:_\{?\w\}?)?\s*=\s
 _RELATION = re.compile(r"(?<![<>\\])=(?!=)|\\(?:approx|equiv)(?![a-z])|≈|≡")
 _IMPLIES = re.compile(r"\\(?:implies|[Rr]ightarrow|Longrightarrow|longrightarrow|iff|Leftrightarrow|therefore|qquad)(?![A-Za-z])|⇒|⟹|→")
 _MODULUS = re.compile(r"\s*\\(?:pmod|bmod|mod)\s*\{?\w+\}?$|\s*\(\\?mod\s*\w+\)$")
-_NAME = re.compile(r"\s*\\?[A-Za-z]+(?:_\{?\w+\}?)?['′]?\s*")
+_NAME = re.compile(r"\s*(?:[A-Za-z]|\\[A-Za-z]+|[A-Z]{2,3})(?:_\{?\w+\}?)?['′]?\s*")
+_NAME_EQUALS = re.compile(r"(?<![A-Za-z+*/^\d-])\s*\\?[A-Za-z](?:_\{?\w\}?)?\s*=[\s*_$]*$")
+_CHAIN = re.compile(r"[\d\s+*/×÷^().,$€£%=-]*$")
+_CALLED = re.compile(r"\b(?:right|correct|possible|true|valid|equal|the answer|what|enough|allowed)\b", re.IGNORECASE)
 _EQUALS_BEFORE = re.compile(r"[=≈→⇒][\s*_$(]*$")
 _UNIT_AFTER = re.compile(rf"\s?{_UNIT}{_PER}", re.IGNORECASE)
 _RELATIVE = re.compile(
@@ -84,6 +88,7 @@ class _Value(NamedTuple):
     end: int
     text: str
     rank: int
+    named: bool = False  # the last side of an equation that gives a name a value
 
 
 def in_words(text: str) -> bool:
@@ -107,7 +112,7 @@ def stated(sentence: str) -> str | None:
     if claim is None:
         return None if in_words(clause) else _bare(clause)
     text, rank = claim
-    if rank < _EQUATION and (cues.PLAN.search(clause) or cues.COUNTERFACTUAL.search(sentence)):
+    if rank < _EQUATION and any(cue.search(sentence) for cue in (cues.PLAN, cues.COUNTERFACTUAL, cues.SUPPOSED)):
         return None
     return None if rank < _IS and cues.SEQUENCE.match(sentence) else text
 
@@ -169,11 +174,12 @@ def _without_reason(clause: str) -> str:
             if within(match.start(), spans):
                 continue
             before, after = clause[: match.start()].rstrip(" ,;"), clause[match.end() :]
-            if pattern is cues.BECAUSE:
-                clause = before
-                break
             named, later = _best(_values(before)), _best(_values(after))
-            if named >= _NAMED and (named >= later or later <= _NAMED):
+            if pattern is cues.BECAUSE:
+                cut = named >= _NAMED or later < _EQUATION
+            else:
+                cut = named >= _NAMED and (named >= later or later <= _NAMED)
+            if cut:
                 clause = before
                 break
     return clause
@@ -220,8 +226,11 @@ def _is_denied(clause: str, value: _Value) -> bool:
     cuts = list(_SPLIT.finditer(clause))
     begin = max((match.end() for match in cuts if match.end() <= value.start), default=0)
     stop = min((match.start() for match in cuts if match.start() >= value.end), default=len(clause))
-    part = f"{clause[begin : value.start]} … {clause[value.end : stop]}"
-    part = _RELATIVE.sub("", part)
+    before, after = clause[begin : value.start], clause[value.end : stop]
+    if value.rank == _EQUATION:  # "the rest that do not fit are 6 * 7 = 42"
+        before = _CHAIN.sub("", before)[-24:]
+        after = after if _CALLED.search(after) else ""
+    part = _RELATIVE.sub("", f"{before} … {after}")
     return cues.DENIAL.search(part) is not None or cues.WRONG.search(part) is not None
 
 
@@ -232,11 +241,15 @@ def _values(clause: str) -> list[_Value]:
     for match in VALUE.finditer(clause):
         if any(span.start <= match.start() < span.end for span in spans):
             continue
-        found.append(_Value(*match.span(), match.group().strip(), _rank(clause, *match.span())))
+        named = _NAME_EQUALS.search(clause[max(0, match.start() - 20) : match.start()]) is not None
+        found.append(_Value(*match.span(), match.group().strip(), _rank(clause, *match.span()), named))
     if not found:
         for match in _WORD_NUMBER.finditer(clause):
             found.append(_Value(*match.span(), match.group(), _rank(clause, *match.span())))
     found.sort()
+    for index, (left, right) in enumerate(itertools.pairwise(found)):
+        if right.rank == _NAMED and left.rank == _BESIDE and cues.JOINT.fullmatch(clause, left.end, right.start):
+            found[index + 1] = right._replace(rank=left.rank)  # "divisible by 3, 4 and 5"
     return [
         value._replace(rank=_BOLD)
         if _NAMED <= value.rank < _BOLD and any(a <= value.start and value.end <= b for a, b in bold)
@@ -246,21 +259,26 @@ def _values(clause: str) -> list[_Value]:
 
 
 def _formula(clause: str, span: Formula) -> _Value:
-    inside = _IMPLIES.split(span.inside.strip(_FORMULA_ENDS))[-1].strip(_FORMULA_ENDS)
+    inside = span.inside.strip(_FORMULA_ENDS)
+    if inside.startswith(r"\begin{"):
+        inside = _last_row(inside)
+    inside = _IMPLIES.split(inside)[-1].strip(_FORMULA_ENDS)
     rank = _rank(clause, span.start, span.end)
     cuts = _top_relations(inside)
     named = bool(cuts) and _NAMED_SIDE.fullmatch(inside[: cuts[0].start()]) is not None
-    text = _last_side(inside, cuts, keep=rank == _IS)
+    keep = rank == _IS and cues.EQUATION_NOUN.search(clause[: span.start]) is not None
+    text = _last_side(inside, cuts, keep)
     if cuts and rank != _WORKED_ON and not (named and rank == _BESIDE):
         rank = _EQUATION
-    elif rank == _NAMED and _NAMED_SIDE.fullmatch(inside):
+    elif rank != _IS and _NAMED_SIDE.fullmatch(inside):
         rank = _WORKED_ON  # but a name
     unit = _UNIT_AFTER.match(clause, span.end)
-    return _Value(span.start, span.end, text + (rf"\text{{{unit.group()}}}" if unit else ""), rank)
+    text += rf"\text{{{unit.group()}}}" if unit else ""
+    return _Value(span.start, span.end, text, rank, named and len(cuts) == 1)
 
 
 def _rank(clause: str, start: int, end: int) -> int:
-    before, after = clause[max(0, start - 60) : start], clause[end : end + 40]
+    before, after = clause[max(0, start - 60) : start].rstrip("*_"), clause[end : end + 40].lstrip("*_")
     if cues.OPERATOR_AFTER.match(after) or cues.OPERATOR_BEFORE.search(before):
         return _WORKED_ON
     if _EQUALS_BEFORE.search(before):
@@ -299,7 +317,7 @@ def _joined(clause: str, left: _Value, right: _Value) -> bool | None:
     if len(between) > 60 or _WORKED_ON in (left.rank, right.rank):
         return None
     bare = between.strip("*_")
-    if clause[left.end - 1] in "$)]}" and left.rank == right.rank == _EQUATION and not ("=" in left.text and "=" in right.text):
+    if _EQUATION in (left.rank, right.rank) and not left.named:
         return None  # steps of a calculation
     if cues.JOINT.fullmatch(bare) or _NAME_BEFORE.fullmatch(bare):
         return True
@@ -316,6 +334,9 @@ def _bare(clause: str) -> str | None:
         text = spans[0].inside.strip(_FORMULA_ENDS)
         if text.startswith(r"\begin{") and "=" in text:
             text = _last_row(text)
+        text = _IMPLIES.split(text)[-1].strip(_FORMULA_ENDS)
+        if len(cuts := _top_relations(text)) > 1:
+            text = _last_side(text, cuts, keep=False)
     text = text.removeprefix("=").lstrip(" &=").strip(" *_")
     if not re.search(r"\d|\\|[A-Za-z]|π|√|∞", text) or text.endswith(("=", "\\", "+", "-")):
         return None
@@ -334,19 +355,11 @@ def _last_row(text: str) -> str:
 
 def _last_side(inside: str, cuts: Sequence[re.Match[str]], keep: bool) -> str:
     """Of an equation what it comes to; all of it, if it names its value, or may be the answer itself (`keep`)."""
-    if inside.startswith(r"\begin{"):
-        row = _last_row(inside)
-        return row if row == inside else _last_side(row.lstrip("= "), _top_relations(row.lstrip("= ")), keep)
     if not cuts:
         return inside
     sides = [inside[a:b].strip(" &" + _FORMULA_ENDS) for a, b in _pieces(inside, cuts)]
-    first = _COMMAND.sub(" ", sides[0])
-    if len(sides) == 2 and sides[0]:
-        if _NAME.fullmatch(sides[0]):
-            return inside
-        variables = set(_VARIABLE.findall(first))
-        if variables and (keep or (len(variables) == 1 and not re.search(r"\\[a-z]+|[|(]", sides[0]))):
-            return inside  # x + y = 12; 2x = 14
+    if len(sides) == 2 and sides[0] and (_NAME.fullmatch(sides[0]) or (keep and _VARIABLE.search(sides[0]))):
+        return inside
     return _MODULUS.sub("", sides[-1])
 
 
