@@ -16,7 +16,7 @@ _LETTERS = rf"{_LETTER.pattern}(?:\s*(?:,|/|&|,?\s*\b(?:and|or)\b)\s*{_LETTER.pa
 _OPTION = r"(?:(?:the|option|choice|answer|letter|alternative|statement)s?\s+){0,2}"
 # What chooses the letters behind it, or before it.
 _CHOOSES = re.compile(
-    rf"\b(?:(?:choice|option|answer|alternative|statement)s?\s+(?:(?:is|are|must be|should be|here is)\s+(?:\w+\s+)?|[:=]\s*)|"
+    rf"\b(?:(?:choice|option|answer|alternative|statement)s?\s+(?:(?:is|are|must be|should be|here is)\s+(?:(?!not\b|never\b)\w+\s+)?|[:=]\s*)|"
     rf"(?:go|going|went) (?:with|for)\s+|(?:choos|select|pick|finaliz)(?:e|es|ed|ing|s)?\s+|leav(?:es|ing)(?: only)?\s+|"
     rf"it(?:['’]s| is| must be| has to be)\s+|both\s+)[*:]*\s*{_OPTION}({_LETTERS})(?!\s+(?:is|are)\s+(?:not|wrong)\b)",
     re.IGNORECASE,

@@ -32,7 +32,7 @@ _SPACED = {
         r"becomes",
         r"i (?:think|believe)|therefore|thus|hence|so(?! (?:that|far|on|much|many)\b)|consequently|finally|"
         r"in conclusion|in total|altogether|from which|in which case|of which there are|(?:which|that|this) (?:in turn )?(?:gives|makes|means|leaves|equals|"
-        r"yields|implies|leads to|indicates|shows|tells)(?: us)?(?: that)?|which (?:is|are)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
+        r"yields|implies|leads to|indicates|shows|tells)(?: us)?(?: that)?|which (?:is|are|has|have)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
         r"leaving|giving|yielding|making|for a total of|i\.e\.|implying|"
         r"(?:we|you|i) (?:\w+ )?(?:find|get|have|obtain|conclude|see)(?: that)?(?! to\b)",
         r"not|never|no|neither|nor|none|cannot|\w{2,6}n['’]t",
@@ -391,7 +391,7 @@ COPULA = re.compile(
 )
 PREPOSITION = re.compile(
     r"\b(?:in|on|at|for|with|within|after|before|during|per|every|each|of|all|among|from|than|out of|over|under|against|"
-    r"by|until|through|across|into|as|using|when|if|where|and for|dans|après|pendant|en|pour|avec|nach|für|mit|von|"
+    r"by|until|through|across|into|as|using|when|if|where|and for|dans|d['’]ici|après|pendant|en|pour|avec|nach|für|mit|von|"
     r"pro|dopo|per|con|depois de|em|para|por|com|después de|na|voor|met|через|за|из|после)\s+"
     r"(?:(?:the|a|an|his|her|its|their|our|all|these|those|each|about|only|exactly|first|last|another|every|other|"
     r"les|des|den|die|der|las|los|los|i|le)\s+)*[*_$(\[]*$",

@@ -43,6 +43,7 @@ _ASSISTANT = re.compile(
 _USER = re.compile(r"<\|im_start\|>(?:user|system)|<\|start_header_id\|>(?:user|system)|<\|user\|>")
 _NUMBER = re.compile(r"[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?")
 _CLAUSE_END = re.compile(r"[.!?\n;:,。，：；]")
+_LATIN = re.compile(r"(?<!\\)\b[A-Za-z]{2}")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _LONG_WORDS = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
 _COMMAND_TEXT = re.compile(r"\\(?:text|textbf|mathrm|operatorname|begin|end|mbox)\s*\{[^{}]*\}")
@@ -52,7 +53,8 @@ _QUALIFIER = re.compile(r"(?<!\{)\s(?:for|where)\s+(?:all|any|some|every|each|in
 _STOP = re.compile(r",\s+(?=(?!and\b|or\b)[a-z]{2})|\s(?:because|since|as)\s")
 _FEW_WORDS = re.compile(r"(?:[A-Z]{2,3}\s?)?[-−(]?\W{0,3}\d[^\sA-Za-z]*(?:\s+[^\d\s=]+){1,4}(?:\s\d+\)?)?\.?")
 _LABELLED = re.compile(r"[A-Za-z]+\s*:\s")
-_SENTENCES = (cues.DOUBT, cues.WRONG, cues.BECAUSE, cues.WHEN, cues.CONCLUSION)
+_SENTENCES = (cues.DOUBT, cues.WRONG, cues.DENIAL, cues.BECAUSE, cues.CONCLUSION)
+_IT_IS = re.compile(r"\W*(?:it|he|she|we|they|there|that|this)\b|.*\b(?:is|are|was)\b", re.IGNORECASE)
 _SUFFIX = re.compile(r"(?<=\d)(?:['’][^\W\d_]{1,5}|입니다|이다|です|である|となる|だ|となります)$")  # 42'dir
 _LEADING = re.compile(r"(?:[\W_]*\b(?:no|nope|hmm+|ah|oh|well|but)\b)*[\s,.!:;…—*]*(?:-\s+)?", re.IGNORECASE)
 
@@ -122,7 +124,7 @@ def _committed(text: str, extraction: Extraction, choice: bool, retracted: bool)
         return found
     if choice and choices.only_letters(text):
         return None
-    found = _letter(text) if choice and _LONG_WORDS.search(text) else None
+    found = _letter(text) if choice and statements.in_words(text) else None
     found = found or (None if retracted else _whole(text)) or _conclusion(text) or (_letter(text) if choice else None)
     if found is None and extraction == "lenient" and (numbers := _NUMBER.findall(text[-2000:])):
         return Extracted(numbers[-1], "last number")
@@ -199,7 +201,8 @@ def _complement(content: str, choice: bool) -> str | None:
     value = statements.complement(content)
     if value is None and re.search(r"\d", content) and statements.in_words(content):
         return None
-    if len(_LONG_WORDS.findall(_COMMAND_TEXT.sub("", content))) > 2 or cues.DENIAL.search(content):
+    words = len(_LONG_WORDS.findall(_COMMAND_TEXT.sub("", content)))
+    if words > 2 or cues.DENIAL.search(content) or (value and words and not _LATIN.search(content)):
         return value or (None if cues.DENIAL.match(content) and len(content) > 20 else content)
     return content
 
@@ -242,12 +245,16 @@ def _conclusion(text: str) -> Extracted | None:
 def _whole(text: str) -> Extracted | None:
     """The whole text, where it is an expression, a value with a few words, or a few words without a value."""
     content = text.strip()
-    if not content or len(content) > MAX_WHOLE or "\n" in content or statements.asks(content):
+    if not content or len(content) > MAX_WHOLE or "\n" in content or "?" in content:
         return None
     content = _QUALIFIER.sub("", content)
     if not statements.in_words(content):
         return None if _LABELLED.match(content) else Extracted(content, "whole text")
     if len(content) > 40 or any(cue.search(content) for cue in _SENTENCES):
+        return None
+    if len(_WORD.findall(_COMMAND_TEXT.sub("", content))) <= 1 and not _IT_IS.match(content):
+        return None if _LABELLED.match(content) else Extracted(content, "whole text")
+    if cues.WHEN.search(content):
         return None
     if _NOT_WORDS.search(content) and not _FEW_WORDS.fullmatch(content):
         return None

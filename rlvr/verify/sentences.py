@@ -22,6 +22,7 @@ _ABBREVIATED = re.compile(
 _CONTINUES = re.compile(r"(?:[:：,，=]|\b(?:is|are|therefore|thus|hence|so|get|gives|have|that))[\s*_]*$", re.IGNORECASE)
 _CLOSES = re.compile(r"[.!]\s*(?:\\end\{\w+\*?\}\s*\.?\s*)?$")
 _BEGINS = re.compile(r"\s*\n|\s*[A-Z(]|\s*$")
+_LOWER = re.compile(r" [a-z]{2}")
 _LOOK = 80  # characters before a mark that say what it is
 _DISPLAY = (r"\[", "$$", r"\begin")
 
@@ -118,7 +119,7 @@ def sentences(text: str) -> list[str]:
             line = match.end()
             if _runs_on(before, text[match.end() : match.end() + 40]):
                 continue
-        elif match.group() == "." and _ABBREVIATED.search(before):
+        elif match.group() == "." and (_ABBREVIATED.search(before) or _LOWER.match(text, match.end())):
             continue
         ends.append(match.end())
     pieces = zip([0, *sorted(ends)], [*sorted(ends), len(text)], strict=True)

@@ -55,7 +55,7 @@ _BOLD_TEXT = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
 _ASIDE = re.compile(r"\s*[(\[（](?:(?=[^()\[\]（）]{0,300}(?<!\\)\b[^\W\d_]{2})(?![^()\[\]]{0,12}\\)[^()\[\]（）$]{0,300}|(?:or|since|because|which|as|not|where)\b[^()]{0,300})[)\]）](?!\()")
 _MARKUP = re.compile(r"^(?:\s*(?:[-*•>+]\s+|\(?\d{1,2}[.)]\s+|#{1,6}\s+|(?:step|schritt) \d+\s*[:.]\s*))+", re.IGNORECASE)
 _PROSE = re.compile(
-    r"(?<![\\A-Za-zÀ-ÿ])(?:(?!(?:and|or)\b)[A-Za-zÀ-ÿ]{3,}(?!\s*\()|(?:is|it|he|we|of|to|in|on|at|by|as|if|be|so|an|no|es|la|le|"
+    r"(?<![\\A-Za-zÀ-ÿ])(?:(?!(?:and|or)\b)[A-Za-zÀ-ÿ]{3,}\b(?!\s*\()|(?:is|it|he|we|of|to|in|on|at|by|as|if|be|so|an|no|es|la|le|"
     r"il|un|en|de|er|du|et|si|je)\b)",
     re.IGNORECASE,
 )
@@ -70,10 +70,13 @@ _NAME = re.compile(r"\s*(?:[A-Za-z]|\\[A-Za-z]+|[A-Z]{2,3})(?:_\{?\w+\}?)?['′]
 _NAME_EQUALS = re.compile(r"(?<![A-Za-z+*/^\d-])\s*\\?[A-Za-z](?:_\{?\w\}?)?\s*=[\s*_$]*$")
 _CHAIN = re.compile(r"[\d\s+*/×÷^().,$€£%=-]*$")
 _CALLED = re.compile(r"\b(?:right|correct|possible|true|valid|equal|the answer|what|enough|allowed)\b", re.IGNORECASE)
+_THEN = re.compile(r",?\s+then\s+", re.IGNORECASE)
+_COMMA = re.compile(r",\s+|，")
+_ARTICLE = re.compile(r"\ban?\s+$", re.IGNORECASE)
 _EQUALS_BEFORE = re.compile(r"[=≈→⇒][\s*_$(]*$")
 _UNIT_AFTER = re.compile(rf"\s?{_UNIT}{_PER}", re.IGNORECASE)
 _RELATIVE = re.compile(
-    r"\b(?:which|that|who)\s+\w+(?:n['’]t\b|\s+(?:not|neither|never)\b)(?:\s+\w+){0,8}?(?=\s+(?:is|are|was|were|equals)\b|\W*…|\W*$)",
+    r"\b(?:which|that|who)\s+(?:\w+\s+){0,3}?\w+(?:n['’]t\b|\s+(?:not|neither|never)\b)(?:\s+\w+){0,8}?(?=\s+(?:is|are|was|were|equals)\b|\W*$)",
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"[A-Za-z]{1,20}\s*:\s+(?=\S*\d)")
@@ -106,13 +109,15 @@ def stated(sentence: str) -> str | None:
     clause = _main_clause(sentence)
     if not clause or cues.TASK.match(clause):
         return None
-    if not in_words(clause) and (clause == sentence or not VALUE.search(clause)):
+    if not in_words(clause) and (clause == sentence or not (VALUE.search(clause) or formulas(clause))):
         return None if cues.CONCLUSION.fullmatch(clause) else _bare(clause)
     claim = _claim(clause)
     if claim is None:
         return None if in_words(clause) else _bare(clause)
     text, rank = claim
-    if rank < _EQUATION and any(cue.search(sentence) for cue in (cues.PLAN, cues.COUNTERFACTUAL, cues.SUPPOSED)):
+    if rank < _EQUATION and (
+        cues.PLAN.search(clause) or cues.COUNTERFACTUAL.search(sentence) or cues.SUPPOSED.search(sentence)
+    ):
         return None
     return None if rank < _IS and cues.SEQUENCE.match(sentence) else text
 
@@ -160,9 +165,10 @@ def _after_opening(sentence: str) -> str:
 def _comma(text: str) -> int | None:
     """Where the clause after the first comma begins, if it is none of a number or a formula."""
     spans = formulas(text)
-    for match in re.finditer(r",\s+(?:then\s+)?|，|\bthen\s+", text):
-        if not within(match.start(), spans):
-            return match.end()
+    for pattern in (_THEN, _COMMA):
+        for match in pattern.finditer(text):
+            if not within(match.start(), spans):
+                return match.end()
     return None
 
 
@@ -176,9 +182,12 @@ def _without_reason(clause: str) -> str:
             before, after = clause[: match.start()].rstrip(" ,;"), clause[match.end() :]
             named, later = _best(_values(before)), _best(_values(after))
             if pattern is cues.BECAUSE:
+                comma = _comma(after)
+                if comma is not None and _best(_values(after[comma:])) == _EQUATION:
+                    return after[comma:]  # "…, and since there are 7, he needs 6 * 7 = 42"
                 cut = named >= _NAMED or later < _EQUATION
             else:
-                cut = named >= _NAMED and (named >= later or later <= _NAMED)
+                cut = named >= _IS or (named == _NAMED and later <= _NAMED)
             if cut:
                 clause = before
                 break
@@ -226,11 +235,11 @@ def _is_denied(clause: str, value: _Value) -> bool:
     cuts = list(_SPLIT.finditer(clause))
     begin = max((match.end() for match in cuts if match.end() <= value.start), default=0)
     stop = min((match.start() for match in cuts if match.start() >= value.end), default=len(clause))
-    before, after = clause[begin : value.start], clause[value.end : stop]
+    before, after = _RELATIVE.sub("", clause[begin : value.start]), clause[value.end : stop]
     if value.rank == _EQUATION:  # "the rest that do not fit are 6 * 7 = 42"
         before = _CHAIN.sub("", before)[-24:]
         after = after if _CALLED.search(after) else ""
-    part = _RELATIVE.sub("", f"{before} … {after}")
+    part = f"{before} … {after}"
     return cues.DENIAL.search(part) is not None or cues.WRONG.search(part) is not None
 
 
@@ -291,8 +300,8 @@ def _rank(clause: str, start: int, end: int) -> int:
         return _WORKED_ON
     if cues.COPULA.search(before):
         return _IS
-    if cues.QUANTITY_OF.search(before):
-        return _NAMED
+    if (quantity := cues.QUANTITY_OF.search(before)) is not None:
+        return _IS if _ARTICLE.search(before, 0, quantity.start()) else _NAMED
     return _BESIDE if cues.PREPOSITION.search(before) else _NAMED
 
 
