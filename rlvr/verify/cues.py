@@ -32,7 +32,7 @@ _SPACED = {
         r"becomes",
         r"i (?:think|believe)|therefore|thus|hence|so(?! (?:that|far|on|much|many)\b)|consequently|finally|"
         r"in conclusion|in total|altogether|from which|in which case|of which there are|(?:which|that|this) (?:in turn )?(?:gives|makes|means|leaves|equals|"
-        r"yields|implies|leads to|indicates|shows|tells)(?: us)?(?: that)?|which (?:is|are|has|have)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
+        r"yields|implies|leads to|indicates|shows|tells)(?: us)?(?: that)?|which (?:is|are|has|have)|whose \w+ (?:is|are)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
         r"leaving|giving|yielding|making|for a total of|i\.e\.|implying|"
         r"(?:we|you|i) (?:\w+ )?(?:find|get|have|obtain|conclude|see)(?: that)?(?! to\b)",
         r"not|never|no|neither|nor|none|cannot|\w{2,6}n['’]t",
@@ -364,7 +364,7 @@ BECAUSE = re.compile(
 )
 # A clause that says when.
 WHEN = re.compile(
-    r"\b(?:given|when(?:ever)?|where|if|while|whereas|although|though|even though|whose|who|assuming|provided|unless|wenn|"
+    r"\b(?:given|such that|when(?:ever)?|where|if|while|whereas|although|though|even though|whose|who|assuming|provided|unless|wenn|"
     r"если|falls|si(?= l)|when)\b",
     re.IGNORECASE,
 )

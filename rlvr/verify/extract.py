@@ -53,8 +53,9 @@ _QUALIFIER = re.compile(r"(?<!\{)\s(?:for|where)\s+(?:all|any|some|every|each|in
 _STOP = re.compile(r",\s+(?=(?!and\b|or\b)[a-z]{2})|\s(?:because|since|as)\s")
 _FEW_WORDS = re.compile(r"(?:[A-Z]{2,3}\s?)?[-−(]?\W{0,3}\d[^\sA-Za-z]*(?:\s+[^\d\s=]+){1,4}(?:\s\d+\)?)?\.?")
 _LABELLED = re.compile(r"[A-Za-z]+\s*:\s")
-_SENTENCES = (cues.DOUBT, cues.WRONG, cues.DENIAL, cues.BECAUSE, cues.CONCLUSION)
-_IT_IS = re.compile(r"\W*(?:it|he|she|we|they|there|that|this)\b|.*\b(?:is|are|was)\b", re.IGNORECASE)
+_SAYING_MORE = (cues.DOUBT, cues.WRONG, cues.BECAUSE, cues.CONCLUSION)  # than an answer
+_UNSAYING = (*_SAYING_MORE, cues.DENIAL)
+_WORDS = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
 _SUFFIX = re.compile(r"(?<=\d)(?:['’][^\W\d_]{1,5}|입니다|이다|です|である|となる|だ|となります)$")  # 42'dir
 _LEADING = re.compile(r"(?:[\W_]*\b(?:no|nope|hmm+|ah|oh|well|but)\b)*[\s,.!:;…—*]*(?:-\s+)?", re.IGNORECASE)
 
@@ -247,15 +248,13 @@ def _whole(text: str) -> Extracted | None:
     content = text.strip()
     if not content or len(content) > MAX_WHOLE or "\n" in content or "?" in content:
         return None
-    content = _QUALIFIER.sub("", content)
-    if not statements.in_words(content):
-        return None if _LABELLED.match(content) else Extracted(content, "whole text")
-    if len(content) > 40 or any(cue.search(content) for cue in _SENTENCES):
+    if not statements.in_words(bare := _QUALIFIER.sub("", content)):
+        return None if _LABELLED.match(bare) else Extracted(bare, "whole text")
+    says_more = _UNSAYING if any(character.isdigit() for character in content) else _SAYING_MORE
+    if len(content) > 40 or any(cue.search(content) for cue in says_more):
         return None
-    if len(_WORD.findall(_COMMAND_TEXT.sub("", content))) <= 1 and not _IT_IS.match(content):
-        return None if _LABELLED.match(content) else Extracted(content, "whole text")
-    if cues.WHEN.search(content):
-        return None
-    if _NOT_WORDS.search(content) and not _FEW_WORDS.fullmatch(content):
+    if len(_WORDS.findall(_COMMAND_TEXT.sub("", content))) <= 1 and ("$" in content or "\\" in content):
+        return Extracted(content, "whole text")  # odd $n$
+    if cues.WHEN.search(content) or (_NOT_WORDS.search(content) and not _FEW_WORDS.fullmatch(content)):
         return None
     return Extracted(content, "whole text")

@@ -237,7 +237,7 @@ def _is_denied(clause: str, value: _Value) -> bool:
     stop = min((match.start() for match in cuts if match.start() >= value.end), default=len(clause))
     before, after = _RELATIVE.sub("", clause[begin : value.start]), clause[value.end : stop]
     if value.rank == _EQUATION:  # "the rest that do not fit are 6 * 7 = 42"
-        before = _CHAIN.sub("", before)[-24:]
+        before = _CHAIN.sub("", before)[-12:]
         after = after if _CALLED.search(after) else ""
     part = f"{before} … {after}"
     return cues.DENIAL.search(part) is not None or cues.WRONG.search(part) is not None
@@ -326,7 +326,7 @@ def _joined(clause: str, left: _Value, right: _Value) -> bool | None:
     if len(between) > 60 or _WORKED_ON in (left.rank, right.rank):
         return None
     bare = between.strip("*_")
-    if _EQUATION in (left.rank, right.rank) and not left.named:
+    if _EQUATION in (left.rank, right.rank) and not (left.named and (right.named or right.rank < _EQUATION)):
         return None  # steps of a calculation
     if cues.JOINT.fullmatch(bare) or _NAME_BEFORE.fullmatch(bare):
         return True
