@@ -74,7 +74,7 @@ _SPACED = {
         r"o|u",
     ),
     "German": Language(
-        r"(?:end)?antwort(?:en)?|endergebnis",
+        r"antwort(?:en)?|endergebnis",
         r"ist|sind|lautet|beträgt|wäre",
         r"also|daher|deshalb|folglich|insgesamt|somit|demnach|damit|schließlich",
         r"nicht|nie|kein(?:e[nrs]?)?|weder",
@@ -104,7 +104,7 @@ _SPACED = {
         r"ou",
     ),
     "Dutch": Language(
-        r"(?:eind)?antwoord(?:en)?",
+        r"antwoord(?:en)?",
         r"is|zijn|bedraagt",
         r"dus|daarom|in totaal|derhalve|bijgevolg",
         r"niet|geen|nooit",
@@ -113,7 +113,7 @@ _SPACED = {
         r"wacht(?=[,.!…])|dat klopt niet|ik heb een fout gemaakt",
     ),
     "Swedish": Language(
-        r"svar(?:et)?|slutsvar(?:et)?", r"är|blir", r"alltså|därför|således|totalt", r"inte|ej|ingen|inga",
+        r"svar(?:et)?", r"är|blir", r"alltså|därför|således|totalt", r"inte|ej|ingen|inga",
         r"kanske|möjligen|vet inte", r"fel|felaktigt", r"vänta(?=[,.!…])|det är fel|jag hade fel", r"eller",
     ),
     "Danish and Norwegian": Language(
@@ -121,20 +121,20 @@ _SPACED = {
         r"måske|kanskje|muligvis|vet ikke|ved ikke", r"feil|forkert|galt", r"vent(?=[,.!…])|det er (?:feil|forkert)", r"eller",
     ),
     "Finnish": Language(
-        r"(?:lopullinen )?vastaus", r"on", r"siis|joten|näin ollen|yhteensä|siksi", r"ei ole|eivät ole", r"ehkä|kenties",
+        r"vastaus", r"on", r"siis|joten|näin ollen|yhteensä|siksi", r"ei ole|eivät ole", r"ehkä|kenties",
         r"väärin|väärä", r"(?:hetkinen|odota)(?=[,.!…])|se on väärin", r"tai",
     ),
     "Polish": Language(
-        r"(?:ostateczna )?odpowied[zź]|odpowiedzi", r"to|jest|wynosi|brzmi", r"zatem|więc|dlatego|a więc|łącznie|razem",
+        r"odpowied(?:[zź]i?)", r"to|jest|wynosi|brzmi", r"zatem|więc|dlatego|a więc|łącznie|razem",
         r"nie", r"może|być może|nie wiem", r"błędn[aey]|źle", r"(?:chwila|czekaj)(?=[,.!…])|to błąd|pomyliłem się|pomyliłam się",
         r"lub|albo",
     ),
     "Czech": Language(
-        r"(?:konečná )?odpov[eě][ďd]", r"je|jsou|zní", r"proto|tedy|takže|celkem", r"není|nejsou|ne|nikdy",
+        r"odpov[eě][ďd]", r"je|jsou|zní", r"proto|tedy|takže|celkem", r"není|nejsou|ne|nikdy",
         r"možná|snad|nevím", r"špatně|nesprávn[áéě]", r"počkej(?:te)?|to je špatně|spletl jsem se", r"nebo",
     ),
     "Hungarian": Language(
-        r"(?:a )?(?:végső )?v[áa]lasz", r"(?=\d|\$|\\)|az?", r"tehát|ezért|így|összesen", r"nem|nincs", r"talán|lehet",
+        r"v[áa]lasz", r"(?=\d|\$|\\)|az?", r"tehát|ezért|így|összesen", r"nem|nincs", r"talán|lehet",
         r"hibás|rossz", r"várj(?:unk)?|tévedtem|ez hibás", r"vagy",
     ),
     "Romanian": Language(
@@ -146,7 +146,7 @@ _SPACED = {
         r"pogrešno|netočno", r"čekaj|pogriješio sam", r"ili",
     ),
     "Turkish": Language(
-        r"(?:doğru |nihai )?cevap|(?:doğru )?yanıt|cevabı", r"(?=\d|\$|\\|[A-J]\b)",
+        r"cevap|yanıt|cevabı", r"(?=\d|\$|\\|[A-J]\b)",
         r"dolayısıyla|yani|toplam(?:da)?|öyleyse|bu nedenle|sonuç olarak", r"değil(?:dir)?|yok", r"belki|olabilir",
         r"yanlış", r"(?:bekle|bir dakika)(?=[,.!…])|hata yaptım", r"veya|ya da",
     ),
@@ -163,54 +163,54 @@ _SPACED = {
         r"subiri|nimekosea", r"au",
     ),
     "Russian": Language(
-        r"(?:окончательный |правильный )?ответ(?:ы|ом)?", r"равен|равно|равна|это|является|будет",
+        r"ответ(?:ы|ом)?", r"равен|равно|равна|это|является|будет",
         r"следовательно|поэтому|таким образом|итак|значит|всего|в итоге", r"нет|не|ни",
         r"возможно|может быть|наверное|не знаю", r"неверно|неправильно|ошибочно",
         r"(?:подождите|подожди|стоп)(?=[,.!…])|я ошибся|я ошиблась|это неверно", r"или|либо",
     ),
     "Ukrainian": Language(
-        r"(?:остаточна |правильна )?відповідь", r"це|є|дорівнює", r"отже|тому|таким чином|усього", r"ні|не",
+        r"відповідь", r"це|є|дорівнює", r"отже|тому|таким чином|усього", r"ні|не",
         r"можливо|мабуть|не знаю", r"неправильно|хибно", r"зачекайте|зачекай|я помилився", r"або|чи",
     ),
     "Bulgarian": Language(
-        r"(?:крайният |верният )?отговор(?:ът)?", r"е|са", r"следователно|значи|така че|общо|затова", r"не|няма",
+        r"отговор(?:ът)?", r"е|са", r"следователно|значи|така че|общо|затова", r"не|няма",
         r"може би|възможно е|не знам", r"грешно|неверно", r"чакай(?:те)?|сгреших", r"или",
     ),
     "Greek": Language(
-        r"(?:τελική )?απάντηση", r"είναι", r"άρα|επομένως|συνεπώς|οπότε|συνολικά", r"δεν|δε|μη|όχι",
+        r"απάντηση", r"είναι", r"άρα|επομένως|συνεπώς|οπότε|συνολικά", r"δεν|δε|μη|όχι",
         r"ίσως|μπορεί|δεν ξέρω", r"λάθος", r"περίμενε|περιμένετε|έκανα λάθος", r"ή",
     ),
     "Arabic": Language(
-        r"(?:ال)?(?:جواب|إجابة)(?: (?:هو|هي))?(?: (?:النهائية|النهائي|الصحيحة|الصحيح))?", r"هو|هي|تساوي|يساوي",
+        r"(?:جواب|إجابة)(?: (?:هو|هي))?(?: (?:النهائية|النهائي|الصحيحة|الصحيح))?", r"هو|هي|تساوي|يساوي",
         r"لذا|لذلك|إذن|إذًا|وبالتالي|بالتالي|المجموع", r"ليس|ليست|لا|غير", r"ربما|قد|لا أعرف", r"خطأ|خاطئ",
         r"انتظر|لقد أخطأت", r"أو",
     ),
     "Hebrew": Language(
-        r"(?:ה)?תשובה(?: (?:הסופית|הנכונה))?", r"היא|הוא", r"לכן|על כן|בסך הכל|מכאן", r"לא|אינה|אינו|אין", r"אולי|ייתכן",
+        r"תשובה(?: (?:הסופית|הנכונה))?", r"היא|הוא", r"לכן|על כן|בסך הכל|מכאן", r"לא|אינה|אינו|אין", r"אולי|ייתכן",
         r"שגוי|שגויה", r"רגע|טעיתי", r"או",
     ),
 }  # fmt: skip
 # Languages without spaces between words, or with endings on them; a pattern may be part of a word.
 _GLUED = {
     "Chinese": Language(
-        r"(?:最终|最終|正确|正確)?答案|(?<!回)答(?=[:：])", r"应该是|應該是|是|为|為|等于|等於",
+        r"答案|(?<!回)答(?=[:：])", r"应该是|應該是|是|为|為|等于|等於",
         r"因此|所以|故|综上(?:所述)?|綜上(?:所述)?|總共|总共|一共|共有|结论|最终|最后|于是|可得|得到",
         r"不|没|沒|非", r"可能|也许|也許|或许|大概|不知道|假设|假設|如果", r"错|錯|矛盾", r"等等|等一下|不对|不對|算错了|我错了",
         r"或(?:者)?|还是",
     ),
     "Japanese": Language(
-        r"(?:最終的な)?答え?|解答|正解", r"は|が", r"したがって|よって|ゆえに|以上より|従って|つまり|合計", r"ない|ません|違",
+        r"答え?|解答|正解", r"は|が", r"したがって|よって|ゆえに|以上より|従って|つまり|合計", r"ない|ません|違",
         r"かもしれ|おそらく|たぶん|わから|もし", r"間違|誤り", r"待って|間違えました|間違いました", r"または|か(?=\d)",
     ),
     "Korean": Language(
-        r"(?:최종\s?)?(?:정답|답)", r"은|는|이|가", r"따라서|그러므로|그래서|결국|총", r"아니|아닙|않|못", r"아마|모르|만약|수도",
+        r"정답|답", r"은|는|이|가", r"따라서|그러므로|그래서|결국|총", r"아니|아닙|않|못", r"아마|모르|만약|수도",
         r"틀렸|틀린|잘못", r"잠깐|잠시만|제가 틀렸", r"또는|혹은",
     ),
     "Hindi": Language(
-        r"(?:अंतिम |सही )?उत्तर", r"है|=", r"अतः|इसलिए|कुल|अत:", r"नहीं|ना", r"शायद|हो सकता", r"गलत", r"रुकिए|रुको", r"या",
+        r"उत्तर", r"है|=", r"अतः|इसलिए|कुल|अत:", r"नहीं|ना", r"शायद|हो सकता", r"गलत", r"रुकिए|रुको", r"या",
     ),
     "Bengali": Language(
-        r"(?:চূড়ান্ত |সঠিক )?উত্তর", r"হল|হলো|হচ্ছে", r"সুতরাং|অতএব|তাই|মোট", r"নয়|না", r"সম্ভবত|হয়তো", r"ভুল", r"দাঁড়ান",
+        r"উত্তর", r"হল|হলো|হচ্ছে", r"সুতরাং|অতএব|তাই|মোট", r"নয়|না", r"সম্ভবত|হয়তো", r"ভুল", r"দাঁড়ান",
         r"অথবা|বা",
     ),
     "Thai": Language(
@@ -255,43 +255,103 @@ def _answer(entry: Language, spaced: bool) -> str:
             r"(?=[\dA-J$\\(])|(?<=\s)(?=[A-J]\b))"
         )
     return (
-        rf"\b{noun}(?!\w)\]?{_TO}{_FILLER}{{0,2}}(?:\s+(?:{entry.equals})(?!\w){_FILLER}{{0,2}}\s*:?"
+        rf"{_STARTS}{noun}(?!\w)\]?{_TO}{_FILLER}{{0,2}}(?:\s+(?:{entry.equals})(?!\w){_FILLER}{{0,2}}\s*:?"
         rf"|\s*[*_]{{0,2}}\s*[:：=—]|\s*\*\*)"
     )
 
 
-_LABELS = (  # at the beginning of a line
-    r"(?:^|\n)[^\w\n]{0,6}(?:ans\b\.?|(?:final )?(?:result|solution)\b|lösung\b|ergebnis\b|résultat\b|resultado\b|"
-    r"risultato\b)\s*\*{0,2}\s*[:：=]"
+_STARTS = r"(?:(?<!\w)|(?<=ال)|(?<=ה))"
+_LABEL = (  # at the beginning of a line
+    r"(?:(?<=\n)|(?<=\n[^\w\n])|(?<=\n[^\w\n]{2})|(?<=\n[^\w\n]{3})|(?<=\n[^\w\n]{4})|(?<![\s\S])|(?<![\s\S][^\w\n])"
+    r"|(?<![\s\S][^\w\n]{2}))(?:ans\b\.?|(?:result|solution|lösung|ergebnis|résultat|resultado|risultato)\b)"
+    r"\s*\*{0,2}\s*[:：=]"
 )
-# "answer is", "answer:" and their like; the answer comes after.
-ANSWER = re.compile(
+# "answer is", "answer:" and their like; the answer comes after. It matches where a noun begins.
+_ANSWER = re.compile(
     "(?:"
     + _alternatives(
         [
             *(_answer(entry, spaced=True) for entry in _SPACED.values()),
             *(_answer(entry, spaced=False) for entry in _GLUED.values()),
-            r"(?<=answer)\s*-\s|(?<=answer)[^\w\n$\\]{0,6}\n+|(?<=answer)\s(?=[\d$\\(])",
-            _LABELS,
-            r"(?:选择|選擇|故选|故選|选|選)\s*[:：]?\s*(?=[(（]?[A-J])",
+            r"answers?(?:\s*-\s|[^\w\n$\\]{0,6}\n+|\s(?=[\d$\\(]))",
+            _LABEL,
+            r"(?:选|選)(?:择|擇)?\s*[:：]?\s*(?=[(（]?[A-J])",
         ]
-    )
+    ).replace(r"\s*", r"\s{0,3}").replace(r"\s+", r"\s{1,3}")  # so that runs of spaces cost nothing
     + f"){_BEFORE_VALUE}",
     re.IGNORECASE,
 )
+_ANSWER_STEMS = re.compile(
+    "answer|ans|réponse|reponse|respuesta|antwort|endergebnis|rispost|respost|antwoord|svar|vastaus|odpowied|odpov|"
+    "válasz|valasz|răspuns|raspuns|odgovor|cevap|cevab|yanıt|jawaban|đáp|đap|dáp|dap|câu trả|jibu|ответ|відповід|отговор|"
+    "απάντηση|جواب|إجابة|תשובה|答|解答|正解|정답|답|उत्तर|উত্তর|คำตอบ|సమాధానం|జవాబు|பதில்|விடை|选|選|result|solution|"
+    "lösung|ergebnis|résultat|resultado|risultato"
+)
 # "… is the answer"; the answer comes before.
-ANSWER_AFTER = re.compile(
-    r"(?:\s+(?:is|are|must be|gives(?: us)?|as)(?:\s+(?:thus|therefore|indeed|then|hence))?\s+"
-    r"(?:the|our|my|your)\s+(?:(?:final|correct|right|desired|required|only|full|exact)\s+)*(?:answer|solution)s?\b"
-    r"|が(?:最終的な)?(?:答え|正解|解答)|[가이]\s?(?:최종\s?)?(?:정답|답))(?!\s+(?:if|when|to)\b)",
+_IS_THE = re.compile(
+    r"\s(?:is|are|must be|gives(?: us)?|as)(?:\s(?:thus|therefore|indeed|then|hence))?\s"
+    r"(?:the|our|my|your)\s(?:(?:final|correct|right|desired|required|only|full|exact)\s){0,3}$|[가이]\s?(?:최종\s?)?$|が(?:最終的な)?$",
     re.IGNORECASE,
 )
+_AFTER_THE = re.compile(r"(?:answers?|solutions?)\b(?!\s(?:if|when|to|is|are)\b|[:：])|答え|正解|解答|정답|답", re.IGNORECASE)
+MAX_STEMS = 300  # places where a noun may stand that are looked at, from the end
+
+
+class Named(NamedTuple):
+    """Where the words "answer is" begin and end; `after`: the answer goes before them."""
+
+    start: int
+    end: int
+    after: bool
+
+
+def answers(text: str) -> list[Named]:
+    """Where `text` says "the answer is …" or "… is the answer", from the last place on."""
+    found: list[Named] = []
+    for start in reversed(_places(_ANSWER_STEMS, text)[-MAX_STEMS:]):
+        if (match := _ANSWER.match(text, start)) is not None:
+            found.append(Named(start, match.end(), False))
+        elif (match := _AFTER_THE.match(text, start)) is not None:
+            before = _IS_THE.search(text, max(0, start - 60), start)
+            if before is not None:
+                found.append(Named(before.start(), match.end(), True))
+    return found
+
+
+def waits(text: str) -> list[tuple[int, int]]:
+    """Where `text` takes back what it said before, in order, as far as the end of it matters."""
+    found: list[tuple[int, int]] = []
+    for start in reversed(_places(_WAIT_STEMS, text)[-MAX_STEMS:]):
+        match = WAIT.search(text, max(0, start - 40), start + 40)
+        if match is not None and (not found or match.end() <= found[-1][0]):
+            found.append(match.span())
+            if len(found) == 2:
+                break
+    return found[::-1]
+
+
+def _places(stems: re.Pattern[str], text: str) -> list[int]:
+    lower = text.lower()
+    lower = lower if len(lower) == len(text) else text  # İ is two characters in lower case
+    return [match.start() for match in stems.finditer(lower)]
+
+
 # "therefore" and its like; the conclusion comes after.
 CONCLUSION = re.compile(rf"(?:{_any('therefore').pattern})[\s,:*，：、]*", re.IGNORECASE)
 DENIAL = _any("denial")
 DOUBT = _any("doubt")
 WRONG = _any("wrong")
 WAIT = _any("wait")
+_WAIT_STEMS = re.compile(
+    "wait|hold on|oops|scratch that|strike that|second thought|correct|sorry|mistake|mistaken|error|wrong|recheck|re-|redo|"
+    "recompute|recalculate|reconsider|rethink|reexamine|reevaluate|recount|restart|resolve|revisit|start over|try again|"
+    "work|hold|can't|can’t|cannot|actually|hmm|no, |no wait|"
+    "atten|trompé|faux|esper|equivoqu|mal|corrección|moment|warte|halt|falsch|geirrt|korrektur|aspetta|sbagliat|um momento|"
+    "enganei|errado|wacht|klopt|fout|vänta|fel|vent|feil|forkert|hetkinen|odota|väärin|chwila|czekaj|błąd|pomyli|počk|počkej|"
+    "špatně|spletl|várj|téved|hibás|stai|așteaptă|greșit|čekaj|pogriješ|bekle|dakika|hata|tunggu|salah|khoan|đợi|nhầm|subiri|"
+    "nimekosea|подожд|стоп|ошиб|неверно|зачекай|помил|чакай|сгреш|περίμεν|περιμέν|λάθος|انتظر|أخطأت|רגע|טעיתי|等等|等一下|"
+    "不对|不對|错了|待って|間違|잠깐|잠시|틀렸|रुक|দাঁড়ান|เดี๋ยว|ఆగండి|பொறுங்கள்"
+)
 _OR = _alternatives(entry.alternative for entry in _LANGUAGES if entry.alternative)
 # What stands between the values of a list.
 JOINT = re.compile(

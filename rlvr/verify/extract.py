@@ -33,6 +33,7 @@ MAX_WHOLE = 300  # characters of a completion that is taken as nothing but an an
 MAX_ENDING = 4_000  # characters at the end in which the last sentence is looked for
 MAX_COMPLEMENT = 1_000  # characters after "the answer is"
 MAX_PHRASES = 20  # "the answer is" that are looked at, from the last
+MAX_SENTENCE = 1_500  # characters of it
 MAX_CLOSINGS = 4  # last sentences that may say nothing
 
 _OTHER_DIGITS = re.compile(r"(?![0-9])\d")
@@ -103,15 +104,15 @@ def _plain_digits(text: str) -> str:
 
 def _kept(text: str) -> tuple[str, bool]:
     """The part of a text that still counts at its end, and whether another was taken back."""
-    waits = list(cues.WAIT.finditer(text))
+    waits = cues.waits(text)
     if not waits:
         return text, False
-    after = text[waits[-1].end() :]
+    after = text[waits[-1][1] :]
     after = after[_LEADING.match(after).end() :]
     if cues.CONFIRMED.search(after) and not _explicit(after, choice=False):
-        before = waits[-2].end() if len(waits) > 1 else 0
-        if _explicit(text[before : waits[-1].start()], choice=False):
-            return text[before : waits[-1].start()], False
+        before = text[waits[-2][1] if len(waits) > 1 else 0 : waits[-1][0]]
+        if _explicit(before, choice=False):
+            return before, False
     return after, True
 
 
@@ -123,9 +124,9 @@ def _committed(text: str, extraction: Extraction, choice: bool, retracted: bool)
     found = _explicit(text, choice)
     if found is not None or extraction == "strict" or _breaks_off(text):
         return found
-    if choice and choices.only_letters(text):
+    if choice and len(text) <= MAX_WHOLE and choices.only_letters(text):
         return None
-    found = _letter(text) if choice and statements.in_words(text) else None
+    found = _letter(text) if choice and statements.in_words(text[:MAX_ENDING]) else None
     found = found or (None if retracted else _whole(text)) or _conclusion(text) or (_letter(text) if choice else None)
     if found is None and extraction == "lenient" and (numbers := _NUMBER.findall(text[-2000:])):
         return Extracted(numbers[-1], "last number")
@@ -153,23 +154,20 @@ def _explicit(text: str, choice: bool) -> Extracted | None:
 
 def _said(content: str) -> str:
     """What a mark holds, without "the answer is" in front."""
-    words = _COMMAND_WORDS.sub(r"\1", content)
-    phrase = _phrase(words, choice=False) if cues.ANSWER.search(words) else None
+    phrase = _phrase(_COMMAND_WORDS.sub(r"\1", content), choice=False)
     return phrase.text if phrase else content
 
 
 def _breaks_off(text: str) -> bool:
     """Whether a text ends before it says what the answer is."""
     tail = text.rstrip()[-200:]
-    return any(match.end() == len(tail) for match in cues.ANSWER.finditer(tail))
+    return any(named.end == len(tail) and not named.after for named in cues.answers(tail))
 
 
 def _phrase(text: str, choice: bool) -> Extracted | None:
     """What follows the last "answer is", or goes before "is the answer", that nothing denies, asks or doubts."""
     denied: set[str] = set()
-    after = [(match.start(), match.end(), False) for match in cues.ANSWER.finditer(text)]
-    before = [(match.start(), match.end(), True) for match in cues.ANSWER_AFTER.finditer(text)]
-    for start, end, reverse in sorted(after + before, reverse=True)[:MAX_PHRASES]:
+    for start, end, reverse in cues.answers(text)[:MAX_PHRASES]:
         clause = _CLAUSE_END.split(text[max(0, start - 120) : start])[-1]
         if cues.REPORTED.search(clause):
             continue
@@ -234,7 +232,7 @@ def _last_sentence(text: str) -> str:
     for sentence in sentences(text[-MAX_ENDING:])[: -MAX_CLOSINGS - 1 : -1]:
         aside = sentence.startswith("(") and sentence.endswith(")") and statements.in_words(sentence)
         if not aside and (not cues.CLOSING.match(sentence) or any(character.isdigit() for character in sentence)):
-            return sentence
+            return sentence[-MAX_SENTENCE:]
     return ""
 
 

@@ -83,6 +83,8 @@ _LABEL = re.compile(r"[A-Za-z]{1,20}\s*:\s+(?=\S*\d)")
 _VARIABLE = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 _NAMED_SIDE = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?['′]?\s*(?:\([^=]{1,30}\))?|[A-Z]{2,3})\s*")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
+MAX_REASONS = 8  # clauses with "because" or "when" that are looked at
+MAX_VALUES = 60  # of a sentence
 _FORMULA_ENDS = ".,;: \t\n"
 
 
@@ -176,7 +178,7 @@ def _without_reason(clause: str) -> str:
     """A clause without a reason, a case or a purpose at its end."""
     spans = formulas(clause)
     for pattern in (cues.BECAUSE, cues.WHEN, cues.PURPOSE):
-        for match in pattern.finditer(clause, 1):
+        for match in itertools.islice(pattern.finditer(clause, 1), MAX_REASONS):
             if within(match.start(), spans):
                 continue
             before, after = clause[: match.start()].rstrip(" ,;"), clause[match.end() :]
@@ -208,7 +210,8 @@ def _claim(clause: str) -> tuple[str, int] | None:
             clause = clause[: excluded.start()] + clause[excluded.end() :]
             break
     named = _values(clause)
-    denied = [_is_denied(clause, value) for value in named]
+    parts = list(_SPLIT.finditer(clause))
+    denied = [_is_denied(clause, value, parts) for value in named]
     values = [value for value, is_denied in zip(named, denied, strict=True) if not is_denied]
     best = _best(values)
     if best == _WORKED_ON or cues.DOUBT.search(clause):
@@ -230,9 +233,8 @@ def _claim(clause: str) -> tuple[str, int] | None:
     return ", ".join(dict.fromkeys(value.text for value in listed)), last.rank
 
 
-def _is_denied(clause: str, value: _Value) -> bool:
+def _is_denied(clause: str, value: _Value, cuts: Sequence[re.Match[str]]) -> bool:
     """Whether the part of a clause around a value denies it or calls it wrong."""
-    cuts = list(_SPLIT.finditer(clause))
     begin = max((match.end() for match in cuts if match.end() <= value.start), default=0)
     stop = min((match.start() for match in cuts if match.start() >= value.end), default=len(clause))
     before, after = _RELATIVE.sub("", clause[begin : value.start]), clause[value.end : stop]
@@ -246,8 +248,8 @@ def _is_denied(clause: str, value: _Value) -> bool:
 def _values(clause: str) -> list[_Value]:
     spans = formulas(clause)
     bold = [match.span() for match in _BOLD_TEXT.finditer(clause)]
-    found = [_formula(clause, span) for span in spans]
-    for match in VALUE.finditer(clause):
+    found = [_formula(clause, span) for span in spans[-MAX_VALUES:]]
+    for match in list(VALUE.finditer(clause))[-MAX_VALUES:]:
         if any(span.start <= match.start() < span.end for span in spans):
             continue
         named = _NAME_EQUALS.search(clause[max(0, match.start() - 20) : match.start()]) is not None
