@@ -219,18 +219,30 @@ _GLUED = {
     "Telugu": Language(r"సమాధానం|జవాబు", r"=", r"కాబట్టి|అందువల్ల|మొత్తం", r"కాదు|లేదు", r"బహుశా", r"తప్పు", r"ఆగండి", r"లేదా"),
     "Tamil": Language(r"பதில்|விடை", r"=", r"எனவே|ஆகவே|மொத்தம்", r"அல்ல|இல்லை", r"ஒருவேளை", r"தவறு", r"பொறுங்கள்", r"அல்லது"),
 }  # fmt: skip
+_LATIN_LETTERS = re.compile(r"[a-z]{2}|\b[ou]\|")
 _LANGUAGES = (*_SPACED.values(), *_GLUED.values())
 _MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
 _MONTH += r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
 
 
 def _any(field: str) -> re.Pattern[str]:
-    """The words of all languages in one field; those of a spaced language stand alone."""
-    alone, inside = (
-        "|".join(part for entry in table.values() if (part := getattr(entry, field)))
-        for table in (_SPACED, _GLUED)
+    """The words of all languages in one field; those of a spaced language stand alone.
+
+    Other scripts are tried only where one of their letters stands, which most texts have none of.
+    """
+
+    def words(table: Iterable[Language], latin: bool) -> str:
+        return "|".join(
+            part
+            for entry in table
+            if (part := getattr(entry, field)) and bool(_LATIN_LETTERS.search(part)) is latin
+        )
+
+    latin, other = words(_SPACED.values(), latin=True), words(_SPACED.values(), latin=False)
+    inside = words(_GLUED.values(), latin=False)
+    return re.compile(
+        rf"\b(?:{latin})(?!\w)|(?=[^\x00-\u024f\u2000-\u206f])(?:\b(?:{other})(?!\w)|{inside})", re.IGNORECASE
     )
-    return re.compile(rf"\b(?:{alone})(?!\w)" + (f"|{inside}" if inside else ""), re.IGNORECASE)
 
 
 def _alternatives(words: Iterable[str]) -> str:
@@ -431,8 +443,8 @@ WHEN = re.compile(
 PURPOSE = re.compile(r"\s+(?:in order )?to\s+(?!be\b)[a-z]{2,}\b|\s+which\b|,\s+(?=with\b|where\b|as\b)", re.IGNORECASE)
 # "41 rather than 42", "41, not 42".
 EXCLUDED = re.compile(
-    r"\s*[,(;]?\s*(?:\b(?:and |but )?(?:not|never)\b(?! (?:only|a|an)\b)|\brather than\b|\binstead of\b|\bas opposed to\b|"
-    r"\bpas\b|\bnon\b|\bnicht\b|\bno\b|\bnão\b|\bniet\b|\bа не\b|而不是|不是)\s*[^,;]*",
+    r"\b(?:(?:and |but )?(?:not|never)\b(?! (?:only|a|an)\b)|rather than\b|instead of\b|as opposed to\b|"
+    r"(?:pas|non|nicht|no|não|niet|а не)\b)\s*[^,;]*|(?:而不是|不是)[^,;，。]*",
     re.IGNORECASE,
 )
 NOT_BUT = re.compile(r"\bnot\b.{1,80}?\bbut\s+", re.IGNORECASE | re.DOTALL)

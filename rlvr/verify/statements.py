@@ -41,8 +41,8 @@ _AMOUNT = (
     rf"(?:\s?(?:π|\\pi\b|pi\b))?"
     rf"(?:\s?\\?%|\s?°[CF]?|\s?[€£¥]|\s(?:hundred|thousand|million|billion|trillion|dozen)\b)?"
 )
-_MEASURED = rf"{_AMOUNT}(?:\s?{_UNIT}{_PER}(?:(?:,|,?\sand)?\s{_AMOUNT}\s?{_UNIT})*)?"
-_TUPLE = rf"(?<![A-Za-z])[(\[{{]\s*{_AMOUNT}(?:\s*[,;]\s*{_AMOUNT})+\s*[)\]}}]"
+_MEASURED = rf"{_AMOUNT}(?:\s?{_UNIT}{_PER}(?:(?:,|,?\sand)?\s{_AMOUNT}\s?{_UNIT}){{0,3}})?"
+_TUPLE = rf"(?<![A-Za-z])[(\[{{]\s*{_AMOUNT}(?:\s*[,;]\s*{_AMOUNT}){{1,20}}\s*[)\]}}]"
 _OTHERS = (
     rf"\d{{1,2}}:\d\d(?::\d\d)?(?:\s?[ap]\.?m\b\.?)?|\d{{1,2}}\s?[ap]\.?m\b\.?|{_MONTH}\s\d{{1,2}}(?:,?\s\d{{4}})?|"
     rf"\d{{1,2}}\s{_MONTH}(?:\s\d{{4}})?|\d{{4}}-\d\d-\d\d|\d{{1,2}}/\d{{1,2}}/\d{{4}}|\d+(?:\s?:\s?\d+)+|\d+[–-]\d+(?![\d\s]*=)"
@@ -150,7 +150,7 @@ def _plain(sentence: str) -> str:
 def _main_clause(sentence: str) -> str:
     """What a sentence concludes: after the last "therefore" that a value follows, without a case or reason before it."""
     sentence = _after_opening(sentence)
-    for match in reversed(list(cues.CONCLUSION.finditer(sentence))):
+    for match in reversed(list(cues.CONCLUSION.finditer(sentence))[-MAX_REASONS:]):
         rest = sentence[match.end() :]
         if VALUE.search(rest) or "$" in rest or "\\" in rest or _WORD_NUMBER.search(rest):
             return _after_opening(rest.strip())
@@ -205,9 +205,9 @@ def _claim(clause: str) -> tuple[str, int] | None:
     clause = _without_reason(clause)
     if (instead := cues.NOT_BUT.search(clause)) is not None:
         clause = clause[: instead.start()] + clause[instead.end() :]
-    for excluded in cues.EXCLUDED.finditer(clause):
+    for excluded in itertools.islice(cues.EXCLUDED.finditer(clause), MAX_REASONS):
         if _best(_values(clause[: excluded.start()])) >= _NAMED:
-            clause = clause[: excluded.start()] + clause[excluded.end() :]
+            clause = clause[: excluded.start()].rstrip(" ,;(") + clause[excluded.end() :]
             break
     named = _values(clause)
     parts = list(_SPLIT.finditer(clause))
