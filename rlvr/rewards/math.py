@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from rlvr.types import Verdict
 from rlvr.verify import VerifySettings, check_answer
+from rlvr.verify.settings import Extraction
 
 
 def math_reward(
@@ -17,7 +16,7 @@ def math_reward(
     relative_tolerance: float = VerifySettings.relative_tolerance,
     require_units: bool = VerifySettings.require_units,
     evaluated: bool = True,
-    fallback: Literal["none", "last_number"] = "none",
+    extraction: Extraction = VerifySettings.extraction,
 ) -> Verdict:
     """`correct` when the completion's final answer equals the problem's, else `wrong`.
 
@@ -25,5 +24,5 @@ def math_reward(
     rewards with +1 and −1: `correct: 1`, `wrong: -1`. The strictness is that of `VerifySettings`,
     except that a number must be evaluated: or a policy would learn to hand the question back.
     """
-    settings = VerifySettings(rounding_digits, relative_tolerance, require_units, evaluated, fallback)
+    settings = VerifySettings(rounding_digits, relative_tolerance, require_units, evaluated, extraction)
     return check_answer(completion, answer, correct, wrong, settings)

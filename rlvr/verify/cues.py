@@ -400,7 +400,7 @@ REPORTED = re.compile(
 # A sentence that sets a task or a case, as when the question is repeated.
 TASK = re.compile(
     r"\W*(?:simplify|express|find|compute|evaluate|calculate|determine|solve|what|which|how|let(?!['’])|write|prove|show|"
-    r"check|try|suppose|assume|consider|question|problem|give|round|enter|imagine|note that if|recall|"
+    r"check|try|use|leave|state|provide|report|return|submit|hint|answer (?:in|with|as|to)|your answer|suppose|assume|consider|question|problem|give|round|enter|imagine|note that if|recall|"
     r"is (?:it|the|this|that)|are (?:there|they)|could it|can it)\b",
     re.IGNORECASE,
 )

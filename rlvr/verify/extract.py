@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rlvr.verify import choices, cues, marks, statements
-from rlvr.verify.sentences import formulas, sentences
+from rlvr.verify.sentences import formulas, matching_braces, sentences
 from rlvr.verify.settings import Extraction
 
 Where = Literal[
@@ -33,7 +33,7 @@ MAX_WHOLE = 300  # characters of a completion that is taken as nothing but an an
 MAX_ENDING = 4_000  # characters at the end in which the last sentence is looked for
 MAX_COMPLEMENT = 1_000  # characters after "the answer is"
 MAX_PHRASES = 20  # "the answer is" that are looked at, from the last
-MAX_SENTENCE = 1_500  # characters of it
+MAX_SENTENCE = 1_200  # characters of it
 MAX_CLOSINGS = 4  # last sentences that may say nothing
 
 _OTHER_DIGITS = re.compile(r"(?![0-9])\d")
@@ -52,13 +52,13 @@ _COMMAND_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{([^{}]*)\}")
 _NOT_WORDS = re.compile(r"[\d$\\=<>?!:;]|\.\s|(?:\S+\s+){3}")
 _QUALIFIER = re.compile(r"(?<!\{)\s(?:for|where)\s+(?:all|any|some|every|each|integers?)\s.*$", re.DOTALL)
 _STOP = re.compile(r",\s+(?=(?!and\b|or\b)[a-z]{2})|\s(?:because|since|as)\s")
-_FEW_WORDS = re.compile(r"(?:[A-Z]{2,3}\s?)?[-−(]?\W{0,3}\d[^\sA-Za-z]*(?:\s+[^\d\s=]+){1,4}(?:\s\d+\)?)?\.?")
+_FEW_WORDS = re.compile(r"(?:[A-Z]{2,3}\s?)?[-−(]?\W{0,3}\d[^\sA-Za-z]*(?:\s+[^\d\s=]+){0,4}(?:\s\d+\)?)?\.?")
 _LABELLED = re.compile(r"[A-Za-z]+\s*:\s")
 _SAYING_MORE = (cues.DOUBT, cues.WRONG, cues.BECAUSE, cues.CONCLUSION)  # than an answer
 _UNSAYING = (*_SAYING_MORE, cues.DENIAL)
 _WORDS = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
 _SUFFIX = re.compile(r"(?<=\d)(?:['’][^\W\d_]{1,5}|입니다|이다|です|である|となる|だ|となります)$")  # 42'dir
-_LEADING = re.compile(r"(?:[\W_]*\b(?:no|nope|hmm+|ah|oh|well|but)\b)*[\s,.!:;…—*]*(?:-\s+)?", re.IGNORECASE)
+_LEADING = re.compile(r"\A(?:[\W_]*\b(?:no|nope|hmm+|ah|oh|well|but)\b)*[\s,.!:;…—*]*(?:-\s+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _kept(text: str) -> tuple[str, bool]:
     if not waits:
         return text, False
     after = text[waits[-1][1] :]
-    after = after[_LEADING.match(after).end() :]
+    after = _LEADING.sub("", after, count=1)
     if cues.CONFIRMED.search(after) and not _explicit(after, choice=False):
         before = text[waits[-2][1] if len(waits) > 1 else 0 : waits[-1][0]]
         if _explicit(before, choice=False):
@@ -208,7 +208,7 @@ def _complement(content: str, choice: bool) -> str | None:
 
 def _until_stop(content: str) -> str:
     """Up to a reason or an aside, which are not inside braces."""
-    closed = marks.matching_braces(content)
+    closed = matching_braces(content)
     content = statements.without_asides(content)
     position = 0
     while match := _STOP.search(content, position):

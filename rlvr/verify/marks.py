@@ -21,6 +21,7 @@ _SCALAR = re.compile(r"[^,}\]\n]*")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"'/\\])|n(?![A-Za-z]))")
 _LIST_ITEM = re.compile(r"\"((?:\\.|[^\"\\])*)\"|'((?:\\.|[^'\\])*)'|([^,\[\]{}\"'\s][^,\[\]{}\"']*)")
 _NUMBER_LIKE = re.compile(r"[-+−]?[\\$€£]*\(?[-+−]?\.?\d[^A-Za-z]*$")
+MAX_BOXES = 60  # that are looked at, from the last
 MAX_JSON = 10_000  # characters of a list in a JSON object
 
 
@@ -36,8 +37,8 @@ def boxes(text: str) -> Iterator[Marked]:
     r"""Every outermost balanced box; `\boxed 2` and `\boxed\frac{1}{2}` as TeX reads them."""
     if "boxed" not in text and "fbox" not in text:
         return
-    closed = matching_braces(text)
-    position = 0
+    position = _recent(text)
+    closed = matching_braces(text, position)
     while match := _BOX.search(text, position):
         position = match.end()
         if text.startswith("{", position):
@@ -51,6 +52,17 @@ def boxes(text: str) -> Iterator[Marked]:
                 end = closed[end] + 1
             yield Marked(match.start(), end, text[position:end])
             position = end
+
+
+def _recent(text: str) -> int:
+    """Where the last boxes of a text begin, as many as are looked at."""
+    start = len(text)
+    for _ in range(MAX_BOXES):
+        earlier = text.rfind("box", 0, start)
+        if earlier < 0:
+            return 0
+        start = earlier
+    return max(0, start - 1 - len("fbox"))
 
 
 def open_box(text: str) -> Marked | None:
@@ -87,10 +99,11 @@ def last_tag(text: str) -> Marked | None:
 
 def last_json(text: str) -> Marked | None:
     """The value of the last "answer" in a JSON object; it need not be valid JSON otherwise."""
+    opened, closed = text.find("{"), text.rfind("}")
     last = None
-    for match in _KEY.finditer(text):
+    for match in _KEY.finditer(text, max(opened, 0), closed) if opened < closed else ():
         last = match
-    if last is None or "}" not in text[last.end() :] or "{" not in text[: last.start()]:
+    if last is None:
         return None
     value = _json_value(text, last.end())
     return Marked(last.start(), value[0], value[1]) if value else None

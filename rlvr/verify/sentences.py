@@ -35,11 +35,11 @@ class Formula(NamedTuple):
     inside: str
 
 
-def matching_braces(text: str) -> dict[int, int]:
-    """Position of every opening brace that is closed → position of the brace that closes it."""
+def matching_braces(text: str, start: int = 0) -> dict[int, int]:
+    """Position of every opening brace after `start` that is closed → position of the brace that closes it."""
     pairs: dict[int, int] = {}
     opened: list[int] = []
-    for match in _BRACE.finditer(text):
+    for match in _BRACE.finditer(text, start):
         if match.group() == "{":
             opened.append(match.start())
         elif match.group() == "}" and opened:

@@ -25,7 +25,7 @@ _DIGITS = (
 )
 _SMALL = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
-_CURRENCY = r"(?:\\?\$|[€£¥₹]|R\$|US\$)"
+_CURRENCY = r"(?:\\?\$|[€£¥₹₩₽]|R\$|US\$|(?:EUR|USD|GBP|JPY|CHF|INR|CNY|RMB|CAD|AUD|Rs\.?)\b)"
 _UNIT = rf"(?:(?:square|cubic|sq\.?)\s)?(?:units?|degrees?|percent|{'|'.join(map(re.escape, UNIT_WORDS))})(?![^\W\d_])(?:[²³]|\^[23])?"
 _PER = rf"(?:(?:\s?/\s?|\sper\s){_UNIT})?"
 _POWER_OF_TEN = r"(?:\s?(?:[×x·]|\\times|\\cdot)\s?10(?:\^\{?[-−]?\d+\}?|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)|[eE][-+−]?\d+)"
@@ -39,7 +39,7 @@ _AMOUNT = (
     rf"(?:(?<![\d)\]}}A-Za-z])(?<![\d)\]}}A-Za-z%]\s)[-−+]\s?)?(?:{_CURRENCY}\s?)?[-−]?"
     rf"(?:{_LATEX}|{_DIGITS}{_POWER_OF_TEN}?(?:\s\d+\s?/\s?\d+|\s?/\s?{_DIGITS})?(?:\s?[½¼¾⅓⅔])?(?:√\d+|\s?{_LATEX})?|√\d+|[½¼¾⅓⅔])"
     rf"(?:\s?(?:π|\\pi\b|pi\b))?"
-    rf"(?:\s?\\?%|\s?°[CF]?|\s?[€£¥]|\s(?:hundred|thousand|million|billion|trillion|dozen)\b)?"
+    rf"(?:\s?\\?%|\s?°[CF]?|\s?[€£¥₹₩₽]|\s?(?:EUR|USD|GBP|JPY|CHF|INR|CNY|RMB|CAD|AUD)\b|\s(?:hundred|thousand|million|billion|trillion|dozen)\b)?"
 )
 _MEASURED = rf"{_AMOUNT}(?:\s?{_UNIT}{_PER}(?:(?:,|,?\sand)?\s{_AMOUNT}\s?{_UNIT}){{0,3}})?"
 _TUPLE = rf"(?<![A-Za-z])[(\[{{]\s*{_AMOUNT}(?:\s*[,;]\s*{_AMOUNT}){{1,20}}\s*[)\]}}]"
@@ -79,12 +79,13 @@ _RELATIVE = re.compile(
     r"\b(?:which|that|who)\s+(?:\w+\s+){0,3}?\w+(?:n['’]t\b|\s+(?:not|neither|never)\b)(?:\s+\w+){0,8}?(?=\s+(?:is|are|was|were|equals)\b|\W*$)",
     re.IGNORECASE,
 )
+_CONTENT = re.compile(r"\d|\\|[π√∞∅=]|^[A-Za-z]$|[A-Za-z)]\s*[-+*/^]")
 _LABEL = re.compile(r"[A-Za-z]{1,20}\s*:\s+(?=\S*\d)")
 _VARIABLE = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 _NAMED_SIDE = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?['′]?\s*(?:\([^=]{1,30}\))?|[A-Z]{2,3})\s*")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 MAX_REASONS = 8  # clauses with "because" or "when" that are looked at
-MAX_VALUES = 60  # of a sentence
+MAX_VALUES = 30  # of a sentence
 _FORMULA_ENDS = ".,;: \t\n"
 
 
@@ -135,7 +136,7 @@ def without_asides(sentence: str) -> str:
 
 
 def asks(sentence: str) -> bool:
-    return sentence.rstrip(" *_\"'”’)").endswith(("?", "？", "؟")) or sentence.rstrip(" 。").endswith(("吗", "か", "까"))
+    return any(mark in sentence for mark in "?？؟") or sentence.rstrip(" 。").endswith(("吗", "か", "까"))
 
 
 def _plain(sentence: str) -> str:
@@ -349,7 +350,7 @@ def _bare(clause: str) -> str | None:
         if len(cuts := _top_relations(text)) > 1:
             text = _last_side(text, cuts, keep=False)
     text = text.removeprefix("=").lstrip(" &=").strip(" *_")
-    if not re.search(r"\d|\\|[A-Za-z]|π|√|∞", text) or text.endswith(("=", "\\", "+", "-")):
+    if not _CONTENT.search(text) or text.endswith(("=", "\\", "+", "-")):
         return None
     return text
 
