@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -293,12 +293,12 @@ _ANSWER = re.compile(
     + f"){_BEFORE_VALUE}",
     re.IGNORECASE,
 )
-_ANSWER_STEMS = re.compile(
+_ANSWER_STEMS = (
     "answer|ans|réponse|reponse|respuesta|antwort|endergebnis|rispost|respost|antwoord|svar|vastaus|odpowied|odpov|"
     "válasz|valasz|răspuns|raspuns|odgovor|cevap|cevab|yanıt|jawaban|đáp|đap|dáp|dap|câu trả|jibu|ответ|відповід|отговор|"
     "απάντηση|جواب|إجابة|תשובה|答|解答|正解|정답|답|उत्तर|উত্তর|คำตอบ|సమాధానం|జవాబు|பதில்|விடை|选|選|result|solution|"
     "lösung|ergebnis|résultat|resultado|risultato"
-)
+).split("|")
 # "… is the answer"; the answer comes before.
 _IS_THE = re.compile(
     r"\s(?:is|are|must be|gives(?: us)?|as)(?:\s(?:thus|therefore|indeed|then|hence))?\s"
@@ -320,7 +320,7 @@ class Named(NamedTuple):
 def answers(text: str) -> list[Named]:
     """Where `text` says "the answer is …" or "… is the answer", from the last place on."""
     found: list[Named] = []
-    for start in reversed(_places(_ANSWER_STEMS, text)[-MAX_STEMS:]):
+    for start in reversed(_places(_ANSWER_STEMS, text)):
         if (match := _ANSWER.match(text, start)) is not None:
             found.append(Named(start, match.end(), False))
         elif (match := _AFTER_THE.match(text, start)) is not None:
@@ -333,7 +333,7 @@ def answers(text: str) -> list[Named]:
 def waits(text: str) -> list[tuple[int, int]]:
     """Where `text` takes back what it said before, in order, as far as the end of it matters."""
     found: list[tuple[int, int]] = []
-    for start in reversed(_places(_WAIT_STEMS, text)[-MAX_STEMS:]):
+    for start in reversed(_places(_WAIT_STEMS, text)):
         match = WAIT.search(text, max(0, start - 40), start + 40)
         if match is not None and (not found or match.end() <= found[-1][0]):
             found.append(match.span())
@@ -342,10 +342,19 @@ def waits(text: str) -> list[tuple[int, int]]:
     return found[::-1]
 
 
-def _places(stems: re.Pattern[str], text: str) -> list[int]:
+def _places(stems: Sequence[str], text: str) -> list[int]:
+    """Where the last of the words begin that start with one of `stems`, in order."""
     lower = text.lower()
     lower = lower if len(lower) == len(text) else text  # İ is two characters in lower case
-    return [match.start() for match in stems.finditer(lower)]
+    places: set[int] = set()
+    for stem in stems:
+        end = len(lower)
+        for _ in range(MAX_STEMS if stem in lower else 0):
+            end = lower.rfind(stem, 0, end + len(stem) - 1)
+            if end < 0:
+                break
+            places.add(end)
+    return sorted(places)[-MAX_STEMS:]
 
 
 # "therefore" and its like; the conclusion comes after.
@@ -354,16 +363,16 @@ DENIAL = _any("denial")
 DOUBT = _any("doubt")
 WRONG = _any("wrong")
 WAIT = _any("wait")
-_WAIT_STEMS = re.compile(
+_WAIT_STEMS = (
     "wait|hold on|oops|scratch that|strike that|second thought|correct|sorry|mistake|mistaken|error|wrong|recheck|re-|redo|"
     "recompute|recalculate|reconsider|rethink|reexamine|reevaluate|recount|restart|resolve|revisit|start over|try again|"
-    "work|hold|can't|can’t|cannot|actually|hmm|no, |no wait|"
-    "atten|trompé|faux|esper|equivoqu|mal|corrección|moment|warte|halt|falsch|geirrt|korrektur|aspetta|sbagliat|um momento|"
-    "enganei|errado|wacht|klopt|fout|vänta|fel|vent|feil|forkert|hetkinen|odota|väärin|chwila|czekaj|błąd|pomyli|počk|počkej|"
+    "n't work|not work|n’t work|n't hold|not hold|can't be|can’t be|cannot be|actually|hmm|no, |no wait|"
+    "atten|trompé|faux|esper|equivoqu|está mal|corrección|moment|warte|halt|falsch|geirrt|korrektur|aspetta|sbagliat|um momento|"
+    "enganei|errado|wacht|klopt|fout|vänta|det är fel|vent|feil|forkert|hetkinen|odota|väärin|chwila|czekaj|błąd|pomyli|počk|počkej|"
     "špatně|spletl|várj|téved|hibás|stai|așteaptă|greșit|čekaj|pogriješ|bekle|dakika|hata|tunggu|salah|khoan|đợi|nhầm|subiri|"
     "nimekosea|подожд|стоп|ошиб|неверно|зачекай|помил|чакай|сгреш|περίμεν|περιμέν|λάθος|انتظر|أخطأت|רגע|טעיתי|等等|等一下|"
     "不对|不對|错了|待って|間違|잠깐|잠시|틀렸|रुक|দাঁড়ান|เดี๋ยว|ఆగండి|பொறுங்கள்"
-)
+).split("|")
 _OR = _alternatives(entry.alternative for entry in _LANGUAGES if entry.alternative)
 # What stands between the values of a list.
 JOINT = re.compile(
@@ -399,9 +408,13 @@ REPORTED = re.compile(
 )
 # A sentence that sets a task or a case, as when the question is repeated.
 TASK = re.compile(
-    r"\W*(?:simplify|express|find|compute|evaluate|calculate|determine|solve|what|which|how|let(?!['’])|write|prove|show|"
+    r"\W*(?:simplify|expand|factor|convert|rationalize|reduce|graph|sketch|list|name|estimate|identify|select|express|find|compute|evaluate|calculate|determine|solve|what|which|how|let(?!['’])|write|prove|show|"
     r"check|try|use|leave|state|provide|report|return|submit|hint|answer (?:in|with|as|to)|your answer|suppose|assume|consider|question|problem|give|round|enter|imagine|note that if|recall|"
     r"is (?:it|the|this|that)|are (?:there|they)|could it|can it)\b",
+    re.IGNORECASE,
+)
+TASK_LATER = re.compile(
+    r",\s+(?:then\s+)?(?:find|calculate|compute|determine|evaluate|express|simplify|what|how)\b|\bhow (?:many|much)\b",
     re.IGNORECASE,
 )
 # What is still to be done is no result.

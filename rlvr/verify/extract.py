@@ -249,7 +249,7 @@ def _whole(text: str) -> Extracted | None:
     if not statements.in_words(bare := _QUALIFIER.sub("", content)):
         return None if _LABELLED.match(bare) else Extracted(bare, "whole text")
     says_more = _UNSAYING if any(character.isdigit() for character in content) else _SAYING_MORE
-    if len(content) > 40 or any(cue.search(content) for cue in says_more):
+    if len(content) > 40 or cues.TASK.match(content) or any(cue.search(content) for cue in says_more):
         return None
     if len(_WORDS.findall(_COMMAND_TEXT.sub("", content))) <= 1 and ("$" in content or "\\" in content):
         return Extracted(content, "whole text")  # odd $n$

@@ -107,7 +107,7 @@ def in_words(text: str) -> bool:
 def stated(sentence: str) -> str | None:
     """The one value, or list of values, that a sentence claims; None if it denies, doubts, asks, or names several."""
     sentence = _plain(sentence)
-    if not sentence or asks(sentence):
+    if not sentence or asks(sentence) or cues.TASK_LATER.search(sentence):
         return None
     clause = _main_clause(sentence)
     if not clause or cues.TASK.match(clause):
