@@ -42,7 +42,9 @@ def check_answer(
     runs in `rlvr.rewards.service`.
     """
     reference = _reference(gold)
-    answer = extract_answer(completion, settings.extraction, choice=(choice_letter(reference) or "").isupper())
+    answer = extract_answer(
+        completion, settings.extraction, choice=(choice_letter(reference) or "").isupper()
+    )
     if answer is None or not normalize(answer.text[:MAX_ANSWER]):
         reason = "no answer found" if answer is None else f"the {answer.where} is empty"
         return Verdict(Status.UNPARSEABLE, wrong, reason)

@@ -9,7 +9,8 @@ from rlvr.verify.statements import asks
 
 # "A" before a word is an article
 _LETTER = re.compile(
-    r"(?<![A-Za-z'’$\\])\(?\*{0,2}\(?([B-HJ]|A(?!\s+(?!is\b|because\b|or\b|and\b|as\b|but\b|looks\b|seems\b|fails\b|works\b|over\b)[a-z]))\)?"
+    r"(?<![A-Za-z'’$\\])\(?\*{0,2}\(?([B-HJ]|A(?!\s+(?!is\b|because\b|or\b|and\b|as\b|but\b|looks\b|"
+    r"seems\b|fails\b|works\b|over\b)[a-z]))\)?"
     r"(?![A-Za-z'’])"
 )
 _LETTERS = rf"{_LETTER.pattern}(?:\s*(?:,|/|&|,?\s*\b(?:and|or)\b)\s*{_LETTER.pattern}){{0,9}}"
@@ -30,13 +31,17 @@ _FIRST_LETTER = re.compile(
     r"[\s*(]*([A-HJ])(?:\)|[.:。：),]|\s*\**\s*$|(?=[^\x00-\x7f])|\s+(?:is(?:\s+\w+){0,2}|because|as)\b)"
 )
 _PARTS = re.compile(
-    r"[;.]\s|,\s+(?!\(?[A-J]\)?(?:\s*(?:,|and\b|or\b|are\b|\.|$)))|(?=\b(?:but|so|because|since|while|although|though|therefore|as)\b)"
+    r"[;.]\s|,\s+(?!\(?[A-J]\)?(?:\s*(?:,|and\b|or\b|are\b|\.|$)))|(?=\b(?:but|so|because|since|while|"
+    r"although|though|therefore|as)\b)"
 )
 _REASON = re.compile(r"\W*(?:because|since|while|although|though|as)\b", re.IGNORECASE)
 _UNCHOSEN = re.compile(
-    r"\b(?:looks|seems|close|tempting|plausible|attractive|eliminat\w+|cross\w*|rather than|instead of)\b", re.IGNORECASE
+    r"\b(?:looks|seems|close|tempting|plausible|attractive|eliminat\w+|cross\w*|rather than|instead of)\b",
+    re.IGNORECASE,
 )
-_COMPARED = re.compile(r"\b(?:than|over|instead of|rather than|unlike|versus|vs\.?)\b.*", re.IGNORECASE | re.DOTALL)
+_COMPARED = re.compile(
+    r"\b(?:than|over|instead of|rather than|unlike|versus|vs\.?)\b.*", re.IGNORECASE | re.DOTALL
+)
 _IS_DENIED = re.compile(rf"\bis\b.*(?:{cues.DENIAL.pattern}|{cues.WRONG.pattern})", re.IGNORECASE | re.DOTALL)
 _LETTERS_TOGETHER = re.compile(r"[^\W\d_]{2,}")
 

@@ -28,26 +28,35 @@ class Language(NamedTuple):
 _SPACED = {
     "English": Language(
         r"answers?",
-        r"(?:must|should|would|will|has to) be|is|are|was|of|equals|comes (?:out )?to(?: be)?|turns out to be|"
+        r"(?:must|should|would|will|has to) be|is|are|was|of|equals|comes (?:out )?to(?: be)?|"
+        r"turns out to be|"
         r"becomes",
         r"i (?:think|believe)|therefore|thus|hence|so(?! (?:that|far|on|much|many)\b)|consequently|finally|"
-        r"in conclusion|in total|altogether|from which|in which case|of which there are|(?:which|that|this) (?:in turn )?(?:gives|makes|means|leaves|equals|"
-        r"yields|implies|leads to|indicates|shows|tells)(?: us)?(?: that)?|which (?:is|are|has|have)|whose \w+ (?:is|are)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
+        r"in conclusion|in total|altogether|from which|in which case|of which there are|(?:which|that|"
+        r"this) (?:in turn )?(?:gives|makes|means|leaves|equals|"
+        r"yields|implies|leads to|indicates|shows|tells)(?: us)?(?: that)?|which (?:is|are|has|have)|"
+        r"whose \w+ (?:is|are)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
         r"leaving|giving|yielding|making|for a total of|i\.e\.|implying|"
         r"(?:we|you|i) (?:\w+ )?(?:find|get|have|obtain|conclude|see)(?: that)?(?! to\b)",
         r"not|never|no|neither|nor|none|cannot|\w{2,6}n['’]t",
-        r"not sure|unsure|maybe|perhaps|possibly|may(?: also)? be|might|could(?: also)? be(?=\s+[\W\d]|\s+(?:that|the|a|an|either|both)\b)|unknown|unclear|unlikely|no idea|guess(?:ing)?|"
+        r"not sure|unsure|maybe|perhaps|possibly|may(?: also)? be|might|could(?: also)? be(?=\s+[\W\d]|"
+        r"\s+(?:that|the|a|an|either|both)\b)|unknown|unclear|unlikely|no idea|guess(?:ing)?|"
         r"impossible to (?:say|tell)|depends? on|don['’]?t know|do not know|candidates? (?:are|include)",
         r"wrong|incorrect|false|impossible|invalid|fails?|failed|contradict(?:s|ion|ory)?|mistake|mistaken|"
         r"rule[sd]? out|ruled|ruling out|eliminat(?:es?|ed|ing)|reject(?:s|ed|ing)?|exclud(?:es?|ed|ing)|"
         r"discard(?:s|ed|ing)?|too (?:large|small|big|high|low|long|short|many|few|much|little)|tempting",
-        r"wait(?=\s*(?:[,.!:…—-]|a (?:minute|second|moment)\b|no\b|but\b|actually\b|i\b|that\b|let\b|what\b))|"
+        r"wait(?=\s*(?:[,.!:…—-]|a (?:minute|second|moment)\b|no\b|but\b|actually\b|i\b|that\b|let\b|"
+        r"what\b))|"
         r"hold on|oops|scratch that|strike that|on second thoughts?|correction(?=\s*:)|sorry(?=,)|my mistake|"
         r"i (?:was|am) (?:wrong|mistaken)|i(?: have|['’]ve)? (?:made|found) (?:a mistake|an error)|"
-        r"(?:let me|let us|let['’]s|i(?: will|['’]ll| should| need to| must)) (?:re-?(?:check|do|compute|calculate|"
-        r"consider|think|examine|evaluate|count|start|solve|visit)|start over|try again|correct (?:that|this|it|myself))|"
-        r"(?:that|this|it)(?:['’]s| is| was| seems| looks)(?: (?:also|still|clearly|actually|not quite|obviously))*"
-        r" (?:wrong|incorrect|not (?:right|correct)|a mistake|an error)|that(?: does|['’]?)(?:n['’]?t| not) (?:work|hold)|"
+        r"(?:let me|let us|let['’]s|i(?: will|['’]ll| should| need to| must)) (?:re-?(?:check|do|compute|"
+        r"calculate|"
+        r"consider|think|examine|evaluate|count|start|solve|visit)|start over|try again|correct (?:that|"
+        r"this|it|myself))|"
+        r"(?:that|this|it)(?:['’]s| is| was| seems| looks)(?: (?:also|still|clearly|actually|not quite|"
+        r"obviously))*"
+        r" (?:wrong|incorrect|not (?:right|correct)|a mistake|an error)|that(?: does|['’]?)(?:n['’]?t|"
+        r" not) (?:work|hold)|"
         r"(?:that|this) can(?:not|['’]t) be(?: right| correct)?|"
         r"actually(?=,? (?:it|the (?:correct|right|final|answer|result|value))\b)|"
         r"(?<=[.!?:—] )(?:hmm+,? )?no,?(?= (?:wait|that|this|it|the|i)\b)|hmm+,? no|no[,]? wait",
@@ -113,112 +122,255 @@ _SPACED = {
         r"wacht(?=[,.!…])|dat klopt niet|ik heb een fout gemaakt",
     ),
     "Swedish": Language(
-        r"svar(?:et)?", r"är|blir", r"alltså|därför|således|totalt", r"inte|ej|ingen|inga",
-        r"kanske|möjligen|vet inte", r"fel|felaktigt", r"vänta(?=[,.!…])|det är fel|jag hade fel", r"eller",
+        r"svar(?:et)?",
+        r"är|blir",
+        r"alltså|därför|således|totalt",
+        r"inte|ej|ingen|inga",
+        r"kanske|möjligen|vet inte",
+        r"fel|felaktigt",
+        r"vänta(?=[,.!…])|det är fel|jag hade fel",
+        r"eller",
     ),
     "Danish and Norwegian": Language(
-        r"svar(?:et)?", r"er|blir|bliver", r"altså|derfor|dermed|i alt|totalt", r"ikke|ingen",
-        r"måske|kanskje|muligvis|vet ikke|ved ikke", r"feil|forkert|galt", r"vent(?=[,.!…])|det er (?:feil|forkert)", r"eller",
+        r"svar(?:et)?",
+        r"er|blir|bliver",
+        r"altså|derfor|dermed|i alt|totalt",
+        r"ikke|ingen",
+        r"måske|kanskje|muligvis|vet ikke|ved ikke",
+        r"feil|forkert|galt",
+        r"vent(?=[,.!…])|det er (?:feil|forkert)",
+        r"eller",
     ),
     "Finnish": Language(
-        r"vastaus", r"on", r"siis|joten|näin ollen|yhteensä|siksi", r"ei ole|eivät ole", r"ehkä|kenties",
-        r"väärin|väärä", r"(?:hetkinen|odota)(?=[,.!…])|se on väärin", r"tai",
+        r"vastaus",
+        r"on",
+        r"siis|joten|näin ollen|yhteensä|siksi",
+        r"ei ole|eivät ole",
+        r"ehkä|kenties",
+        r"väärin|väärä",
+        r"(?:hetkinen|odota)(?=[,.!…])|se on väärin",
+        r"tai",
     ),
     "Polish": Language(
-        r"odpowied(?:[zź]i?)", r"to|jest|wynosi|brzmi", r"zatem|więc|dlatego|a więc|łącznie|razem",
-        r"nie", r"może|być może|nie wiem", r"błędn[aey]|źle", r"(?:chwila|czekaj)(?=[,.!…])|to błąd|pomyliłem się|pomyliłam się",
+        r"odpowied(?:[zź]i?)",
+        r"to|jest|wynosi|brzmi",
+        r"zatem|więc|dlatego|a więc|łącznie|razem",
+        r"nie",
+        r"może|być może|nie wiem",
+        r"błędn[aey]|źle",
+        r"(?:chwila|czekaj)(?=[,.!…])|to błąd|pomyliłem się|pomyliłam się",
         r"lub|albo",
     ),
     "Czech": Language(
-        r"odpov[eě][ďd]", r"je|jsou|zní", r"proto|tedy|takže|celkem", r"není|nejsou|ne|nikdy",
-        r"možná|snad|nevím", r"špatně|nesprávn[áéě]", r"počkej(?:te)?|to je špatně|spletl jsem se", r"nebo",
+        r"odpov[eě][ďd]",
+        r"je|jsou|zní",
+        r"proto|tedy|takže|celkem",
+        r"není|nejsou|ne|nikdy",
+        r"možná|snad|nevím",
+        r"špatně|nesprávn[áéě]",
+        r"počkej(?:te)?|to je špatně|spletl jsem se",
+        r"nebo",
     ),
     "Hungarian": Language(
-        r"v[áa]lasz", r"(?=\d|\$|\\)|az?", r"tehát|ezért|így|összesen", r"nem|nincs", r"talán|lehet",
-        r"hibás|rossz", r"várj(?:unk)?|tévedtem|ez hibás", r"vagy",
+        r"v[áa]lasz",
+        r"(?=\d|\$|\\)|az?",
+        r"tehát|ezért|így|összesen",
+        r"nem|nincs",
+        r"talán|lehet",
+        r"hibás|rossz",
+        r"várj(?:unk)?|tévedtem|ez hibás",
+        r"vagy",
     ),
     "Romanian": Language(
-        r"r[ăa]spuns(?:ul)?(?: final)?", r"este|e|sunt", r"deci|prin urmare|așadar|în total|astfel", r"nu (?:este|e|sunt|are)|niciodată",
-        r"poate|probabil|nu știu", r"greșit|fals", r"stai|așteaptă|am greșit", r"sau",
+        r"r[ăa]spuns(?:ul)?(?: final)?",
+        r"este|e|sunt",
+        r"deci|prin urmare|așadar|în total|astfel",
+        r"nu (?:este|e|sunt|are)|niciodată",
+        r"poate|probabil|nu știu",
+        r"greșit|fals",
+        r"stai|așteaptă|am greșit",
+        r"sau",
     ),
     "Serbo-Croatian": Language(
-        r"odgovor", r"je|su|jest", r"dakle|stoga|znači|ukupno|zato", r"nije|nisu|ne", r"možda|ne znam",
-        r"pogrešno|netočno", r"čekaj|pogriješio sam", r"ili",
+        r"odgovor",
+        r"je|su|jest",
+        r"dakle|stoga|znači|ukupno|zato",
+        r"nije|nisu|ne",
+        r"možda|ne znam",
+        r"pogrešno|netočno",
+        r"čekaj|pogriješio sam",
+        r"ili",
     ),
     "Turkish": Language(
-        r"cevap|yanıt|cevabı", r"(?=\d|\$|\\|[A-J]\b)",
-        r"dolayısıyla|yani|toplam(?:da)?|öyleyse|bu nedenle|sonuç olarak", r"değil(?:dir)?|yok", r"belki|olabilir",
-        r"yanlış", r"(?:bekle|bir dakika)(?=[,.!…])|hata yaptım", r"veya|ya da",
+        r"cevap|yanıt|cevabı",
+        r"(?=\d|\$|\\|[A-J]\b)",
+        r"dolayısıyla|yani|toplam(?:da)?|öyleyse|bu nedenle|sonuç olarak",
+        r"değil(?:dir)?|yok",
+        r"belki|olabilir",
+        r"yanlış",
+        r"(?:bekle|bir dakika)(?=[,.!…])|hata yaptım",
+        r"veya|ya da",
     ),
     "Indonesian": Language(
-        r"jawaban(?:nya)?(?: akhir(?:nya)?)?", r"adalah|ialah|yaitu", r"jadi|oleh karena itu|dengan demikian|maka",
-        r"bukan(?:lah)?|tidak", r"mungkin|tidak tahu", r"salah", r"tunggu|itu salah", r"atau",
+        r"jawaban(?:nya)?(?: akhir(?:nya)?)?",
+        r"adalah|ialah|yaitu",
+        r"jadi|oleh karena itu|dengan demikian|maka",
+        r"bukan(?:lah)?|tidak",
+        r"mungkin|tidak tahu",
+        r"salah",
+        r"tunggu|itu salah",
+        r"atau",
     ),
     "Vietnamese": Language(
-        r"[đd][áa]p\s+(?:[áa]n|số)|câu trả lời", r"là|bằng", r"vậy|do đó|vì vậy|tóm lại|như vậy",
-        r"không|chẳng|chưa", r"có thể|có lẽ|không biết", r"sai", r"khoan|đợi đã|tôi (?:đã )?nhầm", r"hoặc|hay",
+        r"[đd][áa]p\s+(?:[áa]n|số)|câu trả lời",
+        r"là|bằng",
+        r"vậy|do đó|vì vậy|tóm lại|như vậy",
+        r"không|chẳng|chưa",
+        r"có thể|có lẽ|không biết",
+        r"sai",
+        r"khoan|đợi đã|tôi (?:đã )?nhầm",
+        r"hoặc|hay",
     ),
     "Swahili": Language(
-        r"jibu", r"ni", r"kwa hiyo|hivyo|kwa hivyo|jumla", r"(?<=jibu )si|sio|siyo|hapana", r"labda|huenda|sijui", r"si sahihi",
-        r"subiri|nimekosea", r"au",
+        r"jibu",
+        r"ni",
+        r"kwa hiyo|hivyo|kwa hivyo|jumla",
+        r"(?<=jibu )si|sio|siyo|hapana",
+        r"labda|huenda|sijui",
+        r"si sahihi",
+        r"subiri|nimekosea",
+        r"au",
     ),
     "Russian": Language(
-        r"ответ(?:ы|ом)?", r"равен|равно|равна|это|является|будет",
-        r"следовательно|поэтому|таким образом|итак|значит|всего|в итоге", r"нет|не|ни",
-        r"возможно|может быть|наверное|не знаю", r"неверно|неправильно|ошибочно",
-        r"(?:подождите|подожди|стоп)(?=[,.!…])|я ошибся|я ошиблась|это неверно", r"или|либо",
+        r"ответ(?:ы|ом)?",
+        r"равен|равно|равна|это|является|будет",
+        r"следовательно|поэтому|таким образом|итак|значит|всего|в итоге",
+        r"нет|не|ни",
+        r"возможно|может быть|наверное|не знаю",
+        r"неверно|неправильно|ошибочно",
+        r"(?:подождите|подожди|стоп)(?=[,.!…])|я ошибся|я ошиблась|это неверно",
+        r"или|либо",
     ),
     "Ukrainian": Language(
-        r"відповідь", r"це|є|дорівнює", r"отже|тому|таким чином|усього", r"ні|не",
-        r"можливо|мабуть|не знаю", r"неправильно|хибно", r"зачекайте|зачекай|я помилився", r"або|чи",
+        r"відповідь",
+        r"це|є|дорівнює",
+        r"отже|тому|таким чином|усього",
+        r"ні|не",
+        r"можливо|мабуть|не знаю",
+        r"неправильно|хибно",
+        r"зачекайте|зачекай|я помилився",
+        r"або|чи",
     ),
     "Bulgarian": Language(
-        r"отговор(?:ът)?", r"е|са", r"следователно|значи|така че|общо|затова", r"не|няма",
-        r"може би|възможно е|не знам", r"грешно|неверно", r"чакай(?:те)?|сгреших", r"или",
+        r"отговор(?:ът)?",
+        r"е|са",
+        r"следователно|значи|така че|общо|затова",
+        r"не|няма",
+        r"може би|възможно е|не знам",
+        r"грешно|неверно",
+        r"чакай(?:те)?|сгреших",
+        r"или",
     ),
     "Greek": Language(
-        r"απάντηση", r"είναι", r"άρα|επομένως|συνεπώς|οπότε|συνολικά", r"δεν|δε|μη|όχι",
-        r"ίσως|μπορεί|δεν ξέρω", r"λάθος", r"περίμενε|περιμένετε|έκανα λάθος", r"ή",
+        r"απάντηση",
+        r"είναι",
+        r"άρα|επομένως|συνεπώς|οπότε|συνολικά",
+        r"δεν|δε|μη|όχι",
+        r"ίσως|μπορεί|δεν ξέρω",
+        r"λάθος",
+        r"περίμενε|περιμένετε|έκανα λάθος",
+        r"ή",
     ),
     "Arabic": Language(
-        r"(?:جواب|إجابة)(?: (?:هو|هي))?(?: (?:النهائية|النهائي|الصحيحة|الصحيح))?", r"هو|هي|تساوي|يساوي",
-        r"لذا|لذلك|إذن|إذًا|وبالتالي|بالتالي|المجموع", r"ليس|ليست|لا|غير", r"ربما|قد|لا أعرف", r"خطأ|خاطئ",
-        r"انتظر|لقد أخطأت", r"أو",
+        r"(?:جواب|إجابة)(?: (?:هو|هي))?(?: (?:النهائية|النهائي|الصحيحة|الصحيح))?",
+        r"هو|هي|تساوي|يساوي",
+        r"لذا|لذلك|إذن|إذًا|وبالتالي|بالتالي|المجموع",
+        r"ليس|ليست|لا|غير",
+        r"ربما|قد|لا أعرف",
+        r"خطأ|خاطئ",
+        r"انتظر|لقد أخطأت",
+        r"أو",
     ),
     "Hebrew": Language(
-        r"תשובה(?: (?:הסופית|הנכונה))?", r"היא|הוא", r"לכן|על כן|בסך הכל|מכאן", r"לא|אינה|אינו|אין", r"אולי|ייתכן",
-        r"שגוי|שגויה", r"רגע|טעיתי", r"או",
+        r"תשובה(?: (?:הסופית|הנכונה))?",
+        r"היא|הוא",
+        r"לכן|על כן|בסך הכל|מכאן",
+        r"לא|אינה|אינו|אין",
+        r"אולי|ייתכן",
+        r"שגוי|שגויה",
+        r"רגע|טעיתי",
+        r"או",
     ),
-}  # fmt: skip
+}
 # Languages without spaces between words, or with endings on them; a pattern may be part of a word.
 _GLUED = {
     "Chinese": Language(
-        r"答案|(?<!回)答(?=[:：])", r"应该是|應該是|是|为|為|等于|等於",
+        r"答案|(?<!回)答(?=[:：])",
+        r"应该是|應該是|是|为|為|等于|等於",
         r"因此|所以|故|综上(?:所述)?|綜上(?:所述)?|總共|总共|一共|共有|结论|最终|最后|于是|可得|得到",
-        r"不|没|沒|非", r"可能|也许|也許|或许|大概|不知道|假设|假設|如果", r"错|錯|矛盾", r"等等|等一下|不对|不對|算错了|我错了",
+        r"不|没|沒|非",
+        r"可能|也许|也許|或许|大概|不知道|假设|假設|如果",
+        r"错|錯|矛盾",
+        r"等等|等一下|不对|不對|算错了|我错了",
         r"或(?:者)?|还是",
     ),
     "Japanese": Language(
-        r"答え?|解答|正解", r"は|が", r"したがって|よって|ゆえに|以上より|従って|つまり|合計", r"ない|ません|違",
-        r"かもしれ|おそらく|たぶん|わから|もし", r"間違|誤り", r"待って|間違えました|間違いました", r"または|か(?=\d)",
+        r"答え?|解答|正解",
+        r"は|が",
+        r"したがって|よって|ゆえに|以上より|従って|つまり|合計",
+        r"ない|ません|違",
+        r"かもしれ|おそらく|たぶん|わから|もし",
+        r"間違|誤り",
+        r"待って|間違えました|間違いました",
+        r"または|か(?=\d)",
     ),
     "Korean": Language(
-        r"정답|답", r"은|는|이|가", r"따라서|그러므로|그래서|결국|총", r"아니|아닙|않|못", r"아마|모르|만약|수도",
-        r"틀렸|틀린|잘못", r"잠깐|잠시만|제가 틀렸", r"또는|혹은",
+        r"정답|답",
+        r"은|는|이|가",
+        r"따라서|그러므로|그래서|결국|총",
+        r"아니|아닙|않|못",
+        r"아마|모르|만약|수도",
+        r"틀렸|틀린|잘못",
+        r"잠깐|잠시만|제가 틀렸",
+        r"또는|혹은",
     ),
     "Hindi": Language(
-        r"उत्तर", r"है|=", r"अतः|इसलिए|कुल|अत:", r"नहीं|ना", r"शायद|हो सकता", r"गलत", r"रुकिए|रुको", r"या",
+        r"उत्तर",
+        r"है|=",
+        r"अतः|इसलिए|कुल|अत:",
+        r"नहीं|ना",
+        r"शायद|हो सकता",
+        r"गलत",
+        r"रुकिए|रुको",
+        r"या",
     ),
     "Bengali": Language(
-        r"উত্তর", r"হল|হলো|হচ্ছে", r"সুতরাং|অতএব|তাই|মোট", r"নয়|না", r"সম্ভবত|হয়তো", r"ভুল", r"দাঁড়ান",
+        r"উত্তর",
+        r"হল|হলো|হচ্ছে",
+        r"সুতরাং|অতএব|তাই|মোট",
+        r"নয়|না",
+        r"সম্ভবত|হয়তো",
+        r"ভুল",
+        r"দাঁড়ান",
         r"অথবা|বা",
     ),
     "Thai": Language(
-        r"คำตอบ(?:สุดท้าย|ที่ถูกต้อง)?", r"คือ|เท่ากับ|เป็น", r"ดังนั้น|เพราะฉะนั้น|รวม", r"ไม่", r"อาจ|บางที", r"ผิด", r"เดี๋ยวก่อน", r"หรือ",
+        r"คำตอบ(?:สุดท้าย|ที่ถูกต้อง)?",
+        r"คือ|เท่ากับ|เป็น",
+        r"ดังนั้น|เพราะฉะนั้น|รวม",
+        r"ไม่",
+        r"อาจ|บางที",
+        r"ผิด",
+        r"เดี๋ยวก่อน",
+        r"หรือ",
     ),
-    "Telugu": Language(r"సమాధానం|జవాబు", r"=", r"కాబట్టి|అందువల్ల|మొత్తం", r"కాదు|లేదు", r"బహుశా", r"తప్పు", r"ఆగండి", r"లేదా"),
-    "Tamil": Language(r"பதில்|விடை", r"=", r"எனவே|ஆகவே|மொத்தம்", r"அல்ல|இல்லை", r"ஒருவேளை", r"தவறு", r"பொறுங்கள்", r"அல்லது"),
-}  # fmt: skip
+    "Telugu": Language(
+        r"సమాధానం|జవాబు", r"=", r"కాబట్టి|అందువల్ల|మొత్తం", r"కాదు|లేదు", r"బహుశా", r"తప్పు", r"ఆగండి", r"లేదా"
+    ),
+    "Tamil": Language(
+        r"பதில்|விடை", r"=", r"எனவே|ஆகவே|மொத்தம்", r"அல்ல|இல்லை", r"ஒருவேளை", r"தவறு", r"பொறுங்கள்", r"அல்லது"
+    ),
+}
 _LATIN_LETTERS = re.compile(r"[a-z]{2}|\b[ou]\|")
 _LANGUAGES = (*_SPACED.values(), *_GLUED.values())
 _MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
@@ -250,11 +402,15 @@ def _alternatives(words: Iterable[str]) -> str:
 
 
 _FILLER = (
-    r"(?:\s*,?\s+(?:thus|therefore|simply|indeed|clearly|then|hence|just|exactly|precisely|approximately|about|now|"
-    r"given by|equal to|as follows|finale?|donc|also|somit|quindi|por tanto|portanto|igual a|égale? à|dus|alltså|"
+    r"(?:\s*,?\s+(?:thus|therefore|simply|indeed|clearly|then|hence|just|exactly|precisely|approximately|"
+    r"about|now|"
+    r"given by|equal to|as follows|finale?|donc|also|somit|quindi|por tanto|portanto|igual a|égale? à|dus|"
+    r"alltså|"
     r"derfor|zatem|следовательно|поэтому|therefore)\b,?)"
 )
-_TO = r"(?:\s+(?:to|for|of|in|is for)\s+(?:the|this|your|our|part)\s+[(a-z)]{1,20}(?:\s+[(a-z)]{1,20}){0,3}?)?"
+_TO = (
+    r"(?:\s+(?:to|for|of|in|is for)\s+(?:the|this|your|our|part)\s+[(a-z)]{1,20}(?:\s+[(a-z)]{1,20}){0,3}?)?"
+)
 _BEFORE_VALUE = r"[\s:：*_]*"
 
 
@@ -274,7 +430,8 @@ def _answer(entry: Language, spaced: bool) -> str:
 
 _STARTS = r"(?:(?<!\w)|(?<=ال)|(?<=ה))"
 _LABEL = (  # at the beginning of a line
-    r"(?:(?<=\n)|(?<=\n[^\w\n])|(?<=\n[^\w\n]{2})|(?<=\n[^\w\n]{3})|(?<=\n[^\w\n]{4})|(?<![\s\S])|(?<![\s\S][^\w\n])"
+    r"(?:(?<=\n)|(?<=\n[^\w\n])|(?<=\n[^\w\n]{2})|(?<=\n[^\w\n]{3})|(?<=\n[^\w\n]{4})|(?<![\s\S])|"
+    r"(?<![\s\S][^\w\n])"
     r"|(?<![\s\S][^\w\n]{2}))(?:ans\b\.?|(?:result|solution|lösung|ergebnis|résultat|resultado|risultato)\b)"
     r"\s*\*{0,2}\s*[:：=]"
 )
@@ -289,23 +446,30 @@ _ANSWER = re.compile(
             _LABEL,
             r"(?:选|選)(?:择|擇)?\s*[:：]?\s*(?=[(（]?[A-J])",
         ]
-    ).replace(r"\s*", r"\s{0,3}").replace(r"\s+", r"\s{1,3}")  # so that runs of spaces cost nothing
+    )
+    .replace(r"\s*", r"\s{0,3}")
+    .replace(r"\s+", r"\s{1,3}")  # so that runs of spaces cost nothing
     + f"){_BEFORE_VALUE}",
     re.IGNORECASE,
 )
 _ANSWER_STEMS = (
-    "answer|ans|réponse|reponse|respuesta|antwort|endergebnis|rispost|respost|antwoord|svar|vastaus|odpowied|odpov|"
-    "válasz|valasz|răspuns|raspuns|odgovor|cevap|cevab|yanıt|jawaban|đáp|đap|dáp|dap|câu trả|jibu|ответ|відповід|отговор|"
+    "answer|ans|réponse|reponse|respuesta|antwort|endergebnis|rispost|respost|antwoord|svar|vastaus|"
+    "odpowied|odpov|"
+    "válasz|valasz|răspuns|raspuns|odgovor|cevap|cevab|yanıt|jawaban|đáp|đap|dáp|dap|câu trả|jibu|ответ|"
+    "відповід|отговор|"
     "απάντηση|جواب|إجابة|תשובה|答|解答|正解|정답|답|उत्तर|উত্তর|คำตอบ|సమాధానం|జవాబు|பதில்|விடை|选|選|result|solution|"
     "lösung|ergebnis|résultat|resultado|risultato"
 ).split("|")
 # "… is the answer"; the answer comes before.
 _IS_THE = re.compile(
     r"\s(?:is|are|must be|gives(?: us)?|as)(?:\s(?:thus|therefore|indeed|then|hence))?\s"
-    r"(?:the|our|my|your)\s(?:(?:final|correct|right|desired|required|only|full|exact)\s){0,3}$|[가이]\s?(?:최종\s?)?$|が(?:最終的な)?$",
+    r"(?:the|our|my|your)\s(?:(?:final|correct|right|desired|required|only|full|exact)\s){0,3}$|"
+    r"[가이]\s?(?:최종\s?)?$|が(?:最終的な)?$",
     re.IGNORECASE,
 )
-_AFTER_THE = re.compile(r"(?:answers?|solutions?)\b(?!\s(?:if|when|to|is|are)\b|[:：])|答え|正解|解答|정답|답", re.IGNORECASE)
+_AFTER_THE = re.compile(
+    r"(?:answers?|solutions?)\b(?!\s(?:if|when|to|is|are)\b|[:：])|答え|正解|解答|정답|답", re.IGNORECASE
+)
 MAX_STEMS = 300  # places where a noun may stand that are looked at, from the end
 
 
@@ -364,13 +528,19 @@ DOUBT = _any("doubt")
 WRONG = _any("wrong")
 WAIT = _any("wait")
 _WAIT_STEMS = (
-    "wait|hold on|oops|scratch that|strike that|second thought|correct|sorry|mistake|mistaken|error|wrong|recheck|re-|redo|"
-    "recompute|recalculate|reconsider|rethink|reexamine|reevaluate|recount|restart|resolve|revisit|start over|try again|"
+    "wait|hold on|oops|scratch that|strike that|second thought|correct|sorry|mistake|mistaken|error|wrong|"
+    "recheck|re-|redo|"
+    "recompute|recalculate|reconsider|rethink|reexamine|reevaluate|recount|restart|resolve|revisit|"
+    "start over|try again|"
     "n't work|not work|n’t work|n't hold|not hold|can't be|can’t be|cannot be|actually|hmm|no, |no wait|"
-    "atten|trompé|faux|esper|equivoqu|está mal|corrección|moment|warte|halt|falsch|geirrt|korrektur|aspetta|sbagliat|um momento|"
-    "enganei|errado|wacht|klopt|fout|vänta|det är fel|vent|feil|forkert|hetkinen|odota|väärin|chwila|czekaj|błąd|pomyli|počk|počkej|"
-    "špatně|spletl|várj|téved|hibás|stai|așteaptă|greșit|čekaj|pogriješ|bekle|dakika|hata|tunggu|salah|khoan|đợi|nhầm|subiri|"
-    "nimekosea|подожд|стоп|ошиб|неверно|зачекай|помил|чакай|сгреш|περίμεν|περιμέν|λάθος|انتظر|أخطأت|רגע|טעיתי|等等|等一下|"
+    "atten|trompé|faux|esper|equivoqu|está mal|corrección|moment|warte|halt|falsch|geirrt|korrektur|"
+    "aspetta|sbagliat|um momento|"
+    "enganei|errado|wacht|klopt|fout|vänta|det är fel|vent|feil|forkert|hetkinen|odota|väärin|chwila|"
+    "czekaj|błąd|pomyli|počk|počkej|"
+    "špatně|spletl|várj|téved|hibás|stai|așteaptă|greșit|čekaj|pogriješ|bekle|dakika|hata|tunggu|salah|"
+    "khoan|đợi|nhầm|subiri|"
+    "nimekosea|подожд|стоп|ошиб|неверно|зачекай|помил|чакай|сгреш|περίμεν|περιμέν|λάθος|انتظر|أخطأت|רגע|"
+    "טעיתי|等等|等一下|"
     "不对|不對|错了|待って|間違|잠깐|잠시|틀렸|रुक|দাঁড়ান|เดี๋ยว|ఆగండి|பொறுங்கள்"
 ).split("|")
 _OR = _alternatives(entry.alternative for entry in _LANGUAGES if entry.alternative)
@@ -383,77 +553,96 @@ JOINT = re.compile(
 OR = re.compile(rf"\b(?:{_OR})\b", re.IGNORECASE)
 # After doubts: what was said before holds after all.
 CONFIRMED = re.compile(
-    r"\b(?:yes|indeed|ok(?:ay)?)\b[,.:!]?\s*(?:that|this|it|so)?(?:['’]s| is| was)?\s*(?:right|correct|fine|true)?\s*[.!]?\s*$"
+    r"\b(?:yes|indeed|ok(?:ay)?)\b[,.:!]?\s*(?:that|this|it|so)?(?:['’]s| is| was)?\s*(?:right|correct|"
+    r"fine|true)?\s*[.!]?\s*$"
     r"|(?<!not )(?<!n't )\b(?:that|this|it|which|everything|(?:the|my|our) (?:\w+ )?(?:answer|result))"
     r"(?:['’]s| is| was| looks| seems)(?: indeed| also| all)? (?:right|correct|fine|confirmed|consistent)\b"
     r"|\b(?:checks out|confirm(?:s|ed)|(?:answer|result) (?:still )?(?:stands|holds))\b|[✓✔✅]"
-    r"|\b(?:c['’]est (?:bien )?(?:correct|juste)|es correcto|das stimmt|è corretto|está correto|всё верно)\b|是对的|正确。",
+    r"|\b(?:c['’]est (?:bien )?(?:correct|juste)|es correcto|das stimmt|è corretto|está correto|"
+    r"всё верно)\b|是对的|正确。",
     re.IGNORECASE,
 )
 # A last sentence that adds nothing.
 CLOSING = re.compile(
-    r"\W*(?:i hope\b|hope (?:this|that|it)\b|let me know\b|feel free\b|please (?:let|note|feel)\b|if you (?:have|need|want)\b|"
-    r"thank|good luck\b|happy to\b|(?:and )?(?:we['’]re|we are|i['’]m|i am|it['’]s|it is|that['’]s|this is|all) (?:done|it|all|finished)\b|"
+    r"\W*(?:i hope\b|hope (?:this|that|it)\b|let me know\b|feel free\b|please (?:let|note|feel)\b|"
+    r"if you (?:have|need|want)\b|"
+    r"thank|good luck\b|happy to\b|(?:and )?(?:we['’]re|we are|i['’]m|i am|it['’]s|it is|that['’]s|this is|"
+    r"all) (?:done|it|all|finished)\b|"
     r"q\.?e\.?d|(?:this|that|which) (?:is|was) (?:the|our|my) (?:final )?(?:answer|result|solution)\b|done\b|"
-    r"(?:yes|great|perfect)\W*$|(?:this|that|it|everything) (?:checks out|is (?:correct|right)|makes sense)\b|"
+    r"(?:yes|great|perfect)\W*$|(?:this|that|it|everything) (?:checks out|is (?:correct|right)|"
+    r"makes sense)\b|"
     r"[^\w\d]*$)",
     re.IGNORECASE,
 )
 # What keeps a value from being claimed where "the answer is" follows in the same clause.
 REPORTED = re.compile(
-    r"\b(?:if|whether|suppose|assume|assuming|unless|says?|said|claims?|claimed|thought|guess(?:ed)?|wrong|incorrect|"
-    r"common(?:ly)?|might|could|perhaps|maybe|possibly|someone|people|don['’]t|not|never|each|every|whose|any|some|"
+    r"\b(?:if|whether|suppose|assume|assuming|unless|says?|said|claims?|claimed|thought|guess(?:ed)?|wrong|"
+    r"incorrect|"
+    r"common(?:ly)?|might|could|perhaps|maybe|possibly|someone|people|don['’]t|not|never|each|every|whose|"
+    r"any|some|"
     r"since|because|initial(?:ly)?|tempting|when)\b(?![^,;:]*\bi think\b)",
     re.IGNORECASE,
 )
 # A sentence that sets a task or a case, as when the question is repeated.
 TASK = re.compile(
-    r"\W*(?:simplify|expand|factor|convert|rationalize|reduce|graph|sketch|list|name|estimate|identify|select|express|find|compute|evaluate|calculate|determine|solve|what|which|how|let(?!['’])|write|prove|show|"
-    r"check|try|use|leave|state|provide|report|return|submit|hint|answer (?:in|with|as|to)|your answer|suppose|assume|consider|question|problem|give|round|enter|imagine|note that if|recall|"
+    r"\W*(?:simplify|expand|factor|convert|rationalize|reduce|graph|sketch|list|name|estimate|identify|"
+    r"select|express|find|compute|evaluate|calculate|determine|solve|what|which|how|let(?!['’])|write|"
+    r"prove|show|"
+    r"check|try|use|leave|state|provide|report|return|submit|hint|answer (?:in|with|as|to)|your answer|"
+    r"suppose|assume|consider|question|problem|give|round|enter|imagine|note that if|recall|"
     r"is (?:it|the|this|that)|are (?:there|they)|could it|can it)\b",
     re.IGNORECASE,
 )
 TASK_LATER = re.compile(
-    r",\s+(?:then\s+)?(?:find|calculate|compute|determine|evaluate|express|simplify|what|how)\b|\bhow (?:many|much)\b",
+    r",\s+(?:then\s+)?(?:find|calculate|compute|determine|evaluate|express|simplify|what|how)\b|"
+    r"\bhow (?:many|much)\b",
     re.IGNORECASE,
 )
 # What is still to be done is no result.
 PLAN = re.compile(
     r"\b(?:(?:we|i)(?:['’]ll| (?:will|shall|can|could|must|should|need to|have to|now|next|then|first))*"
     r"|let us|let['’]s|next)\s+(?:(?:now|then|also|first|next)\s+)*"
-    r"(?:add|subtract|multiply|divide|compute|calculate|find|check|try|use|consider|solve|substitute|plug|take|look|"
+    r"(?:add|subtract|multiply|divide|compute|calculate|find|check|try|use|consider|solve|substitute|plug|"
+    r"take|look|"
     r"determine|count|do|verify|test|combine|convert|round|know|were given|are given)\b|\bfollow\b",
     re.IGNORECASE,
 )
 SEQUENCE = re.compile(r"\W*(?:first|second|third|next|then|step \d+)\b", re.IGNORECASE)
 # Whose value it is: somebody's, or that of a trial.
 SUPPOSED = re.compile(
-    r"\b(?:thought|initially|guessed|claim(?:s|ed)?|says|said|suppos(?:e|ed|ing)|whether|try|trying|hypothetically)\b",
+    r"\b(?:thought|initially|guessed|claim(?:s|ed)?|says|said|suppos(?:e|ed|ing)|whether|try|trying|"
+    r"hypothetically)\b",
     re.IGNORECASE,
 )
 # A subject that is an equation, not the value that one ends with.
 EQUATION_NOUN = re.compile(
-    r"\b(?:equation|line|circle|plane|curve|function|relation|parabola|ellipse|hyperbola|form|locus|inequality|constraint|"
+    r"\b(?:equation|line|circle|plane|curve|function|relation|parabola|ellipse|hyperbola|form|locus|"
+    r"inequality|constraint|"
     r"condition|asymptote|axis|gleichung|gerade|ecuación|équation|equazione|equação)s?\b",
     re.IGNORECASE,
 )
 COUNTERFACTUAL = re.compile(
-    r"\bif\b.{0,200}\b(?:were|had)\b.{0,200}\bwould\b|\bwould\b.{0,200}\b(?:if|unless)\b|\bwould have been\b", re.IGNORECASE | re.DOTALL
+    r"\bif\b.{0,200}\b(?:were|had)\b.{0,200}\bwould\b|\bwould\b.{0,200}\b(?:if|unless)\b|\bwould have been\b",
+    re.IGNORECASE | re.DOTALL,
 )
 # A clause that says why, before the main clause or after it.
 BECAUSE = re.compile(
-    r"\b(?:because|since|as(?= (?:the|there|we|it|he|she|they|each|all|[a-z] ?[=<>]))|given that|seeing that|puisque|"
+    r"\b(?:because|since|as(?= (?:the|there|we|it|he|she|they|each|all|[a-z] ?[=<>]))|given that|"
+    r"seeing that|puisque|"
     r"(?<=, )car(?= (?:il|elle|on|les?|la|nous|une?|ce|c['’]|\d))|"
     r"parce que|weil|denn|porque|ya que|perché|poiché|pois|omdat|want|так как|потому что)\b|因为|因為|由于|ので|なぜなら",
     re.IGNORECASE,
 )
 # A clause that says when.
 WHEN = re.compile(
-    r"\b(?:given|such that|when(?:ever)?|where|if|while|whereas|although|though|even though|whose|who|assuming|provided|unless|wenn|"
+    r"\b(?:given|such that|when(?:ever)?|where|if|while|whereas|although|though|even though|whose|who|"
+    r"assuming|provided|unless|wenn|"
     r"если|falls|si(?= l)|when)\b",
     re.IGNORECASE,
 )
-PURPOSE = re.compile(r"\s+(?:in order )?to\s+(?!be\b)[a-z]{2,}\b|\s+which\b|,\s+(?=with\b|where\b|as\b)", re.IGNORECASE)
+PURPOSE = re.compile(
+    r"\s+(?:in order )?to\s+(?!be\b)[a-z]{2,}\b|\s+which\b|,\s+(?=with\b|where\b|as\b)", re.IGNORECASE
+)
 # "41 rather than 42", "41, not 42".
 EXCLUDED = re.compile(
     r"\b(?:(?:and |but )?(?:not|never)\b(?! (?:only|a|an)\b)|rather than\b|instead of\b|as opposed to\b|"
@@ -462,49 +651,62 @@ EXCLUDED = re.compile(
 )
 NOT_BUT = re.compile(r"\bnot\b.{1,80}?\bbut\s+", re.IGNORECASE | re.DOTALL)
 _HEDGE = (
-    r"(?:(?:exactly|only|about|approximately|around|roughly|still|therefore|thus|just|simply|now|also|then|precisely|"
-    r"indeed|hence|nearly|almost|equal to|given by|an? (?:total|average|sum|minimum|maximum|probability|value) of|donc|also|"
+    r"(?:(?:exactly|only|about|approximately|around|roughly|still|therefore|thus|just|simply|now|also|then|"
+    r"precisely|"
+    r"indeed|hence|nearly|almost|equal to|given by|an? (?:total|average|sum|minimum|maximum|probability|"
+    r"value) of|donc|also|"
     r"somit|quindi|exactement|genau)\s+)*"
 )
 COPULA = re.compile(
-    r"(?:\b(?:is|are|was|were|be|been|equals?|becomes?|became|gives?|yields?|totals|it['’]s|that['’]s|comes (?:out )?to|"
-    r"adds? up to|amounts? to|(?:simplif(?:y|ies)|reduc(?:e|es)|evaluates?|sums?|leads?|equal|up) to|est|sont|vaut|es|son|ist|sind|"
+    r"(?:\b(?:is|are|was|were|be|been|equals?|becomes?|became|gives?|yields?|totals|it['’]s|that['’]s|"
+    r"comes (?:out )?to|"
+    r"adds? up to|amounts? to|(?:simplif(?:y|ies)|reduc(?:e|es)|evaluates?|sums?|leads?|equal|up) to|est|"
+    r"sont|vaut|es|son|ist|sind|"
     r"beträgt|lautet|è|é|são|sono|jest|wynosi|är|blir|er|este|είναι|равен|равно|равна|будет|adalah|là)\b"
-    r"|[:：]|[A-Za-z)]\s+[-–—]\s|是|为|為|は|는|은|هو|هي|है|คือ|[=≈→⇒])[\s*_(\[]*"
-    + _HEDGE + r"[\s*_(\[]*$",
+    r"|[:：]|[A-Za-z)]\s+[-–—]\s|是|为|為|は|는|은|هو|هي|है|คือ|[=≈→⇒])[\s*_(\[]*" + _HEDGE + r"[\s*_(\[]*$",
     re.IGNORECASE,
 )
 PREPOSITION = re.compile(
-    r"\b(?:in|on|at|for|with|within|after|before|during|per|every|each|of|all|among|from|than|out of|over|under|against|"
-    r"by|until|through|across|into|as|using|when|if|where|and for|dans|d['’]ici|après|pendant|en|pour|avec|nach|für|mit|von|"
+    r"\b(?:in|on|at|for|with|within|after|before|during|per|every|each|of|all|among|from|than|out of|over|"
+    r"under|against|"
+    r"by|until|through|across|into|as|using|when|if|where|and for|dans|d['’]ici|après|pendant|en|pour|avec|"
+    r"nach|für|mit|von|"
     r"pro|dopo|per|con|depois de|em|para|por|com|después de|na|voor|met|через|за|из|после)\s+"
-    r"(?:(?:the|a|an|his|her|its|their|our|all|these|those|each|about|only|exactly|first|last|another|every|other|"
+    r"(?:(?:the|a|an|his|her|its|their|our|all|these|those|each|about|only|exactly|first|last|another|"
+    r"every|other|"
     r"les|des|den|die|der|las|los|los|i|le)\s+)*[*_$(\[]*$",
     re.IGNORECASE,
 )
 QUANTITY_OF = re.compile(
-    r"\b(?:total|average|mean|amount|number|price|cost|speed|rate|length|area|volume|perimeter|value|sum|height|width|"
-    r"age|score|distance|profit|probability|median|remainder|weight|maximum|minimum|chance|answer|result) of\s+"
-    + _HEDGE + r"[*_$(\[]*$",
+    r"\b(?:total|average|mean|amount|number|price|cost|speed|rate|length|area|volume|perimeter|value|sum|"
+    r"height|width|"
+    r"age|score|distance|profit|probability|median|remainder|weight|maximum|minimum|chance|answer|"
+    r"result) of\s+" + _HEDGE + r"[*_$(\[]*$",
     re.IGNORECASE,
 )
 # What a sentence does to the value that follows, or that goes before.
 OPERAND = re.compile(
-    r"(?:\b(?:half|twice|double|triple|third|quarter|fourth|fifth|tenth|times|plus|minus|less than|more than|fewer than|"
-    r"greater than|smaller than|larger than|(?:longer|shorter|older|younger|bigger|heavier|taller|faster) than|at (?:least|most)|"
-    r"between|beyond|from|mod(?:ulo)?|(?:multipl|divid)\w*(?:\s\w+)?\sby|instead of|rather than|(?:root|squares?|cubes?|sum|product|difference|reciprocal|multiples?|factors?|"
+    r"(?:\b(?:half|twice|double|triple|third|quarter|fourth|fifth|tenth|times|plus|minus|less than|"
+    r"more than|fewer than|"
+    r"greater than|smaller than|larger than|(?:longer|shorter|older|younger|bigger|heavier|taller|"
+    r"faster) than|at (?:least|most)|"
+    r"between|beyond|from|mod(?:ulo)?|(?:multipl|divid)\w*(?:\s\w+)?\sby|instead of|rather than|(?:root|"
+    r"squares?|cubes?|sum|product|difference|reciprocal|multiples?|factors?|"
     r"divisors?|powers?|logarithm|percent|quotient|rest|part|some|most|many|none|\d\s?%|inverse|negative) of)"
     r"\s+(?:of\s+)?(?:the\s+)?(?:numbers?\s+)?[*_$(\[]*)$",
     re.IGNORECASE,
 )
 INCREASED_BY = re.compile(
-    r"\b(?:increase[sd]?|decrease[sd]?|r[io]se[sn]?|f[ae]ll[s]?|gr[eo]ws?|drop(?:s|ped)?|reduced|off|changes?|differs?|more|"
+    r"\b(?:increase[sd]?|decrease[sd]?|r[io]se[sn]?|f[ae]ll[s]?|gr[eo]ws?|drop(?:s|ped)?|reduced|off|"
+    r"changes?|differs?|more|"
     r"goes up|went up) by\s+[*_$]*$",
     re.IGNORECASE,
 )
 OPERATED = re.compile(
-    r"[*_$)\]]*\s*(?:\b(?:times\s+(?:as|the|more|less|\d|\$|its|his|her|that)|plus|minus|squared|cubed|or (?:more|less)|"
-    r"(?:\w+er|more|less)\s+(?:\w+\s+){0,2}than\s+(?:the\s+)?[$\\\d]|to the power|choose|divided by|multiplied by)\b"
+    r"[*_$)\]]*\s*(?:\b(?:times\s+(?:as|the|more|less|\d|\$|its|his|her|that)|plus|minus|squared|cubed|"
+    r"or (?:more|less)|"
+    r"(?:\w+er|more|less)\s+(?:\w+\s+){0,2}than\s+(?:the\s+)?[$\\\d]|to the power|choose|divided by|"
+    r"multiplied by)\b"
     r"|(?<=%)\s*of\s+(?:the\s+)?(?:\$?\d|it\b|this\b|that\b|what\b)|(?:st|nd|rd|th)\b)",
     re.IGNORECASE,
 )

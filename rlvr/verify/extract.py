@@ -58,7 +58,9 @@ _SAYING_MORE = (cues.DOUBT, cues.WRONG, cues.BECAUSE, cues.CONCLUSION)  # than a
 _UNSAYING = (*_SAYING_MORE, cues.DENIAL)
 _WORDS = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
 _SUFFIX = re.compile(r"(?<=\d)(?:['’][^\W\d_]{1,5}|입니다|이다|です|である|となる|だ|となります)$")  # 42'dir
-_LEADING = re.compile(r"\A(?:[\W_]*\b(?:no|nope|hmm+|ah|oh|well|but)\b)*[\s,.!:;…—*]*(?:-\s+)?", re.IGNORECASE)
+_LEADING = re.compile(
+    r"\A(?:[\W_]*\b(?:no|nope|hmm+|ah|oh|well|but)\b)*[\s,.!:;…—*]*(?:-\s+)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,12 @@ def _committed(text: str, extraction: Extraction, choice: bool, retracted: bool)
     if choice and len(text) <= MAX_WHOLE and choices.only_letters(text):
         return None
     found = _letter(text) if choice and statements.in_words(text[:MAX_ENDING]) else None
-    found = found or (None if retracted else _whole(text)) or _conclusion(text) or (_letter(text) if choice else None)
+    found = (
+        found
+        or (None if retracted else _whole(text))
+        or _conclusion(text)
+        or (_letter(text) if choice else None)
+    )
     if found is None and extraction == "lenient" and (numbers := _NUMBER.findall(text[-2000:])):
         return Extracted(numbers[-1], "last number")
     return found
@@ -231,7 +238,9 @@ def _last_sentence(text: str) -> str:
     """The last sentence that says something."""
     for sentence in sentences(text[-MAX_ENDING:])[: -MAX_CLOSINGS - 1 : -1]:
         aside = sentence.startswith("(") and sentence.endswith(")") and statements.in_words(sentence)
-        if not aside and (not cues.CLOSING.match(sentence) or any(character.isdigit() for character in sentence)):
+        if not aside and (
+            not cues.CLOSING.match(sentence) or any(character.isdigit() for character in sentence)
+        ):
             return sentence[-MAX_SENTENCE:]
     return ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,7 +14,8 @@ _JOINT = re.compile(r"(?:[\s$.;,]|\\[\[\]();,]|\\q?quad|\\text\{ *(?:and|or) *\}
 _SEPARATES = re.compile(r",|;|and|or")
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _KEY = re.compile(
-    r"(?<=[{,\s])[\"'](?:(?:final|correct|the)[ _-]?)?(?:answer|ans|result|solution)[\"']\s*:\s*", re.IGNORECASE
+    r"(?<=[{,\s])[\"'](?:(?:final|correct|the)[ _-]?)?(?:answer|ans|result|solution)[\"']\s*:\s*",
+    re.IGNORECASE,
 )
 _SCALAR = re.compile(r"[^,}\]\n]*")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"'/\\])|n(?![A-Za-z]))")
@@ -117,7 +117,11 @@ def _json_value(text: str, start: int) -> tuple[int, str] | None:
         end = text.find("]", start, start + MAX_JSON)
         if end < 0:
             return None
-        items = [next(part for part in groups if part) for groups in _LIST_ITEM.findall(text[start + 1 : end]) if any(groups)]
+        items = [
+            next(part for part in groups if part)
+            for groups in _LIST_ITEM.findall(text[start + 1 : end])
+            if any(groups)
+        ]
         return end + 1, ", ".join(_unescaped(item.strip()) for item in items)
     if first in ("'", '"') and first:
         match = re.compile(rf"{first}((?:\\.|[^{first}\\])*){first}", re.DOTALL).match(text, start)

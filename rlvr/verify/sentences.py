@@ -19,7 +19,9 @@ _ABBREVIATED = re.compile(
     r"[ap]\.m|u\.s)|^[\s*#]*\(?\d{1,2}|^[\s*#]*(?:step|schritt|étape|paso)\s+\d{1,2})$",
     re.IGNORECASE,
 )
-_CONTINUES = re.compile(r"(?:[:：,，=]|\b(?:is|are|therefore|thus|hence|so|get|gives|have|that))[\s*_]*$", re.IGNORECASE)
+_CONTINUES = re.compile(
+    r"(?:[:：,，=]|\b(?:is|are|therefore|thus|hence|so|get|gives|have|that))[\s*_]*$", re.IGNORECASE
+)
 _CLOSES = re.compile(r"[.!]\s*(?:\\end\{\w+\*?\}\s*\.?\s*)?$")
 _BEGINS = re.compile(r"\s*\n|\s*[A-Z(]|\s*$")
 _LOWER = re.compile(r" [a-z]{2}")
@@ -67,7 +69,11 @@ def formulas(text: str) -> list[Formula]:
             end = -1 if closing in never else text.find(closing, match.end())
             if end < 0:
                 never.add(closing)
-            inside = text[match.end() : end] if mark in (r"\(", r"\[") else text[match.start() : end + len(closing)]
+            inside = (
+                text[match.end() : end]
+                if mark in (r"\(", r"\[")
+                else text[match.start() : end + len(closing)]
+            )
             formula = Formula(match.start(), end + len(closing), inside) if end >= 0 else None
         if formula is not None:
             found.append(formula)
@@ -136,4 +142,7 @@ def _runs_on(before: str, after: str) -> bool:
     if after.startswith(_DISPLAY) and not line.endswith((".", "!", "$$", r"\]")):
         return line[-1:].isalpha()
     lower = after[:2].isalpha() and after[:2].islower()
-    return lower and (line.endswith(("$$", r"\]", "}")) or (line[-1:].isalpha() and line[-2:-1].islower() and len(line) > 30))
+    return lower and (
+        line.endswith(("$$", r"\]", "}"))
+        or (line[-1:].isalpha() and line[-2:-1].islower() and len(line) > 30)
+    )

@@ -20,21 +20,20 @@ from rlvr.verify.units import UNIT_WORDS
 _EQUATION, _BOLD, _IS, _NAMED, _BESIDE, _WORKED_ON = 5, 4, 3, 2, 1, 0
 
 _DIGITS = (
-    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|(?<!\d\s)\d{1,3}(?: \d{3})+(?!\d)|\d{1,3}(?:\.\d{3})+,\d+(?!\d)|\d{1,3}(?:['’\u202f\u00a0]\d{3})+(?!\d)|"
+    r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|(?<!\d\s)\d{1,3}(?: \d{3})+(?!\d)|"
+    r"\d{1,3}(?:\.\d{3})+,\d+(?!\d)|\d{1,3}(?:['’\u202f\u00a0]\d{3})+(?!\d)|"
     r"\d+,\d{1,2}(?![\d,])|\d+(?:\.\d+)?|\.\d+)"
 )
-_SMALL = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
+_SMALL = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|"
+         "seventeen|eighteen|nineteen"
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 _CURRENCY = r"(?:\\?\$|[€£¥₹₩₽]|R\$|US\$|(?:EUR|USD|GBP|JPY|CHF|INR|CNY|RMB|CAD|AUD|Rs\.?)\b)"
 _UNIT = rf"(?:(?:square|cubic|sq\.?)\s)?(?:units?|degrees?|percent|{'|'.join(map(re.escape, UNIT_WORDS))})(?![^\W\d_])(?:[²³]|\^[23])?"
 _PER = rf"(?:(?:\s?/\s?|\sper\s){_UNIT})?"
 _POWER_OF_TEN = r"(?:\s?(?:[×x·]|\\times|\\cdot)\s?10(?:\^\{?[-−]?\d+\}?|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)|[eE][-+−]?\d+)"
-_MONTH = (
-    r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-)
-_LATEX = (
-    r"\\[dt]?frac\s*(?:\{(?:[^{}]|\{[^{}]*\})*\}\s*\{(?:[^{}]|\{[^{}]*\})*\}|\d\d)|\\sqrt\s*(?:\[\d+\])?\{[^{}]*\}"
-)
+_MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
+_LATEX = r"\\[dt]?frac\s*(?:\{(?:[^{}]|\{[^{}]*\})*\}\s*\{(?:[^{}]|\{[^{}]*\})*\}|\d\d)|"
+         r"\\sqrt\s*(?:\[\d+\])?\{[^{}]*\}"
 _AMOUNT = (
     rf"(?:(?<![\d)\]}}A-Za-z])(?<![\d)\]}}A-Za-z%]\s)[-−+]\s?)?(?:{_CURRENCY}\s?)?[-−]?"
     rf"(?:{_LATEX}|{_DIGITS}{_POWER_OF_TEN}?(?:\s\d+\s?/\s?\d+|\s?/\s?{_DIGITS})?(?:\s?[½¼¾⅓⅔])?(?:√\d+|\s?{_LATEX})?|√\d+|[½¼¾⅓⅔])"
@@ -49,34 +48,51 @@ _OTHERS = (
 )
 VALUE = re.compile(rf"(?<![A-Za-z0-9_.\\])(?:(?i:{_OTHERS})|{_TUPLE}|{_MEASURED})(?![A-Za-z0-9_^{{])")
 _WORD_NUMBER = re.compile(
-    rf"\b(?:(?:{_TENS})(?:[-\s](?:{_SMALL}))?|(?!one\b)(?:{_SMALL})|(?:(?:{_SMALL}) )?hundred)\b(?![-\s](?:of|times)\b)", re.IGNORECASE
+    rf"\b(?:(?:{_TENS})(?:[-\s](?:{_SMALL}))?|(?!one\b)(?:{_SMALL})|(?:(?:{_SMALL}) )?hundred)\b(?![-\s](?:of|times)\b)",
+    re.IGNORECASE,
 )
 _BOLD_TEXT = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
-_ASIDE = re.compile(r"\s*[(\[（](?:(?=[^()\[\]（）]{0,300}(?<!\\)\b[^\W\d_]{2})(?![^()\[\]]{0,12}\\)[^()\[\]（）$]{0,300}|(?:or|since|because|which|as|not|where)\b[^()]{0,300})[)\]）](?!\()")
-_MARKUP = re.compile(r"^(?:\s*(?:[-*•>+]\s+|\(?\d{1,2}[.)]\s+|#{1,6}\s+|(?:step|schritt) \d+\s*[:.]\s*))+", re.IGNORECASE)
+_ASIDE = re.compile(
+    r"\s*[(\[（](?:(?=[^()\[\]（）]{0,300}(?<!\\)\b[^\W\d_]{2})(?![^()\[\]]{0,12}\\)[^()\[\]（）$]{0,300}|(?:or|"
+    r"since|because|which|as|not|where)\b[^()]{0,300})[)\]）](?!\()"
+)
+_MARKUP = re.compile(
+    r"^(?:\s*(?:[-*•>+]\s+|\(?\d{1,2}[.)]\s+|#{1,6}\s+|(?:step|schritt) \d+\s*[:.]\s*))+", re.IGNORECASE
+)
 _PROSE = re.compile(
-    r"(?<![\\A-Za-zÀ-ÿ])(?:(?!(?:and|or)\b)[A-Za-zÀ-ÿ]{3,}\b(?!\s*\()|(?:is|it|he|we|of|to|in|on|at|by|as|if|be|so|an|no|es|la|le|"
+    r"(?<![\\A-Za-zÀ-ÿ])(?:(?!(?:and|or)\b)[A-Za-zÀ-ÿ]{3,}\b(?!\s*\()|(?:is|it|he|we|of|to|in|on|at|by|as|"
+    r"if|be|so|an|no|es|la|le|"
     r"il|un|en|de|er|du|et|si|je)\b)",
     re.IGNORECASE,
 )
-_SCRIPTS = re.compile(r"[\u0370-\u1fff\u3040-\u9fff\uac00-\ud7af\u0e00-\u0e7f]{2}|[\u3040-\u9fff\uac00-\ud7af]")
+_SCRIPTS = re.compile(
+    r"[\u0370-\u1fff\u3040-\u9fff\uac00-\ud7af\u0e00-\u0e7f]{2}|[\u3040-\u9fff\uac00-\ud7af]"
+)
 _WORDY_COMMAND = re.compile(r"\\(?:text\w*|math\w+|operatorname|begin|end|mbox)\s*\{[^{}]*\}|\\[A-Za-z]+")
-_SPLIT = re.compile(r";|—|,?\s+(?:and|but|while|whereas|yet|however|aber|mais|pero|ma|mas|но)\b|,\s+(?=(?:it|that)['’]s\b)|，")
+_SPLIT = re.compile(
+    r";|—|,?\s+(?:and|but|while|whereas|yet|however|aber|mais|pero|ma|mas|но)\b|,\s+(?=(?:it|that)['’]s\b)|，"
+)
 _NAME_BEFORE = re.compile(r"\s*(?:and|or|,|;)?\s*\\?[A-Za-z](?:_\{?\w\}?)?\s*=\s*", re.IGNORECASE)
 _RELATION = re.compile(r"(?<![<>\\])=(?!=)|\\(?:approx|equiv)(?![a-z])|≈|≡")
-_IMPLIES = re.compile(r"\\(?:implies|[Rr]ightarrow|Longrightarrow|longrightarrow|iff|Leftrightarrow|therefore|qquad)(?![A-Za-z])|⇒|⟹|→")
+_IMPLIES = re.compile(
+    r"\\(?:implies|[Rr]ightarrow|Longrightarrow|longrightarrow|iff|Leftrightarrow|therefore|"
+    r"qquad)(?![A-Za-z])|⇒|⟹|→"
+)
 _MODULUS = re.compile(r"\s*\\(?:pmod|bmod|mod)\s*\{?\w+\}?$|\s*\(\\?mod\s*\w+\)$")
 _NAME = re.compile(r"\s*(?:[A-Za-z]|\\[A-Za-z]+|[A-Z]{2,3})(?:_\{?\w+\}?)?['′]?\s*")
 _NAME_EQUALS = re.compile(r"(?<![A-Za-z+*/^\d-])\s*\\?[A-Za-z](?:_\{?\w\}?)?\s*=[\s*_$]*$")
 _CHAIN = re.compile(r"[\d\s+*/×÷^().,$€£%=-]*$")
-_CALLED = re.compile(r"\b(?:right|correct|possible|true|valid|equal|the answer|what|enough|allowed)\b", re.IGNORECASE)
+_CALLED = re.compile(
+    r"\b(?:right|correct|possible|true|valid|equal|the answer|what|enough|allowed)\b", re.IGNORECASE
+)
 _THEN = re.compile(r",?\s+then\s+", re.IGNORECASE)
 _COMMA = re.compile(r",\s+|，")
 _ARTICLE = re.compile(r"\ban?\s+$", re.IGNORECASE)
 _EQUALS_BEFORE = re.compile(r"[=≈→⇒][\s*_$(]*$")
 _UNIT_AFTER = re.compile(rf"\s?{_UNIT}{_PER}", re.IGNORECASE)
 _RELATIVE = re.compile(
-    r"\b(?:which|that|who)\s+(?:\w+\s+){0,3}?\w+(?:n['’]t\b|\s+(?:not|neither|never)\b)(?:\s+\w+){0,8}?(?=\s+(?:is|are|was|were|equals)\b|\W*$)",
+    r"\b(?:which|that|who)\s+(?:\w+\s+){0,3}?\w+(?:n['’]t\b|\s+(?:not|neither|"
+    r"never)\b)(?:\s+\w+){0,8}?(?=\s+(?:is|are|was|were|equals)\b|\W*$)",
     re.IGNORECASE,
 )
 _CONTENT = re.compile(r"\d|\\|[π√∞∅=]|^[A-Za-z]$|[A-Za-z)]\s*[-+*/^]")
@@ -101,7 +117,10 @@ def in_words(text: str) -> bool:
     """Whether a text is more than an expression: some word in it is no function."""
     bare = _WORDY_COMMAND.sub(" ", text)
     words = (match.group() for match in _PROSE.finditer(bare))
-    return any(word.lower() not in FUNCTIONS and word not in UNIT_WORDS for word in words) or _SCRIPTS.search(bare) is not None
+    return (
+        any(word.lower() not in FUNCTIONS and word not in UNIT_WORDS for word in words)
+        or _SCRIPTS.search(bare) is not None
+    )
 
 
 def stated(sentence: str) -> str | None:
@@ -260,7 +279,11 @@ def _values(clause: str) -> list[_Value]:
             found.append(_Value(*match.span(), match.group(), _rank(clause, *match.span())))
     found.sort()
     for index, (left, right) in enumerate(itertools.pairwise(found)):
-        if right.rank == _NAMED and left.rank == _BESIDE and cues.JOINT.fullmatch(clause, left.end, right.start):
+        if (
+            right.rank == _NAMED
+            and left.rank == _BESIDE
+            and cues.JOINT.fullmatch(clause, left.end, right.start)
+        ):
             found[index + 1] = right._replace(rank=left.rank)  # "divisible by 3, 4 and 5"
     return [
         value._replace(rank=_BOLD)
@@ -333,7 +356,9 @@ def _joined(clause: str, left: _Value, right: _Value) -> bool | None:
         return None  # steps of a calculation
     if cues.JOINT.fullmatch(bare) or _NAME_BEFORE.fullmatch(bare):
         return True
-    if (named := _NAME_BEFORE.search(bare)) is not None and cues.JOINT.fullmatch(bare[: named.start()] or ","):
+    if (named := _NAME_BEFORE.search(bare)) is not None and cues.JOINT.fullmatch(
+        bare[: named.start()] or ","
+    ):
         return True
     return False if cues.OR.search(bare) else None
 
@@ -358,7 +383,16 @@ def _bare(clause: str) -> str | None:
 def _last_row(text: str) -> str:
     """The last line of aligned equations; a matrix or a system is an answer of its own."""
     name = re.match(r"\\begin\{(\w+)", text)
-    if name is None or name.group(1) not in ("align", "aligned", "gather", "gathered", "equation", "eqnarray", "split", "multline"):
+    if name is None or name.group(1) not in (
+        "align",
+        "aligned",
+        "gather",
+        "gathered",
+        "equation",
+        "eqnarray",
+        "split",
+        "multline",
+    ):
         return text
     rows = re.split(r"\\\\(?:\[[^\]]*\])?", re.sub(r"\\(?:begin|end)\{\w+\*?\}", "", text))
     last = next((row for row in reversed(rows) if row.strip(" &\n.")), "")
