@@ -81,8 +81,8 @@ def extract_answer(
     does not count, unless it says it again or confirms it. Then, in order: the latest of the last
     `\\boxed{…}`, `<answer>…</answer>` and JSON object with an answer; the last line marked with '#'
     ("#### 42", "#42"); the last "answer is …", in many languages. That is "strict". "normal" goes on: for
-    `choice`, which says that the answer is the letter of an option, the letter that the end, or the beginning,
-    chooses; the whole text when it is nothing but an expression or a few words; the last sentence or line
+    `choice`, which says that the answer is the letter of an option, the letter that the end, or the
+    beginning, chooses; the whole text when it is nothing but an expression or a few words; the last sentence or line
     when it claims one value. "lenient" goes on to the last number of the text, which rewards a model for
     mentioning numbers: for evaluation of untrained models only.
     """
@@ -172,7 +172,7 @@ def _breaks_off(text: str) -> bool:
 
 
 def _phrase(text: str, choice: bool) -> Extracted | None:
-    """What follows the last "answer is", or goes before "is the answer", that nothing denies, asks or doubts."""
+    """What follows the last "answer is", or goes before "is the answer", that nothing denies or asks."""
     denied: set[str] = set()
     for start, end, reverse in cues.answers(text)[:MAX_PHRASES]:
         clause = _CLAUSE_END.split(text[max(0, start - 120) : start])[-1]

@@ -24,16 +24,23 @@ _DIGITS = (
     r"\d{1,3}(?:\.\d{3})+,\d+(?!\d)|\d{1,3}(?:['’\u202f\u00a0]\d{3})+(?!\d)|"
     r"\d+,\d{1,2}(?![\d,])|\d+(?:\.\d+)?|\.\d+)"
 )
-_SMALL = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|"
-         "seventeen|eighteen|nineteen"
+_SMALL = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|"
+    "seventeen|eighteen|nineteen"
+)
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 _CURRENCY = r"(?:\\?\$|[€£¥₹₩₽]|R\$|US\$|(?:EUR|USD|GBP|JPY|CHF|INR|CNY|RMB|CAD|AUD|Rs\.?)\b)"
-_UNIT = rf"(?:(?:square|cubic|sq\.?)\s)?(?:units?|degrees?|percent|{'|'.join(map(re.escape, UNIT_WORDS))})(?![^\W\d_])(?:[²³]|\^[23])?"
+_UNIT = (
+    rf"(?:(?:square|cubic|sq\.?)\s)?(?:units?|degrees?|percent|{'|'.join(map(re.escape, UNIT_WORDS))})"
+    r"(?![^\W\d_])(?:[²³]|\^[23])?"
+)
 _PER = rf"(?:(?:\s?/\s?|\sper\s){_UNIT})?"
 _POWER_OF_TEN = r"(?:\s?(?:[×x·]|\\times|\\cdot)\s?10(?:\^\{?[-−]?\d+\}?|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)|[eE][-+−]?\d+)"
 _MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-_LATEX = r"\\[dt]?frac\s*(?:\{(?:[^{}]|\{[^{}]*\})*\}\s*\{(?:[^{}]|\{[^{}]*\})*\}|\d\d)|"
-         r"\\sqrt\s*(?:\[\d+\])?\{[^{}]*\}"
+_LATEX = (
+    r"\\[dt]?frac\s*(?:\{(?:[^{}]|\{[^{}]*\})*\}\s*\{(?:[^{}]|\{[^{}]*\})*\}|\d\d)|"
+    r"\\sqrt\s*(?:\[\d+\])?\{[^{}]*\}"
+)
 _AMOUNT = (
     rf"(?:(?<![\d)\]}}A-Za-z])(?<![\d)\]}}A-Za-z%]\s)[-−+]\s?)?(?:{_CURRENCY}\s?)?[-−]?"
     rf"(?:{_LATEX}|{_DIGITS}{_POWER_OF_TEN}?(?:\s\d+\s?/\s?\d+|\s?/\s?{_DIGITS})?(?:\s?[½¼¾⅓⅔])?(?:√\d+|\s?{_LATEX})?|√\d+|[½¼¾⅓⅔])"
@@ -124,7 +131,7 @@ def in_words(text: str) -> bool:
 
 
 def stated(sentence: str) -> str | None:
-    """The one value, or list of values, that a sentence claims; None if it denies, doubts, asks, or names several."""
+    """The one value, or list of values, that a sentence claims; None if it denies, doubts, asks, or names more."""
     sentence = _plain(sentence)
     if not sentence or asks(sentence) or cues.TASK_LATER.search(sentence):
         return None
@@ -168,7 +175,7 @@ def _plain(sentence: str) -> str:
 
 
 def _main_clause(sentence: str) -> str:
-    """What a sentence concludes: after the last "therefore" that a value follows, without a case or reason before it."""
+    """What a sentence concludes: after the last "therefore" with a value, without a case or reason before."""
     sentence = _after_opening(sentence)
     for match in reversed(list(cues.CONCLUSION.finditer(sentence))[-MAX_REASONS:]):
         rest = sentence[match.end() :]
@@ -221,7 +228,7 @@ def _best(values: Sequence[_Value]) -> int:
 
 
 def _claim(clause: str) -> tuple[str, int] | None:
-    """The value of highest rank, with those it is listed with, and its rank; None if anything around unsays it."""
+    """The value of highest rank, with those it is listed with, and its rank; None if it is unsaid."""
     clause = _without_reason(clause)
     if (instead := cues.NOT_BUT.search(clause)) is not None:
         clause = clause[: instead.start()] + clause[instead.end() :]
@@ -238,7 +245,7 @@ def _claim(clause: str) -> tuple[str, int] | None:
         return None
     if best >= _IS:  # what is said last
         chosen = [value for value in values if value.rank >= _IS]
-        last = chosen[-1] if best != _IS or chosen[-1].rank == _IS else chosen[-1]
+        last = chosen[-1]
     else:
         chosen = [value for value in values if value.rank == best]
         last = chosen[-1]
@@ -332,7 +339,7 @@ def _rank(clause: str, start: int, end: int) -> int:
 
 
 def _listed(clause: str, values: Sequence[_Value], value: _Value) -> list[_Value] | None:
-    """`value` with those that a comma, "and" or "or" joins it to; None if they are alternatives of other things."""
+    """`value` with those that a comma, "and" or "or" joins it to; None if they are of different things."""
     index = values.index(value)
     first = last = index
     while first > 0 and (joined := _joined(clause, values[first - 1], values[first])) is not None:
@@ -347,7 +354,7 @@ def _listed(clause: str, values: Sequence[_Value], value: _Value) -> list[_Value
 
 
 def _joined(clause: str, left: _Value, right: _Value) -> bool | None:
-    """Whether two neighbours are items of one list; False if they are alternatives otherwise; None if apart."""
+    """Whether two neighbours are items of one list; False if alternatives otherwise; None if apart."""
     between = clause[left.end : right.start]
     if len(between) > 60 or _WORKED_ON in (left.rank, right.rank):
         return None
@@ -400,7 +407,7 @@ def _last_row(text: str) -> str:
 
 
 def _last_side(inside: str, cuts: Sequence[re.Match[str]], keep: bool) -> str:
-    """Of an equation what it comes to; all of it, if it names its value, or may be the answer itself (`keep`)."""
+    """Of an equation what it comes to; all of it, if it names its value, or may be the answer (`keep`)."""
     if not cuts:
         return inside
     sides = [inside[a:b].strip(" &" + _FORMULA_ENDS) for a, b in _pieces(inside, cuts)]
