@@ -17,9 +17,11 @@ _LETTERS = rf"{_LETTER.pattern}(?:\s*(?:,|/|&|,?\s*\b(?:and|or)\b)\s*{_LETTER.pa
 _OPTION = r"(?:(?:the|option|choice|answer|letter|alternative|statement)s?\s+){0,2}"
 # What chooses the letters behind it, or before it.
 _CHOOSES = re.compile(
-    rf"\b(?:(?:choice|option|answer|alternative|statement)s?\s+(?:(?:is|are|must be|should be|here is)\s+(?:(?!not\b|never\b)\w+\s+)?|[:=]\s*)|"
-    rf"(?:go|going|went) (?:with|for)\s+|(?:choos|select|pick|finaliz)(?:e|es|ed|ing|s)?\s+|leav(?:es|ing)(?: only)?\s+|"
-    rf"it(?:['’]s| is| must be| has to be)\s+|both\s+)[*:]*\s*{_OPTION}({_LETTERS})(?!\s+(?:is|are)\s+(?:not|wrong)\b)",
+    r"\b(?:(?:choice|option|answer|alternative|statement)s?\s+"
+    r"(?:(?:is|are|must be|should be|here is)\s+(?:(?!not\b|never\b)\w+\s+)?|[:=]\s*)|"
+    r"(?:go|going|went) (?:with|for)\s+|(?:choos|select|pick|finaliz)(?:e|es|ed|ing|s)?\s+|"
+    r"leav(?:es|ing)(?: only)?\s+|it(?:['’]s| is| must be| has to be)\s+|both\s+)"
+    rf"[*:]*\s*{_OPTION}({_LETTERS})(?!\s+(?:is|are)\s+(?:not|wrong)\b)",
     re.IGNORECASE,
 )
 _CHOSEN = re.compile(
@@ -61,10 +63,8 @@ def chosen(sentence: str) -> str:
     """The letters that a sentence chooses; "" if it asks, denies or only discusses them."""
     if asks(sentence):
         return ""
-    for pattern in (_CHOOSES, _CHOSEN):
-        for match in reversed(list(pattern.finditer(sentence))):
-            if (named := letters(match.group(1))) and not _unsaid(_part_before(sentence, match.start())):
-                return named
+    if named := picked(sentence):
+        return named
     parts = [part for part in _PARTS.split(sentence) if part]
     claims = [part for part in parts if not _REASON.match(part)]
     for group in (claims, parts):
@@ -72,6 +72,18 @@ def chosen(sentence: str) -> str:
         named = letters(", ".join(filter(None, found)))
         if named:
             return named
+    return ""
+
+
+def picked(sentence: str) -> str:
+    """The letters that a sentence chooses in so many words: "the right choice is B", "B is correct"."""
+    for pattern in () if asks(sentence) else (_CHOOSES, _CHOSEN):
+        for match in reversed(list(pattern.finditer(sentence))):
+            before = _PARTS.split(sentence[: match.start()])[-1]
+            if (named := letters(match.group(1))) and not (
+                cues.DENIAL.search(before) or cues.DOUBT.search(before)
+            ):
+                return named
     return ""
 
 
@@ -88,10 +100,6 @@ def only_letters(text: str) -> bool:
 
 def is_reason(sentence: str) -> bool:
     return _REASON.match(sentence) is not None
-
-
-def _part_before(sentence: str, end: int) -> str:
-    return _PARTS.split(sentence[:end])[-1]
 
 
 def _unsaid(part: str) -> bool:

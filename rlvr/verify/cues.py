@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from rlvr.verify.languages import GLUED, SPACED, Language
 
-
 _LATIN_LETTERS = re.compile(r"[a-z]{2}|\b[ou]\|")
 _LANGUAGES = (*SPACED.values(), *GLUED.values())
 
@@ -59,12 +58,12 @@ def _answer(entry: Language, spaced: bool) -> str:
             r"(?=[\dA-J$\\(])|(?<=\s)(?=[A-J]\b))"
         )
     return (
-        rf"{_STARTS}{noun}(?!\w)\]?{_TO}{_FILLER}{{0,2}}(?:\s+(?:{entry.equals})(?!\w){_FILLER}{{0,2}}\s*:?"
+        rf"{_STARTS}{noun}(?![^\W_])\]?{_TO}{_FILLER}{{0,2}}(?:\s+(?:{entry.equals})(?!\w){_FILLER}{{0,2}}\s*:?"
         rf"|\s*[*_]{{0,2}}\s*[:：=—]|\s*\*\*)"
     )
 
 
-_STARTS = r"(?:(?<!\w)|(?<=ال)|(?<=ה))"
+_STARTS = r"(?:(?<![^\W_])|(?<=ال)|(?<=ה))"
 _LABEL = (  # at the beginning of a line
     r"(?:(?<=\n)|(?<=\n[^\w\n])|(?<=\n[^\w\n]{2})|(?<=\n[^\w\n]{3})|(?<=\n[^\w\n]{4})|(?<![\s\S])|"
     r"(?<![\s\S][^\w\n])"
@@ -175,7 +174,8 @@ _WAIT_STEMS = (
     "pomyli", "počk", "počkej", "špatně", "spletl", "várj", "téved", "hibás", "stai", "așteaptă", "greșit",
     "čekaj", "pogriješ", "bekle", "dakika", "hata", "tunggu", "salah", "khoan", "đợi", "nhầm", "subiri",
     "nimekosea", "подожд", "стоп", "ошиб", "неверно", "зачекай", "помил", "чакай", "сгреш", "περίμεν",
-    "περιμέν", "λάθος", "انتظر", "أخطأت", "רגע", "טעיתי", "等等", "等一下", "不对", "不對", "错了", "待って", "間違", "잠깐",
+    "περιμέν", "λάθος", "انتظر", "أخطأت", "רגע", "טעיתי", "等等", "等一下", "不对", "不對", "错了", "待って",
+    "間違", "잠깐",
     "잠시", "틀렸", "रुक", "দাঁড়ান", "เดี๋ยว", "ఆగండి", "பொறுங்கள்",
 )  # fmt: skip
 _OR = _alternatives(entry.alternative for entry in _LANGUAGES if entry.alternative)
@@ -207,6 +207,19 @@ CLOSING = re.compile(
     r"(?:yes|great|perfect)\W*$|(?:this|that|it|everything) (?:checks out|is (?:correct|right)|"
     r"makes sense)\b|"
     r"[^\w\d]*$)",
+    re.IGNORECASE,
+)
+# A text that gives up has no conclusion.
+GIVES_UP = re.compile(
+    r"\b(?:i|we) (?:do not|don['’]t|can(?:not|['’]t)|could(?: not|n['’]t)) "
+    r"(?:know|determine|solve|find|figure|answer|say)\b"
+    r"|\bgive up\b|\bno idea\b",
+    re.IGNORECASE,
+)
+# What "the answer is" may say of an answer, which is none.
+VERDICT = re.compile(
+    r"(?:indeed |also |still )?"
+    r"(?:correct|right|wrong|incorrect|confirmed|as (?:above|before|follows)|the same)\W*",
     re.IGNORECASE,
 )
 # What keeps a value from being claimed where "the answer is" follows in the same clause.
@@ -265,7 +278,8 @@ BECAUSE = re.compile(
     r"\b(?:because|since|as(?= (?:the|there|we|it|he|she|they|each|all|[a-z] ?[=<>]))|given that|"
     r"seeing that|puisque|"
     r"(?<=, )car(?= (?:il|elle|on|les?|la|nous|une?|ce|c['’]|\d))|"
-    r"parce que|weil|denn|porque|ya que|perché|poiché|pois|omdat|want|так как|потому что)\b|因为|因為|由于|ので|なぜなら",
+    r"parce que|weil|denn|porque|ya que|perché|poiché|pois|omdat|want|так как|потому что)\b"
+    r"|因为|因為|由于|ので|なぜなら",
     re.IGNORECASE,
 )
 # A clause that says when.
@@ -340,7 +354,7 @@ INCREASED_BY = re.compile(
 OPERATED = re.compile(
     r"[*_$)\]]*\s*(?:\b(?:times\s+(?:as|the|more|less|\d|\$|its|his|her|that)|plus|minus|squared|cubed|"
     r"or (?:more|less)|"
-    r"(?:\w+er|more|less)\s+(?:\w+\s+){0,2}than\s+(?:the\s+)?[$\\\d]|to the power|choose|divided by|"
+    r"(?:\w+er|more|less)\s+(?:\w+\s+){0,2}than\s+(?:the\s+)?(?:\d+|[$\\]\S)|to the power|choose|divided by|"
     r"multiplied by)\b"
     r"|(?<=%)\s*of\s+(?:the\s+)?(?:\$?\d|it\b|this\b|that\b|what\b)|(?:st|nd|rd|th)\b)",
     re.IGNORECASE,

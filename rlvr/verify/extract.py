@@ -54,10 +54,14 @@ _QUALIFIER = re.compile(r"(?<!\{)\s(?:for|where)\s+(?:all|any|some|every|each|in
 _STOP = re.compile(r",\s+(?=(?!and\b|or\b)[a-z]{2})|\s(?:because|since|as)\s")
 _FEW_WORDS = re.compile(r"(?:[A-Z]{2,3}\s?)?[-−(]?\W{0,3}\d[^\sA-Za-z]*(?:\s+[^\d\s=]+){0,4}(?:\s\d+\)?)?\.?")
 _LABELLED = re.compile(r"[A-Za-z]+\s*:\s")
+_CLAIMS = re.compile(r"\b(?:it|that|this|he|she|there)(?:['’]s|\s(?:is|are|was|has))\b", re.IGNORECASE)
 _SAYING_MORE = (cues.DOUBT, cues.WRONG, cues.BECAUSE, cues.CONCLUSION)  # than an answer
 _UNSAYING = (*_SAYING_MORE, cues.DENIAL)
 _WORDS = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
-_SUFFIX = re.compile(r"(?<=\d)(?:['’][^\W\d_]{1,5}|입니다|이다|です|である|となる|だ|となります)$")  # 42'dir
+_EITHER = re.compile(r"\Aeither\s+", re.IGNORECASE)
+_SUFFIX = re.compile(
+    r"(?<=\d)(?:\s?है|\s?हैं|\s?হয়|['’][^\W\d_]{1,5}|입니다|이다|です|である|となる|だ|となります)$"
+)  # 42'dir
 _LEADING = re.compile(
     r"\A(?:[\W_]*\b(?:no|nope|hmm+|ah|oh|well|but)\b)*[\s,.!:;…—*]*(?:-\s+)?", re.IGNORECASE
 )
@@ -82,9 +86,9 @@ def extract_answer(
     `\\boxed{…}`, `<answer>…</answer>` and JSON object with an answer; the last line marked with '#'
     ("#### 42", "#42"); the last "answer is …", in many languages. That is "strict". "normal" goes on: for
     `choice`, which says that the answer is the letter of an option, the letter that the end, or the
-    beginning, chooses; the whole text when it is nothing but an expression or a few words; the last sentence or line
-    when it claims one value. "lenient" goes on to the last number of the text, which rewards a model for
-    mentioning numbers: for evaluation of untrained models only.
+    beginning, chooses; the whole text when it is nothing but an expression or a few words; the last
+    sentence or line when it claims one value. "lenient" goes on to the last number of the text, which
+    rewards a model for mentioning numbers: for evaluation of untrained models only.
     """
     text = _plain_digits(completion[-MAX_COMPLETION:])
     if "<|" in text:
@@ -129,12 +133,11 @@ def _committed(text: str, extraction: Extraction, choice: bool, retracted: bool)
     if choice and len(text) <= MAX_WHOLE and choices.only_letters(text):
         return None
     found = _letter(text) if choice and statements.in_words(text[:MAX_ENDING]) else None
-    found = (
-        found
-        or (None if retracted else _whole(text))
-        or _conclusion(text)
-        or (_letter(text) if choice else None)
-    )
+    if found is None:
+        whole = None if retracted else _whole(text)
+        found = _conclusion(text) or whole if whole is None or _CLAIMS.search(whole.text) else whole
+    if found is None and choice:
+        found = _letter(text)
     if found is None and extraction == "lenient" and (numbers := _NUMBER.findall(text[-2000:])):
         return Extracted(numbers[-1], "last number")
     return found
@@ -184,7 +187,7 @@ def _phrase(text: str, choice: bool) -> Extracted | None:
         else:
             rest = text[end : end + MAX_COMPLEMENT]
             content = next(iter(sentences(rest)), "")
-            asked = statements.asks(content)
+            asked = statements.asks(content) or cues.VERDICT.fullmatch(content) is not None
             found = None if asked else _complement(content, choice)
             if found is None and not asked:
                 denied.update(match.group() for match in statements.VALUE.finditer(content))
@@ -195,7 +198,7 @@ def _phrase(text: str, choice: bool) -> Extracted | None:
 
 def _complement(content: str, choice: bool) -> str | None:
     """The answer that follows "the answer is"; None if that is denied or only worked on."""
-    content = content.strip(" \n")
+    content = _EITHER.sub("", content.strip(" \n"))
     if choice and (named := choices.chosen_after(content)):
         return named
     if choice and cues.DENIAL.match(content):
@@ -227,26 +230,30 @@ def _until_stop(content: str) -> str:
 
 
 def _letter(text: str) -> Extracted | None:
-    """The option that a text without any mark names: in its last sentence, or at its very beginning."""
-    last = _last_sentence(text)
+    """The option that a text without any mark names: in its last sentences, or at its very beginning."""
+    ending = _last_sentences(text)
     first = choices.chosen_first(text)
-    named = "" if first and choices.is_reason(last) else choices.chosen(last)
-    return Extracted(named or first, "choice") if named or first else None
+    named = "" if not ending or (first and choices.is_reason(ending[0])) else choices.chosen(ending[0])
+    named = named or first or next(filter(None, map(choices.picked, ending)), "")
+    return Extracted(named, "choice") if named else None
 
 
-def _last_sentence(text: str) -> str:
-    """The last sentence that says something."""
+def _last_sentences(text: str) -> list[str]:
+    """The last sentences that say something, from the end."""
+    found = []
     for sentence in sentences(text[-MAX_ENDING:])[: -MAX_CLOSINGS - 1 : -1]:
         aside = sentence.startswith("(") and sentence.endswith(")") and statements.in_words(sentence)
-        if not aside and (
-            not cues.CLOSING.match(sentence) or any(character.isdigit() for character in sentence)
-        ):
-            return sentence[-MAX_SENTENCE:]
-    return ""
+        says_nothing = cues.CLOSING.match(sentence) and not any(character.isdigit() for character in sentence)
+        if not aside and not says_nothing:
+            found.append(sentence[-MAX_SENTENCE:])
+    return found
 
 
 def _conclusion(text: str) -> Extracted | None:
-    value = statements.stated(_last_sentence(text))
+    ending = _last_sentences(text)
+    if not ending or any(cues.GIVES_UP.search(sentence) for sentence in ending):
+        return None
+    value = statements.stated(ending[0])
     return Extracted(_SUFFIX.sub("", value), "conclusion") if value else None
 
 

@@ -57,7 +57,8 @@ SPACED = {
         r" not) (?:work|hold)|"
         r"(?:that|this) can(?:not|['’]t) be(?: right| correct)?|"
         r"actually(?=,? (?:it|the (?:correct|right|final|answer|result|value))\b)|"
-        r"(?<=[.!?:—] )(?:hmm+,? )?no,?(?= (?:wait|that|this|it|the|i)\b)|hmm+,? no|no[,]? wait",
+        r"(?<=[.!?:—] )(?:hmm+,? )?no,?(?= (?:wait\b|that\b|this\b|it\b|the\b|i\b|\$?\d))|"
+        r"hmm+,? no|no,? wait",
         r"or",
     ),
     "French": Language(

@@ -145,7 +145,7 @@ def _unescaped(string: str) -> str:
 
 
 def last_hash_line(text: str) -> Marked | None:
-    """The last line with `#42` or `#### 42`; a heading is marked so too: above the last line it takes a number."""
+    """The last line `#42` or `#### 42`; headings begin so, too: above the last line only numbers."""
     last, end = True, len(text.rstrip())
     for line in reversed(text.rstrip().split("\n")):
         before, mark, content = line.rpartition("#")

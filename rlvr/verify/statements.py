@@ -55,7 +55,8 @@ _OTHERS = (
 )
 VALUE = re.compile(rf"(?<![A-Za-z0-9_.\\])(?:(?i:{_OTHERS})|{_TUPLE}|{_MEASURED})(?![A-Za-z0-9_^{{])")
 _WORD_NUMBER = re.compile(
-    rf"\b(?:(?:{_TENS})(?:[-\s](?:{_SMALL}))?|(?!one\b)(?:{_SMALL})|(?:(?:{_SMALL}) )?hundred)\b(?![-\s](?:of|times)\b)",
+    rf"\b(?:(?:{_TENS})(?:[-\s](?:{_SMALL}))?|(?!one\b)(?:{_SMALL})|(?:(?:{_SMALL}) )?hundred)\b"
+    r"(?![-\s](?:of|times)\b)",
     re.IGNORECASE,
 )
 _BOLD_TEXT = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
@@ -92,6 +93,7 @@ _CHAIN = re.compile(r"[\d\s+*/×÷^().,$€£%=-]*$")
 _CALLED = re.compile(
     r"\b(?:right|correct|possible|true|valid|equal|the answer|what|enough|allowed)\b", re.IGNORECASE
 )
+_COORDINATED = re.compile(r"(?:\s[^\W\d_]+){1,3}(?:,|,?\s(?:and|or|&|et|und|y|e))\s(?:[$*_]|a\s)?")
 _THEN = re.compile(r",?\s+then\s+", re.IGNORECASE)
 _COMMA = re.compile(r",\s+|，")
 _ARTICLE = re.compile(r"\ban?\s+$", re.IGNORECASE)
@@ -131,7 +133,7 @@ def in_words(text: str) -> bool:
 
 
 def stated(sentence: str) -> str | None:
-    """The one value, or list of values, that a sentence claims; None if it denies, doubts, asks, or names more."""
+    """The one value, or list, that a sentence claims; None if it denies, doubts, asks, or names more."""
     sentence = _plain(sentence)
     if not sentence or asks(sentence) or cues.TASK_LATER.search(sentence):
         return None
@@ -217,6 +219,7 @@ def _without_reason(clause: str) -> str:
                 cut = named >= _NAMED or later < _EQUATION
             else:
                 cut = named >= _IS or (named == _NAMED and later <= _NAMED)
+                cut = cut and not cues.WRONG.search(after)
             if cut:
                 clause = before
                 break
@@ -249,6 +252,10 @@ def _claim(clause: str) -> tuple[str, int] | None:
     else:
         chosen = [value for value in values if value.rank == best]
         last = chosen[-1]
+    if last.rank == _IS and any(
+        value.text != last.text and _COORDINATED.fullmatch(clause, last.end, value.start) for value in named
+    ):
+        return None  # "there are 6 boxes, 7 rows and 42 screws"
     listed = _listed(clause, named, last)
     if listed is None:
         return None
@@ -285,13 +292,14 @@ def _values(clause: str) -> list[_Value]:
         for match in _WORD_NUMBER.finditer(clause):
             found.append(_Value(*match.span(), match.group(), _rank(clause, *match.span())))
     found.sort()
-    for index, (left, right) in enumerate(itertools.pairwise(found)):
+    for index in range(len(found) - 1):
+        left, right = found[index : index + 2]
         if (
             right.rank == _NAMED
-            and left.rank == _BESIDE
+            and left.rank <= _BESIDE
             and cues.JOINT.fullmatch(clause, left.end, right.start)
         ):
-            found[index + 1] = right._replace(rank=left.rank)  # "divisible by 3, 4 and 5"
+            found[index + 1] = right._replace(rank=left.rank)  # "the sum of 3 and 4"
     return [
         value._replace(rank=_BOLD)
         if _NAMED <= value.rank < _BOLD and any(a <= value.start and value.end <= b for a, b in bold)
