@@ -12,6 +12,7 @@ import pytest
 
 from rlvr.verify import VerifySettings, check_answer, equal_answers, extract_answer
 from rlvr.verify.check import choice_letter
+from rlvr.verify.kinds import Kind
 from rlvr.verify.settings import Extraction
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -261,7 +262,7 @@ CHOICE: list[Case] = [
 
 
 def found(completion: str, choice: bool = False, extraction: Extraction = "normal") -> str | None:
-    extracted = extract_answer(completion, extraction, choice)
+    extracted = extract_answer(completion, extraction, Kind.CHOICE if choice else None)
     return extracted.text if extracted else None
 
 
@@ -356,7 +357,7 @@ def test_work_is_linear_in_the_length(fragment: str) -> None:
         for _ in range(3):
             started = time.process_time()
             for choice in (False, True):
-                extract_answer(text, "lenient", choice)
+                extract_answer(text, "lenient", Kind.CHOICE if choice else None)
             runs.append(time.process_time() - started)
         seconds.append(min(runs))
     assert seconds[1] < 16 * seconds[0] + 0.1, (

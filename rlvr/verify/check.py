@@ -37,12 +37,11 @@ def check_answer(
     Never raises on any text of a completion. Time is bounded by the sizes but not measured: what must not
     hang runs in `rlvr.rewards.service`. Raises DataError for a reference that is not of `settings.kind`.
     """
-    if completion.strip() == gold.strip():
+    if completion.strip() == gold.strip() != "":
         return Verdict(Status.CORRECT, correct, "the same text", extracted=gold.strip(), rule="same text")
     reference = _reference(gold)
-    answer = extract_answer(
-        completion, settings.extraction, choice=(choice_letter(reference) or "").isupper()
-    )
+    kind = read_reference(reference, settings.stated).kind
+    answer = extract_answer(completion, settings.extraction, kind)
     if answer is None or not normalize(answer.text[:MAX_ANSWER]):
         reason = "no answer found" if answer is None else f"the {answer.where} is empty"
         return Verdict(Status.UNPARSEABLE, wrong, reason)
@@ -97,7 +96,7 @@ def _remembered(answer: str, gold: str, settings: VerifySettings) -> Comparison:
     plain_answer, plain_gold = plain(answer), plain(gold)
     if plain_answer == plain_gold or normalize(answer) == normalize(gold):
         return Comparison(True, "same text once normalized")
-    kind = None if settings.kind is None else Kind(settings.kind)
+    kind = settings.stated
     if kind in (None, Kind.CHOICE) and (letters := _options(answer, gold, kind is Kind.CHOICE)) is not None:
         return letters
     if _other_capitals(plain_answer, plain_gold):
