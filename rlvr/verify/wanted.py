@@ -36,7 +36,7 @@ _FIRST_WORD = re.compile(r"\W*(\w+)\b(?=[,.!:;]|\s*$)")
 
 
 def sought(kind: Kind, sentence: str) -> str | None:
-    """The one span of `sentence` that is an answer of `kind`; None if there is none, or more than one."""
+    """The one span of `sentence` that is an answer of `kind`, or the one of several behind an "is"; else None."""
     if asks(sentence) or cues.DOUBT.search(sentence):
         return None
     if kind is Kind.YES_NO:
@@ -51,6 +51,8 @@ def sought(kind: Kind, sentence: str) -> str | None:
     if kind not in _READS:
         return None
     spans = list(_spans(kind, sentence))
+    if len({plain(text) for _, _, text in spans}) > 1:  # of several the one that something is said to be
+        spans = [span for span in spans if _COPULA.search(sentence[: span[0]])]
     if len({plain(text) for _, _, text in spans}) != 1:
         return None
     start, end, text = spans[-1]
