@@ -145,6 +145,8 @@ DENIED: list[Case] = [
     ("So x equals 41 instead of 42.", "41"), ("So we need 3 more than 42.", None),
     ("The answer could be 41 or 42; I would say 42.", None),
     ("The answer depends on n: for n = 2 it is 42.", None), ("The answer is unlikely to be 42.", None),
+    ("I doubt it is 42.", None), ("Had we added 2, we would get 42.", None), ("Anything but 42.", None),
+    ("We still have to subtract 42.", None), ("It ranges from 40 to 42.", None), ("I can exclude 42.", None),
 ]  # fmt: skip
 # what is taken back, and what breaks off
 RETRACTED: list[Case] = [
