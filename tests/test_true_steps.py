@@ -143,6 +143,12 @@ def test_hostile_text_is_bounded(text: str) -> None:
     assert time.process_time() - started < 2
 
 
+@pytest.mark.parametrize("long", ["9" * 10_000, "0." + "9" * 10_000, "1," + "000," * 3_000 + "000"])
+def test_numbers_of_thousands_of_digits_are_passed_over(long: str) -> None:
+    assert true_steps(f"3+5=8\n8+1=9\n{long}+1={long}\n#9", Problem("", f"3+5+1+0*{long}=?", "9")) is True
+    assert true_steps("3+5=8\n8+1=9\n#9", Problem("", "?", long)) in (None, False)
+
+
 def verdict_of(text: str, problem: Problem = SUM, **settings: Any) -> Any:
     config = RewardConfig(functions=MATH, **settings)
     return evaluate(load_functions(config), config, Sample(problem, 0, text, "stop"))

@@ -58,7 +58,7 @@ def test_a_completion_that_commits_to_nothing_has_no_answer(completion: str) -> 
 
 def test_the_last_number_counts_only_on_request() -> None:
     completion = "first 41 birds\nthen 42 of them"
-    found = extract_answer(completion, fallback="last_number")
+    found = extract_answer(completion, extraction="lenient")
     assert found is not None
     assert (found.text, found.where) == ("42", "last number")
 

@@ -157,7 +157,7 @@ def test_settings_reach_the_verifier(run: Any) -> None:
         answer("rounded", "1/3", "\\boxed{0.33}"), answer("unmarked", "42", "we have 7 and then 42 of them")
     )
     assert [verdict["status"] for verdict in run(content).verdicts] != ["correct", "correct"]
-    done = run(content, "--relative-tolerance", "0.02", "--fallback", "last_number")
+    done = run(content, "--relative-tolerance", "0.02", "--extraction", "lenient")
     assert [verdict["status"] for verdict in done.verdicts] == ["correct", "correct"]
 
 
@@ -236,7 +236,7 @@ def test_files_that_cannot_be_had(
     "option",
     [
         ["--deadline", "0"], ["--deadline", "nan"], ["--workers", "0"], ["--rounding-digits", "-1"],
-        ["--relative-tolerance", "2"], ["--fallback", "guess"], ["--dead", "3"],
+        ["--relative-tolerance", "2"], ["--extraction", "guess"], ["--dead", "3"],
     ],
 )  # fmt: skip
 def test_wrong_arguments_end_before_anything_is_written(
@@ -267,7 +267,7 @@ def test_help_is_quick_and_names_the_real_defaults() -> None:
     defaults = VerifySettings()
     assert f"what it rounds; 0: exact ({defaults.rounding_digits})" in words
     assert f"relative to the reference ({defaults.relative_tolerance:g})" in words
-    assert f"that marks no answer ({defaults.fallback})" in words
+    assert f"also the last number ({defaults.extraction})" in words
     assert not defaults.require_units
     assert not defaults.evaluated
     seconds, _, modules = done.stderr.partition(" ")

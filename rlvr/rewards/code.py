@@ -30,6 +30,7 @@ from rlvr.rewards.sandbox.run import (
 )
 from rlvr.rewards.sandbox.wire import WireError
 from rlvr.types import DataError, Status, Verdict
+from rlvr.verify.thoughts import MARKS, Marks
 
 MAX_PROGRAM = 1 << 16  # characters
 
@@ -58,6 +59,7 @@ def code_reward(
     completion: str,
     tests: Any,
     entry_point: str | None = None,
+    thoughts: Marks = MARKS,
     correct: float = 1.0,
     wrong: float = 0.0,
     partial: bool = False,
@@ -98,7 +100,7 @@ def code_reward(
     which may hold the tests.
     """
     read = read_tests(tests, entry_point, in_process)
-    program = extract_program(completion, names_asked(read))
+    program = extract_program(completion, names_asked(read), thoughts)
     if program is None:
         return Verdict(Status.UNPARSEABLE, wrong, "the completion has no Python code")
     if len(program) > MAX_PROGRAM:

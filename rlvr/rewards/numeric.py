@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
 
 from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import DataError, Status, Verdict
-from rlvr.verify import extract_answer
+from rlvr.verify import VerifySettings, extract_answer
 from rlvr.verify.exact import Quantity
 from rlvr.verify.parse import Relation, Value, read_answer
+from rlvr.verify.settings import Extraction
 from rlvr.verify.thoughts import MARKS, UNENDED, Marks, after_thoughts
 
 
@@ -21,13 +21,13 @@ def numeric_reward(
     relative_tolerance: float = 1e-6,
     correct: float = 1.0,
     wrong: float = 0.0,
-    fallback: Literal["none", "last_number"] = "none",
+    extraction: Extraction = VerifySettings.extraction,
     thoughts: Marks = MARKS,
 ) -> Verdict:
     """`correct` when the final answer is a number x with |x − gold| ≤ max(absolute, relative · |gold|).
 
     Numbers are read exactly (12, 1,200, 3/4, 1.5e-3, 40%, $5, 3 kg; of "x = 5", the 5); units are
-    not compared. `fallback` is that of `rlvr.verify.extract_answer`. An answer that is no number
+    not compared. `extraction` is that of `rlvr.verify.VerifySettings`. An answer that is no number
     is unparseable and gets `wrong`. Raises DataError when the problem's answer is no number, and
     ValueError for a negative tolerance.
     """
@@ -40,7 +40,7 @@ def numeric_reward(
     text = after_thoughts(completion, marks=thoughts)
     if text is None:
         return Verdict(Status.UNPARSEABLE, wrong, UNENDED)
-    found = extract_answer(text, fallback)
+    found = extract_answer(text, extraction)
     value = _number(read_answer(found.text)) if found else None
     if found is None or value is None:
         reason = f"{found.text[:80]!r} (from the {found.where}) is no number" if found else "no answer found"

@@ -35,7 +35,7 @@ A line that is no such object is reported with its number and counted (bad_lines
 exit codes: 0 every line has its verdict, 2 bad lines or wrong arguments, 3 it could not go on,
             130 stopped by Ctrl-C
 """
-STRICTNESS = ("rounding_digits", "relative_tolerance", "require_units", "evaluated", "fallback")
+STRICTNESS = ("rounding_digits", "relative_tolerance", "require_units", "evaluated", "extraction")
 _KEYS_SHOWN = 8
 
 
@@ -272,6 +272,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the answer must name the unit that the reference names")  # fmt: skip
     add("--evaluated", action="store_true", default=argparse.SUPPRESS,
         help="for a number the answer must be a number too, not an operation that gives it")  # fmt: skip
-    add("--fallback", choices=("none", "last_number"), default=argparse.SUPPRESS,
-        help="what to take from a completion that marks no answer (none)")  # fmt: skip
+    add("--extraction", choices=("strict", "normal", "lenient"), default=argparse.SUPPRESS,
+        help="strict: only an answer that a mark names; normal: also what the last sentence says; "
+        "lenient: also the last number (normal)")  # fmt: skip
     return parser

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from rlvr.types import Status, Verdict
+from rlvr.types import DataError, Status, Verdict
 from rlvr.verify.compare import Comparison, compare
 from rlvr.verify.extract import extract_answer
 from rlvr.verify.kinds import Kind
@@ -37,8 +37,12 @@ def check_answer(
     Never raises on any text of a completion. Time is bounded by the sizes but not measured: what must not
     hang runs in `rlvr.rewards.service`. Raises DataError for a reference that is not of `settings.kind`.
     """
+    if completion.strip() == gold.strip():
+        return Verdict(Status.CORRECT, correct, "the same text", extracted=gold.strip(), rule="same text")
     reference = _reference(gold)
-    answer = extract_answer(completion, settings.fallback, choice=(choice_letter(reference) or "").isupper())
+    answer = extract_answer(
+        completion, settings.extraction, choice=(choice_letter(reference) or "").isupper()
+    )
     if answer is None or not normalize(answer.text[:MAX_ANSWER]):
         reason = "no answer found" if answer is None else f"the {answer.where} is empty"
         return Verdict(Status.UNPARSEABLE, wrong, reason)
@@ -56,6 +60,14 @@ def check_answer(
         extracted=answer.text,
         rule=comparison.rule,
     )
+
+
+def check_reference(answer: str, kind: str | None = None) -> None:
+    """Raise DataError unless the reference `answer` can be read as the `kind` that is stated for it."""
+    if kind:
+        if kind not in list(Kind):
+            raise DataError(f"the kind {kind!r} does not exist; it must be one of {', '.join(Kind)}")
+        read_reference(_reference(answer), Kind(kind))
 
 
 def equal_answers(answer: str, gold: str, settings: VerifySettings = DEFAULT) -> Comparison:

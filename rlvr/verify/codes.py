@@ -9,12 +9,13 @@ from dataclasses import dataclass
 MAX_CODE = 200  # characters
 
 _VERSION = re.compile(
-    r"(?:version |ver\.? |v\.? ?)?(\d+(?:\.\d+){2,}(?:[-+.]?(?:rc|a|b|alpha|beta|dev|post)\.?\d*)?)"
-    r"|(?:version |v\.? ?)(\d+(?:\.\d+)*)",
+    r"(?:(?:version|release|revision|rev|ver)[.:]? |v\.? ?)?"
+    r"(\d+(?:\.\d+){2,}(?:[-+.]?(?:rc|a|b|alpha|beta|dev|post)\.?\d*)?)"
+    r"|(?:(?:version|release)[.:]? |v\.? ?)(\d+(?:\.\d+)*)",
     re.IGNORECASE,
 )
 _COLOUR = re.compile(r"#([0-9a-f]{3}|[0-9a-f]{4}|[0-9a-f]{6}|[0-9a-f]{8})", re.IGNORECASE)
-_MAC = re.compile(r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}", re.IGNORECASE)
+_MAC = re.compile(r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ISBN = re.compile(
     r"(?:ISBN(?:-1[03])?:?\s?)?((?:97[89][- ])?\d{1,5}[- ]\d{1,7}[- ]\d{1,7}[- ][\dX])", re.IGNORECASE
@@ -161,7 +162,7 @@ def read_code(text: str) -> Code:
         digits = match.group(1).lower()
         return Code("#" + ("".join(2 * digit for digit in digits) if len(digits) < 6 else digits))
     if _MAC.fullmatch(text):
-        return Code("mac " + re.sub("[:-]", "", text.lower()))
+        return Code("mac " + re.sub("[:.-]", "", text.lower()))
     if (address := _address(text)) is not None:
         return Code(address)
     if match := _ISBN.fullmatch(text):
@@ -170,7 +171,10 @@ def read_code(text: str) -> Code:
         return Code("isbn " + text)
     if _PHONE.fullmatch(text):
         return Code("phone " + re.sub(r"[^\d+]", "", text))
-    text = re.sub(r"(?<=\d)\s?[×xX]\s?(?=\d)", "x", text.replace("_{", "_").replace("{", "").replace("}", ""))
+    text = re.sub(r"\b(?:no\.?|number|nr\.?|№)\s?(?=\d)", "#", text, flags=re.IGNORECASE)
+    text = re.sub(
+        r"(?<=\d)\s?[×xX*·]\s?(?=\d)", "x", text.replace("_{", "_").replace("{", "").replace("}", "")
+    )
     text = re.sub(r"(?<=[A-Za-z])[\s_-]+(?=\d)|(?<=\d)[\s_-]+(?=[A-Za-z])", "", text)
     return Code(re.sub(r"[\s_]+", "-", text).casefold())
 

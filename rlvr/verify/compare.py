@@ -16,6 +16,7 @@ from rlvr.verify.rational import Budget, NotComparable
 from rlvr.verify.sets import as_interval, same_numbers, tree
 from rlvr.verify.settings import DEFAULT, VerifySettings
 from rlvr.verify.sketch import MAX_SLACK, Sketch, apart, sketch
+from rlvr.verify.spans import Score
 from rlvr.verify.tree import divide, mul, number
 from rlvr.verify.values import (
     by_name,
@@ -94,13 +95,16 @@ class _Comparer:
                 return Comparison(False, "a time is no ratio")
             terms = [Quantity(Fraction(part)) for part in divmod(answer.seconds // 60, 60)]
             return self.ratios(terms, gold.items)
-        if isinstance(gold, Clock) and gold.colon and isinstance(answer, Quantity) and not answer.unit:
-            hours, minutes = divmod(gold.seconds // 60, 60)
-            return Comparison(
-                minutes > 0 and answer.value == Fraction(hours, minutes), "the quotient of a ratio"
-            )
+        if isinstance(answer, Score) and isinstance(gold, Items) and gold.kind == "ratio":
+            terms = [Quantity(Fraction(points)) for points in answer.points[0]]
+            return self.ratios(terms, gold.items)
         for clock, other in ((answer, gold), (gold, answer)):
-            if isinstance(clock, Clock) and isinstance(other, Quantity) and other.unit == "second":
+            if (
+                isinstance(clock, Clock)
+                and not clock.half
+                and isinstance(other, Quantity)
+                and other.unit == "second"
+            ):
                 return Comparison(clock.seconds == other.in_base, "a time as a duration")
         if isinstance(answer, Code) and isinstance(gold, Code):
             return Comparison(answer.same(gold), "written alike")
@@ -151,7 +155,7 @@ class _Comparer:
     def items(self, answer: Value, gold: Value) -> Comparison:
         left: Sequence[Value] = answer.items if isinstance(answer, Items) else (answer,)
         right: Sequence[Value] = gold.items if isinstance(gold, Items) else (gold,)
-        if isinstance(answer, Items) and answer.kind == "list" and self.repeats_one(left):
+        if isinstance(answer, Items) and answer.kind == "list" and self.repeats_one(left) and len(right) < 2:
             return self.compare(left[0], gold)  # one answer, given twice
         kinds = [value.kind for value in (answer, gold) if isinstance(value, Items)]
         if len(kinds) == 2 and "ratio" in kinds:

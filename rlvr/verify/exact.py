@@ -15,6 +15,7 @@ from rlvr.verify.plain import plain
 from rlvr.verify.units import CURRENCY_SIGN, DEGREE, NO_UNIT, Unit, currency, read_unit
 
 MAX_DIGITS = 1000  # of one literal
+MAX_BASED = 100  # characters of a number that names its base
 MAX_EXPONENT = 1000  # of ten, in scientific notation
 
 # One alternative for each way of writing digits; the first that fits without a digit left over counts.
@@ -297,6 +298,34 @@ def scan_literal(text: str, position: int = 0) -> Literal | None:
     """The digits that begin at `position`, as one number."""
     match = _NUMBER.match(text, position)
     return None if match is None else Literal(*read_literal(match.group()), False, match.end())
+
+
+_RADICES = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+    "twelve": 12, "sixteen": 16, "binary": 2, "octal": 8, "decimal": 10, "hexadecimal": 16, "hex": 16,
+}  # fmt: skip
+_IN_BASE = re.compile(
+    r"\(?([\dA-F]+(?:\.[\dA-F]+)?)\)?\s*(?:_\s?\{?\(?(\w+)\)?\}?"
+    r"|,?\s*\(?(?:in )?(?:base[ -]?(\w+)|(binary|octal|decimal|hexadecimal|hex))\)?|([bh]))",
+    re.IGNORECASE,
+)
+
+
+def read_based(text: str) -> Fraction | None:
+    """Plain `text` as a number in a base that it names: 2A_16, 101 (base 2), 101 in binary, 2Ah."""
+    match = _IN_BASE.fullmatch(text.strip()) if len(text) <= MAX_BASED else None
+    if match is None:
+        return None
+    digits, below, named, word, suffix = match.groups()
+    written = (below or named or word or {"b": "2", "h": "16"}[suffix.lower()]).lower()
+    base = _RADICES.get(written, int(written) if written.isdigit() and len(written) < 3 else 0)
+    whole, _, decimals = digits.partition(".")
+    if not 2 <= base <= 36:
+        return None
+    try:
+        return Fraction(int(whole + decimals, base), base ** len(decimals))
+    except ValueError:
+        return None
 
 
 def _times_ten(value: Fraction, exponent: str, digits: int, end: int) -> Literal | None:

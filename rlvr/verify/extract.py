@@ -1,91 +1,71 @@
 """Where a completion says its answer is.
 
 A completion may name several candidates; the rules here decide for one without knowing the
-reference, so that listing candidates never pays: the last explicit mark counts, boxes that are
-joined by a comma, "and" or "or" count as one list, and a box outweighs any sentence. Without a
-mark only the last sentence can hold the answer, if it draws a conclusion and names one value.
+reference, so that listing candidates never pays. What is taken back ("wait, no") does not count. Then
+marks count before sentences, and of marks of one kind the last: see `extract_answer` for the order.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from rlvr.verify.cues import (
-    ANSWER,
-    CONCLUSION,
-    DOUBT,
-    IS_AT_THE_END,
-    NEGATION,
-    OPERATION,
-    REJECTION,
-    SENTENCE_END,
-    TASK,
-)
+from rlvr.verify import choices, cues, marks, statements
+from rlvr.verify.sentences import formulas, matching_braces, sentences
+from rlvr.verify.settings import Extraction
 from rlvr.verify.thoughts import after_thoughts
-from rlvr.verify.tokens import FUNCTIONS
-from rlvr.verify.units import UNIT_WORDS
 
 Where = Literal[
-    "box", "answer tag", "hash line", "answer phrase", "whole text", "conclusion", "choice", "last number"
+    "box",
+    "answer tag",
+    "JSON",
+    "hash line",
+    "answer phrase",
+    "whole text",
+    "conclusion",
+    "choice",
+    "last number",
 ]
 
 MAX_COMPLETION = 200_000  # characters; of a longer completion only the end is searched
 MAX_WHOLE = 300  # characters of a completion that is taken as nothing but an answer
-MAX_SENTENCE = 2_000  # characters of the last sentence
+MAX_ENDING = 4_000  # characters at the end in which the last sentence is looked for
+MAX_COMPLEMENT = 1_000  # characters after "the answer is"
+MAX_PHRASES = 20  # "the answer is" that are looked at, from the last
+MAX_SENTENCE = 1_200  # characters of it
+MAX_CLOSINGS = 4  # last sentences that may say nothing
 
-_BOX = re.compile(r"\\\w{0,8}(?:boxed|fbox)\s*\{")
 _OTHER_DIGITS = re.compile(r"(?![0-9])\d")
 _SPECIAL_TOKEN = re.compile(r"<\|\w{1,40}\|>")
 _ASSISTANT = re.compile(
     r"<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|<\|assistant\|>"
 )
 _USER = re.compile(r"<\|im_start\|>(?:user|system)|<\|start_header_id\|>(?:user|system)|<\|user\|>")
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_JOINT = re.compile(r"(?:[\s$.;,]|\\[\[\]();,]|\\q?quad|\\text\{ *(?:and|or) *\}|and|or)*")
-_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
-_NUMBER_LIKE = re.compile(r"[-+−]?[\\$€£]*\(?[-+−]?\.?\d[^A-Za-z]*$")
-_STOP = re.compile(r"\n|[.!?](?=\s|$)|[。！？؟।]|,\s+(?=[a-z]{2})|\s(?:because|since|as)\s|\\\]")
-_INLINE_MATH = re.compile(r"\$\$?((?:\\.|[^$\\])+)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _NUMBER = re.compile(r"[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?")
-_VALUE = re.compile(
-    r"\\d?frac\{[^{}]*\}\{[^{}]*\}|\\sqrt\{[^{}]*\}|(?<![A-Za-z\d.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s*/\s*\d+)?%?"
-)
-_VALUES_AT_THE_END = re.compile(
-    rf"(\[?(?:{_VALUE.pattern})(?:(?:\s*,\s*(?:and\s+)?|\s+(?:and|or)\s+)(?:{_VALUE.pattern}))*\]?"
-    r"|\((?:[-−]?[\d./]+)(?:\s*,\s*[-−]?[\d./]+)+\))$"
-)
-_COMMAND_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{([^{}]*)\}")
-_NUMBER_AND_UNIT = re.compile(
-    rf"(?:{_VALUE.pattern})\s+[A-Za-z]+(?:\s[A-Za-z]+){{0,2}}(?:(?:\s*/\s*|\sper\s)[A-Za-z]+(?:\s[a-z]+)?)?\.?"
-)
-_UNIT_AT_THE_END = re.compile(
-    rf"(?<=[\d$)}}])\s*(?:square |cubic |sq\.? )?(?:units?|degrees?|{'|'.join(map(re.escape, UNIT_WORDS))})$"
-)
-_EXCEPT = re.compile(r"\s*\(not\s[^()]*\)\.?$", re.IGNORECASE)
-_ALTERNATIVE = re.compile(r"\b(?:or|oder|ou|o|oppure|или)\b|或")
-_NOT_WORDS = re.compile(r"[\d$\\=<>?!:;]|\.\s|(?:\S+\s+){3}")
-_NOT_BUT = re.compile(r"^not\b.{1,80}?\bbut\s+(.*)", re.IGNORECASE | re.DOTALL)
-_SUFFIX = re.compile(r"(?<=\d)['’][^\W\d_]{1,5}$")  # 42'dir
-_BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
-_LETTER = re.compile(
-    r"(?<![A-Za-z'’])\(?([B-HJ]|A(?!\s+(?!is\b|because\b|or\b|and\b|as\b)[a-z]))\)?(?![A-Za-z'’])"
-)  # "A" before a word is an article
-_FIRST_LETTER = re.compile(
-    r"[\s*(]*([A-HJ])(?:\)|[.:。：)]|\s*$|(?=[^\x00-\x7f])|\s+(?:is(?:\s+\w+){0,2}|because|as)\b)"
-)
-_IS_DENIED = re.compile(rf"\bis\b.*(?:{NEGATION.pattern}|{REJECTION.pattern})", re.IGNORECASE | re.DOTALL)
-_SCRIPTS = re.compile(r"[\u0400-\u1dff\u3040-\u9fff\uac00-\ud7af]{2}|[\u3040-\u9fff\uac00-\ud7af]")
-_LETTERS_TOGETHER = re.compile(r"[^\W\d_]{2,}")
+_CLAUSE_END = re.compile(r"[.!?\n;:,。，：；]")
+_LATIN = re.compile(r"(?<!\\)\b[A-Za-z]{2}")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
-_SHORT_WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:and|or)\b)[A-Za-zÀ-ÿ]{2,}(?!\s*\()")
-_PROSE = re.compile(r"(?<![\\A-Za-z])(?!(?:and|or)\b)[A-Za-z]{3,}")
+_LONG_WORDS = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
 _COMMAND_TEXT = re.compile(r"\\(?:text|textbf|mathrm|operatorname|begin|end|mbox)\s*\{[^{}]*\}")
+_COMMAND_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{([^{}]*)\}")
+_NOT_WORDS = re.compile(r"[\d$\\=<>?!:;]|\.\s|(?:\S+\s+){3}")
 _QUALIFIER = re.compile(r"(?<!\{)\s(?:for|where)\s+(?:all|any|some|every|each|integers?)\s.*$", re.DOTALL)
-_FUNCTIONS = frozenset([*FUNCTIONS, "and"])
+_STOP = re.compile(r",\s+(?=(?!and\b|or\b)[a-z]{2})|\s(?:because|since|as)\s")
+_FEW_WORDS = re.compile(r"(?:[A-Z]{2,3}\s?)?[-−(]?\W{0,3}\d[^\sA-Za-z]*(?:\s+[^\d\s=]+){0,4}(?:\s\d+\)?)?\.?")
+_LABELLED = re.compile(r"[A-Za-z]+\s*:\s")
+_CLAIMS = re.compile(r"\b(?:it|that|this|he|she|there)(?:['’]s|\s(?:is|are|was|has))\b", re.IGNORECASE)
+_SAYING_MORE = (cues.DOUBT, cues.WRONG, cues.BECAUSE, cues.CONCLUSION)  # than an answer
+_UNSAYING = (*_SAYING_MORE, cues.DENIAL)
+_WORDS = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
+_EITHER = re.compile(r"\Aeither\s+", re.IGNORECASE)
+_SUFFIX = re.compile(
+    r"(?<=\d)(?:\s?है|\s?हैं|\s?হয়|['’][^\W\d_]{1,5}|입니다|이다|です|である|となる|だ|となります)$"
+)  # 42'dir
+_LEADING = re.compile(
+    r"\A(?:[\W_]*\b(?:no|nope|hmm+|ah|oh|well|but)\b)*[\s,.!:;…—*]*(?:-\s+)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -97,18 +77,19 @@ class Extracted:
 
 
 def extract_answer(
-    completion: str, fallback: Literal["none", "last_number"] = "none", choice: bool = False
+    completion: str, extraction: Extraction = "normal", choice: bool = False
 ) -> Extracted | None:
     """The answer a completion commits to, or None when it commits to none.
 
     Of a chat only the last turn of the assistant counts; what follows its last thought
-    (`after_thoughts`); a thought that never ended has no answer. Then, in order: the later of the last
-    `\\boxed{…}` and the last `<answer>…</answer>`; the last line marked with '#' ("#### 42", "#42");
-    the last "answer is …", in many languages; the last sentence when it concludes with one value; the
-    whole text when it is nothing but an expression or a few words. `choice` says that the answer is
-    the letter of an option: then letters in the text are looked for. `fallback="last_number"` adds the
-    last number of the text, which rewards a model for mentioning numbers: for evaluation of untrained
-    models only.
+    (`after_thoughts`); a thought that never ended has no answer. What a text takes back ("wait, no", "I
+    made a mistake") does not count, unless it says it again or confirms it. Then, in order: the latest of the last
+    `\\boxed{…}`, `<answer>…</answer>` and JSON object with an answer; the last line marked with '#'
+    ("#### 42", "#42"); the last "answer is …", in many languages. That is "strict". "normal" goes on: for
+    `choice`, which says that the answer is the letter of an option, the letter that the end, or the
+    beginning, chooses; the whole text when it is nothing but an expression or a few words; the last
+    sentence or line when it claims one value. "lenient" goes on to the last number of the text, which
+    rewards a model for mentioning numbers: for evaluation of untrained models only.
     """
     said = after_thoughts(completion[-MAX_COMPLETION:])
     if said is None:
@@ -117,17 +98,8 @@ def extract_answer(
     if "<|" in text:
         text = _USER.split(_ASSISTANT.split(text)[-1])[0]
         text = _SPECIAL_TOKEN.sub("", text)
-    marked = _tag(text), _box(text)
-    if any(marked):
-        return max((found for found in marked if found), key=lambda found: found[0])[1]
-    found = _hash_line(text) or _phrase(text, choice)
-    if found is not None and not found.text:
-        return None
-    if found is None and choice and (_WORD.search(text) or _FIRST_LETTER.match(text)):
-        found = _letter(text)
-    if found is None and (CONCLUSION.match(text.strip()) or _PROSE.search(_COMMAND_TEXT.sub("", text))):
-        found = _conclusion(text)
-    return found or _whole(text) or _conclusion(text) or _fall_back(text, fallback)
+    kept, retracted = _kept(text)
+    return _committed(kept, extraction, choice, retracted)
 
 
 def _plain_digits(text: str) -> str:
@@ -137,253 +109,167 @@ def _plain_digits(text: str) -> str:
     return _OTHER_DIGITS.sub(lambda match: str(unicodedata.digit(match.group(), "")), text).replace("٫", ".")
 
 
-def matching_braces(text: str) -> dict[int, int]:
-    """Position of every opening brace that is closed → position of the brace that closes it."""
-    pairs: dict[int, int] = {}
-    opened: list[int] = []
-    for match in _BRACE.finditer(text):
-        if match.group() == "{":
-            opened.append(match.start())
-        elif match.group() == "}" and opened:
-            pairs[opened.pop()] = match.start()
-    return pairs
+def _kept(text: str) -> tuple[str, bool]:
+    """The part of a text that still counts at its end, and whether another was taken back."""
+    waits = cues.waits(text)
+    if not waits:
+        return text, False
+    after = text[waits[-1][1] :]
+    after = _LEADING.sub("", after, count=1)
+    if cues.CONFIRMED.search(after) and not _explicit(after, choice=False):
+        before = text[waits[-2][1] if len(waits) > 1 else 0 : waits[-1][0]]
+        if _explicit(before, choice=False):
+            return before, False
+    return after, True
 
 
-def _boxes(text: str) -> Iterator[tuple[int, int, str]]:
-    """Start, end and content of every outermost balanced box."""
-    if "boxed" not in text and "fbox" not in text:
-        return
-    closed = matching_braces(text)
-    position = 0
-    while match := _BOX.search(text, position):
-        position = match.end()
-        end = closed.get(match.end() - 1)
-        if end is not None:
-            yield match.start(), end + 1, text[match.end() : end]
-            position = end + 1
-
-
-def _box(text: str) -> tuple[int, Extracted] | None:
-    boxes = list(_boxes(text))
-    if not boxes:
+def _committed(text: str, extraction: Extraction, choice: bool, retracted: bool) -> Extracted | None:
+    if (opened := marks.open_box(text)) is not None:
+        # cut off: what was said before counts, if the box was about to say it again
+        found = _explicit(text[: opened.start], choice)
+        return found if found is not None and found.text.startswith(opened.text.strip()) else None
+    found = _explicit(text, choice)
+    if found is not None or extraction == "strict" or _breaks_off(text):
+        return found
+    if choice and len(text) <= MAX_WHOLE and choices.only_letters(text):
         return None
-    start, end, content = boxes.pop()
-    contents = [content]
-    while boxes and start - boxes[-1][1] < 40 and _JOINT.fullmatch(text, boxes[-1][1], start):
-        joint = text[boxes[-1][1] : start].strip(" $\n")
-        if not re.search(r",|;|and|or", joint):
-            break
-        start, _, content = boxes.pop()
-        contents.insert(0, content)
-    return end, Extracted(_said(", ".join(dict.fromkeys(contents)).strip()), "box")
+    found = _letter(text) if choice and statements.in_words(text[:MAX_ENDING]) else None
+    if found is None:
+        whole = None if retracted else _whole(text)
+        found = _conclusion(text) or whole if whole is None or _CLAIMS.search(whole.text) else whole
+    if found is None and choice:
+        found = _letter(text)
+    if found is None and extraction == "lenient" and (numbers := _NUMBER.findall(text[-2000:])):
+        return Extracted(numbers[-1], "last number")
+    return found
+
+
+def _explicit(text: str, choice: bool) -> Extracted | None:
+    """The answer that a mark names."""
+    candidates: list[tuple[marks.Marked, Where]] = []
+    if (box := marks.last_box(text)) is not None:
+        candidates.append((box._replace(text=_said(box.text)), "box"))
+    if (tag := marks.last_tag(text)) is not None:
+        inside = marks.last_box(tag.text)
+        candidates.append((tag._replace(text=inside.text if inside else _said(tag.text)), "answer tag"))
+    if (found := marks.last_json(text)) is not None:
+        inside = marks.last_box(found.text)
+        candidates.append((found._replace(text=inside.text if inside else found.text), "JSON"))
+    if candidates:
+        marked, where = max(candidates, key=lambda candidate: candidate[0].end)
+        return Extracted(marked.text, where)
+    if (line := marks.last_hash_line(text)) is not None:
+        return Extracted(_said(line.text), "hash line")
+    return _phrase(text, choice)
 
 
 def _said(content: str) -> str:
     """What a mark holds, without "the answer is" in front."""
-    words = _COMMAND_WORDS.sub(r"\1", content) if "answer" in content.lower() else content
-    phrase = _phrase(words, choice=False) if ANSWER.search(words) else None
-    return phrase.text if phrase and phrase.text else content
+    phrase = _phrase(_COMMAND_WORDS.sub(r"\1", content), choice=False)
+    return phrase.text if phrase else content
 
 
-def _tag(text: str) -> tuple[int, Extracted] | None:
-    start = text.lower().rfind("<answer>")
-    match = _TAG.match(text, start) if start >= 0 else None
-    if match is None:
-        return None
-    inside = _box(match.group(1))
-    content = inside[1].text if inside else _said(match.group(1).strip())
-    return match.end(), Extracted(content, "answer tag")
-
-
-def _hash_line(text: str) -> Extracted | None:
-    # A heading is also marked with '#': a mark above the last line needs a number after it.
-    last = True
-    for line in reversed(text.rstrip().split("\n")):
-        before, mark, content = line.rpartition("#")
-        run = len(before) + 1 - len(before.rstrip("#")) if mark else 0
-        marked = run >= 4 or (run > 0 and content[:1].strip())
-        if marked and content.strip() and (last or _NUMBER_LIKE.match(content.strip())):
-            return Extracted(content.strip(), "hash line")
-        last = False
-    return None
+def _breaks_off(text: str) -> bool:
+    """Whether a text ends before it says what the answer is."""
+    tail = text.rstrip()[-200:]
+    return any(named.end == len(tail) and not named.after for named in cues.answers(tail))
 
 
 def _phrase(text: str, choice: bool) -> Extracted | None:
-    """What follows the last "answer is"; empty when that is denied, asked, or only said in words."""
-    start = None
-    for match in ANSWER.finditer(text):
-        start = match.end()
-    if start is None:
+    """What follows the last "answer is", or goes before "is the answer", that nothing denies or asks."""
+    denied: set[str] = set()
+    for start, end, reverse in cues.answers(text)[:MAX_PHRASES]:
+        clause = _CLAUSE_END.split(text[max(0, start - 120) : start])[-1]
+        if cues.REPORTED.search(clause):
+            continue
+        if reverse:
+            found = statements.stated(f"{clause} .") if clause.strip() else None
+            asked = text[end : end + 2].lstrip(" *").startswith(("?", "？"))
+        else:
+            rest = text[end : end + MAX_COMPLEMENT]
+            content = next(iter(sentences(rest)), "")
+            asked = statements.asks(content) or cues.VERDICT.fullmatch(content) is not None
+            found = None if asked else _complement(content, choice)
+            if found is None and not asked:
+                denied.update(match.group() for match in statements.VALUE.finditer(content))
+        if found:
+            return None if found in denied else Extracted(found, "answer phrase")
+    return None
+
+
+def _complement(content: str, choice: bool) -> str | None:
+    """The answer that follows "the answer is"; None if that is denied or only worked on."""
+    content = _EITHER.sub("", content.strip(" \n"))
+    if choice and (named := choices.chosen_after(content)):
+        return named
+    if choice and cues.DENIAL.match(content):
         return None
-    rest = text[start : start + 1000]
-    math = _INLINE_MATH.match(rest)
-    content = _inside(math) if math else _until_stop(rest)
-    if rest[len(content) :][:1] in ("?", "？") and not math:
-        return Extracted("", "answer phrase")  # it only asks
-    content = content.strip(" *\t\n")
-    if choice and (letters := _chosen(content)):
-        return Extracted(letters, "answer phrase")
-    if not content:
+    spans = formulas(content)
+    if spans and spans[0].start <= 2 and not content[: spans[0].start].strip("*("):
+        return statements.complement(content)
+    content = _SUFFIX.sub("", _until_stop(content).strip(" *_").rstrip("。.!।").strip(" *_"))
+    value = statements.complement(content)
+    if value is None and re.search(r"\d", content) and statements.in_words(content):
         return None
-    content = _EXCEPT.sub("", content)
-    if not math and (_in_words(content) or NEGATION.match(content)):
-        if (denied := _NOT_BUT.search(content)) is not None:
-            content = denied.group(1)
-        value = None if _unsaid(content) or OPERATION.search(content) else _one_value(content)
-        if value is None and re.search(r"\d", content):
-            return Extracted("", "answer phrase")
-        return Extracted(value or content, "answer phrase")
-    return Extracted(_SUFFIX.sub("", content), "answer phrase")
+    words = len(_LONG_WORDS.findall(_COMMAND_TEXT.sub("", content)))
+    if words > 2 or cues.DENIAL.search(content) or (value and words and not _LATIN.search(content)):
+        return value or (None if cues.DENIAL.match(content) and len(content) > 20 else content)
+    return content
 
 
-def _chosen(content: str) -> str | None:
-    """The letters of the options that a phrase names before it excludes others."""
-    excluding = NEGATION.search(content)
-    named = _LETTER.findall(content[: excluding.start()] if excluding else content)
-    return ", ".join(dict.fromkeys(named)) or None
-
-
-def _unsaid(sentence: str) -> bool:
-    """Whether a sentence denies or rejects the value that is in it, or doubts it."""
-    return any(cue.search(sentence) for cue in (NEGATION, REJECTION, DOUBT))
-
-
-def _until_stop(rest: str) -> str:
-    """Up to the end of the sentence, which is not inside braces."""
-    closed = matching_braces(rest)
+def _until_stop(content: str) -> str:
+    """Up to a reason or an aside, which are not inside braces."""
+    closed = matching_braces(content)
+    content = statements.without_asides(content)
     position = 0
-    while match := _STOP.search(rest, position):
+    while match := _STOP.search(content, position):
         around = [end for begin, end in closed.items() if begin < match.start() < end]
         if not around:
-            return rest[: match.start()]
+            return content[: match.start()]
         position = max(around)
-    return rest
-
-
-def _inside(math: re.Match[str]) -> str:
-    return next(group for group in math.groups() if group is not None)
-
-
-def _in_words(content: str) -> bool:
-    """Whether the content is a sentence rather than an answer."""
-    bare = _COMMAND_TEXT.sub("", content)
-    return len(_WORD.findall(bare)) > 2 or _SCRIPTS.search(bare) is not None
-
-
-def _one_value(sentence: str) -> str | None:
-    """The value that a sentence comes to: in formula or bold type, after its last "=", or the only one."""
-    if joined := _last_formulas(sentence):
-        return joined[1]
-    for bold in reversed(_BOLD.findall(sentence)):
-        if len(values := _VALUE.findall(bold)) == 1:
-            return str(values[0])
-    if "=" in sentence:
-        if _ALTERNATIVE.search(sentence):
-            return None
-        match = _VALUE.match(sentence.rpartition("=")[2].strip(" ([*$"))
-        return match.group() if match else None
-    values = _VALUE.findall(sentence)
-    return str(values[0]) if len(set(values)) == 1 else None
-
-
-def _last_formulas(sentence: str) -> tuple[int, str] | None:
-    """Where the last formula begins, with those joined to it by commas, "and" or "or"; and what they say."""
-    formulas = list(_INLINE_MATH.finditer(sentence))
-    if not formulas:
-        return None
-    last = formulas.pop()
-    contents, start = [_inside(last)], last.start()
-    while formulas and _JOINT.fullmatch(sentence, formulas[-1].end(), start):
-        last = formulas.pop()
-        contents.insert(0, _inside(last))
-        start = last.start()
-    return start, ", ".join(dict.fromkeys(contents))
-
-
-def _last_sentence(text: str) -> str:
-    """The last sentence with anything in it; a mark of its end inside a formula or number is none."""
-    text = text.rstrip()[-MAX_SENTENCE:]
-    start = 0
-    formulas = [match.span() for match in _INLINE_MATH.finditer(text)]
-    for match in SENTENCE_END.finditer(text):
-        inside = any(begin < match.start() < end - 1 for begin, end in formulas)
-        if not inside and text[match.end() :].strip(" *)]}\"'"):
-            start = match.end()
-    return text[start:].strip()
-
-
-def _conclusion(text: str) -> Extracted | None:
-    sentence = _last_sentence(text)
-    if not sentence or sentence.endswith(("?", "？", "؟")) or TASK.match(sentence):
-        return None
-    concluding = _concluded(sentence)
-    if _unsaid(concluding):
-        return None
-    if concluding != sentence:
-        bare = concluding.strip(" .。*$")
-        if bare and not _SHORT_WORD.search(bare) and not _SCRIPTS.search(bare):
-            return Extracted(bare, "conclusion")  # "So x = 3."
-    operated = OPERATION.search(concluding)  # "half of 42"
-    value = _one_value(concluding) if concluding != sentence and not operated else None
-    if value is None:
-        value = _at_the_end(sentence)
-    return Extracted(value, "conclusion") if value else None
-
-
-def _concluded(sentence: str) -> str:
-    """What follows the last "therefore" of a sentence; without one, all of it."""
-    end = 0
-    for match in CONCLUSION.finditer(sentence):
-        end = match.end()
-    return sentence[end:]
-
-
-def _at_the_end(sentence: str) -> str | None:
-    """The value, or the list of values, that a sentence ends with, after "is" or a colon."""
-    sentence = _UNIT_AT_THE_END.sub("", sentence.rstrip(" .。*"))
-    joined = _last_formulas(sentence)
-    if joined and sentence.endswith(("$", "\\)", "\\]")):
-        return joined[1] if IS_AT_THE_END.search(sentence[: joined[0]]) else None
-    match = _VALUES_AT_THE_END.search(sentence)
-    if match is None:
-        return None
-    before = sentence[: match.start()]
-    if before.rstrip().endswith("=") and not (_PROSE.search(before) or _SCRIPTS.search(before)):
-        return None  # a line of working is no conclusion
-    return match.group(1).strip("[]") if IS_AT_THE_END.search(before) else None
+    return content
 
 
 def _letter(text: str) -> Extracted | None:
-    """The option that a text without any mark names: in its conclusion, or at its very beginning."""
-    sentence = _concluded(_last_sentence(text))
-    letters = set(_LETTER.findall(sentence))
-    if not _LETTERS_TOGETHER.search(text) and len(set(_LETTER.findall(text))) > 1:
-        return None  # several letters and nothing else
-    if len(letters) == 1 and not _unsaid(sentence):
-        return Extracted(letters.pop(), "choice")
-    first = _FIRST_LETTER.match(text)
-    return Extracted(first.group(1), "choice") if first and not _IS_DENIED.search(first.group()) else None
+    """The option that a text without any mark names: in its last sentences, or at its very beginning."""
+    ending = _last_sentences(text)
+    first = choices.chosen_first(text)
+    named = "" if not ending or (first and choices.is_reason(ending[0])) else choices.chosen(ending[0])
+    named = named or first or next(filter(None, map(choices.picked, ending)), "")
+    return Extracted(named, "choice") if named else None
+
+
+def _last_sentences(text: str) -> list[str]:
+    """The last sentences that say something, from the end."""
+    found = []
+    for sentence in sentences(text[-MAX_ENDING:])[: -MAX_CLOSINGS - 1 : -1]:
+        aside = sentence.startswith("(") and sentence.endswith(")") and statements.in_words(sentence)
+        says_nothing = cues.CLOSING.match(sentence) and not any(character.isdigit() for character in sentence)
+        if not aside and not says_nothing:
+            found.append(sentence[-MAX_SENTENCE:])
+    return found
+
+
+def _conclusion(text: str) -> Extracted | None:
+    ending = _last_sentences(text)
+    if not ending or any(cues.GIVES_UP.search(sentence) for sentence in ending):
+        return None
+    value = statements.stated(ending[0])
+    return Extracted(_SUFFIX.sub("", value), "conclusion") if value else None
 
 
 def _whole(text: str) -> Extracted | None:
-    content = _QUALIFIER.sub("", text.strip())
-    if not content or len(content) > MAX_WHOLE or "\n" in content:
+    """The whole text, where it is an expression, a value with a few words, or a few words without a value."""
+    content = text.strip()
+    if not content or len(content) > MAX_WHOLE or "\n" in content or "?" in content:
         return None
-    words = _WORD.findall(_COMMAND_TEXT.sub("", content))
-    if _in_words(content) and len(words) <= 2:  # a sentence of a script without spaces
+    if not statements.in_words(bare := _QUALIFIER.sub("", content)):
+        return None if _LABELLED.match(bare) else Extracted(bare, "whole text")
+    says_more = _UNSAYING if any(character.isdigit() for character in content) else _SAYING_MORE
+    if len(content) > 40 or cues.TASK.match(content) or any(cue.search(content) for cue in says_more):
         return None
-    if _NUMBER_AND_UNIT.fullmatch(content):
-        return Extracted(content, "whole text")
-    if len(words) > 1 and not {word.lower() for word in words} <= _FUNCTIONS:
-        # a few words without a number are an answer in words
-        return (
-            Extracted(content, "whole text")
-            if len(content) <= 40 and not _NOT_WORDS.search(content)
-            else None
-        )
+    if len(_WORDS.findall(_COMMAND_TEXT.sub("", content))) <= 1 and ("$" in content or "\\" in content):
+        return Extracted(content, "whole text")  # odd $n$
+    if cues.WHEN.search(content) or (_NOT_WORDS.search(content) and not _FEW_WORDS.fullmatch(content)):
+        return None
     return Extracted(content, "whole text")
-
-
-def _fall_back(text: str, fallback: str) -> Extracted | None:
-    numbers = _NUMBER.findall(text[-2000:]) if fallback == "last_number" else []
-    return Extracted(numbers[-1], "last number") if numbers else None

@@ -9,13 +9,15 @@ _OPTION = (
 )
 _CHOICE = re.compile(
     rf"\(?([A-HJa-e])\)?[.:)]?|\(([A-HJ])\)\s*{_OPTION}|([A-HJ])[.:)]\s+{_OPTION}|([B-HJ])\s+[A-Z][a-z].*"
-    r"|(?:[A-Za-z ]{0,40}\s)?(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+(?:is\s+)?\(?([A-HJ])\)?\.?",
+    r"|(?:[A-Za-z ]{0,40}\s)?(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Aa]nswer)\s+(?:is\s+)?\(?([A-HJ])\)?\.?",
     re.DOTALL,
 )
+_CIRCLED = {chr(0x24B6 + place): chr(ord("A") + place) for place in range(10)}
 _ROMAN_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}")
 
 
 def choice_letter(text: str) -> str | None:
     """The letter of an option: "B", "(B)", "B) forty-two"; None for what does not look like one."""
-    match = _CHOICE.fullmatch(_ROMAN_TEXT.sub(r"\1", text.strip().strip("$")).strip())
+    text = "".join(_CIRCLED.get(character, character) for character in text.strip().strip("$"))
+    match = _CHOICE.fullmatch(_ROMAN_TEXT.sub(r"\1", text).strip())
     return next(letter for letter in match.groups() if letter) if match else None

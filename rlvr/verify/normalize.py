@@ -82,6 +82,7 @@ _REWRITES = [
         (r"\\lt(?![A-Za-z])", "<"),
         (r"\\gt(?![A-Za-z])", ">"),
         (r"\\lbrace", r"\\{"),
+        (r"\\([pbBvV]?)matrix\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r"\\begin{\1matrix}\2\\end{\1matrix}"),
         (r"\\rbrace", r"\\}"),
         (r"\^\s*\{?\s*\\(?:text|mathrm|textrm)\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?", ""),
         (_CONDITION, ""),

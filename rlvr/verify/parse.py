@@ -100,7 +100,7 @@ _HATS = re.compile(
     r"\\(?:hat|widehat|vec|overrightarrow|mathbf|bm|boldsymbol)\s*\{?\s*(?:\\[ij]math|[ijk](?![A-Za-z]))"
 )
 _CASES = re.compile(r"(?:\\?\{\s*)?\\begin\{(cases|aligned|array)\}(?:\{[lcr]*\})?(.*)\\end\{\1\}", re.DOTALL)
-_ROW = re.compile(r"\\\\")
+_ROW = re.compile(r"\\\\(?:\s*\[[\d.]+\s?[a-z]{2}\])?|\\cr(?![A-Za-z])")
 _CELL = re.compile(r"&")
 _SET_OPERATORS: list[tuple[Kind, re.Pattern[str]]] = [
     ("union", re.compile(r"\\(?:cup|cupdot|bigcup|sqcup)(?![A-Za-z])|(?<![A-Za-z\\])U(?![A-Za-z_])")),
@@ -111,7 +111,7 @@ _OUTWARD = re.compile(r"(?:^|p)\s*\]|\[\s*(?:$|\\cup)")
 _SEEMS_A_SET = re.compile(r"[\[\]{}()]|\\mathbb|\\emptyset|[<>]|\\[lg]e")
 _NAME = re.compile(
     rf"(?:[A-Za-z]+|\\(?:{'|'.join(sorted(GREEK))})|\\text\{{[A-Za-z ]+\}}"
-    r"|m?\s*\\(?:angle|triangle|widehat|overline)\s*\{?\s*[A-Za-z]+\}?)"
+    r"|\\(?:vec|mathbf|overrightarrow|bm)\s*\{?\s*[A-Za-z]+\s*\}?|m?\s*\\(?:angle|triangle|widehat|overline)\s*\{?\s*[A-Za-z]+\}?)"
     r"(?:_\{?\w+\}?)?'*(?:\(\s*[A-Za-z](?:\s*,\s*[a-z])*\s*\)|\s*[A-Z]+)?"
 )
 _BUILDER = re.compile(
@@ -170,7 +170,7 @@ def _read(text: str, depth: int) -> Value:
         return _read(_ROW.sub("; ", match.group(2)).replace("&", " "), depth + 1)
     if match := _MATRIX.fullmatch(text):
         return _matrix(match.group(2), depth)
-    if (match := _MATRIX.search(text)) and match.end() == len(text):
+    if (match := _MATRIX.search(text)) and match.end() == len(text) and "=" not in text[: match.start()]:
         return _multiple(text[: match.start()], match.group(2), depth)
     if match := _TRANSPOSED.fullmatch(text):
         return _collection("tuple", split(_separated(match.group(1)), _COMMA), depth)
@@ -388,6 +388,8 @@ def _bracketed(text: str, depth: int) -> Value | None:
     inside = text[len(opening) : -len(closing)]
     if not inside.strip() or not (reversed_brackets or encloses(text)):
         return None
+    if opening == "[" and (rows := _rows_between_semicolons(inside)):
+        return Items("matrix", tuple(_collection("tuple", row, depth + 1) for row in rows))
     parts = split(_separated(inside), _COMMA)
     if len(parts) > MAX_ITEMS:
         return None
@@ -407,6 +409,13 @@ def _bracketed(text: str, depth: int) -> Value | None:
         low, high = (_read(part, depth + 1) for part in parts)
         return Interval(low, high, opening in "(]", closing in ")[")
     return None if reversed_brackets else _collection("tuple", parts, depth)
+
+
+def _rows_between_semicolons(inside: str) -> list[list[str]] | None:
+    """The rows of a matrix as in [1, 2; 3, 4] or [1 2; 3 4]; None for what has no such rows."""
+    rows = [re.split(r"\s*,\s*|\s+", row.strip()) for row in split(inside, _SEMICOLON)]
+    same = len(rows) > 1 and len(rows[0]) > 1 and all(len(row) == len(rows[0]) for row in rows)
+    return rows if same and sum(map(len, rows)) <= MAX_ITEMS else None
 
 
 def _separated(inside: str) -> str:
@@ -478,13 +487,30 @@ def unit_vector_components(tree: Node, plain_letters: bool = False) -> Items | N
     return Items("tuple", tuple(Expression(cell, "") for cell in cells))
 
 
-def read_components(text: str, size: int) -> Items | None:
-    """i + 2j as the vector (1, 2, 0), where `size` components are wanted."""
-    tree = read_expression(normalize(text))
+_COLUMN = re.compile(
+    r"\\[dt]?binom\s*\{([^{}]+)\}\s*\{([^{}]+)\}|\(\s*([^|()]+)\|([^|()]+)\)|<([^<>]+,[^<>]+)>"
+)
+
+
+def read_vector(text: str, size: int) -> Items | None:
+    """A vector of `size` components as only one who expects one reads it: i + 2j, (3|-4), <3, -4>."""
+    normalized = normalize(text)
+    if match := _COLUMN.fullmatch(normalized):
+        parts = [part for group in match.groups() if group for part in split(group, _COMMA)]
+        return _collection("tuple", parts, 0)
+    tree = read_expression(normalized)
     found = None if tree is None else unit_vector_components(tree, plain_letters=True)
     if found is None or len(found.items) > size:
         return None
     return Items("tuple", found.items + (Expression(number(0), "0"),) * (size - len(found.items)))
+
+
+def read_matrix(text: str) -> Value | None:
+    """A matrix as only one who expects one reads it: {{1, 2}, {3, 4}} or [1, 2], [3, 4]."""
+    bare = normalize(text).replace("\\{", "[").replace("\\}", "]")
+    if re.match(r"\{\s*\{|\[\s*\[", bare):
+        return read_normalized(bare.replace("{", "[").replace("}", "]"))
+    return read_normalized(f"[{bare}]") if re.search(r"\]\s*[,;]\s*\[", bare) else None
 
 
 def _plus_minus(text: str, depth: int) -> Value:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rlvr.types import DataError
 from rlvr.verify.calendar import read_clock, read_date, read_duration
 from rlvr.verify.codes import is_a_code, may_be_a_code, read_code, read_formula, seems_a_code, seems_a_formula
-from rlvr.verify.exact import Quantity, read_quantity
+from rlvr.verify.exact import Quantity, read_based, read_quantity
 from rlvr.verify.kinds import Kind
 from rlvr.verify.letters import choice_letter
 from rlvr.verify.normalize import normalize
@@ -24,16 +24,18 @@ from rlvr.verify.parse import (
     Items,
     Relation,
     Said,
+    Text,
     Value,
     as_text,
     read_answer,
-    read_components,
+    read_matrix,
+    read_vector,
     read_with_unit,
 )
 from rlvr.verify.plain import plain
 from rlvr.verify.sets import as_interval
-from rlvr.verify.spans import Span, read_compound, read_congruence, read_score, read_span
-from rlvr.verify.words import in_digits, special, yes_or_no
+from rlvr.verify.spans import Span, ratio_terms, read_compound, read_congruence, read_score, read_span
+from rlvr.verify.words import in_digits, relations_in_signs, special, yes_or_no
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def read_as(kind: Kind, text: str) -> Value | None:
     if kind is Kind.RANGE:
         return read_span(spoken) or _closed(read_answer(text))
     if kind is Kind.RATIO:
-        return read_score(spoken) or _ratio(text)
+        return _ratio(spoken) or read_score(spoken)
     if kind is Kind.IDENTIFIER:
         return read_code(spoken)
     if kind is Kind.FORMULA:
@@ -124,6 +126,7 @@ TYPED = frozenset(
 )  # fmt: skip
 _IN_DIGITS = frozenset([Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.CONGRUENCE])
 _NEVER_COMPUTED = frozenset([Kind.DATE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE])
+_DOLLARS = frozenset(["AUD", "CAD", "NZD", "HKD", "SGD", "MXN"])
 _WITH_COMMA = frozenset(
     [Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION, Kind.PERCENT, Kind.MONEY, Kind.QUANTITY, Kind.DURATION]
 )
@@ -138,21 +141,44 @@ def readings(answer: str, reference: Reference) -> Iterator[Value]:
             yield said
         if kind in _NEVER_COMPUTED or (kind is Kind.RANGE and not reference.two_ways):
             return
-    yield read_answer(in_digits(plain(answer)) if kind is Kind.RATIO else answer)
+    yield read_answer(answer)
     if kind in _WITH_COMMA and "," in answer and (decimal := read_quantity(answer, decimal_comma=True)):
         yield decimal
-    if isinstance(gold, Quantity) and gold.unit == "GBP" and "po" in answer.lower():  # not those of weight
-        pounds = re.sub(r"\bpounds?\b", "GBP", answer, flags=re.IGNORECASE)
-        if (money := read_quantity(pounds) or read_compound(plain(pounds))) is not None:
-            yield money
-    if kind is Kind.TIME and (duration := read_as(Kind.DURATION, answer)) is not None:
-        yield duration
-    if kind is Kind.QUANTITY and isinstance(gold, Expression):
-        yield read_with_unit(normalize(answer))
+    yield from _expected(answer, kind, gold)
+
+
+def _expected(answer: str, kind: Kind, gold: Value) -> Iterator[Value]:
+    """Readings that would be far-fetched if another kind of answer was wanted."""
+    found: Value | None = None
+    if kind is Kind.MONEY and isinstance(gold, Quantity):
+        found = _money(answer, gold.unit)
+    elif kind is Kind.TIME:
+        found = read_as(Kind.DURATION, answer)
+    elif kind is Kind.QUANTITY and isinstance(gold, Expression):
+        found = read_with_unit(normalize(answer))
+    elif kind is Kind.BASE and (number := read_based(plain(answer))) is not None:
+        found = Quantity(number)
+    elif kind is Kind.INTERVAL:
+        found = read_answer(relations_in_signs(answer))
+    elif kind is Kind.MATRIX:
+        found = read_matrix(answer)
+    if found is not None:
+        yield found
     if isinstance(gold, Items) and gold.kind in ("tuple", "matrix"):
-        components = read_components(answer, len(gold.items))
-        if components is not None:
-            yield components
+        vector = read_vector(answer, len(gold.items))
+        if vector is not None:
+            yield vector
+
+
+def _money(answer: str, currency: str) -> Quantity | None:
+    """Pounds are no weight, and dollars and cents those of the country, where a price is wanted."""
+    spoken = in_digits(plain(answer)) if not any(map(str.isdigit, answer)) else plain(answer)
+    if currency == "GBP":
+        spoken = re.sub(r"\bpounds?\b", "GBP", spoken, flags=re.IGNORECASE)
+    found = read_quantity(spoken) or read_compound(spoken)
+    if found and found.unit == "USD" and (currency in _DOLLARS or (found.scale != 1 and "cent" in spoken)):
+        return replace(found, unit=currency)
+    return found
 
 
 def _duration(spoken: str) -> Quantity | None:
@@ -173,9 +199,11 @@ def _closed(value: Value) -> Span | None:
     return None
 
 
-def _ratio(text: str) -> Value | None:
-    value = read_answer(text)
-    return value if isinstance(value, Items) and value.kind == "ratio" else None
+def _ratio(spoken: str) -> Items | None:
+    terms = [read_answer(term) for term in ratio_terms(spoken)]
+    return (
+        Items("ratio", tuple(terms)) if terms and not any(isinstance(term, Text) for term in terms) else None
+    )
 
 
 _BASED = re.compile(r"-?[\dA-F]+(?:\.[\dA-F]+)?_\s*\{?\d{1,2}\}?|0[xXbBoO][\dA-Fa-f]+")

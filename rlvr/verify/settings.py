@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from rlvr.verify.kinds import Kind
+
+Extraction = Literal["strict", "normal", "lenient"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,9 @@ class VerifySettings:
     that gives it: 3 + 4 is no answer to 3 + 4, nor sin 60° where the reference is √3/2. Rewards ask
     for that; a comparison need not.
     `kind`: what the reference is, as `rlvr.verify.kinds.Kind` names it; None: what its text shows.
-    `fallback`: "last_number" takes the last number of a completion that marks no answer.
+    `extraction`: how far an answer is looked for. "strict": only where a mark names it (a box, an answer tag,
+    a JSON object, a line after '#', "the answer is"). "normal": also in the last sentence, and in a text that
+    is nothing but an answer. "lenient": also the last number, which pays for mentioning numbers.
     """
 
     rounding_digits: int = 6
@@ -28,7 +32,7 @@ class VerifySettings:
     require_units: bool = False
     evaluated: bool = False
     kind: str | None = None
-    fallback: Literal["none", "last_number"] = "none"
+    extraction: Extraction = "normal"
 
     def __post_init__(self) -> None:
         if self.rounding_digits < 0:
@@ -37,8 +41,8 @@ class VerifySettings:
             raise ValueError(f"relative_tolerance is {self.relative_tolerance}, but must be in [0, 1)")
         if self.kind is not None and self.kind not in list(Kind):
             raise ValueError(f"kind is {self.kind!r}, but must be one of {', '.join(Kind)}")
-        if self.fallback not in ("none", "last_number"):
-            raise ValueError(f"fallback is {self.fallback!r}, but must be 'none' or 'last_number'")
+        if self.extraction not in get_args(Extraction):
+            raise ValueError(f"extraction is {self.extraction!r}, but must be one of {get_args(Extraction)}")
 
 
 DEFAULT = VerifySettings()

@@ -31,6 +31,7 @@ _PERIODIC = re.compile(
     r"|(?P<a3>\d+)\s*·?\*?\s*(?P<n3>[klmntjpq]))(?:\s*,?\s*\(?(?:where|for|with)?\s*[klmntjpq]\s*(?:\\in|∈).*|,?\s*(?:for|where)\s.*integers?\s?\w?)?"
 )
 _DIVIDES = re.compile(r"(\d+)\s*(?:\||\\mid|divides|teilt)\s*[a-z]")
+_HOURS = re.compile(r"\d+(?:\.\d+)?\s?(?:h|hrs?|hours?|d|days?)\b", re.IGNORECASE)
 _PART = re.compile(r"\s*(?:,|and|und|et|y)?\s*([-+]?\d[\d.,/]*(?:\s\d+/\d+)?)\s?([^\W\d]+\.?|['\"°]|″|′)")
 _MARKS = {"'": "ft", '"': "inch", "°": "°"}
 _TIME_MARKS = {"'": "minute", '"': "s"}
@@ -128,6 +129,16 @@ def read_score(text: str) -> Score | None:
     return None
 
 
+_RATIO_WORDS = re.compile(r"(?:the |a |in the )*ratio(?: is| of|:)*\s*|\s*(?:\bratio)$", re.IGNORECASE)
+_RATIO_SIGN = re.compile(r"\s*(?::|∶|-?\bto\b-?|\bis to\b|÷)\s*")
+
+
+def ratio_terms(text: str) -> list[str]:
+    """The terms of a ratio in plain `text`: 3:2, 3 to 2, 3 is to 2, the ratio 3-to-2; [] for what is none."""
+    terms = _RATIO_SIGN.split(_RATIO_WORDS.sub("", text.strip()))
+    return terms if 2 <= len(terms) <= MAX_PARTS and all(terms) else []
+
+
 def read_congruence(text: str, periodic: bool = False) -> Congruence | None:
     """Plain `text` as a congruence: x ≡ 3 (mod 7), 3 mod 7; with `periodic` also x = 7k + 3."""
     text = text.replace("\\pmod", "mod").replace("\\bmod", "mod").replace("\\mod", "mod").strip()
@@ -154,7 +165,9 @@ def read_compound(text: str) -> Quantity | None:
     """Plain `text` as one quantity in several units, larger ones first: 3 h 20 min, 5 ft 8 in, 45°30'."""
     if len(text) > 80:
         return None
-    text = re.sub(r"(?<=[hm])(?=\d)", " ", text.strip())  # 2h30
+    text = re.sub(r"(?<=[dhm])(?=\d)", " ", text.strip())
+    if _HOURS.match(text):  # 2h05 and 2 h 5 m are hours and minutes
+        text = re.sub(r"(?<=\d)\s?m\b", " min", re.sub(r"(?<=h )(\d{2})$", r"\1 min", text))
     parts: list[Quantity] = []
     position = 0
     angle = "°" in text
@@ -165,6 +178,8 @@ def read_compound(text: str) -> Quantity | None:
         number, unit = match.groups()
         name = (_MARKS | {"'": "arcminute", '"': "arcsecond"} if angle else _MARKS).get(unit, unit)
         part = _amount(number, name)
+        if part and parts and name.rstrip("s") == "cent" and parts[0].scale == 1:  # of any currency
+            part = Quantity(part.value, parts[0].unit, scale=Fraction(1, 100))
         if part is None:
             return None
         parts.append(part)

@@ -25,6 +25,7 @@ MAX_DEPTH = 20  # nested brackets
 RELATIONS = ("=", "approx", "<", ">", "le", "ge", "ne")
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"
+_NUMBERS = re.compile(_DIGITS)
 _LONE = re.compile(rf"[-+]?\s?({_DIGITS})\s?(\\?%)?")
 _QUANTITY = re.compile(rf"[$€£¥]?\s?([-+]?\s?(?:{_DIGITS}))(?:\s[^\d]*)?")
 _TOKEN = re.compile(
@@ -127,8 +128,13 @@ def calculation(left: str, relation: str, right: str) -> Calculation | None:
 
 
 def numbers_in(text: str) -> list[Fraction]:
-    """The numbers that are written in `text`, without their signs, in their order."""
-    return [Fraction(number.replace(",", "")) for number in re.findall(_DIGITS, text)]
+    """The numbers that are written in `text`, without their signs, in their order; none of over MAX_SIDE."""
+    return [_number(found) for found in _NUMBERS.findall(text) if len(found) <= MAX_SIDE]
+
+
+def _number(digits: str) -> Fraction:
+    # whole numbers are far the most frequent, and a text takes a Fraction much longer to read
+    return Fraction(int(digits)) if digits.isdecimal() else Fraction(digits.replace(",", ""))
 
 
 def stated_number(answer: str) -> Stated | None:
@@ -149,6 +155,8 @@ def names_in(text: str) -> frozenset[str]:
 
 def rational_values(text: str) -> list[Fraction]:
     """The exact values that the arithmetic in normalized `text` has under its usual readings."""
+    if text.isdecimal():
+        return [Fraction(int(text))] if len(text) <= MAX_SIDE else []
     doubts = (_MIXED_LATEX.search(text), _FRACTION_FACTOR.search(text), _TWO_SLASHES.search(text))
     readings = [
         _Reading(*choice)
@@ -389,7 +397,7 @@ class _Calculation:
             whole, _, part = token.partition(" ")
             top, _, bottom = part.partition("/")
             return Fraction(whole) + _quotient(Fraction(top), Fraction(bottom))
-        value = Fraction(token.replace(",", ""))
+        value = _number(token)
         match self.tokens[self.place : self.place + 7]:
             case ["\\frac", "{", str(top), "}", "{", str(bottom), "}"] if (
                 self.reading.mixed and (token + top + bottom).isdigit()

@@ -106,6 +106,7 @@ _HUNDREDTHS = {
 }  # fmt: skip
 _VARIABLES = re.compile(r"[abcd]{2,3}|[xyzt]{2,3}|[kmnpq]{2,3}|[abcxyz]{3}|[pqrst]{3}")
 _PRODUCT = re.compile(r"[abcd]{2,3}|[xyzt]{2,3}")
+_FRACTION = re.compile(r"\\frac\s?\{([^{}]+)\}\s?\{([^{}]+)\}")
 _WORD = re.compile(
     r"fluid_ounce|[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?|[%‰€£¥₹₽₩₺₫₴₪฿¢$]|°\s?[CFR]?(?![A-Za-z])|['\"′″]"
 )
@@ -155,7 +156,7 @@ def read_unit(text: str) -> tuple[Fraction, Unit] | None:
     >>> read_unit("million dollars")
     (Fraction(1000000, 1), Unit(base='USD', scale=Fraction(1, 1), offset=Fraction(0, 1)))
     """
-    text = " ".join(text.translate(_SUPERSCRIPTS).strip().split())
+    text = _FRACTION.sub(r"(\1)/(\2)", " ".join(text.translate(_SUPERSCRIPTS).strip().split()))
     text = re.sub(r"\s*\b(?:per|pro|par|por|je)\b\s*", "/", re.sub(r"\bfl\.? ?oz\b\.?", "fluid_ounce", text))
     if not text or len(text) > MAX_LENGTH:
         return None
@@ -326,6 +327,8 @@ def _unit_tokens(text: str) -> Iterator[str]:
 def _word_unit(word: str) -> Unit | None:
     if not _COUNTS.isdisjoint((word.lower(), word.lower().rstrip("s"))):
         return NO_UNIT
+    if "-" in word:  # kilowatt-hours
+        return _measured(word.replace("-", " "))
     alias = _ALIASES.get(word)
     if alias is not None and alias != word:
         return _measured(alias) if any(sign in alias for sign in "/^*") else _base(alias)

@@ -30,6 +30,8 @@ _CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
 YES = frozenset(
     [
         "yes",
+        "affirmative",
+        "right",
         "true",
         "correct",
         "ja",
@@ -80,6 +82,9 @@ YES = frozenset(
 NO = frozenset(
     [
         "no",
+        "negative",
+        "wrong",
+        "untrue",
         "false",
         "incorrect",
         "nein",
@@ -164,8 +169,35 @@ _SPECIAL = {
 _SPECIAL_PATTERNS = {name: re.compile("|".join(forms), re.IGNORECASE) for name, forms in _SPECIAL.items()}
 
 
+_SUBJECT = re.compile(
+    r"^(?:(?:therefore|so|thus|hence),? )?(?:it|this|that|the (?:[a-z]+ ){0,3}?[a-z]+) (?:is|has) (?=\S)",
+    re.IGNORECASE,
+)
+_MORE, _LESS = r"(?:greater|larger|more|bigger)", r"(?:less|smaller|fewer)"
+_IN_SIGNS = [
+    (re.compile(rf"\s*\b(?:is |are )?(?:strictly )?{pattern}\b\s*", re.IGNORECASE), sign)
+    for pattern, sign in (
+        (rf"(?:{_MORE} than or equal to|at least|(?:no|not) less than)", r" \\ge "),
+        (rf"(?:{_LESS} than or equal to|at most|(?:no|not) more than)", r" \\le "),
+        (rf"{_MORE} than", " > "),
+        (rf"{_LESS} than", " < "),
+        (r"(?:not equal to|different from)", r" \\ne "),
+    )
+]
+_EVERY = re.compile(r"^(?:all|every|any)(?: real)?(?: numbers?| values? of)? (?=[a-z]\b)", re.IGNORECASE)
+
+
+def relations_in_signs(text: str) -> str:
+    """`text` with its relations in words as signs: x is at least 2 is x ≥ 2."""
+    text = _EVERY.sub("", text)
+    for pattern, sign in _IN_SIGNS:
+        text = pattern.sub(sign, text)
+    return text
+
+
 def yes_or_no(text: str) -> bool | None:
     """Whether plain `text` says yes (True) or no (False), in one word; "yes, it is" says yes."""
+    text = _SUBJECT.sub("", text.strip())
     word = re.split(r"[,.;:!]\s+|[.!]$|[,:]", text.strip().casefold(), maxsplit=1)[0].strip()
     if len(word) == 1 and word.isascii() and word != text.strip().casefold():
         return None
@@ -174,7 +206,7 @@ def yes_or_no(text: str) -> bool | None:
 
 def special(text: str) -> str | None:
     """The name of what plain `text` says instead of a value: no solution, infinity, …"""
-    text = " ".join(text.split()).strip(" .")
+    text = _SUBJECT.sub("", " ".join(text.split()).strip(" ."))
     if len(text) > 80:
         return None
     return next((name for name, pattern in _SPECIAL_PATTERNS.items() if pattern.fullmatch(text)), None)

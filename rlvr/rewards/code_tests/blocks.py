@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from rlvr.verify.thoughts import MARKS, Marks, after_thoughts
+
 _FENCE = re.compile(r"^([ \t]*)(```+|~~~+)[ \t]*([^\s`]*)[^\n]*$", re.MULTILINE)
 _PYTHON = ("python", "py", "python3")
 _LOOKS_LIKE_CODE = re.compile(
@@ -32,10 +34,10 @@ class Block:
     acts: bool = False  # at its top level, beyond definitions
 
 
-def extract_program(completion: str, names: Collection[str] = ()) -> str | None:
+def extract_program(completion: str, names: Collection[str] = (), thoughts: Marks = MARKS) -> str | None:
     """The program in a completion whose tests ask for `names`, or run it as a script if there are none.
 
-    It is taken from the fenced blocks after the last `</think>` that are marked as Python, or as nothing and
+    It is taken from the fenced blocks after the last thought that are marked as Python, or as nothing and
     are Python. The block that counts is the last one that defines one of `names`, itself or in a class
     `Solution`; so examples of use after it, and versions before it, do not. For a script it is the last one
     that reads standard input and does something, by itself or with what it uses of others. Without any such
@@ -47,7 +49,9 @@ def extract_program(completion: str, names: Collection[str] = ()) -> str | None:
     A block that is never closed reaches to the end, one that does not parse counts all the same. A completion
     without any fence is the program itself if it begins like one. None when there is no code.
     """
-    text = completion.rpartition("</think>")[2].partition("<think>")[0]
+    text = after_thoughts(completion, marks=thoughts)
+    if text is None:
+        return None
     blocks, fenced = _blocks(text)
     if not fenced:
         return text.strip() if _LOOKS_LIKE_CODE.match(text.strip()) else None
