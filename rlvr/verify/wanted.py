@@ -36,7 +36,10 @@ _FIRST_WORD = re.compile(r"\W*(\w+)\b(?=[,.!:;]|\s*$)")
 
 
 def sought(kind: Kind, sentence: str) -> str | None:
-    """The one span of `sentence` that is an answer of `kind`, or the one of several behind an "is"; else None."""
+    """The one span of `sentence` that is an answer of `kind`; None if there is none, or more than one.
+
+    Of several amounts the one behind an "is" counts.
+    """
     if asks(sentence) or cues.DOUBT.search(sentence):
         return None
     if kind is Kind.YES_NO:
@@ -51,7 +54,7 @@ def sought(kind: Kind, sentence: str) -> str | None:
     if kind not in _READS:
         return None
     spans = list(_spans(kind, sentence))
-    if len({plain(text) for _, _, text in spans}) > 1:  # of several the one that something is said to be
+    if kind in _AMOUNTS and len({plain(text) for _, _, text in spans}) > 1:  # the one that something is
         spans = [span for span in spans if _COPULA.search(sentence[: span[0]])]
     if len({plain(text) for _, _, text in spans}) != 1:
         return None
@@ -122,6 +125,7 @@ def _reads_as(kind: Kind) -> Callable[[str], bool]:
     return lambda text: any(map(str.isdigit, text)) and read_as(kind, text) is not None
 
 
+_AMOUNTS = frozenset([Kind.MONEY, Kind.QUANTITY, Kind.PERCENT, Kind.DURATION])
 _READS: dict[Kind, Callable[[str], bool]] = {
     Kind.DATE: lambda text: read_date(text) is not None,
     Kind.TIME: lambda text: read_clock(text) is not None,
