@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from rlvr.types import DataError, Status, Verdict
+from rlvr.verify.calendar import read_date
 from rlvr.verify.compare import Comparison, compare
 from rlvr.verify.extract import extract_answer
 from rlvr.verify.kinds import Kind
@@ -16,6 +17,7 @@ from rlvr.verify.parse import MAX_ANSWER, read_answer
 from rlvr.verify.plain import plain
 from rlvr.verify.reference import TYPED, Reference, read_reference, readings
 from rlvr.verify.settings import DEFAULT, VerifySettings
+from rlvr.verify.units import read_unit
 from rlvr.verify.words import yes_or_no
 
 _SHOWN = 80  # characters of an answer in a reason
@@ -59,6 +61,12 @@ def check_answer(
         extracted=answer.text,
         rule=comparison.rule,
     )
+
+
+def prepare() -> None:
+    """Make the tables of units and of months now, so that processes which are forked from this one have them."""
+    read_unit("kg")
+    read_date("3 May 2024")
 
 
 def check_reference(answer: str, kind: str | None = None) -> None:
