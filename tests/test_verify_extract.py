@@ -175,6 +175,8 @@ RETRACTED: list[Case] = [
     ("答案是41。等等，不对。答案是42。", "42"),
     ("答案是41。等一下，算错了。", None), ("La respuesta es 41. Espera, eso está mal. Son 42.", "42"),
     ("Ответ: 41. Нет, подождите, это неверно. Ответ: 42.", "42"),
+    (r"This is $\boxed{12\sqrt{35}}$. This can't be simplified any more.", r"12\sqrt{35}"),
+    (r"So \boxed{41}. That can't be right.", None),
 ]  # fmt: skip
 # other languages
 LANGUAGES: list[Case] = [

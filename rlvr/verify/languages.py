@@ -56,7 +56,7 @@ SPACED = {
         r"obviously))*"
         r" (?:wrong|incorrect|not (?:right|correct)|a mistake|an error)|that(?: does|['’]?)(?:n['’]?t|"
         r" not) (?:work|hold)|"
-        r"(?:that|this) can(?:not|['’]t) be(?: right| correct)?|"
+        r"(?:that|this) can(?:not|['’]t) be(?: (?:right|correct|true|it)\b|(?=[.!,]))|"
         r"actually(?=,? (?:it|the (?:correct|right|final|answer|result|value))\b)|"
         r"(?<=[.!?:—] )(?:hmm+,? )?no,?(?= (?:wait\b|that\b|this\b|it\b|the\b|i\b|\$?\d))|"
         r"hmm+,? no|no,? wait",
