@@ -64,7 +64,7 @@ def check_answer(
 
 
 def prepare() -> None:
-    """Make the tables of units and of months now, so that processes which are forked from this one have them."""
+    """Make the tables of units and of months now, for processes that are forked from this one."""
     read_unit("kg")
     read_date("3 May 2024")
 

@@ -18,6 +18,7 @@ MAX_DIGITS = 1000  # of one literal
 MAX_BASED = 100  # characters of a number that names its base
 MAX_EXPONENT = 1000  # of ten, in scientific notation
 
+DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"  # as steps are written: 1,234.5
 # One alternative for each way of writing digits; the first that fits without a digit left over counts.
 _ENGLISH = r"\d{1,3}(?:,\d{3})+(?:\.\d*)?(?![\d,]*\d)"
 _INDIAN = r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d*)?(?!\d)"

@@ -15,6 +15,7 @@ from itertools import product
 from typing import NamedTuple
 
 from rlvr.verify.check import equal_answers
+from rlvr.verify.exact import DIGITS, read_literal
 from rlvr.verify.normalize import normalize
 from rlvr.verify.settings import VerifySettings
 
@@ -24,12 +25,11 @@ MAX_DEPTH = 20  # nested brackets
 
 RELATIONS = ("=", "approx", "<", ">", "le", "ge", "ne")
 
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"
-_NUMBERS = re.compile(_DIGITS)
-_LONE = re.compile(rf"[-+]?\s?({_DIGITS})\s?(\\?%)?")
-_QUANTITY = re.compile(rf"[$€£¥]?\s?([-+]?\s?(?:{_DIGITS}))(?:\s[^\d]*)?")
+_NUMBERS = re.compile(DIGITS)
+_LONE = re.compile(rf"[-+]?\s?({DIGITS})\s?(\\?%)?")
+_QUANTITY = re.compile(rf"[$€£¥]?\s?([-+]?\s?(?:{DIGITS}))(?:\s[^\d]*)?")
 _TOKEN = re.compile(
-    rf"\s*(?:(?P<mixed>\d+\s+\d+\s?/\s?\d+)|(?P<number>{_DIGITS})"
+    rf"\s*(?:(?P<mixed>\d+\s+\d+\s?/\s?\d+)|(?P<number>{DIGITS})"
     r"|(?P<command>\\(?:frac|sqrt|[dt]?binom)(?![A-Za-z]))|(?P<sign>\\(?:cdot|times|div)(?![A-Za-z])|\\?%|[-+*/^!()\[\]{}]))"
 )
 _TIMES = {"\\cdot": "*", "\\times": "*", "\\div": "/", "\\%": "%"}
@@ -42,7 +42,7 @@ _BINOMIAL = re.compile(r"\\[dt]?binom\s?(?:\{\s?(\d+)\s?\}|(\d))\s?(?:\{\s?(\d+)
 _PAIR = re.compile(r"\(\s?\d+\s?,\s?\d+\s?\)")  # a point or a divisor, not 28,365
 _PLAIN = re.compile(r"[\d+\-().]{1,300}")  # sums, which have one spelling
 _BRACES = re.compile(r"[{}]")
-_SHARE = re.compile(rf"(?:{_DIGITS})\s?\\?%|\(?(?:\d+\s?/\s?\d+|\\frac\s?\{{\d+\}}\s?\{{\d+\}})\)?")
+_SHARE = re.compile(rf"(?:{DIGITS})\s?\\?%|\(?(?:\d+\s?/\s?\d+|\\frac\s?\{{\d+\}}\s?\{{\d+\}})\)?")
 _LONG_EXPONENT = re.compile(r"\^(\d)(?=\d)")
 _DIVIDED_NAME = re.compile(r"(?:/|\\div)[^+\-]*\\pi")
 _TWO_SLASHES = re.compile(r"/[\d\s.]+/")
@@ -134,7 +134,7 @@ def numbers_in(text: str) -> list[Fraction]:
 
 def _number(digits: str) -> Fraction:
     # whole numbers are far the most frequent, and a text takes a Fraction much longer to read
-    return Fraction(int(digits)) if digits.isdecimal() else Fraction(digits.replace(",", ""))
+    return Fraction(int(digits)) if digits.isdecimal() else read_literal(digits)[0]
 
 
 def stated_number(answer: str) -> Stated | None:
