@@ -12,6 +12,7 @@ import pytest
 
 from rlvr.verify import VerifySettings, check_answer, equal_answers, extract_answer
 from rlvr.verify.check import choice_letter
+from rlvr.verify.kinds import Kind
 from rlvr.verify.settings import Extraction
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -144,6 +145,8 @@ DENIED: list[Case] = [
     ("So x equals 41 instead of 42.", "41"), ("So we need 3 more than 42.", None),
     ("The answer could be 41 or 42; I would say 42.", None),
     ("The answer depends on n: for n = 2 it is 42.", None), ("The answer is unlikely to be 42.", None),
+    ("I doubt it is 42.", None), ("Had we added 2, we would get 42.", None), ("Anything but 42.", None),
+    ("We still have to subtract 42.", None), ("It ranges from 40 to 42.", None), ("I can exclude 42.", None),
 ]  # fmt: skip
 # what is taken back, and what breaks off
 RETRACTED: list[Case] = [
@@ -261,7 +264,7 @@ CHOICE: list[Case] = [
 
 
 def found(completion: str, choice: bool = False, extraction: Extraction = "normal") -> str | None:
-    extracted = extract_answer(completion, extraction, choice)
+    extracted = extract_answer(completion, extraction, Kind.CHOICE if choice else None)
     return extracted.text if extracted else None
 
 
@@ -356,7 +359,7 @@ def test_work_is_linear_in_the_length(fragment: str) -> None:
         for _ in range(3):
             started = time.process_time()
             for choice in (False, True):
-                extract_answer(text, "lenient", choice)
+                extract_answer(text, "lenient", Kind.CHOICE if choice else None)
             runs.append(time.process_time() - started)
         seconds.append(min(runs))
     assert seconds[1] < 16 * seconds[0] + 0.1, (

@@ -54,6 +54,8 @@ def serve(control_fd: int) -> NoReturn:
         functions = load_functions(start.config)
         for folder in _written(functions):
             os.makedirs(folder, exist_ok=True)
+        if (verify := sys.modules.get("rlvr.verify")) is not None:
+            verify.prepare()
     except (ConfigError, OSError) as error:
         control.send(pickle.dumps(("error", str(error)[: MAX_PACKET // 2])))
         os._exit(1)

@@ -5,6 +5,7 @@ from rlvr.verify.check import (
     check_reference,
     equal_answers,
     forget_answers,
+    prepare,
     remembered_answers,
 )
 from rlvr.verify.extract import Extracted, extract_answer
@@ -18,5 +19,6 @@ __all__ = [
     "equal_answers",
     "extract_answer",
     "forget_answers",
+    "prepare",
     "remembered_answers",
 ]

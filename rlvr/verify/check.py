@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from rlvr.types import DataError, Status, Verdict
+from rlvr.verify.calendar import read_date
 from rlvr.verify.compare import Comparison, compare
 from rlvr.verify.extract import extract_answer
 from rlvr.verify.kinds import Kind
@@ -16,6 +17,7 @@ from rlvr.verify.parse import MAX_ANSWER, read_answer
 from rlvr.verify.plain import plain
 from rlvr.verify.reference import TYPED, Reference, read_reference, readings
 from rlvr.verify.settings import DEFAULT, VerifySettings
+from rlvr.verify.units import read_unit
 from rlvr.verify.words import yes_or_no
 
 _SHOWN = 80  # characters of an answer in a reason
@@ -37,12 +39,11 @@ def check_answer(
     Never raises on any text of a completion. Time is bounded by the sizes but not measured: what must not
     hang runs in `rlvr.rewards.service`. Raises DataError for a reference that is not of `settings.kind`.
     """
-    if completion.strip() == gold.strip():
+    if completion.strip() == gold.strip() != "":
         return Verdict(Status.CORRECT, correct, "the same text", extracted=gold.strip(), rule="same text")
     reference = _reference(gold)
-    answer = extract_answer(
-        completion, settings.extraction, choice=(choice_letter(reference) or "").isupper()
-    )
+    kind = read_reference(reference, settings.stated).kind
+    answer = extract_answer(completion, settings.extraction, kind)
     if answer is None or not normalize(answer.text[:MAX_ANSWER]):
         reason = "no answer found" if answer is None else f"the {answer.where} is empty"
         return Verdict(Status.UNPARSEABLE, wrong, reason)
@@ -60,6 +61,12 @@ def check_answer(
         extracted=answer.text,
         rule=comparison.rule,
     )
+
+
+def prepare() -> None:
+    """Make the tables of units and of months now, so that processes which are forked from this one have them."""
+    read_unit("kg")
+    read_date("3 May 2024")
 
 
 def check_reference(answer: str, kind: str | None = None) -> None:
@@ -97,7 +104,7 @@ def _remembered(answer: str, gold: str, settings: VerifySettings) -> Comparison:
     plain_answer, plain_gold = plain(answer), plain(gold)
     if plain_answer == plain_gold or normalize(answer) == normalize(gold):
         return Comparison(True, "same text once normalized")
-    kind = None if settings.kind is None else Kind(settings.kind)
+    kind = settings.stated
     if kind in (None, Kind.CHOICE) and (letters := _options(answer, gold, kind is Kind.CHOICE)) is not None:
         return letters
     if _other_capitals(plain_answer, plain_gold):

@@ -248,7 +248,8 @@ TASK_LATER = re.compile(
 )
 # What is still to be done is no result.
 PLAN = re.compile(
-    r"\b(?:(?:we|i)(?:['’]ll| (?:will|shall|can|could|must|should|need to|have to|now|next|then|first))*"
+    r"\b(?:(?:we|i)(?:['’]ll| (?:will|shall|can|could|must|should|still|need to|have to|now|next|then|"
+    r"first))*"
     r"|let us|let['’]s|next)\s+(?:(?:now|then|also|first|next)\s+)*"
     r"(?:add|subtract|multiply|divide|compute|calculate|find|check|try|use|consider|solve|substitute|plug|"
     r"take|look|"
@@ -270,7 +271,8 @@ EQUATION_NOUN = re.compile(
     re.IGNORECASE,
 )
 COUNTERFACTUAL = re.compile(
-    r"\bif\b.{0,200}\b(?:were|had)\b.{0,200}\bwould\b|\bwould\b.{0,200}\b(?:if|unless)\b|\bwould have been\b",
+    r"\bif\b.{0,200}\b(?:were|had)\b.{0,200}\bwould\b|\bwould\b.{0,200}\b(?:if|unless)\b|"
+    r"\bwould have been\b|^\W*(?:had|were) \w+\b.{0,200}\bwould\b",
     re.IGNORECASE | re.DOTALL,
 )
 # A clause that says why, before the main clause or after it.
@@ -339,7 +341,8 @@ OPERAND = re.compile(
     r"more than|fewer than|"
     r"greater than|smaller than|larger than|(?:longer|shorter|older|younger|bigger|heavier|taller|"
     r"faster) than|at (?:least|most)|"
-    r"between|beyond|from|mod(?:ulo)?|(?:multipl|divid)\w*(?:\s\w+)?\sby|instead of|rather than|(?:root|"
+    r"between|beyond|from|mod(?:ulo)?|(?:multipl|divid)\w*(?:\s\w+)?\sby|instead of|rather than|"
+    r"(?:anything|everything|all) but|except(?: for)?|from \S{1,12} to|(?:root|"
     r"squares?|cubes?|sum|product|difference|reciprocal|multiples?|factors?|"
     r"divisors?|powers?|logarithm|percent|quotient|rest|part|some|most|many|none|\d\s?%|inverse|negative) of)"
     r"\s+(?:of\s+)?(?:the\s+)?(?:numbers?\s+)?[*_$(\[]*)$",

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rlvr.verify import choices, cues, marks, statements
+from rlvr.verify.kinds import Kind
 from rlvr.verify.sentences import formulas, matching_braces, sentences
 from rlvr.verify.settings import Extraction
 from rlvr.verify.thoughts import after_thoughts
+from rlvr.verify.wanted import fits, sought
 
 Where = Literal[
     "box",
@@ -37,6 +39,8 @@ MAX_PHRASES = 20  # "the answer is" that are looked at, from the last
 MAX_SENTENCE = 1_200  # characters of it
 MAX_CLOSINGS = 4  # last sentences that may say nothing
 
+# Where a number may have been found in place of the name, the truth or the code that is wanted.
+_UNSURE = dict.fromkeys((Kind.TEXT, Kind.YES_NO, Kind.IDENTIFIER), ("conclusion", "hash line"))
 _OTHER_DIGITS = re.compile(r"(?![0-9])\d")
 _SPECIAL_TOKEN = re.compile(r"<\|\w{1,40}\|>")
 _ASSISTANT = re.compile(
@@ -77,19 +81,23 @@ class Extracted:
 
 
 def extract_answer(
-    completion: str, extraction: Extraction = "normal", choice: bool = False
+    completion: str, extraction: Extraction = "normal", wanted: Kind | None = None
 ) -> Extracted | None:
     """The answer a completion commits to, or None when it commits to none.
 
-    Of a chat only the last turn of the assistant counts; what follows its last thought
+    Of a chat only the last turn of the assistant counts, and of that what follows its last thought
     (`after_thoughts`); a thought that never ended has no answer. What a text takes back ("wait, no", "I
-    made a mistake") does not count, unless it says it again or confirms it. Then, in order: the latest of the last
-    `\\boxed{…}`, `<answer>…</answer>` and JSON object with an answer; the last line marked with '#'
-    ("#### 42", "#42"); the last "answer is …", in many languages. That is "strict". "normal" goes on: for
-    `choice`, which says that the answer is the letter of an option, the letter that the end, or the
-    beginning, chooses; the whole text when it is nothing but an expression or a few words; the last
-    sentence or line when it claims one value. "lenient" goes on to the last number of the text, which
-    rewards a model for mentioning numbers: for evaluation of untrained models only.
+    made a mistake") does not count, unless it says it again or confirms it. Then, in order: the latest of
+    the last `\\boxed{…}`, `<answer>…</answer>` and JSON object with an answer; the last line marked with
+    '#' ("#### 42", "#42"); the last "answer is …", in many languages. That is "strict". "normal" goes on: if
+    the letter of an option is wanted, the letter that the end, or the beginning, chooses; the whole text
+    when it is nothing but an expression or a few words; the last sentence or line when it claims one
+    value. "lenient" goes on to the last number of the text, which rewards a model for mentioning numbers:
+    for evaluation of untrained models only.
+
+    `wanted` is the kind of the reference. Where what was found is no answer of that kind, and no box or tag
+    holds it, the one that follows "answer is", or that the last sentence has, is taken
+    (`rlvr.verify.wanted`).
     """
     said = after_thoughts(completion[-MAX_COMPLETION:])
     if said is None:
@@ -99,7 +107,29 @@ def extract_answer(
         text = _USER.split(_ASSISTANT.split(text)[-1])[0]
         text = _SPECIAL_TOKEN.sub("", text)
     kept, retracted = _kept(text)
-    return _committed(kept, extraction, choice, retracted)
+    found = _committed(kept, extraction, wanted is Kind.CHOICE, retracted)
+    return found if wanted is None else _of_kind(wanted, found, kept, extraction)
+
+
+def _of_kind(wanted: Kind, found: Extracted | None, text: str, extraction: Extraction) -> Extracted | None:
+    """What was found, unless it is no answer of the kind that is wanted, and the text states one that is."""
+    if found is not None:
+        sure = found.where in ("box", "answer tag", "JSON") or (found.where == "hash line" and "####" in text)
+        if sure or (found.where not in _UNSURE.get(wanted, ()) and fits(wanted, found.text)):
+            return found
+    if marks.open_box(text) is not None:
+        return found
+    for start, end, reverse in cues.answers(text)[:1]:
+        clause = _CLAUSE_END.split(text[max(0, start - 120) : start])[-1]
+        content = next(iter(sentences(text[end : end + MAX_COMPLEMENT])), "")
+        value = None if reverse or cues.REPORTED.search(clause) else sought(wanted, f"is {content}")
+        if value is not None:
+            return Extracted(value, "answer phrase")
+    ending = _last_sentences(text) if extraction != "strict" else []
+    if not ending or any(cues.GIVES_UP.search(sentence) for sentence in ending):
+        return found
+    value = sought(wanted, ending[0])
+    return found if value is None else Extracted(value, "conclusion")
 
 
 def _plain_digits(text: str) -> str:

@@ -37,7 +37,8 @@ SPACED = {
         r"leaving|giving|yielding|making|for a total of|i\.e\.|implying|"
         r"(?:we|you|i) (?:\w+ )?(?:find|get|have|obtain|conclude|see)(?: that)?(?! to\b)",
         r"not|never|no|neither|nor|none|cannot|\w{2,6}n['’]t",
-        r"not sure|unsure|maybe|perhaps|possibly|may(?: also)? be|might|could(?: also)? be(?=\s+[\W\d]|"
+        r"not sure|unsure|doubt(?:s|ful)?|maybe|perhaps|possibly|may(?: also)? be|might|"
+        r"could(?: also)? be(?=\s+[\W\d]|"
         r"\s+(?:that|the|a|an|either|both)\b)|unknown|unclear|unlikely|no idea|guess(?:ing)?|"
         r"impossible to (?:say|tell)|depends? on|don['’]?t know|do not know|candidates? (?:are|include)",
         r"wrong|incorrect|false|impossible|invalid|fails?|failed|contradict(?:s|ion|ory)?|mistake|mistaken|"

@@ -34,6 +34,10 @@ class VerifySettings:
     kind: str | None = None
     extraction: Extraction = "normal"
 
+    @property
+    def stated(self) -> Kind | None:
+        return None if self.kind is None else Kind(self.kind)
+
     def __post_init__(self) -> None:
         if self.rounding_digits < 0:
             raise ValueError(f"rounding_digits is {self.rounding_digits}, but must be ≥ 0")
