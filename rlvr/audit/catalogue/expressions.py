@@ -344,7 +344,7 @@ def _draw_sine(rng: Random) -> Expression:
         "brackets of functions": rf"\sin(2{x})",
         "sized brackets": rf"\sin\left(2{x}\right)",
         "brackets of both functions": rf"2\sin({x})\cos({x})",
-        "signs of products": rf"2 \cdot \sin {x} \cdot \cos {x}",
+        "signs of products": rf"2 \cdot \sin({x}) \cdot \cos({x})",
     }
     others = {
         "factor dropped": rf"\sin {x} \cos {x}",

@@ -220,10 +220,6 @@ def _decimal_comma(gold: Number, rng: Random) -> str | None:
     return f"{gold.sign}{gold.whole},{gold.digits}" if gold.digits and len(gold.digits) != 3 else None
 
 
-def _other_digits(gold: Number, digits: dict[int, int]) -> str:
-    return gold.text.translate(digits)
-
-
 _SIGNS: dict[str, Writer] = {
     "minus sign of Unicode": _minus_of_unicode,
     "plus sign": _plus,

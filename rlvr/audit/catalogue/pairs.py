@@ -166,7 +166,8 @@ def draw_ratio(rng: Random) -> Ratio:
         most = rng.choice([6, 6, 12, 100])
         return Ratio((rng.randrange(1, most), rng.randrange(most)), True, rng.choice(["-", "-", "–"]))
     while True:
-        parts = tuple(rng.randrange(1, 20) for _ in range(rng.choice([2, 2, 2, 3])))
+        number = rng.choice([2, 2, 2, 3])  # 13:13:10 may be a time, 3:4:5 is none
+        parts = tuple(rng.randrange(1, 20 if number == 2 else 10) for _ in range(number))
         if gcd(*parts) == 1 and len(set(parts)) > 1:
             return Ratio(parts)
 

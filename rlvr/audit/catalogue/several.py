@@ -266,11 +266,6 @@ def _product(numbers: Sequence[Fraction]) -> Fraction:
     return found
 
 
-def _last_item_plus_1(gold: Items, rng: Random) -> str | None:
-    *first, last = map(item_text, gold.items)
-    return gold.wrap(_joint(gold).join([*first, f"{last} + 1"]))
-
-
 _CHANGED_ITEMS: dict[str, Writer] = {
     "first item dropped": _dropped(0),
     "last item dropped": _dropped(-1),
