@@ -327,13 +327,11 @@ def test_right_answers_that_earned_too_little_are_no_examples() -> None:
         choose(traces, TraceConfig(min_reward=2.0))
 
 
-def test_right_answers_that_earned_too_little_are_in_no_pair() -> None:
-    traces = [trace(sample=n, reward=reward) for n, reward in enumerate([1.0, 0.0, None])]
-    traces += [trace(sample=3, status=WRONG, reward=1.0), trace(sample=4, status=WRONG, reward=0.0)]
+def test_right_answers_that_earned_too_little_are_rejected_like_wrong_ones() -> None:
+    traces = [trace(sample=n, reward=reward) for n, reward in enumerate([1.0, 0.0])]
+    traces += [trace(sample=2, status=WRONG, reward=1.0), trace(sample=3, status=WRONG, reward=0.0)]
     every = {"per_problem": None, "reuse": True}
-    assert sorted(paired(traces, min_reward=1.0, **every)) == [(0, 3), (0, 4)]
-    assert sorted(paired(traces, **every)) == [(n, wrong) for n in range(3) for wrong in (3, 4)]
-    _, left_out = pairs(traces, PairConfig(min_reward=1.0))
-    assert left_out["correct, but below min_reward"] == 2
-    with pytest.raises(DataError, match="1 with only wrong.*lower min_reward"):
+    assert sorted(paired(traces, min_reward=1.0, **every)) == [(0, 1), (0, 2), (0, 3)]
+    assert sorted(paired(traces, **every)) == [(0, 2), (0, 3), (1, 2), (1, 3)]
+    with pytest.raises(DataError, match="1 with only wrong"):
         pairs(traces, PairConfig(min_reward=2.0))

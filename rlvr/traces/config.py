@@ -39,7 +39,7 @@ class PairConfig:
     """
 
     min_reward: float | None = setting(
-        None, "prefer only right answers that were rewarded as much; others are in no pair"
+        None, "prefer only what was rewarded as much; right answers with less are rejected like wrong ones"
     )
     per_problem: int | None = setting(4, "most pairs of one problem", ge=1)
     pairing: str = setting("random", "which pairs go first", choices=PAIRING)

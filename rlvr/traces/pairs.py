@@ -19,7 +19,7 @@ class Pair:
     """Two answers to the same problem."""
 
     chosen: Trace  # correct and finished, and rewarded with `min_reward` where that is set
-    rejected: Trace  # with a verdict, and not correct
+    rejected: Trace  # with a verdict, and not that
 
 
 def pairs(traces: Sequence[Trace], settings: PairConfig, seed: int = 0) -> tuple[list[Pair], dict[str, int]]:
@@ -43,8 +43,8 @@ def pairs(traces: Sequence[Trace], settings: PairConfig, seed: int = 0) -> tuple
     found: list[Pair] = []
     only = {"only right": 0, "only wrong": 0, "only pairs above max_length_ratio": 0}
     for own in of_problem.values():
-        right = [trace for trace in own if trace.status is Status.CORRECT]
-        wrong = [trace for trace in own if trace.status is not Status.CORRECT]
+        right = [trace for trace in own if _is_preferred(trace, settings)]
+        wrong = [trace for trace in own if not _is_preferred(trace, settings)]
         of_this = _pairs(right, wrong, settings, seed)
         if not wrong:
             only["only right"] += 1
@@ -57,6 +57,13 @@ def pairs(traces: Sequence[Trace], settings: PairConfig, seed: int = 0) -> tuple
         problems = len({trace.problem.id for trace in traces})
         raise DataError(_nothing_left(problems, len(of_problem), only, criteria, left_out))
     return found, left_out | {f"problems with {name}": count for name, count in only.items()}
+
+
+def _is_preferred(trace: Trace, settings: PairConfig) -> bool:
+    if trace.status is not Status.CORRECT:
+        return False
+    least = settings.min_reward
+    return least is None or (trace.reward is not None and trace.reward >= least)
 
 
 def _criteria(settings: PairConfig) -> list[Criterion]:
@@ -73,16 +80,6 @@ def _criteria(settings: PairConfig) -> list[Criterion]:
                 "correct, but cut off",
                 "draw with a larger max_tokens",
                 lambda trace: trace.finished or trace.status is not Status.CORRECT,
-            )
-        )
-    least = settings.min_reward
-    if least is not None:
-        # not rejected either: that would teach against right answers
-        criteria.append(
-            Criterion(
-                "correct, but below min_reward",
-                "lower min_reward",
-                lambda t: t.status is not Status.CORRECT or (t.reward is not None and t.reward >= least),
             )
         )
     if not settings.unparseable:
