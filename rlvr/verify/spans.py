@@ -72,7 +72,7 @@ class Score:
 def same_amount(answer: Quantity, gold: Quantity) -> bool:
     """Whether two quantities are equal; a unit that one of them leaves out is forgiven."""
     if answer.unit and gold.unit:
-        return answer.unit == gold.unit and answer.in_base == gold.in_base
+        return not answer.clashes(gold) and answer.in_base == gold.in_base
     return answer.value == gold.value
 
 
