@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
+from rlvr.verify.measures import DEGREE, Unit
 from rlvr.verify.plain import plain
-from rlvr.verify.units import CURRENCY_SIGN, DEGREE, NO_UNIT, Unit, currency, read_details, read_unit
+from rlvr.verify.units import CURRENCY_SIGN, NO_UNIT, currency, read_details, read_unit
 
 MAX_DIGITS = 1000  # of one literal
 MAX_BASED = 100  # characters of a number that names its base
@@ -119,6 +120,8 @@ _GLUED = frozenset(
     ]
 )
 _EACH = re.compile(r"\s?(?:/|per\b|an?\b)", re.IGNORECASE)  # of a price
+_MINUS = re.compile(r"^(?:minus|negative) (?=[$€£]?\d)", re.IGNORECASE)
+_CHANCE = re.compile(r"(\d{1,9}) (?:out of|in)(?: every)? (\d{1,9})")
 _DASH_END = re.compile(r"[.,]\s?[-–]{1,2}$")  # 1250.-
 
 
@@ -190,7 +193,9 @@ def read_quantity(text: str, decimal_comma: bool = False) -> Quantity | None:
     """Read `text` as a number with an optional currency, unit or percent sign (a hundredth)."""
     if not any(character.isdigit() for character in text[: MAX_DIGITS + 1]):
         return None
-    text = _DASH_END.sub("", _ABOUT.sub("", plain(text), count=1))
+    text = _MINUS.sub("-", _DASH_END.sub("", _ABOUT.sub("", plain(text), count=1)))
+    if (chance := _CHANCE.fullmatch(text)) and (of := int(chance.group(2))):
+        return Quantity(Fraction(int(chance.group(1)), of), quotient=True)
     sign, position = _signed(text, 0)
     code = None
     if match := CURRENCY_SIGN.match(text, position):
@@ -312,10 +317,10 @@ def scan_number(text: str, position: int = 0, decimal_comma: bool = False) -> Li
     if value.denominator == 1 and not digits:
         if (part := _PART.match(text, end)) and int(part.group(2)):
             return Literal(value + Fraction(int(part.group(1)), int(part.group(2))), 0, False, part.end())
-        if (part := _FRAC.match(text, _skip(text, end))) and "\\frac" in text[end:]:
-            if (fraction := scan_number(text, part.start())) is not None:
-                proper = 0 < fraction.value < 1
-                return Literal(value + fraction.value, 0, False, part.end()) if proper else None
+        part = _FRAC.match(text, _skip(text, end)) if "\\frac" in text[end:] else None
+        if part and (fraction := scan_number(text, part.start())) is not None:
+            proper = 0 < fraction.value < 1
+            return Literal(value + fraction.value, 0, False, part.end()) if proper else None
     if over := _OVER.match(text, end):
         negative, start = _signed(text, over.end())
         below = scan_literal(text, start)

@@ -90,11 +90,16 @@ _OTHERS = {
 }  # fmt: skip
 # Symbols that are often written in capitals, or begin with one.
 _ANY_CASE = frozenset(
-    "kg km cm mm lb lbs oz ft yd mph kph rpm rps psi ml hr hrs min mins sec secs kwh gm hz khz mhz ghz kb qt"
-    " tsp tbsp sqm sqft mpg atm gal kgs kms mi".split()
-)
+    [
+        "kg", "km", "cm", "mm", "lb", "lbs", "oz", "ft", "yd", "mph", "kph", "rpm", "rps", "psi", "ml", "hr",
+        "hrs", "min", "mins", "sec", "secs", "kwh", "gm", "hz", "khz", "mhz", "ghz", "kb", "qt", "tsp",
+        "tbsp", "sqm", "sqft", "mpg", "atm", "gal", "kgs", "kms", "mi",
+    ]
+)  # fmt: skip
 _AS_WRITTEN = {"kwh": "kWh", "hz": "Hz", "khz": "kHz", "mhz": "MHz", "ghz": "GHz", "kb": "kB"}
-_TURNS = frozenset("turn turns rev revs revolution revolutions rotation rotations r".split())
+_TURNS = frozenset(
+    ["turn", "turns", "rev", "revs", "revolution", "revolutions", "rotation", "rotations", "r"]
+)
 # Of one dimension with another quantity, and still another thing.
 _APART = {"sievert": "sievert", "becquerel": "becquerel"}
 

@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 
 from babel import Locale
 
-from rlvr.verify.measures import DEGREE, Unit, measure_words, measured_word, named
+from rlvr.verify.measures import Unit, measure_words, measured_word, named
 
 MAX_WORDS = 6
 MAX_LENGTH = 80  # characters of a unit
@@ -126,27 +126,30 @@ _PHRASES = [
         (r"\bastronomical units?\b", "AU"),
         (r"\bfood calories?\b", "food_calorie"),
         (r"\bpounds?[ -]force\b", "lbf"),
-        (r"\b(?:(?:ft|foot|feet)[ ·-](?:lbs?|pounds?|lbf)|(?:lbs?|pounds?|lbf)[ ·-](?:ft|foot|feet))\b", "foot_pound"),
+        (r"\b(?:ft|foot|feet)[ ·-](?:lbs?|pounds?|lbf)\b", "foot_pound"),
+        (r"\b(?:lbs?|pounds?|lbf)[ ·-](?:ft|foot|feet)\b", "foot_pound"),
         (r"\b(?:lbs?|pounds?) ?(?:per|/) ?(?:square inch|sq\.? ?in|in\^\{?2\}?)(?:\b|$)", "psi"),
         (r"\bcycles? ?(?:per|/) ?s(?:ec(?:ond)?)?\b", "Hz"),
         (r"\b(?:degrees?|deg\.?) ?(?:celsius|centigrade|C)\b|\bcentigrade\b|℃", "°C"),
         (r"\b(?:degrees?|deg\.?) ?(?:fahrenheit|F)\b|℉", "°F"),
         (r"\b(?:degrees? |deg )kelvin\b", "kelvin"),
         (
-            r"(?<=\w) (?:an?|each|every) (?=(?:sec|min|h(?:ou)?r|day|week|month|year|night|mile|pound|kilo|gallon"
-            r"|lit(?:er|re)|person|piece|head)[a-z]*\b)",
+            r"(?<=\w) (?:an?|each|every) (?=(?:sec|min|h(?:ou)?r|day|week|month|year|night|mile|pound|kilo"
+            r"|gallon|lit(?:er|re)|person|piece|head)[a-z]*\b)",
             "/",
         ),
         (r"\s*\b(?:per|pro|par|por|je)\b\s*", "/"),
     )
 ]  # fmt: skip
-_FIRST = re.compile(r"^(?:more|additional|extra|full|whole|total) (?!than\b)(?=[^\W\d_])", re.IGNORECASE)
+_FIRST = re.compile(
+    r"^(?:an?|of an?|of the|more|additional|extra|full|whole|total) (?!than\b)(?=[^\W\d_])", re.IGNORECASE
+)
 # Behind a unit these say nothing that another unit could contradict.
 _FILLERS = frozenset(
     [
-        "of", "the", "an", "in", "all", "total", "altogether", "overall", "left", "remaining", "away", "apart",
-        "long", "tall", "high", "wide", "deep", "thick", "old", "time", "together", "age", "distance", "length",
-        "height", "his", "her", "their", "each", "off", "de", "von", "di", "van", "per",
+        "of", "the", "an", "in", "all", "total", "altogether", "overall", "left", "remaining", "away",
+        "apart", "long", "tall", "high", "wide", "deep", "thick", "old", "time", "together", "age",
+        "distance", "length", "height", "his", "her", "their", "each", "off", "de", "von", "di", "van", "per",
     ]
 )  # fmt: skip
 # Full names that make a word with the noun behind them: day trips, second graders.
@@ -367,9 +370,11 @@ def _counted(text: str) -> Unit | None:
 
 
 _IRREGULAR = {
-    "children": "child", "mice": "mouse", "men": "man", "women": "woman", "people": "person", "persons": "person",
+    "children": "child", "mice": "mouse", "men": "man", "women": "woman", "people": "person",
+    "persons": "person",
     "teeth": "tooth", "geese": "goose", "oxen": "ox", "dice": "die", "knives": "knife", "wives": "wife",
-    "lives": "life", "leaves": "leaf", "wolves": "wolf", "loaves": "loaf", "shelves": "shelf", "halves": "half",
+    "lives": "life", "leaves": "leaf", "wolves": "wolf", "loaves": "loaf", "shelves": "shelf",
+    "halves": "half",
     "thieves": "thief", "scarves": "scarf", "calves": "calf", "vertices": "vertex", "indices": "index",
     "matrices": "matrix", "points": "point", "pts": "point", "gas": "gas", "lens": "lens",
 }  # fmt: skip
