@@ -63,7 +63,6 @@ _DAY_FIRST = re.compile(
     r"(?=\d{1,2}\.\s?\d{1,2}\.\s?\d{4}|\d\d\.\d\d\.\d\d$)(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4}|\d{2})"
 )
 _EITHER = re.compile(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4}|\d{2})")
-_COMPACT = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _CHINESE = re.compile(r"(?:(\d{4})\s?[年년]\s?)?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日号號일]")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th|er|º|ª|°|e|\.)(?=[\s,]|$)", re.IGNORECASE)
 _YEAR_SHORT = re.compile(r"'(\d\d)$")
@@ -117,6 +116,7 @@ _WITH_TIME = re.compile(
     rf"|(?P<before>{_DAY_TIME}(?:\s[A-Z]{{3,4}})?)(?:,| on)\s(?P<behind>.*\d.*)",
     re.IGNORECASE,
 )
+_HAS_TIME = re.compile(r"\d:\d\d|\d\s?[ap]\.?\s?m\b", re.IGNORECASE)
 _MONTH_OF_YEAR = re.compile(r"(0[1-9]|1[0-2])/((?:19|20)\d\d)|((?:19|20)\d\d)-(0[1-9]|1[0-2])")
 _PART_OF_DAY = re.compile(r"(?<=\d) in the (?:(morning)|afternoon|evening)$", re.IGNORECASE)
 # With these before or behind it a short word of another language is a month: le 3 mars, 3. Mai.
@@ -215,7 +215,11 @@ class _Names(parser.parserinfo):
             for names in months
         ]
         self.WEEKDAYS = [
-            tuple(dict.fromkeys(name for name in names if " " not in name and len(name) > 1))
+            tuple(
+                dict.fromkeys(
+                    name for name in names if " " not in name and len(name) > 1 and name not in ("mar", "dec")
+                )
+            )  # "mar" is a Tuesday in Spanish, and March
             for names in days
         ]
         self.JUMP = [" ", ".", ",", ";", "-", "/", "'", *_FILLERS]
@@ -243,7 +247,7 @@ def read_date(text: str) -> Date | None:
     if len(text) > MAX_DATE or not any(character.isdigit() for character in text):
         return None
     text = text.strip()
-    if ":" in text or "m" in text.lower()[-4:]:
+    if _HAS_TIME.search(text):
         match = _WITH_TIME.fullmatch(text)
         clock = read_clock(match.group("time") or match.group("before")) if match else None
         date = read_date(match.group("date") or match.group("behind")) if match and clock else None

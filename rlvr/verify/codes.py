@@ -139,7 +139,7 @@ _ELEMENTS = [
 _ELEMENT = "|".join(sorted(_ELEMENTS, key=len, reverse=True))
 _FORMULA = re.compile(rf"(?:\d+)?(?:(?:{_ELEMENT}|[()\[\]])\d*)+(?:[·.*]\d*(?:(?:{_ELEMENT}|[()\[\]])\d*)+)*")
 _CHARGE = re.compile(r"\^\{?(\d*)([-+])(\d*)\}?$|([-+])$|\^\{?([-+])(\d+)\}?$")
-_CHARGED_METAL = re.compile(rf"^((?!O|N|H|C|S|P|F|B)(?:{_ELEMENT}))(\d)([-+])$")  # Fe3+
+_CHARGED_METAL = re.compile(rf"^({_ELEMENT})(?<=[a-z])(\d)([-+])$")  # Fe3+
 _STATE = re.compile(r"\s?\((?:aq|s|l|g)\)$")
 
 
@@ -157,6 +157,8 @@ class Code:
 def read_code(text: str) -> Code:
     """Any plain `text` as an identifier."""
     text = " ".join(text[:MAX_CODE].split())
+    if _PHONE.fullmatch(text):
+        return Code("phone " + re.sub(r"[^\d+]", "", text))
     if match := _VERSION.fullmatch(text):
         return Code("version " + (match.group(1) or match.group(2)).lower())
     if match := _COLOUR.fullmatch(text):
@@ -170,8 +172,6 @@ def read_code(text: str) -> Code:
         return Code("isbn " + re.sub(r"[- ]", "", match.group(1)).upper())
     if re.fullmatch(r"(?:97[89])?\d{9}[\dX]", text):
         return Code("isbn " + text)
-    if _PHONE.fullmatch(text):
-        return Code("phone " + re.sub(r"[^\d+]", "", text))
     if _WEB.fullmatch(text):
         return Code(text.casefold())
     text = re.sub(

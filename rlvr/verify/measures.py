@@ -77,7 +77,7 @@ _OTHERS = {
     "oil_barrel": "bbl", "43560*foot**2": "ac acre", "hectare": "ha hectare", "mile/hour": "mph",
     "kilometer/hour": "kph kmh kmph", "meter/second": "mps", "foot/second": "fps", "knot": "kn kt knot",
     "mile/gallon": "mpg", "meter**2": "sqm", "foot**2": "sqft", "centimeter**3": "cc ccm",
-    "force_pound/inch**2": "psi", "standard_atmosphere": "atm atmosphere", "mmHg": "mmHg",
+    "force_pound/inch**2": "psi", "standard_atmosphere": "atm atmosphere", "torr": "mmHg",
     "inch_Hg": "inHg", "horsepower": "hp horsepower", "Btu": "Btu btu", "kilocalorie": "Cal food_calorie",
     "light_year": "ly lightyear", "astronomical_unit": "au AU", "angstrom": "Å angstrom Angstrom",
     "micrometer": "micron µ", "thou": "mil thou", "dyne": "dyn dyne", "erg": "erg", "poise": "poise",
@@ -164,16 +164,21 @@ def _listed(word: str) -> tuple[str | None, int]:
         name = symbols.get(symbol, "bit")
         if prefix not in _EVERYDAY or name in ("meter", "gram", "liter", "pascal"):
             return name, _PREFIXES[prefix]
-    for name in (lower, lower.removesuffix("s"), lower.removesuffix("ies") + "y", lower.removesuffix("es")):
-        if len(name) < 2:
+    for singular in (
+        lower,
+        lower.removesuffix("s"),
+        lower.removesuffix("ies") + "y",
+        lower.removesuffix("es"),
+    ):
+        if len(singular) < 2:
             continue
-        if name in others and name != "h":
-            return others[name], 0
-        if name in names and len(lower) > 2:
-            return names[name], 0
-        prefix = next((prefix for prefix in _PREFIX_NAMES if name.startswith(prefix)), None)
-        if prefix is not None and name.removeprefix(prefix) in names:
-            return names[name.removeprefix(prefix)], _PREFIX_NAMES[prefix]
+        if singular in others:
+            return others[singular], 0
+        if singular in names and len(lower) > 2:
+            return names[singular], 0
+        spelled = next((prefix for prefix in _PREFIX_NAMES if singular.startswith(prefix)), None)
+        if spelled is not None and singular.removeprefix(spelled) in names:
+            return names[singular.removeprefix(spelled)], _PREFIX_NAMES[spelled]
     return None, 0
 
 

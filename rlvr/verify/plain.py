@@ -106,7 +106,7 @@ def plain(text: str) -> str:
     text = _SUPERSCRIPT_RUN.sub(lambda run: f"^{{{run.group().translate(_SUPERSCRIPTS)}}}", text)
     text = _SUBSCRIPT_RUN.sub(lambda run: f"_{{{run.group().translate(_SUBSCRIPTS)}}}", text)
     text = "".join(_compatible(character) for character in text)
-    if len(_DOLLARS.findall(text)) % 2 == 0 and not dollars_are_money(text):
+    if "$" in text and not dollars_are_money(text):
         text = _DOLLARS.sub(" ", text)
     text = text.replace(r"\$", "$")
     if "<su" in text:

@@ -105,7 +105,8 @@ def currency(text: str) -> str | None:
         return _SYMBOLS[text]
     if len(text) == 3 and text.isupper() and text in currency_codes():
         return text
-    return _MONEY_WORDS.get(text.lower()) or _MONEY_WORDS.get(text.lower().rstrip("s."))
+    word = text.lower().rstrip(".")
+    return _MONEY_WORDS.get(word) or (_MONEY_WORDS.get(word.removesuffix("s")) if len(word) > 4 else None)
 
 
 CURRENCY_SIGN = re.compile(
@@ -312,6 +313,7 @@ def _measured(text: str) -> Unit | None:
 def _unit_tokens(text: str) -> Iterator[str]:
     text = re.sub(r"\bsq\.?\s|\bsquare\s", "square ", text)
     text = re.sub(r"\bcu\.?\s|\bcubic\s", "cubic ", text)
+    text = re.sub(r"/([A-Za-z]+)-([A-Za-z]+)", r"/(\1 \2)", text)  # J/mol-K
     text = re.sub(r"(?<=[A-Za-z])-(?=[A-Za-z])", " ", text)  # kilowatt-hours
     text = re.sub(r"(?<=[a-z])\s+squared\b", "^2", text)
     text = re.sub(r"(?<=[a-z])\s+cubed\b", "^3", text)
@@ -376,7 +378,7 @@ _IRREGULAR = {
     "lives": "life", "leaves": "leaf", "wolves": "wolf", "loaves": "loaf", "shelves": "shelf",
     "halves": "half",
     "thieves": "thief", "scarves": "scarf", "calves": "calf", "vertices": "vertex", "indices": "index",
-    "matrices": "matrix", "points": "point", "pts": "point", "gas": "gas", "lens": "lens",
+    "matrices": "matrix", "points": "point", "pts": "point",
 }  # fmt: skip
 
 
@@ -386,11 +388,12 @@ def _singular(word: str) -> str:
     if len(word) < 3:
         return word
     lower = word.lower()
-    if lower in _IRREGULAR:
-        return _IRREGULAR[lower]
+    lower = _IRREGULAR.get(lower, lower)
     if lower.endswith("ies") and len(lower) > 4:
         return lower[:-3] + "y"
-    stem = lower if lower.endswith(("ss", "us", "is")) else lower.removesuffix("s")
+    stem = (
+        lower if lower.endswith(("ss", "us", "is")) or lower in ("gas", "lens") else lower.removesuffix("s")
+    )
     return stem.removesuffix("e") if stem.endswith(("se", "xe", "ze", "che", "she", "oe")) else stem
 
 
