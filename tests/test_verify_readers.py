@@ -32,7 +32,8 @@ NUMBERS = {
     "0.3\u0305": Fraction(1, 3),
     "1 3/4": Fraction(7, 4), r"3\tfrac12": Fraction(7, 2), r"\frac{3}{4}": Fraction(3, 4),
     "-1/2": Fraction(-1, 2),
-    "12.5%": Fraction(1, 8), "3 percent": Fraction(3, 100), "250 ppm": Fraction(1, 4000),
+    "250 ppm": Fraction(1, 4000), "250 parts per million": Fraction(1, 4000), "2 and 3/4": Fraction(11, 4),
+    "2 out of 5": Fraction(2, 5), "1 in 6": Fraction(1, 6), "minus 40": -40,
     "≈ 3.14": Fraction(157, 50),
 }  # fmt: skip
 AMOUNTS = {  # → value and currency
@@ -52,6 +53,22 @@ SAME_UNIT = [
     ("3 J/(kg K)", "3 J/kg/K"), ("5'8\"", "68 inches"), ("3 h 20 min", "200 minutes"), ("75 cents", "$0.75"),
     ("2 days", "48 hours"), ("6 dozen", "72"), ("100 mL", "0.1 l"), ("45°30'", "45.5°"),
     ("1 mile", "5280 ft"),
+    ("5 kg", "5 kilos"), ("5 kg", r"\SI{5}{\kilo\gram}"), ("5 kg", r"\qty{5}{kg}"), ("1 acre", "43560 ft^2"),
+    ("9.8 m/s^2", r"\qty{9.8}{\meter\per\second\squared}"), ("90 km/h", r"90 \frac{\text{km}}{\text{h}}"),
+    ("5 gallons", "5 gallons of milk"), ("6 feet", "6 feet tall"), ("2 hours", "2 hours total"),
+    ("5 years", "5 years old"), ("20 minutes", "20 more minutes"), ("5 km north", "5000 m north"),
+    ("5 nautical miles", "9260 m"), ("5 metric tons", "5000 kg"), ("5 eV", "5 electron-volts"),
+    ("8 fl oz", "8 fluid ounces"), ("5 Canadian dollars", "C$5"), ("30 psi", "30 pounds per square inch"),
+    ("100 lbf·ft", "100 foot-pounds"), ("60 rpm", "60 RPM"), ("440 Hz", "440 cycles per second"),
+    ("3 mol/L", "3 M"), ("2 T", "20000 G"), ("8 A", "8 amps"), ("5 mA", "0.005 A"), ("3 H", "3 henries"),
+    ("$3.50 per hour", "3.5 dollars an hour"), ("$3 per pound", "$3/lb"), ("3/day", "3 per day"),
+    ("90 km/h", "90 kilometres an hour"), ("40 words per minute", "40 words a minute"),
+    ("6 L/100 km", "6 liters per 100 km"), ("25 mpg", "25 miles per gallon"),
+    ("8.3 J/mol-K", "8.3 J/(mol K)"),
+    ("20 °C", "20 degrees Celsius"), ("20 °C", "20 deg C"), ("-40 °C", "minus 40 degrees Fahrenheit"),
+    ("12 red marbles", "12 marbles"), ("12 steel screws", "12 screws"), ("4 children", "4 child"),
+    ("2 buses", "2 bus"), ("5 dresses", "5 dress"), ("2 knives", "2 knife"), ("3 Gbps", "3 Gbit/s"),
+    ("25%", "25% of the total"), ("10%", "10% off"), ("1 atm", "760 mmHg"), ("20%", "20 out of 100"),
     ("3 kΩ", "3000 ohm"), ("2 GiB", "2048 MiB"), ("4 mol/L", "4000 mol/m^3"), ("1 atm", "101325 Pa"),
 ]  # fmt: skip
 OTHER_UNIT = [
@@ -59,7 +76,15 @@ OTHER_UNIT = [
     ("5 m", "5 m^2"),
     ("5 m/s", "5 m/s^2"), ("12 apples", "12 pears"), ("5 $", "5 €"), ("5 N", "5 kg"), ("90 km/h", "90 m/s"),
     ("5 s", "5 s per hour"), ("3 screws per box", "3 screws"), ("1 ft", "1 m"), ("50", "50%"),
-    ("8", "8 or 9"),
+    ("8", "8 or 9"), ("5 kg flour", "5 lb flour"), ("5 kg of flour", "5 g of flour"), ("10% off", "10 off"),
+    ("10 years old", "10 months old"), ("5 km east", "5 mi east"), ("2 cups sugar", "2 tsp sugar"),
+    ("2 short tons", "2 long tons"), ("25%", "0.25 kg"), ("25%", "$0.25"), ("50%", "half an hour"),
+    ("2 Sv", "2 Gy"), ("5 Hz", "5 Bq"), ("3 H", "3 hours"), ("3 circles", "3 turns"),
+    ("3 hares", "3 hectares"),
+    ("10 candles", "10 candelas"), ("10 CDs", "10 candelas"), ("5 camps", "0.05 amps"), ("20 °C", "20 K"),
+    ("4 second graders", "4 s"), ("2 D cells", "2 cm"), ("$3 per pound", "$3 per kg"),
+    ("$3 per hour", "$3 per day"),
+    ("$5-$7", "€5-€7"), ("$200-$300", "200-300 km"), ("2 in 5", "5 in 2"), ("-3.25", "-3+1/4"),
 ]  # fmt: skip
 DATES = {
     "2024-05-31": (2024, 5, 31), "31.5.2024": (2024, 5, 31), "31 May 2024": (2024, 5, 31),
@@ -68,6 +93,9 @@ DATES = {
     "le 31 mai 2024": (2024, 5, 31), "31 de mayo de 2024": (2024, 5, 31), "31 мая 2024": (2024, 5, 31),
     "2024年5月31日": (2024, 5, 31), "2024/05/31": (2024, 5, 31), "5/31/2024": (2024, 5, 31),
     "31/5/2024": (2024, 5, 31),
+    "31. Mai": (None, 5, 31), "le 31 mai": (None, 5, 31), "05/2024": (2024, 5, None),
+    "2024-05": (2024, 5, None),
+    "Mar 2024": (2024, 3, None), "2024-05-31T14:00:00Z": (2024, 5, 31), "2 PM on May 31, 2024": (2024, 5, 31),
     "May 31": (None, 5, 31), "May 2024": (2024, 5, None), "Sept. 3, '24": (2024, 9, 3),
 }  # fmt: skip
 NO_DATES = [
@@ -82,6 +110,13 @@ NO_DATES = [
     "10-15",
     "1/2",
     "Mars 5 kg",
+    "2 out of 5",
+    "1 set",
+    "3 mars",
+    "4 out",
+    "5 lip",
+    "3 ago",
+    "12 mag",
 ]
 CLOCKS = {
     "14:05": 14 * 60 + 5, "19h30": 19 * 60 + 30, "8 o'clock": 8 * 60, "7 Uhr": 7 * 60,
@@ -197,6 +232,30 @@ def test_another_unit_is_another_answer(left: str, right: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("left", "right", "clash"),
+    [
+        ("5 red marbles", "5 blue marbles", True), ("5 red marbles", "5 marbles", False),
+        ("5 boxes of screws", "5 boxes of nails", True), ("30° north of east", "30° north of west", True),
+        ("2 kg of flour", "2 kg wheat flour", False), ("2 kg of flour", "2 kg of sugar", True),
+        ("5", "5 blue marbles", False), ("6 feet tall", "6 feet", False),
+    ],
+)  # fmt: skip
+def test_what_is_counted_or_measured_may_clash(left: str, right: str, clash: bool) -> None:
+    one, other = read_quantity(left), read_quantity(right)
+    assert one is not None
+    assert other is not None
+    assert one.clashes(other) is other.clashes(one) is clash
+
+
+def test_a_percentage_has_a_unit_of_its_own() -> None:
+    for text in ("12.5%", "12.5 percent", r"12.5\%"):
+        found = read_quantity(text)
+        assert found is not None
+        assert (found.value, found.unit, found.percent) == (Fraction(1, 8), "%", True)
+    assert equal_answers("0.125", "12.5%").equal
+
+
+@pytest.mark.parametrize(
     ("gold", "answer"), [("5 kg", "5"), ("5", "5 kg"), ("5 m", "5"), ("5", "5 m"), ("8", "8 h")]
 )
 def test_a_missing_unit_is_forgiven_unless_it_is_asked_for(gold: str, answer: str) -> None:
@@ -211,7 +270,7 @@ def test_a_variable_is_no_unit() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "or 5", "wrong", "squared", "m^99", "x", "(", "m/", "/s", "5", "kg" * 60]
+    "text", ["", "or 5", "wrong", "squared", "m^99", "x", "(", "m/", "/", "5", "AB", "kg" * 60]
 )
 def test_what_is_no_unit(text: str) -> None:
     assert read_unit(text) is None
@@ -256,7 +315,14 @@ def test_times_of_day(text: str, minutes: int) -> None:
         ("7:30 PM", "19:30", True), ("7:30 PM", "7:30", True), ("7:30 PM", "7:30 AM", False),
         ("02:45", "2:45 PM", False),
         ("14:05", "2:05", False), ("10:45 PM", "22{:}45", True), ("14:05:00", "14:05", True),
-        ("14:05:30", "14:05", False),
+        ("14:05:30", "14:05", False), ("2:05 PM", "2:05 in the afternoon", True), ("2:05 PM", "02:05", False),
+        ("1:30:00", "1:30:00 PM", False), ("14:00 UTC", "2 PM UTC", True), ("14:00 UTC", "15:00 CET", True),
+        ("14:00 UTC", "14:00 EST", False), ("14:00 UTC", "15:00 UTC", False), ("14:00 UTC", "14:00", True),
+        ("2024-05-31 14:00", "31 May 2024, 2 PM", True), ("2024-05-31 14:00", "2024-05-31T14:00:00", True),
+        ("2024-05-31 14:00", "2024-05-31 15:00", False), ("2024-05-31 14:00", "2024-05-31", False),
+        ("2024-05-31T14:00:00Z", "2024-05-31T16:00:00+02:00", True),
+        ("2024-05-31T23:00:00Z", "2024-06-01T01:00:00+02:00", True),
+        ("2024-05-31T14:00:00Z", "2024-05-31T14:00:00+05:00", False),
     ],
 )  # fmt: skip
 def test_halves_of_the_day(gold: str, answer: str, equal: bool) -> None:
@@ -290,6 +356,48 @@ def test_ranges_in_every_spelling(text: str) -> None:
     assert equal_answers(text, "10-15").equal
     assert not equal_answers(text, "10-16").equal
     assert not equal_answers(text, "9-15").equal
+
+
+def test_a_difference_is_no_range() -> None:
+    for difference, value in (
+        ("5 - 1/2", "4.5"),
+        ("20 - 1.5", "18.5"),
+        ("-5 - 3", "-8"),
+        ("3/4 - 1/2", "1/4"),
+    ):
+        assert read_span(difference) is None
+        assert equal_answers(value, difference).equal
+
+
+def test_tolerances_in_every_spelling() -> None:
+    for same in ("(20 ± 2) mm", "20 mm ± 10%", "20 plus or minus 2 mm", "[18, 22] mm", "2 ± 0.2 cm"):
+        assert read_span(plain(same)).same(read_span("20 ± 2 mm")), same
+    for other in ("(20 ± 3) mm", "20 mm ± 5%", "[18, 22] cm"):
+        assert not read_span(plain(other)).same(read_span("20 ± 2 mm")), other
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "equal"),
+    [
+        ("Si", "yes", False), ("Ne", "no", False), ("Non", "no", False), ("Tak", "yes", False),
+        ("yes", "sí", True), ("no", "Nein", True), ("True", "True, False", False), ("yes", "Yes, no", False),
+        ("yes", "Yes, it is", True), ("no maximum", "no minimum", False),
+        ("no maximum", "no upper bound", True),
+        ("no solution", "has no solution", True), ("undefined", "is undefined", True),
+        ("1/3", "one third", True), ("1/3", "a third", True), ("1/3", "third", False),
+        ("4", "twenty-fifth", False),
+        ("B", "The answer is B", True), ("B", "The wrong answer is B", False), ("B", "not option B", False),
+        ("C", "C Minor", False), ("90 min", "an hour and a half", True), ("30 min", "half an hour", True),
+        ("n \\equiv 0 \\pmod 4", "n is divisible by 4", True),
+        ("n \\equiv 0 \\pmod 4", "n is divisible by 8", False),
+        ("x \\equiv 1, 5 \\pmod 6", "x \\equiv \\pm 1 \\pmod 6", True), ("Na+", "Na^{+}", True),
+        ("Fe^{3+}", "Fe3+", True), ("Fe^{3+}", "Fe2+", False), ("E10", "E-10", False),
+        ("file_2.txt", "file2.txt", False), ("7732-18-5", "CAS 7732-18-5", True), ("Bin #7", "Bin # 7", True),
+        ("555-123-4567", "555.123.4567", True), ("555-123-4567", "555.123.4568", False),
+    ],
+)  # fmt: skip
+def test_words_letters_and_codes(gold: str, answer: str, equal: bool) -> None:
+    assert equal_answers(answer, gold).equal is equal
 
 
 def test_the_unit_of_a_range_belongs_to_both_ends() -> None:

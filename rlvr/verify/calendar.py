@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from functools import cache
@@ -63,7 +63,6 @@ _DAY_FIRST = re.compile(
     r"(?=\d{1,2}\.\s?\d{1,2}\.\s?\d{4}|\d\d\.\d\d\.\d\d$)(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4}|\d{2})"
 )
 _EITHER = re.compile(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4}|\d{2})")
-_COMPACT = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _CHINESE = re.compile(r"(?:(\d{4})\s?[年년]\s?)?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日号號일]")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th|er|º|ª|°|e|\.)(?=[\s,]|$)", re.IGNORECASE)
 _YEAR_SHORT = re.compile(r"'(\d\d)$")
@@ -105,9 +104,28 @@ _ISO_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\
 _HMS = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d))?(?:\s?(?:h|hours?|hrs?|min|minutes?))?")
 
 
+_ZONES = {
+    "Z": 0, "UTC": 0, "GMT": 0, "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360,
+    "PST": -480, "PDT": -420, "CET": 60, "CEST": 120, "MEZ": 60, "MESZ": 120, "BST": 60, "IST": 330,
+    "JST": 540,
+}  # fmt: skip
+_ZONE = re.compile(rf"\s?({'|'.join(_ZONES)})?(?:(?<=UTC|GMT)|(?<=[\d:.]))?([+-]\d{{1,2}}(?::?\d\d)?)?$")
+_DAY_TIME = r"(?:\d{1,2}:\d\d(?::\d\d(?:\.0+)?)?(?:\s?[ap]\.?\s?m\b\.?)?|\d{1,2}\s?[ap]\.?\s?m\b\.?)"
+_WITH_TIME = re.compile(
+    rf"(?P<date>.*\d.*?)(?:T|,?\s(?:at\s|um\s)?)(?P<time>{_DAY_TIME}(?:\s?[A-Z]{{1,4}})?(?:[+-]\d\d:?\d\d)?)"
+    rf"|(?P<before>{_DAY_TIME}(?:\s[A-Z]{{3,4}})?)(?:,| on)\s(?P<behind>.*\d.*)",
+    re.IGNORECASE,
+)
+_HAS_TIME = re.compile(r"\d:\d\d|\d\s?[ap]\.?\s?m\b", re.IGNORECASE)
+_MONTH_OF_YEAR = re.compile(r"(0[1-9]|1[0-2])/((?:19|20)\d\d)|((?:19|20)\d\d)-(0[1-9]|1[0-2])")
+_PART_OF_DAY = re.compile(r"(?<=\d) in the (?:(morning)|afternoon|evening)$", re.IGNORECASE)
+# With these before or behind it a short word of another language is a month: le 3 mars, 3. Mai.
+_IN_A_DATE = re.compile(r"\b(?:le|de|del|am|den|der|el|di|vom|ngày)\b|\d\.|\b\d{4}\b", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Date:
-    """A date, or the parts of it that were written.
+    """A date, or the parts of it that were written, and the time of that day.
 
     `swapped` is its month and day if they are exchanged, for 6/10/2024, where nobody can tell.
     """
@@ -117,9 +135,12 @@ class Date:
     day: int | None
     swapped: tuple[int, int] | None = None
     written: str = ""  # with which separator, then
+    clock: Clock | None = None
 
     def same(self, gold: Date) -> bool:
         """Whether this says all that `gold` says. What nobody can tell is read as month/day."""
+        if gold.clock is not None:
+            return self.clock is not None and self._at(self.clock, gold) == gold._at(gold.clock, self)
         if self.swapped and gold.swapped and self.written == gold.written:
             return (self.year, self.month, self.day) == (gold.year, gold.month, gold.day)
         wanted = [
@@ -128,6 +149,14 @@ class Date:
             if theirs is not None
         ]
         return all(mine == theirs for mine, theirs in wanted)
+
+    def _at(self, clock: Clock, other: Date) -> tuple[object, ...]:
+        """The moment: of two with a zone that in UTC."""
+        zoned = clock.zone is not None and other.clock is not None and other.clock.zone is not None
+        seconds = clock.since_midnight - (60 * (clock.zone or 0) if zoned else 0)
+        if self.year is None or self.day is None:
+            return (*self._parts, seconds)
+        return (datetime(self.year, self.month, self.day).toordinal() * 86_400 + seconds,)
 
     @property
     def _parts(self) -> tuple[int | None, int, int | None]:
@@ -142,12 +171,16 @@ class Clock:
     half: str = ""  # "a" or "p" where it was said
     colon: bool = False  # written as 6:10, which may be a ratio
     whole_day: bool = False  # written as 02:45 or 14:05, on a clock of 24 hours
+    zone: int | None = None  # minutes before UTC, where a zone was said
 
     def same(self, gold: Clock) -> bool:
         """Whether both are the same time: 7:45 p.m. is 19:45, and 7:45 where the reference says no more."""
+        if self.zone is not None and gold.zone is not None and self.zone != gold.zone:
+            mine, theirs = (clock.since_midnight - 60 * (clock.zone or 0) for clock in (self, gold))
+            return (mine - theirs) % 86_400 == 0
         if self.half and gold.half:
-            return self._absolute == gold._absolute
-        if self._absolute == gold._absolute:
+            return self.since_midnight == gold.since_midnight
+        if self.since_midnight == gold.since_midnight:
             return True
         if self.whole_day or gold.whole_day:
             return False
@@ -156,7 +189,8 @@ class Clock:
         return bool(self.half) and self.seconds == gold.seconds
 
     @property
-    def _absolute(self) -> int:
+    def since_midnight(self) -> int:
+        """In seconds."""
         noon = 12 * 3600
         return self.seconds % noon + (noon if self.half == "p" else 0) if self.half else self.seconds
 
@@ -181,7 +215,11 @@ class _Names(parser.parserinfo):
             for names in months
         ]
         self.WEEKDAYS = [
-            tuple(dict.fromkeys(name for name in names if " " not in name and len(name) > 1))
+            tuple(
+                dict.fromkeys(
+                    name for name in names if " " not in name and len(name) > 1 and name not in ("mar", "dec")
+                )
+            )  # "mar" is a Tuesday in Spanish, and March
             for names in days
         ]
         self.JUMP = [" ", ".", ",", ";", "-", "/", "'", *_FILLERS]
@@ -189,15 +227,19 @@ class _Names(parser.parserinfo):
 
 
 @cache
-def _reader() -> tuple[parser.parser, re.Pattern[str]]:
-    """The reader, and a pattern of the names of months."""
+def _reader() -> tuple[parser.parser, re.Pattern[str], frozenset[str]]:
+    """The reader, a pattern of the names of months, and those that are months in any text.
+
+    These are the English ones and the long ones: "out", "set" and "mars" are words.
+    """
     names = _Names()
     months = sorted(
         {name for forms in names.MONTHS for name in forms if len(name) > 2}, key=len, reverse=True
     )
-    return parser.parser(names), re.compile(
-        rf"(?<!\w)(?:{'|'.join(map(re.escape, months))})(?!\w)", re.IGNORECASE
-    )
+    english = Locale("en").months["format"]
+    sure = {name.lower() for width in ("wide", "abbreviated") for name in english[width].values()} | {"sept"}
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, months))})(?!\w)", re.IGNORECASE)
+    return parser.parser(names), pattern, frozenset(sure | {name for name in months if len(name) > 4})
 
 
 def read_date(text: str) -> Date | None:
@@ -205,13 +247,20 @@ def read_date(text: str) -> Date | None:
     if len(text) > MAX_DATE or not any(character.isdigit() for character in text):
         return None
     text = text.strip()
-    text = re.sub(r"T\d\d:\d\d.*$| 00:00(?::00)?$", "", text)
+    if _HAS_TIME.search(text):
+        match = _WITH_TIME.fullmatch(text)
+        clock = read_clock(match.group("time") or match.group("before")) if match else None
+        date = read_date(match.group("date") or match.group("behind")) if match and clock else None
+        if date is not None:
+            return replace(date, clock=clock)
     if match := _ISO.fullmatch(text):
         return _date(match.group(1), match.group(3), match.group(4))
     if match := _DAY_FIRST.fullmatch(text):
         return _date(match.group(3), match.group(2), match.group(1))
     if match := _CHINESE.fullmatch(text):
         return _date(*match.groups())
+    if match := _MONTH_OF_YEAR.fullmatch(text):
+        return Date(int(match.group(2) or match.group(3)), int(match.group(1) or match.group(4)), None)
     if match := _EITHER.fullmatch(text):
         first, separator, second, year = match.groups()
         month_first, day_first = _date(year, first, second), _date(year, second, first)
@@ -224,8 +273,11 @@ def read_date(text: str) -> Date | None:
                 separator,
             )
         return month_first or day_first
-    reader, months = _reader()
-    if not months.search(text) or re.search(r"[^\w\s.,'/\-°º]", text):
+    reader, months, sure = _reader()
+    month_name = months.search(text)
+    if month_name is None or re.search(r"[^\w\s.,'/\-°º]", text):
+        return None
+    if month_name.group().lower() not in sure and not _IN_A_DATE.search(text):
         return None
     text = _YEAR_SHORT.sub(r"20\1", _ORDINAL.sub("", re.sub(r"(?<=[^\W\d])\.", "", text)))
     if not re.search(r"\d", text) or len(re.findall(r"\d+", text)) > 2:
@@ -256,7 +308,11 @@ def read_clock(text: str) -> Clock | None:
     """Plain `text` as a time of day: 14:05, 2:05 PM, 19h30, 8 o'clock, noon, half past seven."""
     if len(text) > MAX_DATE:
         return None
-    text = " ".join(text.strip().split())
+    text = _PART_OF_DAY.sub(lambda part: " am" if part.group(1) else " pm", " ".join(text.strip().split()))
+    zone = _ZONE.search(text)
+    if zone and any(zone.groups()) and re.search(r"\d:\d\d|[ap]\.?m\b", text[: zone.start()], re.IGNORECASE):
+        clock = read_clock(text[: zone.start()])
+        return None if clock is None else replace(clock, zone=_offset(*zone.groups()), colon=False)
     lower = text.lower()
     if lower in ("noon", "midday", "12 noon", "mittag", "midi", "mediodía", "正午"):
         return Clock(12 * 3600, "p")
@@ -271,11 +327,21 @@ def read_clock(text: str) -> Clock | None:
         return _clock(
             match.group(1), match.group(2), match.group(3), (match.group(4) or "").lower(), ":" in text
         )
-    if match := _HOUR.fullmatch(text):
+    if (match := _HOUR.fullmatch(text)) and not text.endswith("H"):  # henries
         return _clock(match.group(1), "0", None, (match.group(2) or match.group(3) or "").lower())
     if match := _MILITARY.fullmatch(text):
         return _clock(match.group(1), match.group(2), None, "")
     return _spoken(lower)
+
+
+def _offset(name: str | None, hours: str | None) -> int:
+    """A zone's minutes before UTC: CET, +05:30, UTC-3."""
+    minutes = _ZONES.get((name or "UTC").upper(), 0)
+    if hours is None:
+        return minutes
+    digits = hours[1:].replace(":", "")
+    whole, part = (digits[:-2], digits[-2:]) if len(digits) > 2 else (digits, "0")
+    return minutes + (-1 if hours[0] == "-" else 1) * (60 * int(whole) + int(part))
 
 
 def _spoken(text: str) -> Clock | None:
@@ -304,7 +370,10 @@ def _clock(hour: str, minute: str, second: str | None, half: str, colon: bool = 
         half = ""  # 14:05 PM
     seconds = (hours % 24) * 3600 + minutes * 60 + int(second or 0)
     return Clock(
-        seconds, half, colon and not half and not second, not half and (hour[0] == "0" or hours > 12)
+        seconds,
+        half,
+        colon and not half and not second,
+        not half and (hour[0] == "0" or hours > 12 or bool(second)),
     )
 
 

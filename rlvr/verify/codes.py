@@ -20,7 +20,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 _ISBN = re.compile(
     r"(?:ISBN(?:-1[03])?:?\s?)?((?:97[89][- ])?\d{1,5}[- ]\d{1,7}[- ]\d{1,7}[- ][\dX])", re.IGNORECASE
 )
-_PHONE = re.compile(r"\+\d[\d\s()./-]{6,20}\d|\(\d{3}\)\s?\d{3}-\d{4}|\d{3}-\d{3}-\d{4}")
+_PHONE = re.compile(r"\+\d[\d\s()./-]{6,20}\d|\(\d{3}\)\s?\d{3}-\d{4}|\d{3}([-. ])\d{3}\1\d{4}")
 _GROUPS = re.compile(r"\d+(?:-\d+){2,}")  # CAS and account numbers
 _PART = re.compile(
     r"[A-Z]{1,5}[- ]?\d+(?:[-./×x ]?[A-Za-z0-9]+)*|\d+[A-Z]{1,3}-?\d+[A-Za-z0-9-]*|[A-Za-z]+ ?#\s?\d+|#\d+"
@@ -139,6 +139,7 @@ _ELEMENTS = [
 _ELEMENT = "|".join(sorted(_ELEMENTS, key=len, reverse=True))
 _FORMULA = re.compile(rf"(?:\d+)?(?:(?:{_ELEMENT}|[()\[\]])\d*)+(?:[·.*]\d*(?:(?:{_ELEMENT}|[()\[\]])\d*)+)*")
 _CHARGE = re.compile(r"\^\{?(\d*)([-+])(\d*)\}?$|([-+])$|\^\{?([-+])(\d+)\}?$")
+_CHARGED_METAL = re.compile(rf"^({_ELEMENT})(?<=[a-z])(\d)([-+])$")  # Fe3+
 _STATE = re.compile(r"\s?\((?:aq|s|l|g)\)$")
 
 
@@ -156,6 +157,8 @@ class Code:
 def read_code(text: str) -> Code:
     """Any plain `text` as an identifier."""
     text = " ".join(text[:MAX_CODE].split())
+    if _PHONE.fullmatch(text):
+        return Code("phone " + re.sub(r"[^\d+]", "", text))
     if match := _VERSION.fullmatch(text):
         return Code("version " + (match.group(1) or match.group(2)).lower())
     if match := _COLOUR.fullmatch(text):
@@ -169,12 +172,17 @@ def read_code(text: str) -> Code:
         return Code("isbn " + re.sub(r"[- ]", "", match.group(1)).upper())
     if re.fullmatch(r"(?:97[89])?\d{9}[\dX]", text):
         return Code("isbn " + text)
-    if _PHONE.fullmatch(text):
-        return Code("phone " + re.sub(r"[^\d+]", "", text))
+    if _WEB.fullmatch(text):
+        return Code(text.casefold())
+    text = re.sub(
+        r"^CAS(?: (?:no\.?|number))?:? (?=\d)", "", re.sub(r"#\s+(?=\d)", "#", text), flags=re.IGNORECASE
+    )
     text = re.sub(r"\b(?:no\.?|number|nr\.?|№)\s?(?=\d)", "#", text, flags=re.IGNORECASE)
     text = re.sub(
         r"(?<=\d)\s?[×xX*·]\s?(?=\d)", "x", text.replace("_{", "_").replace("{", "").replace("}", "")
     )
+    if re.fullmatch(r"[Ee]-\d+", text):  # a power of ten
+        return Code(text.casefold())
     text = re.sub(r"(?<=[A-Za-z])[\s_-]+(?=\d)|(?<=\d)[\s_-]+(?=[A-Za-z])", "", text)
     return Code(re.sub(r"[\s_]+", "-", text).casefold())
 
@@ -208,7 +216,7 @@ def may_be_a_code(text: str) -> bool:
 
 def read_formula(text: str) -> Code | None:
     """Plain `text` as a chemical formula with its charge: H2O, SO_4^{2-}, Ca(OH)2, CuSO4·5H2O, Na+."""
-    text = _STATE.sub("", text.strip())
+    text = _CHARGED_METAL.sub(r"\1^{\2\3}", _STATE.sub("", text.strip()))
     if not text or len(text) > 80:
         return None
     charge = ""
@@ -238,5 +246,5 @@ def seems_a_formula(text: str) -> bool:
     lower = any(len(element) == 2 for element in elements)
     numbered = re.search(r"[A-Za-z)]_?\{?\d", text) is not None
     return (len(elements) >= 2 and (numbered or lower or " " in found.written)) or (
-        " " in found.written and "{" in text
+        " " in found.written and ("{" in text or "^" in text or lower)
     )

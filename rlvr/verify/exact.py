@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
+from rlvr.verify.measures import DEGREE, Unit
 from rlvr.verify.plain import plain
-from rlvr.verify.units import CURRENCY_SIGN, DEGREE, NO_UNIT, Unit, currency, read_unit
+from rlvr.verify.units import CURRENCY_SIGN, NO_UNIT, currency, read_details, read_unit
 
 MAX_DIGITS = 1000  # of one literal
 MAX_BASED = 100  # characters of a number that names its base
@@ -47,14 +48,17 @@ _POWER_OF_TEN = re.compile(r"10\s?(?:\^|\*\*)\s?\{?([-+]?\d+)\}?(?!\d)")
 _FRAC = re.compile(r"\\frac\s?(?:\{\s?([^{}]{1,60})\s?\}|(\d))\s?(?:\{\s?([^{}]{1,60})\s?\}|(\d))")
 _OVER = re.compile(r"\s?/\s?(?=[\d.(-])")
 _SIGN = re.compile(r"[-+]?\s?")
-_PART = re.compile(r"(?:\s|\+)\s?(\d+)\s?/\s?(\d+)(?![\d.])")
+_PART = re.compile(r"\s(?:and )?\s?(\d+)\s?/\s?(\d+)(?![\d.])")
 _PERCENT = re.compile(
     r"\s?-?(?:%|percent(?:age)?(?: points?)?|per ?cent|pct\.?|prozent|por ?ciento|pour ?cent|por cento"
-    r"|процент\w*)$",
+    r"|процент\w*)(?!\w)",
     re.IGNORECASE,
 )
-_PERMILLE = re.compile(r"\s?(‰|ppm|ppb|bps|basis points?)$", re.IGNORECASE)
-_PER = {"‰": 1_000, "ppm": 10**6, "ppb": 10**9, "bps": 10**4}
+_PERMILLE = re.compile(r"\s?(‰|ppm|ppb|bps|parts per [mb]illion|basis points?)$", re.IGNORECASE)
+_PER = {
+    "‰": 1_000, "ppm": 10**6, "ppb": 10**9, "bps": 10**4, "parts per million": 10**6,
+    "parts per billion": 10**9,
+}  # fmt: skip
 _MULTIPLIER = re.compile(r"\s?(k|K|M|m|mn|mm|MM|B|b|bn|Bn|T|tn|Mio\.?|Mrd\.?)(?![A-Za-z])")
 _MULTIPLIERS = {
     "k": 10**3, "m": 10**6, "mn": 10**6, "mm": 10**6, "mio": 10**6, "b": 10**9, "bn": 10**9, "mrd": 10**9,
@@ -116,7 +120,13 @@ _GLUED = frozenset(
         "nF",
     ]
 )
+_EACH = re.compile(r"\s?(?:/|per\b|an?\b)", re.IGNORECASE)  # of a price
+_MINUS = re.compile(r"^(?:minus|negative) (?=[$€£]?\d)", re.IGNORECASE)
+_CHANCE = re.compile(r"(\d{1,9}) (?:out of|in)(?: every)? (\d{1,9})")
 _DASH_END = re.compile(r"[.,]\s?[-–]{1,2}$")  # 1250.-
+
+
+PERCENT = "%"  # the unit of a percentage, which is no number of kilograms
 
 
 class Literal(NamedTuple):
@@ -144,7 +154,8 @@ class Quantity:
     quotient: bool = field(default=False, compare=False)  # written as numerator and denominator
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
-    percent: bool = field(default=False, compare=False)
+    percent: bool = field(default=False, compare=False)  # then the unit is PERCENT
+    details: frozenset[str] = frozenset()  # of what it is, where that was said: red marbles, kg of flour
 
     @property
     def in_base(self) -> Fraction:
@@ -155,9 +166,27 @@ class Quantity:
         digits = 0 if self.offset else self.digits
         return Quantity(self.in_base, self.unit, digits, self.quotient, percent=self.percent)
 
+    def clashes(self, other: Quantity) -> bool:
+        """Whether both say of what they are, and differently: two units, red and blue marbles."""
+        if not (self.unit and other.unit):
+            return False
+        apart = (
+            self.details
+            and other.details
+            and not (self.details <= other.details or other.details <= self.details)
+        )
+        return self.unit != other.unit or bool(apart)
+
     def measured_in(self, unit: Unit) -> Quantity:
         return Quantity(
-            self.value, unit.base, self.digits, self.quotient, unit.scale, unit.offset, self.percent
+            self.value,
+            unit.base,
+            self.digits,
+            self.quotient,
+            unit.scale,
+            unit.offset,
+            self.percent,
+            unit.details,
         )
 
 
@@ -165,7 +194,9 @@ def read_quantity(text: str, decimal_comma: bool = False) -> Quantity | None:
     """Read `text` as a number with an optional currency, unit or percent sign (a hundredth)."""
     if not any(character.isdigit() for character in text[: MAX_DIGITS + 1]):
         return None
-    text = _DASH_END.sub("", _ABOUT.sub("", plain(text), count=1))
+    text = _MINUS.sub("-", _DASH_END.sub("", _ABOUT.sub("", plain(text), count=1)))
+    if (chance := _CHANCE.fullmatch(text)) and (of := int(chance.group(2))):
+        return Quantity(Fraction(int(chance.group(1)), of), quotient=True)
     sign, position = _signed(text, 0)
     code = None
     if match := CURRENCY_SIGN.match(text, position):
@@ -184,8 +215,10 @@ def read_quantity(text: str, decimal_comma: bool = False) -> Quantity | None:
     value = Quantity(sign * number.value, "", number.digits, number.quotient)
     if not rest.strip():
         return _priced(value, text, number, code)
-    if match := _PERCENT.fullmatch(rest):
-        return Quantity(value.value / 100, "", value.digits, value.quotient, percent=True)
+    if (match := _PERCENT.match(rest)) and (details := read_details(rest[match.end() :])) is not None:
+        return Quantity(
+            value.value / 100, PERCENT, value.digits, value.quotient, percent=True, details=details
+        )
     if match := _PERMILLE.fullmatch(rest):
         per = _PER.get(match.group(1).lower(), 10**4)
         return Quantity(value.value / per, "", value.digits, value.quotient)
@@ -208,14 +241,16 @@ def read_quantity(text: str, decimal_comma: bool = False) -> Quantity | None:
 
 
 def _with_unit(value: Quantity, rest: str, text: str, number: Literal, code: str | None) -> Quantity | None:
-    spaced = rest[0] in " -"
-    found = read_unit(rest.strip(" -"))
+    spaced = rest[0] in " -/"
+    found = read_unit(rest.strip(" -") if code is None or not _EACH.match(rest) else f"{code}{rest}")
     if found is None:
         return None
     factor, unit = found
     if code is not None:
+        if unit.base.startswith(code) and unit.base != code:  # $5 per hour
+            return Quantity(value.value, value.unit, value.digits).measured_in(unit)
         if unit.base not in ("", code):
-            return Quantity(value.value * factor, f"{code}/{unit.base}")  # $5 per hour
+            return None
         return Quantity(value.value * factor, code, value.digits)
     letters = rest.strip()
     glued = not spaced and letters.isascii() and letters.isalpha() and letters not in _GLUED
@@ -283,10 +318,10 @@ def scan_number(text: str, position: int = 0, decimal_comma: bool = False) -> Li
     if value.denominator == 1 and not digits:
         if (part := _PART.match(text, end)) and int(part.group(2)):
             return Literal(value + Fraction(int(part.group(1)), int(part.group(2))), 0, False, part.end())
-        if (part := _FRAC.match(text, _skip(text, end))) and "\\frac" in text[end:]:
-            fraction = scan_number(text, part.start())
-            proper = fraction is not None and 0 < fraction.value < 1
-            return Literal(value + fraction.value, 0, False, part.end()) if fraction and proper else None
+        part = _FRAC.match(text, _skip(text, end)) if "\\frac" in text[end:] else None
+        if part and (fraction := scan_number(text, part.start())) is not None:
+            proper = 0 < fraction.value < 1
+            return Literal(value + fraction.value, 0, False, part.end()) if proper else None
     if over := _OVER.match(text, end):
         negative, start = _signed(text, over.end())
         below = scan_literal(text, start)

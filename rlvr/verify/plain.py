@@ -23,7 +23,7 @@ _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+
 _SUBSCRIPT_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋]+")
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|textup|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox"
-    r"|operatorname\*?|boxed|fbox|ce|emph|underline|bm|boldsymbol|rm|unit|si)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
+    r"|operatorname\*?|boxed|fbox|ce|emph|underline|bm|boldsymbol|rm)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
 )
 _COMMANDS = [
     (re.compile(pattern), replacement)
@@ -74,6 +74,31 @@ _WRAPPERS = (
 )
 
 
+# \SI{5}{\kilo\gram}, \qty{9.8}{\meter\per\second\squared}, \unit{\newton\meter}
+_SIUNITX = re.compile(r"\\(?:(?:SI|qty)\s*\{([^{}]*)\}|si|unit)\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_UNIT_MACRO = re.compile(r"\\([A-Za-z]+)(?:\{(-?\d)\})?")
+_MACROS = {
+    "per": "/", "squared": "^2 ", "cubed": "^3 ", "square": "square ", "cubic": "cubic ", "percent": "%",
+    "celsius": "°C", "degreeCelsius": "°C", "degree": "°", "times": " × ", "cdot": "·",
+}  # fmt: skip
+_PREFIX = re.compile(r"tera|giga|mega|kilo|hecto|deca|deci|centi|milli|micro|nano|pico|femto")
+
+
+def _in_words(number: str, unit: str) -> str:
+    """A number and a unit in the macros of siunitx: 5, \\kilo\\gram as 5 kilogram."""
+
+    def word(macro: re.Match[str]) -> str:
+        name, power = macro.groups()
+        if name == "tothe":
+            return f"^{power} "
+        if name in _MACROS:
+            return _MACROS[name]
+        return name if _PREFIX.fullmatch(name) else f"{name} "
+
+    written = _UNIT_MACRO.sub(word, unit)
+    return f"{number} {re.sub(r' +(?=[/^])', '', written).strip()}".strip()
+
+
 @lru_cache(maxsize=1 << 12)
 def plain(text: str) -> str:
     """`text`, an answer, without dressing. Linear in its length."""
@@ -81,12 +106,14 @@ def plain(text: str) -> str:
     text = _SUPERSCRIPT_RUN.sub(lambda run: f"^{{{run.group().translate(_SUPERSCRIPTS)}}}", text)
     text = _SUBSCRIPT_RUN.sub(lambda run: f"_{{{run.group().translate(_SUBSCRIPTS)}}}", text)
     text = "".join(_compatible(character) for character in text)
-    if len(_DOLLARS.findall(text)) % 2 == 0:  # a lone dollar is a currency, a pair marks a formula
+    if "$" in text and not dollars_are_money(text):
         text = _DOLLARS.sub(" ", text)
     text = text.replace(r"\$", "$")
     if "<su" in text:
         text = _HTML.sub(lambda tag: f"{'_' if tag.group(1) == 'sub' else '^'}{{{tag.group(2)}}}", text)
     text = _ELLIPSIS.sub("…", text)
+    if "\\" in text:
+        text = _SIUNITX.sub(lambda found: _in_words(found.group(1) or "", found.group(2)), text)
     if "\\" in text or "{" in text:
         for pattern, replacement in _COMMANDS:
             text = pattern.sub(replacement, text)
@@ -105,6 +132,19 @@ def plain(text: str) -> str:
         ):
             text = inside.strip()
     return _TRAILING.sub("", text) or text
+
+
+def dollars_are_money(text: str) -> bool:
+    """Whether the dollar signs are a currency's, $5 to $7, and no marks of a formula, $5$.
+
+    A lone one is a currency's, and so are those that all stand before a number and behind none.
+    """
+    signs = [match.start() for match in _DOLLARS.finditer(text)]
+    return len(signs) % 2 == 1 or (
+        len(signs) > 0
+        and all(re.match(r"\s?\.?\d", text[at + 1 : at + 4]) is not None for at in signs)
+        and not any(text[at - 1 : at].isdigit() for at in signs)
+    )
 
 
 def _compatible(character: str) -> str:

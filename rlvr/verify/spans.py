@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from rlvr.verify.exact import Quantity, read_quantity, scan_number
+from rlvr.verify.exact import PERCENT, Quantity, read_quantity, scan_number
 
 MAX_PARTS = 6
 
@@ -18,19 +18,23 @@ _RANGE = re.compile(
     rf"\s*(?P<high>{_NUMBER}(?:\s?[^\d\s].*)?)"
     r"(?P<end>\s+inclusive)?"
 )
+_AND_A_HALF = re.compile(r"\d+ 1/2 [^\W\d_]+$")
 _AND = frozenset(["and", "und", "y", "et", "e"])
 _SCORE = re.compile(r"(\d{1,4})\s?(-|:|to)\s?(\d{1,4})")
 _SCORES = re.compile(r"\d{1,3}[-:]\d{1,3}(?:[,;]?\s+\d{1,3}[-:]\d{1,3})+")
 _MODULUS = re.compile(
     r"(?:(?:[a-zA-Z]\w{0,2}\s*)?(?:≡|\\equiv|=|(?:is )?congruent to|is)\s*)?"
-    r"(?P<residues>-?\d[\d\s,;±-]*|-?\d+(?:\s*(?:,|or|and)\s*-?\d+)*)\s*[,(]?\s*"
+    r"(?P<residues>[±-]?\d[\d\s,;±-]*|-?\d+(?:\s*(?:,|or|and)\s*-?\d+)*)\s*[,(]?\s*"
     r"\\?\(?\s*\\?(?:p?mod|bmod|modulo)\s*\{?\s*(?P<modulus>\d+)\s*\}?\s*\)?"
 )
 _PERIODIC = re.compile(
     r"(?:[a-z]\s*=\s*)?(?:(?P<a>\d+)\s*\*?·?\s*(?P<n>[klmntjpq])\s*(?P<sign>[+-])\s*(?P<r>\d+)|(?P<r2>-?\d+)\s*\+\s*(?P<a2>\d+)\s*\*?·?\s*(?P<n2>[klmntjpq])"
     r"|(?P<a3>\d+)\s*·?\*?\s*(?P<n3>[klmntjpq]))(?:\s*,?\s*\(?(?:where|for|with)?\s*[klmntjpq]\s*(?:\\in|∈).*|,?\s*(?:for|where)\s.*integers?\s?\w?)?"
 )
-_DIVIDES = re.compile(r"(\d+)\s*(?:\||\\mid|divides|teilt)\s*[a-z]")
+_DIVIDES = re.compile(
+    r"(\d+)\s*(?:\||\\mid|divides|teilt)\s*[a-z]"
+    r"|[a-z] is (?:divisible by|a multiple of) (\d+)"
+)
 _HOURS = re.compile(r"\d+(?:\.\d+)?\s?(?:h|hrs?|hours?|d|days?)\b", re.IGNORECASE)
 _PART = re.compile(r"\s*(?:,|and|und|et|y)?\s*([-+]?\d[\d.,/]*(?:\s\d+/\d+)?)\s?([^\W\d]+\.?|['\"°]|″|′)")
 _MARKS = {"'": "ft", '"': "inch", "°": "°"}
@@ -72,7 +76,7 @@ class Score:
 def same_amount(answer: Quantity, gold: Quantity) -> bool:
     """Whether two quantities are equal; a unit that one of them leaves out is forgiven."""
     if answer.unit and gold.unit:
-        return answer.unit == gold.unit and answer.in_base == gold.in_base
+        return not answer.clashes(gold) and answer.in_base == gold.in_base
     return answer.value == gold.value
 
 
@@ -81,14 +85,15 @@ _TOLERANCE = re.compile(rf"(?P<middle>{_NUMBER}(?:\s?[^\W\d]+)?)\s*(?:±|\+/-|\+
 
 def read_tolerance(text: str) -> Span | None:
     """Plain `text` as a value and how far off it may be: 20 ± 2 mm is from 18 to 22 mm."""
-    match = _TOLERANCE.fullmatch(text.strip())
+    text = re.sub(r"\bplus[ -](?:or|and)[ -]minus\b", "±", text.strip())
+    match = _TOLERANCE.fullmatch(re.sub(r"^\(([^()]*)\)(?= ?\S)", r"\1", text))
     middle = read_quantity(match.group("middle")) if match else None
     slack = read_quantity(match.group("slack")) if match else None
-    if middle is None or slack is None or (middle.unit and middle.unit != slack.unit):
+    if middle is None or slack is None or (middle.unit not in ("", slack.unit) and not slack.percent):
         return None
-    scaled = middle.value * (middle.scale / slack.scale if middle.unit else 1)
     if slack.percent and not middle.percent:
-        slack = Quantity(slack.value * scaled)
+        slack = replace(middle, value=slack.value * middle.value)
+    scaled = middle.value * (middle.scale / slack.scale if middle.unit else 1)
     low, high = (
         Quantity(scaled + sign * slack.value, slack.unit, scale=slack.scale, offset=slack.offset)
         for sign in (-1, 1)
@@ -100,7 +105,8 @@ def read_span(text: str) -> Span | None:
     """Plain `text` as a range: 10-15, 10 to 15 kg, between $5 and $7, from 3 cm to 40 mm, 20 ± 2 mm."""
     if (tolerance := read_tolerance(text)) is not None:
         return tolerance
-    match = _RANGE.fullmatch(text.strip())
+    text = re.sub(r"^\[([^][,]+), ?([^][,]+)\] ?(?=[^\W\d])", r"\1 to \2 ", text.strip())  # [10, 15] kg
+    match = _RANGE.fullmatch(text)
     if match is None or len(text) > 100:
         return None
     word, joint = match.group("word"), match.group("joint")
@@ -109,8 +115,14 @@ def read_span(text: str) -> Span | None:
     low, high = read_quantity(match.group("low").strip()), read_quantity(match.group("high").strip())
     if low is None or high is None:
         return None
+    if (
+        joint.startswith("-")
+        and not word
+        and (low.value >= high.value or low.value < 0 or low.quotient or high.quotient)
+    ):
+        return None  # a difference
     if high.percent and not low.percent:
-        low = Quantity(low.value / 100, percent=True)
+        low = Quantity(low.value / 100, PERCENT, percent=True)
     for end, other in ((low, high), (high, low)):
         if other.unit and not end.unit:  # 10-15 kg, $5-7
             written = Quantity(end.value, other.unit, end.digits, end.quotient, other.scale, other.offset)
@@ -152,7 +164,7 @@ def read_congruence(text: str, periodic: bool = False) -> Congruence | None:
         modulus = int(match.group("modulus"))
         return Congruence(frozenset(residue % modulus for residue in residues), modulus) if modulus else None
     if periodic and (match := _DIVIDES.fullmatch(text)):
-        modulus = int(match.group(1))
+        modulus = int(match.group(1) or match.group(2))
         return Congruence(frozenset([0]), modulus) if modulus else None
     if periodic and (match := _PERIODIC.fullmatch(text)):
         modulus = int(match.group("a") or match.group("a2") or match.group("a3"))
@@ -166,6 +178,9 @@ def read_compound(text: str) -> Quantity | None:
     if len(text) > 80:
         return None
     text = re.sub(r"(?<=[dhm])(?=\d)", " ", text.strip())
+    text = re.sub(r"^(\d+) ([^\W\d_]+) and (?:a half|1/2)$", r"\1 1/2 \2", text)  # 2 hours and a half
+    if _AND_A_HALF.match(text):
+        return read_quantity(text)
     if _HOURS.match(text):  # 2h05 and 2 h 5 m are hours and minutes
         text = re.sub(r"(?<=\d)\s?m\b", " min", re.sub(r"(?<=h )(\d{2})$", r"\1 min", text))
     parts: list[Quantity] = []

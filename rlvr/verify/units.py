@@ -1,6 +1,6 @@
 """Units of measurement: their names in text and LaTeX, and what they are in base units.
 
-pint knows the units, their prefixes and their exact factors. A word that it does not know counts
+`rlvr.verify.measures` knows the words that are units. A word that it does not know counts
 something ("12 screws"), and is a unit of its own. Text is taken apart here, so that no text of a
 model reaches pint but single words.
 """
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache, lru_cache
-from typing import Any
 
-import pint
 from babel import Locale
+
+from rlvr.verify.measures import Unit, measure_words, measured_word, named
 
 MAX_WORDS = 6
 MAX_LENGTH = 80  # characters of a unit
@@ -34,34 +34,6 @@ _PARTS = {
     )
     for plural in ("", "s")
 } | {"halves": Fraction(1, 2), "hundredths": Fraction(1, 100), "thousandths": Fraction(1, 1000)}
-# What people write and pint has under another name.
-_ALIASES = {
-    "sec": "s", "secs": "s", "min": "minute", "mins": "minute", "hr": "hour", "hrs": "hour", "hs": "hour",
-    "lbs": "lb", "yds": "yd", "ins": "inch", "in": "inch", "mph": "mi/h", "kph": "km/h", "kmh": "km/h",
-    "kmph": "km/h", "sqm": "m^2", "sqft": "ft^2", "cc": "cm^3", "rev": "turn", "revs": "turn",
-    "revolution": "turn", "rotation": "turn", "rpm": "turn/minute", "rps": "turn/s", "Torr": "torr",
-    "ohms": "ohm", "Ohm": "ohm", "Ω": "ohm", "ω": "ohm", "Å": "angstrom", "amps": "A", "amp": "A",
-    "fps": "ft/s", "Wh": "W*hour", "ha": "hectare", "gal": "gallon", "tsp": "teaspoon", "l": "liter",
-    "L": "liter", "µ": "micron", "Kg": "kg", "KG": "kg", "gm": "g", "gms": "g", "Km": "km", "KM": "km",
-    "Sek": "s", "Sekunde": "s", "Sekunden": "s", "Minute": "minute", "Minuten": "minute", "Stunde": "hour",
-    "Stunden": "hour", "Std": "hour", "Tag": "day", "Tage": "day", "Tagen": "day", "Woche": "week",
-    "Wochen": "week", "heure": "hour", "heures": "hour", "jour": "day", "jours": "day", "hora": "hour",
-    "horas": "hour", "minuto": "minute", "minutos": "minute", "segundo": "s", "segundos": "s",
-    "seconde": "s", "secondes": "s", "día": "day", "días": "day", "ora": "hour", "ore": "hour",
-    "minuti": "minute", "secondi": "s", "uur": "hour", "metro": "m", "metros": "m", "metri": "m",
-    "mètre": "m", "mètres": "m", "Meter": "m", "litro": "liter", "litros": "liter", "Gramm": "g",
-    "Kilogramm": "kg", "小时": "hour", "小時": "hour", "时间": "hour", "時間": "hour", "시간": "hour",
-    "分钟": "minute", "分鐘": "minute", "分": "minute", "분": "minute", "秒": "s", "초": "s", "天": "day",
-    "米": "m", "厘米": "cm", "公里": "km", "千米": "km", "公斤": "kg", "千克": "kg", "克": "g", "升": "liter",
-    "метр": "m", "метра": "m", "метров": "m", "м": "m", "см": "cm", "мм": "mm", "км": "km", "кг": "kg",
-    "г": "g", "ч": "hour", "час": "hour", "часа": "hour", "часов": "hour", "мин": "minute", "минут": "minute",
-    "минуты": "minute", "с": "s", "сек": "s", "секунд": "s", "л": "liter",
-    "Nm": "N*m", "oe": "oersted", "dioptre": "dioptre", "fortnight": "fortnight", "sq": "square",
-}  # fmt: skip
-# pint reads constants and rare units into single letters; these alone are units in an answer.
-_LETTERS = frozenset("msghlLNJWVAKCFTHSPdt")
-# Short words that pint has as something nobody means in an answer.
-_NOT_PINT = frozenset(["at", "as", "are", "bats", "cats", "hats", "mats", "pats", "rats", "pi", "cs", "ms2"])
 # Counted without saying what.
 _COUNTS = frozenset(
     [
@@ -97,6 +69,10 @@ _MONEY_WORDS = {
     "ruble": "RUB",     "rouble": "RUB", "рублей": "RUB", "рубля": "RUB", "рубль": "RUB", "руб": "RUB",
     "won": "KRW",
     "franc": "CHF", "franken": "CHF", "peso": "MXN", "złoty": "PLN", "zloty": "PLN", "złotych": "PLN",
+    "canadian dollar": "CAD", "australian dollar": "AUD", "american dollar": "USD", "u.s. dollar": "USD",
+    "hong kong dollar": "HKD", "new zealand dollar": "NZD", "singapore dollar": "SGD", "swiss franc": "CHF",
+    "british pound": "GBP", "pound sterling": "GBP", "pounds sterling": "GBP", "japanese yen": "JPY",
+    "chinese yuan": "CNY", "indian rupee": "INR", "mexican peso": "MXN",
     "lira": "TRY", "real": "BRL", "reais": "BRL", "dólar": "USD", "dólare": "USD", "usd": "USD", "eur": "EUR",
     "gbp": "GBP", "us dollar": "USD", "rs": "INR", "krone": "DKK", "krona": "SEK", "baht": "THB",
 }  # fmt: skip
@@ -105,28 +81,16 @@ _HUNDREDTHS = {
     "céntimo": "EUR", "centesimo": "EUR", "eurocent": "EUR", "paise": "INR", "kopeck": "RUB", "копеек": "RUB",
 }  # fmt: skip
 _VARIABLES = re.compile(r"[abcd]{2,3}|[xyzt]{2,3}|[kmnpq]{2,3}|[abcxyz]{3}|[pqrst]{3}")
-_PRODUCT = re.compile(r"[abcd]{2,3}|[xyzt]{2,3}")
 _FRACTION = re.compile(r"\\frac\s?\{([^{}]+)\}\s?\{([^{}]+)\}")
 _WORD = re.compile(
-    r"fluid_ounce|[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?|[%‰€£¥₹₽₩₺₫₴₪฿¢$]|°\s?[CFR]?(?![A-Za-z])|['\"′″]"
+    r"(?:fluid_ounce|foot_pound|short_ton|long_ton|food_calorie)(?![^\W\d_])|[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?|[%‰€£¥₹₽₩₺₫₴₪฿¢$]|°\s?[CFR]?(?![A-Za-z])|['\"′″]"
 )
 _POWER = re.compile(r"\^?\{?([-+]?\d)\}?")
 _SPACE = re.compile(r"[\s·*⋅×]+|\.(?=[A-Za-z])")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 
 
-@dataclass(frozen=True)
-class Unit:
-    """`value` of it are `value · scale + offset` of `base`: base units, money, or what is counted."""
-
-    base: str
-    scale: Fraction = Fraction(1)
-    offset: Fraction = Fraction(0)
-    counted: bool = False  # a noun that is no unit of measurement
-
-
 NO_UNIT = Unit("")
-DEGREE = Unit("degree")
 
 
 @cache
@@ -141,7 +105,8 @@ def currency(text: str) -> str | None:
         return _SYMBOLS[text]
     if len(text) == 3 and text.isupper() and text in currency_codes():
         return text
-    return _MONEY_WORDS.get(text.lower()) or _MONEY_WORDS.get(text.lower().rstrip("s."))
+    word = text.lower().rstrip(".")
+    return _MONEY_WORDS.get(word) or (_MONEY_WORDS.get(word.removesuffix("s")) if len(word) > 4 else None)
 
 
 CURRENCY_SIGN = re.compile(
@@ -149,17 +114,63 @@ CURRENCY_SIGN = re.compile(
 )
 
 
+# Units of several words, as one word or as a product; and what divides in words.
+_PHRASES = [
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r"\bfl(?:uid|\.)? ?(?:oz|ounces?)\b\.?", "fluid_ounce"),
+        (r"\bnautical miles?\b", "nmi"),
+        (r"\bmetric ton(?:ne)?s?\b", "tonne"),
+        (r"\b(short|long) tons?\b", r"\1_ton"),
+        (r"\belectron[ -]volts?\b", "eV"),
+        (r"\blight[ -]years?\b", "lightyear"),
+        (r"\bastronomical units?\b", "AU"),
+        (r"\bfood calories?\b", "food_calorie"),
+        (r"\bpounds?[ -]force\b", "lbf"),
+        (r"\b(?:ft|foot|feet)[ ·-](?:lbs?|pounds?|lbf)\b", "foot_pound"),
+        (r"\b(?:lbs?|pounds?|lbf)[ ·-](?:ft|foot|feet)\b", "foot_pound"),
+        (r"\b(?:lbs?|pounds?) ?(?:per|/) ?(?:square inch|sq\.? ?in|in\^\{?2\}?)(?:\b|$)", "psi"),
+        (r"\bcycles? ?(?:per|/) ?s(?:ec(?:ond)?)?\b", "Hz"),
+        (r"\b(?:degrees?|deg\.?) ?(?:celsius|centigrade|C)\b|\bcentigrade\b|℃", "°C"),
+        (r"\b(?:degrees?|deg\.?) ?(?:fahrenheit|F)\b|℉", "°F"),
+        (r"\b(?:degrees? |deg )kelvin\b", "kelvin"),
+        (
+            r"(?<=\w) (?:an?|each|every) (?=(?:sec|min|h(?:ou)?r|day|week|month|year|night|mile|pound|kilo"
+            r"|gallon|lit(?:er|re)|person|piece|head)[a-z]*\b)",
+            "/",
+        ),
+        (r"\s*\b(?:per|pro|par|por|je)\b\s*", "/"),
+    )
+]  # fmt: skip
+_FIRST = re.compile(
+    r"^(?:an?|of an?|of the|more|additional|extra|full|whole|total) (?!than\b)(?=[^\W\d_])", re.IGNORECASE
+)
+# Behind a unit these say nothing that another unit could contradict.
+_FILLERS = frozenset(
+    [
+        "of", "the", "an", "in", "all", "total", "altogether", "overall", "left", "remaining", "away",
+        "apart", "long", "tall", "high", "wide", "deep", "thick", "old", "time", "together", "age",
+        "distance", "length", "height", "his", "her", "their", "each", "off", "de", "von", "di", "van", "per",
+    ]
+)  # fmt: skip
+# Full names that make a word with the noun behind them: day trips, second graders.
+_SHORT_NAMES = frozenset(["day", "cup", "bar", "ton"])
+_OF = re.compile(r"\s+(?:of|de|von|di|van|in|per|left|remaining|altogether|total)\b")
+
+
 @lru_cache(maxsize=1 << 12)
 def read_unit(text: str) -> tuple[Fraction, Unit] | None:
     """The factor and the unit that plain `text` behind a number stands for; None if it is no unit.
 
-    >>> read_unit("million dollars")
-    (Fraction(1000000, 1), Unit(base='USD', scale=Fraction(1, 1), offset=Fraction(0, 1)))
+    >>> factor, unit = read_unit("million dollars")
+    >>> int(factor), unit.base
+    (1000000, 'USD')
     """
     text = _FRACTION.sub(r"(\1)/(\2)", " ".join(text.translate(_SUPERSCRIPTS).strip().split()))
-    text = re.sub(r"\s*\b(?:per|pro|par|por|je)\b\s*", "/", re.sub(r"\bfl\.? ?oz\b\.?", "fluid_ounce", text))
     if not text or len(text) > MAX_LENGTH:
         return None
+    for pattern, replacement in _PHRASES:
+        text = pattern.sub(replacement, text)
     factor = Fraction(1)
     words = text.split()
     while words and (word := words[0].lower().rstrip(".")) in (_FACTORS | _PARTS):
@@ -167,16 +178,36 @@ def read_unit(text: str) -> tuple[Fraction, Unit] | None:
         words.pop(0)
     if words[:1] == ["of"]:
         words.pop(0)
-    rest = " ".join(words)
+    rest = _FIRST.sub("", " ".join(words))
     if not rest:
         return factor, NO_UNIT
-    said = [word.lower().strip(".,") for word in re.split(r"[\s/]+", rest)]
+    said = [word.strip(".,") for word in re.split(r"[\s/]+", rest)]
     if any(
-        word in _NOT_UNITS and not (place and word in ("squared", "cubed")) for place, word in enumerate(said)
+        word.lower() in _NOT_UNITS and word != "A" and not (place and word in ("squared", "cubed"))
+        for place, word in enumerate(said)
     ):
         return None
-    unit = _money(rest) or _measured(rest) or _counted(rest)
+    unit = _money(rest) or _measured(rest) or _quotient(rest) or _described(rest) or _counted(rest)
     return None if unit is None else (factor, unit)
+
+
+def read_details(text: str) -> frozenset[str] | None:
+    """The words behind a unit that say of what it is; None unless they are nothing but plain words.
+
+    >>> sorted(read_details("of whole milk"))
+    ['milk', 'whole']
+    """
+    words = text.split()
+    if len(words) > MAX_WORDS or not all(
+        re.fullmatch(r"[^\W\d_]+(?:['-][^\W\d_]+)*\.?", word) for word in words
+    ):
+        return None
+    lower = [word.lower().rstrip(".") for word in words]
+    if any(
+        word in _NOT_UNITS or (len(word) < 3 and word not in _FILLERS and word < "\u2e80") for word in lower
+    ):
+        return None
+    return frozenset(_singular(word) for word in lower if word not in _FILLERS)
 
 
 def _money(text: str) -> Unit | None:
@@ -187,58 +218,40 @@ def _money(text: str) -> Unit | None:
     return None if whole is None else Unit(whole, Fraction(1, 100))
 
 
-@cache
-def _registry() -> Any:
-    return pint.UnitRegistry(non_int_type=Fraction, cache_folder=None)
-
-
-@lru_cache(maxsize=1 << 12)
-def _base(word: str) -> Unit | None:
-    """One word as a unit of pint's, in its base units."""
-    if word in ("°C", "degC", "celsius", "Celsius"):
-        return Unit("kelvin", Fraction(1), Fraction(27315, 100))
-    if word in ("°F", "degF", "fahrenheit", "Fahrenheit"):
-        return Unit("kelvin", Fraction(5, 9), Fraction(45967, 180))
-    if word in ("°", "deg", "degree", "degrees"):
-        return DEGREE
-    if (len(word) == 1 and word not in _LETTERS and word.isascii()) or _PRODUCT.fullmatch(word):
-        return None
-    registry = _registry()
-    for name in dict.fromkeys((word, word.lower() if len(word) > 1 else word)):
-        known = {symbol: unit for symbol, unit in [(name, _known(registry, name))] if unit}
-        if known:
-            return known[name]
+def _described(text: str) -> Unit | None:
+    """A unit and what is measured in it: gallons of milk, feet tall, years old, km north."""
+    words = text.split()
+    for cut in range(len(words) - 1, 0, -1):
+        head, rest = words[:cut], words[cut:]
+        if len(head[-1]) == 1 and head[-1].isupper() and head[-1] != "L" and rest[0] != "of":
+            continue  # D cells
+        if (
+            (len(head[-1]) > 3 or head[-1].lower() in _SHORT_NAMES)
+            and not head[-1].endswith("s")
+            and head[-1].lower() != "feet"
+            and rest[-1].endswith("s")
+            and rest[0].lower() not in _FILLERS
+        ):
+            continue
+        unit, details = _measured(" ".join(head)), read_details(" ".join(rest))
+        if unit is not None and unit.base and details is not None:
+            return replace(unit, details=details)
     return None
 
 
-def _known(registry: Any, name: str) -> Unit | None:
-    if name in _NOT_PINT or not name.replace("_", "").isalpha():
+def _quotient(text: str) -> Unit | None:
+    """What is counted or paid, by the unit or the piece: words per minute, dollars per box, 3 per day."""
+    upper, slash, lower = text.partition("/")
+    if not slash or "/" in lower:
         return None
-    readings = registry.parse_unit_name(name)
-    if not readings:
+    above = (_money(upper) or _measured(upper) or _counted(upper)) if upper.strip() else NO_UNIT
+    below = _measured(lower) or _counted(lower)
+    if above is None or below is None or above.offset:
         return None
-    _, unit, suffix = readings[0]
-    if not registry._units[unit].is_multiplicative:
-        return Unit(name)  # decibels, and what else has no zero of its own
-    if suffix and len(name) < 4 and unit not in ("day",):  # "ms" is no plural
-        readings = [reading for reading in readings if not reading[2]] or readings
-    if len(name) > 4 and name not in registry and name.rstrip("s") not in registry:
-        return None
-    quantity = registry.Quantity(Fraction(1), registry.Unit(name)).to_base_units()
-    dimensions = Counter({str(part): int(power) for part, power in quantity._units.items()})
-    if not isinstance(quantity.magnitude, Fraction | int):
-        return None
-    dimensions["radian"] = 0  # angles are counted in turns and degrees: π is not rational
-    if unit in ("turn", "revolution"):
-        return Unit("turn")
-    if unit in ("radian",):
-        return Unit("radian")
-    return Unit(_named(dimensions), Fraction(quantity.magnitude)) if any(dimensions.values()) else None
-
-
-def _named(dimensions: Mapping[str, int]) -> str:
-    return "·".join(
-        name if power == 1 else f"{name}^{power}" for name, power in sorted(dimensions.items()) if power
+    if above.base == "" and not below.counted:
+        return _measured(f"/{lower}")
+    return Unit(
+        f"{above.base}/{below.base}", above.scale / below.scale, counted=above.counted or below.counted
     )
 
 
@@ -261,9 +274,11 @@ def _measured(text: str) -> Unit | None:
     last: tuple[Unit, int] | None = None
     for token in tokens:
         if token == "/":
-            if last is None:
+            if last is None and scale != 1:
                 return None
             sign, last = -1, None
+        elif token[0].isdigit():
+            scale /= int(token)  # liters per 100 km
         elif token == "(":
             inside, sign = sign, 1
         elif token == ")":
@@ -292,12 +307,14 @@ def _measured(text: str) -> Unit | None:
     if last is None or pending != 1:
         return None
     cancelled = measured and not any(total.values())  # seconds per hour
-    return Unit("1" if cancelled else _named(total), scale, offset)
+    return Unit("1" if cancelled else named(total), scale, offset)
 
 
 def _unit_tokens(text: str) -> Iterator[str]:
     text = re.sub(r"\bsq\.?\s|\bsquare\s", "square ", text)
     text = re.sub(r"\bcu\.?\s|\bcubic\s", "cubic ", text)
+    text = re.sub(r"/([A-Za-z]+)-([A-Za-z]+)", r"/(\1 \2)", text)  # J/mol-K
+    text = re.sub(r"(?<=[A-Za-z])-(?=[A-Za-z])", " ", text)  # kilowatt-hours
     text = re.sub(r"(?<=[a-z])\s+squared\b", "^2", text)
     text = re.sub(r"(?<=[a-z])\s+cubed\b", "^3", text)
     position = 0
@@ -309,6 +326,11 @@ def _unit_tokens(text: str) -> Iterator[str]:
         if character in "/()":
             yield character
             position += 1
+            if character == "/" and (
+                times := re.compile(r"\s?([1-9]\d{0,3})\s?(?=[A-Za-z])").match(text, position)
+            ):
+                yield times.group(1)
+                position = times.end()
             continue
         word = _WORD.match(text, position)
         if word is None:
@@ -327,22 +349,15 @@ def _unit_tokens(text: str) -> Iterator[str]:
 def _word_unit(word: str) -> Unit | None:
     if not _COUNTS.isdisjoint((word.lower(), word.lower().rstrip("s"))):
         return NO_UNIT
-    if "-" in word:  # kilowatt-hours
-        return _measured(word.replace("-", " "))
-    alias = _ALIASES.get(word)
-    if alias is not None and alias != word:
-        return _measured(alias) if any(sign in alias for sign in "/^*") else _base(alias)
     if (code := currency(word)) is not None:
         return Unit(code)
-    return _base(word)
+    return measured_word(word)
 
 
 def _counted(text: str) -> Unit | None:
     """What is counted, by its head: steel screws are screws, boxes of screws are boxes."""
-    head, _, rest = text.partition("/")
-    words = re.split(r"\s+(?:of|de|von|di|van|in|per|left|remaining|altogether|total)\b", head.strip())[
-        0
-    ].split()
+    head = _OF.split(text.strip())[0]
+    words = head.split()
     if not words or len(words) > MAX_WORDS or not all(_WORD.fullmatch(word) for word in words):
         return None
     if not words[-1][0].isalpha() or (
@@ -350,61 +365,42 @@ def _counted(text: str) -> Unit | None:
     ):
         return None  # 5 x is a product, and so is 5 π
     noun = _singular(words[-1])
-    if noun in _COUNTS:
+    if noun in _COUNTS or words[-1].lower() in _COUNTS:
         return NO_UNIT
-    if rest:
-        below = _measured(rest) or _counted(rest)
-        return None if below is None else Unit(f"{noun}/{below.base}", 1 / below.scale, counted=True)
-    return Unit(noun, counted=True)
+    before, behind = read_details(" ".join(words[:-1])), read_details(text.strip()[len(head) :])
+    return Unit(noun, counted=True, details=(before or frozenset()) | (behind or frozenset()))
+
+
+_IRREGULAR = {
+    "children": "child", "mice": "mouse", "men": "man", "women": "woman", "people": "person",
+    "persons": "person",
+    "teeth": "tooth", "geese": "goose", "oxen": "ox", "dice": "die", "knives": "knife", "wives": "wife",
+    "lives": "life", "leaves": "leaf", "wolves": "wolf", "loaves": "loaf", "shelves": "shelf",
+    "halves": "half",
+    "thieves": "thief", "scarves": "scarf", "calves": "calf", "vertices": "vertex", "indices": "index",
+    "matrices": "matrix", "points": "point", "pts": "point",
+}  # fmt: skip
 
 
 def _singular(word: str) -> str:
+    """A noun without its plural: the same for box and boxes, bus and buses; not always a word."""
     word = word.rstrip(".")
-    if len(word) <= 3:
-        return word  # mg is not Mg
+    if len(word) < 3:
+        return word
     lower = word.lower()
+    lower = _IRREGULAR.get(lower, lower)
     if lower.endswith("ies") and len(lower) > 4:
         return lower[:-3] + "y"
-    return (
-        lower.removesuffix("es")
-        if lower.endswith(("ches", "shes", "xes", "sses"))
-        else lower.removesuffix("s")
+    stem = (
+        lower if lower.endswith(("ss", "us", "is")) or lower in ("gas", "lens") else lower.removesuffix("s")
     )
+    return stem.removesuffix("e") if stem.endswith(("se", "xe", "ze", "che", "she", "oe")) else stem
 
 
 # Words of units that may follow a number in a sentence.
 UNIT_WORDS = sorted(
-    {word for word in (*_ALIASES, *_MONEY_WORDS, *_COUNTS) if word != "in"}
-    | {
-        "meters",
-        "metres",
-        "centimeters",
-        "kilometers",
-        "miles",
-        "yards",
-        "feet",
-        "inches",
-        "grams",
-        "kilograms",
-    }
-    | {"liters", "litres", "milliliters", "pounds", "ounces", "seconds", "minutes", "hours", "days", "weeks"}
-    | {
-        "months",
-        "years",
-        "dollars",
-        "euros",
-        "cents",
-        "m",
-        "cm",
-        "mm",
-        "km",
-        "g",
-        "kg",
-        "mg",
-        "ml",
-        "s",
-        "h",
-    },
+    {word for word in (*measure_words(), *_MONEY_WORDS, *_COUNTS) if word != "in"}
+    | {"dollars", "euros", "cents", "m", "g", "s", "h", "l", "L"},
     key=len,
     reverse=True,
 )

@@ -130,14 +130,14 @@ NO = frozenset(
 _NO_ANSWER = [
     r"(?:there (?:is|are|exists?) )?no (?:real |integer |valid |such |possible )*"
     r"(?:solutions?|roots?|answers?|values?|numbers?|integers?)(?: exists?| of x)?",
-    r"(?:the )?(?:equation|system) has no (?:real )?solutions?",
+    r"(?:(?:the )?(?:equation|system) )?has no (?:real )?solutions?",
     r"(?:the )?(?:empty|null) set|∅|\\\{\s*\\\}|\{\s*\}|none|no such.*|inconsistent|unsolvable|impossible",
     r"keine l[öo]sung(?:en)?|pas de solution|aucune solution|sin solución|no hay solución|nessuna soluzione",
     r"sem solução|geen oplossing(?:en)?|нет решени[йя]|无解|無解|解なし|해가? 없음",
 ]
 _UNDEFINED = [
     r"(?:it |the limit |limit )?(?:does not|doesn't|do not) exist|d\.?n\.?e\.?",
-    r"undefined|not defined|indeterminate",
+    r"(?:is )?(?:undefined|not defined|indeterminate)",
     r"existiert nicht|nicht definiert|n'existe pas|no existe|не существует|不存在",
 ]
 _INFINITE = r"∞|infinity|infinite|infty|inf"
@@ -154,21 +154,31 @@ _SPECIAL = {
     "infinitely many": [
         r"(?:there are )?(?:infinitely many|an infinite number(?: of)?|infinite)"
         r"(?: solutions?| values?| roots?| answers?)|(?:there are )?infinitely many",
+        r"(?:an )?infinite (?:number|amount) of (?:solutions|values|roots|answers)",
         r"unendlich viele(?: lösungen)?|infinitas soluciones|une infinité(?: de solutions)?",
         r"无穷多(?:个)?解?|无数(?:个)?解?",
     ],
     "all real numbers": [
-        r"(?:all|every|any)(?: the)? real(?: number)?s?(?: x)?|(?:x is )?any real number",
+        r"(?:all|every|any)(?: the)? real(?: number| value)?s?(?: x)?|(?:x is )?any real number",
+        r"(?:the set of (?:all )?|the )(?:real numbers|reals)",
         r"ℝ|\\mathbb\s?\{?\s?r\s?\}?|\(-∞,\s?\+?∞\)",
         r"alle reellen zahlen|tous les (?:nombres )?réels|todos los (?:números )?reales",
     ],
     "diverges": [r"(?:the (?:series|integral|sequence) |it )?(?:diverges|is divergent)|divergent"],
     "converges": [r"(?:the (?:series|integral|sequence) |it )?(?:converges|is convergent)|convergent"],
-    "unbounded": [r"unbounded|no (?:maximum|minimum|upper bound|lower bound)"],
+    "unbounded": [r"(?:is )?unbounded"],
+    "unbounded above": [
+        r"(?:is )?unbounded (?:from )?above|(?:there is )?no (?:maximum|upper bound)(?: value)?"
+    ],
+    "unbounded below": [
+        r"(?:is )?unbounded (?:from )?below|(?:there is )?no (?:minimum|lower bound)(?: value)?"
+    ],
 }
 _SPECIAL_PATTERNS = {name: re.compile("|".join(forms), re.IGNORECASE) for name, forms in _SPECIAL.items()}
 
 
+# Words of other languages that are also names, elements or English words: no yes and no with a capital.
+_AMBIGUOUS = frozenset(["si", "ne", "non", "ano", "ya", "tak", "nie", "y", "t", "n", "f", "sai"])
 _SUBJECT = re.compile(
     r"^(?:(?:therefore|so|thus|hence),? )?(?:it|this|that|the (?:[a-z]+ ){0,3}?[a-z]+) (?:is|has) (?=\S)",
     re.IGNORECASE,
@@ -195,10 +205,19 @@ def relations_in_signs(text: str) -> str:
     return text
 
 
-def yes_or_no(text: str) -> bool | None:
-    """Whether plain `text` says yes (True) or no (False), in one word; "yes, it is" says yes."""
+def yes_or_no(text: str, wanted: bool = False) -> bool | None:
+    """Whether plain `text` says yes (True) or no (False), in one word; "yes, it is" says yes.
+
+    "Si" and "Non" are silicon and a prefix as well: with a capital they count only where yes or no is
+    `wanted`. "True, False" is a list.
+    """
     text = _SUBJECT.sub("", text.strip())
     word = re.split(r"[,.;:!]\s+|[.!]$|[,:]", text.strip().casefold(), maxsplit=1)[0].strip()
+    listed = [part.strip(" .") for part in re.split(r"[,;:/]|\band\b|\bor\b", text.casefold())]
+    if len(listed) > 1 and all(part in YES or part in NO for part in listed) and len(set(listed)) > 1:
+        return None
+    if not wanted and word in _AMBIGUOUS and not text[0].islower():
+        return None
     if len(word) == 1 and word.isascii() and word != text.strip().casefold():
         return None
     return True if word in YES else False if word in NO else None
@@ -245,7 +264,8 @@ def in_digits(text: str) -> str:
                 place = end
                 break
         else:
-            found.append(words[place])
+            article = place == 0 and words[0].lower() in ("a", "an") and len(words) > 1
+            found.append("1" if article else words[place])
             place += 1
     return " ".join(found)
 
@@ -267,9 +287,22 @@ def _words(words: list[str]) -> Fraction | None:
 
 
 def _with_part(words: list[str]) -> Fraction | None:
-    """two thirds, a half, three and a half."""
+    """two thirds, a half, three and a half; third and twenty-fifth are ordinals."""
     part = Fraction(1, _PARTS[words[-1]])
     rest = words[:-1]
+    if (
+        words[-1] not in ("half", "quarter")
+        and not words[-1].endswith("s")
+        and rest[-1:]
+        not in (
+            ["a"],
+            ["one"],
+            ["an"],
+        )
+    ):
+        return None
+    if words[-1].endswith("s") and not rest:
+        return None
     whole: int | None = 0
     if "and" in rest:
         place = len(rest) - 1 - rest[::-1].index("and")
