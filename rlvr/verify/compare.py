@@ -11,7 +11,17 @@ from rlvr.verify import identity
 from rlvr.verify.calendar import Clock
 from rlvr.verify.codes import Code
 from rlvr.verify.exact import Quantity
-from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Typed, Value
+from rlvr.verify.parse import (
+    Expression,
+    Given,
+    Interval,
+    Items,
+    Relation,
+    Text,
+    Typed,
+    Value,
+    without_condition,
+)
 from rlvr.verify.rational import Budget, NotComparable
 from rlvr.verify.sets import as_interval, same_numbers, tree
 from rlvr.verify.settings import DEFAULT, VerifySettings
@@ -20,6 +30,7 @@ from rlvr.verify.spans import Score
 from rlvr.verify.tree import divide, mul, number
 from rlvr.verify.values import (
     by_name,
+    comparable_zeros,
     difference,
     flat,
     has_value,
@@ -32,6 +43,8 @@ from rlvr.verify.values import (
     rows,
     same_angles,
     same_words,
+    terminates,
+    values_of_one_name,
     variable,
     vector,
     with_unit_as_factor,
@@ -68,6 +81,8 @@ class _Comparer:
         return left == right or (self.budget.left > 0 and self.compare(left, right).equal)
 
     def _compare(self, answer: Value, gold: Value) -> Comparison:
+        if isinstance(answer, Given) or isinstance(gold, Given):
+            return self.under_conditions(answer, gold)
         if self.settings.evaluated and is_operation(answer, gold):
             return Comparison(False, "an operation that was not carried out")
         if isinstance(answer, Quantity) and isinstance(gold, Quantity):
@@ -111,11 +126,24 @@ class _Comparer:
         equal = type(answer) is type(gold) and answer.same(gold)  # type: ignore[union-attr, arg-type]
         return Comparison(equal, f"equality of a {type(gold).__name__.lower()}")
 
+    def under_conditions(self, answer: Value, gold: Value) -> Comparison:
+        """A condition that only one side has, or that only one is understood of, is forgiven."""
+        if isinstance(answer, Given) and isinstance(gold, Given):
+            conditions = answer.condition, gold.condition
+            comparable = isinstance(conditions[0], Text) == isinstance(conditions[1], Text)
+            if comparable and not self.same(*conditions):
+                return Comparison(False, "the condition behind it")
+        return self.compare(without_condition(answer), without_condition(gold))
+
     def quantities(self, answer: Quantity, gold: Quantity) -> Comparison:
+        if (answer.percent and gold.unit) or (gold.percent and answer.unit):
+            return Comparison(False, "a percentage is no amount")
+        same_scale = answer.scale == gold.scale or not (answer.unit and gold.unit)
         if answer.unit and gold.unit:
             if answer.unit != gold.unit:
                 return Comparison(False, f"units {answer.unit!r} and {gold.unit!r} differ")
             answer, gold = answer.converted(), gold.converted()
+        as_written = same_scale and terminates(answer) and terminates(gold)
         if gold.unit and not answer.unit and self.settings.require_units:
             return Comparison(False, f"the unit {gold.unit!r} is missing")
         if answer.value == gold.value:
@@ -123,7 +151,7 @@ class _Comparer:
         gap = abs(answer.value - gold.value)
         if gap <= abs(gold.value) * Fraction(self.settings.relative_tolerance):
             return Comparison(True, "numbers within the relative tolerance")
-        enough = self.settings.rounding_digits
+        enough = 0 if as_written else self.settings.rounding_digits
         if enough and any(
             decimal.digits >= enough and identity.covers(decimal.value, decimal.digits, other.value)
             for decimal, other in ((answer, gold), (gold, answer))
@@ -133,7 +161,7 @@ class _Comparer:
 
     def expressions(self, answer: Value, gold: Value) -> Comparison:
         units = {value.unit for value in (answer, gold) if isinstance(value, Quantity | Expression)} - {""}
-        if len(units) == 2 and "degree" not in units:
+        if len(units) == 2 and units != {"degree", "radian"}:
             return Comparison(False, f"units {' and '.join(sorted(units))} differ")
         scales = [
             value.scale for value in (answer, gold) if isinstance(value, Quantity | Expression) and value.unit
@@ -166,6 +194,11 @@ class _Comparer:
             return self.ratio_as_number(answer, gold)
         if len(kinds) == 2 and sorted(kinds) == ["matrix", "tuple"]:
             return Comparison(self.in_order(vector(answer), vector(gold)), "elements of a vector, in order")
+        joints = {value.joint for value in (answer, gold) if isinstance(value, Items)} - {""}
+        if "or" in joints and "tuple" in kinds:
+            return Comparison(False, "alternatives are no tuple")
+        if len(joints) == 2 and not (values_of_one_name(left) and values_of_one_name(right)):
+            return Comparison(False, "'and' is not 'or'")
         left, right = flat(left, right), flat(right, left)
         if "matrix" in kinds and len(set(kinds)) == 2 and len(left if kinds[0] != "matrix" else right) == 1:
             inner, matrix = (left[0], gold) if kinds[0] != "matrix" else (answer, right[0])
@@ -242,7 +275,7 @@ class _Comparer:
             else side
             for side in (answer, gold)
         ]
-        if any(isinstance(side, Items) for side in sides):
+        if any(isinstance(side, Items) or (isinstance(side, Quantity) and side.unit) for side in sides):
             return Comparison(False, "only one side is a ratio")
         return replace(self.expressions(*sides), rule="the quotient of a ratio")
 
@@ -326,8 +359,7 @@ class _Comparer:
                 if has_value(value) or value is values[-1]
             )
             return Comparison(equal, "values of the same name")
-        plain = not any(isinstance(side, Interval | Items | Text) for side in (*answer.sides, *gold.sides))
-        if len(answer.sides) == len(gold.sides) == 2 and plain:
+        if comparable_zeros(answer) and comparable_zeros(gold):
             sign = identity.constant_ratio(difference(answer), difference(gold), self.budget)
             same, mirrored = answer.operators == gold.operators, mirror(answer.operators) == gold.operators
             if sign and operators <= {"=", "ne"}:

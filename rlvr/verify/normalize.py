@@ -48,16 +48,11 @@ def _in_words(text: str) -> str:
     return text
 
 
-_CONDITION = (
-    r"\\text\s*\{\s*,?\s*(?:for|where|with|if|when)\s(?![^{}]*\b(?:also|or|could)\b)[^{}]*\}.*?"
-    r"(?=[,;]|\\text\s*\{\s*,?\s*and\b|$)"
-)
-_ESCAPED_TWICE = r"\\\\(?=[A-Za-z])"
+_ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z])")  # unless it ends rows
 # In this order: thousands separators are read before the spaces they are made of go.
 _REWRITES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (_ESCAPED_TWICE, r"\\"),  # escaped once too often, unless it ends rows: see normalize
         (r"(?<=\d)(?:\{,\}|,\s*\\!|\\,|\\ )\s*(?=\d{3}(?!\d))", ","),
         (r"(?<=\d)\{,\}(?=\d)", "."),
         (r"\\(?:left|right|mleft|mright)\s*\.", ""),
@@ -85,12 +80,6 @@ _REWRITES = [
         (r"\\([pbBvV]?)matrix\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r"\\begin{\1matrix}\2\\end{\1matrix}"),
         (r"\\rbrace", r"\\}"),
         (r"\^\s*\{?\s*\\(?:text|mathrm|textrm)\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?", ""),
-        (_CONDITION, ""),
-        (
-            r"(?<!\{)\s(?:for|where)\s+(?:all|any|some|every|each|integers?|positive|real)\s(?!.*\b(?:or|also)\b).*$",
-            "",
-        ),
-        (r",?\s*\(?\s*[a-z]\s*\\in\s*\\mathbb\s*\{?\s*[NZ]\s*\}?(?:\^?\s*[+*])?\s*\)?$", ""),
         (r"\\overline\s*\{\s*([A-Z]{2})\s*\}", r"\1"),
         (r"\b([Nn])o solutions?\b", r"\1o solution"),
         (r"\\(?:mid)(?![A-Za-z])", "|"),
@@ -104,7 +93,7 @@ _REWRITES = [
         (r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])", r"\1{\2}"),
         (r"\\sqrt\s*(\d+|[A-Za-z])", r"\\sqrt{\1}"),
         (r"(?<![\\A-Za-z])(?:infinity|infty)(?![A-Za-z])", r"\\infty "),
-        (r"_\s*\{\s*(\w)\s*\}", r"_\1"),
+        (r"_\s*\{\s*(\w)\s*\}(?!\w)", r"_\1"),
         (r"\*\*", "^"),
         (r"\\mathrm\s*\{d\}", "d"),  # of a differential
         (r"_\s*\{?\s*\(\s*(\d{1,2})\s*\)\s*\}?", r"_{\1}"),
@@ -152,10 +141,10 @@ def normalize(text: str) -> str:
             text = match.group(1)
     if len(dollars := _DOLLAR.findall(text)) % 2 == 0 and dollars:  # several formulas; one alone is currency
         text = _DOLLAR.sub(" ", text)
-    kept = (_ESCAPED_TWICE, _CONDITION) if r"\begin" in text else ()
+    if r"\begin" not in text:
+        text = _ESCAPED_TWICE.sub(r"\\", text)
     for pattern, replacement in _REWRITES:
-        if pattern.pattern not in kept:
-            text = pattern.sub(replacement, text)
+        text = pattern.sub(replacement, text)
     text = _WORD_SUBSCRIPT.sub(lambda match: f"_{_in_words(match.group(1))}", text)
     return _in_words(text.strip())
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 from rlvr.verify.brackets import encloses, split, top_level
 from rlvr.verify.calendar import Clock, Date, read_clock, read_date
 from rlvr.verify.codes import Code, is_a_code, read_code
+from rlvr.verify.conditions import cut_condition, domain, in_plain_words
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.latex import read_expression
 from rlvr.verify.normalize import normalize
@@ -26,6 +27,7 @@ MAX_ITEMS = 60  # of one collection
 MAX_DEPTH = 6  # of collections in collections
 
 Kind = Literal["tuple", "set", "list", "matrix", "union", "intersection", "difference", "ratio"]
+Joint = Literal["", "and", "or"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Expression:
 
 @dataclass(frozen=True)
 class Text:
-    text: str
+    text: str  # without spaces and capitals
+    written: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Items:
 
     kind: Kind
     items: tuple[Value, ...]
+    joint: Joint = ""  # the word between listed answers; "" for commas, or both words
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,16 @@ class Relation:
     """sides[0] operators[0] sides[1] …"""
 
     sides: tuple[Value, ...]
-    operators: tuple[str, ...]  # of =, <, >, le, ge, ne, in, notin
+    operators: tuple[str, ...]  # of =, <, >, le, ge, ne, in (of what is no name), notin
     names: tuple[bool, ...]  # which sides are nothing but the name of a variable or a function
+
+
+@dataclass(frozen=True)
+class Given:
+    """An answer and the condition that is written behind it."""
+
+    value: Value
+    condition: Value
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ class Said:
 
 
 Typed = Date | Clock | Code | Span | Score | Congruence | Said  # equal to nothing but their like
-Value = Quantity | Expression | Text | Items | Interval | Relation | Typed
+Value = Quantity | Expression | Text | Items | Interval | Relation | Given | Typed
 
 REALS = Interval(Expression(negative(INFINITY), "-oo"), Expression(INFINITY, "oo"), True, True)
 
@@ -89,6 +101,7 @@ _OPERATOR = re.compile(r"\\(?:le|ge|ne|approx|simeq|equiv|in|notin)(?![A-Za-z])|
 _CONJUNCTION = r"(?:\\text\s*\{{\s*,?\s*(?:{0})\s*\}}|(?<![A-Za-z\\_{{])(?:{0})(?![A-Za-z}}]))"
 _OR = re.compile(_CONJUNCTION.format("or") + r"|\\(?:lor|vee)(?![A-Za-z])")
 _AND = re.compile(_CONJUNCTION.format("and") + r"|\\(?:land|wedge)(?![A-Za-z])|&")
+_JOINTS: dict[Joint, re.Pattern[str]] = {"and": _AND, "or": _OR}
 _LIST = re.compile(rf"[,;]|{_OR.pattern}|{_AND.pattern}")
 _SEMICOLON = re.compile(";")
 _COMMA = re.compile(r"[,;]")
@@ -118,7 +131,7 @@ _BUILDER = re.compile(
     r"\s*[A-Za-z]\w*\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\?[|:])\s*(\S.*)", re.DOTALL
 )  # {x | condition}: over the real numbers, so that {x ∈ ℤ | …} is but text
 _FAMILY = re.compile(
-    r"\s*((?:[^|:]|\\[|:])*[a-z](?:[^|:]|\\[|:])*)(?:\\?[|:])\s*[a-z]\s*\\in\s*\\mathbb\s*\{?\s*Z\s*\}?\s*",
+    r"\s*((?:[^|:]|\\[|:])*[a-z](?:[^|:]|\\[|:])*)(?:\\?[|:])\s*([a-z]\s*\\in\s*\\mathbb\s*\{?\s*[NZ]\s*\}?)\s*",
     re.DOTALL,
 )  # {2πk : k ∈ ℤ}
 _WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|textrm|mathbf)\s*\{([^{}]*)\}")
@@ -151,6 +164,9 @@ def _read(text: str, depth: int) -> Value:
     text = text.strip()
     if depth > MAX_DEPTH:
         return as_text(text)
+    answer, condition = cut_condition(text)
+    if condition:
+        return _given(_read(answer, depth + 1), condition, depth)
     spoken = plain(text)
     if (typed := _typed(spoken)) is not None:
         return typed
@@ -196,6 +212,17 @@ def _read(text: str, depth: int) -> Value:
             return components
         return Expression(tree, text)
     return _with_unit(text, depth)
+
+
+def _given(value: Value, condition: str, depth: int) -> Value:
+    numbers = domain(condition)
+    if numbers == "any":
+        return value
+    return Given(value, Text(numbers) if numbers else _read(in_plain_words(condition), depth + 1))
+
+
+def without_condition(value: Value) -> Value:
+    return value.value if isinstance(value, Given) else value
 
 
 def _typed(spoken: str) -> Typed | None:
@@ -256,11 +283,15 @@ def _listed(text: str, depth: int) -> Value | None:
         return None
     if len(parts) == 1:
         return _read(parts[0], depth + 1)
-    listed = _collection("list", parts, depth)
-    operators = [set(item.operators) if isinstance(item, Relation) else {"="} for item in listed.items]
+    written = [match.group().strip() for match in separators]
+    words: list[Joint] = [
+        word for word, sign in _JOINTS.items() if any(sign.fullmatch(separator) for separator in written)
+    ]
+    listed = Items("list", _collection("list", parts, depth).items, words[0] if len(words) == 1 else "")
+    related = [without_condition(item) for item in listed.items]
+    operators = [set(item.operators) if isinstance(item, Relation) else {"="} for item in related]
     if any("=" in signs for signs in operators):
         return listed
-    written = [match.group().strip() for match in separators]
     # what is excluded (x < 3, x ≠ 1) narrows what stands before it
     narrowed = {"ne"} in operators or len(bounded_names(listed)) > 1  # x > 0, y > 0
     narrowed = narrowed and not any(_OR.fullmatch(separator) for separator in written)
@@ -270,6 +301,7 @@ def _listed(text: str, depth: int) -> Value | None:
 
 def bounded_names(value: Value) -> set[str]:
     """The names that the inequalities of a set bound."""
+    value = without_condition(value)
     if isinstance(value, Relation):
         sides = zip(value.sides, value.names, strict=True)
         return {side.text for side, named in sides if named and isinstance(side, Expression)}
@@ -291,8 +323,8 @@ def _relation(text: str, depth: int) -> Value | None:
     for rounded in ("approx", "simeq"):
         if rounded in signs:  # what is written before an approximation is exact
             return _read(text[: operators[signs.index(rounded)].start()], depth + 1)
-    if signs == ("in",):
-        return _read(parts[1], depth + 1)
+    if signs == ("in",) and _is_name(parts[0].strip(), _read(parts[0], depth + 1)):
+        return _read(parts[1], depth + 1)  # x ∈ S, the solutions
     sides = tuple(_read(part, depth + 1) for part in parts)
     left, right = sides[0], sides[-1]
     if signs == ("=",) and _is_tuple(left) and _is_tuple(right) and _named(left):
@@ -394,7 +426,7 @@ def _bracketed(text: str, depth: int) -> Value | None:
     if len(parts) > MAX_ITEMS:
         return None
     if opening == r"\{" and (family := _FAMILY.fullmatch(inside)):
-        return _read(family.group(1), depth + 1)
+        return _given(_read(family.group(1), depth + 1), family.group(2), depth)
     if opening == r"\{" and (builder := _BUILDER.fullmatch(inside)):
         return _read(builder.group(1), depth + 1)
     if opening == r"\{" and top_level(inside, _SUCH_THAT):
@@ -532,5 +564,5 @@ def _collection(kind: Kind, parts: list[str], depth: int) -> Items:
 
 
 def as_text(text: str) -> Text:
-    bare = _WRAPPED.sub(r"\1", text)
-    return Text("".join(bare.split()).casefold())
+    words = _WRAPPED.sub(r"\1", text).split()
+    return Text("".join(words).casefold(), " ".join(words))

@@ -31,6 +31,7 @@ from rlvr.verify.parse import (
     read_matrix,
     read_vector,
     read_with_unit,
+    without_condition,
 )
 from rlvr.verify.plain import plain
 from rlvr.verify.sets import as_interval
@@ -134,7 +135,7 @@ _WITH_COMMA = frozenset(
 
 def readings(answer: str, reference: Reference) -> Iterator[Value]:
     """What `answer` may say to somebody who knows what kind of answer is wanted, the likeliest first."""
-    kind, gold = reference.kind, reference.value
+    kind, gold = reference.kind, without_condition(reference.value)
     if kind in TYPED:
         said = read_as(kind, answer)
         if said is not None:
@@ -286,7 +287,8 @@ def _written(gold: str, spoken: str) -> Reference | None:
 
 def _general(gold: str, spoken: str) -> Reference:
     """What the grammar of expressions reads."""
-    value = read_answer(gold)
+    said = read_answer(gold)
+    value = without_condition(said)
     kind, doubt = Kind.EXPRESSION, ""
     if isinstance(value, Items):
         kinds = {
@@ -315,4 +317,4 @@ def _general(gold: str, spoken: str) -> Reference:
         doubt = (
             "" if _WORD.search(spoken) and not re.search(r"[\d\\=<>^]", spoken) else "text that no rule reads"
         )
-    return Reference(gold, kind, value, doubt)
+    return Reference(gold, kind, said, doubt)

@@ -71,7 +71,7 @@ def tree(value: Value) -> Node:
         written = number(value.value, value.digits)
         return call("degrees", written) if value.unit == "degree" else written
     if isinstance(value, Expression):
-        return value.tree
+        return call("degrees", value.tree) if value.unit == "degree" else value.tree
     raise NotComparable(f"a {type(value).__name__.lower()} is not an expression")
 
 

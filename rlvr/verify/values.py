@@ -14,7 +14,13 @@ from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, names, renam
 
 _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
 PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
-_ARTICLE = re.compile(r"^(?:the|an?)(?=\w{4})")
+_ARTICLE = re.compile(r"^(?:the|an?)\s+(?=\w{3})", re.IGNORECASE)
+_LETTERS = re.compile(r"\\?[A-Za-z]+")
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]+")
+_PAIRED = re.compile(r"\\.*|(?:([a-z])\1)+")
+_SHORT_WORDS = frozenset(
+    "am an as at be by do go he if in is it me my no of ok on or pm so to uk up us we".split()
+)
 _WORDS_ONLY = re.compile(r"[^\W\d_](?:[^\W\d_]|[-()\[\].:,'’\"\s])*")
 _DRESS = re.compile(r"[()\[\].:,'’\"\s]|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})")
 _QUOTES = re.compile(r"[’\"\s]|^'|'$|(?<!\d)[.,:]|[.,:](?!\d)")  # beside signs and digits, brackets matter
@@ -67,22 +73,61 @@ def _family(part: Node) -> str:
 
 
 def same_words(answer: Value, gold: Value) -> bool:
-    left, right = _as_text(answer), _as_text(gold)
-    if len(right) > 3 and _without_accents(left) == _without_accents(right):
+    left, right = _bare(answer), _bare(gold)
+    if any({left, right} <= words for words in (_YES, _NO)):
         return True
-    return left == right or any({left, right} <= words for words in (_YES, _NO))
+    if left != right and not (len(right) > 3 and _without_accents(left) == _without_accents(right)):
+        return False
+    one, other = _written(answer), _written(gold)
+    return _same_capitals(one, other) and _same_gaps(one, other)
 
 
 def _without_accents(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
 
-def _as_text(value: Value) -> str:
+def _written(value: Value) -> str:
     """A lone letter reads as a symbol and as a choice; both are the same answer."""
     if isinstance(value, Text):
-        text = _ARTICLE.sub("", value.text)
+        return _ARTICLE.sub("", value.written or value.text)
+    return value.text.strip("()[].: ") if isinstance(value, Expression) else repr(value)
+
+
+def _bare(value: Value) -> str:
+    text = _written(value).casefold()
+    if isinstance(value, Text):
         return (_DRESS if _WORDS_ONLY.fullmatch(text) else _QUOTES).sub("", text)
-    return value.text.strip("()[].: ").casefold() if isinstance(value, Expression) else repr(value)
+    return text
+
+
+def _same_capitals(one: str, other: str) -> bool:
+    """Words of a language may begin with, or be in, capitals; symbols and genotypes are not the same then."""
+    pairs = list(zip(_LETTERS.findall(one), _LETTERS.findall(other), strict=False))
+    return all(left == right or (_is_word(left) and _is_word(right)) for left, right in pairs)
+
+
+def _is_word(letters: str) -> bool:
+    """Whether letters look like a word, and not like a symbol (ma, AB), a command or a genotype (AaBb)."""
+    shaped = letters.islower() or letters.istitle() or letters.isupper()
+    long = len(letters) > 2 or len(letters) == 1 or letters.casefold() in _SHORT_WORDS
+    return shaped and long and _PAIRED.fullmatch(letters.casefold()) is None
+
+
+def _same_gaps(one: str, other: str) -> bool:
+    """Spaces part words: now here, nowhere. Between single letters, and for a hyphen, they may go."""
+    if not (_WORDS_ONLY.fullmatch(one) and _WORDS_ONLY.fullmatch(other)):
+        return True
+    parted = [
+        [_word_lengths(text.replace("-", hyphen)) for hyphen in ("", " ")]
+        for text in map(_without_accents, (one, other))
+    ]
+    if any(set(lengths) == {1} for side in parted for lengths in side):
+        return True
+    return any(lengths in parted[1] for lengths in parted[0])
+
+
+def _word_lengths(text: str) -> list[int]:
+    return [len(word) for word in _LATIN.findall(text.replace("'", "").replace("\u2019", ""))]
 
 
 def by_name(items: Sequence[Value]) -> Sequence[Value]:
@@ -172,9 +217,9 @@ def same_angles(left: Node, right: Node) -> tuple[Node, Node]:
         [any(part.name == word for part in side.walk()) for side in (left, right)]
         for word in ("pi", "degrees")
     )
-    if with_pi == [False, True] and with_degrees == [True, False]:
+    if with_pi[1] and with_degrees == [True, False]:
         return in_radians(left), right
-    if with_pi == [True, False] and with_degrees == [False, True]:
+    if with_pi[0] and with_degrees == [False, True]:
         return left, in_radians(right)
     return left, right
 
@@ -227,6 +272,38 @@ def variable(relation: Relation) -> str | None:
     """The one name that an inequality bounds."""
     found = [side for side, named in zip(relation.sides, relation.names, strict=True) if named]
     return found[0].tree.name if len(found) == 1 and isinstance(found[0], Expression) else None
+
+
+def comparable_zeros(relation: Relation) -> bool:
+    """Whether a relation is known by where the difference of its sides is zero.
+
+    Not so without a free name: any two constants have the same zeros. Nor with units.
+    """
+    if len(relation.sides) != 2:
+        return False
+    plain = all(isinstance(side, Quantity | Expression) and not side.unit for side in relation.sides)
+    return plain and bool(names(difference(relation)))
+
+
+def terminates(written: Quantity) -> bool:
+    """Whether all digits of a number are there: 1.25 or 125, but not 5/4, 0.333… or a part of it."""
+    rest = written.value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return rest == 1 and not written.quotient
+
+
+def values_of_one_name(items: Sequence[Value]) -> bool:
+    """Whether listed answers are values of one thing, so that "and" and "or" join them alike."""
+    if any(isinstance(item, Text) or (isinstance(item, Expression) and _is_symbol(item)) for item in items):
+        return False
+    named = [item.sides[0] for item in items if isinstance(item, Relation)]
+    return len({side.text[:1] if isinstance(side, Expression) else repr(side) for side in named}) < 2
+
+
+def _is_symbol(written: Expression) -> bool:
+    return written.tree.head == "name" and bool(names(written.tree))
 
 
 def mirror(operators: tuple[str, ...]) -> tuple[str, ...]:
