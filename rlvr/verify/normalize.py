@@ -19,10 +19,12 @@ _UNICODE = {
     "γ": r"\gamma ", "δ": r"\delta ", "ε": r"\epsilon ", "μ": r"\mu ", "ρ": r"\rho ", "σ": r"\sigma ",
     "τ": r"\tau ", "φ": r"\phi ", "ω": r"\omega ", "Δ": r"\Delta ", "Ω": r"\Omega ", "，": ", ", "；": "; ",
     "：": ": ", "∶": ":", "（": "(", "）": ")", "∫": r"\int ", "∑": r"\sum ", "∏": r"\prod ", "→": r"\to ",
-    "≡": r"\equiv ", "″": "''", "’": "'",
+    "≡": r"\equiv ", "↦": r"\mapsto ", "″": "''", "’": "'",
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_SUBSCRIPT_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 _CIRCLED = re.compile("[①-⑳]+")  # the statements that hold
 _UNICODE_ROOT = re.compile(r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))")
@@ -66,7 +68,14 @@ _REWRITES = [
         (r"(?<!\\)\\(?:[,;:!>/]|q?quad|(?:displaystyle|textstyle|limits|thinspace)(?![A-Za-z]))", " "),
         (r"(?<!\\)\\[ \n]|~", " "),
         (r"\s{3,}", "  "),  # or patterns with several \s* take cubic time
-        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"\\(?:[dtcs]|nice)frac(?![A-Za-z])", r"\\frac"),
+        (r"\\(?:ldots|dots|cdots|dotsc|dotsb)(?![A-Za-z])|\.{3,}", "…"),
+        (r"(?<![\w\\}])d([A-Za-z])\s*/\s*d([a-z])(?!\w)", r"\\frac{d\1}{d\2}"),
+        (r"^([A-Za-z])\s*:\s*([a-z])\s*\\mapsto(?![A-Za-z])", r"\1(\2)="),
+        (r"^([a-z])\s*\\mapsto(?![A-Za-z])", r"f(\1)="),
+        (r"\\mathcal\s*\{?\s*O\s*\}?(?=\s*\()", "O"),
+        (r"(\\equiv.*?)(?:\(\s*\\?mod\s*(\w+)\s*\)|\\mod\s*(\w+)|\\pmod\s*(\w))$", r"\1\\pmod{\2\3\4}"),
+        (r"(?<=\w)\s*=>\s*(?=-?[\d.]+$)", r"\\ge "),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])", r"\\le "),
         (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])", r"\\ge "),
         (r"\\(?:neq)(?![A-Za-z])", r"\\ne "),
@@ -107,7 +116,13 @@ _REWRITES = [
         (r"\s+", " "),
     )
 ]
+_BOLD = re.compile(r"\\(?:mathbf|boldsymbol|bm)\s*(?:\{\s*([A-Za-z])\s*\}|([A-Za-z])(?![A-Za-z]))")
+_CROSS = re.compile(rf"{_BOLD.pattern}\)*\s*\\times")
+_COMBINED = re.compile(
+    r"^(?:(?:\{\s*\})?[_^]\s*\{?(\d+|[a-z])\}?|(\d+|n))\s*(?:\\mathrm\s*\{)?([CP])\}?\s*_?\s*\{?(\d+|[kmr])\}?$"
+)
 _WORD_SUBSCRIPT = re.compile(r"_\s*\{\s*(\\(?:text|mathrm)\s*\{\s*\w+\s*\})\s*\}")
+_CONTINUED = re.compile(r"\d?\.\d+\.{3}$")  # 0.333...
 _TRAILING_SPACE = re.compile(r"(?:\s|\\[,;:!> ]|\\q?quad|\\$|~)+$")
 _WRAPPERS = (
     ("'", "'"),
@@ -131,6 +146,7 @@ def normalize(text: str) -> str:
     while previous != text:
         previous = text
         text = _TRAILING_SPACE.sub("", text.strip())
+        text = text.replace("...", "…") if _CONTINUED.search(text) else text
         if len(text) > 1:
             text = text.rstrip(".,;:").rstrip()
         for opening, closing in _WRAPPERS:
@@ -143,10 +159,24 @@ def normalize(text: str) -> str:
         text = _DOLLAR.sub(" ", text)
     if r"\begin" not in text:
         text = _ESCAPED_TWICE.sub(r"\\", text)
+    if _CROSS.search(text):  # bold letters are vectors where a cross product shows it
+        text = _BOLD.sub(lambda bold: rf"\{_mark(bold[1] or bold[2])}{{{bold[1] or bold[2]}}}", text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     text = _WORD_SUBSCRIPT.sub(lambda match: f"_{_in_words(match.group(1))}", text)
-    return _in_words(text.strip())
+    return _COMBINED.sub(_combined, _in_words(text.strip()))
+
+
+def _mark(letter: str) -> str:
+    return "hat" if letter in "ijk" else "vec"
+
+
+def _combined(match: re.Match[str]) -> str:
+    """\\binom for C, and for P the number of arrangements."""
+    total, kind, chosen = (group for group in match.groups() if group)
+    if kind == "C":
+        return rf"\binom{{{total}}}{{{chosen}}}"
+    return rf"\frac{{{total}!}}{{({total}-{chosen})!}}"
 
 
 def _from_unicode(text: str) -> str:
@@ -155,6 +185,7 @@ def _from_unicode(text: str) -> str:
     )
     text = _VULGAR.sub(lambda match: _fraction(match.group()), text)
     text = _SUPERSCRIPT_RUN.sub(lambda match: f"^{{{match.group().translate(_SUPERSCRIPTS)}}}", text)
+    text = _SUBSCRIPT_RUN.sub(lambda match: f"_{{{match.group().translate(_SUBSCRIPTS)}}}", text)
     text = _UNICODE_ROOT.sub(
         lambda match: rf"\sqrt{_DEGREE_OF_ROOT[match.group(1)]}{{{match.group(2)}}}", text
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -14,13 +14,14 @@ from rlvr.verify.codes import Code, is_a_code, read_code
 from rlvr.verify.conditions import cut_condition, domain, in_plain_words
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.latex import read_expression
+from rlvr.verify.matrices import along_axes, determinant
 from rlvr.verify.normalize import normalize
 from rlvr.verify.piecewise import read_piecewise
 from rlvr.verify.plain import plain
 from rlvr.verify.spans import Congruence, Score, Span, read_compound, read_congruence
 from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
-from rlvr.verify.tree import CONSTANTS, INFINITY, Node, add, mul, negative, number
-from rlvr.verify.units import NO_UNIT, read_unit
+from rlvr.verify.tree import CONSTANTS, INFINITY, Node, mul, negative, number
+from rlvr.verify.units import NO_UNIT, Unit, read_unit
 
 MAX_ANSWER = 2_000  # characters; longer answers are compared as strings only
 MAX_ITEMS = 60  # of one collection
@@ -94,7 +95,12 @@ Value = Quantity | Expression | Text | Items | Interval | Relation | Given | Typ
 REALS = Interval(Expression(negative(INFINITY), "-oo"), Expression(INFINITY, "oo"), True, True)
 
 _MATRIX = re.compile(
-    r"(?:\\?[(\[|]\s*)?\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\end\{\1\}).)*)\\end\{\1\}(?:\s*\\?[)\]|])?",
+    r"(?:\\?[(\[]\s*)?\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\end\{\1\}).)*)\\end\{\1\}(?:\s*\\?[)\]])?",
+    re.DOTALL,
+)
+_DETERMINANT = re.compile(
+    r"(?:\\det\s*\\?[(\[]?\s*|\|\s*)\\begin\{([pbB]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}(?:\s*\\?[)\]|])?"
+    r"|\\begin\{(vmatrix)\}(.*)\\end\{vmatrix\}",
     re.DOTALL,
 )
 _OPERATOR = re.compile(r"\\(?:le|ge|ne|approx|simeq|equiv|in|notin)(?![A-Za-z])|[=<>≡]")
@@ -147,6 +153,9 @@ _EMPTY = re.compile(r"\\(?:emptyset|varnothing)|\\\{\s*\\\}|empty set|[Nn]o solu
 _TRANSPOSED = re.compile(
     r"[(\[](.*)[)\]]\s*\^\s*\{?\s*(?:T|\\top|\\intercal|\\(?:mathrm|text)\s*\{T\})\s*\}?", re.DOTALL
 )
+_TRANSPOSED_MATRIX = re.compile(
+    r"(.*\\end.*?)\s*\^\s*\{?\s*(?:T|\\top|\\intercal|\\(?:mathrm|text)\s*\{T\})\s*\}?", re.DOTALL
+)
 _SUCH_THAT = re.compile(r"[|:]")
 
 
@@ -184,8 +193,12 @@ def _read(text: str, depth: int) -> Value:
         return Expression(cases, text)
     if (match := _CASES.fullmatch(text)) and "=" in match.group(2):  # a system of equations
         return _read(_ROW.sub("; ", match.group(2)).replace("&", " "), depth + 1)
+    if match := _DETERMINANT.fullmatch(text):
+        return _determinant(match.group(2) or match.group(4), text)
     if match := _MATRIX.fullmatch(text):
         return _matrix(match.group(2), depth)
+    if (match := _TRANSPOSED_MATRIX.fullmatch(text)) and (inner := _MATRIX.fullmatch(match.group(1))):
+        return _transposed(_matrix(inner.group(2), depth))
     if (match := _MATRIX.search(text)) and match.end() == len(text) and "=" not in text[: match.start()]:
         return _multiple(text[: match.start()], match.group(2), depth)
     if match := _TRANSPOSED.fullmatch(text):
@@ -208,8 +221,8 @@ def _read(text: str, depth: int) -> Value:
         return as_text(text)  # a word: its letters are not multiplied
     tree = read_expression(text)
     if tree is not None:
-        if _HATS.search(text) and (components := unit_vector_components(tree)):
-            return components
+        if _HATS.search(text) and (components := along_axes(tree)):
+            return _vector(components)
         return Expression(tree, text)
     return _with_unit(text, depth)
 
@@ -255,13 +268,32 @@ def _with_unit(text: str, depth: int) -> Value:
         if unit is None or (pattern is _TRAILING_WORDS and (unit[1].counted or unit[1] == NO_UNIT)):
             continue
         value = _read(text[: match.start()], depth + 1)
-        factor, measured = unit
-        if isinstance(value, Expression) and not value.unit:
-            scaled = value.tree if factor == 1 else mul(number(factor), value.tree)
-            return Expression(scaled, value.text, measured.base, measured.scale)
-        if isinstance(value, Items | Interval):
-            return value
+        if isinstance(value, Expression | Items | Interval) and _unit_of(value) == "":
+            return _measured(value, *unit)
     return as_text(text)
+
+
+def _is_infinite(tree: Node) -> bool:
+    return tree in (INFINITY, negative(INFINITY))
+
+
+def _unit_of(value: Value) -> str:
+    return value.unit if isinstance(value, Expression | Quantity) else ""
+
+
+def _measured(value: Value, factor: Fraction, unit: Unit) -> Value:
+    """A value, or each member of a collection, in `unit`."""
+    if isinstance(value, Expression) and not value.unit and not _is_infinite(value.tree):
+        scaled = value.tree if factor == 1 else mul(number(factor), value.tree)
+        return Expression(scaled, value.text, unit.base, unit.scale)
+    if isinstance(value, Quantity) and not value.unit and not value.percent:
+        return replace(value, value=value.value * factor).measured_in(unit)
+    if isinstance(value, Interval):
+        low, high = (_measured(end, factor, unit) for end in (value.low, value.high))
+        return replace(value, low=low, high=high)
+    if isinstance(value, Items):
+        return replace(value, items=tuple(_measured(item, factor, unit) for item in value.items))
+    return value
 
 
 def _listed(text: str, depth: int) -> Value | None:
@@ -322,7 +354,10 @@ def _relation(text: str, depth: int) -> Value | None:
     )
     for rounded in ("approx", "simeq"):
         if rounded in signs:  # what is written before an approximation is exact
-            return _read(text[: operators[signs.index(rounded)].start()], depth + 1)
+            place = signs.index(rounded)
+            if not _is_rounding(_read(parts[place + 1], depth + 1), _read(parts[place], depth + 1)):
+                return as_text(text)
+            return _read(text[: operators[place].start()], depth + 1)
     if signs == ("in",) and _is_name(parts[0].strip(), _read(parts[0], depth + 1)):
         return _read(parts[1], depth + 1)  # x ∈ S, the solutions
     sides = tuple(_read(part, depth + 1) for part in parts)
@@ -339,6 +374,20 @@ def _relation(text: str, depth: int) -> Value | None:
     if signs == ("=",) and names[0] and r"\pm" in parts[1] and isinstance(right, Items):  # f(x) = ±x
         return Items("list", tuple(Relation((left, item), signs, names) for item in right.items))
     return Relation(sides, signs, names)
+
+
+def _is_rounding(written: Value, exact: Value) -> bool:
+    """Whether a number may stand behind "≈": less than one unit of its last digit from the one before.
+
+    That one must be an integer or a decimal: whoever gives a fraction or a root has answered with it.
+    """
+    if not (isinstance(written, Quantity) and isinstance(exact, Quantity)):
+        return True
+    if exact.quotient or written.quotient:
+        return True
+    size = math.floor(math.log10(abs(written.value))) if written.value else 0
+    digits = written.digits or len(str(written.value.numerator).strip("-0")) or 1
+    return abs(written.value - exact.value) < Fraction(10) ** (size - digits + 1)
 
 
 def _distance(left: Value, sign: str, right: Value) -> Value | None:
@@ -471,6 +520,22 @@ def _matrix(body: str, depth: int) -> Value:
     return Items("matrix", tuple(_collection("tuple", row, depth + 1) for row in cells))
 
 
+def _transposed(matrix: Value) -> Value:
+    rows = [row.items for row in matrix.items if isinstance(row, Items)] if isinstance(matrix, Items) else []
+    if len({len(row) for row in rows}) != 1:
+        return matrix
+    return Items("matrix", tuple(Items("tuple", column) for column in zip(*rows, strict=True)))
+
+
+def _determinant(body: str, text: str) -> Value:
+    cells = [split(row, _CELL) for row in split(body, _ROW) if row.strip()]
+    if sum(map(len, cells)) > MAX_ITEMS:
+        return as_text(text)
+    trees = [[tree for cell in row if (tree := read_expression(cell))] for row in cells]
+    found = determinant(trees)
+    return as_text(text) if found is None else Expression(found, text)
+
+
 def _multiple(factor: str, body: str, depth: int) -> Value:
     """A number times a matrix, as a matrix."""
     scale = read_expression(factor.strip().removesuffix(r"\cdot").removesuffix("*"))
@@ -491,32 +556,8 @@ def _tree_of(value: Value) -> Node | None:
     return value.tree if isinstance(value, Expression) else None
 
 
-_AXES = {
-    f"{accent}({letter})": place for accent in ("hat", "vec", "widehat") for place, letter in enumerate("ijk")
-}
-
-
-def _factors(term: Node) -> Iterator[Node]:
-    for part in term.args if term.head == "mul" else ():
-        yield from _factors(part)
-    if term.head != "mul":
-        yield term
-
-
-def unit_vector_components(tree: Node, plain_letters: bool = False) -> Items | None:
-    """2i − j + 3k over unit vectors as the tuple (2, −1, 3); None for what is no sum of them."""
-    axes = _AXES | ({"i": 0, "j": 1, "k": 2} if plain_letters else {})
-    found: dict[int, list[Node]] = {}
-    for term in tree.args if tree.head == "add" else (tree,):
-        factors = list(_factors(term))
-        axis = [axes[factor.name] for factor in factors if factor.head == "name" and factor.name in axes]
-        rest = [factor for factor in factors if not (factor.head == "name" and factor.name in axes)]
-        if len(axis) != 1:
-            return None
-        found.setdefault(axis[0], []).append(mul(number(1), *rest))
-    size = max(3 if 2 in found else 2, len(found))
-    cells = [add(number(0), *found.get(place, [])) for place in range(size)]
-    return Items("tuple", tuple(Expression(cell, "") for cell in cells))
+def _vector(components: list[Node]) -> Items:
+    return Items("tuple", tuple(Expression(component, "") for component in components))
 
 
 _COLUMN = re.compile(
@@ -531,10 +572,10 @@ def read_vector(text: str, size: int) -> Items | None:
         parts = [part for group in match.groups() if group for part in split(group, _COMMA)]
         return _collection("tuple", parts, 0)
     tree = read_expression(normalized)
-    found = None if tree is None else unit_vector_components(tree, plain_letters=True)
-    if found is None or len(found.items) > size:
+    found = None if tree is None else along_axes(tree, plain_letters=True)
+    if found is None or len(found) > size:
         return None
-    return Items("tuple", found.items + (Expression(number(0), "0"),) * (size - len(found.items)))
+    return _vector(found + [number(0)] * (size - len(found)))
 
 
 def read_matrix(text: str) -> Value | None:

@@ -102,7 +102,10 @@ def _bare(value: Value) -> str:
 
 def _same_capitals(one: str, other: str) -> bool:
     """Words of a language may begin with, or be in, capitals; symbols and genotypes are not the same then."""
-    pairs = list(zip(_LETTERS.findall(one), _LETTERS.findall(other), strict=False))
+    words = _LETTERS.findall(one), _LETTERS.findall(other)
+    if "".join(words[0]) == "".join(words[1]):
+        return True
+    pairs = zip(*words, strict=False)
     return all(left == right or (_is_word(left) and _is_word(right)) for left, right in pairs)
 
 
