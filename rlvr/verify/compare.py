@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,12 +30,15 @@ from rlvr.verify.sketch import MAX_SLACK, Sketch, apart, sketch
 from rlvr.verify.spans import Score
 from rlvr.verify.tree import divide, mul, number
 from rlvr.verify.values import (
+    as_product,
+    as_vector,
     by_name,
     comparable_zeros,
     difference,
     flat,
     has_value,
     is_applied,
+    is_asked,
     is_label,
     is_operation,
     mirror,
@@ -47,8 +51,10 @@ from rlvr.verify.values import (
     values_of_one_name,
     variable,
     vector,
+    with_constants_of,
     with_unit_as_factor,
 )
+from rlvr.verify.vectors import in_vectors
 
 _UNORDERED = ("set", "list", "union", "intersection")
 _SETS = ("union", "intersection", "difference")
@@ -92,7 +98,7 @@ class _Comparer:
         if (left := rows(answer)) and (right := rows(gold)):
             return Comparison(self.in_order(left, right), "rows of a matrix, in order")
         if isinstance(answer, Text) or isinstance(gold, Text):
-            return Comparison(same_words(answer, gold), "equality of text", decided=False)
+            return self.texts(answer, gold)
         if isinstance(answer, Relation) or isinstance(gold, Relation):
             return self.relations(answer, gold)
         if any(isinstance(side, Items) and side.kind in _SETS for side in (answer, gold)):
@@ -110,9 +116,10 @@ class _Comparer:
                 return Comparison(False, "a time is no ratio")
             terms = [Quantity(Fraction(part)) for part in divmod(answer.seconds // 60, 60)]
             return self.ratios(terms, gold.items)
-        if isinstance(answer, Score) and isinstance(gold, Items) and gold.kind == "ratio":
-            terms = [Quantity(Fraction(points)) for points in answer.points[0]]
-            return self.ratios(terms, gold.items)
+        for score, ratio in ((answer, gold), (gold, answer)):
+            if isinstance(score, Score) and isinstance(ratio, Items) and ratio.kind == "ratio":
+                terms = [Quantity(Fraction(points)) for points in score.points[0]]
+                return self.ratios(terms, ratio.items)
         for clock, other in ((answer, gold), (gold, answer)):
             if (
                 isinstance(clock, Clock)
@@ -125,6 +132,17 @@ class _Comparer:
             return Comparison(answer.same(gold), "written alike")
         equal = type(answer) is type(gold) and answer.same(gold)  # type: ignore[union-attr, arg-type]
         return Comparison(equal, f"equality of a {type(gold).__name__.lower()}")
+
+    def texts(self, answer: Value, gold: Value) -> Comparison:
+        if same_words(answer, gold):
+            return Comparison(True, "equality of text", decided=False)
+        left, right = as_product(answer, gold), as_product(gold, answer)
+        if left is not None and right is not None:
+            return replace(self.expressions(left, right), rule="products of letters")
+        for relation, other in ((answer, gold), (gold, answer)):
+            if isinstance(relation, Relation) and (found := as_product(other, relation.sides[-1])):
+                return self.relations(*((relation, found) if relation is answer else (found, relation)))
+        return Comparison(False, "equality of text", decided=False)
 
     def under_conditions(self, answer: Value, gold: Value) -> Comparison:
         """A condition that only one side has, or that only one is understood of, is forgiven."""
@@ -175,8 +193,11 @@ class _Comparer:
             return Comparison(left == right, "infinities as written")
         settings = self.settings
         left = rename_parameter(left, right)
-        equal = identity.same_function(
-            left, right, settings.relative_tolerance, settings.rounding_digits, self.budget
+        equal = any(
+            identity.same_function(
+                form, right, settings.relative_tolerance, settings.rounding_digits, self.budget
+            )
+            for form in itertools.chain([left], with_constants_of(right, left))
         )
         return Comparison(equal, "values of both expressions at random points")
 
@@ -190,6 +211,9 @@ class _Comparer:
             if set(kinds) != {"ratio"}:
                 return Comparison(False, f"a {kinds[0]} is not a {kinds[1]}")
             return self.ratios(left, right)
+        expression = gold if isinstance(answer, Items) else answer
+        if kinds == ["tuple"] and isinstance(expression, Expression) and in_vectors(expression.tree):
+            return self.expressions(*(as_vector(side) for side in (answer, gold)))
         if kinds == ["ratio"]:
             return self.ratio_as_number(answer, gold)
         if len(kinds) == 2 and sorted(kinds) == ["matrix", "tuple"]:
@@ -319,7 +343,7 @@ class _Comparer:
         # "x = 42", "x = y = 42", "40 + 2 = 42": every side that has a value must be the answer. What
         # stands first may be what was asked for, "a + b = 40 + 2 = 42"; "a + b = 42" is but a condition.
         label = is_label if len(relation.sides) > 2 else is_applied
-        labelled = isinstance(other, Quantity) and label(relation.sides[0])
+        labelled = isinstance(other, Quantity) and (label(relation.sides[0]) or is_asked(relation.sides[0]))
         named = (labelled or relation.names[0], *relation.names[1:])
         values = [side for side, is_name in zip(relation.sides, named, strict=True) if not is_name]
         known = [side for side in values if has_value(side)]

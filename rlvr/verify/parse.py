@@ -18,9 +18,11 @@ from rlvr.verify.matrices import along_axes, determinant
 from rlvr.verify.normalize import normalize
 from rlvr.verify.piecewise import read_piecewise
 from rlvr.verify.plain import plain
+from rlvr.verify.points import approximate
 from rlvr.verify.spans import Congruence, Score, Span, read_compound, read_congruence
 from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
-from rlvr.verify.tree import CONSTANTS, INFINITY, Node, mul, negative, number
+from rlvr.verify.tree import CONSTANTS, INFINITY, Node, mul, names, negative, number
+from rlvr.verify.symbols import are_symbols
 from rlvr.verify.units import NO_UNIT, Unit, read_unit
 
 MAX_ANSWER = 2_000  # characters; longer answers are compared as strings only
@@ -107,12 +109,18 @@ _OPERATOR = re.compile(r"\\(?:le|ge|ne|approx|simeq|equiv|in|notin)(?![A-Za-z])|
 _CONJUNCTION = r"(?:\\text\s*\{{\s*,?\s*(?:{0})\s*\}}|(?<![A-Za-z\\_{{])(?:{0})(?![A-Za-z}}]))"
 _OR = re.compile(_CONJUNCTION.format("or") + r"|\\(?:lor|vee)(?![A-Za-z])")
 _AND = re.compile(_CONJUNCTION.format("and") + r"|\\(?:land|wedge)(?![A-Za-z])|&")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_GROUPED = r"[-$]?\d{1,3}(?:,\d{3})*(?:\.\d+)?"
+_LISTED_THOUSANDS = re.compile(  # 1,000, 2,000 and 3,000
+    rf"{_GROUPED}(?:,\s+{_GROUPED})*(?:(?:,\s+|\s*(?:,\s)?(?:and|or|\\text\s*\{{\s*(?:and|or)\s*\}})\s*){_GROUPED})"
+)
 _JOINTS: dict[Joint, re.Pattern[str]] = {"and": _AND, "or": _OR}
 _LIST = re.compile(rf"[,;]|{_OR.pattern}|{_AND.pattern}")
 _SEMICOLON = re.compile(";")
 _COMMA = re.compile(r"[,;]")
 _COLON = re.compile(r":|\\colon(?![A-Za-z])")
 _TERM = re.compile(r"[\w\\{}.,^()\s*]+")  # of a ratio: no sum
+_RATE = re.compile(r"(.*[\d$€£¥₹a-zA-Z])\s*(?:/|\bper\b|\ban?\b|\beach\b)\s*([A-Za-z]+)")
 _TIME = re.compile(r"\d{1,2}:[0-5]\d(?::[0-5]\d)?|\d{1,2}(?:[:.]\d\d)?\s?[ap]\.?\s?m\.?", re.IGNORECASE)
 _CONGRUENT = re.compile(r"≡|\(\s*\\?p?mod|\\pmod")
 _HATS = re.compile(
@@ -149,6 +157,10 @@ _TRAILING_WORDS = re.compile(
 )
 _VARIABLES = re.compile(r"[abcd]{2}|[xyzt]{2}|[kmnpq]{2}|pi|[abcxyz]{3}|[pqrst]{3}")
 _ALL_REALS = re.compile(r"\\mathbb\s*\{R\}|\\mathbb R|all real(?: number)?s|\\R")
+_ALL_BUT = re.compile(
+    r"(?:\\text\s*\{)?\s*all\s+(?:nonzero\s+real(?:\s+numbers|s)|non-zero\s+real(?:\s+numbers|s)"
+    r"|real(?:\s+numbers|s)\s+(?:except|but|other than|excluding)(?:\s+for)?\s*\}?\s*(.+?))\s*\}?"
+)
 _EMPTY = re.compile(r"\\(?:emptyset|varnothing)|\\\{\s*\\\}|empty set|[Nn]o solution")
 _TRANSPOSED = re.compile(
     r"[(\[](.*)[)\]]\s*\^\s*\{?\s*(?:T|\\top|\\intercal|\\(?:mathrm|text)\s*\{T\})\s*\}?", re.DOTALL
@@ -184,9 +196,16 @@ def _read(text: str, depth: int) -> Value:
         return quantity
     if (compound := read_compound(spoken)) is not None:
         return compound
+    if match := _RATE.fullmatch(spoken):
+        rate = _price(*match.groups())
+        if rate is not None:
+            return rate
     bare = _WRAPPED.sub(r"\1", text).strip()
     if _ALL_REALS.fullmatch(bare):
         return REALS
+    if (match := _ALL_BUT.fullmatch(text)) is not None:
+        excluded = _read(match.group(1) or "0", depth + 1)
+        return Items("difference", (REALS, _as_set(excluded)))
     if _EMPTY.fullmatch(bare):
         return Items("set", ())
     if r"\begin" in text and (cases := read_piecewise(text)):
@@ -225,6 +244,17 @@ def _read(text: str, depth: int) -> Value:
             return _vector(components)
         return Expression(tree, text)
     return _with_unit(text, depth)
+
+
+def _price(amount: str, unit: str) -> Quantity | None:
+    """$3.50 per hour: money for each unit."""
+    money, measured = read_quantity(amount), read_unit(unit)
+    if money is None or measured is None or not (len(money.unit) == 3 and money.unit.isupper()):
+        return None
+    factor, per = measured
+    if not per.base or per.offset or factor != 1:
+        return None
+    return replace(money, unit=f"{money.unit}/{per.base}", scale=money.scale / per.scale)
 
 
 def _given(value: Value, condition: str, depth: int) -> Value:
@@ -308,6 +338,8 @@ def _listed(text: str, depth: int) -> Value | None:
             for value in values
         ]
         return Items("list", tuple(tuples))
+    if _LISTED_THOUSANDS.fullmatch(text):
+        text = _THOUSANDS.sub("", text)
     separators = top_level(text, _LIST)
     parts = [part.strip() for part in split(text, _LIST)]
     parts = [part for part in parts if part and part != "."]
@@ -321,14 +353,45 @@ def _listed(text: str, depth: int) -> Value | None:
     ]
     listed = Items("list", _collection("list", parts, depth).items, words[0] if len(words) == 1 else "")
     related = [without_condition(item) for item in listed.items]
-    operators = [set(item.operators) if isinstance(item, Relation) else {"="} for item in related]
+    operators = [
+        set(item.operators) if isinstance(item, Relation) else {"in" if r"\in" in part else "="}
+        for item, part in zip(related, parts, strict=False)
+    ]
+    if operators[0] == {"ne"} and all(signs == {"="} for signs in operators[1:]):  # x ≠ 1, 2
+        return _excluding(listed.items[0], listed.items[1:])
     if any("=" in signs for signs in operators):
         return listed
     # what is excluded (x < 3, x ≠ 1) narrows what stands before it
-    narrowed = {"ne"} in operators or len(bounded_names(listed)) > 1  # x > 0, y > 0
+    narrowed = {"ne"} in operators or {"in"} in operators or _between(listed.items) or len(bounded_names(listed)) > 1  # x > 0, y > 0
     narrowed = narrowed and not any(_OR.fullmatch(separator) for separator in written)
     both = narrowed or all(_AND.fullmatch(separator) for separator in written)
     return Items("intersection" if both else "union", listed.items)
+
+
+def _excluding(first: Value, others: tuple[Value, ...]) -> Value:
+    """x ≠ 1, 2 as x ≠ 1 and x ≠ 2."""
+    if not isinstance(first, Relation) or any(isinstance(other, Relation | Text) for other in others):
+        return Items("list", (first, *others))
+    ends = (first.sides[1], *others)
+    return Items("intersection", tuple(replace(first, sides=(first.sides[0], end)) for end in ends))
+
+
+def _between(items: tuple[Value, ...]) -> bool:
+    """Whether two inequalities with a comma, x < 3, x ≥ 0, bound one stretch and not two."""
+    if len(items) != 2:
+        return False
+    low, high = -math.inf, math.inf
+    for item in items:
+        if not isinstance(item, Relation) or len(item.sides) != 2 or item.names not in _ONE_NAMED:
+            return False
+        end = _tree_of(item.sides[item.names.index(False)])
+        above = (item.operators[0] in (">", "ge")) == item.names[0]
+        value = math.nan if end is None else approximate(end, {})
+        low, high = (value, high) if above else (low, value)
+    return -math.inf < low < high < math.inf
+
+
+_ONE_NAMED = ((True, False), (False, True))
 
 
 def bounded_names(value: Value) -> set[str]:
@@ -370,10 +433,33 @@ def _relation(text: str, depth: int) -> Value | None:
             return Items("list", tuple(Relation(pair, ("=",), (True, False)) for pair in pairs))
     if len(sides) == 2 and (distance := _distance(left, signs[0], right)) is not None:
         return distance
+    sides = _with_products(sides)
     names = tuple(bool(_is_name(part.strip(), side)) for part, side in zip(parts, sides, strict=True))
+    if signs == ("ne",) and isinstance(right, Items) and right.kind == "list":  # x ≠ ±2
+        return _excluding(Relation((left, right.items[0]), signs, names), right.items[1:])
     if signs == ("=",) and names[0] and r"\pm" in parts[1] and isinstance(right, Items):  # f(x) = ±x
         return Items("list", tuple(Relation((left, item), signs, names) for item in right.items))
     return Relation(sides, signs, names)
+
+
+def _with_products(sides: tuple[Value, ...]) -> tuple[Value, ...]:
+    """F = ma, PV = nRT: beside one letter, or a product that is no word, short words are products."""
+    if not any(isinstance(side, Text) for side in sides):
+        return sides
+    symbols = [
+        are_symbols(side.written)
+        if isinstance(side, Text)
+        else isinstance(side, Expression) and side.tree.head == "name" and len(side.text) == 1
+        for side in sides
+    ]
+    return tuple(map(_product, sides)) if any(symbols) else sides
+
+
+def _product(side: Value) -> Value:
+    if not isinstance(side, Text) or " " in side.written:
+        return side
+    tree = read_expression(side.written, letters=True)
+    return side if tree is None else Expression(tree, side.written)
 
 
 def _is_rounding(written: Value, exact: Value) -> bool:
@@ -436,8 +522,8 @@ def _is_name(text: str, side: Value) -> bool:
     if isinstance(side, Expression):
         if side.tree.head == "mul" and text.isalpha() and not text.isupper():
             return False  # xy is a product
-        if side.tree.head == "name" and side.tree.name in CONSTANTS:
-            return False
+        if side.tree.head == "name" and (side.tree.name in CONSTANTS or "/" in side.tree.name):
+            return side.tree.name not in CONSTANTS  # dy/dx
     return bool(_NAME.fullmatch(text))
 
 
@@ -476,8 +562,8 @@ def _bracketed(text: str, depth: int) -> Value | None:
         return None
     if opening == r"\{" and (family := _FAMILY.fullmatch(inside)):
         return _given(_read(family.group(1), depth + 1), family.group(2), depth)
-    if opening == r"\{" and (builder := _BUILDER.fullmatch(inside)):
-        return _read(builder.group(1), depth + 1)
+    if opening in (r"\{", "{") and (builder := _BUILDER.fullmatch(inside)):
+        return _of_all_that(_read(builder.group(1), depth + 1))
     if opening == r"\{" and top_level(inside, _SUCH_THAT):
         return as_text(_SUCH_THAT.sub("|", inside))
     if opening in (r"\{", "{"):
@@ -490,6 +576,17 @@ def _bracketed(text: str, depth: int) -> Value | None:
         low, high = (_read(part, depth + 1) for part in parts)
         return Interval(low, high, opening in "(]", closing in ")[")
     return None if reversed_brackets else _collection("tuple", parts, depth)
+
+
+def _of_all_that(condition: Value) -> Value:
+    """A set by its condition: an inequality becomes a set, so that the name of its variable is free."""
+    bounded = isinstance(condition, Relation) and not {"=", "in", "notin"} & set(condition.operators)
+    constant = bounded and sum(bool(_free_names(side)) for side in condition.sides) == 1  # type: ignore[union-attr]
+    return Items("intersection", (condition,)) if constant else condition
+
+
+def _free_names(side: Value) -> set[str]:
+    return names(side.tree) if isinstance(side, Expression) else set()
 
 
 def _rows_between_semicolons(inside: str) -> list[list[str]] | None:

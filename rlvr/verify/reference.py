@@ -165,6 +165,8 @@ def _expected(answer: str, kind: Kind, gold: Value) -> Iterator[Value]:
         found = read_matrix(answer)
     if found is not None:
         yield found
+    if isinstance(gold, Items) and gold.kind == "tuple" and (point := _POINT.fullmatch(answer.strip(" $."))):
+        yield read_answer(point.group(1))
     if isinstance(gold, Items) and gold.kind in ("tuple", "matrix"):
         vector = read_vector(answer, len(gold.items))
         if vector is not None:
@@ -201,7 +203,10 @@ def _closed(value: Value) -> Span | None:
 
 
 def _ratio(spoken: str) -> Items | None:
-    terms = [read_answer(term) for term in ratio_terms(spoken)]
+    written = ratio_terms(spoken)
+    if any(re.fullmatch(r"0\d", term) for term in written):
+        return None  # 3:05 is a time
+    terms = [read_answer(term) for term in written]
     return (
         Items("ratio", tuple(terms)) if terms and not any(isinstance(term, Text) for term in terms) else None
     )
@@ -209,6 +214,7 @@ def _ratio(spoken: str) -> Items | None:
 
 _BASED = re.compile(r"-?[\dA-F]+(?:\.[\dA-F]+)?_\s*\{?\d{1,2}\}?|0[xXbBoO][\dA-Fa-f]+")
 _MIXED_OR_FRAC = re.compile(r"\\frac|\d\s?/\s?\d|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
+_POINT = re.compile(r"(?:point\s+)?[A-Z]'?(?:_\{?\d\}?)?\s*=?\s*((?:\\left)?\(.*\))", re.DOTALL)  # P(1, 2)
 _PAIR = re.compile(r"\d+(?:[.,]\d+)?-\d+(?:[.,]\d+)?")
 _INDEXED = re.compile(r"[A-Z]\d{1,2}")
 _WORD = re.compile(r"[^\W\d_]{2,}")

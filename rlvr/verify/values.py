@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rlvr.verify.exact import Quantity, read_quantity
+from rlvr.verify.latex import read_expression
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.sets import tree
-from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, names, rename
+from rlvr.verify.symbols import are_symbols
+from rlvr.verify.tokens import MAX_LETTERS
+from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, name, names, rename
 
 _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
 PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
@@ -164,6 +168,14 @@ def vector(value: Value) -> tuple[Value, ...]:
     return rows[0] if len(rows) == 1 else tuple(row[0] for row in rows if len(row) == 1)
 
 
+def as_vector(value: Value) -> Value:
+    """A tuple of up to three components as a sum over unit vectors."""
+    if not isinstance(value, Items) or len(value.items) > 3:
+        return value
+    axes = zip(value.items, "ijk", strict=False)
+    return Expression(add(*(mul(tree(part), name(f"hat({axis})")) for part, axis in axes)), "")
+
+
 def flat(items: Sequence[Value], others: Sequence[Value]) -> Sequence[Value]:
     """p = 5, q = 2; p = 7, q = 2 as four equations where the other side lists them so."""
     grouped = all(isinstance(item, Items) and item.kind == "tuple" for item in items)
@@ -254,21 +266,81 @@ def _linear(node: Node, word: str) -> bool:
     return node.name == word or word not in names(node)
 
 
-_FUNCTION_OF = re.compile(r"([A-Za-z])\(([a-z])\)")
+_INDEXED_CONSTANT = re.compile(r"[Cc]_?\{?\d\}?")
+_CONSTANT = re.compile(r"[ABCDKck]|[ABCKck]_?\{?\d\}?")
+MAX_CONSTANTS = 3
+
+
+def with_constants_of(gold: Node, answer: Node) -> Iterator[Node]:
+    """The answer with its constants of integration named as in the reference, in any order.
+
+    Constants are C_1, C_2, or a C that is added, or multiplies an exponential function of names.
+    """
+    wanted, found = names(gold), names(answer)
+    constants = sorted(word for word in wanted if _INDEXED_CONSTANT.fullmatch(word)) or sorted(
+        word for word in wanted & {"C"} if _is_arbitrary(gold, word)
+    )
+    own = sorted(found - (wanted - set(constants)))
+    if not 0 < len(constants) == len(own) <= MAX_CONSTANTS or not all(map(_CONSTANT.fullmatch, own)):
+        return
+    for order in itertools.permutations(constants):
+        renamed = answer
+        for place, old in enumerate(own):
+            renamed = rename(renamed, old, f"constant {place}")
+        for place, new in enumerate(order):
+            renamed = rename(renamed, f"constant {place}", new)
+        if renamed != answer:
+            yield renamed
+
+
+def _is_arbitrary(node: Node, word: str) -> bool:
+    """Whether a name is but added, or but a factor of an exponential function."""
+    terms = node.args if node.head == "add" else (node,)
+    with_it = [term for term in terms if word in names(term)]
+    if len(with_it) != 1:
+        return False
+    if with_it[0].name == word and len(terms) > 1:
+        return True
+    factors = with_it[0].args if with_it[0].head == "mul" else ()
+    grows = any(
+        (factor.head == "pow" and names(factor.args[1])) or factor.name in ("exp", "sin", "cos")
+        for factor in factors
+    )
+    return grows and any(factor.name == word for factor in factors)
+
+
+_FUNCTION_OF = re.compile(r"([A-Za-z])(?:\(([a-z])\)|_\{?([i-nr])\}?)")
 
 
 def rename_argument(answer: Relation, gold: Relation) -> Relation:
-    """f(x) = 2x and f(n) = 2n define the same function."""
-    texts = [side.text if isinstance(side, Expression) else "" for side in (answer.sides[0], gold.sides[0])]
-    found = [_FUNCTION_OF.fullmatch("".join(text.split())) for text in texts]
+    """f(x) = 2x and f(n) = 2n define the same function, a_n = 2n and a_k = 2k the same sequence.
+
+    So do f(x) = 2x and y = 2x.
+    """
+    texts = ["".join(side.text.split()) if isinstance(side, Expression) else "" for side in _left(answer, gold)]
+    found = [_FUNCTION_OF.fullmatch(text) for text in texts]
+    functions = [match for match in found if match and match.group(2) == "x" and match.group(1) in "fgh"]
+    if sorted(texts)[-1] == "y" and functions and len(answer.sides) == len(gold.sides) == 2:
+        return replace(answer, sides=(gold.sides[0], *answer.sides[1:]), names=(True, *answer.names[1:]))
     if not all(found) or found[0].group(1) != found[1].group(1):  # type: ignore[union-attr]
         return answer
-    old, new = (match.group(2) for match in found if match)
+    old, new = (match.group(2) or match.group(3) for match in found if match)
     sides = tuple(
         Expression(rename(side.tree, old, new), side.text) if isinstance(side, Expression) else side
         for side in answer.sides[1:]
     )
-    return replace(answer, sides=(gold.sides[0], *sides))
+    return replace(answer, sides=(gold.sides[0], *sides), names=(True, *answer.names[1:]))
+
+
+def _left(*relations: Relation) -> list[Value]:
+    return [relation.sides[0] for relation in relations]
+
+
+def is_asked(side: Value) -> bool:
+    """Whether a side only says what is asked for: f(2), P(X > 3)."""
+    if isinstance(side, Text):
+        return _PROBABILITY.fullmatch(side.written) is not None
+    return isinstance(side, Expression) and side.tree.name.startswith("unknown ")
 
 
 def variable(relation: Relation) -> str | None:
@@ -307,6 +379,30 @@ def values_of_one_name(items: Sequence[Value]) -> bool:
 
 def _is_symbol(written: Expression) -> bool:
     return written.tree.head == "name" and bool(names(written.tree))
+
+
+_PROBABILITY = re.compile(r"(?:\\mathbb\s*)?\{?[PE]\}?\s*[(\[].+[)\]]")
+
+
+def as_product(value: Value, other: Value) -> Expression | None:
+    """Text as a product of letters where they are no word, or where the other side spells the product.
+
+    mgh, qE and nRT are no words; ma is m · a beside "m a", "a \\cdot m" or "a m + 0".
+    """
+    if isinstance(value, Expression):
+        return value
+    if not isinstance(value, Text) or not (are_symbols(value.written) or _spelled(value.written, other)):
+        return None
+    tree = read_expression(value.written, letters=True)
+    return None if tree is None else Expression(tree, value.written)
+
+
+def _spelled(written: str, other: Value) -> bool:
+    """Whether the other side is an expression of the letters of a short word, with signs or in order."""
+    if not (isinstance(other, Expression) and written.isalpha() and len(written) <= MAX_LETTERS):
+        return False
+    letters = "".join(other.text.split())
+    return letters == written or not letters.isalpha()
 
 
 def mirror(operators: tuple[str, ...]) -> tuple[str, ...]:
