@@ -17,13 +17,13 @@ _PLAIN = re.compile(
     r"|[a-zA-Z]\s*(?:[<>=]|\\(?:le|ge|ne|in)(?![A-Za-z])).*)",
     re.DOTALL,
 )
-_MEMBER = re.compile(
-    r",?\s*\(?\s*(?P<words>[a-z]\s*\\in\s*\\mathbb\s*\{?\s*[NZ]\s*\}?(?:\^?\s*[+*])?)\s*\)?"
-)
+_MEMBER = re.compile(r",?\s*\(?\s*(?P<words>[a-z]\s*\\in\s*\\mathbb\s*\{?\s*[NZ]\s*\}?(?:\^?\s*[+*])?)\s*\)?")
 _FOLLOWED = re.compile(r"[,;]|\\text\s*\{\s*,?\s*and\b")  # by another answer
 _UNSURE = re.compile(r"\b(?:or|also|could|and)\b")
 _TEXT = re.compile(r"\\(?:text|mathrm|textrm|mbox)\s*\{([^{}]*)\}")
-_SET = re.compile(r"[a-z]\s*\\in\s*\\mathbb\s*\{?\s*(?P<set>[NZRC])\s*\}?(?P<positive>\^?\s*\{?[+*>\d\\ge ]*\}?)")
+_SET = re.compile(
+    r"[a-z]\s*\\in\s*\\mathbb\s*\{?\s*(?P<set>[NZRC])\s*\}?(?P<positive>\^?\s*\{?[+*>\d\\ge ]*\}?)"
+)
 _FILLERS = re.compile(
     r"\b(?:all|any|some|every|each|an?|the|is|are|be|arbitrary|real|complex|numbers?|values?|of|constants?"
     r"|parameters?|[a-zA-Z](?:_\{?\d\}?)?)\b|[\s,.{}_]"

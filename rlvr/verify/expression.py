@@ -53,7 +53,7 @@ _ACCENTS = frozenset(
 
 
 def parse(text: str, letters: bool = False) -> Node:
-    """The tree of the normalized expression `text`, where `letters` may be products. Raises NotAnExpression."""
+    """The tree of the normalized expression `text`, where `letters` are products. Raises NotAnExpression."""
     if len(text) > MAX_LENGTH:
         raise NotAnExpression("too long")
     parser = _Parser(text, letters)

@@ -20,13 +20,14 @@ from rlvr.verify.piecewise import read_piecewise
 from rlvr.verify.plain import plain
 from rlvr.verify.points import approximate
 from rlvr.verify.spans import Congruence, Score, Span, read_compound, read_congruence
+from rlvr.verify.symbols import are_symbols
 from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
 from rlvr.verify.tree import CONSTANTS, INFINITY, Node, mul, names, negative, number
-from rlvr.verify.symbols import are_symbols
 from rlvr.verify.units import NO_UNIT, Unit, read_unit
 
 MAX_ANSWER = 2_000  # characters; longer answers are compared as strings only
 MAX_ITEMS = 60  # of one collection
+MAX_RATE = 60  # characters of a price for each unit
 MAX_DEPTH = 6  # of collections in collections
 
 Kind = Literal["tuple", "set", "list", "matrix", "union", "intersection", "difference", "ratio"]
@@ -191,15 +192,11 @@ def _read(text: str, depth: int) -> Value:
     spoken = plain(text)
     if (typed := _typed(spoken)) is not None:
         return typed
-    quantity = read_quantity(spoken)
+    quantity = read_rate(spoken) or read_quantity(spoken)
     if quantity is not None:
         return quantity
     if (compound := read_compound(spoken)) is not None:
         return compound
-    if match := _RATE.fullmatch(spoken):
-        rate = _price(*match.groups())
-        if rate is not None:
-            return rate
     bare = _WRAPPED.sub(r"\1", text).strip()
     if _ALL_REALS.fullmatch(bare):
         return REALS
@@ -246,15 +243,17 @@ def _read(text: str, depth: int) -> Value:
     return _with_unit(text, depth)
 
 
-def _price(amount: str, unit: str) -> Quantity | None:
-    """$3.50 per hour: money for each unit."""
-    money, measured = read_quantity(amount), read_unit(unit)
+def read_rate(spoken: str) -> Quantity | None:
+    """Plain text as money for each unit: $3.50 per hour, 3.50 dollars/h, $12 an hour, €2 per apple."""
+    match = _RATE.fullmatch(spoken) if len(spoken) <= MAX_RATE else None
+    money, measured = (read_quantity(match[1]), read_unit(match[2])) if match else (None, None)
     if money is None or measured is None or not (len(money.unit) == 3 and money.unit.isupper()):
         return None
     factor, per = measured
     if not per.base or per.offset or factor != 1:
         return None
-    return replace(money, unit=f"{money.unit}/{per.base}", scale=money.scale / per.scale)
+    unit = f"{money.unit}/{per.base}" if per.counted else f"{money.unit}·{per.base}^-1"
+    return replace(money, unit=unit, scale=money.scale / per.scale)
 
 
 def _given(value: Value, condition: str, depth: int) -> Value:
@@ -362,7 +361,9 @@ def _listed(text: str, depth: int) -> Value | None:
     if any("=" in signs for signs in operators):
         return listed
     # what is excluded (x < 3, x ≠ 1) narrows what stands before it
-    narrowed = {"ne"} in operators or {"in"} in operators or _between(listed.items) or len(bounded_names(listed)) > 1  # x > 0, y > 0
+    narrowed = (
+        {"ne"} in operators or {"in"} in operators or _between(listed.items) or len(bounded_names(listed)) > 1
+    )  # x > 0, y > 0
     narrowed = narrowed and not any(_OR.fullmatch(separator) for separator in written)
     both = narrowed or all(_AND.fullmatch(separator) for separator in written)
     return Items("intersection" if both else "union", listed.items)
@@ -433,8 +434,11 @@ def _relation(text: str, depth: int) -> Value | None:
             return Items("list", tuple(Relation(pair, ("=",), (True, False)) for pair in pairs))
     if len(sides) == 2 and (distance := _distance(left, signs[0], right)) is not None:
         return distance
-    sides = _with_products(sides)
-    names = tuple(bool(_is_name(part.strip(), side)) for part, side in zip(parts, sides, strict=True))
+    written, sides = sides, _with_products(sides)
+    names = tuple(
+        bool(_is_name(part.strip(), side)) and (place == 0 or side is written[place])
+        for place, (part, side) in enumerate(zip(parts, sides, strict=True))
+    )
     if signs == ("ne",) and isinstance(right, Items) and right.kind == "list":  # x ≠ ±2
         return _excluding(Relation((left, right.items[0]), signs, names), right.items[1:])
     if signs == ("=",) and names[0] and r"\pm" in parts[1] and isinstance(right, Items):  # f(x) = ±x

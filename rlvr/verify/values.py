@@ -22,8 +22,8 @@ _ARTICLE = re.compile(r"^(?:the|an?)\s+(?=\w{3})", re.IGNORECASE)
 _LETTERS = re.compile(r"\\?[A-Za-z]+")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]+")
 _PAIRED = re.compile(r"\\.*|(?:([a-z])\1)+")
-_SHORT_WORDS = frozenset(
-    "am an as at be by do go he if in is it me my no of ok on or pm so to uk up us we".split()
+_SHORT_WORDS = re.compile(
+    "am|an|as|at|be|by|do|go|he|if|in|is|it|me|my|no|of|ok|on|or|pm|so|to|uk|up|us|we", re.IGNORECASE
 )
 _WORDS_ONLY = re.compile(r"[^\W\d_](?:[^\W\d_]|[-()\[\].:,'’\"\s])*")
 _DRESS = re.compile(r"[()\[\].:,'’\"\s]|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})")
@@ -116,7 +116,7 @@ def _same_capitals(one: str, other: str) -> bool:
 def _is_word(letters: str) -> bool:
     """Whether letters look like a word, and not like a symbol (ma, AB), a command or a genotype (AaBb)."""
     shaped = letters.islower() or letters.istitle() or letters.isupper()
-    long = len(letters) > 2 or len(letters) == 1 or letters.casefold() in _SHORT_WORDS
+    long = len(letters) > 2 or len(letters) == 1 or _SHORT_WORDS.fullmatch(letters) is not None
     return shaped and long and _PAIRED.fullmatch(letters.casefold()) is None
 
 
@@ -317,7 +317,8 @@ def rename_argument(answer: Relation, gold: Relation) -> Relation:
 
     So do f(x) = 2x and y = 2x.
     """
-    texts = ["".join(side.text.split()) if isinstance(side, Expression) else "" for side in _left(answer, gold)]
+    left = answer.sides[0], gold.sides[0]
+    texts = ["".join(side.text.split()) if isinstance(side, Expression) else "" for side in left]
     found = [_FUNCTION_OF.fullmatch(text) for text in texts]
     functions = [match for match in found if match and match.group(2) == "x" and match.group(1) in "fgh"]
     if sorted(texts)[-1] == "y" and functions and len(answer.sides) == len(gold.sides) == 2:
@@ -330,10 +331,6 @@ def rename_argument(answer: Relation, gold: Relation) -> Relation:
         for side in answer.sides[1:]
     )
     return replace(answer, sides=(gold.sides[0], *sides), names=(True, *answer.names[1:]))
-
-
-def _left(*relations: Relation) -> list[Value]:
-    return [relation.sides[0] for relation in relations]
 
 
 def is_asked(side: Value) -> bool:
