@@ -16,8 +16,8 @@ _DERIVATIVE = re.compile(r"\{d([A-Za-z]?)\}\{d([A-Za-z])\}")
 class BindingForms(Tokens):
     """The part of the parser that reads them."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, letters: bool = False) -> None:
+        super().__init__(text, letters)
         self.differentials: list[Node | None] = []  # of the open integrals, once they were met
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,17 @@ from rlvr.verify import identity
 from rlvr.verify.calendar import Clock
 from rlvr.verify.codes import Code
 from rlvr.verify.exact import Quantity
-from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Typed, Value
+from rlvr.verify.parse import (
+    Expression,
+    Given,
+    Interval,
+    Items,
+    Relation,
+    Text,
+    Typed,
+    Value,
+    without_condition,
+)
 from rlvr.verify.rational import Budget, NotComparable
 from rlvr.verify.sets import as_interval, same_numbers, tree
 from rlvr.verify.settings import DEFAULT, VerifySettings
@@ -19,11 +30,15 @@ from rlvr.verify.sketch import MAX_SLACK, Sketch, apart, sketch
 from rlvr.verify.spans import Score
 from rlvr.verify.tree import divide, mul, number
 from rlvr.verify.values import (
+    as_product,
+    as_vector,
     by_name,
+    comparable_zeros,
     difference,
     flat,
     has_value,
     is_applied,
+    is_asked,
     is_label,
     is_operation,
     mirror,
@@ -32,10 +47,14 @@ from rlvr.verify.values import (
     rows,
     same_angles,
     same_words,
+    terminates,
+    values_of_one_name,
     variable,
     vector,
+    with_constants_of,
     with_unit_as_factor,
 )
+from rlvr.verify.vectors import in_vectors
 
 _UNORDERED = ("set", "list", "union", "intersection")
 _SETS = ("union", "intersection", "difference")
@@ -68,6 +87,8 @@ class _Comparer:
         return left == right or (self.budget.left > 0 and self.compare(left, right).equal)
 
     def _compare(self, answer: Value, gold: Value) -> Comparison:
+        if isinstance(answer, Given) or isinstance(gold, Given):
+            return self.under_conditions(answer, gold)
         if self.settings.evaluated and is_operation(answer, gold):
             return Comparison(False, "an operation that was not carried out")
         if isinstance(answer, Quantity) and isinstance(gold, Quantity):
@@ -77,7 +98,7 @@ class _Comparer:
         if (left := rows(answer)) and (right := rows(gold)):
             return Comparison(self.in_order(left, right), "rows of a matrix, in order")
         if isinstance(answer, Text) or isinstance(gold, Text):
-            return Comparison(same_words(answer, gold), "equality of text", decided=False)
+            return self.texts(answer, gold)
         if isinstance(answer, Relation) or isinstance(gold, Relation):
             return self.relations(answer, gold)
         if any(isinstance(side, Items) and side.kind in _SETS for side in (answer, gold)):
@@ -95,9 +116,10 @@ class _Comparer:
                 return Comparison(False, "a time is no ratio")
             terms = [Quantity(Fraction(part)) for part in divmod(answer.seconds // 60, 60)]
             return self.ratios(terms, gold.items)
-        if isinstance(answer, Score) and isinstance(gold, Items) and gold.kind == "ratio":
-            terms = [Quantity(Fraction(points)) for points in answer.points[0]]
-            return self.ratios(terms, gold.items)
+        for score, ratio in ((answer, gold), (gold, answer)):
+            if isinstance(score, Score) and isinstance(ratio, Items) and ratio.kind == "ratio":
+                terms = [Quantity(Fraction(points)) for points in score.points[0]]
+                return self.ratios(terms, ratio.items)
         for clock, other in ((answer, gold), (gold, answer)):
             if (
                 isinstance(clock, Clock)
@@ -111,11 +133,35 @@ class _Comparer:
         equal = type(answer) is type(gold) and answer.same(gold)  # type: ignore[union-attr, arg-type]
         return Comparison(equal, f"equality of a {type(gold).__name__.lower()}")
 
+    def texts(self, answer: Value, gold: Value) -> Comparison:
+        if same_words(answer, gold):
+            return Comparison(True, "equality of text", decided=False)
+        left, right = as_product(answer, gold), as_product(gold, answer)
+        if left is not None and right is not None:
+            return replace(self.expressions(left, right), rule="products of letters")
+        for relation, other in ((answer, gold), (gold, answer)):
+            if isinstance(relation, Relation) and (found := as_product(other, relation.sides[-1])):
+                return self.relations(*((relation, found) if relation is answer else (found, relation)))
+        return Comparison(False, "equality of text", decided=False)
+
+    def under_conditions(self, answer: Value, gold: Value) -> Comparison:
+        """A condition that only one side has, or that only one is understood of, is forgiven."""
+        if isinstance(answer, Given) and isinstance(gold, Given):
+            conditions = answer.condition, gold.condition
+            comparable = isinstance(conditions[0], Text) == isinstance(conditions[1], Text)
+            if comparable and not self.same(*conditions):
+                return Comparison(False, "the condition behind it")
+        return self.compare(without_condition(answer), without_condition(gold))
+
     def quantities(self, answer: Quantity, gold: Quantity) -> Comparison:
+        if (answer.percent and gold.unit) or (gold.percent and answer.unit):
+            return Comparison(False, "a percentage is no amount")
+        same_scale = answer.scale == gold.scale or not (answer.unit and gold.unit)
         if answer.unit and gold.unit:
             if answer.unit != gold.unit:
                 return Comparison(False, f"units {answer.unit!r} and {gold.unit!r} differ")
             answer, gold = answer.converted(), gold.converted()
+        as_written = same_scale and terminates(answer) and terminates(gold)
         if gold.unit and not answer.unit and self.settings.require_units:
             return Comparison(False, f"the unit {gold.unit!r} is missing")
         if answer.value == gold.value:
@@ -123,7 +169,7 @@ class _Comparer:
         gap = abs(answer.value - gold.value)
         if gap <= abs(gold.value) * Fraction(self.settings.relative_tolerance):
             return Comparison(True, "numbers within the relative tolerance")
-        enough = self.settings.rounding_digits
+        enough = 0 if as_written else self.settings.rounding_digits
         if enough and any(
             decimal.digits >= enough and identity.covers(decimal.value, decimal.digits, other.value)
             for decimal, other in ((answer, gold), (gold, answer))
@@ -133,7 +179,7 @@ class _Comparer:
 
     def expressions(self, answer: Value, gold: Value) -> Comparison:
         units = {value.unit for value in (answer, gold) if isinstance(value, Quantity | Expression)} - {""}
-        if len(units) == 2 and "degree" not in units:
+        if len(units) == 2 and units != {"degree", "radian"}:
             return Comparison(False, f"units {' and '.join(sorted(units))} differ")
         scales = [
             value.scale for value in (answer, gold) if isinstance(value, Quantity | Expression) and value.unit
@@ -147,8 +193,11 @@ class _Comparer:
             return Comparison(left == right, "infinities as written")
         settings = self.settings
         left = rename_parameter(left, right)
-        equal = identity.same_function(
-            left, right, settings.relative_tolerance, settings.rounding_digits, self.budget
+        equal = any(
+            identity.same_function(
+                form, right, settings.relative_tolerance, settings.rounding_digits, self.budget
+            )
+            for form in itertools.chain([left], with_constants_of(right, left))
         )
         return Comparison(equal, "values of both expressions at random points")
 
@@ -162,10 +211,18 @@ class _Comparer:
             if set(kinds) != {"ratio"}:
                 return Comparison(False, f"a {kinds[0]} is not a {kinds[1]}")
             return self.ratios(left, right)
+        expression = gold if isinstance(answer, Items) else answer
+        if kinds == ["tuple"] and isinstance(expression, Expression) and in_vectors(expression.tree):
+            return self.expressions(*(as_vector(side) for side in (answer, gold)))
         if kinds == ["ratio"]:
             return self.ratio_as_number(answer, gold)
         if len(kinds) == 2 and sorted(kinds) == ["matrix", "tuple"]:
             return Comparison(self.in_order(vector(answer), vector(gold)), "elements of a vector, in order")
+        joints = {value.joint for value in (answer, gold) if isinstance(value, Items)} - {""}
+        if "or" in joints and "tuple" in kinds:
+            return Comparison(False, "alternatives are no tuple")
+        if len(joints) == 2 and not (values_of_one_name(left) and values_of_one_name(right)):
+            return Comparison(False, "'and' is not 'or'")
         left, right = flat(left, right), flat(right, left)
         if "matrix" in kinds and len(set(kinds)) == 2 and len(left if kinds[0] != "matrix" else right) == 1:
             inner, matrix = (left[0], gold) if kinds[0] != "matrix" else (answer, right[0])
@@ -242,7 +299,7 @@ class _Comparer:
             else side
             for side in (answer, gold)
         ]
-        if any(isinstance(side, Items) for side in sides):
+        if any(isinstance(side, Items) or (isinstance(side, Quantity) and side.unit) for side in sides):
             return Comparison(False, "only one side is a ratio")
         return replace(self.expressions(*sides), rule="the quotient of a ratio")
 
@@ -286,7 +343,7 @@ class _Comparer:
         # "x = 42", "x = y = 42", "40 + 2 = 42": every side that has a value must be the answer. What
         # stands first may be what was asked for, "a + b = 40 + 2 = 42"; "a + b = 42" is but a condition.
         label = is_label if len(relation.sides) > 2 else is_applied
-        labelled = isinstance(other, Quantity) and label(relation.sides[0])
+        labelled = isinstance(other, Quantity) and (label(relation.sides[0]) or is_asked(relation.sides[0]))
         named = (labelled or relation.names[0], *relation.names[1:])
         values = [side for side, is_name in zip(relation.sides, named, strict=True) if not is_name]
         known = [side for side in values if has_value(side)]
@@ -326,8 +383,7 @@ class _Comparer:
                 if has_value(value) or value is values[-1]
             )
             return Comparison(equal, "values of the same name")
-        plain = not any(isinstance(side, Interval | Items | Text) for side in (*answer.sides, *gold.sides))
-        if len(answer.sides) == len(gold.sides) == 2 and plain:
+        if comparable_zeros(answer) and comparable_zeros(gold):
             sign = identity.constant_ratio(difference(answer), difference(gold), self.budget)
             same, mirrored = answer.operators == gold.operators, mirror(answer.operators) == gold.operators
             if sign and operators <= {"=", "ne"}:

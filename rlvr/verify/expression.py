@@ -52,11 +52,11 @@ _ACCENTS = frozenset(
 )
 
 
-def parse(text: str) -> Node:
-    """The tree of the normalized expression `text`. Raises NotAnExpression."""
+def parse(text: str, letters: bool = False) -> Node:
+    """The tree of the normalized expression `text`, where `letters` are products. Raises NotAnExpression."""
     if len(text) > MAX_LENGTH:
         raise NotAnExpression("too long")
-    parser = _Parser(text)
+    parser = _Parser(text, letters)
     tree = parser.infix()
     if parser.peek():
         raise NotAnExpression(f"nothing fits {parser.peek()!r}")
@@ -64,8 +64,8 @@ def parse(text: str) -> Node:
 
 
 class _Parser(NamedForms):
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, letters: bool = False) -> None:
+        super().__init__(text, letters)
         self.depth = 0
         self.bars = 0  # open absolute values
 

@@ -8,12 +8,15 @@ from rlvr.verify.tokens import NotAnExpression
 from rlvr.verify.tree import Node
 
 
-def read_expression(text: str) -> Node | None:
-    """Normalized `text` as a tree, or None when it is no expression or out of bounds."""
+def read_expression(text: str, letters: bool = False) -> Node | None:
+    """Normalized `text` as a tree, or None when it is no expression or out of bounds.
+
+    With `letters`, a short run of letters is a product even if it might be a word: mgh, ma, nRT.
+    """
     text = text.strip().removeprefix("+")
     if r"\begin" in text:
         return read_piecewise(text)
     try:
-        return parse(text)
+        return parse(text, letters)
     except NotAnExpression:
         return None

@@ -6,8 +6,9 @@ from abc import abstractmethod
 
 from rlvr.verify.binding import BindingForms
 from rlvr.verify.tokens import NotAnExpression
-from rlvr.verify.tree import Node, call, name
+from rlvr.verify.tree import Node, add, call, divide, name, negative
 
+_COUNTED = frozenset("nkmr")  # usual names of what is chosen from, and of how much
 _UNKNOWN_FUNCTIONS = frozenset("fghFGH")
 VARIANTS = {
     "varphi": "phi",
@@ -67,8 +68,10 @@ class NamedForms(BindingForms):
                 if braced:
                     self.expect("}")
                 return call(f"unknown {word}", *args)
-        if word == "C" and self.peek() == "(":
-            return self.combinations()
+        if word in ("C", "P") and self.peek() == "(":
+            return self.combinations(word)
+        if word == "y'":
+            return name("dy/dx")
         return name(word)
 
     def chosen(self, total: Node) -> Node | None:
@@ -83,12 +86,23 @@ class NamedForms(BindingForms):
         self.position = start
         return None
 
-    def combinations(self) -> Node:
-        """C(n, k); C(x), or C (x + 1), is a product as it stands."""
+    def combinations(self, word: str) -> Node:
+        """C(n, k), and P(n, k) of arrangements; C(x), or C (x + 1), is a product as it stands."""
         start = self.position
         self.next()
         args = self.arguments(")")
-        if len(args) == 2:
+        if len(args) == 2 and word == "C":
             return call("binom", *args)
+        if len(args) == 2 and args[0] != args[1] and all(map(_may_be_count, args)):
+            total, chosen = args
+            if chosen.head != "number" or total.head != "number" or chosen.value <= total.value:
+                left = call("factorial", add(total, negative(chosen)))
+                return divide(call("factorial", total), left)
         self.position = start
-        return name("C")
+        return name(word)
+
+
+def _may_be_count(node: Node) -> bool:
+    if node.head == "number":
+        return node.value.denominator == 1 and node.value >= 0 and not node.digits
+    return node.name in _COUNTED

@@ -19,10 +19,12 @@ _UNICODE = {
     "γ": r"\gamma ", "δ": r"\delta ", "ε": r"\epsilon ", "μ": r"\mu ", "ρ": r"\rho ", "σ": r"\sigma ",
     "τ": r"\tau ", "φ": r"\phi ", "ω": r"\omega ", "Δ": r"\Delta ", "Ω": r"\Omega ", "，": ", ", "；": "; ",
     "：": ": ", "∶": ":", "（": "(", "）": ")", "∫": r"\int ", "∑": r"\sum ", "∏": r"\prod ", "→": r"\to ",
-    "≡": r"\equiv ", "″": "''", "’": "'",
+    "≡": r"\equiv ", "↦": r"\mapsto ", "″": "''", "’": "'",
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_SUBSCRIPT_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 _CIRCLED = re.compile("[①-⑳]+")  # the statements that hold
 _UNICODE_ROOT = re.compile(r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))")
@@ -48,16 +50,11 @@ def _in_words(text: str) -> str:
     return text
 
 
-_CONDITION = (
-    r"\\text\s*\{\s*,?\s*(?:for|where|with|if|when)\s(?![^{}]*\b(?:also|or|could)\b)[^{}]*\}.*?"
-    r"(?=[,;]|\\text\s*\{\s*,?\s*and\b|$)"
-)
-_ESCAPED_TWICE = r"\\\\(?=[A-Za-z])"
+_ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z])")  # unless it ends rows
 # In this order: thousands separators are read before the spaces they are made of go.
 _REWRITES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (_ESCAPED_TWICE, r"\\"),  # escaped once too often, unless it ends rows: see normalize
         (r"(?<=\d)(?:\{,\}|,\s*\\!|\\,|\\ )\s*(?=\d{3}(?!\d))", ","),
         (r"(?<=\d)\{,\}(?=\d)", "."),
         (r"\\(?:left|right|mleft|mright)\s*\.", ""),
@@ -71,7 +68,14 @@ _REWRITES = [
         (r"(?<!\\)\\(?:[,;:!>/]|q?quad|(?:displaystyle|textstyle|limits|thinspace)(?![A-Za-z]))", " "),
         (r"(?<!\\)\\[ \n]|~", " "),
         (r"\s{3,}", "  "),  # or patterns with several \s* take cubic time
-        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"\\(?:[dtcs]|nice)frac(?![A-Za-z])", r"\\frac"),
+        (r"\\(?:ldots|dots|cdots|dotsc|dotsb)(?![A-Za-z])|\.{3,}", "…"),
+        (r"(?<![\w\\}])d([A-Za-z])\s*/\s*d([a-z])(?!\w)", r"\\frac{d\1}{d\2}"),
+        (r"^([A-Za-z])\s*:\s*([a-z])\s*\\mapsto(?![A-Za-z])", r"\1(\2)="),
+        (r"^([a-z])\s*\\mapsto(?![A-Za-z])", r"f(\1)="),
+        (r"\\mathcal\s*\{?\s*O\s*\}?(?=\s*\()", "O"),
+        (r"(\\equiv.*?)(?:\(\s*\\?mod\s*(\w+)\s*\)|\\mod\s*(\w+)|\\pmod\s*(\w))$", r"\1\\pmod{\2\3\4}"),
+        (r"(?<=\w)\s*=>\s*(?=-?[\d.]+$)", r"\\ge "),
         (r"\\(?:leq|leqslant|leqq)(?![A-Za-z])", r"\\le "),
         (r"\\(?:geq|geqslant|geqq)(?![A-Za-z])", r"\\ge "),
         (r"\\(?:neq)(?![A-Za-z])", r"\\ne "),
@@ -85,12 +89,6 @@ _REWRITES = [
         (r"\\([pbBvV]?)matrix\s*\{((?:[^{}]|\{[^{}]*\})*)\}", r"\\begin{\1matrix}\2\\end{\1matrix}"),
         (r"\\rbrace", r"\\}"),
         (r"\^\s*\{?\s*\\(?:text|mathrm|textrm)\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?", ""),
-        (_CONDITION, ""),
-        (
-            r"(?<!\{)\s(?:for|where)\s+(?:all|any|some|every|each|integers?|positive|real)\s(?!.*\b(?:or|also)\b).*$",
-            "",
-        ),
-        (r",?\s*\(?\s*[a-z]\s*\\in\s*\\mathbb\s*\{?\s*[NZ]\s*\}?(?:\^?\s*[+*])?\s*\)?$", ""),
         (r"\\overline\s*\{\s*([A-Z]{2})\s*\}", r"\1"),
         (r"\b([Nn])o solutions?\b", r"\1o solution"),
         (r"\\(?:mid)(?![A-Za-z])", "|"),
@@ -104,7 +102,7 @@ _REWRITES = [
         (r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])", r"\1{\2}"),
         (r"\\sqrt\s*(\d+|[A-Za-z])", r"\\sqrt{\1}"),
         (r"(?<![\\A-Za-z])(?:infinity|infty)(?![A-Za-z])", r"\\infty "),
-        (r"_\s*\{\s*(\w)\s*\}", r"_\1"),
+        (r"_\s*\{\s*(\w)\s*\}(?!\w)", r"_\1"),
         (r"\*\*", "^"),
         (r"\\mathrm\s*\{d\}", "d"),  # of a differential
         (r"_\s*\{?\s*\(\s*(\d{1,2})\s*\)\s*\}?", r"_{\1}"),
@@ -118,7 +116,13 @@ _REWRITES = [
         (r"\s+", " "),
     )
 ]
+_BOLD = re.compile(r"\\(?:mathbf|boldsymbol|bm)\s*(?:\{\s*([A-Za-z])\s*\}|([A-Za-z])(?![A-Za-z]))")
+_CROSS = re.compile(rf"{_BOLD.pattern}\)*\s*\\times")
+_COMBINED = re.compile(
+    r"^(?:(?:\{\s*\})?[_^]\s*\{?(\d+|[a-z])\}?|(\d+|n))\s*(?:\\mathrm\s*\{)?([CP])\}?\s*_?\s*\{?(\d+|[kmr])\}?$"
+)
 _WORD_SUBSCRIPT = re.compile(r"_\s*\{\s*(\\(?:text|mathrm)\s*\{\s*\w+\s*\})\s*\}")
+_CONTINUED = re.compile(r"\d?\.\d+\.{3}$")  # 0.333...
 _TRAILING_SPACE = re.compile(r"(?:\s|\\[,;:!> ]|\\q?quad|\\$|~)+$")
 _WRAPPERS = (
     ("'", "'"),
@@ -142,6 +146,7 @@ def normalize(text: str) -> str:
     while previous != text:
         previous = text
         text = _TRAILING_SPACE.sub("", text.strip())
+        text = text.replace("...", "…") if _CONTINUED.search(text) else text
         if len(text) > 1:
             text = text.rstrip(".,;:").rstrip()
         for opening, closing in _WRAPPERS:
@@ -152,12 +157,26 @@ def normalize(text: str) -> str:
             text = match.group(1)
     if len(dollars := _DOLLAR.findall(text)) % 2 == 0 and dollars:  # several formulas; one alone is currency
         text = _DOLLAR.sub(" ", text)
-    kept = (_ESCAPED_TWICE, _CONDITION) if r"\begin" in text else ()
+    if r"\begin" not in text:
+        text = _ESCAPED_TWICE.sub(r"\\", text)
+    if _CROSS.search(text):  # bold letters are vectors where a cross product shows it
+        text = _BOLD.sub(lambda bold: rf"\{_mark(bold[1] or bold[2])}{{{bold[1] or bold[2]}}}", text)
     for pattern, replacement in _REWRITES:
-        if pattern.pattern not in kept:
-            text = pattern.sub(replacement, text)
+        text = pattern.sub(replacement, text)
     text = _WORD_SUBSCRIPT.sub(lambda match: f"_{_in_words(match.group(1))}", text)
-    return _in_words(text.strip())
+    return _COMBINED.sub(_combined, _in_words(text.strip()))
+
+
+def _mark(letter: str) -> str:
+    return "hat" if letter in "ijk" else "vec"
+
+
+def _combined(match: re.Match[str]) -> str:
+    """\\binom for C, and for P the number of arrangements."""
+    total, kind, chosen = (group for group in match.groups() if group)
+    if kind == "C":
+        return rf"\binom{{{total}}}{{{chosen}}}"
+    return rf"\frac{{{total}!}}{{({total}-{chosen})!}}"
 
 
 def _from_unicode(text: str) -> str:
@@ -166,6 +185,7 @@ def _from_unicode(text: str) -> str:
     )
     text = _VULGAR.sub(lambda match: _fraction(match.group()), text)
     text = _SUPERSCRIPT_RUN.sub(lambda match: f"^{{{match.group().translate(_SUPERSCRIPTS)}}}", text)
+    text = _SUBSCRIPT_RUN.sub(lambda match: f"_{{{match.group().translate(_SUBSCRIPTS)}}}", text)
     text = _UNICODE_ROOT.sub(
         lambda match: rf"\sqrt{_DEGREE_OF_ROOT[match.group(1)]}{{{match.group(2)}}}", text
     )

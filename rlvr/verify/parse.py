@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
 from rlvr.verify.brackets import encloses, split, top_level
 from rlvr.verify.calendar import Clock, Date, read_clock, read_date
 from rlvr.verify.codes import Code, is_a_code, read_code
+from rlvr.verify.conditions import cut_condition, domain, in_plain_words
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.latex import read_expression
+from rlvr.verify.matrices import along_axes, determinant
 from rlvr.verify.normalize import normalize
 from rlvr.verify.piecewise import read_piecewise
 from rlvr.verify.plain import plain
+from rlvr.verify.points import approximate
 from rlvr.verify.spans import Congruence, Score, Span, read_compound, read_congruence
+from rlvr.verify.symbols import are_symbols
 from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
-from rlvr.verify.tree import CONSTANTS, INFINITY, Node, add, mul, negative, number
-from rlvr.verify.units import NO_UNIT, read_unit
+from rlvr.verify.tree import CONSTANTS, INFINITY, Node, mul, names, negative, number
+from rlvr.verify.units import NO_UNIT, Unit, read_unit
 
 MAX_ANSWER = 2_000  # characters; longer answers are compared as strings only
 MAX_ITEMS = 60  # of one collection
+MAX_RATE = 60  # characters of a price for each unit
 MAX_DEPTH = 6  # of collections in collections
 
 Kind = Literal["tuple", "set", "list", "matrix", "union", "intersection", "difference", "ratio"]
+Joint = Literal["", "and", "or"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class Expression:
 
 @dataclass(frozen=True)
 class Text:
-    text: str
+    text: str  # without spaces and capitals
+    written: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class Items:
 
     kind: Kind
     items: tuple[Value, ...]
+    joint: Joint = ""  # the word between listed answers; "" for commas, or both words
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,16 @@ class Relation:
     """sides[0] operators[0] sides[1] …"""
 
     sides: tuple[Value, ...]
-    operators: tuple[str, ...]  # of =, <, >, le, ge, ne, in, notin
+    operators: tuple[str, ...]  # of =, <, >, le, ge, ne, in (of what is no name), notin
     names: tuple[bool, ...]  # which sides are nothing but the name of a variable or a function
+
+
+@dataclass(frozen=True)
+class Given:
+    """An answer and the condition that is written behind it."""
+
+    value: Value
+    condition: Value
 
 
 @dataclass(frozen=True)
@@ -77,23 +93,35 @@ class Said:
 
 
 Typed = Date | Clock | Code | Span | Score | Congruence | Said  # equal to nothing but their like
-Value = Quantity | Expression | Text | Items | Interval | Relation | Typed
+Value = Quantity | Expression | Text | Items | Interval | Relation | Given | Typed
 
 REALS = Interval(Expression(negative(INFINITY), "-oo"), Expression(INFINITY, "oo"), True, True)
 
 _MATRIX = re.compile(
-    r"(?:\\?[(\[|]\s*)?\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\end\{\1\}).)*)\\end\{\1\}(?:\s*\\?[)\]|])?",
+    r"(?:\\?[(\[]\s*)?\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\end\{\1\}).)*)\\end\{\1\}(?:\s*\\?[)\]])?",
+    re.DOTALL,
+)
+_DETERMINANT = re.compile(
+    r"(?:\\det\s*\\?[(\[]?\s*|\|\s*)\\begin\{([pbB]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}(?:\s*\\?[)\]|])?"
+    r"|\\begin\{(vmatrix)\}(.*)\\end\{vmatrix\}",
     re.DOTALL,
 )
 _OPERATOR = re.compile(r"\\(?:le|ge|ne|approx|simeq|equiv|in|notin)(?![A-Za-z])|[=<>≡]")
 _CONJUNCTION = r"(?:\\text\s*\{{\s*,?\s*(?:{0})\s*\}}|(?<![A-Za-z\\_{{])(?:{0})(?![A-Za-z}}]))"
 _OR = re.compile(_CONJUNCTION.format("or") + r"|\\(?:lor|vee)(?![A-Za-z])")
 _AND = re.compile(_CONJUNCTION.format("and") + r"|\\(?:land|wedge)(?![A-Za-z])|&")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_GROUPED = r"[-$]?\d{1,3}(?:,\d{3})*(?:\.\d+)?"
+_LISTED_THOUSANDS = re.compile(  # 1,000, 2,000 and 3,000
+    rf"{_GROUPED}(?:,\s+{_GROUPED})*(?:(?:,\s+|\s*(?:,\s)?(?:and|or|\\text\s*\{{\s*(?:and|or)\s*\}})\s*){_GROUPED})"
+)
+_JOINTS: dict[Joint, re.Pattern[str]] = {"and": _AND, "or": _OR}
 _LIST = re.compile(rf"[,;]|{_OR.pattern}|{_AND.pattern}")
 _SEMICOLON = re.compile(";")
 _COMMA = re.compile(r"[,;]")
 _COLON = re.compile(r":|\\colon(?![A-Za-z])")
 _TERM = re.compile(r"[\w\\{}.,^()\s*]+")  # of a ratio: no sum
+_RATE = re.compile(r"(.*[\d$€£¥₹a-zA-Z])\s*(?:/|\bper\b|\ban?\b|\beach\b)\s*([A-Za-z]+)")
 _TIME = re.compile(r"\d{1,2}:[0-5]\d(?::[0-5]\d)?|\d{1,2}(?:[:.]\d\d)?\s?[ap]\.?\s?m\.?", re.IGNORECASE)
 _CONGRUENT = re.compile(r"≡|\(\s*\\?p?mod|\\pmod")
 _HATS = re.compile(
@@ -118,7 +146,7 @@ _BUILDER = re.compile(
     r"\s*[A-Za-z]\w*\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\?[|:])\s*(\S.*)", re.DOTALL
 )  # {x | condition}: over the real numbers, so that {x ∈ ℤ | …} is but text
 _FAMILY = re.compile(
-    r"\s*((?:[^|:]|\\[|:])*[a-z](?:[^|:]|\\[|:])*)(?:\\?[|:])\s*[a-z]\s*\\in\s*\\mathbb\s*\{?\s*Z\s*\}?\s*",
+    r"\s*((?:[^|:]|\\[|:])*[a-z](?:[^|:]|\\[|:])*)(?:\\?[|:])\s*([a-z]\s*\\in\s*\\mathbb\s*\{?\s*[NZ]\s*\}?)\s*",
     re.DOTALL,
 )  # {2πk : k ∈ ℤ}
 _WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|textrm|mathbf)\s*\{([^{}]*)\}")
@@ -130,9 +158,16 @@ _TRAILING_WORDS = re.compile(
 )
 _VARIABLES = re.compile(r"[abcd]{2}|[xyzt]{2}|[kmnpq]{2}|pi|[abcxyz]{3}|[pqrst]{3}")
 _ALL_REALS = re.compile(r"\\mathbb\s*\{R\}|\\mathbb R|all real(?: number)?s|\\R")
+_ALL_BUT = re.compile(
+    r"(?:\\text\s*\{)?\s*all\s+(?:nonzero\s+real(?:\s+numbers|s)|non-zero\s+real(?:\s+numbers|s)"
+    r"|real(?:\s+numbers|s)\s+(?:except|but|other than|excluding)(?:\s+for)?\s*\}?\s*(.+?))\s*\}?"
+)
 _EMPTY = re.compile(r"\\(?:emptyset|varnothing)|\\\{\s*\\\}|empty set|[Nn]o solution")
 _TRANSPOSED = re.compile(
     r"[(\[](.*)[)\]]\s*\^\s*\{?\s*(?:T|\\top|\\intercal|\\(?:mathrm|text)\s*\{T\})\s*\}?", re.DOTALL
+)
+_TRANSPOSED_MATRIX = re.compile(
+    r"(.*\\end.*?)\s*\^\s*\{?\s*(?:T|\\top|\\intercal|\\(?:mathrm|text)\s*\{T\})\s*\}?", re.DOTALL
 )
 _SUCH_THAT = re.compile(r"[|:]")
 
@@ -151,10 +186,13 @@ def _read(text: str, depth: int) -> Value:
     text = text.strip()
     if depth > MAX_DEPTH:
         return as_text(text)
+    answer, condition = cut_condition(text)
+    if condition:
+        return _given(_read(answer, depth + 1), condition, depth)
     spoken = plain(text)
     if (typed := _typed(spoken)) is not None:
         return typed
-    quantity = read_quantity(spoken)
+    quantity = read_rate(spoken) or read_quantity(spoken)
     if quantity is not None:
         return quantity
     if (compound := read_compound(spoken)) is not None:
@@ -162,14 +200,21 @@ def _read(text: str, depth: int) -> Value:
     bare = _WRAPPED.sub(r"\1", text).strip()
     if _ALL_REALS.fullmatch(bare):
         return REALS
+    if (match := _ALL_BUT.fullmatch(text)) is not None:
+        excluded = _read(match.group(1) or "0", depth + 1)
+        return Items("difference", (REALS, _as_set(excluded)))
     if _EMPTY.fullmatch(bare):
         return Items("set", ())
     if r"\begin" in text and (cases := read_piecewise(text)):
         return Expression(cases, text)
     if (match := _CASES.fullmatch(text)) and "=" in match.group(2):  # a system of equations
         return _read(_ROW.sub("; ", match.group(2)).replace("&", " "), depth + 1)
+    if match := _DETERMINANT.fullmatch(text):
+        return _determinant(match.group(2) or match.group(4), text)
     if match := _MATRIX.fullmatch(text):
         return _matrix(match.group(2), depth)
+    if (match := _TRANSPOSED_MATRIX.fullmatch(text)) and (inner := _MATRIX.fullmatch(match.group(1))):
+        return _transposed(_matrix(inner.group(2), depth))
     if (match := _MATRIX.search(text)) and match.end() == len(text) and "=" not in text[: match.start()]:
         return _multiple(text[: match.start()], match.group(2), depth)
     if match := _TRANSPOSED.fullmatch(text):
@@ -192,10 +237,34 @@ def _read(text: str, depth: int) -> Value:
         return as_text(text)  # a word: its letters are not multiplied
     tree = read_expression(text)
     if tree is not None:
-        if _HATS.search(text) and (components := unit_vector_components(tree)):
-            return components
+        if _HATS.search(text) and (components := along_axes(tree)):
+            return _vector(components)
         return Expression(tree, text)
     return _with_unit(text, depth)
+
+
+def read_rate(spoken: str) -> Quantity | None:
+    """Plain text as money for each unit: $3.50 per hour, 3.50 dollars/h, $12 an hour, €2 per apple."""
+    match = _RATE.fullmatch(spoken) if len(spoken) <= MAX_RATE else None
+    money, measured = (read_quantity(match[1]), read_unit(match[2])) if match else (None, None)
+    if money is None or measured is None or not (len(money.unit) == 3 and money.unit.isupper()):
+        return None
+    factor, per = measured
+    if not per.base or per.offset or factor != 1:
+        return None
+    unit = f"{money.unit}/{per.base}" if per.counted else f"{money.unit}·{per.base}^-1"
+    return replace(money, unit=unit, scale=money.scale / per.scale)
+
+
+def _given(value: Value, condition: str, depth: int) -> Value:
+    numbers = domain(condition)
+    if numbers == "any":
+        return value
+    return Given(value, Text(numbers) if numbers else _read(in_plain_words(condition), depth + 1))
+
+
+def without_condition(value: Value) -> Value:
+    return value.value if isinstance(value, Given) else value
 
 
 def _typed(spoken: str) -> Typed | None:
@@ -228,13 +297,32 @@ def _with_unit(text: str, depth: int) -> Value:
         if unit is None or (pattern is _TRAILING_WORDS and (unit[1].counted or unit[1] == NO_UNIT)):
             continue
         value = _read(text[: match.start()], depth + 1)
-        factor, measured = unit
-        if isinstance(value, Expression) and not value.unit:
-            scaled = value.tree if factor == 1 else mul(number(factor), value.tree)
-            return Expression(scaled, value.text, measured.base, measured.scale)
-        if isinstance(value, Items | Interval):
-            return value
+        if isinstance(value, Expression | Items | Interval) and _unit_of(value) == "":
+            return _measured(value, *unit)
     return as_text(text)
+
+
+def _is_infinite(tree: Node) -> bool:
+    return tree in (INFINITY, negative(INFINITY))
+
+
+def _unit_of(value: Value) -> str:
+    return value.unit if isinstance(value, Expression | Quantity) else ""
+
+
+def _measured(value: Value, factor: Fraction, unit: Unit) -> Value:
+    """A value, or each member of a collection, in `unit`."""
+    if isinstance(value, Expression) and not value.unit and not _is_infinite(value.tree):
+        scaled = value.tree if factor == 1 else mul(number(factor), value.tree)
+        return Expression(scaled, value.text, unit.base, unit.scale)
+    if isinstance(value, Quantity) and not value.unit and not value.percent:
+        return replace(value, value=value.value * factor).measured_in(unit)
+    if isinstance(value, Interval):
+        low, high = (_measured(end, factor, unit) for end in (value.low, value.high))
+        return replace(value, low=low, high=high)
+    if isinstance(value, Items):
+        return replace(value, items=tuple(_measured(item, factor, unit) for item in value.items))
+    return value
 
 
 def _listed(text: str, depth: int) -> Value | None:
@@ -249,6 +337,8 @@ def _listed(text: str, depth: int) -> Value | None:
             for value in values
         ]
         return Items("list", tuple(tuples))
+    if _LISTED_THOUSANDS.fullmatch(text):
+        text = _THOUSANDS.sub("", text)
     separators = top_level(text, _LIST)
     parts = [part.strip() for part in split(text, _LIST)]
     parts = [part for part in parts if part and part != "."]
@@ -256,20 +346,58 @@ def _listed(text: str, depth: int) -> Value | None:
         return None
     if len(parts) == 1:
         return _read(parts[0], depth + 1)
-    listed = _collection("list", parts, depth)
-    operators = [set(item.operators) if isinstance(item, Relation) else {"="} for item in listed.items]
+    written = [match.group().strip() for match in separators]
+    words: list[Joint] = [
+        word for word, sign in _JOINTS.items() if any(sign.fullmatch(separator) for separator in written)
+    ]
+    listed = Items("list", _collection("list", parts, depth).items, words[0] if len(words) == 1 else "")
+    related = [without_condition(item) for item in listed.items]
+    operators = [
+        set(item.operators) if isinstance(item, Relation) else {"in" if r"\in" in part else "="}
+        for item, part in zip(related, parts, strict=False)
+    ]
+    if operators[0] == {"ne"} and all(signs == {"="} for signs in operators[1:]):  # x ≠ 1, 2
+        return _excluding(listed.items[0], listed.items[1:])
     if any("=" in signs for signs in operators):
         return listed
-    written = [match.group().strip() for match in separators]
     # what is excluded (x < 3, x ≠ 1) narrows what stands before it
-    narrowed = {"ne"} in operators or len(bounded_names(listed)) > 1  # x > 0, y > 0
+    narrowed = (
+        {"ne"} in operators or {"in"} in operators or _between(listed.items) or len(bounded_names(listed)) > 1
+    )  # x > 0, y > 0
     narrowed = narrowed and not any(_OR.fullmatch(separator) for separator in written)
     both = narrowed or all(_AND.fullmatch(separator) for separator in written)
     return Items("intersection" if both else "union", listed.items)
 
 
+def _excluding(first: Value, others: tuple[Value, ...]) -> Value:
+    """x ≠ 1, 2 as x ≠ 1 and x ≠ 2."""
+    if not isinstance(first, Relation) or any(isinstance(other, Relation | Text) for other in others):
+        return Items("list", (first, *others))
+    ends = (first.sides[1], *others)
+    return Items("intersection", tuple(replace(first, sides=(first.sides[0], end)) for end in ends))
+
+
+def _between(items: tuple[Value, ...]) -> bool:
+    """Whether two inequalities with a comma, x < 3, x ≥ 0, bound one stretch and not two."""
+    if len(items) != 2:
+        return False
+    low, high = -math.inf, math.inf
+    for item in items:
+        if not isinstance(item, Relation) or len(item.sides) != 2 or item.names not in _ONE_NAMED:
+            return False
+        end = _tree_of(item.sides[item.names.index(False)])
+        above = (item.operators[0] in (">", "ge")) == item.names[0]
+        value = math.nan if end is None else approximate(end, {})
+        low, high = (value, high) if above else (low, value)
+    return -math.inf < low < high < math.inf
+
+
+_ONE_NAMED = ((True, False), (False, True))
+
+
 def bounded_names(value: Value) -> set[str]:
     """The names that the inequalities of a set bound."""
+    value = without_condition(value)
     if isinstance(value, Relation):
         sides = zip(value.sides, value.names, strict=True)
         return {side.text for side, named in sides if named and isinstance(side, Expression)}
@@ -290,9 +418,12 @@ def _relation(text: str, depth: int) -> Value | None:
     )
     for rounded in ("approx", "simeq"):
         if rounded in signs:  # what is written before an approximation is exact
-            return _read(text[: operators[signs.index(rounded)].start()], depth + 1)
-    if signs == ("in",):
-        return _read(parts[1], depth + 1)
+            place = signs.index(rounded)
+            if not _is_rounding(_read(parts[place + 1], depth + 1), _read(parts[place], depth + 1)):
+                return as_text(text)
+            return _read(text[: operators[place].start()], depth + 1)
+    if signs == ("in",) and _is_name(parts[0].strip(), _read(parts[0], depth + 1)):
+        return _read(parts[1], depth + 1)  # x ∈ S, the solutions
     sides = tuple(_read(part, depth + 1) for part in parts)
     left, right = sides[0], sides[-1]
     if signs == ("=",) and _is_tuple(left) and _is_tuple(right) and _named(left):
@@ -303,10 +434,50 @@ def _relation(text: str, depth: int) -> Value | None:
             return Items("list", tuple(Relation(pair, ("=",), (True, False)) for pair in pairs))
     if len(sides) == 2 and (distance := _distance(left, signs[0], right)) is not None:
         return distance
-    names = tuple(bool(_is_name(part.strip(), side)) for part, side in zip(parts, sides, strict=True))
+    written, sides = sides, _with_products(sides)
+    names = tuple(
+        bool(_is_name(part.strip(), side)) and (place == 0 or side is written[place])
+        for place, (part, side) in enumerate(zip(parts, sides, strict=True))
+    )
+    if signs == ("ne",) and isinstance(right, Items) and right.kind == "list":  # x ≠ ±2
+        return _excluding(Relation((left, right.items[0]), signs, names), right.items[1:])
     if signs == ("=",) and names[0] and r"\pm" in parts[1] and isinstance(right, Items):  # f(x) = ±x
         return Items("list", tuple(Relation((left, item), signs, names) for item in right.items))
     return Relation(sides, signs, names)
+
+
+def _with_products(sides: tuple[Value, ...]) -> tuple[Value, ...]:
+    """F = ma, PV = nRT: beside one letter, or a product that is no word, short words are products."""
+    if not any(isinstance(side, Text) for side in sides):
+        return sides
+    symbols = [
+        are_symbols(side.written)
+        if isinstance(side, Text)
+        else isinstance(side, Expression) and side.tree.head == "name" and len(side.text) == 1
+        for side in sides
+    ]
+    return tuple(map(_product, sides)) if any(symbols) else sides
+
+
+def _product(side: Value) -> Value:
+    if not isinstance(side, Text) or " " in side.written:
+        return side
+    tree = read_expression(side.written, letters=True)
+    return side if tree is None else Expression(tree, side.written)
+
+
+def _is_rounding(written: Value, exact: Value) -> bool:
+    """Whether a number may stand behind "≈": less than one unit of its last digit from the one before.
+
+    That one must be an integer or a decimal: whoever gives a fraction or a root has answered with it.
+    """
+    if not (isinstance(written, Quantity) and isinstance(exact, Quantity)):
+        return True
+    if exact.quotient or written.quotient:
+        return True
+    size = math.floor(math.log10(abs(written.value))) if written.value else 0
+    digits = written.digits or len(str(written.value.numerator).strip("-0")) or 1
+    return abs(written.value - exact.value) < Fraction(10) ** (size - digits + 1)
 
 
 def _distance(left: Value, sign: str, right: Value) -> Value | None:
@@ -355,8 +526,8 @@ def _is_name(text: str, side: Value) -> bool:
     if isinstance(side, Expression):
         if side.tree.head == "mul" and text.isalpha() and not text.isupper():
             return False  # xy is a product
-        if side.tree.head == "name" and side.tree.name in CONSTANTS:
-            return False
+        if side.tree.head == "name" and (side.tree.name in CONSTANTS or "/" in side.tree.name):
+            return side.tree.name not in CONSTANTS  # dy/dx
     return bool(_NAME.fullmatch(text))
 
 
@@ -394,9 +565,9 @@ def _bracketed(text: str, depth: int) -> Value | None:
     if len(parts) > MAX_ITEMS:
         return None
     if opening == r"\{" and (family := _FAMILY.fullmatch(inside)):
-        return _read(family.group(1), depth + 1)
-    if opening == r"\{" and (builder := _BUILDER.fullmatch(inside)):
-        return _read(builder.group(1), depth + 1)
+        return _given(_read(family.group(1), depth + 1), family.group(2), depth)
+    if opening in (r"\{", "{") and (builder := _BUILDER.fullmatch(inside)):
+        return _of_all_that(_read(builder.group(1), depth + 1))
     if opening == r"\{" and top_level(inside, _SUCH_THAT):
         return as_text(_SUCH_THAT.sub("|", inside))
     if opening in (r"\{", "{"):
@@ -409,6 +580,17 @@ def _bracketed(text: str, depth: int) -> Value | None:
         low, high = (_read(part, depth + 1) for part in parts)
         return Interval(low, high, opening in "(]", closing in ")[")
     return None if reversed_brackets else _collection("tuple", parts, depth)
+
+
+def _of_all_that(condition: Value) -> Value:
+    """A set by its condition: an inequality becomes a set, so that the name of its variable is free."""
+    bounded = isinstance(condition, Relation) and not {"=", "in", "notin"} & set(condition.operators)
+    constant = bounded and sum(bool(_free_names(side)) for side in condition.sides) == 1  # type: ignore[union-attr]
+    return Items("intersection", (condition,)) if constant else condition
+
+
+def _free_names(side: Value) -> set[str]:
+    return names(side.tree) if isinstance(side, Expression) else set()
 
 
 def _rows_between_semicolons(inside: str) -> list[list[str]] | None:
@@ -439,6 +621,22 @@ def _matrix(body: str, depth: int) -> Value:
     return Items("matrix", tuple(_collection("tuple", row, depth + 1) for row in cells))
 
 
+def _transposed(matrix: Value) -> Value:
+    rows = [row.items for row in matrix.items if isinstance(row, Items)] if isinstance(matrix, Items) else []
+    if len({len(row) for row in rows}) != 1:
+        return matrix
+    return Items("matrix", tuple(Items("tuple", column) for column in zip(*rows, strict=True)))
+
+
+def _determinant(body: str, text: str) -> Value:
+    cells = [split(row, _CELL) for row in split(body, _ROW) if row.strip()]
+    if sum(map(len, cells)) > MAX_ITEMS:
+        return as_text(text)
+    trees = [[tree for cell in row if (tree := read_expression(cell))] for row in cells]
+    found = determinant(trees)
+    return as_text(text) if found is None else Expression(found, text)
+
+
 def _multiple(factor: str, body: str, depth: int) -> Value:
     """A number times a matrix, as a matrix."""
     scale = read_expression(factor.strip().removesuffix(r"\cdot").removesuffix("*"))
@@ -459,32 +657,8 @@ def _tree_of(value: Value) -> Node | None:
     return value.tree if isinstance(value, Expression) else None
 
 
-_AXES = {
-    f"{accent}({letter})": place for accent in ("hat", "vec", "widehat") for place, letter in enumerate("ijk")
-}
-
-
-def _factors(term: Node) -> Iterator[Node]:
-    for part in term.args if term.head == "mul" else ():
-        yield from _factors(part)
-    if term.head != "mul":
-        yield term
-
-
-def unit_vector_components(tree: Node, plain_letters: bool = False) -> Items | None:
-    """2i − j + 3k over unit vectors as the tuple (2, −1, 3); None for what is no sum of them."""
-    axes = _AXES | ({"i": 0, "j": 1, "k": 2} if plain_letters else {})
-    found: dict[int, list[Node]] = {}
-    for term in tree.args if tree.head == "add" else (tree,):
-        factors = list(_factors(term))
-        axis = [axes[factor.name] for factor in factors if factor.head == "name" and factor.name in axes]
-        rest = [factor for factor in factors if not (factor.head == "name" and factor.name in axes)]
-        if len(axis) != 1:
-            return None
-        found.setdefault(axis[0], []).append(mul(number(1), *rest))
-    size = max(3 if 2 in found else 2, len(found))
-    cells = [add(number(0), *found.get(place, [])) for place in range(size)]
-    return Items("tuple", tuple(Expression(cell, "") for cell in cells))
+def _vector(components: list[Node]) -> Items:
+    return Items("tuple", tuple(Expression(component, "") for component in components))
 
 
 _COLUMN = re.compile(
@@ -499,10 +673,10 @@ def read_vector(text: str, size: int) -> Items | None:
         parts = [part for group in match.groups() if group for part in split(group, _COMMA)]
         return _collection("tuple", parts, 0)
     tree = read_expression(normalized)
-    found = None if tree is None else unit_vector_components(tree, plain_letters=True)
-    if found is None or len(found.items) > size:
+    found = None if tree is None else along_axes(tree, plain_letters=True)
+    if found is None or len(found) > size:
         return None
-    return Items("tuple", found.items + (Expression(number(0), "0"),) * (size - len(found.items)))
+    return _vector(found + [number(0)] * (size - len(found)))
 
 
 def read_matrix(text: str) -> Value | None:
@@ -532,5 +706,5 @@ def _collection(kind: Kind, parts: list[str], depth: int) -> Items:
 
 
 def as_text(text: str) -> Text:
-    bare = _WRAPPED.sub(r"\1", text)
-    return Text("".join(bare.split()).casefold())
+    words = _WRAPPED.sub(r"\1", text).split()
+    return Text("".join(words).casefold(), " ".join(words))

@@ -16,6 +16,7 @@ from rlvr.verify.calendar import read_clock, read_date, read_duration
 from rlvr.verify.codes import is_a_code, may_be_a_code, read_code, read_formula, seems_a_code, seems_a_formula
 from rlvr.verify.exact import Quantity, read_based, read_quantity
 from rlvr.verify.kinds import Kind
+from rlvr.verify.latex import read_expression
 from rlvr.verify.letters import choice_letter
 from rlvr.verify.normalize import normalize
 from rlvr.verify.parse import (
@@ -29,8 +30,10 @@ from rlvr.verify.parse import (
     as_text,
     read_answer,
     read_matrix,
+    read_rate,
     read_vector,
     read_with_unit,
+    without_condition,
 )
 from rlvr.verify.plain import plain
 from rlvr.verify.sets import as_interval
@@ -98,7 +101,7 @@ def read_as(kind: Kind, text: str) -> Value | None:
         return _duration(spoken)
     if kind is Kind.RANGE:
         return read_span(spoken) or _closed(read_answer(text))
-    if kind is Kind.RATIO:
+    if kind is Kind.RATIO and not _MINUTES.search(spoken):
         return _ratio(spoken) or read_score(spoken)
     if kind is Kind.IDENTIFIER:
         return read_code(spoken)
@@ -134,7 +137,7 @@ _WITH_COMMA = frozenset(
 
 def readings(answer: str, reference: Reference) -> Iterator[Value]:
     """What `answer` may say to somebody who knows what kind of answer is wanted, the likeliest first."""
-    kind, gold = reference.kind, reference.value
+    kind, gold = reference.kind, without_condition(reference.value)
     if kind in TYPED:
         said = read_as(kind, answer)
         if said is not None:
@@ -162,8 +165,13 @@ def _expected(answer: str, kind: Kind, gold: Value) -> Iterator[Value]:
         found = read_answer(relations_in_signs(answer))
     elif kind is Kind.MATRIX:
         found = read_matrix(answer)
+    elif kind is Kind.EXPRESSION and isinstance(gold, Expression) and not gold.unit:
+        tree = read_expression(normalize(answer))  # 2 g h for 2gh: no units
+        found = None if tree is None else Expression(tree, answer)
     if found is not None:
         yield found
+    if isinstance(gold, Items) and gold.kind == "tuple" and (point := _POINT.fullmatch(answer.strip(" $."))):
+        yield read_answer(point.group(1))
     if isinstance(gold, Items) and gold.kind in ("tuple", "matrix"):
         vector = read_vector(answer, len(gold.items))
         if vector is not None:
@@ -208,6 +216,8 @@ def _ratio(spoken: str) -> Items | None:
 
 _BASED = re.compile(r"-?[\dA-F]+(?:\.[\dA-F]+)?_\s*\{?\d{1,2}\}?|0[xXbBoO][\dA-Fa-f]+")
 _MIXED_OR_FRAC = re.compile(r"\\frac|\d\s?/\s?\d|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
+_MINUTES = re.compile(r":0\d(?!\d)")  # 3:05 is a time
+_POINT = re.compile(r"(?:point\s+)?[A-Z]'?(?:_\{?\d\}?)?\s*=?\s*((?:\\left)?\(.*\))", re.DOTALL)  # P(1, 2)
 _PAIR = re.compile(r"\d+(?:[.,]\d+)?-\d+(?:[.,]\d+)?")
 _INDEXED = re.compile(r"[A-Z]\d{1,2}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -240,7 +250,7 @@ def _measured(gold: str, spoken: str) -> Reference | None:
     """A number, alone or with a unit."""
     if is_a_code(spoken):
         return None
-    amount = read_quantity(spoken) or read_compound(spoken)
+    amount = read_rate(spoken) or read_quantity(spoken) or read_compound(spoken)
     normalized = normalize(gold)
     if _BASED.fullmatch(normalized):
         return Reference(gold, Kind.BASE, read_answer(gold))
@@ -286,7 +296,8 @@ def _written(gold: str, spoken: str) -> Reference | None:
 
 def _general(gold: str, spoken: str) -> Reference:
     """What the grammar of expressions reads."""
-    value = read_answer(gold)
+    said = read_answer(gold)
+    value = without_condition(said)
     kind, doubt = Kind.EXPRESSION, ""
     if isinstance(value, Items):
         kinds = {
@@ -315,4 +326,4 @@ def _general(gold: str, spoken: str) -> Reference:
         doubt = (
             "" if _WORD.search(spoken) and not re.search(r"[\d\\=<>^]", spoken) else "text that no rule reads"
         )
-    return Reference(gold, kind, value, doubt)
+    return Reference(gold, kind, said, doubt)

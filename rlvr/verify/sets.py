@@ -13,6 +13,7 @@ import itertools
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
@@ -33,10 +34,27 @@ def same_numbers(left: Value, right: Value, budget: Budget) -> bool:
     """Whether both sets hold the same real numbers. Raises NotComparable for other sets."""
     if any(len(bounded_names(value)) > 1 for value in (left, right)):
         raise NotComparable("not numbers but points")
+    units = [_units(value) for value in (left, right)]
+    if all(units) and units[0] != units[1]:
+        raise NotComparable("numbers in other units")
     sides = [_read(value, budget) for value in (left, right)]
     ends = sorted(itertools.chain(*map(_ends, sides)))
     ends = [end for place, end in enumerate(ends) if place == 0 or not _equal(end, ends[place - 1])]
     return _places(sides[0], ends) == _places(sides[1], ends)
+
+
+def _units(value: Value) -> set[tuple[str, Fraction]]:
+    """The units of the numbers that are written in a set, with their scales."""
+    if isinstance(value, Quantity | Expression):
+        return {(value.unit, value.scale)} if value.unit else set()
+    parts: tuple[Value, ...] = ()
+    if isinstance(value, Interval):
+        parts = value.low, value.high
+    elif isinstance(value, Relation):
+        parts = value.sides
+    elif isinstance(value, Items):
+        parts = value.items
+    return set().union(*map(_units, parts))
 
 
 def as_interval(value: Value) -> Interval | None:
@@ -71,7 +89,7 @@ def tree(value: Value) -> Node:
         written = number(value.value, value.digits)
         return call("degrees", written) if value.unit == "degree" else written
     if isinstance(value, Expression):
-        return value.tree
+        return call("degrees", value.tree) if value.unit == "degree" else value.tree
     raise NotComparable(f"a {type(value).__name__.lower()} is not an expression")
 
 

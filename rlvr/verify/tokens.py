@@ -108,6 +108,9 @@ _TOKEN = re.compile(
 _INDEX = re.compile(r"\d{1,2}(?![\d.^_])")  # x1 is a name of its own, and K2 not twice K
 
 
+MAX_LETTERS = 4  # of a product that is written as one word
+
+
 class NotAnExpression(Exception):
     """The text is not one expression of this grammar."""
 
@@ -115,8 +118,9 @@ class NotAnExpression(Exception):
 class Tokens:
     """Tokens that are read from the left. A space between factors is one too, and mostly passed over."""
 
-    def __init__(self, text: str) -> None:
-        self.tokens = _tokens(text)
+    def __init__(self, text: str, letters: bool = False) -> None:
+        """With `letters`, runs of letters that are no functions are products of names: mgh."""
+        self.tokens = _tokens(text, letters)
         self.position = 0
 
     def peek(self, ahead: int = 0) -> str:
@@ -153,7 +157,7 @@ class Tokens:
         return False
 
 
-def _tokens(text: str) -> list[str]:
+def _tokens(text: str, letters: bool) -> list[str]:
     """The tokens; a space that separates factors stays as one."""
     tokens: list[str] = []
     position = 0
@@ -168,7 +172,7 @@ def _tokens(text: str) -> list[str]:
         elif kind == "vector":
             tokens += [r"\vec", "{", token[0], "}"]
         elif kind == "letters":
-            tokens.extend(_words(token, text[position : position + 1], tokens))
+            tokens.extend(_words(token, text[position : position + 1], tokens, letters))
             if len(token) == 1 and token not in "ei" and (index := _INDEX.match(text, position)):
                 position = index.end()
                 tokens += ["_", "{", index.group(), "}"]
@@ -177,11 +181,12 @@ def _tokens(text: str) -> list[str]:
     return tokens
 
 
-def _words(run: str, following: str, before: list[str]) -> list[str]:
+def _words(run: str, following: str, before: list[str], letters: bool) -> list[str]:
     """A run of letters: a function, a constant, or one-letter names that are multiplied.
 
     A longer run is a product only with its letters in alphabetical order, as variables are put
-    (abc, xyz): no two words of a language are then equal because they share letters.
+    (abc, xyz), or where `letters` says that it is no word: no two words of a language are then equal
+    because they share letters.
     """
     if before[-1:] == ["_"]:
         return [run]
@@ -198,6 +203,7 @@ def _words(run: str, following: str, before: list[str]) -> list[str]:
         return list(run)
     if r"\int" in before and run[-2:-1] == "d" and len(run) <= 3:  # "xdx"
         return list(run)
-    if len(run) > 2 and any(a >= b for a, b in itertools.pairwise(run)):
+    unsorted = len(run) > 2 and any(a >= b for a, b in itertools.pairwise(run))
+    if unsorted and not (letters and len(run) <= MAX_LETTERS):
         raise NotAnExpression(f"{run!r} is a word")
     return list(run)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rlvr.verify.exact import Quantity, read_quantity
+from rlvr.verify.latex import read_expression
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.sets import tree
-from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, names, rename
+from rlvr.verify.symbols import are_symbols
+from rlvr.verify.tokens import MAX_LETTERS
+from rlvr.verify.tree import MINUS_ONE, Node, add, in_radians, mul, name, names, rename
 
 _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
 PARAMETERS = frozenset("klmn")  # of the solutions of a periodic equation, x = πk
-_ARTICLE = re.compile(r"^(?:the|an?)(?=\w{4})")
+_ARTICLE = re.compile(r"^(?:the|an?)\s+(?=\w{3})", re.IGNORECASE)
+_LETTERS = re.compile(r"\\?[A-Za-z]+")
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]+")
+_PAIRED = re.compile(r"\\.*|(?:([a-z])\1)+")
+_SHORT_WORDS = re.compile(
+    "am|an|as|at|be|by|do|go|he|if|in|is|it|me|my|no|of|ok|on|or|pm|so|to|uk|up|us|we", re.IGNORECASE
+)
 _WORDS_ONLY = re.compile(r"[^\W\d_](?:[^\W\d_]|[-()\[\].:,'’\"\s])*")
 _DRESS = re.compile(r"[()\[\].:,'’\"\s]|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})")
 _QUOTES = re.compile(r"[’\"\s]|^'|'$|(?<!\d)[.,:]|[.,:](?!\d)")  # beside signs and digits, brackets matter
@@ -67,22 +77,64 @@ def _family(part: Node) -> str:
 
 
 def same_words(answer: Value, gold: Value) -> bool:
-    left, right = _as_text(answer), _as_text(gold)
-    if len(right) > 3 and _without_accents(left) == _without_accents(right):
+    left, right = _bare(answer), _bare(gold)
+    if any({left, right} <= words for words in (_YES, _NO)):
         return True
-    return left == right or any({left, right} <= words for words in (_YES, _NO))
+    if left != right and not (len(right) > 3 and _without_accents(left) == _without_accents(right)):
+        return False
+    one, other = _written(answer), _written(gold)
+    return _same_capitals(one, other) and _same_gaps(one, other)
 
 
 def _without_accents(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
 
-def _as_text(value: Value) -> str:
+def _written(value: Value) -> str:
     """A lone letter reads as a symbol and as a choice; both are the same answer."""
     if isinstance(value, Text):
-        text = _ARTICLE.sub("", value.text)
+        return _ARTICLE.sub("", value.written or value.text)
+    return value.text.strip("()[].: ") if isinstance(value, Expression) else repr(value)
+
+
+def _bare(value: Value) -> str:
+    text = _written(value).casefold()
+    if isinstance(value, Text):
         return (_DRESS if _WORDS_ONLY.fullmatch(text) else _QUOTES).sub("", text)
-    return value.text.strip("()[].: ").casefold() if isinstance(value, Expression) else repr(value)
+    return text
+
+
+def _same_capitals(one: str, other: str) -> bool:
+    """Words of a language may begin with, or be in, capitals; symbols and genotypes are not the same then."""
+    words = _LETTERS.findall(one), _LETTERS.findall(other)
+    if "".join(words[0]) == "".join(words[1]):
+        return True
+    pairs = zip(*words, strict=False)
+    return all(left == right or (_is_word(left) and _is_word(right)) for left, right in pairs)
+
+
+def _is_word(letters: str) -> bool:
+    """Whether letters look like a word, and not like a symbol (ma, AB), a command or a genotype (AaBb)."""
+    shaped = letters.islower() or letters.istitle() or letters.isupper()
+    long = len(letters) > 2 or len(letters) == 1 or _SHORT_WORDS.fullmatch(letters) is not None
+    return shaped and long and _PAIRED.fullmatch(letters.casefold()) is None
+
+
+def _same_gaps(one: str, other: str) -> bool:
+    """Spaces part words: now here, nowhere. Between single letters, and for a hyphen, they may go."""
+    if not (_WORDS_ONLY.fullmatch(one) and _WORDS_ONLY.fullmatch(other)):
+        return True
+    parted = [
+        [_word_lengths(text.replace("-", hyphen)) for hyphen in ("", " ")]
+        for text in map(_without_accents, (one, other))
+    ]
+    if any(set(lengths) == {1} for side in parted for lengths in side):
+        return True
+    return any(lengths in parted[1] for lengths in parted[0])
+
+
+def _word_lengths(text: str) -> list[int]:
+    return [len(word) for word in _LATIN.findall(text.replace("'", "").replace("\u2019", ""))]
 
 
 def by_name(items: Sequence[Value]) -> Sequence[Value]:
@@ -114,6 +166,14 @@ def vector(value: Value) -> tuple[Value, ...]:
         return value.items
     rows = [row.items for row in value.items if isinstance(row, Items)]
     return rows[0] if len(rows) == 1 else tuple(row[0] for row in rows if len(row) == 1)
+
+
+def as_vector(value: Value) -> Value:
+    """A tuple of up to three components as a sum over unit vectors."""
+    if not isinstance(value, Items) or len(value.items) > 3:
+        return value
+    axes = zip(value.items, "ijk", strict=False)
+    return Expression(add(*(mul(tree(part), name(f"hat({axis})")) for part, axis in axes)), "")
 
 
 def flat(items: Sequence[Value], others: Sequence[Value]) -> Sequence[Value]:
@@ -172,9 +232,9 @@ def same_angles(left: Node, right: Node) -> tuple[Node, Node]:
         [any(part.name == word for part in side.walk()) for side in (left, right)]
         for word in ("pi", "degrees")
     )
-    if with_pi == [False, True] and with_degrees == [True, False]:
+    if with_pi[1] and with_degrees == [True, False]:
         return in_radians(left), right
-    if with_pi == [True, False] and with_degrees == [False, True]:
+    if with_pi[0] and with_degrees == [False, True]:
         return left, in_radians(right)
     return left, right
 
@@ -206,27 +266,140 @@ def _linear(node: Node, word: str) -> bool:
     return node.name == word or word not in names(node)
 
 
-_FUNCTION_OF = re.compile(r"([A-Za-z])\(([a-z])\)")
+_INDEXED_CONSTANT = re.compile(r"[Cc]_?\{?\d\}?")
+_CONSTANT = re.compile(r"[ABCDKck]|[ABCKck]_?\{?\d\}?")
+MAX_CONSTANTS = 3
+
+
+def with_constants_of(gold: Node, answer: Node) -> Iterator[Node]:
+    """The answer with its constants of integration named as in the reference, in any order.
+
+    Constants are C_1, C_2, or a C that is added, or multiplies an exponential function of names.
+    """
+    wanted, found = names(gold), names(answer)
+    constants = sorted(word for word in wanted if _INDEXED_CONSTANT.fullmatch(word)) or sorted(
+        word for word in wanted & {"C"} if _is_arbitrary(gold, word)
+    )
+    own = sorted(found - (wanted - set(constants)))
+    if not 0 < len(constants) == len(own) <= MAX_CONSTANTS or not all(map(_CONSTANT.fullmatch, own)):
+        return
+    for order in itertools.permutations(constants):
+        renamed = answer
+        for place, old in enumerate(own):
+            renamed = rename(renamed, old, f"constant {place}")
+        for place, new in enumerate(order):
+            renamed = rename(renamed, f"constant {place}", new)
+        if renamed != answer:
+            yield renamed
+
+
+def _is_arbitrary(node: Node, word: str) -> bool:
+    """Whether a name is but added, or but a factor of an exponential function."""
+    terms = node.args if node.head == "add" else (node,)
+    with_it = [term for term in terms if word in names(term)]
+    if len(with_it) != 1:
+        return False
+    if with_it[0].name == word and len(terms) > 1:
+        return True
+    factors = with_it[0].args if with_it[0].head == "mul" else ()
+    grows = any(
+        (factor.head == "pow" and names(factor.args[1])) or factor.name in ("exp", "sin", "cos")
+        for factor in factors
+    )
+    return grows and any(factor.name == word for factor in factors)
+
+
+_FUNCTION_OF = re.compile(r"([A-Za-z])(?:\(([a-z])\)|_\{?([i-nr])\}?)")
 
 
 def rename_argument(answer: Relation, gold: Relation) -> Relation:
-    """f(x) = 2x and f(n) = 2n define the same function."""
-    texts = [side.text if isinstance(side, Expression) else "" for side in (answer.sides[0], gold.sides[0])]
-    found = [_FUNCTION_OF.fullmatch("".join(text.split())) for text in texts]
+    """f(x) = 2x and f(n) = 2n define the same function, a_n = 2n and a_k = 2k the same sequence.
+
+    So do f(x) = 2x and y = 2x.
+    """
+    left = answer.sides[0], gold.sides[0]
+    texts = ["".join(side.text.split()) if isinstance(side, Expression) else "" for side in left]
+    found = [_FUNCTION_OF.fullmatch(text) for text in texts]
+    functions = [match for match in found if match and match.group(2) == "x" and match.group(1) in "fgh"]
+    if sorted(texts)[-1] == "y" and functions and len(answer.sides) == len(gold.sides) == 2:
+        return replace(answer, sides=(gold.sides[0], *answer.sides[1:]), names=(True, *answer.names[1:]))
     if not all(found) or found[0].group(1) != found[1].group(1):  # type: ignore[union-attr]
         return answer
-    old, new = (match.group(2) for match in found if match)
+    old, new = (match.group(2) or match.group(3) for match in found if match)
     sides = tuple(
         Expression(rename(side.tree, old, new), side.text) if isinstance(side, Expression) else side
         for side in answer.sides[1:]
     )
-    return replace(answer, sides=(gold.sides[0], *sides))
+    return replace(answer, sides=(gold.sides[0], *sides), names=(True, *answer.names[1:]))
+
+
+def is_asked(side: Value) -> bool:
+    """Whether a side only says what is asked for: f(2), P(X > 3)."""
+    if isinstance(side, Text):
+        return _PROBABILITY.fullmatch(side.written) is not None
+    return isinstance(side, Expression) and side.tree.name.startswith("unknown ")
 
 
 def variable(relation: Relation) -> str | None:
     """The one name that an inequality bounds."""
     found = [side for side, named in zip(relation.sides, relation.names, strict=True) if named]
     return found[0].tree.name if len(found) == 1 and isinstance(found[0], Expression) else None
+
+
+def comparable_zeros(relation: Relation) -> bool:
+    """Whether a relation is known by where the difference of its sides is zero.
+
+    Not so without a free name: any two constants have the same zeros. Nor with units.
+    """
+    if len(relation.sides) != 2:
+        return False
+    plain = all(isinstance(side, Quantity | Expression) and not side.unit for side in relation.sides)
+    return plain and bool(names(difference(relation)))
+
+
+def terminates(written: Quantity) -> bool:
+    """Whether all digits of a number are there: 1.25 or 125, but not 5/4, 0.333… or a part of it."""
+    rest = written.value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return rest == 1 and not written.quotient
+
+
+def values_of_one_name(items: Sequence[Value]) -> bool:
+    """Whether listed answers are values of one thing, so that "and" and "or" join them alike."""
+    if any(isinstance(item, Text) or (isinstance(item, Expression) and _is_symbol(item)) for item in items):
+        return False
+    named = [item.sides[0] for item in items if isinstance(item, Relation)]
+    return len({side.text[:1] if isinstance(side, Expression) else repr(side) for side in named}) < 2
+
+
+def _is_symbol(written: Expression) -> bool:
+    return written.tree.head == "name" and bool(names(written.tree))
+
+
+_PROBABILITY = re.compile(r"(?:\\mathbb\s*)?\{?[PE]\}?\s*[(\[].+[)\]]")
+
+
+def as_product(value: Value, other: Value) -> Expression | None:
+    """Text as a product of letters where they are no word, or where the other side spells the product.
+
+    mgh, qE and nRT are no words; ma is m · a beside "m a", "a \\cdot m" or "a m + 0".
+    """
+    if isinstance(value, Expression):
+        return value
+    if not isinstance(value, Text) or not (are_symbols(value.written) or _spelled(value.written, other)):
+        return None
+    tree = read_expression(value.written, letters=True)
+    return None if tree is None else Expression(tree, value.written)
+
+
+def _spelled(written: str, other: Value) -> bool:
+    """Whether the other side is an expression of the letters of a short word, with signs or in order."""
+    if not (isinstance(other, Expression) and written.isalpha() and len(written) <= MAX_LETTERS):
+        return False
+    letters = "".join(other.text.split())
+    return letters == written or not letters.isalpha()
 
 
 def mirror(operators: tuple[str, ...]) -> tuple[str, ...]:
