@@ -154,8 +154,6 @@ class _Comparer:
         return self.compare(without_condition(answer), without_condition(gold))
 
     def quantities(self, answer: Quantity, gold: Quantity) -> Comparison:
-        if (answer.percent and gold.unit) or (gold.percent and answer.unit):
-            return Comparison(False, "a percentage is no amount")
         same_scale = answer.scale == gold.scale or not (answer.unit and gold.unit)
         if answer.unit and gold.unit:
             if answer.unit != gold.unit:

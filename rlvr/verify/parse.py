@@ -15,6 +15,7 @@ from rlvr.verify.conditions import cut_condition, domain, in_plain_words
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.latex import read_expression
 from rlvr.verify.matrices import along_axes, determinant
+from rlvr.verify.measures import Unit
 from rlvr.verify.normalize import normalize
 from rlvr.verify.piecewise import read_piecewise
 from rlvr.verify.plain import plain
@@ -23,7 +24,7 @@ from rlvr.verify.spans import Congruence, Score, Span, read_compound, read_congr
 from rlvr.verify.symbols import are_symbols
 from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
 from rlvr.verify.tree import CONSTANTS, INFINITY, Node, mul, names, negative, number
-from rlvr.verify.units import NO_UNIT, Unit, read_unit
+from rlvr.verify.units import NO_UNIT, read_unit
 
 MAX_ANSWER = 2_000  # characters; longer answers are compared as strings only
 MAX_ITEMS = 60  # of one collection
