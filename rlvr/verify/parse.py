@@ -422,8 +422,10 @@ def _relation(text: str, depth: int) -> Value | None:
             if not _is_rounding(_read(parts[place + 1], depth + 1), _read(parts[place], depth + 1)):
                 return as_text(text)
             return _read(text[: operators[place].start()], depth + 1)
-    if signs == ("in",) and _is_name(parts[0].strip(), _read(parts[0], depth + 1)):
-        return _read(parts[1], depth + 1)  # x ∈ S, the solutions
+    if signs == ("in",):  # x ∈ S, the solutions; but 2 ∈ S says something of S
+        member = _read(parts[0], depth + 1)
+        if isinstance(member, Text) or _is_name(parts[0].strip(), member):
+            return _read(parts[1], depth + 1)
     sides = tuple(_read(part, depth + 1) for part in parts)
     left, right = sides[0], sides[-1]
     if signs == ("=",) and _is_tuple(left) and _is_tuple(right) and _named(left):
