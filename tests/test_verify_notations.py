@@ -155,7 +155,7 @@ EQUAL = {
     "products of letters": [
         ("mgh", "m g h"), ("mgh", "ghm"), ("F=ma", "F=am"), ("F = ma", "ma"), ("PV=nRT", "PV = n R T"),
         ("nRT", r"R \cdot n \cdot T"), (r"\frac12mv^2+mgh", r"mgh+\frac{mv^2}{2}"), ("V=IR", "V=RI"),
-        ("2gh", "2 g h"), ("IR", "I R"), ("qE", "Eq"), ("V = IR", "IR"),
+        ("2gh", "2 g h"), ("IR", "I R"), ("qE", "q E"), ("V = IR", "IR"),
     ],
     "sets": [
         (r"\mathbb{R}\setminus\{0\}", "all nonzero real numbers"), ("[0,3)", r"x<3, x\ge0"),
@@ -221,6 +221,10 @@ UNEQUAL = {
         (r"\mathbb{R}\setminus\{0\}", "all real numbers except 1"), ("[0,3)", r"x<3, x>0"),
         ("[0,3)", r"x<3 or x\ge0"), (r"\{x:x>3\}", r"\{y:y<3\}"), ("1,000, 2,000", "1000, 200"),
         (r"\{1,2,\ldots,10\}", r"\{1,2,\ldots,11\}"),
+    ],
+    "members": [
+        (r"(-\infty,0),(1,\infty)", r"(-\infty,0),(2,\infty)"),
+        (r"x\in\mathbb{R}, x\ne0", r"x\in\mathbb{R}, x\ne1"),
     ],
     "functions": [
         ("f(x)=x^2", "g(x)=x^2"), ("f(x)=x^2", "y=x^3"), ("a_n=2n+1", "b_n=2n+1"),
