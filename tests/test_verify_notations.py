@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rlvr.types import Status
-from rlvr.verify import check_answer
+from rlvr.verify import check_answer, equal_answers
 
 SAME = {
     "units": [
@@ -109,3 +111,152 @@ def test_a_last_sentence_may_end_with_a_unit(text: str, status: Status) -> None:
 )
 def test_an_option_that_is_denied_is_not_chosen(text: str, correct: bool) -> None:
     assert (check_answer(text, "B").status is Status.CORRECT) == correct
+
+
+# -- what a reader must not overlook ---------------------------------------------------------------
+
+EQUAL = {
+    "statements about constants": [
+        ("f(2)=5", "5=f(2)"), ("f(2)=5", "5"), ("P(X>3)=0.2", "0.2"), (r"\sqrt2<2", r"2>\sqrt{2}"),
+        ("f(0)>1", "1<f(0)"), (r"2\in\{1,2\}", r"2 \in \{2,1\}"),
+    ],
+    "conditions": [
+        (r"x^2 \text{ for } x>0", r"x^2, \text{ where } 0<x"), (r"x^2 \text{ for } x>0", "x^2"),
+        (r"2\pi k, k\in\mathbb{Z}", r"2\pi n \text{ for any integer } n"),
+        (r"2k, k\in\mathbb{N}", r"2k \text{ for positive integers } k"), ("x^2 for x > 0", "x^2 if x > 0"),
+        (r"x^2+C \text{ where } C \text{ is a constant}", "x^2+C"),
+        (r"n \text{ if } n \text{ is even}", r"n \text{ when } n \text{ is even}"),
+    ],
+    "and, or": [
+        (r"p\land q", "p and q"), ("A or B", "B or A"), (r"x=2 \text{ or } x=-3", r"x=-3 \text{ and } x=2"),
+        ("1 or 15", "15, 1"), (r"x=1 \text{ and } y=2", "x=1, y=2"), ("(1, 15)", "1, 15"),
+    ],
+    "capitals and spaces": [
+        ("Saturday", "SATURDAY"), ("North East", "north east"), ("north-east", "northeast"),
+        ("well-known", "well known"), ("AaBb", r"\text{AaBb}"), ("the Moon", "moon"),
+    ],
+    "digits": [
+        ("1/3", "0.333333"), (r"\pi", "3.14159"), (r"\frac{x}{3}", "0.333333x"), (r"\sqrt5", "2.23607"),
+        ("1234567", "1.234567e6"), ("1 mile", "1.60934 km"), ("4^{20}", "1.09951162778e12"),
+        ("1/3", "0.333..."), (r"0.1\overline{6}", "0.1666..."), (r"\pi", r"\pi \approx 3.14"),
+        ("42.4", r"42.4 \approx 42"),
+    ],
+    "units of several numbers": [
+        (r"(3,4) \text{ cm}", "(3 cm, 4 cm)"), (r"(3,4) \text{ cm}", "(3,4)"),
+        (r"[2,3] \text{ min}", r"[120,180] \text{ s}"), ("t < 5 min", "t < 300 s"), ("t < 5 s", "t<5"),
+        (r"\frac{\pi}{2} \text{ rad}", "90°"), ("$12/hour", "$12 an hour"), ("$3 per pound", "3 dollars/lb"),
+    ],
+    "vectors and matrices": [
+        (r"\mathbf{a}\times\mathbf{b}", r"-\mathbf{b}\times\mathbf{a}"), ("(1,2)", "P(1,2)"),
+        (r"(1,2,3)", r"\begin{pmatrix}1&2&3\end{pmatrix}^T"), ("-2", r"\begin{vmatrix}1&2\\3&4\end{vmatrix}"),
+        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&3\\2&4\end{pmatrix}^T"),
+        (r"\left|\begin{array}{cc}a&b\\c&d\end{array}\right|", "ad-bc"),
+    ],
+    "products of letters": [
+        ("mgh", "m g h"), ("mgh", "ghm"), ("F=ma", "F=am"), ("F = ma", "ma"), ("PV=nRT", "PV = n R T"),
+        ("nRT", r"R \cdot n \cdot T"), (r"\frac12mv^2+mgh", r"mgh+\frac{mv^2}{2}"), ("V=IR", "V=RI"),
+        ("2gh", "2 g h"), ("IR", "I R"), ("qE", "q E"), ("V = IR", "IR"),
+    ],
+    "sets": [
+        (r"\mathbb{R}\setminus\{0\}", "all nonzero real numbers"), ("[0,3)", r"x<3, x\ge0"),
+        (r"\mathbb{R}\setminus\{0\}", r"\text{all real numbers except } 0"), ("[0,3)", "{x | 0 ≤ x < 3}"),
+        (r"(-\infty,-2)\cup(-2,2)\cup(2,\infty)", r"x\ne\pm2"), ("[3,5]", r"3=<x=<5"),
+        (r"(-\infty,-2)\cup(-2,2)\cup(2,\infty)", r"x\ne-2, 2"), (r"\{x:x>3\}", r"\{y:y>3\}"),
+        (r"(-\infty,-1)\cup(4,\infty)", "x<-1, x>4"), ("1,000, 2,000", "2000, 1000"),
+        ("1,000, 2,000", "1,000 and 2,000"), (r"\{1,2,\ldots,10\}", r"\{1,2,...,10\}"),
+    ],
+    "functions": [
+        ("f(x)=x^2", "y=x^2"), ("f(x)=x^2", r"f: x\mapsto x^2"), ("a_n=2n+1", "a_k=2k+1"),
+        (r"\frac{dy}{dx}=2x", "y'=2x"), (r"\frac{dy}{dx}=2x", "dy/dx = 2x"), (r"\frac{dy}{dx}=2x", "2x"),
+        ("y=C_1e^x+C_2e^{-x}", "y=Ae^{-x}+Be^x"), ("y=Ce^{x}", "y=Ke^x"), ("y=C_1e^x+C_2xe^x", "y=(A+Bx)e^x"),
+        ("P(5,2)", "20"), (r"\binom52", "_5C_2"), (r"\binom{5}{2}", "{}_5C_2"), (r"\binom nk", "nCk"),
+        ("C_2", "C₂"),
+    ],
+}  # fmt: skip
+UNEQUAL = {
+    "statements about constants": [
+        ("f(2)=5", "f(2)=6"), ("f(2)=5", "f(5)=2"), ("f(2)=5", "6"), ("f(2)>5", "f(2)>6"),
+        (r"\sqrt2<2", r"\sqrt3<2"),
+        ("f'(2)=3", "f(2)=3"), (r"2\in\{1,2\}", r"3\in\{1,2\}"), (r"x\in[-2,7]", r"2x\in[-2,7]"),
+        (r"\lim_{x\to0} f(x)=1", r"\lim_{x\to0} f(x)=2"), ("P(X>3)=0.2", "P(X>2)=0.2"),
+    ],
+    "conditions": [
+        (r"x^2 \text{ for } x>0", r"x^2 \text{ for } x<0"), ("x^2 for x > 0", "x^2 for x < 0"),
+        (r"2k, k\in\mathbb{N}", r"2k, k\in\mathbb{Z}"), (r"x=2 \text{ when } y=3", r"x=2 \text{ when } y=4"),
+        (r"n \text{ if } n \text{ is even}", r"n \text{ if } n \text{ is odd}"),
+        (r"\{2k : k\in\mathbb{Z}\}", r"\{2k : k\in\mathbb{N}\}"),
+    ],
+    "and, or": [
+        (r"p\land q", r"p\lor q"), ("A or B", "A and B"), (r"x=1 \text{ or } y=2", r"x=1 \text{ and } y=2"),
+        ("red or blue", "red and blue"), ("(1,15)", "(1 or 15)"),
+        (r"\theta=1 or \phi=2", r"\theta=1 and \phi=2"),
+    ],
+    "capitals and spaces": [
+        ("AaBb", "aabb"), ("AABB", "aabb"), ("Aa", "aa"), ("AB", "ab"), ("ma", "Ma"), ("ABC", "abc"),
+        ("now here", "nowhere"), ("now here", "no where"), ("a part", "apart"),
+        ("x_{12}", "x_{1}2"), ("a_{n}b", "a_{nb}"),
+    ],
+    "digits": [
+        ("1234567", "1.23457e6"), ("123456789012", r"1.23457\times10^{11}"), ("42.1875", "42.18757"),
+        (r"\$1012.50", r"\$1012.507"), ("1234567x", "1.23457e6x"), ("42", r"42 \approx 43"),
+        ("1/3", "0.3331..."), ("25%", "0.25 kg"), ("25%", r"\$0.25"), ("3:4", "0.75 kg"),
+    ],
+    "units of several numbers": [
+        (r"(3,4) \text{ cm}", r"(3,4) \text{ m}"), (r"[2,3] \text{ seconds}", r"[2,3] \text{ minutes}"),
+        ("t < 5 s", "t < 5 min"), (r"\frac{\pi}{2} \text{ rad}", r"\frac{\pi}{2}^\circ"),
+        (r"\frac{\pi}{2} \text{ rad}", r"\frac\pi2 \text{ degrees}"), (r"\frac{\pi}{3}", r"\pi/3^\circ"),
+        ("$12/hour", "$12/minute"), ("$12/hour", "€12/hour"), ("$3 per apple", "$3 per pear"),
+    ],
+    "vectors and matrices": [
+        (r"\mathbf{a}\times\mathbf{b}", r"\mathbf{b}\times\mathbf{a}"), ("(1,2)", "P(2,1)"),
+        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\left|\begin{matrix}1&2\\3&4\end{matrix}\right|"),
+        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}^T"),
+        ("2", r"\begin{vmatrix}1&2\\3&4\end{vmatrix}"),
+    ],
+    "products of letters": [
+        ("mgh", "mgr"), ("F=ma", "F=mg"), ("no", "on"), ("HT", "T H"), ("F = ma", "mg"), ("3 dogs", "3 gods"),
+        ("ma", "am"), ("listen", "silent"), ("E=mc^2", "E=mc"),
+    ],
+    "sets": [
+        (r"\mathbb{R}\setminus\{0\}", "all real numbers except 1"), ("[0,3)", r"x<3, x>0"),
+        ("[0,3)", r"x<3 or x\ge0"), (r"\{x:x>3\}", r"\{y:y<3\}"), ("1,000, 2,000", "1000, 200"),
+        (r"\{1,2,\ldots,10\}", r"\{1,2,\ldots,11\}"),
+    ],
+    "members": [
+        (r"(-\infty,0),(1,\infty)", r"(-\infty,0),(2,\infty)"),
+        (r"x\in\mathbb{R}, x\ne0", r"x\in\mathbb{R}, x\ne1"),
+    ],
+    "functions": [
+        ("f(x)=x^2", "g(x)=x^2"), ("f(x)=x^2", "y=x^3"), ("a_n=2n+1", "b_n=2n+1"),
+        (r"\frac{dy}{dx}=2x", "y=2x"),
+        ("y=C_1e^x+C_2e^{-x}", "y=C_1e^x+C_2e^{x}"), (r"\frac{QC_1}{C_1+C_2}", r"\frac{QC_2}{C_1+C_2}"),
+        (r"\frac95C+32", r"\frac95A+32"), ("P(5,2)", "10"), (r"\binom52", "_5P_2"), ("y=Ce^{x}", "y=Ce^{2x}"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EQUAL)
+def test_what_is_the_same_in_other_words(kind: str) -> None:
+    wrong = [(gold, answer) for gold, answer in EQUAL[kind] if not equal_answers(answer, gold).equal]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("kind", UNEQUAL)
+def test_what_makes_a_difference(kind: str) -> None:
+    pairs = [pair for gold, answer in UNEQUAL[kind] for pair in ((gold, answer), (answer, gold))]
+    assert [(gold, answer) for gold, answer in pairs if equal_answers(answer, gold).equal] == []
+
+
+LONG = [
+    r"\text{ for } x" * 90, "x" + r"\end" * 400, r"|\begin{matrix}" * 60, "1,000, " * 250, "$5 per " * 200,
+    r"\mathbf{a}\times" * 80, r"x\in\mathbb{Z}" * 100, "all real numbers except " * 60, "mgh+" * 300,
+    "C_1x+C_2x^2+C_3x^3" * 20, "_5C_2" * 200, "A or B and " * 100, "x≠" * 500, "aA" * 500,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LONG, ids=lambda text: text[:12])
+def test_no_reading_takes_long(text: str) -> None:
+    started = time.process_time()
+    for gold in (text + "x", "mgh", r"x^2 \text{ for } x > 0", "y = C_1e^x + C_2"):
+        equal_answers(text, gold)
+    assert time.process_time() - started < 2.0

@@ -41,13 +41,13 @@ from rlvr.verify.values import (
     is_asked,
     is_label,
     is_operation,
+    is_written_out,
     mirror,
     rename_argument,
     rename_parameter,
     rows,
     same_angles,
     same_words,
-    terminates,
     values_of_one_name,
     variable,
     vector,
@@ -159,7 +159,7 @@ class _Comparer:
             if answer.unit != gold.unit:
                 return Comparison(False, f"units {answer.unit!r} and {gold.unit!r} differ")
             answer, gold = answer.converted(), gold.converted()
-        as_written = same_scale and terminates(answer) and terminates(gold)
+        as_written = same_scale and is_written_out(answer) and is_written_out(gold)
         if gold.unit and not answer.unit and self.settings.require_units:
             return Comparison(False, f"the unit {gold.unit!r} is missing")
         if answer.value == gold.value:

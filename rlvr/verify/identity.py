@@ -111,6 +111,15 @@ def covers(decimal: Fraction, digits: int, other: Any) -> bool:
     return abs(beyond) <= unit / 2 or 0 <= beyond < unit
 
 
+def terminates(value: Fraction) -> bool:
+    """Whether a number has finitely many decimals."""
+    rest = value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return rest == 1
+
+
 def last_digit(decimal: Fraction, digits: int) -> Fraction:
     """What one unit of the last significant digit is worth."""
     size = abs(decimal)
@@ -152,6 +161,8 @@ def _rounded(left: Node, right: Node, pair: _Pair, enough: int, budget: Budget) 
     """
     if not (_is_real(pair.left) and _is_real(pair.right)):
         return False
+    if _is_decimal(left) and _is_decimal(right):
+        return False
     for side, own, other in ((left, pair.left, pair.right), (right, pair.right, pair.left)):
         if side.head == "number" and side.digits >= enough:
             return covers(side.value, side.digits, other)
@@ -167,6 +178,19 @@ def _rounded(left: Node, right: Node, pair: _Pair, enough: int, budget: Budget) 
         if abs(_fraction(own) - _fraction(other)) <= min(slack, MAX_SLACK * abs(_fraction(own))):
             return True
     return False
+
+
+def _is_decimal(node: Node) -> bool:
+    """Whether all digits are written: a polynomial without a quotient, whose decimals are no roundings."""
+    if node.head == "pow":
+        base, exponent = node.args
+        whole = exponent.value.denominator == 1 and exponent.value > 0
+        return bool(names(base)) and _is_decimal(base) and whole  # 4^20 has digits that nobody wrote
+    if node.head == "number":
+        return terminates(node.value)
+    if node.head == "name":
+        return node.name not in CONSTANTS
+    return node.head in ("add", "mul") and all(map(_is_decimal, node.args))
 
 
 def _replaced(node: Node, old: Node, new: Node) -> Node:

@@ -100,6 +100,7 @@ _REWRITES = [
         (r"\^\s*\\(?:circ|degree)(?![A-Za-z])|\\degree(?![A-Za-z])", r"^{\\circ}"),
         (r"\\frac\s*([0-9A-Za-z])\s*(?=[0-9A-Za-z{\\])", r"\\frac{\1}"),
         (r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])", r"\1{\2}"),
+        (r"\\([dt]?)binom\s*(\w)\s*(\w)(?!\w)", r"\\\1binom{\2}{\3}"),
         (r"\\sqrt\s*(\d+|[A-Za-z])", r"\\sqrt{\1}"),
         (r"(?<![\\A-Za-z])(?:infinity|infty)(?![A-Za-z])", r"\\infty "),
         (r"_\s*\{\s*(\w)\s*\}(?!\w)", r"_\1"),

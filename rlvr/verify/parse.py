@@ -116,6 +116,7 @@ _GROUPED = r"[-$]?\d{1,3}(?:,\d{3})*(?:\.\d+)?"
 _LISTED_THOUSANDS = re.compile(  # 1,000, 2,000 and 3,000
     rf"{_GROUPED}(?:,\s+{_GROUPED})*(?:(?:,\s+|\s*(?:,\s)?(?:and|or|\\text\s*\{{\s*(?:and|or)\s*\}})\s*){_GROUPED})"
 )
+_MEMBER = re.compile(r"\\in(?![A-Za-z])")
 _JOINTS: dict[Joint, re.Pattern[str]] = {"and": _AND, "or": _OR}
 _LIST = re.compile(rf"[,;]|{_OR.pattern}|{_AND.pattern}")
 _SEMICOLON = re.compile(";")
@@ -354,18 +355,16 @@ def _listed(text: str, depth: int) -> Value | None:
     listed = Items("list", _collection("list", parts, depth).items, words[0] if len(words) == 1 else "")
     related = [without_condition(item) for item in listed.items]
     operators = [
-        set(item.operators) if isinstance(item, Relation) else {"in" if r"\in" in part else "="}
+        set(item.operators) if isinstance(item, Relation) else {"in" if _MEMBER.search(part) else "="}
         for item, part in zip(related, parts, strict=False)
     ]
     if operators[0] == {"ne"} and all(signs == {"="} for signs in operators[1:]):  # x ≠ 1, 2
         return _excluding(listed.items[0], listed.items[1:])
-    if any("=" in signs for signs in operators):
+    if any("=" in signs for signs in operators) or not any(isinstance(item, Relation) for item in related):
         return listed
-    # what is excluded (x < 3, x ≠ 1) narrows what stands before it
-    narrowed = (
-        {"ne"} in operators or {"in"} in operators or _between(listed.items) or len(bounded_names(listed)) > 1
-    )  # x > 0, y > 0
-    narrowed = narrowed and not any(_OR.fullmatch(separator) for separator in written)
+    # what is excluded (x < 3, x ≠ 1) narrows what stands before it, and so does x > 0, y > 0
+    narrowed = {"ne"} in operators or {"in"} in operators or len(bounded_names(listed)) > 1
+    narrowed = (narrowed or _between(listed.items)) and not any(_OR.fullmatch(separator) for separator in written)
     both = narrowed or all(_AND.fullmatch(separator) for separator in written)
     return Items("intersection" if both else "union", listed.items)
 
@@ -423,8 +422,10 @@ def _relation(text: str, depth: int) -> Value | None:
             if not _is_rounding(_read(parts[place + 1], depth + 1), _read(parts[place], depth + 1)):
                 return as_text(text)
             return _read(text[: operators[place].start()], depth + 1)
-    if signs == ("in",) and _is_name(parts[0].strip(), _read(parts[0], depth + 1)):
-        return _read(parts[1], depth + 1)  # x ∈ S, the solutions
+    if signs == ("in",):  # x ∈ S, the solutions; but 2 ∈ S says something of S
+        member = _read(parts[0], depth + 1)
+        if isinstance(member, Text) or _is_name(parts[0].strip(), member):
+            return _read(parts[1], depth + 1)
     sides = tuple(_read(part, depth + 1) for part in parts)
     left, right = sides[0], sides[-1]
     if signs == ("=",) and _is_tuple(left) and _is_tuple(right) and _named(left):

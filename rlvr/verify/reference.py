@@ -165,7 +165,7 @@ def _expected(answer: str, kind: Kind, gold: Value) -> Iterator[Value]:
         found = read_answer(relations_in_signs(answer))
     elif kind is Kind.MATRIX:
         found = read_matrix(answer)
-    elif kind is Kind.EXPRESSION and isinstance(gold, Expression) and not gold.unit:
+    elif kind is Kind.EXPRESSION and isinstance(gold, Expression) and not gold.unit and answer[:1].isdigit():
         tree = read_expression(normalize(answer))  # 2 g h for 2gh: no units
         found = None if tree is None else Expression(tree, answer)
     if found is not None:

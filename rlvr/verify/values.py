@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from rlvr.verify import identity
 from rlvr.verify.exact import Quantity, read_quantity
 from rlvr.verify.latex import read_expression
 from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
@@ -83,6 +84,8 @@ def same_words(answer: Value, gold: Value) -> bool:
     if left != right and not (len(right) > 3 and _without_accents(left) == _without_accents(right)):
         return False
     one, other = _written(answer), _written(gold)
+    if len(one) > 1 and (isinstance(answer, Expression) or isinstance(gold, Expression)):
+        return one == other
     return _same_capitals(one, other) and _same_gaps(one, other)
 
 
@@ -268,20 +271,22 @@ def _linear(node: Node, word: str) -> bool:
 
 _INDEXED_CONSTANT = re.compile(r"[Cc]_?\{?\d\}?")
 _CONSTANT = re.compile(r"[ABCDKck]|[ABCKck]_?\{?\d\}?")
+_ARGUMENTS = frozenset(["x", "t", "n", "theta"])
 MAX_CONSTANTS = 3
 
 
 def with_constants_of(gold: Node, answer: Node) -> Iterator[Node]:
     """The answer with its constants of integration named as in the reference, in any order.
 
-    Constants are C_1, C_2, or a C that is added, or multiplies an exponential function of names.
+    Constants are C_1, C_2, … or C where each is added, or a factor in another term, of a function of x.
     """
     wanted, found = names(gold), names(answer)
-    constants = sorted(word for word in wanted if _INDEXED_CONSTANT.fullmatch(word)) or sorted(
-        word for word in wanted & {"C"} if _is_arbitrary(gold, word)
-    )
+    indexed = [word for word in wanted if _INDEXED_CONSTANT.fullmatch(word)]
+    constants = sorted(indexed) or sorted(wanted & {"C"})
     own = sorted(found - (wanted - set(constants)))
     if not 0 < len(constants) == len(own) <= MAX_CONSTANTS or not all(map(_CONSTANT.fullmatch, own)):
+        return
+    if not all(_is_arbitrary(gold, word) for word in constants):
         return
     for order in itertools.permutations(constants):
         renamed = answer
@@ -294,19 +299,24 @@ def with_constants_of(gold: Node, answer: Node) -> Iterator[Node]:
 
 
 def _is_arbitrary(node: Node, word: str) -> bool:
-    """Whether a name is but added, or but a factor of an exponential function."""
-    terms = node.args if node.head == "add" else (node,)
-    with_it = [term for term in terms if word in names(term)]
-    if len(with_it) != 1:
+    """Whether a name is but added to a function, or a factor of one: an exponential one if it is a lone C."""
+    with_it = [part for part in node.args if word in names(part)]
+    if len(with_it) != 1 or not names(node) & _ARGUMENTS:
         return False
-    if with_it[0].name == word and len(terms) > 1:
-        return True
-    factors = with_it[0].args if with_it[0].head == "mul" else ()
-    grows = any(
-        (factor.head == "pow" and names(factor.args[1])) or factor.name in ("exp", "sin", "cos")
-        for factor in factors
-    )
-    return grows and any(factor.name == word for factor in factors)
+    if node.head == "add":
+        return with_it[0].name == word or _is_arbitrary(with_it[0], word)
+    if node.head != "mul":
+        return False
+    if with_it[0].name != word:
+        return with_it[0].head == "add" and any(
+            part.name == word or _is_arbitrary(part, word) for part in with_it[0].args
+        )
+    others = [part for part in node.args if part is not with_it[0] and names(part) & _ARGUMENTS]
+    return bool(others) and (word != "C" or any(map(_is_exponential, others)))
+
+
+def _is_exponential(node: Node) -> bool:
+    return node.name in ("exp", "sin", "cos") or (node.head == "pow" and bool(names(node.args[1])))
 
 
 _FUNCTION_OF = re.compile(r"([A-Za-z])(?:\(([a-z])\)|_\{?([i-nr])\}?)")
@@ -357,13 +367,9 @@ def comparable_zeros(relation: Relation) -> bool:
     return plain and bool(names(difference(relation)))
 
 
-def terminates(written: Quantity) -> bool:
-    """Whether all digits of a number are there: 1.25 or 125, but not 5/4, 0.333… or a part of it."""
-    rest = written.value.denominator
-    for prime in (2, 5):
-        while rest % prime == 0:
-            rest //= prime
-    return rest == 1 and not written.quotient
+def is_written_out(number: Quantity) -> bool:
+    """Whether all digits of a number are there: 1.25 or 125, but not 5/4, or 0.333… of 1/3."""
+    return not number.quotient and identity.terminates(number.value)
 
 
 def values_of_one_name(items: Sequence[Value]) -> bool:
@@ -371,7 +377,7 @@ def values_of_one_name(items: Sequence[Value]) -> bool:
     if any(isinstance(item, Text) or (isinstance(item, Expression) and _is_symbol(item)) for item in items):
         return False
     named = [item.sides[0] for item in items if isinstance(item, Relation)]
-    return len({side.text[:1] if isinstance(side, Expression) else repr(side) for side in named}) < 2
+    return len({side.text.split("_")[0] if isinstance(side, Expression) else "" for side in named}) < 2
 
 
 def _is_symbol(written: Expression) -> bool:
