@@ -349,6 +349,8 @@ def _spoken(text: str) -> Clock | None:
     if match is None or not (match.group(1) or "clock" in text):
         return None
     minutes, direction, hour, part = match.groups()
+    if direction and minutes.isdigit() and "minute" not in text and "clock" not in text:
+        return None  # 3 to 2 is a ratio
     hours = _WORDS.index(hour) if hour in _WORDS else int(hour) if hour.isdigit() else 0
     if not 1 <= hours <= 12:
         return None

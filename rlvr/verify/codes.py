@@ -137,6 +137,7 @@ _ELEMENTS = [
     "D",
 ]
 _ELEMENT = "|".join(sorted(_ELEMENTS, key=len, reverse=True))
+_MOST_ATOMS = 120  # of one element, in a formula that nobody has said to be one
 _FORMULA = re.compile(rf"(?:\d+)?(?:(?:{_ELEMENT}|[()\[\]])\d*)+(?:[·.*]\d*(?:(?:{_ELEMENT}|[()\[\]])\d*)+)*")
 _CHARGE = re.compile(r"\^\{?(\d*)([-+])(\d*)\}?$|([-+])$|\^\{?([-+])(\d+)\}?$")
 _CHARGED_METAL = re.compile(rf"^({_ELEMENT})(?<=[a-z])(\d)([-+])$")  # Fe3+
@@ -243,6 +244,8 @@ def seems_a_formula(text: str) -> bool:
     if found is None:
         return False
     elements = re.findall(_ELEMENT, found.written)
+    if any(int(number) > _MOST_ATOMS for number in re.findall(r"\d+", found.written)):
+        return False  # BC547 is a transistor
     lower = any(len(element) == 2 for element in elements)
     numbered = re.search(r"[A-Za-z)]_?\{?\d", text) is not None
     return (len(elements) >= 2 and (numbered or lower or " " in found.written)) or (

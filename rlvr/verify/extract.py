@@ -17,7 +17,7 @@ from rlvr.verify.kinds import Kind
 from rlvr.verify.sentences import formulas, matching_braces, sentences
 from rlvr.verify.settings import Extraction
 from rlvr.verify.thoughts import after_thoughts
-from rlvr.verify.wanted import fits, sought
+from rlvr.verify.wanted import bulleted, fits, sought
 
 Where = Literal[
     "box",
@@ -40,7 +40,7 @@ MAX_SENTENCE = 1_200  # characters of it
 MAX_CLOSINGS = 4  # last sentences that may say nothing
 
 # Where a number may have been found in place of the name, the truth or the code that is wanted.
-_UNSURE = dict.fromkeys((Kind.TEXT, Kind.YES_NO, Kind.IDENTIFIER), ("conclusion", "hash line"))
+_UNSURE = dict.fromkeys((Kind.TEXT, Kind.YES_NO, Kind.IDENTIFIER, Kind.LIST), ("conclusion", "hash line"))
 _OTHER_DIGITS = re.compile(r"(?![0-9])\d")
 _SPECIAL_TOKEN = re.compile(r"<\|\w{1,40}\|>")
 _ASSISTANT = re.compile(
@@ -125,6 +125,8 @@ def _of_kind(wanted: Kind, found: Extracted | None, text: str, extraction: Extra
         value = None if reverse or cues.REPORTED.search(clause) else sought(wanted, f"is {content}")
         if value is not None:
             return Extracted(value, "answer phrase")
+    if wanted in (Kind.LIST, Kind.SET) and extraction != "strict" and (items := bulleted(text)) is not None:
+        return Extracted(items, "conclusion")
     ending = _last_sentences(text) if extraction != "strict" else []
     if not ending or any(cues.GIVES_UP.search(sentence) for sentence in ending):
         return found

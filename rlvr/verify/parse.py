@@ -186,6 +186,8 @@ def read_normalized(text: str) -> Value:
 
 def _read(text: str, depth: int) -> Value:
     text = text.strip()
+    if depth and text.endswith("}."):
+        text = text[:-1]
     if depth > MAX_DEPTH:
         return as_text(text)
     answer, condition = cut_condition(text)
@@ -364,7 +366,9 @@ def _listed(text: str, depth: int) -> Value | None:
         return listed
     # what is excluded (x < 3, x ≠ 1) narrows what stands before it, and so does x > 0, y > 0
     narrowed = {"ne"} in operators or {"in"} in operators or len(bounded_names(listed)) > 1
-    narrowed = (narrowed or _between(listed.items)) and not any(_OR.fullmatch(separator) for separator in written)
+    narrowed = (narrowed or _between(listed.items)) and not any(
+        _OR.fullmatch(separator) for separator in written
+    )
     both = narrowed or all(_AND.fullmatch(separator) for separator in written)
     return Items("intersection" if both else "union", listed.items)
 

@@ -23,7 +23,7 @@ _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+
 _SUBSCRIPT_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋]+")
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|textup|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox"
-    r"|operatorname\*?|boxed|fbox|ce|emph|underline|bm|boldsymbol|rm)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
+    r"|operatorname\*?|boxed|fbox|ce|emph|underline|bm|boldsymbol|rm|url)\s*\{((?:[^{}]|\{[^{}]*\})*)\}"
 )
 _COMMANDS = [
     (re.compile(pattern), replacement)

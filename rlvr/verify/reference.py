@@ -294,6 +294,10 @@ def _written(gold: str, spoken: str) -> Reference | None:
     return None
 
 
+def _infinite(value: Value) -> bool:
+    return isinstance(value, Expression) and any(part.name == "infinity" for part in value.tree.walk())
+
+
 def _general(gold: str, spoken: str) -> Reference:
     """What the grammar of expressions reads."""
     said = read_answer(gold)
@@ -308,6 +312,8 @@ def _general(gold: str, spoken: str) -> Reference:
             "matrix": Kind.MATRIX,
         }
         kind = kinds.get(value.kind, Kind.INTERVAL)
+        if kind is Kind.TUPLE and any(_infinite(item) for item in value.items):
+            kind = Kind.INTERVAL  # (5, ∞)
     elif isinstance(value, Interval):
         kind = Kind.INTERVAL
     elif isinstance(value, Relation):

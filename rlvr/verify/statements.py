@@ -43,7 +43,7 @@ _LATEX = (
 )
 _AMOUNT = (
     rf"(?:(?<![\d)\]}}A-Za-z])(?<![\d)\]}}A-Za-z%]\s)[-−+]\s?)?(?:{_CURRENCY}\s?)?[-−]?"
-    rf"(?:{_LATEX}|{_DIGITS}{_POWER_OF_TEN}?(?:\s\d+\s?/\s?\d+|\s?/\s?{_DIGITS})?(?:\s?[½¼¾⅓⅔])?(?:√\d+|\s?{_LATEX})?|√\d+|[½¼¾⅓⅔])"
+    rf"(?:{_LATEX}|{_DIGITS}{_POWER_OF_TEN}?(?:\s\d+\s?/\s?\d+|\s?/\s?{_DIGITS})?(?:\s?[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])?(?:√\d+|\s?{_LATEX})?|√\d+|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])"
     rf"(?:\s?(?:π|\\pi\b|pi\b))?"
     rf"(?:\s?\\?%|\s?°[CF]?|\s?[€£¥₹₩₽]|\s?(?:EUR|USD|GBP|JPY|CHF|INR|CNY|RMB|CAD|AUD)\b|\s(?:hundred|thousand|million|billion|trillion|dozen)\b)?"
 )

@@ -81,7 +81,7 @@ def same_words(answer: Value, gold: Value) -> bool:
     left, right = _bare(answer), _bare(gold)
     if any({left, right} <= words for words in (_YES, _NO)):
         return True
-    if left != right and not (len(right) > 3 and _without_accents(left) == _without_accents(right)):
+    if left != right and not (len(right) > 3 and _stem(left) == _stem(right)):
         return False
     one, other = _written(answer), _written(gold)
     if len(one) > 1 and (isinstance(answer, Expression) or isinstance(gold, Expression)):
@@ -91,6 +91,12 @@ def same_words(answer: Value, gold: Value) -> bool:
 
 def _without_accents(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+
+
+def _stem(text: str) -> str:
+    """Without accents, and without the "s" of a plural in a longer word."""
+    bare = _without_accents(text)
+    return bare[:-1] if len(bare) > 5 and bare[-1] == "s" and bare[-2].isalpha() and bare[-2] != "s" else bare
 
 
 def _written(value: Value) -> str:

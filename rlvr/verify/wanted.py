@@ -31,6 +31,7 @@ _NAMED = re.compile(
     r"\b(?:is|are|was|were|be|called|named|in|on|ist|sind|war|heißt|est|sont|es|son|è|sono|é|são|jest|to|это|là)\s+"
     r"(?:called |named |the |an? |der |die |das |le |la |les |el |los |las |il |lo |o )?(?=\S)"
 )
+_BULLET = re.compile(r"[-*•]\s+([^\n:=]{1,80})")
 _COPULA = re.compile(r"(?:\b(?:is|are|was|were|be|ist|est|es|è|é|jest|это)|=|:)\W*$", re.IGNORECASE)
 _FIRST_WORD = re.compile(r"\W*(\w+)\b(?=[,.!:;]|\s*$)")
 
@@ -155,6 +156,16 @@ def _truth(sentence: str) -> str | None:
         " ".join(word for word in sentence.split() if word.strip(_EDGES) not in found)
     )
     return found[0] if len(found) == 1 and not denied else None
+
+
+def bulleted(text: str) -> str | None:
+    """The items of a list with marks that a text ends with, and nothing after it."""
+    lines = [line.strip() for line in text.rstrip().split("\n")]
+    items: list[str] = []
+    while lines and (item := _BULLET.fullmatch(lines[-1])):
+        items.insert(0, item.group(1).strip(_EDGES))
+        lines.pop()
+    return ", ".join(items) if 2 <= len(items) <= MAX_WORDS and all(map(str.strip, items)) else None
 
 
 def _in_words(sentence: str) -> str | None:
