@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from rlvr.verify import identity
 from rlvr.verify.exact import Quantity, read_quantity
+from rlvr.verify.forms import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.latex import read_expression
-from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.sets import tree
 from rlvr.verify.symbols import are_symbols
 from rlvr.verify.tokens import MAX_LETTERS
