@@ -85,7 +85,7 @@ def same_words(answer: Value, gold: Value) -> bool:
         return False
     one, other = _written(answer), _written(gold)
     if len(one) > 1 and (isinstance(answer, Expression) or isinstance(gold, Expression)):
-        return one == other
+        return _LETTERS.findall(one) == _LETTERS.findall(other)
     return _same_capitals(one, other) and _same_gaps(one, other)
 
 
