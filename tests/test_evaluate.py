@@ -41,7 +41,8 @@ VOTES = {RIGHT: 0, WRONG: 1}
 def outcome(name: str, *statuses: Status, **columns: Any) -> Outcome:
     votes = [VOTES.get(status) for status in statuses]
     lengths = list(range(1, len(statuses) + 1))
-    return Outcome(name, columns, statuses, votes, lengths, [length == 3 for length in lengths])
+    unknown = [None] * len(statuses)
+    return Outcome(name, columns, statuses, unknown, votes, lengths, [length == 3 for length in lengths])
 
 
 # --- numbers -----------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ def test_the_order_of_problems_and_of_samples_changes_no_number(random: Any) -> 
     def shuffled(problem: Outcome) -> Outcome:
         order = list(range(len(problem.statuses)))
         random.shuffle(order)
-        lists = (problem.statuses, problem.votes, problem.lengths, problem.cut)
+        lists = (problem.statuses, problem.true_steps, problem.votes, problem.lengths, problem.cut)
         return Outcome(problem.id, problem.columns, *([each[i] for i in order] for each in lists))  # type: ignore[arg-type, index]
 
     def numbers(found: dict[str, Any]) -> Any:
@@ -93,7 +94,7 @@ def test_the_order_of_problems_and_of_samples_changes_no_number(random: Any) -> 
 
 
 def test_a_reward_that_does_not_say_what_it_read_has_no_majority() -> None:
-    silent = [Outcome("a", {}, [RIGHT, WRONG], [None, None], [1, 1], [False, False])]
+    silent = [Outcome("a", {}, [RIGHT, WRONG], [None, None], [None, None], [1, 1], [False, False])]
     assert not any(name.startswith("maj") for name in summarize(silent, [1, 2])["metrics"])
     assert summarize([outcome("a", UNREAD, UNREAD)], [2])["metrics"]["maj@2"]["value"] == 0
 

@@ -8,7 +8,8 @@ from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import DataError, Status, Verdict
 from rlvr.verify import VerifySettings, extract_answer
 from rlvr.verify.exact import Quantity
-from rlvr.verify.parse import Relation, Value, read_answer
+from rlvr.verify.forms import Relation, Value, without_condition
+from rlvr.verify.parse import read_answer
 from rlvr.verify.settings import Extraction
 from rlvr.verify.thoughts import MARKS, UNENDED, Marks, after_thoughts
 
@@ -57,6 +58,7 @@ def numeric_reward(
 
 
 def _number(value: Value) -> Fraction | None:
+    value = without_condition(value)
     if isinstance(value, Relation) and set(value.operators) == {"="} and all(value.names[:-1]):
         value = value.sides[-1]
     return value.value if isinstance(value, Quantity) else None

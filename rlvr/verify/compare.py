@@ -12,7 +12,7 @@ from rlvr.verify import identity
 from rlvr.verify.calendar import Clock
 from rlvr.verify.codes import Code
 from rlvr.verify.exact import Quantity
-from rlvr.verify.parse import (
+from rlvr.verify.forms import (
     Expression,
     Given,
     Interval,

@@ -14,7 +14,7 @@ _IN_WORDS = re.compile(
 )
 _PLAIN = re.compile(
     r"(?<!\{)\s,?\s*(?:for|where|if|when)\s+(?P<words>(?:all|any|some|every|each|integers?|positive|real)\s.*"
-    r"|[a-zA-Z]\s*(?:[<>=]|\\(?:le|ge|ne|in)(?![A-Za-z])).*)",
+    r"|(?<=where )[a-z]\s+is\s.*|[a-zA-Z]\s*(?:[<>=]|\\(?:le|ge|ne|in)(?![A-Za-z])).*)",
     re.DOTALL,
 )
 _MEMBER = re.compile(r",?\s*\(?\s*(?P<words>[a-z]\s*\\in\s*\\mathbb\s*\{?\s*[NZ]\s*\}?(?:\^?\s*[+*])?)\s*\)?")

@@ -2,101 +2,60 @@
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import Literal
 
 from rlvr.verify.brackets import encloses, split, top_level
-from rlvr.verify.calendar import Clock, Date, read_clock, read_date
-from rlvr.verify.codes import Code, is_a_code, read_code
+from rlvr.verify.calendar import read_clock, read_date
+from rlvr.verify.codes import is_a_code, read_code
 from rlvr.verify.conditions import cut_condition, domain, in_plain_words
 from rlvr.verify.exact import Quantity, read_quantity
+from rlvr.verify.forms import (
+    REALS,
+    WRAPPED,
+    Expression,
+    Given,
+    Interval,
+    Items,
+    Joint,
+    Kind,
+    Relation,
+    Text,
+    Typed,
+    Value,
+    as_text,
+    tree_of,
+    without_condition,
+)
 from rlvr.verify.latex import read_expression
 from rlvr.verify.matrices import along_axes, determinant
 from rlvr.verify.measures import Unit
 from rlvr.verify.normalize import normalize
 from rlvr.verify.piecewise import read_piecewise
 from rlvr.verify.plain import plain
-from rlvr.verify.points import approximate
-from rlvr.verify.spans import Congruence, Score, Span, read_compound, read_congruence
-from rlvr.verify.symbols import are_symbols
-from rlvr.verify.tokens import FUNCTIONS, GREEK, PLAIN_CONSTANTS
-from rlvr.verify.tree import CONSTANTS, INFINITY, Node, mul, names, negative, number
+from rlvr.verify.relations import (
+    between,
+    bounded_names,
+    distance,
+    excluding,
+    holds_names,
+    is_name,
+    is_rounding,
+    is_tuple,
+    of_all_that,
+    with_products,
+    written_as,
+)
+from rlvr.verify.spans import read_compound, read_congruence
+from rlvr.verify.tokens import FUNCTIONS, PLAIN_CONSTANTS
+from rlvr.verify.tree import INFINITY, Node, mul, negative, number
 from rlvr.verify.units import NO_UNIT, read_unit
 
 MAX_ANSWER = 2_000  # characters; longer answers are compared as strings only
 MAX_ITEMS = 60  # of one collection
 MAX_RATE = 60  # characters of a price for each unit
 MAX_DEPTH = 6  # of collections in collections
-
-Kind = Literal["tuple", "set", "list", "matrix", "union", "intersection", "difference", "ratio"]
-Joint = Literal["", "and", "or"]
-
-
-@dataclass(frozen=True)
-class Expression:
-    tree: Node
-    text: str
-    unit: str = ""  # as `Quantity` has it, with its scale
-    scale: Fraction = Fraction(1)
-
-
-@dataclass(frozen=True)
-class Text:
-    text: str  # without spaces and capitals
-    written: str = field(default="", compare=False)
-
-
-@dataclass(frozen=True)
-class Items:
-    """A tuple (ordered), a set, or answers listed without brackets; a matrix holds rows."""
-
-    kind: Kind
-    items: tuple[Value, ...]
-    joint: Joint = ""  # the word between listed answers; "" for commas, or both words
-
-
-@dataclass(frozen=True)
-class Interval:
-    low: Value
-    high: Value
-    low_open: bool
-    high_open: bool
-
-
-@dataclass(frozen=True)
-class Relation:
-    """sides[0] operators[0] sides[1] …"""
-
-    sides: tuple[Value, ...]
-    operators: tuple[str, ...]  # of =, <, >, le, ge, ne, in (of what is no name), notin
-    names: tuple[bool, ...]  # which sides are nothing but the name of a variable or a function
-
-
-@dataclass(frozen=True)
-class Given:
-    """An answer and the condition that is written behind it."""
-
-    value: Value
-    condition: Value
-
-
-@dataclass(frozen=True)
-class Said:
-    """What words say instead of a value, by its name: "no solution", "yes"."""
-
-    what: str
-
-    def same(self, gold: Said) -> bool:
-        return self.what == gold.what
-
-
-Typed = Date | Clock | Code | Span | Score | Congruence | Said  # equal to nothing but their like
-Value = Quantity | Expression | Text | Items | Interval | Relation | Given | Typed
-
-REALS = Interval(Expression(negative(INFINITY), "-oo"), Expression(INFINITY, "oo"), True, True)
 
 _MATRIX = re.compile(
     r"(?:\\?[(\[]\s*)?\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\end\{\1\}).)*)\\end\{\1\}(?:\s*\\?[)\]])?",
@@ -139,11 +98,6 @@ _SET_OPERATORS: list[tuple[Kind, re.Pattern[str]]] = [
 ]
 _OUTWARD = re.compile(r"(?:^|p)\s*\]|\[\s*(?:$|\\cup)")
 _SEEMS_A_SET = re.compile(r"[\[\]{}()]|\\mathbb|\\emptyset|[<>]|\\[lg]e")
-_NAME = re.compile(
-    rf"(?:[A-Za-z]+|\\(?:{'|'.join(sorted(GREEK))})|\\text\{{[A-Za-z ]+\}}"
-    r"|\\(?:vec|mathbf|overrightarrow|bm)\s*\{?\s*[A-Za-z]+\s*\}?|m?\s*\\(?:angle|triangle|widehat|overline)\s*\{?\s*[A-Za-z]+\}?)"
-    r"(?:_\{?\w+\}?)?'*(?:\(\s*[A-Za-z](?:\s*,\s*[a-z])*\s*\)|\s*[A-Z]+)?"
-)
 _BUILDER = re.compile(
     r"\s*[A-Za-z]\w*\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\?[|:])\s*(\S.*)", re.DOTALL
 )  # {x | condition}: over the real numbers, so that {x ∈ ℤ | …} is but text
@@ -151,7 +105,6 @@ _FAMILY = re.compile(
     r"\s*((?:[^|:]|\\[|:])*[a-z](?:[^|:]|\\[|:])*)(?:\\?[|:])\s*([a-z]\s*\\in\s*\\mathbb\s*\{?\s*[NZ]\s*\}?)\s*",
     re.DOTALL,
 )  # {2πk : k ∈ ℤ}
-_WRAPPED = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|textrm|mathbf)\s*\{([^{}]*)\}")
 _TRAILING_TEXT = re.compile(
     r"(?:\s*(?:\\cdot|/)?\s*\\(?:text|mathrm|textbf|textrm|mbox|rm)\s*\{(?:[^{}]|\{[^{}]*\})*\}\s*(?:\^\s*(?:\{-?\d\}|\d))?)+\.?$"
 )
@@ -201,7 +154,7 @@ def _read(text: str, depth: int) -> Value:
         return quantity
     if (compound := read_compound(spoken)) is not None:
         return compound
-    bare = _WRAPPED.sub(r"\1", text).strip()
+    bare = WRAPPED.sub(r"\1", text).strip()
     if _ALL_REALS.fullmatch(bare):
         return REALS
     if (match := _ALL_BUT.fullmatch(text)) is not None:
@@ -223,7 +176,7 @@ def _read(text: str, depth: int) -> Value:
         return _multiple(text[: match.start()], match.group(2), depth)
     if match := _TRANSPOSED.fullmatch(text):
         return _collection("tuple", split(_separated(match.group(1)), _COMMA), depth)
-    if match := _WRAPPED.fullmatch(text):
+    if match := WRAPPED.fullmatch(text):
         return _read(match.group(1), depth + 1)
     for read in (_listed, _relation, _set_operation, _bracketed, _ratio):
         value = read(text, depth)
@@ -265,10 +218,6 @@ def _given(value: Value, condition: str, depth: int) -> Value:
     if numbers == "any":
         return value
     return Given(value, Text(numbers) if numbers else _read(in_plain_words(condition), depth + 1))
-
-
-def without_condition(value: Value) -> Value:
-    return value.value if isinstance(value, Given) else value
 
 
 def _typed(spoken: str) -> Typed | None:
@@ -361,51 +310,16 @@ def _listed(text: str, depth: int) -> Value | None:
         for item, part in zip(related, parts, strict=False)
     ]
     if operators[0] == {"ne"} and all(signs == {"="} for signs in operators[1:]):  # x ≠ 1, 2
-        return _excluding(listed.items[0], listed.items[1:])
+        return excluding(listed.items[0], listed.items[1:])
     if any("=" in signs for signs in operators) or not any(isinstance(item, Relation) for item in related):
         return listed
     # what is excluded (x < 3, x ≠ 1) narrows what stands before it, and so does x > 0, y > 0
     narrowed = {"ne"} in operators or {"in"} in operators or len(bounded_names(listed)) > 1
-    narrowed = (narrowed or _between(listed.items)) and not any(
+    narrowed = (narrowed or between(listed.items)) and not any(
         _OR.fullmatch(separator) for separator in written
     )
     both = narrowed or all(_AND.fullmatch(separator) for separator in written)
     return Items("intersection" if both else "union", listed.items)
-
-
-def _excluding(first: Value, others: tuple[Value, ...]) -> Value:
-    """x ≠ 1, 2 as x ≠ 1 and x ≠ 2."""
-    if not isinstance(first, Relation) or any(isinstance(other, Relation | Text) for other in others):
-        return Items("list", (first, *others))
-    ends = (first.sides[1], *others)
-    return Items("intersection", tuple(replace(first, sides=(first.sides[0], end)) for end in ends))
-
-
-def _between(items: tuple[Value, ...]) -> bool:
-    """Whether two inequalities with a comma, x < 3, x ≥ 0, bound one stretch and not two."""
-    if len(items) != 2:
-        return False
-    low, high = -math.inf, math.inf
-    for item in items:
-        if not isinstance(item, Relation) or len(item.sides) != 2 or item.names not in _ONE_NAMED:
-            return False
-        end = _tree_of(item.sides[item.names.index(False)])
-        above = (item.operators[0] in (">", "ge")) == item.names[0]
-        value = math.nan if end is None else approximate(end, {})
-        low, high = (value, high) if above else (low, value)
-    return -math.inf < low < high < math.inf
-
-
-_ONE_NAMED = ((True, False), (False, True))
-
-
-def bounded_names(value: Value) -> set[str]:
-    """The names that the inequalities of a set bound."""
-    value = without_condition(value)
-    if isinstance(value, Relation):
-        sides = zip(value.sides, value.names, strict=True)
-        return {side.text for side, named in sides if named and isinstance(side, Expression)}
-    return set().union(*map(bounded_names, value.items)) if isinstance(value, Items) else set()
 
 
 def _relation(text: str, depth: int) -> Value | None:
@@ -423,118 +337,33 @@ def _relation(text: str, depth: int) -> Value | None:
     for rounded in ("approx", "simeq"):
         if rounded in signs:  # what is written before an approximation is exact
             place = signs.index(rounded)
-            if not _is_rounding(_read(parts[place + 1], depth + 1), _read(parts[place], depth + 1)):
+            if not is_rounding(_read(parts[place + 1], depth + 1), _read(parts[place], depth + 1)):
                 return as_text(text)
             return _read(text[: operators[place].start()], depth + 1)
     if signs == ("in",):  # x ∈ S, the solutions; but 2 ∈ S says something of S
         member = _read(parts[0], depth + 1)
-        if isinstance(member, Text) or _is_name(parts[0].strip(), member):
+        if isinstance(member, Text) or is_name(parts[0].strip(), member):
             return _read(parts[1], depth + 1)
     sides = tuple(_read(part, depth + 1) for part in parts)
     left, right = sides[0], sides[-1]
-    if signs == ("=",) and _is_tuple(left) and _is_tuple(right) and _named(left):
+    if signs == ("=",) and is_tuple(left) and is_tuple(right) and holds_names(left):
         assert isinstance(left, Items)
         assert isinstance(right, Items)
-        if len(left.items) == len(right.items) and any("(" in _written(item) for item in left.items):
+        if len(left.items) == len(right.items) and any("(" in written_as(item) for item in left.items):
             pairs = zip(left.items, right.items, strict=True)
             return Items("list", tuple(Relation(pair, ("=",), (True, False)) for pair in pairs))
-    if len(sides) == 2 and (distance := _distance(left, signs[0], right)) is not None:
-        return distance
-    written, sides = sides, _with_products(sides)
+    if len(sides) == 2 and (around := distance(left, signs[0], right)) is not None:
+        return around
+    written, sides = sides, with_products(sides)
     names = tuple(
-        bool(_is_name(part.strip(), side)) and (place == 0 or side is written[place])
+        bool(is_name(part.strip(), side)) and (place == 0 or side is written[place])
         for place, (part, side) in enumerate(zip(parts, sides, strict=True))
     )
     if signs == ("ne",) and isinstance(right, Items) and right.kind == "list":  # x ≠ ±2
-        return _excluding(Relation((left, right.items[0]), signs, names), right.items[1:])
+        return excluding(Relation((left, right.items[0]), signs, names), right.items[1:])
     if signs == ("=",) and names[0] and r"\pm" in parts[1] and isinstance(right, Items):  # f(x) = ±x
         return Items("list", tuple(Relation((left, item), signs, names) for item in right.items))
     return Relation(sides, signs, names)
-
-
-def _with_products(sides: tuple[Value, ...]) -> tuple[Value, ...]:
-    """F = ma, PV = nRT: beside one letter, or a product that is no word, short words are products."""
-    if not any(isinstance(side, Text) for side in sides):
-        return sides
-    symbols = [
-        are_symbols(side.written)
-        if isinstance(side, Text)
-        else isinstance(side, Expression) and side.tree.head == "name" and len(side.text) == 1
-        for side in sides
-    ]
-    return tuple(map(_product, sides)) if any(symbols) else sides
-
-
-def _product(side: Value) -> Value:
-    if not isinstance(side, Text) or " " in side.written:
-        return side
-    tree = read_expression(side.written, letters=True)
-    return side if tree is None else Expression(tree, side.written)
-
-
-def _is_rounding(written: Value, exact: Value) -> bool:
-    """Whether a number may stand behind "≈": less than one unit of its last digit from the one before.
-
-    That one must be an integer or a decimal: whoever gives a fraction or a root has answered with it.
-    """
-    if not (isinstance(written, Quantity) and isinstance(exact, Quantity)):
-        return True
-    if exact.quotient or written.quotient:
-        return True
-    size = math.floor(math.log10(abs(written.value))) if written.value else 0
-    digits = written.digits or len(str(written.value.numerator).strip("-0")) or 1
-    return abs(written.value - exact.value) < Fraction(10) ** (size - digits + 1)
-
-
-def _distance(left: Value, sign: str, right: Value) -> Value | None:
-    """|x| < 2 as −2 < x < 2, and |x − 1| ≥ 2 as two half-lines."""
-    if isinstance(left, Quantity) and isinstance(right, Expression):
-        left, sign, right = right, {"<": ">", ">": "<", "le": "ge", "ge": "le"}.get(sign, sign), left
-    if sign not in ("<", ">", "le", "ge") or not isinstance(right, Quantity) or right.unit or right.value < 0:
-        return None
-    if not isinstance(left, Expression) or left.tree.head != "call" or left.tree.name != "abs":
-        return None
-    inside = left.tree.args[0]
-    terms = inside.args if inside.head == "add" else (inside,)
-    middle = -sum((term.value for term in terms if term.head == "number"), Fraction(0))
-    if [term.head for term in terms if term.head != "number"] != ["name"] or (
-        sign in (">", "ge") and right.value == 0
-    ):
-        return None
-    low, high = Quantity(middle - right.value), Quantity(middle + right.value)
-    if sign in ("<", "le"):
-        return Interval(low, high, sign == "<", sign == "<")
-    outside = sign == ">"
-    assert isinstance(REALS.low, Expression)
-    return Items(
-        "union", (Interval(REALS.low, low, True, outside), Interval(high, REALS.high, outside, True))
-    )
-
-
-def _is_tuple(value: Value) -> bool:
-    return isinstance(value, Items) and value.kind == "tuple"
-
-
-def _written(value: Value) -> str:
-    return value.text if isinstance(value, Expression | Text) else ""
-
-
-def _named(value: Value) -> bool:
-    """Whether a tuple holds nothing but names."""
-    return isinstance(value, Items) and all(
-        _NAME.fullmatch(_written(item).strip() or "0") for item in value.items
-    )
-
-
-def _is_name(text: str, side: Value) -> bool:
-    if _is_tuple(side):
-        return _named(side)
-    if isinstance(side, Expression):
-        if side.tree.head == "mul" and text.isalpha() and not text.isupper():
-            return False  # xy is a product
-        if side.tree.head == "name" and (side.tree.name in CONSTANTS or "/" in side.tree.name):
-            return side.tree.name not in CONSTANTS  # dy/dx
-    return bool(_NAME.fullmatch(text))
 
 
 def _set_operation(text: str, depth: int) -> Value | None:
@@ -573,7 +402,7 @@ def _bracketed(text: str, depth: int) -> Value | None:
     if opening == r"\{" and (family := _FAMILY.fullmatch(inside)):
         return _given(_read(family.group(1), depth + 1), family.group(2), depth)
     if opening in (r"\{", "{") and (builder := _BUILDER.fullmatch(inside)):
-        return _of_all_that(_read(builder.group(1), depth + 1))
+        return of_all_that(_read(builder.group(1), depth + 1))
     if opening == r"\{" and top_level(inside, _SUCH_THAT):
         return as_text(_SUCH_THAT.sub("|", inside))
     if opening in (r"\{", "{"):
@@ -586,17 +415,6 @@ def _bracketed(text: str, depth: int) -> Value | None:
         low, high = (_read(part, depth + 1) for part in parts)
         return Interval(low, high, opening in "(]", closing in ")[")
     return None if reversed_brackets else _collection("tuple", parts, depth)
-
-
-def _of_all_that(condition: Value) -> Value:
-    """A set by its condition: an inequality becomes a set, so that the name of its variable is free."""
-    bounded = isinstance(condition, Relation) and not {"=", "in", "notin"} & set(condition.operators)
-    constant = bounded and sum(bool(_free_names(side)) for side in condition.sides) == 1  # type: ignore[union-attr]
-    return Items("intersection", (condition,)) if constant else condition
-
-
-def _free_names(side: Value) -> set[str]:
-    return names(side.tree) if isinstance(side, Expression) else set()
 
 
 def _rows_between_semicolons(inside: str) -> list[list[str]] | None:
@@ -652,15 +470,9 @@ def _multiple(factor: str, body: str, depth: int) -> Value:
     rows = []
     for row in matrix.items:
         assert isinstance(row, Items)
-        cells = [_tree_of(cell) for cell in row.items]
+        cells = [tree_of(cell) for cell in row.items]
         rows.append(Items("tuple", tuple(Expression(mul(scale, cell), "") for cell in cells if cell)))
     return Items("matrix", tuple(rows))
-
-
-def _tree_of(value: Value) -> Node | None:
-    if isinstance(value, Quantity):
-        return number(value.value, value.digits)
-    return value.tree if isinstance(value, Expression) else None
 
 
 def _vector(components: list[Node]) -> Items:
@@ -709,8 +521,3 @@ def _collection(kind: Kind, parts: list[str], depth: int) -> Items:
         else:
             values.append(value)
     return Items(kind, tuple(values))
-
-
-def as_text(text: str) -> Text:
-    words = _WRAPPED.sub(r"\1", text).split()
-    return Text("".join(words).casefold(), " ".join(words))

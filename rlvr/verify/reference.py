@@ -15,11 +15,7 @@ from rlvr.types import DataError
 from rlvr.verify.calendar import read_clock, read_date, read_duration
 from rlvr.verify.codes import is_a_code, may_be_a_code, read_code, read_formula, seems_a_code, seems_a_formula
 from rlvr.verify.exact import Quantity, read_based, read_quantity
-from rlvr.verify.kinds import Kind
-from rlvr.verify.latex import read_expression
-from rlvr.verify.letters import choice_letter
-from rlvr.verify.normalize import normalize
-from rlvr.verify.parse import (
+from rlvr.verify.forms import (
     Expression,
     Interval,
     Items,
@@ -28,13 +24,13 @@ from rlvr.verify.parse import (
     Text,
     Value,
     as_text,
-    read_answer,
-    read_matrix,
-    read_rate,
-    read_vector,
-    read_with_unit,
     without_condition,
 )
+from rlvr.verify.kinds import Kind
+from rlvr.verify.latex import read_expression
+from rlvr.verify.letters import choice_letter
+from rlvr.verify.normalize import normalize
+from rlvr.verify.parse import read_answer, read_matrix, read_rate, read_vector, read_with_unit
 from rlvr.verify.plain import plain
 from rlvr.verify.sets import as_interval
 from rlvr.verify.spans import Span, ratio_terms, read_compound, read_congruence, read_score, read_span

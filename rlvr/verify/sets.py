@@ -20,8 +20,9 @@ import mpmath  # type: ignore[import-untyped]
 
 from rlvr.verify import identity
 from rlvr.verify.exact import Quantity
-from rlvr.verify.parse import REALS, Expression, Interval, Items, Relation, Value, bounded_names
+from rlvr.verify.forms import REALS, Expression, Interval, Items, Relation, Value
 from rlvr.verify.rational import Budget, NotComparable
+from rlvr.verify.relations import bounded_names
 from rlvr.verify.tree import Node, call, names, number
 
 _NUMBERS = mpmath.MPContext()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rlvr.verify.exact import Quantity
-from rlvr.verify.parse import Expression, Interval, Items, Relation, Value
+from rlvr.verify.forms import Expression, Interval, Items, Relation, Value
 from rlvr.verify.points import approximate
 from rlvr.verify.sets import tree
 from rlvr.verify.tree import CONSTANTS, Node

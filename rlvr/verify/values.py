@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from rlvr.verify import identity
 from rlvr.verify.exact import Quantity, read_quantity
+from rlvr.verify.forms import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.latex import read_expression
-from rlvr.verify.parse import Expression, Interval, Items, Relation, Text, Value
 from rlvr.verify.sets import tree
 from rlvr.verify.symbols import are_symbols
 from rlvr.verify.tokens import MAX_LETTERS
@@ -85,7 +85,7 @@ def same_words(answer: Value, gold: Value) -> bool:
         return False
     one, other = _written(answer), _written(gold)
     if len(one) > 1 and (isinstance(answer, Expression) or isinstance(gold, Expression)):
-        return one == other
+        return _LETTERS.findall(one) == _LETTERS.findall(other)
     return _same_capitals(one, other) and _same_gaps(one, other)
 
 
