@@ -140,7 +140,9 @@ class Date:
     def same(self, gold: Date) -> bool:
         """Whether this says all that `gold` says. What nobody can tell is read as month/day."""
         if gold.clock is not None:
-            return self.clock is not None and self._at(self.clock, gold) == gold._at(gold.clock, self)
+            guessed = self.clock is not None and self.clock.zone is not None and gold.clock.zone is None
+            at = None if self.clock is None or guessed else self._at(self.clock, gold)
+            return at == gold._at(gold.clock, self)
         if self.swapped and gold.swapped and self.written == gold.written:
             return (self.year, self.month, self.day) == (gold.year, gold.month, gold.day)
         wanted = [
@@ -175,6 +177,8 @@ class Clock:
 
     def same(self, gold: Clock) -> bool:
         """Whether both are the same time: 7:45 p.m. is 19:45, and 7:45 where the reference says no more."""
+        if self.zone is not None and gold.zone is None:
+            return False  # a zone that nobody asked for is another time, or a guess
         if self.zone is not None and gold.zone is not None and self.zone != gold.zone:
             mine, theirs = (clock.since_midnight - 60 * (clock.zone or 0) for clock in (self, gold))
             return (mine - theirs) % 86_400 == 0

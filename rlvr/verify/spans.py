@@ -181,6 +181,7 @@ def read_compound(text: str) -> Quantity | None:
     text = re.sub(r"^(\d+) ([^\W\d_]+) and (?:a half|1/2)$", r"\1 1/2 \2", text)  # 2 hours and a half
     if _AND_A_HALF.match(text):
         return read_quantity(text)
+    text = re.sub(r"(?<=\d)\s?m(?= \d+(?:\.\d+)?\s?s$)", " min", text)  # 5m10s
     if _HOURS.match(text):  # 2h05 and 2 h 5 m are hours and minutes
         text = re.sub(r"(?<=\d)\s?m\b", " min", re.sub(r"(?<=h )(\d{2})$", r"\1 min", text))
     parts: list[Quantity] = []
