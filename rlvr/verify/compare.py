@@ -159,7 +159,7 @@ class _Comparer:
     def quantities(self, answer: Quantity, gold: Quantity) -> Comparison:
         same_scale = answer.scale == gold.scale or not (answer.unit and gold.unit)
         if answer.unit and gold.unit:
-            if answer.unit != gold.unit:
+            if answer.clashes(gold):
                 return Comparison(False, f"units {answer.unit!r} and {gold.unit!r} differ")
             answer, gold = answer.converted(), gold.converted()
         as_written = same_scale and is_written_out(answer) and is_written_out(gold)

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from rlvr.verify.plain import dollars_are_money
 from rlvr.verify.units import read_unit
 from rlvr.verify.words import number_in_words
 
@@ -156,7 +157,7 @@ def normalize(text: str) -> str:
                 text = inside if len(text) >= len(opening + closing) else text
         if (match := _BOX_ALL.fullmatch(text)) and match.group(1).count("{") == match.group(1).count("}"):
             text = match.group(1)
-    if len(dollars := _DOLLAR.findall(text)) % 2 == 0 and dollars:  # several formulas; one alone is currency
+    if "$" in text and not dollars_are_money(text):  # several formulas; one alone is currency
         text = _DOLLAR.sub(" ", text)
     if r"\begin" not in text:
         text = _ESCAPED_TWICE.sub(r"\\", text)

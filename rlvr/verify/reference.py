@@ -106,7 +106,7 @@ def read_as(kind: Kind, text: str) -> Value | None:
     if kind is Kind.CONGRUENCE:
         return read_congruence(spoken, periodic=True)
     if kind is Kind.YES_NO:
-        said = yes_or_no(spoken)
+        said = yes_or_no(spoken, wanted=True)
         return None if said is None else Said("yes" if said else "no")
     if kind is Kind.SPECIAL:
         name = special(spoken)

@@ -145,12 +145,12 @@ _READS: dict[Kind, Callable[[str], bool]] = {
 
 def _truth(sentence: str) -> str | None:
     """Yes or no as the first word of a sentence, or as what it says of something: the claim is false."""
-    if (first := _FIRST_WORD.match(sentence)) and yes_or_no(first.group(1)) is not None:
+    if (first := _FIRST_WORD.match(sentence)) and yes_or_no(first.group(1), wanted=True) is not None:
         return first.group(1)
     found = []
     for match in _WORD.finditer(sentence):
         word = match.group().strip(_EDGES)
-        if word and yes_or_no(word) is not None and _COPULA.search(sentence[: match.start()]):
+        if word and yes_or_no(word, wanted=True) is not None and _COPULA.search(sentence[: match.start()]):
             found.append(word)
     denied = cues.DENIAL.search(
         " ".join(word for word in sentence.split() if word.strip(_EDGES) not in found)
