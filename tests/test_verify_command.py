@@ -179,7 +179,7 @@ module.math_reward = math_reward
 """
 
 
-def test_checks_that_hang_or_die_are_no_fault_of_the_file(
+def test_checks_that_hang_or_die_hold_no_other_up(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(HANGING)
@@ -195,7 +195,7 @@ def test_checks_that_hang_or_die_are_no_fault_of_the_file(
     assert done.code == 0
     assert [verdict["id"] for verdict in done.verdicts] == [1, "stuck", 2, "dead", 3]
     statuses = [verdict["status"] for verdict in done.verdicts]
-    assert statuses == ["correct", "timeout", "correct", "crashed", "correct"]
+    assert statuses == ["correct", "wrong", "correct", "crashed", "correct"]
     for name, status in (("stuck", "deadline of 0.5 s"), ("dead", "SIGABRT")):
         verdict = next(verdict for verdict in done.verdicts if verdict["id"] == name)
         assert verdict["extracted"] is None

@@ -118,7 +118,8 @@ class _Comparer:
             return self.ratios(terms, gold.items)
         if isinstance(gold, Clock) and gold.colon and isinstance(answer, Items) and answer.kind == "ratio":
             written = [Quantity(Fraction(part)) for part in divmod(gold.seconds // 60, 60)]
-            return Comparison(list(answer.items) == written, "a ratio with the same terms")
+            equal = list(answer.items) == written and gold.seconds // 60 % 60 >= 10
+            return Comparison(equal, "a ratio with the same terms")
         for score, ratio in ((answer, gold), (gold, answer)):
             if isinstance(score, Score) and isinstance(ratio, Items) and ratio.kind == "ratio":
                 terms = [Quantity(Fraction(points)) for points in score.points[0]]

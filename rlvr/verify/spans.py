@@ -20,7 +20,7 @@ _RANGE = re.compile(
 )
 _AND_A_HALF = re.compile(r"\d+ 1/2 [^\W\d_]+$")
 _AND = frozenset(["and", "und", "y", "et", "e"])
-_SCORE = re.compile(r"(\d{1,4})\s?(-|:|to)\s?(\d{1,4})")
+_SCORE = re.compile(r"(\d{1,4})\s?(-{1,3}|:|to)\s?(\d{1,4})")
 _SCORES = re.compile(r"\d{1,3}[-:]\d{1,3}(?:[,;]?\s+\d{1,3}[-:]\d{1,3})+")
 _MODULUS = re.compile(
     r"(?:(?:[a-zA-Z]\w{0,2}\s*)?(?:≡|\\equiv|=|(?:is )?congruent to|is)\s*)?"

@@ -112,6 +112,7 @@ _COMMAND = re.compile(r"\\[A-Za-z]+")
 MAX_REASONS = 8  # clauses with "because" or "when" that are looked at
 MAX_VALUES = 30  # of a sentence
 _FORMULA_ENDS = ".,;: \t\n"
+_FORMULA_BEGINS = _FORMULA_ENDS.replace(".", "")  # .5 is a number
 
 
 class _Value(NamedTuple):
@@ -309,10 +310,10 @@ def _values(clause: str) -> list[_Value]:
 
 
 def _formula(clause: str, span: Formula) -> _Value:
-    inside = span.inside.strip(_FORMULA_ENDS)
+    inside = span.inside.rstrip(_FORMULA_ENDS).lstrip(_FORMULA_BEGINS)
     if inside.startswith(r"\begin{"):
         inside = _last_row(inside)
-    inside = _IMPLIES.split(inside)[-1].strip(_FORMULA_ENDS)
+    inside = _IMPLIES.split(inside)[-1].rstrip(_FORMULA_ENDS).lstrip(_FORMULA_BEGINS)
     rank = _rank(clause, span.start, span.end)
     cuts = _top_relations(inside)
     named = bool(cuts) and _NAMED_SIDE.fullmatch(inside[: cuts[0].start()]) is not None
@@ -383,10 +384,10 @@ def _bare(clause: str) -> str | None:
     text = _LABEL.sub("", clause.strip(" *_`").rstrip(".,;。!").strip(" *_`"))
     spans = formulas(text)
     if len(spans) == 1 and spans[0].end - spans[0].start == len(text):
-        text = spans[0].inside.strip(_FORMULA_ENDS)
+        text = spans[0].inside.rstrip(_FORMULA_ENDS).lstrip(_FORMULA_BEGINS)
         if text.startswith(r"\begin{") and "=" in text:
             text = _last_row(text)
-        text = _IMPLIES.split(text)[-1].strip(_FORMULA_ENDS)
+        text = _IMPLIES.split(text)[-1].rstrip(_FORMULA_ENDS).lstrip(_FORMULA_BEGINS)
         if len(cuts := _top_relations(text)) > 1:
             text = _last_side(text, cuts, keep=False)
     text = text.removeprefix("=").lstrip(" &=").strip(" *_")
@@ -411,14 +412,17 @@ def _last_row(text: str) -> str:
         return text
     rows = re.split(r"\\\\(?:\[[^\]]*\])?", re.sub(r"\\(?:begin|end)\{\w+\*?\}", "", text))
     last = next((row for row in reversed(rows) if row.strip(" &\n.")), "")
-    return last.replace("&", " ").strip(_FORMULA_ENDS)
+    return last.replace("&", " ").rstrip(_FORMULA_ENDS).lstrip(_FORMULA_BEGINS)
 
 
 def _last_side(inside: str, cuts: Sequence[re.Match[str]], keep: bool) -> str:
     """Of an equation what it comes to; all of it, if it names its value, or may be the answer (`keep`)."""
     if not cuts:
         return inside
-    sides = [inside[a:b].strip(" &" + _FORMULA_ENDS) for a, b in _pieces(inside, cuts)]
+    sides = [
+        inside[a:b].rstrip(" &" + _FORMULA_ENDS).lstrip(" &" + _FORMULA_BEGINS)
+        for a, b in _pieces(inside, cuts)
+    ]
     if len(sides) == 2 and sides[0] and (_NAME.fullmatch(sides[0]) or (keep and _VARIABLE.search(sides[0]))):
         return inside
     return _MODULUS.sub("", sides[-1])

@@ -57,4 +57,6 @@ def _pattern(openings: tuple[str, ...], closings: tuple[str, ...]) -> re.Pattern
 
 def _is_quoted(text: str, match: re.Match[str]) -> bool:
     before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
+    if text[match.end() : match.end() + 3] == "```":  # the fence of a code block
+        return False
     return before + after in ("``", '""', "''", "“”", "‘’")
