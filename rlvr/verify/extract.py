@@ -238,7 +238,8 @@ def _complement(content: str, choice: bool) -> str | None:
         return None
     spans = formulas(content)
     if spans and spans[0].start <= 2 and not content[: spans[0].start].strip("*("):
-        return statements.complement(content)
+        alone = not content[spans[0].end :].strip(" .*)_。")
+        return spans[0].inside.strip().rstrip(".,;: ") if alone else statements.complement(content)
     content = _SUFFIX.sub("", _until_stop(content).strip(" *_").rstrip("。.!।").strip(" *_"))
     value = statements.complement(content)
     if value is None and re.search(r"\d", content) and statements.in_words(content):

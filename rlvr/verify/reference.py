@@ -215,6 +215,7 @@ _MIXED_OR_FRAC = re.compile(r"\\frac|\d\s?/\s?\d|[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚
 _MINUTES = re.compile(r":0\d(?!\d)")  # 3:05 is a time
 _POINT = re.compile(r"(?:point\s+)?[A-Z]'?(?:_\{?\d\}?)?\s*=?\s*((?:\\left)?\(.*\))", re.DOTALL)  # P(1, 2)
 _PAIR = re.compile(r"\d+(?:[.,]\d+)?-\d+(?:[.,]\d+)?")
+_HOURS = re.compile(r"\d{1,2}\s?h")  # how long, unless a time of day is asked for
 _INDEXED = re.compile(r"[A-Z]\d{1,2}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -235,7 +236,7 @@ def _found(gold: str) -> Reference:
         return Reference(gold, Kind.SPECIAL, Said(name))
     if (date := read_date(spoken)) is not None:
         return Reference(gold, Kind.DATE, date, "day and month, or month and day" if date.swapped else "")
-    if (clock := read_clock(spoken)) is not None:
+    if not _HOURS.fullmatch(spoken) and (clock := read_clock(spoken)) is not None:
         return Reference(
             gold, Kind.TIME, clock, "a time of day, a duration or a ratio" if clock.colon else ""
         )
