@@ -85,7 +85,7 @@ _FRACTION = re.compile(r"\\frac\s?\{([^{}]+)\}\s?\{([^{}]+)\}")
 _WORD = re.compile(
     r"(?:fluid_ounce|foot_pound|short_ton|long_ton|food_calorie)(?![^\W\d_])|[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?|[%‰€£¥₹₽₩₺₫₴₪฿¢$]|°\s?[CFR]?(?![A-Za-z])|['\"′″]"
 )
-_POWER = re.compile(r"\^?\{?([-+]?\d)\}?")
+_POWER = re.compile(r"(?:\^\s?\{?|\{)([-+]?\d)\}?|(\d)")
 _SPACE = re.compile(r"[\s·*⋅×]+|\.(?=[A-Za-z])")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 
@@ -341,7 +341,7 @@ def _unit_tokens(text: str) -> Iterator[str]:
         power = _POWER.match(text, position)
         if power and (text[position] in "^{" or power.end() == len(text) or text[power.end()] in "/ )·*"):
             position = power.end()
-            yield f"{name.rstrip('.')}^{int(power.group(1))}"
+            yield f"{name.rstrip('.')}^{int(power.group(1) or power.group(2))}"
         else:
             yield name if name in ("square", "cubic") else name.rstrip(".")
 

@@ -66,7 +66,8 @@ def sought(kind: Kind, sentence: str) -> str | None:
 
 def fits(kind: Kind, text: str) -> bool:
     """Whether `text` is an answer of `kind`, where `sought` could tell."""
-    return kind not in _READS or _READS[kind](plain(text))
+    formula = kind in _AMOUNTS and "\\" in text  # 480√3 feet
+    return formula or kind not in _READS or _READS[kind](plain(text))
 
 
 def _denies(text: str) -> bool:
