@@ -123,6 +123,7 @@ class Evaluator:
             if index in check.sample.late and function.late is not None:
                 reason = f"it took the check past the deadline of {self.config.deadline:g} s"
                 check.parts[function.name] = Verdict(Status.WRONG, function.late, reason, rule="deadline")
+                check.seconds += self.config.deadline
                 continue
             try:
                 call = _Call(index, function, [check], function.columns(check.sample))
