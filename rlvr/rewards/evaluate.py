@@ -132,7 +132,7 @@ class Evaluator:
             except Exception as error:  # noqa: BLE001
                 self._crash(check, function, error)
                 break
-        check.seconds = time.perf_counter() - started
+        check.seconds += time.perf_counter() - started
 
     def _calls(self, index: int, function: RewardFunction, checks: Sequence[_Check]) -> list[_Call]:
         """The calls that `checks` need, without those that have failed or lack a column."""
