@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rlvr.rewards.config import RewardConfig
+from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.evaluate import Evaluator, evaluate
 from rlvr.rewards.functions import Sample, load_functions, say_unused_columns, validate_reward
 from rlvr.rewards.service import RewardService
@@ -191,3 +192,32 @@ def test_a_column_that_a_user_may_take_for_passed_is_named_once(capsys: pytest.C
     assert len(said) == 2
     assert "rlvr.rewards.format.format_reward" in named["wrong"]
     assert "give reward.functions.format columns: [tags]" in named["tags"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "completion", "status"),
+    [
+        ({"kind": "ratio"}, r"\boxed{3:5}", Status.CORRECT),
+        ({"kind": "range"}, r"\boxed{3:5}", Status.WRONG),
+        ({"kind": "range"}, "It lies between 3 and 5.", Status.CORRECT),
+        ({"accepted": ["4-5", "5-3"]}, r"\boxed{5-3}", Status.CORRECT),
+        ({"accepted": ["4-5"]}, r"\boxed{5-3}", Status.WRONG),
+        ({"kind": "", "accepted": None}, r"\boxed{3-5}", Status.CORRECT),
+    ],
+)
+def test_a_problem_says_what_its_answer_is_and_what_else_is_right(
+    columns: dict[str, Any], completion: str, status: Status
+) -> None:
+    spec = MATH | {"columns": [*columns]}
+    assert verdict(spec, completion, columns, answer="3-5").status is status
+
+
+def test_a_reference_that_is_not_of_its_stated_kind_is_found_when_problems_are_loaded() -> None:
+    config = RewardConfig(functions={"math": MATH | {"columns": ["kind"]}})
+    problems = [Problem("a", "when?", "2024-05-31", columns={"kind": "date"})]
+    assert list(data_messages(config, problems)) == []
+    problems.append(Problem("b", "when?", "soon", columns={"kind": "date"}))
+    (message,) = data_messages(config, problems)
+    assert message.startswith(
+        "reward.functions.math: problem 'b': the reference answer 'soon' cannot be read as date"
+    )
