@@ -200,7 +200,8 @@ def test_checks_that_hang_or_die_hold_no_other_up(
         verdict = next(verdict for verdict in done.verdicts if verdict["id"] == name)
         assert verdict["extracted"] is None
         assert verdict["rule"] == ("deadline" if name == "stuck" else None)
-        assert (name in verdict["explanation"]) == (name == "dead")
+        if name == "dead":  # no verdict was reached: which sample it was is said
+            assert name in verdict["explanation"]
         assert status in verdict["explanation"]
     assert [done.summary[status] for status in ("correct", "wrong", "crashed")] == [3, 1, 1]
     assert done.summary["latency"]["max"] == done.verdicts[1]["seconds"] >= 0.5

@@ -50,7 +50,6 @@ _USER = re.compile(r"<\|im_start\|>(?:user|system)|<\|start_header_id\|>(?:user|
 _NUMBER = re.compile(r"[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?")
 _CLAUSE_END = re.compile(r"[.!?\n;:,。，：；]")
 _LATIN = re.compile(r"(?<!\\)\b[A-Za-z]{2}")
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _LONG_WORDS = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{3,}")
 _COMMAND_TEXT = re.compile(r"\\(?:text|textbf|mathrm|operatorname|begin|end|mbox)\s*\{[^{}]*\}")
 _COMMAND_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{([^{}]*)\}")

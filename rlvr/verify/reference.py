@@ -47,10 +47,6 @@ class Reference:
     doubt: str = ""
 
     @property
-    def sure(self) -> bool:
-        return not self.doubt
-
-    @property
     def two_ways(self) -> bool:
         """Whether it is an expression as well: all real numbers are (−∞, ∞), 1 ± 2 is 3 or −1."""
         return self.kind is Kind.SPECIAL or (self.kind is Kind.RANGE and "±" in plain(self.text))

@@ -38,7 +38,6 @@ _DIVIDES = re.compile(
 _HOURS = re.compile(r"\d+(?:\.\d+)?\s?(?:h|hrs?|hours?|d|days?)\b", re.IGNORECASE)
 _PART = re.compile(r"\s*(?:,|and|und|et|y)?\s*([-+]?\d[\d.,/]*(?:\s\d+/\d+)?)\s?([^\W\d]+\.?|['\"°]|″|′)")
 _MARKS = {"'": "ft", '"': "inch", "°": "°"}
-_TIME_MARKS = {"'": "minute", '"': "s"}
 
 
 @dataclass(frozen=True)

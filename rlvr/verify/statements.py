@@ -108,7 +108,6 @@ _CONTENT = re.compile(r"\d|\\|[π√∞∅=]|^[A-Za-z]$|[A-Za-z)]\s*[-+*/^]")
 _LABEL = re.compile(r"[A-Za-z]{1,20}\s*:\s+(?=\S*\d)")
 _VARIABLE = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 _NAMED_SIDE = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?['′]?\s*(?:\([^=]{1,30}\))?|[A-Z]{2,3})\s*")
-_COMMAND = re.compile(r"\\[A-Za-z]+")
 MAX_REASONS = 8  # clauses with "because" or "when" that are looked at
 MAX_VALUES = 30  # of a sentence
 _FORMULA_ENDS = ".,;: \t\n"
