@@ -133,7 +133,7 @@ VARIANTS: Proposals = {
     "b~0": proposal("3 by 5, area? The answer is 15.", boxed("15", "15", "15", "15")),
     "b~1": proposal("3 by 6, how much?", boxed("18", "18", "9", "9")),
     "b~2": proposal("3 by 7, area?", boxed("21", "22", "21.0", "21")),
-    "b~3": proposal("Which shelf is it?", boxed("A #3", "A #3", "A #3", "A #3")),  # as a reference, it is 3
+    "b~3": proposal("Which shelf is it?", boxed(*4 * ["A #### 3"])),  # as a reference, it is 3
     "c~0": proposal("Sum of 3 and 3?", boxed("6", "6", "6", "6")),  # held out
     "c~1": proposal("3 BY 7,  area?", boxed("21", "21", "21", "21")),  # as b~2
     "c~2": proposal("Sum of x and x?", [*boxed("2x", "x+x", "x\\cdot 2"), "<think>That is \\boxed{7}"]),

@@ -82,6 +82,32 @@ SAME = {
         (r"60\text{ mph}", "60"), (r"\$12.50", "12.5"), (r"12\%", r"12\text{ percent}"), (r"25\%", "0.25"),
         (r"3\sqrt{2}\text{ cm}", r"3\sqrt{2}"), ("7 hours", "7"), (r"5 \text{ apples}", "5"),
     ],
+    "dimensions": [
+        ("10 cm × 5 cm", "10 by 5 cm"), ("10 cm × 5 cm", r"100\text{ mm} \times 50\text{ mm}"),
+        ("10 cm × 5 cm", "5cmx10cm"), ("8.5 by 11 inches", '8.5" x 11"'), ("1920x1080", "1920 × 1080"),
+        ("3 by 4", r"3 \times 4"), ("2 x 3 x 4", "2 by 3 by 4"), (r"2 \times 3", "2x3"),
+        (r"2 \times 3", "6"),
+    ],
+    "bounds": [
+        ("at least 5", "5 or more"), ("at least 5", r"x \ge 5"), ("at least 5", r"[5, \infty)"),
+        ("n ≥ 5", "at least 5"), ("more than 12 people", "> 12 people"), ("up to 20%", "at most 20%"),
+        ("no more than 3", "≤ 3"), ("under 30 minutes", "less than 0.5 h"), ("x > 3", "over 3"),
+        ("$5 or more", "at least $5"),
+    ],
+    "temperatures": [
+        ("37 °C", "37 C"), ("37 °C", "98.6 F"), ("-5 °C", "-5 C"),
+        ("20 C", "20 °C"), ("20 C", "68 °F"), ("20 C", "20 coulombs"),
+    ],
+    "reactions": [
+        ("2H2 + O2 → 2H2O", r"O_2 + 2H_2 \rightarrow 2H_2O"), ("2H2 + O2 → 2H2O", "2H2 + O2 = 2H2O"),
+        ("CH4 + 2O2 → CO2 + 2H2O", "CH4(g) + 2 O2(g) -> 2H2O(l) + CO2(g)"),
+        ("N2 + 3H2 ⇌ 2NH3", "N2+3H2->2NH3"),
+        ("Fe^{3+} + 3OH^- → Fe(OH)3", r"3OH^{-} + Fe^{3+} \to Fe(OH)_3"),
+    ],
+    "laws": [
+        ("I = V/R", r"\frac{V}{R}"), ("5 A", "I = 5 A"), (r"e = \frac{c}{a}", "c/a"), ("i", "z = i"),
+        ("I = I_0 e^{-x}", "I_0e^{-x}"), ("2.718", "e = 2.718"),
+    ],
     "expressions": [
         (r"\frac{a}{b}", "a/b"), (r"\frac{1}{2}ab", r"\frac{ab}{2}"), (r"\sqrt{12}", r"2\sqrt{3}"),
         (r"\sqrt[3]{8}", "2"), (r"\ln 8", r"3\ln 2"), (r"\log_2 8", "3"), (r"\sin^2 x", r"(\sin x)^2"),
@@ -121,6 +147,13 @@ DIFFERENT = [
     (r"\ln 2", r"\log_{10} 2"), (r"90^\circ", r"90\text{ radians}"), ("-5", "5"), ("x+y=1", "1"),
     ("7.5", "7:5"), (r"\int_0^1 x\,dx", r"\int_0^2 x\,dx"), (r"\sum_{k=1}^{n} k", r"\sum_{k=1}^{n} k^2"),
     ("a", "b"), ("100", r"100\%"),
+    ("10 cm × 5 cm", "10 cm × 6 cm"), ("10 cm × 5 cm", "50 cm^2"), ("1920x1080", "1080x1920"),
+    ("3 by 4", "12"), ("3 by 4", "4 by 3"), ("50", "10x5"), ("2x3", "6"), ("10 × 5 cm", "50 cm"),
+    ("at least 5", "5"), ("at least 5", "more than 5"), ("at least 5", "at most 5"), ("5", "at least 5"),
+    ("more than 12 people", "at least 12 people"), ("under 30 minutes", "under 30 hours"),
+    ("37 °C", "37 coulombs"), ("37 °C", "37 F"), ("5 µC", "5 °C"),
+    ("2H2 + O2 → 2H2O", "2H2O → 2H2 + O2"), ("2H2 + O2 → 2H2O", "H2 + O2 → H2O"),
+    ("P = I + V", "I + V = O"), ("I = V/R", "R/V"), ("R_1 + I_2", "I_1 + R_1"),
 ]  # fmt: skip
 
 

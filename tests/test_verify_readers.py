@@ -147,9 +147,12 @@ KINDS = {
     "y = 2x + 1": Kind.EQUATION, "f(x) = x^2": Kind.FUNCTION, "2x + 1": Kind.EXPRESSION,
     r"\sqrt{2}": Kind.EXPRESSION,
     r"x \equiv 3 \pmod 7": Kind.CONGRUENCE, "2A_{16}": Kind.BASE, "101_2": Kind.BASE,
-    "parallelogram": Kind.TEXT,
+    "parallelogram": Kind.TEXT, "10 cm × 5 cm": Kind.DIMENSIONS, "1920x1080": Kind.DIMENSIONS,
+    "8.5 by 11 inches": Kind.DIMENSIONS, r"2 \times 3": Kind.EXPRESSION, "3x10^8": Kind.INTEGER,
+    "0x2A": Kind.BASE, "5 × 10^-3 m": Kind.QUANTITY, "at least 5": Kind.INTERVAL, "5 or more": Kind.INTERVAL,
+    "2H2 + O2 → 2H2O": Kind.FORMULA, "P = I + V": Kind.EQUATION, "pages 12-27": Kind.RANGE,
 }  # fmt: skip
-UNSURE = ["3-1", "10-15", "6/10/2024", "14:05", "20 ± 2 mm", "K2"]
+UNSURE = ["3-1", "10-15", "6/10/2024", "14:05", "20 ± 2 mm", "K2", "20 C", "3 × 5 cm"]
 MIXED = [  # nothing here is a sum, a product or a difference
     ("2024-05-05", "2024-04-06"), ("3-1", "4-2"), ("3-1", "2"), ("10-15", "20-25"), ("10-15", "-5"),
     ("6/10/2024", "3/5/2024"), ("K2", "2K"), ("0x2A", "0x3B"), ("172.16.0.1", "192.168.0.7"),

@@ -141,6 +141,13 @@ _MOST_ATOMS = 120  # of one element, in a formula that nobody has said to be one
 _FORMULA = re.compile(rf"(?:\d+)?(?:(?:{_ELEMENT}|[()\[\]])\d*)+(?:[·.*]\d*(?:(?:{_ELEMENT}|[()\[\]])\d*)+)*")
 _CHARGE = re.compile(r"\^\{?(\d*)([-+])(\d*)\}?$|([-+])$|\^\{?([-+])(\d+)\}?$")
 _CHARGED_METAL = re.compile(rf"^({_ELEMENT})(?<=[a-z])(\d)([-+])$")  # Fe3+
+_ARROW = re.compile(
+    r"\s*(?:→|⟶|⇌|⇄|-{1,2}>|=>|\\(?:long)?rightarrow|\\rightleftharpoons|\\xrightarrow\{[^{}]*\})\s*"
+)
+_MOLECULE = re.compile(
+    rf"(?:{_ELEMENT})(?:_?\{{?\d\}}?(?:{_ELEMENT})|(?:{_ELEMENT})_?\{{?\d)"
+)  # no law of physics
+_TERM = re.compile(r"(\d+)?\s?(.+)")
 _STATE = re.compile(r"\s?\((?:aq|s|l|g)\)$")
 
 
@@ -238,8 +245,25 @@ def read_formula(text: str) -> Code | None:
     )
 
 
+def read_reaction(text: str) -> Code | None:
+    """Plain `text` as a reaction, 2H2 + O2 → 2H2O; what stands on one side of the arrow in any order."""
+    sides = _ARROW.split(text.replace(" = ", " → "))
+    if len(sides) != 2 or len(text) > MAX_CODE:
+        return None
+    written = []
+    for side in sides:
+        terms = [_TERM.fullmatch(term.strip()) for term in re.split(r"\s\+\s?|\+(?=\s?\d*[A-Z])", side)]
+        formulas = [(term.group(1) or "1", read_formula(term.group(2))) if term else None for term in terms]
+        if not all(formula and formula[1] for formula in formulas):
+            return None
+        written.append(" + ".join(sorted(f"{n} {formula.written}" for n, formula in formulas)))
+    return Code(" → ".join(written), True)
+
+
 def seems_a_formula(text: str) -> bool:
-    """Whether plain `text` can hardly be anything but a formula: it has two elements, or a charge."""
+    """Whether plain `text` can hardly be anything but a formula: two elements, a charge, or a reaction."""
+    if _ARROW.search(text) or (" = " in text and _MOLECULE.search(text)):
+        return read_reaction(text) is not None
     found = read_formula(text)
     if found is None:
         return False

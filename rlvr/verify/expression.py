@@ -241,7 +241,7 @@ class _Parser(NamedForms):
             return self.command(token.removeprefix("\\"))
         if token in FUNCTIONS and len(token) > 1:
             return self.function(FUNCTIONS[token])
-        if token in PLAIN_CONSTANTS:
+        if token in PLAIN_CONSTANTS and self.peek() != "_":  # I_0 is a name
             return name(PLAIN_CONSTANTS[token])
         if token.isalpha():
             return self.named(token)

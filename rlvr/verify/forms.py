@@ -10,7 +10,7 @@ from typing import Literal
 from rlvr.verify.calendar import Clock, Date
 from rlvr.verify.codes import Code
 from rlvr.verify.exact import Quantity
-from rlvr.verify.spans import Congruence, Score, Span
+from rlvr.verify.spans import Congruence, Dimensions, Score, Span
 from rlvr.verify.tree import INFINITY, Node, negative, number
 
 Kind = Literal["tuple", "set", "list", "matrix", "union", "intersection", "difference", "ratio"]
@@ -75,7 +75,7 @@ class Said:
         return self.what == gold.what
 
 
-Typed = Date | Clock | Code | Span | Score | Congruence | Said  # equal to nothing but their like
+Typed = Date | Clock | Code | Span | Score | Dimensions | Congruence | Said  # equal to nothing but their like
 Value = Quantity | Expression | Text | Items | Interval | Relation | Given | Typed
 
 REALS = Interval(Expression(negative(INFINITY), "-oo"), Expression(INFINITY, "oo"), True, True)

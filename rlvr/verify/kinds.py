@@ -19,6 +19,7 @@ class Kind(StrEnum):
     DURATION = "duration"
     RANGE = "range"
     RATIO = "ratio"  # and scores
+    DIMENSIONS = "dimensions"
     IDENTIFIER = "identifier"
     FORMULA = "formula"
     CHOICE = "choice"

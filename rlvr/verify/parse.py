@@ -57,6 +57,7 @@ MAX_ITEMS = 60  # of one collection
 MAX_RATE = 60  # characters of a price for each unit
 MAX_DEPTH = 6  # of collections in collections
 
+_LETTERS_OF_CONSTANTS = ("I", "i", "e")
 _MATRIX = re.compile(
     r"(?:\\?[(\[]\s*)?\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\end\{\1\}).)*)\\end\{\1\}(?:\s*\\?[)\]])?",
     re.DOTALL,
@@ -359,6 +360,8 @@ def _relation(text: str, depth: int) -> Value | None:
         bool(is_name(part.strip(), side)) and (place == 0 or side is written[place])
         for place, (part, side) in enumerate(zip(parts, sides, strict=True))
     )
+    if parts[0].strip() in _LETTERS_OF_CONSTANTS and set(signs) == {"="} and not any(names):
+        names = (True, *names[1:])  # I = V/R, a current
     if signs == ("ne",) and isinstance(right, Items) and right.kind == "list":  # x ≠ ±2
         return excluding(Relation((left, right.items[0]), signs, names), right.items[1:])
     if signs == ("=",) and names[0] and r"\pm" in parts[1] and isinstance(right, Items):  # f(x) = ±x

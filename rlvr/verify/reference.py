@@ -13,7 +13,15 @@ from functools import lru_cache
 
 from rlvr.types import DataError
 from rlvr.verify.calendar import read_clock, read_date, read_duration
-from rlvr.verify.codes import is_a_code, may_be_a_code, read_code, read_formula, seems_a_code, seems_a_formula
+from rlvr.verify.codes import (
+    is_a_code,
+    may_be_a_code,
+    read_code,
+    read_formula,
+    read_reaction,
+    seems_a_code,
+    seems_a_formula,
+)
 from rlvr.verify.exact import Quantity, read_based, read_quantity
 from rlvr.verify.forms import (
     Expression,
@@ -33,8 +41,18 @@ from rlvr.verify.normalize import normalize
 from rlvr.verify.parse import read_answer, read_matrix, read_rate, read_vector, read_with_unit
 from rlvr.verify.plain import plain
 from rlvr.verify.sets import as_interval
-from rlvr.verify.spans import Span, ratio_terms, read_compound, read_congruence, read_score, read_span
-from rlvr.verify.words import in_digits, relations_in_signs, special, yes_or_no
+from rlvr.verify.spans import (
+    Span,
+    ratio_terms,
+    read_compound,
+    read_congruence,
+    read_dimensions,
+    read_score,
+    read_span,
+    seems_dimensions,
+)
+from rlvr.verify.values import variable
+from rlvr.verify.words import bound_in_signs, in_digits, relations_in_signs, special, yes_or_no
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,7 @@ _MEANT = {
     Kind.DURATION: "write 2 h 5 min, 125 min or PT2H5M",
     Kind.RANGE: "write 10-15, 10 to 15 kg",
     Kind.RATIO: "write 3:2, or 3-1",
+    Kind.DIMENSIONS: "write 10 cm × 5 cm, or 1920x1080",
     Kind.CONGRUENCE: "write x ≡ 3 (mod 7)",
     Kind.FORMULA: "write H2O, SO4^{2-}",
     Kind.YES_NO: "write yes or no",
@@ -95,10 +114,12 @@ def read_as(kind: Kind, text: str) -> Value | None:
         return read_span(spoken) or _closed(read_answer(text))
     if kind is Kind.RATIO and not _MINUTES.search(spoken):
         return _ratio(spoken) or read_score(spoken)
+    if kind is Kind.DIMENSIONS:
+        return read_dimensions(spoken)
     if kind is Kind.IDENTIFIER:
         return read_code(spoken)
     if kind is Kind.FORMULA:
-        return read_formula(spoken)
+        return read_reaction(spoken) or read_formula(spoken)
     if kind is Kind.CONGRUENCE:
         return read_congruence(spoken, periodic=True)
     if kind is Kind.YES_NO:
@@ -116,11 +137,13 @@ def read_as(kind: Kind, text: str) -> Value | None:
 TYPED = frozenset(
     [
         Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.IDENTIFIER, Kind.FORMULA,
-        Kind.YES_NO, Kind.SPECIAL, Kind.CONGRUENCE,
+        Kind.YES_NO, Kind.SPECIAL, Kind.CONGRUENCE, Kind.DIMENSIONS,
     ]
 )  # fmt: skip
-_IN_DIGITS = frozenset([Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.CONGRUENCE])
-_NEVER_COMPUTED = frozenset([Kind.DATE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE])
+_IN_DIGITS = frozenset([Kind.DURATION, Kind.RANGE, Kind.RATIO, Kind.DIMENSIONS, Kind.CONGRUENCE])
+_NEVER_COMPUTED = frozenset(
+    [Kind.DATE, Kind.IDENTIFIER, Kind.FORMULA, Kind.YES_NO, Kind.CONGRUENCE, Kind.DIMENSIONS]
+)
 _DOLLARS = frozenset(["AUD", "CAD", "NZD", "HKD", "SGD", "MXN"])
 _WITH_COMMA = frozenset(
     [Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION, Kind.PERCENT, Kind.MONEY, Kind.QUANTITY, Kind.DURATION]
@@ -139,22 +162,25 @@ def readings(answer: str, reference: Reference) -> Iterator[Value]:
     yield read_answer(answer)
     if kind in _WITH_COMMA and "," in answer and (decimal := read_quantity(answer, decimal_comma=True)):
         yield decimal
-    yield from _expected(answer, kind, gold)
+    yield from _expected(answer, reference, gold)
 
 
-def _expected(answer: str, kind: Kind, gold: Value) -> Iterator[Value]:
+def _expected(answer: str, reference: Reference, gold: Value) -> Iterator[Value]:
     """Readings that would be far-fetched if another kind of answer was wanted."""
+    kind = reference.kind
     found: Value | None = None
     if kind is Kind.MONEY and isinstance(gold, Quantity):
         found = _money(answer, gold.unit)
     elif kind is Kind.TIME:
         found = read_as(Kind.DURATION, answer)
+    elif kind is Kind.QUANTITY and isinstance(gold, Quantity):
+        found = _temperature(answer, gold, reference.text)
     elif kind is Kind.QUANTITY and isinstance(gold, Expression):
         found = read_with_unit(normalize(answer))
     elif kind is Kind.BASE and (number := read_based(plain(answer))) is not None:
         found = Quantity(number)
     elif kind is Kind.INTERVAL:
-        found = read_answer(relations_in_signs(answer))
+        found = _bound(answer, reference)
     elif kind is Kind.MATRIX:
         found = read_matrix(answer)
     elif kind is Kind.EXPRESSION and isinstance(gold, Expression) and not gold.unit and answer[:1].isdigit():
@@ -162,6 +188,8 @@ def _expected(answer: str, kind: Kind, gold: Value) -> Iterator[Value]:
         found = None if tree is None else Expression(tree, answer)
     if found is not None:
         yield found
+    if kind is Kind.EXPRESSION and seems_dimensions(plain(answer)):
+        yield read_answer(_BY.sub(r" \\times ", plain(answer)))  # 2x3 for 2 × 3
     if isinstance(gold, Items) and gold.kind == "tuple" and (point := _POINT.fullmatch(answer.strip(" $."))):
         yield read_answer(point.group(1))
     if isinstance(gold, Items) and gold.kind in ("tuple", "matrix"):
@@ -179,6 +207,29 @@ def _money(answer: str, currency: str) -> Quantity | None:
     if found and found.unit == "USD" and (currency in _DOLLARS or (found.scale != 1 and "cent" in spoken)):
         return replace(found, unit=currency)
     return found
+
+
+def _bound(answer: str, reference: Reference) -> Value:
+    """A bound in words is one of the reference's variable, and one of no variable fits any."""
+    gold = reference.value
+    name = variable(gold) if isinstance(gold, Relation) else None
+    bound = bound_in_signs(plain(answer), name or "x")
+    found = read_answer(bound or relations_in_signs(answer))
+    if isinstance(found, Relation) and variable(found) and bound_in_signs(plain(reference.text)):
+        sides = zip(found.sides, found.names, strict=True)
+        found = replace(found, sides=tuple(read_answer("x") if named else side for side, named in sides))
+    return found
+
+
+def _temperature(answer: str, gold: Quantity, written: str) -> Quantity | None:
+    """20 C where 20 °C is wanted; and 20 °C where the reference is 20 C, which may be coulombs."""
+    spoken = plain(answer)
+    if gold.offset and (match := _BARE_DEGREES.fullmatch(spoken)):
+        return read_quantity(f"{match.group(1)} °{match.group(2)}")
+    if match := _BARE_DEGREES.fullmatch(plain(written)):
+        meant, found = read_quantity(f"{match.group(1)} °{match.group(2)}"), read_quantity(spoken)
+        return gold if meant and found and found.offset and found.in_base == meant.in_base else None
+    return None
 
 
 def _duration(spoken: str) -> Quantity | None:
@@ -212,6 +263,9 @@ _MINUTES = re.compile(r":0\d(?!\d)")  # 3:05 is a time
 _POINT = re.compile(r"(?:point\s+)?[A-Z]'?(?:_\{?\d\}?)?\s*=?\s*((?:\\left)?\(.*\))", re.DOTALL)  # P(1, 2)
 _PAIR = re.compile(r"\d+(?:[.,]\d+)?-\d+(?:[.,]\d+)?")
 _HOURS = re.compile(r"\d{1,2}\s?h")  # how long, unless a time of day is asked for
+_TIMES_LENGTH = re.compile(r"[\d.,]+\s?[×*][^×*]+")  # 3 × 5 cm
+_BY = re.compile(r"(?<=\d)\s*(?:by|x|X)\s*(?=\d)")
+_BARE_DEGREES = re.compile(r"([-+]?[\d.,]+)\s?([CF])")
 _INDEXED = re.compile(r"[A-Z]\d{1,2}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -243,6 +297,10 @@ def _measured(gold: str, spoken: str) -> Reference | None:
     """A number, alone or with a unit."""
     if is_a_code(spoken):
         return None
+    if seems_dimensions(spoken):
+        product = _TIMES_LENGTH.fullmatch(spoken) is not None
+        doubt = "dimensions or a product" if product else ""
+        return Reference(gold, Kind.DIMENSIONS, read_dimensions(spoken), doubt)
     amount = read_rate(spoken) or read_quantity(spoken) or read_compound(spoken)
     normalized = normalize(gold)
     if _BASED.fullmatch(normalized):
@@ -257,7 +315,8 @@ def _measured(gold: str, spoken: str) -> Reference | None:
     if amount.unit == "second" and amount.scale >= 1:
         return Reference(gold, Kind.DURATION, amount)
     if amount.unit:
-        return Reference(gold, Kind.QUANTITY, amount)
+        doubt = "degrees, or coulombs or farads" if _BARE_DEGREES.fullmatch(spoken) else ""
+        return Reference(gold, Kind.QUANTITY, amount, doubt)
     if amount.quotient or _MIXED_OR_FRAC.search(spoken):
         return Reference(gold, Kind.FRACTION, amount)
     whole = amount.value.denominator == 1 and not amount.digits
@@ -266,11 +325,13 @@ def _measured(gold: str, spoken: str) -> Reference | None:
 
 def _written(gold: str, spoken: str) -> Reference | None:
     """What is written in digits and is no number: identifiers, formulas, ranges, scores, congruences."""
+    if (bound := bound_in_signs(spoken)) is not None:
+        return Reference(gold, Kind.INTERVAL, read_answer(bound))
     if (congruence := read_congruence(spoken)) is not None:
         return Reference(gold, Kind.CONGRUENCE, congruence)
     if seems_a_code(spoken):
         return Reference(gold, Kind.IDENTIFIER, read_code(spoken))
-    if seems_a_formula(spoken) and (formula := read_formula(spoken)) is not None:
+    if seems_a_formula(spoken) and (formula := read_formula(spoken) or read_reaction(spoken)) is not None:
         return Reference(gold, Kind.FORMULA, formula)
     if may_be_a_code(spoken):
         doubt = "an identifier or a name with an index" if _INDEXED.fullmatch(spoken) else ""

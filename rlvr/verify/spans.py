@@ -1,4 +1,7 @@
-"""Ranges, scores, congruences, and quantities in several units: 10–15 kg, 3–1, x ≡ 3 (mod 7), 3 h 20 min."""
+"""Ranges, scores, dimensions, congruences, and quantities in several units.
+
+10–15 kg, 3–1, 10 cm × 5 cm, x ≡ 3 (mod 7), 3 h 20 min.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,10 @@ _RANGE = re.compile(
     r"\s*(?P<joint>-{1,3}|…|\.\.|~|→|\b(?:to|through|until|bis|and|und|à|a|al|y|et|e|do|до|till|đến)\b)"
     rf"\s*(?P<high>{_NUMBER}(?:\s?[^\d\s].*)?)"
     r"(?P<end>\s+inclusive)?"
+)
+_PLACES = re.compile(
+    r"(?:pages?|pp?\.|lines?|verses?|chapters?|rows?|years?|ages?|levels?|steps?|floors?|weeks?|days?)\s?(?=\d)",
+    re.IGNORECASE,
 )
 _AND_A_HALF = re.compile(r"\d+ 1/2 [^\W\d_]+$")
 _AND = frozenset(["and", "und", "y", "et", "e"])
@@ -72,6 +79,24 @@ class Score:
         return self == gold
 
 
+@dataclass(frozen=True)
+class Dimensions:
+    """The lengths of a thing's sides, or how many rows and columns it has."""
+
+    sides: tuple[Quantity, ...]
+
+    def same(self, gold: Dimensions) -> bool:
+        """Lengths in any order; numbers without a unit in order, as 3 × 4 matrices are not 4 × 3."""
+        if len(self.sides) != len(gold.sides):
+            return False
+        measured = all(side.unit for side in self.sides) and all(side.unit for side in gold.sides)
+        pairs = zip(*(side.in_size() if measured else side.sides for side in (self, gold)), strict=True)
+        return all(same_amount(*pair) for pair in pairs)
+
+    def in_size(self) -> list[Quantity]:
+        return sorted(self.sides, key=lambda side: side.in_base)
+
+
 def same_amount(answer: Quantity, gold: Quantity) -> bool:
     """Whether two quantities are equal; a unit that one of them leaves out is forgiven."""
     if answer.unit and gold.unit:
@@ -105,7 +130,7 @@ def read_span(text: str) -> Span | None:
     if (tolerance := read_tolerance(text)) is not None:
         return tolerance
     text = re.sub(r"^\[([^][,]+), ?([^][,]+)\] ?(?=[^\W\d])", r"\1 to \2 ", text.strip())  # [10, 15] kg
-    match = _RANGE.fullmatch(text)
+    match = _RANGE.fullmatch(_PLACES.sub("", text))
     if match is None or len(text) > 100:
         return None
     word, joint = match.group("word"), match.group("joint")
@@ -138,6 +163,37 @@ def read_score(text: str) -> Score | None:
         pairs = re.findall(r"(\d+)[-:](\d+)", text)
         return Score(tuple((int(first), int(second)) for first, second in pairs))
     return None
+
+
+_BY = re.compile(
+    r"\s*×\s*|\s+(?:\*|by|mal|par|por|per)\s+|(?<=[\d\s])\s*[xX*]\s*(?=[\d\s])|(?<=[a-z])[xX](?=\d)"
+)
+_BETWEEN_NUMBERS = re.compile(r"(?<=\d)[xX](?=\d)|\s(?:x|X|by)\s")
+
+
+def read_dimensions(text: str) -> Dimensions | None:
+    """Plain `text` as sides: 10 cm × 5 cm, 8.5 by 11 inches, 1920x1080; no product and no power of ten."""
+    if not text[:1].isdigit() or len(text) > 100 or text[:2].lower() == "0x":
+        return None
+    for mark in "'\"":
+        text = text.replace(mark, f" {_MARKS[mark]} ")
+    sides = [read_quantity(part.strip()) for part in _BY.split(text)]
+    if not 2 <= len(sides) <= 4 or re.search(r"[×xX*]\s?10\s?\^", text):
+        return None
+    found = [side for side in sides if side is not None and side.value > 0 and not side.percent]
+    if len(found) < len(sides):
+        return None
+    last = found[-1]
+    if last.unit and not any(side.unit for side in found[:-1]):  # 8.5 by 11 inches
+        found = [replace(last, value=side.value, digits=side.digits) for side in found]
+    return Dimensions(tuple(found)) if len({bool(side.unit) for side in found}) == 1 else None
+
+
+def seems_dimensions(text: str) -> bool:
+    """Whether plain `text`, a reference, is sides rather than a product: it has lengths, "by" or "x"."""
+    found = read_dimensions(text)
+    units = {side.unit for side in found.sides} if found else set()
+    return units in ({"meter"}, {"pixel"}) or (units == {""} and _BETWEEN_NUMBERS.search(text) is not None)
 
 
 _RATIO_WORDS = re.compile(r"(?:the |a |in the )*ratio(?: is| of|:)*\s*|\s*(?:\bratio)$", re.IGNORECASE)

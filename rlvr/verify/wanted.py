@@ -134,6 +134,7 @@ _READS: dict[Kind, Callable[[str], bool]] = {
     Kind.DURATION: _is_duration,
     Kind.RANGE: _reads_as(Kind.RANGE),
     Kind.RATIO: _reads_as(Kind.RATIO),
+    Kind.DIMENSIONS: _reads_as(Kind.DIMENSIONS),
     Kind.CONGRUENCE: _reads_as(Kind.CONGRUENCE),
     Kind.IDENTIFIER: _is_code,
     Kind.FORMULA: lambda text: seems_a_formula(text),

@@ -205,6 +205,36 @@ def relations_in_signs(text: str) -> str:
     return text
 
 
+_AMOUNT = r"([-+]?(?:[$€£¥₹]\s?)?\d[^<>=≤≥]*?)"
+_NO = r"(?:no|not)"
+_UPWARDS = r"(?:more|greater|higher|larger|above|over|up|older|longer)(?: (?!than).*)?"
+_DOWNWARDS = r"(?:less|fewer|lower|smaller|below|under|younger|shorter)(?: (?!than).*)?"
+_BOUNDS = [
+    (re.compile(pattern, re.IGNORECASE), sign)
+    for pattern, sign in (
+        (
+            rf"(?:at least|(?:no|not) (?:less|fewer) than|(?:a )?minimum(?: of)?|≥|>=|\\geq?) ?{_AMOUNT}",
+            r"\ge",
+        ),
+        (rf"{_AMOUNT},? (?:or|and) {_UPWARDS}", r"\ge"),
+        (rf"(?:{_MORE} than|over|above|exceed(?:s|ing)?|>|\\gt) ?{_AMOUNT}", ">"),
+        (rf"(?:at most|{_NO} more than|up to|(?:a )?maximum(?: of)?|≤|<=|\\leq?) ?{_AMOUNT}", r"\le"),
+        (rf"{_AMOUNT},? (?:or|and) {_DOWNWARDS}", r"\le"),
+        (rf"(?:{_LESS} than|under|below|<|\\lt) ?{_AMOUNT}", "<"),
+    )
+]
+
+
+def bound_in_signs(text: str, name: str = "x") -> str | None:
+    """Plain `text` of a bound as a relation of `name`: at least 5 kg and 5 kg or more are x ≥ 5 kg."""
+    if len(text) > 80:
+        return None
+    for pattern, sign in _BOUNDS:
+        if match := pattern.fullmatch(text):
+            return f"{name} {sign} {match.group(1)}"
+    return None
+
+
 def yes_or_no(text: str, wanted: bool = False) -> bool | None:
     """Whether plain `text` says yes (True) or no (False), in one word; "yes, it is" says yes.
 

@@ -13,6 +13,7 @@ from rlvr.audit.catalogue import (
     pairs,
     relations,
     several,
+    sizes,
     times,
     words,
 )
@@ -21,7 +22,19 @@ from rlvr.verify.kinds import Kind
 
 CATALOGUE: Mapping[Kind, Entry] = {
     entry.kind: entry
-    for module in (numbers, amounts, times, pairs, names, words, several, intervals, relations, expressions)
+    for module in (
+        numbers,
+        amounts,
+        times,
+        pairs,
+        sizes,
+        names,
+        words,
+        several,
+        intervals,
+        relations,
+        expressions,
+    )
     for entry in module.ENTRIES
 }
 
