@@ -253,10 +253,11 @@ def read_reaction(text: str) -> Code | None:
     written = []
     for side in sides:
         terms = [_TERM.fullmatch(term.strip()) for term in re.split(r"\s\+\s?|\+(?=\s?\d*[A-Z])", side)]
-        formulas = [(term.group(1) or "1", read_formula(term.group(2))) if term else None for term in terms]
-        if not all(formula and formula[1] for formula in formulas):
+        found = [(term.group(1) or "1", read_formula(term.group(2))) for term in terms if term]
+        formulas = [f"{count} {formula.written}" for count, formula in found if formula]
+        if len(formulas) < len(terms):
             return None
-        written.append(" + ".join(sorted(f"{n} {formula.written}" for n, formula in formulas)))
+        written.append(" + ".join(sorted(formulas)))
     return Code(" → ".join(written), True)
 
 

@@ -43,13 +43,13 @@ from rlvr.verify.plain import plain
 from rlvr.verify.sets import as_interval
 from rlvr.verify.spans import (
     Span,
+    clear_dimensions,
     ratio_terms,
     read_compound,
     read_congruence,
     read_dimensions,
     read_score,
     read_span,
-    seems_dimensions,
 )
 from rlvr.verify.values import variable
 from rlvr.verify.words import bound_in_signs, in_digits, relations_in_signs, special, yes_or_no
@@ -188,7 +188,7 @@ def _expected(answer: str, reference: Reference, gold: Value) -> Iterator[Value]
         found = None if tree is None else Expression(tree, answer)
     if found is not None:
         yield found
-    if kind is Kind.EXPRESSION and seems_dimensions(plain(answer)):
+    if kind is Kind.EXPRESSION and clear_dimensions(plain(answer)):
         yield read_answer(_BY.sub(r" \\times ", plain(answer)))  # 2x3 for 2 × 3
     if isinstance(gold, Items) and gold.kind == "tuple" and (point := _POINT.fullmatch(answer.strip(" $."))):
         yield read_answer(point.group(1))
@@ -297,10 +297,10 @@ def _measured(gold: str, spoken: str) -> Reference | None:
     """A number, alone or with a unit."""
     if is_a_code(spoken):
         return None
-    if seems_dimensions(spoken):
+    if (dimensions := clear_dimensions(spoken)) is not None:
         product = _TIMES_LENGTH.fullmatch(spoken) is not None
         doubt = "dimensions or a product" if product else ""
-        return Reference(gold, Kind.DIMENSIONS, read_dimensions(spoken), doubt)
+        return Reference(gold, Kind.DIMENSIONS, dimensions, doubt)
     amount = read_rate(spoken) or read_quantity(spoken) or read_compound(spoken)
     normalized = normalize(gold)
     if _BASED.fullmatch(normalized):

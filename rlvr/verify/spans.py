@@ -189,11 +189,11 @@ def read_dimensions(text: str) -> Dimensions | None:
     return Dimensions(tuple(found)) if len({bool(side.unit) for side in found}) == 1 else None
 
 
-def seems_dimensions(text: str) -> bool:
-    """Whether plain `text`, a reference, is sides rather than a product: it has lengths, "by" or "x"."""
+def clear_dimensions(text: str) -> Dimensions | None:
+    """Plain `text`, a reference, as sides, where it is no product: it has lengths, "by" or "x"."""
     found = read_dimensions(text)
     units = {side.unit for side in found.sides} if found else set()
-    return units in ({"meter"}, {"pixel"}) or (units == {""} and _BETWEEN_NUMBERS.search(text) is not None)
+    return found if units in ({"meter"}, {"pixel"}) or (units and _BETWEEN_NUMBERS.search(text)) else None
 
 
 _RATIO_WORDS = re.compile(r"(?:the |a |in the )*ratio(?: is| of|:)*\s*|\s*(?:\bratio)$", re.IGNORECASE)
