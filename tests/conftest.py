@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is fetched, and nobody waits for a
 
 
 def pytest_configure() -> None:
-    """Give parallel workers cores of their own: engines on the CPU wait for the slowest core."""
+    """Give parallel workers cores of their own: engines on the CPU wait for the slowest core.
+
+    And let what the tests start hear Ctrl-C, also where these tests run in the background, which ignores it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" in os.environ:
         place = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[place :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])] or cores)
+        own = cores[place :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+        os.sched_setaffinity(0, own or [cores[place % len(cores)]])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
