@@ -21,8 +21,8 @@ COMMANDS = {  # the module whose `main` takes the arguments and returns the exit
     "verify": "rlvr.rewards.verify_file",
 }
 
-# Of the million objects of an import nearly all stay: to look for garbage among them after every 700 new ones,
-# as Python does, takes a quarter of the time that a command takes to start.
+# Of the million objects that an import makes nearly all stay. Python looks for garbage among them after every
+# 700 new ones, which takes a fifth of the time that a command takes to start.
 FEW_COLLECTIONS = 50_000
 
 USAGE = """\
