@@ -16,6 +16,10 @@ _VERSION = re.compile(
 )
 _COLOUR = re.compile(r"#([0-9a-f]{3}|[0-9a-f]{4}|[0-9a-f]{6}|[0-9a-f]{8})", re.IGNORECASE)
 _MAC = re.compile(r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}", re.IGNORECASE)
+_BYTES = re.compile(  # in hexadecimal digits: U+00E9, 00E9, 00:1A
+    r"U\+[0-9A-F]{4,6}|(?=[0-9]*[A-F])0[0-9A-F]{2,}|(?=[0-9:]*[A-F])[0-9A-F]{2}(?::[0-9A-F]{2})+",
+    re.IGNORECASE,
+)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ISBN = re.compile(
     r"(?:ISBN(?:-1[03])?:?\s?)?((?:97[89][- ])?\d{1,5}[- ]\d{1,7}[- ]\d{1,7}[- ][\dX])", re.IGNORECASE
@@ -205,7 +209,10 @@ def _address(text: str) -> str | None:
 
 def is_a_code(text: str) -> bool:
     """Whether plain `text` is an identifier whatever was asked for: an address, a colour, version 1.2.3."""
-    if any(form.fullmatch(text) for form in (_COLOUR, _MAC, _UUID, _WEB)) or _address(text) is not None:
+    if (
+        any(form.fullmatch(text) for form in (_COLOUR, _MAC, _BYTES, _UUID, _WEB))
+        or _address(text) is not None
+    ):
         return True
     return text[:1].isdigit() and _VERSION.fullmatch(text) is not None and not _THOUSANDS.fullmatch(text)
 

@@ -60,6 +60,10 @@ _UNORDERED = ("set", "list", "union", "intersection")
 _SETS = ("union", "intersection", "difference")
 
 
+def _is_set(value: Value) -> bool:
+    return isinstance(value, Items) and value.kind == "set"
+
+
 @dataclass(frozen=True)
 class Comparison:
     equal: bool
@@ -274,6 +278,8 @@ class _Comparer:
         return [(item, sketch(item) if rough else None) for item in items]
 
     def alike(self, item: Value, outline: Sketch | None, other: Value, its_outline: Sketch | None) -> bool:
+        if _is_set(item) != _is_set(other):  # {1, {2}} is not {1, 2}
+            return False
         return not apart(outline, its_outline) and self.same(item, other)
 
     def distinct(self, items: Sequence[Value]) -> list[Value]:
@@ -286,13 +292,15 @@ class _Comparer:
     def ratios(self, left: Sequence[Value], right: Sequence[Value]) -> Comparison:
         if len(left) != len(right):
             return Comparison(False, "ratios of different length")
+        nothing = number(Fraction(0))
+        pivot = next((place for place, term in enumerate(right) if tree(term) != nothing), 0)
         scale = [
             identity.same_function(
-                mul(tree(a), tree(right[0])), mul(tree(b), tree(left[0])), budget=self.budget
+                mul(tree(a), tree(right[pivot])), mul(tree(b), tree(left[pivot])), budget=self.budget
             )
             for a, b in zip(left, right, strict=True)
         ]
-        return Comparison(all(scale), "terms of a ratio")
+        return Comparison(all(scale) and tree(left[pivot]) != nothing, "terms of a ratio")
 
     def ratio_as_number(self, answer: Value, gold: Value) -> Comparison:
         sides = [

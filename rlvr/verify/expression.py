@@ -31,6 +31,7 @@ from rlvr.verify.tree import (
     in_radians,
     mixed_number,
     name,
+    names,
     negative,
     number,
     power,
@@ -280,10 +281,14 @@ class _Parser(NamedForms):
             return power(self.argument(), power(degree, MINUS_ONE))
         if word in CONSTANTS:
             return name(CONSTANTS[word])
+        if word == "Delta" and len(self.peek()) == 1 and self.peek().isalpha():  # a change
+            return self.named(f"Delta({self.next()})")
         if word in GREEK:
             return self.named(word)
         if word in ("overline", "bar") and self.is_sum():
-            return call("conjugate", self.argument())
+            under = self.argument()
+            # of what has names, NOT (A + B) and a mean are as likely
+            return call("unknown overline" if names(under) else "conjugate", under)
         if word in _ACCENTS:
             return self.named(f"{VARIANTS.get(word, word)}({self.letters()})")
         raise NotAnExpression(f"\\{word} is not known")

@@ -31,10 +31,10 @@ class NamedForms(BindingForms):
     def exponent(self) -> Node: ...
 
     def is_sum(self) -> bool:
-        """Whether the braces that come next hold a sum: then a bar above them is conjugation."""
+        """Whether the braces that come next hold a sum or a power: no name under a bar."""
         braced = self.tokens[self.position :]
         end = braced.index("}") if "}" in braced else 0
-        return bool({"+", "-"} & set(braced[:end])) and "_" not in braced[:end]
+        return bool({"+", "-", "^"} & set(braced[:end])) and "_" not in braced[:end]
 
     def letters(self) -> str:
         """The letters under an accent."""

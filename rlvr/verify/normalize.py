@@ -62,6 +62,10 @@ _REWRITES = [
         (r"\\(?:left|right|mleft|mright)(?![A-Za-z])\s*([{}])", r"\\\1"),
         (r"\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big|mleft|mright)(?![A-Za-z])", ""),
         (r"\\[lr]?vert", "|"),
+        (
+            r"\\langle(?![A-Za-z])((?:[^,;|\\]|\\(?!rangle|langle|mid|vert)){1,40})\\rangle(?![A-Za-z])",
+            r"\\overline{\1}",
+        ),
         (r"\\langle(?![A-Za-z])|\\lgroup|\\lparen", "("),
         (r"\\rangle(?![A-Za-z])|\\rgroup|\\rparen", ")"),
         (r"\\lbrack", "["),

@@ -204,7 +204,12 @@ def _money(answer: str, currency: str) -> Quantity | None:
     if currency == "GBP":
         spoken = re.sub(r"\bpounds?\b", "GBP", spoken, flags=re.IGNORECASE)
     found = read_quantity(spoken) or read_compound(spoken)
-    if found and found.unit == "USD" and (currency in _DOLLARS or (found.scale != 1 and "cent" in spoken)):
+    of_any_country = not _AMERICAN.search(spoken)
+    if (
+        found
+        and found.unit == "USD"
+        and ((currency in _DOLLARS and of_any_country) or (found.scale != 1 and "cent" in spoken))
+    ):
         return replace(found, unit=currency)
     return found
 
@@ -266,6 +271,7 @@ _HOURS = re.compile(r"\d{1,2}\s?h")  # how long, unless a time of day is asked f
 _TIMES_LENGTH = re.compile(r"[\d.,]+\s?[×*][^×*]+")  # 3 × 5 cm
 _BY = re.compile(r"(?<=\d)\s*(?:by|x|X)\s*(?=\d)")
 _BARE_DEGREES = re.compile(r"([-+]?[\d.,]+)\s?([CF])")
+_AMERICAN = re.compile(r"\bU\.?S\b|\bUSD\b|\bAmerican\b|US\$")
 _INDEXED = re.compile(r"[A-Z]\d{1,2}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 

@@ -81,12 +81,15 @@ def same_words(answer: Value, gold: Value) -> bool:
     left, right = _bare(answer), _bare(gold)
     if any({left, right} <= words for words in (_YES, _NO)):
         return True
-    if left != right and not (len(right) > 3 and _stem(left) == _stem(right)):
-        return False
     one, other = _written(answer), _written(gold)
+    if left != right and not (len(right) > 3 and _stem(left) == _stem(right) and not _A_PATH.search(other)):
+        return False
     if len(one) > 1 and (isinstance(answer, Expression) or isinstance(gold, Expression)):
         return _LETTERS.findall(one) == _LETTERS.findall(other)
     return _same_capitals(one, other) and _same_gaps(one, other)
+
+
+_A_PATH = re.compile(r"\S[/.\\_]\S|[/\\]\S")  # a file has the name that it has
 
 
 def _without_accents(text: str) -> str:
