@@ -17,7 +17,7 @@ _VERSION = re.compile(
 _COLOUR = re.compile(r"#([0-9a-f]{3}|[0-9a-f]{4}|[0-9a-f]{6}|[0-9a-f]{8})", re.IGNORECASE)
 _MAC = re.compile(r"(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}", re.IGNORECASE)
 _BYTES = re.compile(  # in hexadecimal digits: U+00E9, 00E9, 00:1A
-    r"U\+[0-9A-F]{4,6}|(?=[0-9]*[A-F])0[0-9A-F]{2,}|(?=[0-9:]*[A-F])[0-9A-F]{2}(?::[0-9A-F]{2})+",
+    r"U\+[0-9A-F]{4,6}|(?=[0-9]*[A-F])(?!0b[01]+$)0[0-9A-F]{2,}|(?=[0-9:]*[A-F])[0-9A-F]{2}(?::[0-9A-F]{2})+",
     re.IGNORECASE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

@@ -166,7 +166,8 @@ _WAIT_STEMS = (
     "wait", "hold on", "oops", "scratch that", "strike that", "second thought", "correct", "sorry",
     "mistake", "mistaken", "error", "wrong", "recheck", "re-", "redo", "recompute", "recalculate",
     "reconsider", "rethink", "reexamine", "reevaluate", "recount", "restart", "resolve", "revisit",
-    "start over", "try again", "n't work", "not work", "n’t work", "n't hold", "not hold", "can't be",
+    "start over", "try again", "kidding", "back", "ignore", "disregard", "forget", "satisfy",
+    "n't work", "not work", "n’t work", "n't hold", "not hold", "can't be",
     "can’t be", "cannot be", "actually", "hmm", "no, ", "no wait", "atten", "trompé", "faux", "esper",
     "equivoqu", "está mal", "corrección", "moment", "warte", "halt", "falsch", "geirrt", "korrektur",
     "aspetta", "sbagliat", "um momento", "enganei", "errado", "wacht", "klopt", "fout", "vänta",
@@ -225,7 +226,7 @@ VERDICT = re.compile(
 # What keeps a value from being claimed where "the answer is" follows in the same clause.
 REPORTED = re.compile(
     r"\b(?:if|whether|suppose|assume|assuming|unless|says?|said|claims?|claimed|thought|guess(?:ed)?|wrong|"
-    r"incorrect|"
+    r"incorrect|false|untrue|doubt(?:s|ful)?|nobody|no one|hardly|isn['’]t|wasn['’]t|aren['’]t|except|but|"
     r"common(?:ly)?|might|could|perhaps|maybe|possibly|someone|people|don['’]t|not|never|each|every|whose|"
     r"any|some|"
     r"since|because|initial(?:ly)?|tempting|when)\b(?![^,;:]*\bi think\b)",
@@ -271,7 +272,7 @@ EQUATION_NOUN = re.compile(
     re.IGNORECASE,
 )
 COUNTERFACTUAL = re.compile(
-    r"\bif\b.{0,200}\b(?:were|had)\b.{0,200}\bwould\b|\bwould\b.{0,200}\b(?:if|unless)\b|"
+    r"^\W*wäre\b|\bif\b.{0,200}\b(?:were|had)\b.{0,200}\bwould\b|\bwould\b.{0,200}\b(?:if|unless)\b|"
     r"\bwould have been\b|^\W*(?:had|were) \w+\b.{0,200}\bwould\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -296,11 +297,16 @@ PURPOSE = re.compile(
 )
 # "41 rather than 42", "41, not 42".
 EXCLUDED = re.compile(
-    r"\b(?:(?:and |but )?(?:not|never)\b(?! (?:only|a|an)\b)|rather than\b|instead of\b|as opposed to\b|"
+    r"\b(?:(?:and |but )?(?:not|never)\b(?! (?:only|a|an|the|my|our)\b)|rather than\b|instead of\b|"
+    r"as opposed to\b|"
     r"(?:pas|non|nicht|no|não|niet|а не)\b)\s*[^,;]*|(?:而不是|不是)[^,;，。]*",
     re.IGNORECASE,
 )
-NOT_BUT = re.compile(r"\bnot\b.{1,80}?\bbut\s+", re.IGNORECASE | re.DOTALL)
+NOT_BUT = re.compile(
+    r"\bnot\b.{1,80}?\bbut\s+|\b(?:nicht|kein\w{0,2})\b.{1,80}?\bsondern\s+|\bno\b.{1,80}?\bsino\s+"
+    r"|\b(?:non|pas)\b.{1,80}?,\s*(?:mais|ma|bensì)\s+",
+    re.IGNORECASE | re.DOTALL,
+)
 _HEDGE = (
     r"(?:(?:exactly|only|about|approximately|around|roughly|still|therefore|thus|just|simply|now|also|then|"
     r"precisely|"
@@ -337,11 +343,17 @@ QUANTITY_OF = re.compile(
 )
 # What a sentence does to the value that follows, or that goes before.
 OPERAND = re.compile(
-    r"(?:\b(?:half|twice|double|triple|third|quarter|fourth|fifth|tenth|times|plus|minus|less than|"
-    r"more than|fewer than|"
+    r"(?:\b(?:half|twice|double|triple|third|quarter|fourth|fifth|tenth|times|plus|minus|"
+    r"(?:less|more|fewer|greater|smaller|larger|bigger|higher|lower)(?: than)?,? or equal to|less than|"
+    r"more than|fewer than|exceed(?:s|ed|ing)?|above|below|under|over|tends? to|approach(?:es)?|"
+    r"converges? to|complement of|opposite of|"
+    r"(?:expected|supposed|meant|believed|likely|thought) to be|"
+    r"(?:kleiner|größer|mehr|weniger|höher|niedriger)(?: oder gleich)?(?: als)?|mindestens|höchstens|"
+    r"(?:figure|fig\.|case|theorem|lemma|step|part|problem|exercise|equation|section|method|table|corollary)|"
+    r"(?:más|menos|plus|moins|mais|più|meno) (?:de|que|di)|больше|меньше|более|менее|"
     r"greater than|smaller than|larger than|(?:longer|shorter|older|younger|bigger|heavier|taller|"
     r"faster) than|at (?:least|most)|"
-    r"between|beyond|from|mod(?:ulo)?|(?:multipl|divid)\w*(?:\s\w+)?\sby|instead of|rather than|"
+    r"between|beyond|from|mod(?:ulo)?|(?:multipl|divid)\w*(?:\s\w+){0,3}\sby|instead of|rather than|"
     r"(?:anything|everything|all) but|except(?: for)?|from \S{1,12} to|(?:root|"
     r"squares?|cubes?|sum|product|difference|reciprocal|multiples?|factors?|"
     r"divisors?|powers?|logarithm|percent|quotient|rest|part|some|most|many|none|\d\s?%|inverse|negative) of)"
@@ -355,13 +367,81 @@ INCREASED_BY = re.compile(
     re.IGNORECASE,
 )
 OPERATED = re.compile(
-    r"[*_$)\]]*\s*(?:\b(?:times\s+(?:as|the|more|less|\d|\$|its|his|her|that)|plus|minus|squared|cubed|"
+    r"[*_$)\]]*\s*(?:\)\s*\^|(?:では|じゃ)な[くい]|[이가]\s?아니|of\s+\d+/\d|in \d+ (?:chance|probability)|"
+    r"\b(?:raised to|to \d|repeated\b|times\s+(?:as|the|more|less|\d|\$|its|his|her|that)|plus|minus|"
+    r"squared|cubed|"
     r"or (?:more|less)|"
     r"(?:\w+er|more|less)\s+(?:\w+\s+){0,2}than\s+(?:the\s+)?(?:\d+|[$\\]\S)|to the power|choose|divided by|"
     r"multiplied by)\b"
     r"|(?<=%)\s*of\s+(?:the\s+)?(?:\$?\d|it\b|this\b|that\b|what\b)|(?:st|nd|rd|th)\b)",
     re.IGNORECASE,
 )
+_COMPARED = (
+    r"(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower|heavier|lighter|longer|shorter|newer|older|"
+    r"other)(?: than)?(?:,? or equal to)?|at (?:least|most)|exceed(?:s|ed|ing)?|above|below|under|over|"
+    r"half(?: of)?|twice|double|triple|plus|minus|up to|not"
+)
+_BOUND_BEFORE = re.compile(rf"\b(?:{_COMPARED})\s+(?:an?\s+|the\s+)?[*_$(\[]*$", re.IGNORECASE)
+_MOMENT_BEFORE = re.compile(
+    rf"\b(?:{_COMPARED}|(?:any(?:thing|time)? )?(?:before|after|since|until|till)|prior to|later than|"
+    rf"earlier than)"
+    r"\s+(?:an?\s+|the\s+)?[*_$(\[]*$",
+    re.IGNORECASE,
+)
+_BOUND_AFTER = re.compile(
+    r"[*_$)\]]*,?\s*(?:(?:or|and) (?:more|less|fewer|later|earlier|newer|older|above|below|higher|"
+    r"lower|so)\b|"
+    r"(?:plus|minus|times|squared)\b|(?:more|less|\w+er) than \W{0,2}\d|"
+    r"was an? (?:mon|tues|wednes|thurs|fri|satur|sun)day\b)",
+    re.IGNORECASE,
+)
+
+
+def bounded(before: str, after: str, moment: bool = False) -> bool:
+    """Whether the words around an amount make it a bound, or a part of another: over 5 kg, half of 5 kg.
+
+    A `moment` is none where something comes before or after it.
+    """
+    pattern = _MOMENT_BEFORE if moment else _BOUND_BEFORE
+    return pattern.search(before[-60:]) is not None or _BOUND_AFTER.match(after[:60]) is not None
+
+
+# Of one value there may be another: in an aside, or by cases.
+ALTERNATIVE = re.compile(
+    r"\b(?:if|unless|when|may|might|could|wrong|otherwise|else|instead|maybe|perhaps|possibly)\b",
+    re.IGNORECASE,
+)
+_CASE = r"(?:if|when|unless|with probability|otherwise|provided)"
+BY_CASES = re.compile(
+    rf"\d[^\w.]{{0,4}}\s{_CASE}\b[^.]{{1,80}}?(?:;|,|\b(?:and|but|or)\b)[^.]{{0,30}}?\d[^.]{{0,12}}?\b{_CASE}\b"
+    r"|\d\W{1,4}(?:only if|unless)\b",
+    re.IGNORECASE,
+)
+# What unsays a box: the words right before it, and right after.
+DENIES_NEXT = re.compile(
+    rf"(?:{DENIAL.pattern})(?:\s+(?:definitely|really|simply|just|actually|get|equal|be|have|to|the|an?|final|correct|answer|"
+    r"is|of))*\s*[:*_$(\s]*$",
+    re.IGNORECASE,
+)
+DENIES_LAST = re.compile(
+    r"[\s$*_)\]]*(?:\?|(?:is|was|are|would be|can(?:not|['’]t) be|must be)(?:n['’]t)?(?: (?:the|an?|"
+    r"clearly|obviously))* "
+    r"(?:wrong|incorrect|not\b|false|invalid|impossible|right if|correct if|answer if)|"
+    r"\([^()\n]{0,80}\b(?:guess|not sure|unsure|may be wrong|could (?:also )?be|might (?:also )?be)\b|"
+    r"would be (?:the|my) \w+ if\b)",
+    re.IGNORECASE,
+)
+# There is none but …: then there is one.
+EXCEPTED = re.compile(
+    r"\b(?:other than|except(?: for)?|besides|apart from|aside from|but|yet|not true|untrue|false|"
+    r"not the case|"
+    r"is(?:n['’]t| not)|only)\b",
+    re.IGNORECASE,
+)
+
+
 # An operator or relation before or after a value: it is part of a larger expression.
-OPERATOR_BEFORE = re.compile(r"(?:[+*×÷^·<>≤≥≠]|(?<![A-Za-z])/|[\d)}%][a-z ]{0,12}[-−–]|[\d)]\s?x)\s*[$(]*$")
+OPERATOR_BEFORE = re.compile(
+    r"(?:[大小多少]于|超过|不到|[+*×÷^·<>≤≥≠]|(?<![A-Za-z])/|[\d)}%][a-z ]{0,12}[-−–]|[\d)]\s?x)\s*[$(]*$"
+)
 OPERATOR_AFTER = re.compile(r"\s*(?:[+*×÷^·<>≤≥≠=≈]|/(?!\s*[A-Za-z])|[-−–]\s*[\d$(]|x\s?\$?\d|\((?=[\d$]))")

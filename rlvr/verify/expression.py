@@ -223,7 +223,7 @@ class _Parser(NamedForms):
         return node
 
     def begun_with(self, token: str) -> Node:
-        if token[0].isdigit() or token[0] == ".":
+        if token[0].isdigit() or token[0] == "." or "_" in token[1:]:  # FF_16
             return self.literal(token)
         if token in _CLOSING:
             return self.group(_CLOSING[token])

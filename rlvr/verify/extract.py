@@ -63,6 +63,7 @@ _SAYING_MORE = (cues.DOUBT, cues.WRONG, cues.BECAUSE, cues.CONCLUSION)  # than a
 _UNSAYING = (*_SAYING_MORE, cues.DENIAL)
 _WORDS = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
 _EITHER = re.compile(r"\Aeither\s+", re.IGNORECASE)
+_OPTION = re.compile(r"[\s*_(\[]*([A-J])\s?[).\]:][*_]*\s+(?=\S)(?![A-J]\b)")  # C) 42 J
 _SUFFIX = re.compile(
     r"(?<=\d)(?:\s?है|\s?हैं|\s?হয়|['’][^\W\d_]{1,5}|입니다|이다|です|である|となる|だ|となります)$"
 )  # 42'dir
@@ -130,6 +131,11 @@ def _of_kind(wanted: Kind, found: Extracted | None, text: str, extraction: Extra
     if not ending or any(cues.GIVES_UP.search(sentence) for sentence in ending):
         return found
     value = sought(wanted, ending[0])
+    if value is None and found is not None and found.where == "conclusion":
+        place = ending[0].rfind(found.text)
+        around = ending[0][: max(place, 0)], ending[0][place + len(found.text) :]
+        if place >= 0 and cues.bounded(*around, moment=wanted in (Kind.DATE, Kind.TIME)):
+            return None
     return found if value is None else Extracted(value, "conclusion")
 
 
@@ -178,7 +184,9 @@ def _committed(text: str, extraction: Extraction, choice: bool, retracted: bool)
 def _explicit(text: str, choice: bool) -> Extracted | None:
     """The answer that a mark names."""
     candidates: list[tuple[marks.Marked, Where]] = []
-    if (box := marks.last_box(text)) is not None:
+    if (box := marks.last_box(text)) is not None and _unsaid(text[: box.start], text[box.end :]):
+        text, box = f"{text[: box.start]}…{text[box.end :]}", None
+    if box is not None:
         candidates.append((box._replace(text=_said(box.text)), "box"))
     if (tag := marks.last_tag(text)) is not None:
         inside = marks.last_box(tag.text)
@@ -192,6 +200,13 @@ def _explicit(text: str, choice: bool) -> Extracted | None:
     if (line := marks.last_hash_line(text)) is not None:
         return Extracted(_said(line.text), "hash line")
     return _phrase(text, choice)
+
+
+def _unsaid(before: str, after: str) -> bool:
+    """Whether the words right before and after a box deny or doubt it, or ask for it."""
+    return (
+        cues.DENIES_NEXT.search(before[-80:]) is not None or cues.DENIES_LAST.match(after[:120]) is not None
+    )
 
 
 def _said(content: str) -> str:
@@ -230,7 +245,11 @@ def _phrase(text: str, choice: bool) -> Extracted | None:
 
 def _complement(content: str, choice: bool) -> str | None:
     """The answer that follows "the answer is"; None if that is denied or only worked on."""
-    content = _EITHER.sub("", content.strip(" \n"))
+    content = statements.with_alternative(_EITHER.sub("", content.strip(" \n")))
+    if statements.hedges(content):
+        return None
+    if choice and (option := _OPTION.match(content)):
+        return option.group(1)
     if choice and (named := choices.chosen_after(content)):
         return named
     if choice and cues.DENIAL.match(content):

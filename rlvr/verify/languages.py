@@ -43,10 +43,15 @@ SPACED = {
         r"impossible to (?:say|tell)|depends? on|don['’]?t know|do not know|candidates? (?:are|include)",
         r"wrong|incorrect|false|impossible|invalid|fails?|failed|contradict(?:s|ion|ory)?|mistake|mistaken|"
         r"rule[sd]? out|ruled|ruling out|eliminat(?:es?|ed|ing)|reject(?:s|ed|ing)?|exclud(?:es?|ed|ing)|"
-        r"discard(?:s|ed|ing)?|too (?:large|small|big|high|low|long|short|many|few|much|little)|tempting",
+        r"discard(?:s|ed|ing)?|extraneous|spurious|inadmissible|tempted|too (?:large|small|big|high|low|"
+        r"long|short|many|few|much|little)|tempting",
         r"wait(?=\s*(?:[,.!:…—-]|a (?:minute|second|moment)\b|no\b|but\b|actually\b|i\b|that\b|let\b|"
         r"what\b))|"
-        r"hold on|oops|scratch that|strike that|on second thoughts?|correction(?=\s*:)|sorry(?=,)|my mistake|"
+        r"hold on|oops|scratch that|strike that|on second thoughts?|correction(?=\s*[:,])|sorry(?=,)|"
+        r"my mistake|"
+        r"just kidding|i take (?:that|it|this) back|(?:ignore|disregard|forget) (?:that|this|it|"
+        r"the above)(?=[.,;!])|"
+        r"(?:this|that|it) (?:does not|doesn['’]?t|fails to) satisfy|(?<=[.…] )actually(?=,? \W{0,2}\d)|"
         r"i (?:was|am) (?:wrong|mistaken)|i(?: have|['’]ve)? (?:made|found) (?:a mistake|an error)|"
         r"(?:let me|let us|let['’]s|i(?: will|['’]ll| should| need to| must)) (?:re-?(?:check|do|compute|"
         r"calculate|"

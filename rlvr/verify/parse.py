@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -479,7 +480,24 @@ def _multiple(factor: str, body: str, depth: int) -> Value:
 
 
 def _vector(components: list[Node]) -> Items:
-    return Items("tuple", tuple(Expression(component, "") for component in components))
+    return Items("tuple", tuple(map(_component, components)))
+
+
+def _component(node: Node) -> Value:
+    """−2 of i − 2j is a number, and no product."""
+    value = _rational(node)
+    return Expression(node, "") if value is None else Quantity(value)
+
+
+def _rational(node: Node) -> Fraction | None:
+    """What sums and products of rational numbers come to; None for anything else."""
+    if node.head == "number":
+        return node.value
+    parts = [_rational(part) for part in node.args] if node.head in ("add", "mul") else [None]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return sum(known, Fraction(0)) if node.head == "add" else math.prod(known, start=Fraction(1))
 
 
 _COLUMN = re.compile(

@@ -64,6 +64,7 @@ _ASIDE = re.compile(
     r"\s*[(\[（](?:(?=[^()\[\]（）]{0,300}(?<!\\)\b[^\W\d_]{2})(?![^()\[\]]{0,12}\\)[^()\[\]（）$]{0,300}|(?:or|"
     r"since|because|which|as|not|where)\b[^()]{0,300})[)\]）](?!\()"
 )
+_OR_ASIDE = re.compile(rf"\s*\(\s*or\s+({VALUE.pattern})\s*\)", re.IGNORECASE)  # 8 (or 9)
 _MARKUP = re.compile(
     r"^(?:\s*(?:[-*•>+]\s+|\(?\d{1,2}[.)]\s+|#{1,6}\s+|(?:step|schritt) \d+\s*[:.]\s*))+", re.IGNORECASE
 )
@@ -89,9 +90,30 @@ _IMPLIES = re.compile(
 _MODULUS = re.compile(r"\s*\\(?:pmod|bmod|mod)\s*\{?\w+\}?$|\s*\(\\?mod\s*\w+\)$")
 _NAME = re.compile(r"\s*(?:[A-Za-z]|\\[A-Za-z]+|[A-Z]{2,3})(?:_\{?\w+\}?)?['′]?\s*")
 _NAME_EQUALS = re.compile(r"(?<![A-Za-z+*/^\d-])\s*\\?[A-Za-z](?:_\{?\w\}?)?\s*=[\s*_$]*$")
+# x^2 = 2, 3x = 2, |x| = 2: an equation of one unknown that is still to be solved.
+_UNKNOWN = r"(?:[a-z](?:\^\{?\d\}?|[²³])?)"
+_UNSOLVED = re.compile(
+    rf"(?:-?\d+\s?[*·]?\s?{_UNKNOWN}(?:\s?[-+−]\s?\d+)?|{_UNKNOWN}\s?[-+−]\s?\d+|[a-z](?:\^\{{?\d\}}?|[²³])"
+    rf"|\|\s?{_UNKNOWN}(?:\s?[-+−]\s?\d+)?\s?\||[a-z](?=\s?(?:→|\\to))"
+    r"|(?:\\(?:log|ln|sin|cos|tan|sqrt)|(?:log|ln|sin|cos|tan|sqrt)(?=[\s(]))\s?[{(]?\s?[a-z]\s?[})]?)"
+    r"\s*(?:=|→|≈|\\to)[\s*_$(]*$"
+)
+_WORD_BEFORE = re.compile(r"(?:^|[^\W\d][,:]?\s+|[$(])$")
 _CHAIN = re.compile(r"[\d\s+*/×÷^().,$€£%=-]*$")
 _CALLED = re.compile(
     r"\b(?:right|correct|possible|true|valid|equal|the answer|what|enough|allowed)\b", re.IGNORECASE
+)
+_JUDGED = re.compile(r"[\s*_$)]*(?:is|are|was|were|which is|has to be|must be)\b", re.IGNORECASE)
+# Now consider n = 8: a case, no result. At x = 2, when x = 2: where another value, if any, is reached.
+_NAME_IS = r"[*_$(]*(?:\\?[A-Za-z](?:_\{?\w\}?)?\s*[=≈→]\s*)?[*_$(]*$"
+_SETTING = re.compile(
+    rf"\b(?:case|consider|let|assume|suppose|(?<!can )take|try|setting?|putting|substituting|"
+    rf"base case is)\s+{_NAME_IS}",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(
+    rf"\b(?:for|(?<!arrive )(?<!arrives )(?<!arrived )at|when|where|if)\s+(?:the case\s+)?{_NAME_IS}",
+    re.IGNORECASE,
 )
 _COORDINATED = re.compile(r"(?:\s[^\W\d_]+){1,3}(?:,|,?\s(?:and|or|&|et|und|y|e))\s(?:[$*_]|a\s)?")
 _THEN = re.compile(r",?\s+then\s+", re.IGNORECASE)
@@ -163,6 +185,16 @@ def without_asides(sentence: str) -> str:
     return _ASIDE.sub("", sentence)
 
 
+def with_alternative(sentence: str) -> str:
+    """8 (or 9) as 8 or 9: two values, if they are not the same one twice."""
+    return _OR_ASIDE.sub(r" or \1", sentence)
+
+
+def hedges(sentence: str) -> bool:
+    """Whether an aside names another value, which may be the right one."""
+    return any(cues.ALTERNATIVE.search(aside) and VALUE.search(aside) for aside in _ASIDE.findall(sentence))
+
+
 def asks(sentence: str) -> bool:
     return any(mark in sentence for mark in "?？؟") or sentence.rstrip(" 。").endswith(("吗", "か", "까"))
 
@@ -172,7 +204,9 @@ def _plain(sentence: str) -> str:
     sentence = sentence.strip()
     if sentence.startswith("|") and sentence.endswith("|") and sentence.count("|") >= 3:
         sentence = ": ".join(cell.strip() for cell in sentence.strip("|").split("|"))
-    sentence = _MARKUP.sub("", sentence)
+    sentence = with_alternative(_MARKUP.sub("", sentence))
+    if hedges(sentence):
+        return ""
     return without_asides(sentence).strip()
 
 
@@ -232,6 +266,8 @@ def _best(values: Sequence[_Value]) -> int:
 
 def _claim(clause: str) -> tuple[str, int] | None:
     """The value of highest rank, with those it is listed with, and its rank; None if it is unsaid."""
+    if cues.BY_CASES.search(clause):
+        return None
     clause = _without_reason(clause)
     if (instead := cues.NOT_BUT.search(clause)) is not None:
         clause = clause[: instead.start()] + clause[instead.end() :]
@@ -274,7 +310,7 @@ def _is_denied(clause: str, value: _Value, cuts: Sequence[re.Match[str]]) -> boo
     before, after = _RELATIVE.sub("", clause[begin : value.start]), clause[value.end : stop]
     if value.rank == _EQUATION:  # "the rest that do not fit are 6 * 7 = 42"
         before = _CHAIN.sub("", before)[-12:]
-        after = after if _CALLED.search(after) else ""
+        after = after if _CALLED.search(after) or _JUDGED.match(after) else ""
     part = f"{before} … {after}"
     return cues.DENIAL.search(part) is not None or cues.WRONG.search(part) is not None
 
@@ -318,7 +354,13 @@ def _formula(clause: str, span: Formula) -> _Value:
     named = bool(cuts) and _NAMED_SIDE.fullmatch(inside[: cuts[0].start()]) is not None
     keep = rank == _IS and cues.EQUATION_NOUN.search(clause[: span.start]) is not None
     text = _last_side(inside, cuts, keep)
-    if cuts and rank != _WORKED_ON and not (named and rank == _BESIDE):
+    if named and _SETTING.search(clause[: span.start]):
+        rank = _WORKED_ON
+    elif named and _PLACE.search(clause[: span.start]):
+        rank = _BESIDE
+    elif len(cuts) == 1 and rank != _IS and _UNSOLVED.fullmatch(inside[: cuts[0].end()]):
+        rank = _WORKED_ON
+    elif cuts and rank != _WORKED_ON and not (named and rank == _BESIDE):
         rank = _EQUATION
     elif rank != _IS and _NAMED_SIDE.fullmatch(inside):
         rank = _WORKED_ON  # but a name
@@ -332,7 +374,9 @@ def _rank(clause: str, start: int, end: int) -> int:
     if cues.OPERATOR_AFTER.match(after) or cues.OPERATOR_BEFORE.search(before):
         return _WORKED_ON
     if _EQUALS_BEFORE.search(before):
-        return _EQUATION
+        if _PLACE.search(before):
+            return _BESIDE
+        return _WORKED_ON if _SETTING.search(before) or _is_unsolved(before) else _EQUATION
     if cues.OPERATED.match(after):
         return _WORKED_ON
     if cues.INCREASED_BY.search(before):
@@ -344,6 +388,13 @@ def _rank(clause: str, start: int, end: int) -> int:
     if (quantity := cues.QUANTITY_OF.search(before)) is not None:
         return _IS if _ARTICLE.search(before, 0, quantity.start()) else _NAMED
     return _BESIDE if cues.PREPOSITION.search(before) else _NAMED
+
+
+def _is_unsolved(before: str) -> bool:
+    """Whether the text up to a sign of equality ends in an expression of one unknown: an equation."""
+    unsolved = _UNSOLVED.search(before)
+    ahead = before[: unsolved.start()] if unsolved else ""
+    return unsolved is not None and _WORD_BEFORE.search(ahead) is not None and not cues.COPULA.search(ahead)
 
 
 def _listed(clause: str, values: Sequence[_Value], value: _Value) -> list[_Value] | None:

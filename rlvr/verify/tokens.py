@@ -95,7 +95,7 @@ ROMAN = frozenset(
 _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<repeating>\d*\.\d*\\(?:overline|dot|bar)\s*\{?\d+\}?)"
-    r"|(?P<based>[A-F][\dA-F]+_\s*\{?16\}?|\d[\dA-F]*(?:\.\d+)?_\s*\{?\d{1,2}\}?)"
+    r"|(?P<based>[A-F][\dA-F]+_\s*\{?16\}?(?![\w])|\d[\dA-F]*(?:\.\d+)?_\s*\{?\d{1,2}\}?)"
     r"|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+(?![\d.]*[A-Za-z^_]))?)"
     r"|(?P<vector>[A-Za-z]\u20d7)"  # a letter below an arrow
     r"|(?P<command>\\[A-Za-z]+\*?)"

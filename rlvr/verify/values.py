@@ -59,8 +59,9 @@ def is_operation(answer: Value, gold: Value) -> bool:
     """
     if isinstance(gold, Quantity) and isinstance(answer, Quantity):
         return answer.quotient and gold.value.denominator == 1
-    if isinstance(gold, Quantity):
-        return isinstance(answer, Expression) and answer.tree.head not in ("name", "number")
+    if isinstance(gold, Quantity) and isinstance(answer, Expression):
+        radians = gold.unit == "degree" and any(part.name == "pi" for part in answer.tree.walk())
+        return answer.tree.head not in ("name", "number") and not radians
     if not (isinstance(answer, Expression) and isinstance(gold, Expression)):
         return False
     known = {_family(part) for part in gold.tree.walk()}

@@ -17,7 +17,7 @@ from rlvr.verify.kinds import Kind
 from rlvr.verify.plain import plain
 from rlvr.verify.reference import read_as
 from rlvr.verify.statements import asks
-from rlvr.verify.words import special, yes_or_no
+from rlvr.verify.words import bound_in_signs, special, yes_or_no
 
 MAX_WORDS = 60  # of a sentence, from its end
 MAX_SPAN = 9  # words of an answer
@@ -32,8 +32,9 @@ _NAMED = re.compile(
     r"(?:called |named |the |an? |der |die |das |le |la |les |el |los |las |il |lo |o )?(?=\S)"
 )
 _BULLET = re.compile(r"[-*•]\s+([^\n:=]{1,80})")
+_IS = re.compile(r"^(?:is|are|was|were)\s+", re.IGNORECASE)
 _COPULA = re.compile(r"(?:\b(?:is|are|was|were|be|ist|est|es|è|é|jest|это)|=|:)\W*$", re.IGNORECASE)
-_FIRST_WORD = re.compile(r"\W*(\w+)\b(?=[,.!:;]|\s*$)")
+_FIRST_WORD = re.compile(r"\W*(\w+)\b(?=[,.!:;]|[*_]*\s+[-–—]\s|\s*$)")
 
 
 def sought(kind: Kind, sentence: str) -> str | None:
@@ -57,9 +58,14 @@ def sought(kind: Kind, sentence: str) -> str | None:
     spans = list(_spans(kind, sentence))
     if kind in _AMOUNTS and len({plain(text) for _, _, text in spans}) > 1:  # the one that something is
         spans = [span for span in spans if _COPULA.search(sentence[: span[0]])]
-    if len({plain(text) for _, _, text in spans}) != 1:
+    if len({special(plain(text)) or plain(text) for _, _, text in spans}) != 1:
         return None
     start, end, text = spans[-1]
+    if kind is Kind.SPECIAL and cues.EXCEPTED.search(f"{sentence[:start]} … {sentence[end:]}"):
+        return None
+    moment = kind in (Kind.DATE, Kind.TIME, Kind.IDENTIFIER)
+    if kind not in (Kind.RANGE, Kind.INTERVAL) and cues.bounded(sentence[:start], sentence[end:], moment):
+        return None
     outside = f"{sentence[:start]} … {sentence[end:]}"
     return None if kind is not Kind.SPECIAL and _denies(outside) else text
 
@@ -67,7 +73,7 @@ def sought(kind: Kind, sentence: str) -> str | None:
 def fits(kind: Kind, text: str) -> bool:
     """Whether `text` is an answer of `kind`, where `sought` could tell."""
     formula = kind in _AMOUNTS and "\\" in text  # 480√3 feet
-    return formula or kind not in _READS or _READS[kind](plain(text))
+    return formula or kind is Kind.INTERVAL or kind not in _READS or _READS[kind](plain(text))
 
 
 def _denies(text: str) -> bool:
@@ -82,6 +88,8 @@ def _spans(kind: Kind, sentence: str) -> Iterator[tuple[int, int, str]]:
     while place < len(words):
         for last in range(min(len(words), place + MAX_SPAN) - 1, place - 1, -1):
             text = sentence[words[place][0] : words[last][1]].strip(_EDGES)
+            if _IS.match(text):
+                continue
             if text and (_balanced(text) and reads(plain(text))):
                 yield words[place][0], words[last][1], text
                 place = last
@@ -142,6 +150,7 @@ _READS: dict[Kind, Callable[[str], bool]] = {
     Kind.QUANTITY: _is_measured,
     Kind.PERCENT: _is_percent,
     Kind.SPECIAL: lambda text: special(text) is not None,
+    Kind.INTERVAL: lambda text: bound_in_signs(text) is not None,
 }
 
 
