@@ -353,7 +353,7 @@ OPERAND = re.compile(
     r"(?:más|menos|plus|moins|mais|più|meno) (?:de|que|di)|больше|меньше|более|менее|"
     r"greater than|smaller than|larger than|(?:longer|shorter|older|younger|bigger|heavier|taller|"
     r"faster) than|at (?:least|most)|"
-    r"between|beyond|from|mod(?:ulo)?|(?:multipl|divid)\w*(?:\s\w+){0,3}\sby|instead of|rather than|"
+    r"between|beyond|from|mod(?:ulo)?|(?:multipl|divid)\w*(?:\s\w+){0,5}\sby|instead of|rather than|"
     r"(?:anything|everything|all) but|except(?: for)?|from \S{1,12} to|(?:root|"
     r"squares?|cubes?|sum|product|difference|reciprocal|multiples?|factors?|"
     r"divisors?|powers?|logarithm|percent|quotient|rest|part|some|most|many|none|\d\s?%|inverse|negative) of)"

@@ -116,7 +116,7 @@ def _of_kind(wanted: Kind, found: Extracted | None, text: str, extraction: Extra
     if found is not None:
         sure = found.where in ("box", "answer tag", "JSON") or (found.where == "hash line" and "####" in text)
         if sure or (found.where not in _UNSURE.get(wanted, ()) and fits(wanted, found.text)):
-            return found
+            return None if found.where == "conclusion" and _bounded(found.text, text, wanted) else found
     if marks.open_box(text) is not None:
         return found
     for start, end, reverse in cues.answers(text)[:1]:
@@ -131,12 +131,16 @@ def _of_kind(wanted: Kind, found: Extracted | None, text: str, extraction: Extra
     if not ending or any(cues.GIVES_UP.search(sentence) for sentence in ending):
         return found
     value = sought(wanted, ending[0])
-    if value is None and found is not None and found.where == "conclusion":
-        place = ending[0].rfind(found.text)
-        around = ending[0][: max(place, 0)], ending[0][place + len(found.text) :]
-        if place >= 0 and cues.bounded(*around, moment=wanted in (Kind.DATE, Kind.TIME)):
-            return None
     return found if value is None else Extracted(value, "conclusion")
+
+
+def _bounded(value: str, text: str, wanted: Kind) -> bool:
+    """Whether the last sentence makes of `value` but a bound: before July 4."""
+    if wanted not in (Kind.DATE, Kind.TIME):
+        return False  # of numbers `statements` sees it
+    sentence = _last_sentences(text)[0]
+    place = sentence.rfind(value)
+    return place >= 0 and cues.bounded(sentence[:place], sentence[place + len(value) :], moment=True)
 
 
 def _plain_digits(text: str) -> str:

@@ -36,12 +36,12 @@ SPACED = {
         r"whose \w+ (?:is|are)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
         r"leaving|giving|yielding|making|for a total of|i\.e\.|implying|"
         r"(?:we|you|i) (?:\w+ )?(?:find|get|have|obtain|conclude|see)(?: that)?(?! to\b)",
-        r"not|never|no|neither|nor|none|cannot|\w{2,6}n['’]t",
+        r"not|never|no|neither|nor|none|nobody|cannot|\w{2,6}n['’]t",
         r"not sure|unsure|doubt(?:s|ful)?|maybe|perhaps|possibly|may(?: also)? be|might|"
         r"could(?: also)? be(?=\s+[\W\d]|"
         r"\s+(?:that|the|a|an|either|both)\b)|unknown|unclear|unlikely|no idea|guess(?:ing)?|"
         r"impossible to (?:say|tell)|depends? on|don['’]?t know|do not know|candidates? (?:are|include)",
-        r"wrong|incorrect|false|impossible|invalid|fails?|failed|contradict(?:s|ion|ory)?|mistake|mistaken|"
+        r"wrong|incorrect|false|untrue|impossible|invalid|fails?|failed|contradict(?:s|ion|ory)?|mistake|mistaken|"
         r"rule[sd]? out|ruled|ruling out|eliminat(?:es?|ed|ing)|reject(?:s|ed|ing)?|exclud(?:es?|ed|ing)|"
         r"discard(?:s|ed|ing)?|extraneous|spurious|inadmissible|tempted|too (?:large|small|big|high|low|"
         r"long|short|many|few|much|little)|tempting",
