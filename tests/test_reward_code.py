@@ -264,6 +264,8 @@ class Stack:
         if len(self.items) == self.most: raise Full(f"{self.most} items")
         self.items.append(item)
     def pop(self): return self.items.pop()
+    def __len__(self): return len(self.items)
+    def __str__(self): return f"Stack of {self.items}"
     @property
     def top(self): return self.items[-1]
 def double(x): return 2 * x
@@ -322,6 +324,7 @@ LANGUAGE = [
     ("import pytest\nwith pytest.raises((KeyError, Full)):\n    full()", "import pytest\nwith pytest.raises(ValueError):\n    double(1)"),
     ("raised = False\ntry:\n    full()\nexcept ValueError:\n    raised = True\nassert raised", "try:\n    double(1)\nexcept ValueError:\n    pass\nelse:\n    raise AssertionError('no')"),
     ("s = Stack(1)\ns.push(5)\nassert s.items == [5] and s.top == 5 and s.pop() == 5", "s = Stack()\ns.push(5)\nassert s.pop() == 6"),
+    ("s = Stack()\ns.push(5)\nassert len(s) == 1 and str(s) == 'Stack of [5]'", "s = Stack()\ns.push(5)\nassert len(s) == 2"),
     ("s = Stack()\ns.items = [7]\ns.most = 2\nassert s.pop() == 7 and s.most == 2", "s = Stack()\ns.items = [7]\nassert s.pop() == 8"),
     ("r = Tree(1)\nr.xs = [Tree(2), Tree(3)]\nassert depth(r) == 2", "r = Tree(1)\nr.xs = [Tree(2)]\nassert depth(r) == 2"),
     ("assert Stack(3).most == 3 and Stack().items == []", "assert Stack(3).most == 4"),

@@ -14,8 +14,10 @@ from rlvr.audit.catalogue.entry import WORDS, Entry, Writer
 from rlvr.audit.catalogue.spelled import decimal_text, in_words
 from rlvr.verify.kinds import Kind
 
-_LONGER = {"cm": ("mm", 10), "m": ("cm", 100), "ft": ("in", 12), "km": ("m", 1000)}
-_NAMES = {"cm": "centimeters", "m": "meters", "ft": "feet", "km": "kilometers"}
+_SMALLER = {"cm": ("mm", 10), "m": ("cm", 100), "ft": ("in", 12), "km": ("m", 1000)}
+_NAMES = {
+    "cm": "centimeters", "m": "meters", "ft": "feet", "km": "kilometers", "mm": "millimeters", "in": "inches",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Size:
 
 
 def draw_size(rng: Random) -> Size:
-    unit = rng.choice(["", *_LONGER])
+    unit = rng.choice(["", *_SMALLER])
     most = rng.choice([10, 50, 200]) if unit else rng.choice([6, 100, 2000])
     sides = [Fraction(rng.randrange(2, most)) for _ in range(rng.choice([2, 2, 3]))]
     if unit and rng.random() < 0.2:
@@ -75,9 +77,9 @@ def _last_unit(sign: str) -> Writer:
 
 
 def _converted(gold: Size, rng: Random) -> str | None:
-    if not gold.unit:
+    if gold.unit not in _SMALLER:
         return None
-    unit, by = _LONGER[gold.unit]
+    unit, by = _SMALLER[gold.unit]
     return replace(gold, sides=tuple(by * side for side in gold.sides), unit=unit).written(" x ")
 
 
@@ -176,7 +178,9 @@ DIMENSIONS = Entry(
         "sides as a list": lambda gold, rng: gold.written(", "),
         "sides as a ratio": lambda gold, rng: gold.written(":", unit=""),
         "sides as a sum": lambda gold, rng: gold.written(" + "),
-        "another unit": lambda gold, rng: replace(gold, unit=_LONGER[gold.unit][0]) if gold.unit else None,
+        "another unit": lambda gold, rng: (
+            replace(gold, unit=_SMALLER[gold.unit][0]) if gold.unit in _SMALLER else None
+        ),
     },
 )
 

@@ -24,6 +24,9 @@ from rlvr.rewards.sandbox.wire import distinct
 
 Request = Callable[[Frame, list[Any]], Any]  # the tree for the program; the list takes what it refers to
 
+# Python's own functions that ask an object for a plain value.
+_OF_OBJECTS = frozenset(["len", "str", "repr", "bool", "int", "float", "abs", "round", "hash"])
+
 
 class Refused(Exception):
     """The test cannot be evaluated outside of the program's process; the message says what cannot."""
@@ -193,7 +196,8 @@ class _Compiler:
     def is_request(self, node: ast.expr, scope: Scope) -> bool:
         match node:
             case ast.Call(func=function):
-                return self.is_theirs(function, scope) or self.is_awaited(node, scope) is not None
+                awaited = self.is_awaited(node, scope) is not None
+                return self.is_theirs(function, scope) or awaited or self.is_measured(node, scope)
             case ast.Attribute(value=base, attr=name):
                 return self.is_object(base, name, False, scope)
             case ast.Name(id=name):
@@ -202,6 +206,14 @@ class _Compiler:
             case ast.Await(value=value):
                 return self.is_request(value, scope)
         return False
+
+    def is_measured(self, node: ast.Call, scope: Scope) -> bool:
+        """Whether it is `len(stack)`, or the like, of an object that the program keeps."""
+        path = self.path(node.func, scope)
+        if path is None or path[0] or path[1] not in _OF_OBJECTS or len(node.args) != 1 or node.keywords:
+            return False
+        found = self.meaning(node.args[0].id, scope) if isinstance(node.args[0], ast.Name) else None
+        return isinstance(found, Variable) and found.kept
 
     def is_awaited(self, node: ast.expr, scope: Scope) -> ast.expr | None:
         """The call in `asyncio.run(call)`."""
@@ -298,8 +310,9 @@ class _Compiler:
                     if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
                 ]
                 made = all(isinstance(v, ast.Call) and _is_capitalized(v.func) for v in values)
+                needed = "value" in uses or ("measured" in uses and not made)
                 found.kept = "object" in uses or (
-                    bool(uses) and "value" not in uses and (made or "method" not in uses)
+                    bool(uses) and not needed and (made or "method" not in uses)
                 )
 
     def _in_own_body(self, name: str, parents: dict[ast.AST, ast.AST], body: Sequence[ast.stmt]) -> bool:
@@ -316,7 +329,7 @@ class _Compiler:
         return False
 
     def use(self, node: ast.Name, parents: dict[ast.AST, ast.AST], scope: Scope) -> str:
-        """How a variable is used there: as object | method | field | passed | value."""
+        """How a variable is used there: as object | method | field | passed | measured | value."""
         match parents[node]:
             case ast.Attribute(attr=attribute) as parent:
                 above = parents.get(parent)
@@ -325,6 +338,9 @@ class _Compiler:
                 return "method" if attribute in pure.METHODS else "object"
             case ast.Call(func=function) if function is not node and self.is_theirs(function, scope):
                 return "passed"
+            case ast.Call(args=[argument]) as parent if argument is node:
+                path = self.path(parent.func, scope)
+                return "measured" if path and not path[0] and path[1] in _OF_OBJECTS else "value"
             case ast.Expr():
                 return "passed"
         return "value"
@@ -987,8 +1003,9 @@ class _Compiler:
                         return self.call_tree(self.method_tree(function, scope), node, scope)
                     return self.call_tree(self.tree(function, scope), node, scope)
                 path = self.path(function, scope)
-                if path == ("", "setattr"):
-                    return self.call_tree(lambda frame, shared: ["builtin", "setattr"], node, scope)
+                if path == ("", "setattr") or (path and self.is_measured(node, scope)):
+                    word = path[1]
+                    return self.call_tree(lambda frame, shared: ["builtin", word], node, scope)
                 if path in pure.MADE_THERE:
                     self.known(path, node)
                     return self.call_tree(lambda frame, shared: ["imported", list(path)], node, scope)
