@@ -43,6 +43,8 @@ NO_CLAIM = {
         ("$9", "It costs over $9."),
         ("July 4, 2023", "It happened before July 4, 2023."),
         ("14:30", "The train leaves after 14:30."),
+        ("1.5 hours", "Die Fahrt dauert länger als 1,5 Stunden."), ("18:30", "Er kommt nach 18:30 Uhr an."),
+        ("E", "None of the above, including E, seems to match."),
         ("v1.2.3", "You need v1.2.3 or later."), ("v1.2.3", "Anything before v1.2.3 fails."),
     ],
     "worked on": [
@@ -79,6 +81,17 @@ CLAIMED = [
     ("7", "We arrive at x = 7."),
     (r"\{1,\{2\}\}", r"\boxed{\{\{2\},1\}}"),
     ("5", r"x = -1 is negative, so we reject it. Hence \boxed{5}."),
+]  # fmt: skip
+CLAIMED += [
+    ("0.125", "Die Wahrscheinlichkeit beträgt 0,125."),
+    ("2023-10-03", "Die Antwort ist der 3. Oktober 2023."),
+    ("32π cm^3", r"The volume is $V = \boxed{32\pi \text{ cm}^3}$."), ("₹500", "**Answer: Rs. 500**"),
+    ("12:00 PM", "The answer is 12:00 noon."), ("9:45 pm", r"It ends at $\boxed{9\text{:}45 \text{ PM}}$."),
+    ("6-4 6-3", "She won the match, 6–4, 6–3."), ("no solution", "方程无解。"),
+    ("Yes", "Since it has no divisors but 1 and 97, **yes**, 97 is prime."), ("Yes", "So yes, 97 is prime."),
+    ("undefined", "Division by zero is not allowed, so the slope of the line is undefined."),
+    ("x^2 + y^2 = 25", "The circle is $x^2 + y^2 = 5^2$, i.e. $x^2+y^2=25$."),
+    ("y = C e^{-2x}", "The general solution is $y(x) = C e^{-2x}$."), (r"\{\{1\},\{2\}\}", "${{1},{2}}$"),
 ]  # fmt: skip
 READ_APART = [  # whatever stands around them
     (r"\{1,\{2\}\}", r"\{1,2\}"), (r"\{\{1\}\}", r"\{1\}"), (r"\overline{A+B}", "A+B"),

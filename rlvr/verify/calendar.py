@@ -317,7 +317,7 @@ def read_clock(text: str) -> Clock | None:
     if zone and any(zone.groups()) and re.search(r"\d:\d\d|[ap]\.?m\b", text[: zone.start()], re.IGNORECASE):
         clock = read_clock(text[: zone.start()])
         return None if clock is None else replace(clock, zone=_offset(*zone.groups()), colon=False)
-    lower = text.lower()
+    lower = text.lower().removeprefix("12:00 ")
     if lower in ("noon", "midday", "12 noon", "mittag", "midi", "mediodía", "正午"):
         return Clock(12 * 3600, "p")
     if lower in ("midnight", "12 midnight", "mitternacht", "minuit", "medianoche"):

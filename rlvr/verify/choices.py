@@ -44,6 +44,7 @@ _UNCHOSEN = re.compile(
 _COMPARED = re.compile(
     r"\b(?:than|over|instead of|rather than|unlike|versus|vs\.?)\b.*", re.IGNORECASE | re.DOTALL
 )
+_NONE_OF = re.compile(r"\W*(?:none|neither|no option|not one) (?:of\b|fits|matches)", re.IGNORECASE)
 _IS_DENIED = re.compile(rf"\bis\b.*(?:{cues.DENIAL.pattern}|{cues.WRONG.pattern})", re.IGNORECASE | re.DOTALL)
 _LETTERS_TOGETHER = re.compile(r"[^\W\d_]{2,}")
 
@@ -61,7 +62,7 @@ def chosen_after(content: str) -> str:
 
 def chosen(sentence: str) -> str:
     """The letters that a sentence chooses; "" if it asks, denies or only discusses them."""
-    if asks(sentence):
+    if asks(sentence) or _NONE_OF.match(sentence):
         return ""
     if named := picked(sentence):
         return named

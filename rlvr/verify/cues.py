@@ -349,6 +349,8 @@ OPERAND = re.compile(
     r"converges? to|complement of|opposite of|"
     r"(?:expected|supposed|meant|believed|likely|thought) to be|"
     r"(?:kleiner|größer|mehr|weniger|höher|niedriger)(?: oder gleich)?(?: als)?|mindestens|höchstens|"
+    r"\w{3,}er als|"
+    r"(?:plus|moins|más|menos|mais|più|meno) \w+ (?:que|do que|di|che)|"
     r"(?:figure|fig\.|case|theorem|lemma|step|part|problem|exercise|equation|section|method|table|corollary)|"
     r"(?:más|menos|plus|moins|mais|più|meno) (?:de|que|di)|больше|меньше|более|менее|"
     r"greater than|smaller than|larger than|(?:longer|shorter|older|younger|bigger|heavier|taller|"
@@ -383,7 +385,10 @@ _COMPARED = (
 )
 _BOUND_BEFORE = re.compile(rf"\b(?:{_COMPARED})\s+(?:an?\s+|the\s+)?[*_$(\[]*$", re.IGNORECASE)
 _MOMENT_BEFORE = re.compile(
-    rf"\b(?:{_COMPARED}|(?:any(?:thing|time)? )?(?:before|after|since|until|till)|prior to|later than|"
+    rf"\b(?:{_COMPARED}|(?:any(?:thing|time)? )?(?:before|after|since|until|till)|nach|vor|seit|bis|"
+    rf"après|avant|depuis|jusqu['’]à|"
+    r"después de|antes de|desde|hasta|dopo|prima (?:del(?:le)?|di)|depois d[aeo]s?|antes d[aeo]s?|после|до|"
+    rf"prior to|later than|"
     rf"earlier than)"
     r"\s+(?:an?\s+|the\s+)?[*_$(\[]*$",
     re.IGNORECASE,
@@ -434,8 +439,7 @@ DENIES_LAST = re.compile(
 # There is none but …: then there is one.
 EXCEPTED = re.compile(
     r"\b(?:other than|except(?: for)?|besides|apart from|aside from|but|yet|not true|untrue|false|"
-    r"not the case|"
-    r"is(?:n['’]t| not)|only)\b",
+    r"not the case|isn['’]t the case|only)\b",
     re.IGNORECASE,
 )
 

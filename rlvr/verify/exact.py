@@ -382,7 +382,7 @@ def read_literal(text: str) -> tuple[Fraction, int]:
         text = text.replace(gap.group(), "").replace(",", ".")
     if "," in text and (
         text.rfind(",") > text.rfind(".")
-        and ("." in text or not re.fullmatch(r"\d+(?:,\d{2,3})*,\d{3}", text))
+        and ("." in text or not re.fullmatch(r"[1-9]\d*(?:,\d{2,3})*,\d{3}", text))
     ):
         text = text.replace(".", "").replace(",", ".")  # 1.234,5 and 12,5
     elif text.count(".") > 1:

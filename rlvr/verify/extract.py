@@ -115,7 +115,8 @@ def _of_kind(wanted: Kind, found: Extracted | None, text: str, extraction: Extra
     """What was found, unless it is no answer of the kind that is wanted, and the text states one that is."""
     if found is not None:
         sure = found.where in ("box", "answer tag", "JSON") or (found.where == "hash line" and "####" in text)
-        if sure or (found.where not in _UNSURE.get(wanted, ()) and fits(wanted, found.text)):
+        unsure = found.where in _UNSURE.get(wanted, ()) or _is_a_side(found, wanted)
+        if sure or (fits(wanted, found.text) and not unsure):
             return None if found.where == "conclusion" and _bounded(found.text, text, wanted) else found
     if marks.open_box(text) is not None:
         return found
@@ -128,10 +129,19 @@ def _of_kind(wanted: Kind, found: Extracted | None, text: str, extraction: Extra
     if wanted in (Kind.LIST, Kind.SET) and extraction != "strict" and (items := bulleted(text)) is not None:
         return Extracted(items, "conclusion")
     ending = _last_sentences(text) if extraction != "strict" else []
+    if found is not None and _is_a_side(found, wanted) and ending:
+        equations = [span.inside for span in formulas(ending[0]) if "=" in span.inside]
+        return Extracted(equations[-1].strip(" .,;"), "conclusion") if equations else found
     if not ending or any(cues.GIVES_UP.search(sentence) for sentence in ending):
         return found
     value = sought(wanted, ending[0])
     return found if value is None else Extracted(value, "conclusion")
+
+
+def _is_a_side(found: Extracted, wanted: Kind) -> bool:
+    """Whether of an equation only what it ends with was found."""
+    equation = wanted in (Kind.EQUATION, Kind.FUNCTION)
+    return equation and found.where == "conclusion" and "=" not in found.text
 
 
 def _bounded(value: str, text: str, wanted: Kind) -> bool:

@@ -58,6 +58,11 @@ MAX_ITEMS = 60  # of one collection
 MAX_RATE = 60  # characters of a price for each unit
 MAX_DEPTH = 6  # of collections in collections
 
+# 32π cm^3: not c · m^3 behind a space. Single letters may be names: 2π m is read so where a length is wanted.
+_PLAIN_BRACES = re.compile(r"^\{([^{}]*)\}$")
+_LENGTH_BEHIND = re.compile(
+    r"(?:\\pi|[})]|√\d+)\s+(?:cm|mm|km|ft|kg|mg|ml|rad|in)(?:\^\{?[23]\}?)?(?:/\w+(?:\^\{?[23]\}?)?)?$"
+)
 _LETTERS_OF_CONSTANTS = ("I", "i", "e")
 _MATRIX = re.compile(
     r"(?:\\?[(\[]\s*)?\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\end\{\1\}).)*)\\end\{\1\}(?:\s*\\?[)\]])?",
@@ -194,6 +199,8 @@ def _read(text: str, depth: int) -> Value:
         and text not in PLAIN_CONSTANTS
     ):
         return as_text(text)  # a word: its letters are not multiplied
+    if _LENGTH_BEHIND.search(text) and (measured := _with_unit(text, depth)) and _unit_of(measured):
+        return measured
     tree = read_expression(text)
     if tree is not None:
         if _HATS.search(text) and (components := along_axes(tree)):
@@ -412,6 +419,8 @@ def _bracketed(text: str, depth: int) -> Value | None:
     if opening in (r"\{", "{"):
         if opening == "{" and len(parts) == 1:
             return _read(inside, depth + 1)
+        if opening == "{":  # {{1}, {2}}: sets, as is what they are in
+            parts = [_PLAIN_BRACES.sub(r"\\{\1\\}", part.strip()) for part in parts]
         return _collection("set", parts, depth)
     if len(parts) == 1:
         return _read(inside, depth + 1) if not reversed_brackets else None

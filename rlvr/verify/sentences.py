@@ -15,8 +15,14 @@ _WORDS_BETWEEN = re.compile(r"[A-Za-z]{2,}[,;:]?\s+[A-Za-z]{2,}")
 _COMMAND_TEXT = re.compile(r"\\(?:text\w*|mathrm|mbox|operatorname)\s*\{[^{}]*\}")
 _END = re.compile(r"[.!?…]+[*_\"'”’)\]}$]*(?=\s|$)|[。！？؟।｡]+[*_\"'”’）)\]]*|\n+")
 _ABBREVIATED = re.compile(
-    r"(?:\b(?:e\.g|i\.e|cf|vs|approx|no|nos|fig|eq|mr|mrs|ms|dr|st|sq|ft|ca|resp|etc|max|min|z\.B|d\.h|bzw|p\.ej|"
+    r"(?:\b(?:e\.g|i\.e|cf|vs|approx|no|nos|fig|eq|mr|mrs|ms|dr|st|sq|ft|ca|resp|etc|rs|max|min|z\.B|d\.h|bzw|p\.ej|"
     r"[ap]\.m|u\.s)|^[\s*#]*\(?\d{1,2}|^[\s*#]*(?:step|schritt|étape|paso)\s+\d{1,2})$",
+    re.IGNORECASE,
+)
+_ORDINAL = re.compile(r"\b[0-3]?\d$")  # 3. Oktober, 3. октября
+_MONTH = re.compile(
+    r"\s(?:jan|feb|mär|maer|mar|apr|mai|maj|jun|jul|aug|sep|okt|oct|nov|dez|dec|led|úno|bře|dub|kvě|čer|srp|zář|říj|"
+    r"lis|pro|янв|фев|мар|апр|ма[йя]|июн|июл|авг|сен|окт|ноя|дек)[^\W\d_]*",
     re.IGNORECASE,
 )
 _CONTINUES = re.compile(
@@ -125,11 +131,17 @@ def sentences(text: str) -> list[str]:
             line = match.end()
             if _runs_on(before, text[match.end() : match.end() + 40]):
                 continue
-        elif match.group() == "." and (_ABBREVIATED.search(before) or _LOWER.match(text, match.end())):
+        elif match.group() == "." and (_ABBREVIATED.search(before) or _goes_on(before, text, match.end())):
             continue
         ends.append(match.end())
     pieces = zip([0, *sorted(ends)], [*sorted(ends), len(text)], strict=True)
     return [sentence for start, end in pieces if (sentence := text[start:end].strip())]
+
+
+def _goes_on(before: str, text: str, end: int) -> bool:
+    """Whether what follows a full stop begins no sentence: a small letter, or a month after its day."""
+    month = _ORDINAL.search(before) and _MONTH.match(text, end)
+    return month is not None or _LOWER.match(text, end) is not None
 
 
 def _runs_on(before: str, after: str) -> bool:

@@ -332,13 +332,20 @@ def _is_exponential(node: Node) -> bool:
 _FUNCTION_OF = re.compile(r"([A-Za-z])(?:\(([a-z])\)|_\{?([i-nr])\}?)")
 
 
+def _is_function_of(name: str, applied: str) -> bool:
+    """Whether `applied` is `name` of variables: y and y(x)."""
+    return bool(name) and re.fullmatch(rf"{re.escape(name)}\([a-z](?:,[a-z])*\)", applied) is not None
+
+
 def rename_argument(answer: Relation, gold: Relation) -> Relation:
     """f(x) = 2x and f(n) = 2n define the same function, a_n = 2n and a_k = 2k the same sequence.
 
-    So do f(x) = 2x and y = 2x.
+    So do f(x) = 2x and y = 2x, y(x) = 2x and y = 2x.
     """
     left = answer.sides[0], gold.sides[0]
     texts = ["".join(side.text.split()) if isinstance(side, Expression) else "" for side in left]
+    if _is_function_of(*texts) or _is_function_of(*texts[::-1]):
+        return replace(answer, sides=(gold.sides[0], *answer.sides[1:]), names=(True, *answer.names[1:]))
     found = [_FUNCTION_OF.fullmatch(text) for text in texts]
     functions = [match for match in found if match and match.group(2) == "x" and match.group(1) in "fgh"]
     if sorted(texts)[-1] == "y" and functions and len(answer.sides) == len(gold.sides) == 2:

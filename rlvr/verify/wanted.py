@@ -34,6 +34,9 @@ _NAMED = re.compile(
 _BULLET = re.compile(r"[-*•]\s+([^\n:=]{1,80})")
 _IS = re.compile(r"^(?:is|are|was|were)\s+", re.IGNORECASE)
 _COPULA = re.compile(r"(?:\b(?:is|are|was|were|be|ist|est|es|è|é|jest|это)|=|:)\W*$", re.IGNORECASE)
+_SET_OFF = re.compile(  # so yes, 97 is prime
+    r"(?:^|,|\b[a-z]+)\s[*_]{0,2}(yes|no)[*_]{0,2},|\*\*(yes|no)[.,]?\*\*", re.IGNORECASE
+)
 _FIRST_WORD = re.compile(r"\W*(\w+)\b(?=[,.!:;]|[*_]*\s+[-–—]\s|\s*$)")
 
 
@@ -158,6 +161,9 @@ def _truth(sentence: str) -> str | None:
     """Yes or no as the first word of a sentence, or as what it says of something: the claim is false."""
     if (first := _FIRST_WORD.match(sentence)) and yes_or_no(first.group(1), wanted=True) is not None:
         return first.group(1)
+    set_off = {(first or second).lower() for first, second in _SET_OFF.findall(sentence)}
+    if len(set_off) == 1:
+        return set_off.pop()
     found = []
     for match in _WORD.finditer(sentence):
         word = match.group().strip(_EDGES)

@@ -133,7 +133,9 @@ _NO_ANSWER = [
     r"(?:(?:the )?(?:equation|system) )?has no (?:real )?solutions?",
     r"(?:the )?(?:empty|null) set|∅|\\\{\s*\\\}|\{\s*\}|none|no such.*|inconsistent|unsolvable|impossible",
     r"keine l[öo]sung(?:en)?|pas de solution|aucune solution|sin solución|no hay solución|nessuna soluzione",
-    r"sem solução|geen oplossing(?:en)?|нет решени[йя]|无解|無解|解なし|해가? 없음",
+    r"sem solução|geen oplossing(?:en)?|нет решени[йя]|"
+    r"(?:所以|因此|故|于是)?(?:该|此|原|这个|這個)?(?:方程组?|不等式)?(?:没有|無|无)(?:实数?|整数)?(?:解|根)|"
+    r"解なし|해가? 없음",
 ]
 _UNDEFINED = [
     r"(?:it |the limit |limit )?(?:does not|doesn't|do not) exist|d\.?n\.?e\.?",
