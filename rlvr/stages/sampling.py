@@ -117,13 +117,21 @@ def as_teacher(stage: StageInput) -> StageInput:
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
-    """Raises ConfigError if there is none."""
-    from transformers import AutoTokenizer
+    """Raises ConfigError if there is none, or one with token ids that the model has no embedding for."""
+    from transformers import AutoTokenizer, PretrainedConfig
 
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+        model, _ = PretrainedConfig.get_config_dict(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"model.path={path}: no tokenizer can be loaded from there: {error}") from error
+    size = model.get("vocab_size") or model.get("text_config", {}).get("vocab_size")
+    token, highest = max(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    if size is not None and highest >= size:
+        raise ConfigError(
+            f"model.path={path}: the tokenizer's token {token!r} has the id {highest}, and the model has "
+            f"embeddings for {size} tokens: take the model's own tokenizer, or resize its embeddings"
+        )
     return tokenizer
 
 
