@@ -69,6 +69,17 @@ def test_plain_lines_tell_all_without_escape_codes(clock: Clock) -> None:
     ]
 
 
+def test_a_step_of_rl_shows_what_moves_and_no_loss(clock: Clock) -> None:
+    console, out = plain()
+    moving = {"rollouts/length": 14.25, "learner/entropy": 0.5, "learner/reference_kl": 0.01234}
+    with Progress("grpo", steps=9, console=console) as shown:
+        clock.now = 30.0
+        shown.update(1, STEP | moving | {"train/loss": 1e-9, "learner/grad_norm": 0.123456})
+    (line,) = out.getvalue().splitlines()
+    assert "| tokens per answer 14.2 | entropy 0.500 | KL to reference 0.0123 | gradient norm 0.123 |" in line
+    assert "loss" not in line
+
+
 def test_fast_steps_do_not_flood_a_log(clock: Clock) -> None:
     console, out = plain()
     with Progress("sft", steps=101, console=console) as shown:

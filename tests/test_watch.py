@@ -172,7 +172,7 @@ def test_a_run_that_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             0,
             [
                 "runs/now: running",
-                f"  sft step 2/2 | loss 1.0000 | {shown} | took 4.0 s",
+                f"  sft step 2/2 | {shown} | took 4.0 s",
                 f"  grpo step 2/4 | {shown} | ETA 4.0 s",
             ],
         )

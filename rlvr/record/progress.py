@@ -30,6 +30,10 @@ SHOWN = {
     "train/true_steps": ("right, all steps true", "{:.1%}"),
     "heldout/pass@1": ("held-out pass@1", "{:.1%}"),
     "heldout/true_steps": ("held-out, all steps true", "{:.1%}"),
+    "rollouts/length": ("tokens per answer", "{:.1f}"),
+    "learner/entropy": ("entropy", "{:.3f}"),
+    "learner/reference_kl": ("KL to reference", "{:.4f}"),
+    "learner/grad_norm": ("gradient norm", "{:.3g}"),
     "tokens/s": ("tokens/s", "{:,.0f}"),
 }
 # drawn over the steps; the loss where there is none of them
@@ -136,7 +140,8 @@ class StageView:
         found = [
             (label, form, self._metrics[name])
             for name, (label, form) in SHOWN.items()
-            if name in self._metrics
+            # the loss of a policy gradient says nothing of how good the policy is
+            if name in self._metrics and (name != "train/loss" or "train/reward" not in self._metrics)
         ]
         return [(label, form.format(value) if math.isfinite(value) else "–") for label, form, value in found]
 
