@@ -18,7 +18,7 @@ from typing import Any, TypeVar, get_type_hints, overload
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -39,6 +39,7 @@ SCHEMAS: dict[str, type] = {
     "audit": AuditConfig,
     "evaluate": EvaluateConfig,
 }  # command → its settings
+STARTS_WITH = {"train": "experiment", "recipe": "recipe"}  # command → the group that says what to run
 RUNS_OF_OTHERS = {"recipe": "a recipe", "audit": "an audit", "evaluate": "an evaluation"}
 SAVED_CONFIG = "config"  # .yaml, in a run folder; itself a primary configuration that Hydra can read
 SAVED_HEADER = """\
@@ -67,6 +68,12 @@ def launch(command: str, arguments: Sequence[str], job: Callable[[DictConfig], N
 
     Errors meant for the user are printed: 2 for a wrong configuration or wrong data, 3 for what fails later.
     """
+    if not arguments and command in STARTS_WITH:
+        group = STARTS_WITH[command]
+        examples = "\n".join(f"  rlvr {command} {group}={name}" for name in choices_of()[group])
+        more = f"All that can be set: rlvr {command} --help"
+        print(f"rlvr: {command} what? For example:\n{examples}\n{more}", file=sys.stderr)
+        return 2
     # a reward function in the user's own folder is named by its import path
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -209,6 +216,11 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Any] = 
     while cause is not None:
         texts.append(str(cause))
         cause = cause.__cause__ or cause.__context__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        near = difflib.get_close_matches(option, error.options, n=1)
+        hint = f"did you mean {group}={near[0]}? " if near else ""
+        return f"there is no {group}={option}: {hint}There are: {', '.join(sorted(error.options))}"
     text = "\n".join(texts)
     key = next(iter(re.findall(r"full_key: (\S+)", text)), None)
     if key and re.search(r"not in|Key not found|in struct", text):
@@ -244,7 +256,12 @@ def optional_sections(schema: Any, prefix: str = "") -> Iterator[str]:
 
 
 def unknown_key(key: str, schema: type[Any] = TrainConfig) -> str:
-    """Say that there is no `key` in `schema`, and which existing one is nearest."""
+    """Say that there is no `key` in `schema`, and which existing one, or group, is nearest."""
+    if key == "resume":
+        return "there is no setting resume: the command that was stopped goes on when it is given again"
+    groups = choices_of()
+    if "." not in key and (group := difflib.get_close_matches(key, groups, n=1, cutoff=0.75)):
+        return f"there is no setting {key}: did you mean {group[0]}={'|'.join(groups[group[0]])}?"
     parent, _, last = key.rpartition(".")
     there = list(all_keys(schema))
     if parent in there and not any(other.startswith(f"{parent}.") for other in there):
@@ -259,6 +276,14 @@ def unknown_key(key: str, schema: type[Any] = TrainConfig) -> str:
     )
     hint = f"did you mean {' or '.join(near)}?" if near else "`--cfg job` shows all keys"
     return f"there is no setting {key}: {hint}"
+
+
+def choices_of() -> dict[str, list[str]]:
+    """Every group of conf/ with the names of its files."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(config_folder().glob("*/*.yaml")):
+        found.setdefault(file.parent.name, []).append(file.stem)
+    return found
 
 
 def added_keys(config: Any, prefix: str = "") -> Iterator[str]:

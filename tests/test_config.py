@@ -45,7 +45,7 @@ CASES = {
     "number for a list": (["stages=sft"], ["stages", "not a ListConfig"]),
     "out of range": (["grpo.steps=0"], ["grpo.steps is 0", "≥ 1"]),
     "no such choice": (["learner.dtype=float64"], ["learner.dtype is 'float64'", "float32, bfloat16"]),
-    "unknown option": (["reward=mathh"], ["reward/mathh", "math", "math_format"]),
+    "unknown option": (["reward=mathh"], ["reward=mathh", "math", "math_format"]),
     "unknown stage": (["stages=[grop]"], ["stages names 'grop'", "sft, select, grpo"]),
     "stages in another order": (
         ["stages=[grpo,sft]"],
@@ -255,6 +255,40 @@ def test_a_name_in_a_file_stays_there_too(capsys: pytest.CaptureFixture[str]) ->
     assert "name=a/../b leads out of runs/" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("command", "example"), [("train", "experiment"), ("recipe", "recipe")])
+def test_a_bare_command_starts_nothing_and_says_what_could_be(
+    command: str, example: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert main([command]) == 2
+    assert f"\n  rlvr {command} {example}=quickstart\n" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("experment=quickstart", "no setting experment: did you mean experiment=ablation|quickstart?"),
+        (
+            "experiment=quikstart",
+            "no experiment=quikstart: did you mean experiment=quickstart? There are: abl",
+        ),
+        ("reward=maths", "there is no reward=maths: did you mean reward=math? There are: "),
+        ("reward=xyz", "there is no reward=xyz: There are: "),
+    ],
+)
+def test_groups_have_nearest_names_too(argument: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", argument]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_recipe_is_told_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "resume=runs/x"]) == 2
+    assert "the command that was stopped goes on when it is given again" in capsys.readouterr().err
+
+
 def test_what_is_wrong_is_all_that_is_said(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,7 +301,7 @@ def test_what_is_wrong_is_all_that_is_said(
         raise RlvrError("the loss is nan")
 
     monkeypatch.setattr("rlvr.stages.train.run_stages", fails)
-    assert main(["train"]) == 3
+    assert main(["train", "seed=1"]) == 3
     assert capsys.readouterr().err == "rlvr: the loss is nan\n"
 
 
