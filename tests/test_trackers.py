@@ -18,7 +18,7 @@ from rlvr import compose
 from rlvr.record import sinks
 from rlvr.record.config import RecordConfig
 from rlvr.record.sinks import MetricLog, read_metrics
-from rlvr.record.trackers import Sample, TrackedStage
+from rlvr.record.trackers import Sample, TrackedStage, wandb
 from rlvr.record.trackers.named import named_trackers
 from rlvr.record.trackers.samples import LONGEST, pick_samples
 from rlvr.record.trackers.thread import LIMIT
@@ -314,3 +314,26 @@ def test_a_sweep_is_a_group_of_arms_and_a_recipe_one_of_stages(tmp_path: Path) -
         assert (of_sweep.group, of_sweep.arm, of_sweep.name) == ("sums/sweep-0a1b", name, "sft")
     recipe = TrackedStage(tmp_path / "runs" / "sums" / "stages" / "dpo-0a1b", tmp_path / "runs/sums/now", {})
     assert (recipe.experiment, recipe.group, recipe.arm, recipe.name) == ("run", "sums/now", "now", "dpo")
+
+
+@pytest.mark.parametrize(
+    ("environment", "login", "expected"),
+    [
+        ({}, "", "offline"),
+        ({"WANDB_API_KEY": "key"}, "", "online"),
+        ({}, "machine api.wandb.ai login user password key\n", "online"),
+        ({}, "machine wandb.other.org login user password key\n", "offline"),
+        ({"WANDB_BASE_URL": "https://wandb.own.org"}, "machine api.wandb.ai login u password k\n", "offline"),
+        ({"WANDB_BASE_URL": "https://wandb.own.org"}, "machine wandb.own.org login u password k\n", "online"),
+        ({"WANDB_MODE": "online"}, "", "online"),
+        ({"WANDB_MODE": "disabled", "WANDB_API_KEY": "key"}, "", "disabled"),
+        ({"WANDB_MODE": "offline"}, "machine api.wandb.ai login user password key\n", "offline"),
+        ({"WANDB_MODE": "dryrun", "WANDB_API_KEY": "key"}, "", "offline"),
+        ({}, "no such syntax {", "offline"),
+    ],
+)
+def test_where_wandb_writes(environment: dict[str, str], login: str, expected: str, tmp_path: Path) -> None:
+    if login:
+        (tmp_path / ".netrc").write_text(login)
+        (tmp_path / ".netrc").chmod(0o600)
+    assert wandb.mode(environment | {"HOME": str(tmp_path)}) == expected

@@ -93,8 +93,9 @@ from rlvr.record.config import RecordConfig
 from rlvr.record import sinks
 from rlvr.record.sinks import MetricLog
 from rlvr.record.trackers import Sample
+TRACKER = {"_target_": "wandb", "entity": "team", "tags": ["first", "small"], "notes": "why"}
 sinks.CLOSE_SECONDS = 60.0  # the machine may be busy
-with MetricLog(Path(sys.argv[1]), RecordConfig(["wandb"]), {"seed": 3}) as log:
+with MetricLog(Path(sys.argv[1]), RecordConfig([TRACKER]), {"seed": 3}) as log:
     rows = [Sample("1+1=?", "3", "2", "wrong", None), Sample("1+1=?", "2", "2", "correct", 1.0)]
     log._trackers[0].samples(0, "train", rows)
     for step in range(int(sys.argv[2]), int(sys.argv[2]) + 2):
@@ -138,6 +139,7 @@ def test_wandb_is_offline_without_a_key_and_goes_on_with_its_run_id(tmp_path: Pa
             if record.WhichOneof("record_type") == "run":
                 run = record.run
                 ids.add(run.run_id)
+                assert (run.entity, list(run.tags), run.notes) == ("team", ["first", "small"], "why")
                 assert (run.project, run.run_group, run.display_name, run.job_type) == (
                     "rlvr",
                     f"{tmp_path.name}/sweep",

@@ -17,7 +17,7 @@ class RecordConfig:
         factory=lambda: ["tensorboard", "wandb"],
         help="of tensorboard, wandb, mlflow, and import paths: {_target_: …, arguments}",
     )
-    wandb_project: str = setting("rlvr", "W&B project; offline unless WANDB_API_KEY is set")
+    wandb_project: str = setting("rlvr", "W&B project")
     samples: int = setting(
         8, "rollouts of each step and evaluation that trackers show; 0 for none", ge=0, le=100
     )

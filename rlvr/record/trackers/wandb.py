@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import netrc
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from rlvr.record.run_folder import atomic_write
 from rlvr.record.trackers import Sample, TrackedStage
 
 
+def mode(environment: Mapping[str, str]) -> str:
+    """What WANDB_MODE says; else "online" with a key, of WANDB_API_KEY or `wandb login`, "offline" without.
+
+    Offline no connection is tried. `wandb login` writes its key into ~/.netrc.
+    """
+    if stated := environment.get("WANDB_MODE"):
+        return "offline" if stated == "dryrun" else stated
+    if environment.get("WANDB_API_KEY"):
+        return "online"
+    host = urlsplit(environment.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
+    file = Path(environment.get("NETRC") or Path(environment.get("HOME", "~")).expanduser() / ".netrc")
+    try:
+        known = netrc.netrc(file).hosts
+    except (OSError, netrc.NetrcParseError):
+        return "offline"
+    return "online" if host in known else "offline"
+
+
 class WandB:
     """A W&B run in the stage's folder `wandb`, continued under the same run id when opened again.
 
-    It is offline, and no connection is tried, unless WANDB_API_KEY is set; `wandb sync` uploads an
-    offline run later. Steps are a metric of their own, because W&B drops values whose step is
-    lower than one it has seen, which is what a resumed run sends.
+    `mode` says where it writes; `wandb sync` uploads an offline run later. Steps are a metric of their own,
+    because W&B drops values whose step is lower than one it has seen, which is what a resumed run sends.
     """
 
-    def __init__(self, stage: TrackedStage, project: str) -> None:
-        online = bool(os.environ.get("WANDB_API_KEY"))
-        if not online:
+    def __init__(
+        self,
+        stage: TrackedStage,
+        project: str,
+        entity: str | None = None,
+        tags: Sequence[str] = (),
+        notes: str | None = None,
+    ) -> None:
+        where = mode(os.environ)
+        if where != "online":
             # W&B calls home with its own telemetry even when offline, and waits for an answer; it has no
             # setting for this but the environment.
             os.environ["WANDB_ERROR_REPORTING"] = "false"
@@ -34,13 +61,16 @@ class WandB:
         self._table = wandb.Table
         self._run = wandb.init(
             project=project,
+            entity=entity,
+            tags=list(tags),
+            notes=notes,
             dir=str(stage.folder),
             id=id_file.read_text(),
             name=stage.arm,
             group=stage.group,
             job_type=stage.name,
             config=dict(stage.config),
-            mode=None if online else "offline",
+            mode=where,  # type: ignore[arg-type]
             resume="allow",
             reinit="create_new",
             # The tracker's thread would wait; but a process that ends waits as long for W&B's own threads.
