@@ -53,6 +53,21 @@ def test_templates(template, text):
     assert fill_template(PROBLEM, PromptConfig(template=template)) == text
 
 
+@pytest.mark.parametrize(
+    "template", [r"{problem}\nAnswer:", r"{problem}\nplease", r"a\n\n{problem}", r"{problem}\n"]
+)
+def test_a_line_break_that_a_shell_has_left_alone_is_told(template):
+    with pytest.raises(ConfigError, match=r"a backslash and an n in .*, which is no new line: .*\$'"):
+        fill_template(PROBLEM, PromptConfig(template=template))
+
+
+@pytest.mark.parametrize(
+    "template", [r"{problem} with $x \neq 0$", r"\nabla {problem}", r"{problem} $\not= \nu$"]
+)
+def test_commands_of_latex_are_no_line_breaks(template):
+    assert fill_template(PROBLEM, PromptConfig(template=template)) == template.replace("{problem}", "1+2=?")
+
+
 def test_braces_in_a_problem_are_text():
     problem = dataclasses.replace(PROBLEM, text="{level} \\frac{1}{2}")
     assert fill_template(problem, PromptConfig()) == problem.text

@@ -5,6 +5,7 @@ The answer is never tokenized here, and it is no name that a template can use.
 
 from __future__ import annotations
 
+import re
 from string import Formatter
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_ESCAPED_BREAK = re.compile(  # and no \neq, \nabla or other command of LaTeX
+    r"(?<!\\)\\n(?!(?:eq?|abla|u|ot(?:in)?|eg|i|mid|leq?|geq?|sim|exists|ewline|ewcommand|um|onumber|parallel|"
+    r"ormal[a-z]*|subset[a-z]*|olimits|rightarrow)(?![a-z]))"
+)
+
+
 def fill_template(problem: Problem, config: PromptConfig) -> str:
     """The template with {problem} and the problem's columns filled in; `{{` and `}}` are braces.
 
@@ -25,6 +32,12 @@ def fill_template(problem: Problem, config: PromptConfig) -> str:
     """
     if config.system is not None and not config.chat:
         raise ConfigError("prompt.system has no effect without a chat template: set prompt.chat: true")
+    if (escaped := _ESCAPED_BREAK.search(config.template)) is not None:
+        around = config.template[max(escaped.start() - 8, 0) : escaped.end() + 8]
+        raise ConfigError(
+            f"prompt.template has a backslash and an n in {around}, which is no new line: in a shell "
+            "write $'…\\n…' around the whole argument, in a YAML file a new line"
+        )
     try:
         parsed = list(Formatter().parse(config.template))
     except ValueError as error:
