@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +26,7 @@ from rlvr.stages.placement import Place, place, shares_gpus, usable_cores
 from rlvr.types import ConfigError, StallError
 
 GROUP_DEADLINE = 120.0  # seconds
+LONGEST_FOLDER = 36  # bytes of the folder that Ray makes its own in
 
 
 @contextmanager
@@ -52,13 +53,21 @@ def _connect(config: ClusterConfig) -> None:
     on_terminate = signal.getsignal(signal.SIGTERM)
     try:
         if config.address is None:
-            ray.init(num_cpus=len(usable_cores(config)), **quiet)
+            # a cluster of this run's own, whatever other one RAY_ADDRESS or a file that it left names
+            cores = len(usable_cores(config))
+            ray.init(address="local", num_cpus=cores, _temp_dir=_short_folder(os.environ), **quiet)
         else:
             ray.init(address=config.address, **quiet)
     except ConnectionError as error:
         raise ConfigError(f"cluster.address={config.address}: {error}") from error
     # Ray takes this signal for itself, and would end the process before anything is saved
     signal.signal(signal.SIGTERM, on_terminate)
+
+
+def _short_folder(environment: Mapping[str, str]) -> str | None:
+    """A folder for Ray's sockets, whose paths have at most 107 bytes, where TMPDIR is too long for them."""
+    named = environment.get("RAY_TMPDIR") or environment.get("TMPDIR") or ""
+    return "/tmp/ray" if len(named.encode()) > LONGEST_FOLDER else None
 
 
 class Workers:
