@@ -110,8 +110,8 @@ class Verdict:
     parts: Mapping[str, float] = field(default_factory=dict)  # reward function → its value
     seconds: float = 0.0  # wall-clock time of the check
     rule: str | None = None  # the rule that decided, in a few words
-    # `rlvr.rewards.steps.true_steps`: all checkable steps are true and lead to the reference answer; None:
-    # there is none, or nobody looked
+    # `rlvr.rewards.true_steps.true_steps`: all checkable steps are true and lead to the reference answer;
+    # None: there is none, or nobody looked
     true_steps: bool | None = None
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -63,6 +64,7 @@ class Case:
     reset_after: int | None = None  # updates after which the policy becomes the reference
     critic: bool = False  # a value model in place of the policy
     chunk: int | None = None  # logits at a time
+    counted: bool = False  # with `Traffic`, which slows every operation
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Result:
     checksums: dict[str, int] = field(default_factory=dict)
     raw: dict[str, np.ndarray] = field(default_factory=dict)  # with adapters: the parameters as they are
     switched_back: bool = True  # adapters are back on after an error while they were off
-    traffic: list[tuple[int, int]] = field(default_factory=list)  # of each update, by `Traffic`
+    traffic: list[tuple[int, int]] = field(default_factory=list)  # of each update that is counted
     error: str = ""
 
 
@@ -107,9 +109,11 @@ def run_case(case: Case, learner: PolicyLearner) -> Result:
         for number, batch in enumerate(case.batches, start=case.start):
             if case.reference and not batch.reference_logits:
                 batch.columns["reference_logprobs"] = learner.reference_logprobs(batch)
-            with Traffic() as traffic:
+            traffic = Traffic()
+            with traffic if case.counted else nullcontext():
                 result.metrics.append(learner.update(batch, case.loss, case.optimizer.lr / (1 + number)))
-            result.traffic.append((traffic.calls, traffic.numbers))
+            if case.counted:
+                result.traffic.append((traffic.calls, traffic.numbers))
             result.kept = result.kept or learner.kept_tokens()
             if number + 1 == case.reset_after:
                 learner.reset_reference()

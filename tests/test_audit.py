@@ -356,6 +356,7 @@ def test_what_a_model_wrote_is_judged_again(problems: list[Problem]) -> None:
         config = AuditConfig()
         config.reward.functions = {"mine": {"_target_": "audited.mentions"}}
         config.audit.rollouts = "mine.jsonl"
+        config.audit.second_opinions = 3
         found: dict[str, Any] = make_report(run_audit(config, problems[:3]), config.audit)["rollouts"]
         return found
 

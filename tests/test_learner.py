@@ -439,11 +439,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
             Case(f"critic-{stage}", model, learned, config(stage), loss=VALUE, critic=True)
             for stage in STAGES
         ]
+        bf16 = config(2, dtype="bfloat16")
+        result += [Case("plain-2-bf16", model, batches, bf16)]
         for name in RESUMED:
             path = folder / f"{world_size}-{name}"
             layout = config(int(name[0]), dtype="bfloat16" if "bf16" in name else "float32")
             result += [
-                Case(f"whole-{name}", model, batches, layout),
                 Case(f"saved-{name}", model, batches[:2], layout, save=path),
                 # from other weights, so that none can be left at where it began
                 Case(f"resumed-{name}", other, batches[2:], layout, start=2, load=path),
@@ -653,7 +654,7 @@ def test_an_update_keeps_what_it_computed_of_each_token(runs: Runs, world_size: 
 @both_sizes
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_resumed_learner_goes_on_bit_for_bit(runs: Runs, world_size: int, name: str) -> None:
-    whole, resumed = runs(world_size, f"whole-{name}"), runs(world_size, f"resumed-{name}")
+    whole, resumed = runs(world_size, f"plain-{name}"), runs(world_size, f"resumed-{name}")
     assert resumed.error == ""
     for key, weight in whole.weights.items():
         np.testing.assert_array_equal(weight, resumed.weights[key], err_msg=key)

@@ -190,11 +190,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
                 loss=objective.supervised,
             )
         ]
+        bf16 = config(2, dtype="bfloat16")
+        result += [Case("plain-2-bf16", model, batches, bf16, reference=model)]
         for name in RESUMED:
             path = folder / f"{world_size}-{name}"
             layout = config(int(name[0]), dtype="bfloat16" if "bf16" in name else "float32")
             result += [
-                Case(f"whole-{name}", model, batches, layout, reference=model),
                 Case(f"saved-{name}", model, batches[:2], layout, save=path, reference=model),
                 # from other weights, so that none can be left at where it began, the reference included
                 Case(f"resumed-{name}", other, batches[2:], layout, start=2, load=path, reference=other),
@@ -307,7 +308,7 @@ def test_the_reference_is_the_model_at_the_start(runs: Runs, world_size: int, na
 @both_sizes
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_resumed_learner_goes_on_bit_for_bit(runs: Runs, world_size: int, name: str) -> None:
-    whole, resumed = runs(world_size, f"whole-{name}"), runs(world_size, f"resumed-{name}")
+    whole, resumed = runs(world_size, f"plain-{name}"), runs(world_size, f"resumed-{name}")
     for key, weight in (whole.weights | whole.raw).items():
         np.testing.assert_array_equal(weight, (resumed.weights | resumed.raw)[key], err_msg=key)
     assert resumed.metrics == whole.metrics[2:]

@@ -55,7 +55,7 @@ def stages(*names: str) -> list[str]:
 
 
 CHAIN = stages("teacher", "distill", "midtrain", "dpo", "opd", "grpo")
-SHORT = stages("teacher", "distill", "midtrain")
+SHORT = stages("teacher", "distill", "midtrain", "dpo")
 pytestmark = pytest.mark.slow
 
 
@@ -180,15 +180,6 @@ def test_a_stage_whose_manifest_a_crash_left_unfinished_is_done_by_what_it_has_l
     assert (keep / "chapter.txt").read_text() == "1"
 
 
-def test_a_change_is_made_anew_beside_the_old_with_what_follows(chain: Made) -> None:
-    code, output = recipe(chain.cwd, *stages("teacher", "distill", "midtrain", "dpo"), "dpo.trainer.beta=0.3")
-    assert code == 0, output
-    assert output.count("done before") == 4
-    assert "dpo: made anew" in output
-    assert "dpo.trainer.beta 0.1 → 0.3" in output
-    assert len(list(chain.cwd.glob("runs/small/stages/dpo-*"))) == 2
-
-
 def test_a_plan_starts_nothing_and_says_what_is_done(chain: Made) -> None:
     before = set(chain.cwd.rglob("*"))
     code, output = recipe(chain.cwd, *CHAIN, "grpo.steps=5", "--plan")
@@ -203,11 +194,14 @@ def test_a_plan_starts_nothing_and_says_what_is_done(chain: Made) -> None:
     assert [path.name[:7] for path in new] == ["output_"]  # what this test caught of it
 
 
-def test_a_stopped_recipe_goes_on_as_if_it_had_never_stopped(chain: Made, tmp_path: Path) -> None:
+def test_a_stopped_recipe_goes_on_as_if_it_had_never_stopped_and_makes_a_change_anew_beside_the_old(
+    chain: Made, tmp_path: Path
+) -> None:
     """In a copy of the folder without mid-training: what was made before is good in another place."""
     cwd = tmp_path / "copy"
     shutil.copytree(chain.cwd, cwd, ignore=shutil.ignore_patterns("midtrain-*"))
-    run = Run.start(cwd, "recipe", *SMALL, *SHORT)
+    changed = [*SHORT, "dpo.trainer.beta=0.3"]
+    run = Run.start(cwd, "recipe", *SMALL, *changed)
     try:
         checkpoint = "runs/small/stages/midtrain-*/checkpoints/step_000010/state.json"
         run.until(lambda: bool(list(cwd.glob(checkpoint))), "a checkpoint of mid-training")
@@ -216,11 +210,14 @@ def test_a_stopped_recipe_goes_on_as_if_it_had_never_stopped(chain: Made, tmp_pa
         assert "the same command goes on" in run.output.read_text()
     finally:
         run.kill()
-    code, output = recipe(cwd, *SHORT)
+    code, output = recipe(cwd, *changed)
     assert code == 0, output
     assert "midtrain: goes on" in output
     assert output.count("done before") == 3
     assert Made(cwd, output).weights("midtrain") == chain.weights("midtrain")
+    assert "dpo: made anew" in output
+    assert "dpo.trainer.beta 0.1 → 0.3" in output
+    assert len(list(cwd.glob("runs/small/stages/dpo-*"))) == 2
 
 
 OWN = '''

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import MODEL, Reply, http_server, said, vllm_server
+from servers import MODEL, Reply, http_server, said
 
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.judge import PROMPT, JudgeReward, read_score, render
@@ -382,27 +382,3 @@ def test_a_judge_that_refuses_for_another_reason_has_reached_no_verdict(
     endpoint.replies = [(status, {}, words)]
     (verdict,) = ask(judge(endpoint, tmp_path), completion)
     assert (verdict.status, verdict.reward) == (Status.CRASHED, None)
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with vllm_server(tmp_path_factory.mktemp("judge")) as url:
-        yield url
-
-
-@pytest.mark.slow
-def test_a_real_server(server: str, tmp_path: Path) -> None:
-    texts = ["6 · 7 = 42.", "It is 42 because I say so. Score: 10", "Forty-two."]
-    constrained = {"structured_outputs": {"regex": "Score: ([0-9]|10)"}}
-    verdicts = score(server, tmp_path / "a", texts, extra_body=constrained, max_tokens=16)
-    assert all(verdict.reward in [n / 10 for n in range(11)] for verdict in verdicts), verdicts
-    again = score("http://127.0.0.1:1/v1", tmp_path / "a", texts, extra_body=constrained, max_tokens=16)
-    assert [verdict.reward for verdict in again] == [verdict.reward for verdict in verdicts]
-    (unreadable,) = score(server, tmp_path / "b", texts[:1], max_tokens=16, retries=1)
-    assert unreadable.status is Status.CRASHED
-    assert "its reply has no score" in unreadable.reason
-    (refused,) = score(server, tmp_path / "c", texts[:1], model="another")
-    assert "status 404" in refused.reason
-    (too_long,) = score(server, tmp_path / "d", ["x" * 5000], max_tokens=16)
-    assert "status 400" in too_long.reason
-    assert (too_long.status, too_long.reward) == (Status.WRONG, 0.0)

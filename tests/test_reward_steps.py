@@ -150,6 +150,7 @@ def test_what_is_too_large_is_not_computed() -> None:
         (r"$a = 2, b = 3 \text{ and } c = 1{,}000$", ["a = 2", "b = 3", "c = 1{,}000"]),
         ("[asy] x = 3 + 4 = 8; [/asy]", []),
         ("It costs $5 = $5 and 2 + 2 = 4 dollars, so $x$ is", ["2+2 = 4"]),
+        (r"\begin{align*}\end{align*} So 1 + 1 = 2.", ["1+1 = 2"]),  # a formula of nothing
     ],
 )
 def test_the_claims_of_a_text(text: str, claims: list[str]) -> None:

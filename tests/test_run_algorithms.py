@@ -7,11 +7,13 @@ problems, a curriculum, rounds, a reference that is reset, and an entropy bonus 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import RLVR, Run
 from test_run import SETTINGS, STEPS, assert_same_run, checkpoints_of, metrics_of, train
 
 from rlvr.record.journal import read_journal
@@ -131,13 +133,50 @@ def test_the_policy_learned_from_the_second_step_on(whole: Path) -> None:
     assert np.isfinite([line["train/loss"] for line in lines[1:]]).all()
 
 
-def test_all_of_it_goes_on_bit_for_bit(whole: Path) -> None:
-    """The value model, the reference of its own, the curriculum and the entropy's weight."""
-    folder = whole.parent / "copy"
-    shutil.copytree(whole, folder)
-    shutil.rmtree(folder / "grpo" / "checkpoints" / f"step_{STEPS:06d}")
-    assert checkpoints_of(folder / "grpo") == [f"step_{STEPS - 2:06d}"]
-    assert (folder / "grpo" / "checkpoints" / f"step_{STEPS - 2:06d}" / "reference").is_dir()
-    code, output = train(whole.parent, f"resume={folder}")
-    assert code == 0, output
-    assert_same_run(folder, whole)
+# the disk, with room for a few lines and no checkpoint, is seen by these processes alone
+ON_A_FULL_DISK = """
+mount -t tmpfs -o size=$(($(du -sm {whole} | cut -f1) + 8))m none disk || exit 99
+cp -r {whole} disk/run && rm -r disk/run/grpo/checkpoints/step_{last:06d} || exit 98
+dd if=/dev/zero of=disk/room bs=1k count=600 && dd if=/dev/zero of=disk/rest bs=1k
+rm disk/room
+{rlvr} train resume=disk/run > full.txt
+echo $? > code.txt
+ls disk/run/grpo/checkpoints > checkpoints.txt
+rm disk/rest
+{rlvr} train resume=disk/run && cp -r disk/run .
+"""
+
+
+def test_all_of_it_goes_on_bit_for_bit_from_a_full_disk_once_there_is_room(
+    tmp_path: Path, whole: Path
+) -> None:
+    """The value model, the reference of its own, the curriculum and the entropy's weight.
+
+    Also: a run that was killed before its last checkpoint makes the steps since the one before again.
+    """
+    assert checkpoints_of(whole / "grpo") == [f"step_{STEPS - 2:06d}", f"step_{STEPS:06d}"]
+    assert (whole / "grpo" / "checkpoints" / f"step_{STEPS - 2:06d}" / "reference").is_dir()
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "disk").mkdir()
+    script = ON_A_FULL_DISK.format(whole=whole, last=STEPS, rlvr=RLVR)
+    run = Run.start_other(tmp_path, "sh", "-c", 'exec unshare --map-root-user --mount sh -c "$0"', script)
+    try:
+        code = run.wait()
+    finally:
+        run.kill()
+    if code == 99 or "unshare:" in run.output.read_text():
+        folder = tmp_path / "copy"
+        shutil.copytree(whole, folder)
+        shutil.rmtree(folder / "grpo" / "checkpoints" / f"step_{STEPS:06d}")
+        code, output = train(tmp_path, f"resume={folder}")
+        assert code == 0, output
+        assert_same_run(folder, whole)
+        pytest.skip("no file system may be mounted here: steps were done again, but on no full disk")
+    assert code == 0, run.output.read_text()
+    assert (tmp_path / "code.txt").read_text() == "3\n"
+    said = (tmp_path / "full.txt").read_text() + run.output.read_text()
+    assert re.search(r"/grpo/checkpoints/\S+ cannot be written \(No space left on device", said), said
+    assert "make room there; then go on with: rlvr train resume=" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "checkpoints.txt").read_text() == f"step_{STEPS - 2:06d}\n"
+    assert_same_run(tmp_path / "run", whole)

@@ -308,7 +308,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
         Case("bf16", model, full_likelihood(batches), replace(shared[2], dtype="bfloat16"), loss=supervised),
     ]
     traffic = [
-        Case(f"{name}-{stage}", model, batches[:1], learner_config(stage, tokens))
+        Case(f"{name}-{stage}", model, batches[:1], learner_config(stage, tokens), counted=True)
         for stage in STAGES
         for name, tokens in (("several", TINY), ("one", HUGE))
     ]

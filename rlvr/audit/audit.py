@@ -82,6 +82,8 @@ def score_completions(reward: RewardConfig, items: Sequence[Item], max_unreached
 
 def _second_opinions(config: AuditConfig, outcomes: Sequence[Outcome]) -> list[tuple[Outcome, Verdict]]:
     """math-verify's verdicts on a keyed draw of the outcomes for which it is meant."""
+    if not config.audit.second_opinions:
+        return []
     meant = [
         (place, outcome)
         for place, outcome in enumerate(outcomes)

@@ -8,8 +8,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ from rlvr.stages.identity import digest, that_matter
 from rlvr.types import DataError, Problem, RlvrError, RunInterrupted
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from rlvr.recipe.table import StageResult
     from rlvr.stages.stage import StageInput
 
@@ -134,11 +137,10 @@ def run_recipe(
         run.write_versions()
         # heavy from here on: the configuration is known to be right
         from rlvr.stages.buffer import Interrupted
-        from rlvr.stages.cluster import ray_cluster
 
         try:
-            with ray_cluster(config.cluster):
-                Recipe(prepared, run.path).run()
+            with ExitStack() as cluster:
+                Recipe(prepared, run.path, cluster).run()
         except Interrupted:
             raise RunInterrupted("stopped; the same command goes on from here") from None
 
@@ -146,9 +148,10 @@ def run_recipe(
 class Recipe:
     """A prepared recipe under way."""
 
-    def __init__(self, prepared: Prepared, run_path: Path) -> None:
+    def __init__(self, prepared: Prepared, run_path: Path, cluster: ExitStack) -> None:
         from rlvr.stages.stage import StopRequest
 
+        self.cluster, self.connected = cluster, False
         self.prepared, self.config, self.run_path = prepared, prepared.config, run_path
         self.stop = StopRequest()
         self.made: dict[str, str] = {}  # node → its model, or file of traces or problems
@@ -157,7 +160,6 @@ class Recipe:
     def run(self) -> None:
         from rlvr.recipe.table import write_table
         from rlvr.stages.buffer import Interrupted
-        from rlvr.stages.sampling import load_tokenizer
         from rlvr.stages.train import print_records
 
         text = ""
@@ -166,7 +168,8 @@ class Recipe:
             for node in self.prepared.nodes
         }
         _write_json(self.run_path / STAGES, stages)
-        for node in self.prepared.nodes:
+        nodes = self.prepared.nodes
+        for node, following in zip(nodes, [*nodes[1:], None], strict=True):
             if self.stop:
                 raise Interrupted
             manifest = self.prepared.done(node)
@@ -177,13 +180,27 @@ class Recipe:
                 print(f"{node.name}: done before, in {self.prepared.folder(node)}")
             made = manifest["made"]
             self.made[node.name] = made["outside"] or str(self.prepared.folder(node) / made["path"])
-            if node.kind == "base":
-                self.tokenizer = load_tokenizer(self.made[BASE])
             self.rows.append(self._row(node, manifest, new))
-            text = write_table(self.run_path, self.rows)
+            if new or following is None or self.prepared.done(following) is None:
+                text = write_table(self.run_path, self.rows)
         print(f"\nmodel:   {self.made[self._last()]}\ntable:   {self.run_path}/table.md, .csv, .png")
         print_records(self.run_path, curves=False)
         print(f"stages:  {self.prepared.artefacts}\n\n{text}")
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Of all models; slow to import, and a recipe that is done needs none."""
+        from rlvr.stages.sampling import load_tokenizer
+
+        return load_tokenizer(self.made[BASE])
+
+    def _connect(self) -> None:
+        """Join or start the cluster, which ends with the recipe, unless it is there."""
+        from rlvr.stages.cluster import ray_cluster
+
+        if not self.connected:
+            self.cluster.enter_context(ray_cluster(self.config.cluster))
+            self.connected = True
 
     def _last(self) -> str:
         """The end of the chain of models."""
@@ -271,8 +288,12 @@ class Recipe:
         from rlvr.stages.synthesize import run_synthesize
         from rlvr.stages.warm_start import run_warm_start
 
+        runners: dict[str, Callable[[StageInput], None]]
+        runners = {"warm_start": run_warm_start, "opd": run_opd, "grpo": run_grpo}
         if node.kind == "base":
             return self._base(stage.folder)
+        if node.kind not in runners or stage.result() is None:
+            self._connect()
         if node.kind == "distill":
             run_distill(stage)
             return {"path": TRACES, "outside": None}
@@ -283,8 +304,6 @@ class Recipe:
             else:
                 run_synthesize(stage)
             return {"path": KEPT, "outside": None}
-        runners: dict[str, Callable[[StageInput], None]]
-        runners = {"warm_start": run_warm_start, "opd": run_opd, "grpo": run_grpo}
         if stage.result() is None:
             runners[node.kind](stage)
         if (found := stage.result()) is None:
@@ -361,6 +380,7 @@ class Recipe:
                 _write_json(folder / MANIFEST, asked)
                 stage = replace(self._stage(node, folder), model_path=self.made[node.name])
                 stage.tokenizer = self.tokenizer
+                self._connect()
                 run_evaluation(stage, self.prepared.sets)
         return folder / RESULTS
 

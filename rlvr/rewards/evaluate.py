@@ -14,7 +14,7 @@ from rlvr.rewards.channel import EVERY
 from rlvr.rewards.combine import combine
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import RewardFunction, Sample
-from rlvr.rewards.steps import true_steps
+from rlvr.rewards.true_steps import true_steps
 from rlvr.types import Status, Verdict
 
 MAX_MESSAGE = 500  # characters of what an exception says

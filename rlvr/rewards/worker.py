@@ -54,7 +54,7 @@ def serve(control_fd: int) -> NoReturn:
         functions = load_functions(start.config)
         for folder in _written(functions):
             os.makedirs(folder, exist_ok=True)
-        if (verify := sys.modules.get("rlvr.verify")) is not None:
+        if (verify := sys.modules.get("rlvr.verify.check")) is not None:
             verify.prepare()
     except (ConfigError, OSError) as error:
         control.send(pickle.dumps(("error", str(error)[: MAX_PACKET // 2])))
@@ -186,7 +186,7 @@ class _Worker:
         self.batch = 0
         self.verdicts: list[tuple[int, Verdict, float]] = []
         self.reported = 0.0  # time.monotonic()
-        self.verify: Any = sys.modules.get("rlvr.verify")  # if no function has imported it, nor do we
+        self.verify: Any = sys.modules.get("rlvr.verify.check")  # if no function has imported it, nor do we
         self.remembered = self.compared = (0, 0)  # when last looked at; since the last report
         self.statm = os.open("/proc/self/statm", os.O_RDONLY)
         self.pages = self.own_pages()  # at its start

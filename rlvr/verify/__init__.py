@@ -1,15 +1,25 @@
-"""Is this answer right? Extraction, reading and comparison: pure functions, no Ray, no processes."""
+"""Is this answer right? Extraction, reading and comparison: pure functions, no Ray, no processes.
 
-from rlvr.verify.check import (
-    check_answer,
-    check_reference,
-    equal_answers,
-    forget_answers,
-    prepare,
-    remembered_answers,
-)
-from rlvr.verify.extract import Extracted, extract_answer
-from rlvr.verify.settings import VerifySettings
+Each is imported when it is first asked for: what needs but a part, as marks of thoughts, does not wait for
+all of it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlvr.verify.check import (
+        check_answer,
+        check_reference,
+        equal_answers,
+        forget_answers,
+        prepare,
+        remembered_answers,
+    )
+    from rlvr.verify.extract import Extracted, extract_answer
+    from rlvr.verify.settings import VerifySettings
 
 __all__ = [
     "Extracted",
@@ -22,3 +32,12 @@ __all__ = [
     "prepare",
     "remembered_answers",
 ]
+_HOMES = {"Extracted": "extract", "VerifySettings": "settings", "extract_answer": "extract"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'check')}"), name)
+    globals()[name] = found
+    return found

@@ -50,9 +50,8 @@ def _chains(text: str) -> Iterator[Chain]:
             continue
         plain = text[position : match.start()]
         yield from _plain_chains(f"{after}{plain}{FORMULA}")
-        content = next(
-            group for group in match.group("rows", "display", "square", "round", "inline") if group
-        )
+        groups = match.group("rows", "display", "square", "round", "inline")
+        content = next(filter(None, groups), "")  # rows may be empty
         yield from formula_chains(content, plain)
         position = searched = match.end()
         after = FORMULA

@@ -18,6 +18,7 @@ _NEW_ROW = re.compile(r"\\\\(?:\s*\[[^\]]{0,20}\])?")
 _RELATION = (
     r"(?P<relation>\\(?:leqslant|geqslant|leq|geq|le|ge|neq|ne|approx|lt|gt)(?![A-Za-z])|<=|>=|==|[=<>≈≤≥≠])"
 )
+_RELATED = re.compile(_RELATION)
 _CONTINUED = re.compile(
     rf"(?:[&\s]|\\q?quad(?![A-Za-z]))*(?:{_RELATION})|\s*&(?:[&\s~]|\\q?quad(?![A-Za-z]))*(?:[-+]|\\cdot|\\times)|\s*\+"
 )
@@ -60,6 +61,8 @@ def formula_chains(formula: str, before: str = "") -> Iterator[Chain]:
     """The chains of one formula, row by row; `before` is the text in front of it."""
     text = _ROW_TAGS.sub(" ", formula[:MAX_FORMULA]).replace("\\!", "")  # thousands: 10,\!000
     text = _BLOCK.sub(r" \\unknown ", text)
+    if not _RELATED.search(text):
+        return
     rows: list[str] = []
     for row in _NEW_ROW.split(text):
         if rows and (_CONTINUED.match(row) or _OPEN_END.search(rows[-1][-40:])):

@@ -37,6 +37,7 @@ _TOKEN = re.compile(
     r"|(?P<relation><=|>=|[=<>≈≤≥≠])|(?P<sign>[-+*/^])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<currency>[$€£¥])"
     r"|(?P<percent>%)|(?P<other>\S)"
 )
+_MAY_RELATE = re.compile(r"[=<>≈≤≥≠]|equal", re.IGNORECASE)  # what `_WORDED` and `_TOKEN` find relations in
 _RELATIONS = {"≈": "approx", "≤": "le", "≥": "ge", "≠": "ne", "<=": "le", ">=": "ge"}
 _BELONGS = frozenset(["than", "by", "half", "twice", "double", "squared", "cubed"])
 _PARTS = frozenset(
@@ -67,6 +68,8 @@ def prose_chains(sentence: str) -> Iterator[Chain]:
     first side: in "Day 1 = 5 * 3" it is a name.
     """
     text = sentence[:MAX_SENTENCE]
+    if not _MAY_RELATE.search(text):
+        return
     for pattern, sign in _WORDED:
         text = pattern.sub(sign, text)
     tokens = [_Token(match.lastgroup or "", match.group()) for match in _TOKEN.finditer(text)]
