@@ -81,9 +81,17 @@ def leftovers() -> set[str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nobody disturbs."""
+    """The run that nobody disturbs.
+
+    Nor does the environment: another Ray cluster's address, and a folder too long for the paths of sockets.
+    """
     folder = tmp_path_factory.mktemp("whole")
-    code, output = train(folder, *SETTINGS, "hydra.run.dir=run")
+    temporary = folder / "a_long_name_of_a_folder_for_temporary_files"
+    temporary.mkdir()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+        environment.setenv("TMPDIR", str(temporary))
+        code, output = train(folder, *SETTINGS, "hydra.run.dir=run")
     assert code == 0, output
     assert "after GRPO" in output
     return folder / "run"
