@@ -87,6 +87,7 @@ CLAIMED += [
     ("2023-10-03", "Die Antwort ist der 3. Oktober 2023."),
     ("32π cm^3", r"The volume is $V = \boxed{32\pi \text{ cm}^3}$."), ("₹500", "**Answer: Rs. 500**"),
     ("12:00 PM", "The answer is 12:00 noon."), ("9:45 pm", r"It ends at $\boxed{9\text{:}45 \text{ PM}}$."),
+    ("M8×40", "You need a longer bolt.\n\nFinal answer: M8 × 40"),
     ("6-4 6-3", "She won the match, 6–4, 6–3."), ("no solution", "方程无解。"),
     ("Yes", "Since it has no divisors but 1 and 97, **yes**, 97 is prime."), ("Yes", "So yes, 97 is prime."),
     ("undefined", "Division by zero is not allowed, so the slope of the line is undefined."),

@@ -32,6 +32,7 @@ _NAMED = re.compile(
     r"(?:called |named |the |an? |der |die |das |le |la |les |el |los |las |il |lo |o )?(?=\S)"
 )
 _BULLET = re.compile(r"[-*•]\s+([^\n:=]{1,80})")
+_SPACED_TIMES = re.compile(r"(?<=\d)\s*[×xX]\s*(?=\d)")
 _IS = re.compile(r"^(?:is|are|was|were)\s+", re.IGNORECASE)
 _COPULA = re.compile(r"(?:\b(?:is|are|was|were|be|ist|est|es|è|é|jest|это)|=|:)\W*$", re.IGNORECASE)
 _SET_OFF = re.compile(  # so yes, 97 is prime
@@ -129,6 +130,7 @@ def _is_duration(text: str) -> bool:
 
 
 def _is_code(text: str) -> bool:
+    text = _SPACED_TIMES.sub("×", text)  # M8 × 40
     if " " in text and "#" not in text:
         return False
     return seems_a_code(text) or may_be_a_code(text) or _MIXED.fullmatch(text) is not None
