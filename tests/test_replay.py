@@ -264,7 +264,7 @@ def test_the_runs_own_weights_give_its_own_rewards(replays: Replays) -> None:
         ("learner.dtype=bfloat16", "are those of the run"),
         ("model.path=other", "are those of the run"),
         ("reward=math", "no reward function is called"),
-        ("algorithm=nope", "Could not find 'algorithm/nope'"),
+        ("algorithm=nope", "there is no algorithm=nope: There are: "),
         ("algorithm=ppo", "has no value model"),
         ("algorithm.kl.coeff=1", "did you mean algorithm.kl.coef"),
         ("algorithm.kl.coef=-1", "must be ≥ 0"),

@@ -1076,14 +1076,15 @@ class TestJail:
     def test_it_dies_with_its_caller(self, tmp_path: Path) -> None:
         """A caller that is killed leaves no process, whatever the program is doing."""
         caller = textwrap.dedent("""
-            import sys, time
             from rlvr.rewards.code import code_reward
-            code_reward("```python\\nwhile True: pass\\n```", ["assert f()"], cpu_seconds=60, wall_seconds=60)
+            while True:  # on a busy machine a sandbox may not have started in time
+                code_reward("```python\\nwhile True: pass\\n```", ["assert f()"], cpu_seconds=60, wall_seconds=60)
         """)
         process = subprocess.Popen([sys.executable, "-c", caller])
         confined: list[str] = []
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 100
         while len(confined) < 1 and time.monotonic() < limit:
+            os.sched_yield()  # the caller has the same core
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             confined = [pid for pid in children if "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()]
         descriptors = [os.pidfd_open(int(pid)) for pid in confined]

@@ -354,12 +354,16 @@ def read_based(text: str) -> Fraction | None:
         return None
     digits, below, named, word, suffix = match.groups()
     written = (below or named or word or {"b": "2", "h": "16"}[suffix.lower()]).lower()
-    base = _RADICES.get(written, int(written) if written.isdigit() and len(written) < 3 else 0)
+    return in_base(
+        digits, _RADICES.get(written, int(written) if written.isdigit() and len(written) < 3 else 0)
+    )
+
+
+def in_base(digits: str, base: int) -> Fraction | None:
+    """1011 in base 2 as 11, 0.0011 as 3/16; None for digits that the base has not, and for no base."""
     whole, _, decimals = digits.partition(".")
-    if not 2 <= base <= 36:
-        return None
     try:
-        return Fraction(int(whole + decimals, base), base ** len(decimals))
+        return Fraction(int(whole + decimals, base), base ** len(decimals)) if 2 <= base <= 36 else None
     except ValueError:
         return None
 

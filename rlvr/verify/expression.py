@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rlvr.verify.literals import in_base, literal, repeating
+from rlvr.verify.literals import based, literal, repeating
 from rlvr.verify.naming import VARIANTS, NamedForms
 from rlvr.verify.tokens import (
     CONSTANTS,
@@ -252,7 +252,7 @@ class _Parser(NamedForms):
         if "\\" in token:
             return number(repeating(token))
         if "_" in token:
-            return number(in_base(token))
+            return number(based(token))
         return literal(token)
 
     def command(self, word: str) -> Node:

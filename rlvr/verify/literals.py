@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from rlvr.verify.exact import in_base, periodic, read_literal
 from rlvr.verify.tokens import NotAnExpression
 from rlvr.verify.tree import Node, number
 
@@ -17,34 +18,24 @@ def literal(text: str) -> Node:
     mantissa, _, exponent = text.lower().partition("e")
     if len(mantissa) > MAX_LITERAL or len(exponent) > 5 or abs(int(exponent or 0)) > MAX_EXPONENT:
         raise NotAnExpression("a number with too many digits")
-    digits = len(mantissa.replace(".", "").lstrip("0")) if "." in mantissa else 0
-    value = Fraction(mantissa.rstrip(".") or "0")
+    value, digits = read_literal(mantissa.rstrip(".") or "0")
+    digits = digits or (len(mantissa.lstrip("0")) - 1 if mantissa.endswith(".") else 0)  # 300. has three
     return number(value * Fraction(10) ** int(exponent) if exponent else value, digits)
 
 
 def repeating(token: str) -> Fraction:
     """0.1\\overline{6} as 1/6."""
     fixed, _, period = token.partition("\\")
-    period = re.sub(r"\D", "", period)
-    whole, _, decimals = fixed.partition(".")
     if len(token) > MAX_LITERAL:
         raise NotAnExpression("a number with too many digits")
-    scale = Fraction(1, 10 ** len(decimals))
-    return (
-        Fraction(int(whole or 0))
-        + int(decimals or 0) * scale
-        + scale * Fraction(int(period), 10 ** len(period) - 1)
-    )
+    whole, _, decimals = fixed.partition(".")
+    return periodic(whole, decimals, re.sub(r"\D", "", period))
 
 
-def in_base(token: str) -> Fraction:
+def based(token: str) -> Fraction:
     """1011_2 as 11, 0.0011_{2} as 3/16, 2A_{16} as 42."""
     digits, _, written = token.partition("_")
-    base = int(written.strip("{} "))
-    whole, _, decimals = digits.partition(".")
-    if not 2 <= base <= 36 or len(digits) > MAX_LITERAL:
-        raise NotAnExpression("a base must be from 2 to 36")
-    try:
-        return Fraction(int(whole + decimals, base), base ** len(decimals))
-    except ValueError:
-        raise NotAnExpression(f"{digits!r} has no value in base {base}") from None
+    value = in_base(digits, int(written.strip("{} "))) if len(digits) <= MAX_LITERAL else None
+    if value is None:
+        raise NotAnExpression(f"{token[:40]!r} has no value in its base")
+    return value
