@@ -385,17 +385,15 @@ _COMPARED = (
 )
 _BOUND_BEFORE = re.compile(rf"\b(?:{_COMPARED})\s+(?:an?\s+|the\s+)?[*_$(\[]*$", re.IGNORECASE)
 _MOMENT_BEFORE = re.compile(
-    rf"\b(?:{_COMPARED}|(?:any(?:thing|time)? )?(?:before|after|since|until|till)|nach|vor|seit|bis|"
-    rf"après|avant|depuis|jusqu['’]à|"
-    r"después de|antes de|desde|hasta|dopo|prima (?:del(?:le)?|di)|depois d[aeo]s?|antes d[aeo]s?|после|до|"
-    rf"prior to|later than|"
-    rf"earlier than)"
+    rf"\b(?:{_COMPARED}|(?:any(?:thing|time)? )?(?:before|after|since|until|till)|prior to|later than|"
+    r"earlier than|nach|vor|seit|bis|après|avant|depuis|jusqu['’]à|después de|antes de|desde|hasta|dopo|"
+    r"prima (?:del(?:le)?|di)|depois d[aeo]s?|antes d[aeo]s?|после|до)"
     r"\s+(?:an?\s+|the\s+)?[*_$(\[]*$",
     re.IGNORECASE,
 )
 _BOUND_AFTER = re.compile(
-    r"[*_$)\]]*,?\s*(?:(?:or|and) (?:more|less|fewer|later|earlier|newer|older|above|below|higher|"
-    r"lower|so)\b|"
+    r"[*_$)\]]*,?\s*(?:(?:or|and) (?:more|less|fewer|later|earlier|newer|older|above|below|"
+    r"higher|lower|so)\b|"
     r"(?:plus|minus|times|squared)\b|(?:more|less|\w+er) than \W{0,2}\d|"
     r"was an? (?:mon|tues|wednes|thurs|fri|satur|sun)day\b)",
     re.IGNORECASE,
