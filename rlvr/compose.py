@@ -257,7 +257,7 @@ def optional_sections(schema: Any, prefix: str = "") -> Iterator[str]:
 
 def unknown_key(key: str, schema: type[Any] = TrainConfig) -> str:
     """Say that there is no `key` in `schema`, and which existing one, or group, is nearest."""
-    if key == "resume":
+    if key == "resume" and schema in (RecipeConfig, EvaluateConfig):
         return "there is no setting resume: the command that was stopped goes on when it is given again"
     groups = choices_of()
     if "." not in key and (group := difflib.get_close_matches(key, groups, n=1, cutoff=0.75)):

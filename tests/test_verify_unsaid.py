@@ -15,7 +15,8 @@ NO_CLAIM = {
         ("6", r"\boxed{6} (I am not sure; it might be 7.)"),
         ("6", "It is untrue that the answer is 6."),
         ("6", "Nobody would claim the answer is 6."), ("6", "I doubt that the answer is 6."),
-        ("6", "6 is not the answer."), ("6", "答えは6ではなく、7です。"),
+        ("6", "6 is not the answer."), ("6", r"It is hardly \boxed{6}."), ("6", "It is anything but 6."),
+        ("6", "答えは6ではなく、7です。"),
         ("6", "Die Antwort ist nicht 6, sondern 7."),
         ("no solution", "It is false that there is no solution."), ("Yes", "Yes or no?"),
     ],
@@ -44,6 +45,7 @@ NO_CLAIM = {
         ("July 4, 2023", "It happened before July 4, 2023."),
         ("14:30", "The train leaves after 14:30."),
         ("1.5 hours", "Die Fahrt dauert länger als 1,5 Stunden."), ("18:30", "Er kommt nach 18:30 Uhr an."),
+        ("18:30", "El tren llega después de las 18:30."),
         ("E", "None of the above, including E, seems to match."),
         ("v1.2.3", "You need v1.2.3 or later."), ("v1.2.3", "Anything before v1.2.3 fails."),
     ],
@@ -83,6 +85,9 @@ CLAIMED = [
     ("5", r"x = -1 is negative, so we reject it. Hence \boxed{5}."),
 ]  # fmt: skip
 CLAIMED += [
+    ("5", "One might guess 6, but the answer is 5."), ("5", "Forget about the tax: the answer is 5."),
+    ("5", r"The answer is \boxed{5}. Note that x = -1 was left out, as it does not satisfy x > 0."),
+    ("no solution", "There is no real solution, only complex ones."), ("3 km", "She walked 3 km more."),
     ("0.125", "Die Wahrscheinlichkeit beträgt 0,125."),
     ("2023-10-03", "Die Antwort ist der 3. Oktober 2023."),
     ("32π cm^3", r"The volume is $V = \boxed{32\pi \text{ cm}^3}$."), ("₹500", "**Answer: Rs. 500**"),

@@ -125,7 +125,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
         model, _ = PretrainedConfig.get_config_dict(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"model.path={path}: no tokenizer can be loaded from there: {error}") from error
-    size = model.get("vocab_size") or model.get("text_config", {}).get("vocab_size")
+    size = model.get("vocab_size") or (model.get("text_config") or {}).get("vocab_size")
     token, highest = max(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
     if size is not None and highest >= size:
         raise ConfigError(

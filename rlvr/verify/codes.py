@@ -180,8 +180,8 @@ def read_code(text: str) -> Code:
         return Code("mac " + re.sub("[:.-]", "", text.lower()))
     if (address := _address(text)) is not None:
         return Code(address)
-    if (match := _ISBN.fullmatch(text)) and _is_isbn(text):
-        return Code("isbn " + re.sub(r"[- ]", "", match.group(1)).upper())
+    if (digits := _isbn(text)) is not None:
+        return Code(f"isbn {digits}")
     if re.fullmatch(r"(?:97[89])?\d{9}[\dX]", text):
         return Code("isbn " + text)
     if _WEB.fullmatch(text):
@@ -199,10 +199,11 @@ def read_code(text: str) -> Code:
     return Code(re.sub(r"[\s_]+", "-", text).casefold())
 
 
-def _is_isbn(text: str) -> bool:
-    """6-4 6-3 are two sets of tennis: an ISBN has ten or thirteen digits."""
+def _isbn(text: str) -> str | None:
+    """The ten or thirteen digits of an ISBN; 6-4 6-3 are two sets of tennis."""
     match = _ISBN.fullmatch(text)
-    return match is not None and len(re.sub(r"[- ]", "", match.group(1))) in (10, 13)
+    digits = re.sub(r"[- ]", "", match.group(1)).upper() if match else ""
+    return digits if len(digits) in (10, 13) else None
 
 
 def _address(text: str) -> str | None:
@@ -227,7 +228,11 @@ def seems_a_code(text: str) -> bool:
     """Whether plain `text`, a reference, is an identifier: those above, v1.23, an ISBN, a phone number."""
     if len(text) > MAX_CODE or _HEX_WORD.fullmatch(text):
         return False
-    return is_a_code(text) or _is_isbn(text) or any(f.fullmatch(text) for f in (_VERSION, _PHONE, _GROUPS))
+    return (
+        is_a_code(text)
+        or _isbn(text) is not None
+        or any(f.fullmatch(text) for f in (_VERSION, _PHONE, _GROUPS))
+    )
 
 
 def may_be_a_code(text: str) -> bool:

@@ -226,7 +226,8 @@ VERDICT = re.compile(
 # What keeps a value from being claimed where "the answer is" follows in the same clause.
 REPORTED = re.compile(
     r"\b(?:if|whether|suppose|assume|assuming|unless|says?|said|claims?|claimed|thought|guess(?:ed)?|wrong|"
-    r"incorrect|false|untrue|doubt(?:s|ful)?|nobody|no one|hardly|isn['’]t|wasn['’]t|aren['’]t|except|but|"
+    r"incorrect|false|untrue|doubt(?:s|ful)?|nobody|no one|hardly|isn['’]t|wasn['’]t|aren['’]t|except|"
+    r"(?:any|every|no)thing but|all but|"
     r"common(?:ly)?|might|could|perhaps|maybe|possibly|someone|people|don['’]t|not|never|each|every|whose|"
     r"any|some|"
     r"since|because|initial(?:ly)?|tempting|when)\b(?![^,;:]*\bi think\b)",
@@ -388,7 +389,7 @@ _MOMENT_BEFORE = re.compile(
     rf"\b(?:{_COMPARED}|(?:any(?:thing|time)? )?(?:before|after|since|until|till)|prior to|later than|"
     r"earlier than|nach|vor|seit|bis|après|avant|depuis|jusqu['’]à|después de|antes de|desde|hasta|dopo|"
     r"prima (?:del(?:le)?|di)|depois d[aeo]s?|antes d[aeo]s?|после|до)"
-    r"\s+(?:an?\s+|the\s+)?[*_$(\[]*$",
+    r"\s+(?:(?:an?|the|l[aeo]s?|el|de[mnr])\s+)?[*_$(\[]*$",
     re.IGNORECASE,
 )
 _BOUND_AFTER = re.compile(
@@ -422,7 +423,8 @@ BY_CASES = re.compile(
 )
 # What unsays a box: the words right before it, and right after.
 DENIES_NEXT = re.compile(
-    rf"(?:{DENIAL.pattern})(?:\s+(?:definitely|really|simply|just|actually|get|equal|be|have|to|the|an?|final|correct|answer|"
+    rf"(?:{DENIAL.pattern})(?:\s+(?:definitely|really|simply|just|"
+    rf"actually|get|equal|be|have|to|the|an?|final|correct|answer|"
     r"is|of))*\s*[:*_$(\s]*$",
     re.IGNORECASE,
 )
@@ -437,7 +439,7 @@ DENIES_LAST = re.compile(
 # There is none but …: then there is one.
 EXCEPTED = re.compile(
     r"\b(?:other than|except(?: for)?|besides|apart from|aside from|but|yet|not true|untrue|false|"
-    r"not the case|isn['’]t the case|only)\b",
+    r"not the case|isn['’]t the case)\b",
     re.IGNORECASE,
 )
 

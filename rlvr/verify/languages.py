@@ -36,7 +36,7 @@ SPACED = {
         r"whose \w+ (?:is|are)|(?<=, )that is(?=,)|which rounds (?:up |down )?to|or about|"
         r"leaving|giving|yielding|making|for a total of|i\.e\.|implying|"
         r"(?:we|you|i) (?:\w+ )?(?:find|get|have|obtain|conclude|see)(?: that)?(?! to\b)",
-        r"not|never|no|neither|nor|none|nobody|cannot|\w{2,6}n['’]t",
+        r"not|never|no|neither|nor|none|nobody|hardly|far from|anything but|cannot|\w{2,6}n['’]t",
         r"not sure|unsure|doubt(?:s|ful)?|maybe|perhaps|possibly|may(?: also)? be|might|"
         r"could(?: also)? be(?=\s+[\W\d]|"
         r"\s+(?:that|the|a|an|either|both)\b)|unknown|unclear|unlikely|no idea|guess(?:ing)?|"
@@ -51,7 +51,8 @@ SPACED = {
         r"my mistake|"
         r"just kidding|i take (?:that|it|this) back|(?:ignore|disregard|forget) (?:that|this|it|"
         r"the above)(?=[.,;!])|"
-        r"(?:this|that|it) (?:does not|doesn['’]?t|fails to) satisfy|(?<=[.…] )actually(?=,? \W{0,2}\d)|"
+        r"(?:(?<=[.!?…] )|\b(?:but|however|hmm),? )(?:this|that|it) (?:does not|doesn['’]?t|"
+        r"fails to) satisfy|(?<=[.…] )actually(?=,? \W{0,2}\d)|"
         r"i (?:was|am) (?:wrong|mistaken)|i(?: have|['’]ve)? (?:made|found) (?:a mistake|an error)|"
         r"(?:let me|let us|let['’]s|i(?: will|['’]ll| should| need to| must)) (?:re-?(?:check|do|compute|"
         r"calculate|"

@@ -215,7 +215,7 @@ _BOUNDS = [
     (re.compile(pattern, re.IGNORECASE), sign)
     for pattern, sign in (
         (
-            rf"(?:at least|(?:no|not) (?:less|fewer) than|(?:a )?minimum(?: of)?|≥|>=|\\geq?) ?{_AMOUNT}",
+            rf"(?:at least|{_NO} (?:less|fewer) than|(?:a )?minimum(?: of)?|≥|>=|\\geq?) ?{_AMOUNT}",
             r"\ge",
         ),
         (rf"{_AMOUNT},? (?:or|and) {_UPWARDS}", r"\ge"),
