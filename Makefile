@@ -18,6 +18,7 @@ lint: install
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 
 # Resolve the GPU lock (and the others) from their inputs and compare. Reads the package index, installs nothing.
 check-gpu-lock:

@@ -28,11 +28,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from parity_trl import trl_python
 
-from rlvr import cli
-from rlvr.evaluation.metrics import half_interval
+from rlvr.base.files import atomic_write
+from rlvr.commands import cli
 from rlvr.problems.generated import arithmetic
-from rlvr.record.run_folder import atomic_write, versions
+from rlvr.record.run_folder import versions
 from rlvr.record.sinks import read_metrics
+from rlvr.statistics.intervals import half_interval
 
 SFT_STEPS = 120
 PROBLEMS = {"train": 800, "heldout": 190}  # all that there are of this level: the quickstart's

@@ -15,7 +15,7 @@ from unittest import mock
 
 from against_trl_cases import HELDOUT_SAMPLES, Turns
 
-from rlvr import cli
+from rlvr.commands import cli
 from rlvr.rollout.engine import Request
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
 from rlvr.types import Problem

@@ -121,7 +121,7 @@ def draw(found: Curves, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from rlvr.record.plot import BLUE, GREEN, GREY, ORANGE
+    from rlvr.results.curves import BLUE, GREEN, GREY, ORANGE
 
     figure = Figure(figsize=(10, 3.8), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)

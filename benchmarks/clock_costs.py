@@ -21,8 +21,10 @@ from random_models import make_model
 
 from rlvr.algorithms import objective
 from rlvr.algorithms.losses import ppo_clip
+from rlvr.base.processes import Whereabouts
+from rlvr.cluster.config import ClusterConfig
+from rlvr.cluster.ray_cluster import ray_cluster
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
-from rlvr.processes import Whereabouts
 from rlvr.record.journal import write_journal
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.service import RewardService
@@ -31,8 +33,6 @@ from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
 from rlvr.stages.batches import rollout_batch
-from rlvr.stages.cluster import ray_cluster
-from rlvr.stages.config import ClusterConfig
 from rlvr.types import Group, Problem, Rollout, TrainingBatch
 
 PROMPT, MAX_LENGTH = 16, 512  # tokens

@@ -20,15 +20,15 @@ from unittest.mock import patch
 
 import numpy as np
 
-from rlvr.config import TrainConfig
-from rlvr.processes import Whereabouts
+from rlvr.base.processes import Whereabouts
+from rlvr.cluster import waiting as calls
+from rlvr.pipeline.config import TrainConfig
 from rlvr.rewards import pool as reward_pool
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.rollout import pool as rollout_pool
 from rlvr.rollout.actor import Advanced
 from rlvr.rollout.engine import Request
 from rlvr.stages import buffer as rollout_buffer
-from rlvr.stages import calls
 from rlvr.stages.config import GrpoConfig
 from rlvr.stages.drawing import Drawing
 from rlvr.types import FinishReason, Group, IntArray, Problem, Rollout, Status, Verdict

@@ -38,14 +38,15 @@ from alone import Alone, EngineAlone, LearnerAlone, RewardAlone, count_seconds
 from hydra import compose, initialize_config_dir
 from random_models import make_model
 
-from rlvr.compose import config_folder, register_schema, to_config
-from rlvr.config import TrainConfig
+from rlvr.cluster.placement import place
+from rlvr.cluster.ray_cluster import ray_cluster
+from rlvr.cluster.workers import Workers
+from rlvr.configuration.compose import config_folder, register_schema, to_config
+from rlvr.pipeline.config import TrainConfig
 from rlvr.record.journal import read_journal
 from rlvr.record.run_folder import versions
 from rlvr.record.sinks import MetricLog
 from rlvr.rollout.engine import Request
-from rlvr.stages.cluster import Workers, ray_cluster
-from rlvr.stages.placement import place
 from rlvr.types import Problem
 
 ALL = [
@@ -118,7 +119,9 @@ class Loop:
         folder.mkdir()
         self.folder = folder
         self.grpo = Grpo(
-            StageInput(config, folder, model, problems, [], tokenizer, StopRequest(), {}, config.grpo),
+            StageInput(
+                config.for_stages(), folder, model, problems, [], tokenizer, StopRequest(), {}, config.grpo
+            ),
             workers,
         )
         self.grpo.log = MetricLog(folder, config.record, asdict(config))
@@ -224,8 +227,9 @@ def measure(case: str, folder: Path, turns: int, quick: bool) -> dict[str, Any]:
     model = folder / f"{case}_model"
     parameters = make_model(model, size)
     config = settings(model, overrides)
-    with ray_cluster(config.cluster), Workers(config) as workers, ExitStack() as stack:
-        there = place(config)
+    asked = config.for_stages().workers(config.grpo.max_staleness)
+    with ray_cluster(config.cluster), Workers(asked) as workers, ExitStack() as stack:
+        there = place(asked)
         cores = {
             "generate": there.rollout[0].cores,
             "learn": there.learner[0].cores,

@@ -21,9 +21,9 @@ import torch
 from parity_trl_cases import GROUP_SIZE, MAX_TOKENS, TEMPERATURE, OurRun, make_plan
 from torch import Tensor
 
-from rlvr import compose
 from rlvr.algorithms import objective
-from rlvr.config import TrainConfig
+from rlvr.configuration import compose
+from rlvr.pipeline.config import TrainConfig
 from rlvr.rollout.config import RolloutConfig
 from rlvr.types import FinishReason, Group, Problem, Rollout, Status, Verdict
 
@@ -191,7 +191,7 @@ def learn_run(folder: Path, run: OurRun, learner: Any) -> dict[str, Any]:
     config = configuration(folder, run)
     shell: Any = InProcess(learner)
     learner.reference = None
-    stage = Learning(config, shell, shell, str(folder / "base"))
+    stage = Learning(config.for_stages(), config.grpo, shell, shell, str(folder / "base"))
     if run.weighted_kl:
         stage.objective = partial(weighted_kl, **stage.objective.keywords)
     filters = {name: instantiate(spec, _partial_=True) for name, spec in config.algorithm.filters.items()}

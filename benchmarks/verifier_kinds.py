@@ -24,12 +24,14 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-from rlvr.audit.catalogue import CATALOGUE, Entry, Gold, Rewriting
+from rlvr.audit.catalogue import CATALOGUE, Gold
+from rlvr.audit.catalogue.entry import Entry, Rewriting
 from rlvr.audit.catalogue.reading import bare, read_data
 from rlvr.audit.rates import wilson_interval
-from rlvr.verify import VerifySettings, equal_answers
+from rlvr.verify.check import equal_answers
 from rlvr.verify.kinds import Kind
 from rlvr.verify.reference import read_reference
+from rlvr.verify.settings import VerifySettings
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -56,7 +56,7 @@ def read_pairs(path: str | Path) -> list[Pair]:
 
 def run_ours(pairs: Sequence[Pair]) -> list[Timing]:
     from rlvr.types import Status
-    from rlvr.verify import check_answer, forget_answers
+    from rlvr.verify.check import check_answer, forget_answers
 
     return timed(
         pairs, lambda gold, text: check_answer(text, gold).status is Status.CORRECT, before=forget_answers

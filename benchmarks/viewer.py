@@ -142,7 +142,7 @@ def write_run(folder: Path, steps: int, count: int) -> None:
 @contextmanager
 def server(folder: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str], float]]:
     """A client, the process, and the seconds from its start to its address."""
-    code = "import sys; from rlvr.viewer.command import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from rlvr.commands.view import main; sys.exit(main(sys.argv[1:]))"
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(folder), "--no-browser", "--port", "0"],

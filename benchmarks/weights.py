@@ -26,14 +26,14 @@ import ray
 from alone import count_seconds
 from random_models import MAX_LENGTH, make_model
 
+from rlvr.cluster.config import ClusterConfig
+from rlvr.cluster.placement import usable_cores
+from rlvr.cluster.ray_cluster import ray_cluster
 from rlvr.learner.actor import LearnerGroup, LearnerRank
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.record.run_folder import versions
 from rlvr.rollout.actor import RolloutWorker
 from rlvr.rollout.config import RolloutConfig
-from rlvr.stages.cluster import ray_cluster
-from rlvr.stages.config import ClusterConfig
-from rlvr.stages.placement import usable_cores
 
 SIZES = ("1M", "10M", "100M", "500M")
 DTYPES = ("float32", "bfloat16")

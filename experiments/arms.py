@@ -25,8 +25,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import yaml
 
-from rlvr.evaluation.metrics import half_interval
 from rlvr.record.sinks import read_metrics
+from rlvr.statistics.intervals import half_interval
 
 Curve = list[tuple[int, float]]  # (rollouts drawn so far, held-out pass@1)
 Study = dict[str, dict[int, Curve]]  # arm → seed → curve

@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_leaves
 
 from rlvr.algorithms import objective
 from rlvr.algorithms.losses import ppo_clip
-from rlvr.imports import lean_imports
+from rlvr.base.imports import lean_imports
 from rlvr.learner import head
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.types import RlvrError, TrainingBatch

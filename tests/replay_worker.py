@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def work(run: Path, out: Path, cases: dict[str, list[str]]) -> None:
-    from rlvr.replay.command import main
+    from rlvr.commands.replay import main
 
     for name, arguments in cases.items():
         files = ["--json", str(out / f"{name}.json"), "--gradients", str(out / f"{name}.safetensors")]

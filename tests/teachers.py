@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from servers import Reply, http_server, said
 
-from rlvr.keys import key
+from rlvr.base.keys import key
+from rlvr.pipeline.recipe_config import RecipeConfig
 from rlvr.problems.tokenizer import character_tokenizer
-from rlvr.recipe.config import RecipeConfig
 from rlvr.rewards.config import RewardConfig
 from rlvr.rollout.config import EndpointConfig
 from rlvr.stages.config import ModelConfig, ScratchModelConfig, TeacherConfig

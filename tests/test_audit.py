@@ -14,9 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rlvr
-from rlvr import compose
 from rlvr.audit.audit import make_rollout, run_audit
-from rlvr.audit.command import main
 from rlvr.audit.config import MARKS, AuditConfig
 from rlvr.audit.golds import near_misses, read_gold, rewritings
 from rlvr.audit.hacks import question_formula
@@ -26,6 +24,8 @@ from rlvr.audit.rates import judge_outcomes, wilson_interval
 from rlvr.audit.report import make_report
 from rlvr.audit.rollouts import draw_rollouts
 from rlvr.audit.second import math_verify_reward
+from rlvr.commands.audit import main
+from rlvr.configuration import compose
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.generated import arithmetic
 from rlvr.record.journal import journal_path, write_journal

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from rlvr.stages.calls import result
+from rlvr.cluster.waiting import result
 from rlvr.types import RlvrError, WorkerDied
 
 

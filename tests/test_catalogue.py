@@ -15,14 +15,16 @@ from dateutil import parser as dates
 from latex2sympy2_extended import latex2sympy
 from sympy import N
 
-from rlvr.audit.catalogue import CATALOGUE, Gold, Rewriting
+from rlvr.audit.catalogue import CATALOGUE, Gold
+from rlvr.audit.catalogue.entry import Rewriting
 from rlvr.audit.catalogue.expressions import EXPRESSION_FAMILIES
 from rlvr.audit.catalogue.intervals import Interval
 from rlvr.audit.catalogue.reading import bare, read_data
 from rlvr.audit.catalogue.spelled import in_lakhs, in_words, repeating, swap_digits
-from rlvr.verify import VerifySettings, equal_answers
+from rlvr.verify.check import equal_answers
 from rlvr.verify.kinds import Kind
 from rlvr.verify.reference import read_reference
+from rlvr.verify.settings import VerifySettings
 
 KINDS = list(Kind)
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from commands import RLVR
 
-from rlvr.config import TrainConfig
-from rlvr.record.disk import DiskError
+from rlvr.base.disk import DiskError
+from rlvr.pipeline.config import TrainConfig
 from rlvr.stages.checkpoints import KEPT, CheckpointError, Checkpoints
 from rlvr.stages.config import SftConfig
 from rlvr.stages.stage import StageInput

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import rlvr
-from rlvr.cli import main
+from rlvr.commands.cli import main
 
 RLVR = Path(sys.executable).with_name("rlvr")
 HEAVY = ("torch", "ray", "vllm", "deepspeed", "transformers", "hydra", "sympy", "numpy", "pandas")
@@ -41,9 +41,9 @@ def imported(script: str) -> set[str]:
     "script",
     [
         "import rlvr",
-        "from rlvr.cli import main; main(['--help'])",
-        "from rlvr.cli import main; main(['--version'])",
-        "from rlvr.cli import main; main(['trian'])",
+        "from rlvr.commands.cli import main; main(['--help'])",
+        "from rlvr.commands.cli import main; main(['--version'])",
+        "from rlvr.commands.cli import main; main(['trian'])",
     ],
 )
 def test_what_needs_no_engine_imports_none(script: str) -> None:
@@ -51,7 +51,7 @@ def test_what_needs_no_engine_imports_none(script: str) -> None:
 
 
 def test_composing_a_configuration_imports_no_engine() -> None:
-    script = "from rlvr.cli import main\nassert main(['train', '--cfg', 'job']) == 0"
+    script = "from rlvr.commands.cli import main\nassert main(['train', '--cfg', 'job']) == 0"
     assert imported(script) & {"torch", "ray", "vllm", "deepspeed", "transformers"} == set()
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.compare.command import main, run
+from rlvr.commands.compare import main, run
 from rlvr.compare.curves import read_curve
 from rlvr.compare.results import Difference
 from rlvr.compare.runs import State, find_runs
-from rlvr.compare.statistics import paired_t_test, sign_flip_test
 from rlvr.compare.text import verdict
-from rlvr.evaluation.metrics import half_interval
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.record.sinks import JsonLines
+from rlvr.statistics.intervals import half_interval
+from rlvr.statistics.tests import paired_t_test, sign_flip_test
 from rlvr.types import Problem
 from tests.compared_runs import (
     METRIC,
@@ -318,7 +318,7 @@ def test_a_label_cannot_break_the_table(tmp_path: Path) -> None:
 def test_the_command_line_is_light(tmp_path: Path) -> None:
     """Nothing heavy comes with the command, nor with what it does."""
     runs = sweep(tmp_path / "sweep", {1.0: [0.5], 0.8: [0.6]})
-    code = f"import sys\nimport rlvr.compare.command as c\nc.run([{str(runs)!r}])\n"
+    code = f"import sys\nimport rlvr.commands.compare as c\nc.run([{str(runs)!r}])\n"
     code += "print({'torch', 'ray', 'vllm', 'deepspeed', 'transformers', 'scipy'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"

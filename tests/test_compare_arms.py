@@ -11,14 +11,14 @@ import pytest
 import yaml
 from pyarrow import parquet
 
+from rlvr.base.identity import that_matter
+from rlvr.commands.compare import run
 from rlvr.compare.arms import Arm, arms_of, baseline_of
-from rlvr.compare.command import run
 from rlvr.compare.curves import read_curve
 from rlvr.compare.runs import State, find_runs
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.record.run_folder import RunFolder
 from rlvr.record.sinks import JsonLines
-from rlvr.stages.identity import that_matter
 from rlvr.types import ConfigError, DataError, Group, Problem
 from tests.compared_runs import (
     METRIC,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rlvr.compare.command import run
+from rlvr.commands.compare import run
 from rlvr.compare.runs import find_runs
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.types import DataError, Problem

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlvr.compare.statistics import holm, paired_t_test, sign_flip_test, student_t_p_value
-from rlvr.evaluation.metrics import bootstrap_interval, half_interval, paired_difference, student_t_quantile
+from rlvr.statistics.intervals import bootstrap_interval, half_interval, paired_difference, student_t_quantile
+from rlvr.statistics.tests import holm, paired_t_test, sign_flip_test, student_t_p_value
 
 quarters = st.integers(-4, 4).map(lambda whole: whole / 4)
 

@@ -14,11 +14,11 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 import rlvr
-from rlvr import compose
-from rlvr.cli import main
-from rlvr.config import TrainConfig
+from rlvr.commands.cli import main
+from rlvr.configuration import compose
 from rlvr.learner.config import LoraConfig
-from rlvr.recipe.config import KINDS, RecipeConfig
+from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.recipe_config import KINDS, RecipeConfig
 from rlvr.types import ConfigError, RlvrError
 
 SMALL = ["sampling.max_tokens=16"]  # fits the scratch model's length
@@ -206,7 +206,7 @@ def test_a_wrong_configuration_stops_the_run_before_it_begins(
     def begins(*given: object) -> None:
         raise AssertionError("the run began")
 
-    monkeypatch.setattr("rlvr.stages.train._run", begins)
+    monkeypatch.setattr("rlvr.pipeline.train._run", begins)
     room = (
         [] if any("max_tokens" in argument or "stages=[sft]" in argument for argument in arguments) else SMALL
     )
@@ -300,7 +300,7 @@ def test_what_is_wrong_is_all_that_is_said(
     def fails(*given: object) -> None:
         raise RlvrError("the loss is nan")
 
-    monkeypatch.setattr("rlvr.stages.train.run_stages", fails)
+    monkeypatch.setattr("rlvr.pipeline.train.run_stages", fails)
     assert main(["train", "seed=1"]) == 3
     assert capsys.readouterr().err == "rlvr: the loss is nan\n"
 
@@ -382,7 +382,7 @@ def test_an_error_of_the_job_is_not_taken_for_one_of_the_configuration(
     def fails(*given: object) -> None:
         raise AssertionError("of the job")
 
-    monkeypatch.setattr("rlvr.stages.train.run_stages", fails)
+    monkeypatch.setattr("rlvr.pipeline.train.run_stages", fails)
     with pytest.raises(AssertionError, match="of the job"):
         main(["train", "algorithm=ppo", "algorithm.critic.clip=0.3"])
 

@@ -11,8 +11,8 @@ import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from rlvr import compose
-from rlvr.stages.checks import check_config
+from rlvr.configuration import compose
+from rlvr.pipeline.train_checks import check_config
 from rlvr.types import ConfigError
 
 FOLDER = compose.config_folder()

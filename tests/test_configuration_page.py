@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 import rlvr
-from rlvr import compose
+from rlvr.configuration import compose
 
 DOCS = Path(rlvr.__file__).parent.parent / "docs"
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from groups import group, rollout, verdict
 
-from rlvr.config import TrainConfig
-from rlvr.keys import key
+from rlvr.base.keys import key
+from rlvr.pipeline.config import TrainConfig
 from rlvr.problems.curriculum import PassRate
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.rollout.engine import Request

@@ -22,8 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Reply, http_server, kill_after, said
 
-from rlvr.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, read_reply
-from rlvr.keys import key
+from rlvr.base.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, read_reply
+from rlvr.base.keys import key
 from rlvr.rollout.answers import AnswerFile, TeacherAnswer
 from rlvr.rollout.endpoint import EndpointRequests, EndpointTeacher, Pace, Question
 from rlvr.types import ConfigError, DataError, FinishReason, RlvrError
@@ -305,7 +305,7 @@ class TestFailures:
     def test_answers_of_any_size_and_speed_end(
         self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("rlvr.endpoint._LARGEST_BODY", 1 << 20)
+        monkeypatch.setattr("rlvr.base.endpoint._LARGEST_BODY", 1 << 20)
         server.reply = lambda *_: said("x" * (1 << 20))
         with pytest.raises(EndpointError, match="larger than 1 MiB"):
             ask(config(server, retries=0), tmp_path, questions(1))

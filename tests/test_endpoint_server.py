@@ -15,8 +15,8 @@ import pytest
 from servers import MODEL, Reply, http_server, kill_after, vllm_server
 from test_reward_judge import score
 
-from rlvr.endpoint import EndpointError
-from rlvr.keys import key
+from rlvr.base.endpoint import EndpointError
+from rlvr.base.keys import key
 from rlvr.rollout.endpoint import EndpointRequests, EndpointTeacher, Question
 from rlvr.types import FinishReason, Status
 

@@ -25,6 +25,7 @@ from rlvr.algorithms import objective
 from rlvr.algorithms.group_relative import grpo
 from rlvr.algorithms.losses import ppo_clip
 from rlvr.algorithms.objective import Objective, supervised
+from rlvr.cluster.waiting import finish
 from rlvr.learner.actor import LearnerGroup, LearnerRank
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.models import make_scratch_model
@@ -38,7 +39,6 @@ from rlvr.rollout.pool import RolloutPool
 from rlvr.rollout.text import drawn_text, prompt_end
 from rlvr.stages.batches import judged, part, rollout_batch, supervised_batch, token_advantages
 from rlvr.stages.buffer import RolloutBuffer
-from rlvr.stages.calls import finish
 from rlvr.stages.logprob_check import check_logprobs
 from rlvr.types import (
     FinishReason,

@@ -17,21 +17,21 @@ from groups import rollout
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlvr.cli import main
-from rlvr.config import TrainConfig
+from rlvr.commands.cli import main
 from rlvr.evaluation.config import EvaluationConfig
-from rlvr.evaluation.metrics import paired_difference
-from rlvr.evaluation.results import compared
-from rlvr.evaluation.samples import read_samples, write_samples
 from rlvr.evaluation.summary import Outcome, default_ks, outcomes, summarize
-from rlvr.evaluation.tables import markdown
+from rlvr.pipeline.config import TrainConfig
 from rlvr.problems.files import as_row
 from rlvr.problems.generated import ALPHABET, arithmetic
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.record.journal import read_journal
 from rlvr.record.runs import open_run
+from rlvr.results.evaluation import compared
+from rlvr.results.evaluation_table import markdown
+from rlvr.results.samples import read_samples, write_samples
 from rlvr.stages.config import ModelConfig, ScratchModelConfig
 from rlvr.stages.scratch import make_scratch
+from rlvr.statistics.intervals import paired_difference
 from rlvr.types import DataError, FinishReason, Group, Problem, Status, Verdict
 
 RIGHT, WRONG, UNREAD, LATE = Status.CORRECT, Status.WRONG, Status.UNPARSEABLE, Status.TIMEOUT

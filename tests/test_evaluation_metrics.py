@@ -15,19 +15,16 @@ from hypothesis import strategies as st
 
 from rlvr.evaluation.metrics import (
     Tally,
-    bootstrap_interval,
     evaluation_metrics,
-    half_interval,
     majority,
     majority_at_k,
     mean_at_k,
-    paired_difference,
     pass_at_k,
     sound_share,
     sound_shares,
-    student_t_quantile,
     tally,
 )
+from rlvr.statistics.intervals import bootstrap_interval, half_interval, paired_difference, student_t_quantile
 from rlvr.types import Group, Problem, Status, Verdict
 
 

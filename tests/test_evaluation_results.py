@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from groups import rollout
 
-from rlvr.evaluation.config import EvaluateConfig
-from rlvr.evaluation.results import OTHER, compared, read_results, recount, write_json
-from rlvr.evaluation.run import _model_messages, sampled_by
-from rlvr.evaluation.samples import SAMPLES, read_samples, write_samples
 from rlvr.evaluation.summary import Outcome, all_sets, outcomes, summarize
-from rlvr.evaluation.tables import _comparison, markdown
+from rlvr.pipeline.evaluate import _model_messages, sampled_by
+from rlvr.pipeline.evaluate_config import EvaluateConfig
+from rlvr.results.evaluation import OTHER, compared, read_results, recount, write_json
+from rlvr.results.evaluation_table import _comparison, markdown
+from rlvr.results.samples import SAMPLES, read_samples, write_samples
 from rlvr.types import DataError, Group, Problem, Status, Verdict
 
 VOTES = [[0, 1]]

@@ -12,10 +12,10 @@ import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from rlvr import compose
-from rlvr.evaluation.command import written_out
-from rlvr.evaluation.config import EvaluateConfig
-from rlvr.evaluation.sets import ProblemSet, benchmark_files, load_sets, read_benchmark
+from rlvr.commands.evaluate import written_out
+from rlvr.configuration import compose
+from rlvr.pipeline.evaluate_config import EvaluateConfig
+from rlvr.problems.benchmarks import ProblemSet, benchmark_files, load_sets, read_benchmark
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.prompts import fill_template
 from rlvr.types import ConfigError, DataError

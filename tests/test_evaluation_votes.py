@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rlvr.evaluation import votes
 from rlvr.evaluation.votes import count_votes, same_answer
 from rlvr.types import Group, Problem, Status, Verdict
-from rlvr.verify import equal_answers
+from rlvr.verify.check import equal_answers
 
 
 def wrong(answer: str) -> Verdict:

@@ -26,7 +26,7 @@ from rlvr.learner.head import token_statistics
 from rlvr.learner.lora import inject
 from rlvr.learner.modules import Policy
 from rlvr.learner.packing import use_packed_attention
-from rlvr.recipe import sizes
+from rlvr.pipeline import sizes
 from rlvr.types import TrainingBatch
 
 pytestmark = pytest.mark.usefixtures("one_thread")

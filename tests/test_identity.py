@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rlvr.stages.identity import model_fingerprint
+from rlvr.base.identity import model_fingerprint
 
 
 def test_a_byte_in_the_middle_of_a_large_file_changes_the_fingerprint(tmp_path: Path) -> None:

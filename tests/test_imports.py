@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.imports import lean_imports
+from rlvr.base.imports import lean_imports
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_deepspeed_does_without_mlflow() -> None:
     pytest.importorskip("mlflow")
     program = """
 import sys
-from rlvr.imports import lean_imports
+from rlvr.base.imports import lean_imports
 with lean_imports():
     import deepspeed
 assert "mlflow" not in sys.modules

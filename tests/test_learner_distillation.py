@@ -35,11 +35,11 @@ from rlvr.algorithms.config import AlgorithmConfig, KlConfig
 from rlvr.algorithms.group_relative import no_advantage
 from rlvr.algorithms.kl import full, k2
 from rlvr.algorithms.losses import reinforce
-from rlvr.config import TrainConfig
 from rlvr.learner.models import make_scratch_model
+from rlvr.pipeline.config import TrainConfig
 from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
-from rlvr.stages.algorithm_checks import algorithm_messages
+from rlvr.stages.rl_checks import algorithm_messages
 from rlvr.types import TrainingBatch
 
 pytestmark = pytest.mark.slow  # its models and runs

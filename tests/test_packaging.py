@@ -189,7 +189,7 @@ def test_wheel_declares_the_command_and_the_vllm_plugin(wheel: zipfile.ZipFile) 
     (name,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     entries = configparser.ConfigParser()
     entries.read_string(wheel.read(name).decode())
-    assert entries["console_scripts"]["rlvr"] == "rlvr.cli:main"
+    assert entries["console_scripts"]["rlvr"] == "rlvr.commands.cli:main"
     assert entries["vllm.general_plugins"]["rlvr_weights"] == "rlvr.weights.shared_memory:register"
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray import cloudpickle
 
-from rlvr.config import TrainConfig
-from rlvr.stages.placement import divide_cores, place, shares_gpus
+from rlvr.cluster.placement import divide_cores, place, shares_gpus
+from rlvr.pipeline.config import TrainConfig
 from rlvr.stages.turns import Turns
 from rlvr.types import ConfigError
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rlvr.keys import key
+from rlvr.base.keys import key
 from rlvr.problems.order import fingerprint, problems_for_step
 from rlvr.types import DataError, Problem
 
@@ -83,7 +83,7 @@ def test_a_part_that_is_no_whole_number_is_refused():
 
 
 def test_keys_are_the_same_in_every_process():
-    program = "from rlvr.keys import key; print(key('seed', 7, 'gsm8k-3', 2))"
+    program = "from rlvr.base.keys import key; print(key('seed', 7, 'gsm8k-3', 2))"
     run = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

@@ -8,7 +8,7 @@ import pytest
 import ray
 from ray import cloudpickle
 
-from rlvr.processes import Whereabouts, answer_for_stacks, stacks
+from rlvr.base.processes import Whereabouts, answer_for_stacks, stacks
 
 
 class Stuck:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.cli import main
+from rlvr.commands.cli import main
 
 SMALL = ["problems.train.n=40", "problems.heldout.n=10", "sampling.max_tokens=16"]
 OWN = ["recipe=own_data", "model=scratch", "problems.prompt.chat=false", "sampling.max_tokens=16"]
@@ -126,7 +126,7 @@ def test_a_wrong_recipe_stops_before_it_begins(
     def begins(*given: object) -> None:
         raise AssertionError("the recipe began")
 
-    monkeypatch.setattr("rlvr.recipe.run.Recipe", begins)
+    monkeypatch.setattr("rlvr.pipeline.recipe.Recipe", begins)
     changes_source = any(argument.startswith("problems=") for argument in arguments)
     small = SMALL[2:] if changes_source else SMALL
     assert main(["recipe", *small, *arguments, *plan]) == 2

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from rlvr.pipeline.graph import Node, build, changes
+from rlvr.pipeline.recipe_config import RecipeConfig
 from rlvr.problems.generated import arithmetic
-from rlvr.recipe.config import RecipeConfig
-from rlvr.recipe.graph import Node, build, changes
 from rlvr.stages.config import DistillConfig, OwnConfig, ScratchModelConfig
 from rlvr.types import ConfigError
 

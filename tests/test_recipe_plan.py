@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from rlvr.pipeline.graph import build
+from rlvr.pipeline.plan import most_problems, stage_need, stage_table
+from rlvr.pipeline.recipe import Prepared
+from rlvr.pipeline.recipe_checks import check_recipe
+from rlvr.pipeline.recipe_config import RecipeConfig
+from rlvr.pipeline.sizes import NotHere
 from rlvr.problems.generated import arithmetic
-from rlvr.recipe.checks import check_recipe
-from rlvr.recipe.config import RecipeConfig
-from rlvr.recipe.graph import build
-from rlvr.recipe.plan import most_problems, stage_need, stage_table
-from rlvr.recipe.run import Prepared
-from rlvr.recipe.sizes import NotHere
 from rlvr.stages.config import ScratchModelConfig
 from rlvr.types import DataError, Problem
 

@@ -19,13 +19,11 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from rlvr.imports import lean_imports
+from rlvr.base.imports import lean_imports
 from rlvr.learner.config import LearnerConfig, LoraConfig, OptimizerConfig
 from rlvr.learner.lora import inject
 from rlvr.learner.models import load_model, make_scratch_model
-from rlvr.problems.generated import ALPHABET
-from rlvr.problems.tokenizer import character_tokenizer
-from rlvr.recipe.sizes import (
+from rlvr.pipeline.sizes import (
     GATHERED,
     ModelSizes,
     NotHere,
@@ -37,6 +35,8 @@ from rlvr.recipe.sizes import (
     shown,
     state_bytes,
 )
+from rlvr.problems.generated import ALPHABET
+from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.rollout.config import RolloutConfig
 from rlvr.stages.checkpoints import KEPT
 from rlvr.stages.config import ScratchModelConfig

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
-from rlvr.evaluation.metrics import Difference, bootstrap_interval, half_interval, paired_difference
-from rlvr.recipe.seeds import draw_seeds, read_tables, seeds_table
-from rlvr.recipe.table import (
+from rlvr.results.seeds import draw_seeds, read_tables, seeds_table
+from rlvr.results.stage_plot import write_table
+from rlvr.results.stage_table import (
     FEWEST_CHANGED,
     Change,
     SetResult,
@@ -26,8 +26,8 @@ from rlvr.recipe.table import (
     markdown,
     measure,
     summary,
-    write_table,
 )
+from rlvr.statistics.intervals import Difference, bootstrap_interval, half_interval, paired_difference
 from rlvr.types import DataError
 
 BLUE, ORANGE, GREEN, GREY = (0x1F, 0x6F, 0xB4), (0xD9, 0x82, 0x2B), (0x2E, 0x8B, 0x57), (0x6B, 0x6B, 0x6B)

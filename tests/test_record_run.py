@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rlvr
-from rlvr.record.run_folder import RunFolder, RunFolderError, atomic_write
+from rlvr.base.files import atomic_write
+from rlvr.record.run_folder import RunFolder, RunFolderError
 from rlvr.record.sinks import JsonLines, read_metrics
 from rlvr.types import DataError
 

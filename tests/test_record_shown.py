@@ -17,11 +17,13 @@ import pytest
 from rich.console import Console
 
 import rlvr
-from rlvr.record import plot, progress
-from rlvr.record.plot import plot_curves, smoothed
+from rlvr.base.text import aligned
+from rlvr.record import progress
 from rlvr.record.progress import Progress, duration
-from rlvr.record.report import aligned, summary_table
 from rlvr.record.sinks import JsonLines
+from rlvr.results import curves as plot
+from rlvr.results.curves import plot_curves, smoothed
+from rlvr.results.summary import summary_table
 from rlvr.types import DataError
 
 STEP = {

@@ -20,13 +20,13 @@ import yaml
 from commands import complete
 from safetensors.numpy import load_file
 
-from rlvr.cli import main
-from rlvr.config import TrainConfig
+from rlvr.commands.cli import main
+from rlvr.pipeline.config import TrainConfig
 from rlvr.record.journal import journal_path, read_journal
+from rlvr.record.layout import CHANGES
 from rlvr.replay.compare import Column, Number
 from rlvr.replay.recorded import Origin, open_recorded
 from rlvr.replay.what_if import rewarded, what_if
-from rlvr.stages.files import CHANGES
 from rlvr.types import ConfigError, DataError
 
 pytestmark = pytest.mark.slow  # its run and the replays

@@ -13,16 +13,15 @@ import pytest
 import yaml
 from report_runs import CONFIG, learned, rollout, verdict, write_heldout, write_run, write_step
 
-from rlvr.evaluation.metrics import paired_difference
+from rlvr.commands.report import main
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.runs import open_run
-from rlvr.report import write_report
-from rlvr.report.command import main
 from rlvr.report.estimators import FALL, LARGEST, LATE, RISE, SPIKE, Rule, panels
 from rlvr.report.measures import Metrics, early, late, load_metrics
 from rlvr.report.overview import changed_settings
 from rlvr.report.result import read_evaluation
-from rlvr.report.write import markdown_table
+from rlvr.report.write import markdown_table, write_report
+from rlvr.statistics.intervals import paired_difference
 from rlvr.types import Problem
 
 

@@ -10,7 +10,7 @@ import pytest
 from test_report import hostile_run
 
 from rlvr.record.runs import open_run
-from rlvr.report import write_report
+from rlvr.report.write import write_report
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rlvr.config import TrainConfig
+from rlvr.pipeline.config import TrainConfig
 from rlvr.stages.restarts import run_surviving
 from rlvr.types import RlvrError, WorkerDied
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import Run, complete
 
-from rlvr.keys import key
+from rlvr.base.keys import key
 from rlvr.record.journal import journal_path, read_journal
 from rlvr.rewards.combine import combine
 from rlvr.rewards.format import format_reward

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from groups import group
 
-from rlvr.config import TrainConfig
+from rlvr.pipeline.config import TrainConfig
 from rlvr.problems.files import from_file
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.stages.select import run_select, selected

@@ -24,13 +24,9 @@ from hydra import initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlvr import compose
-from rlvr.cli import main
-from rlvr.config import TrainConfig
-from rlvr.record.run_folder import RunFolder
-from rlvr.stages.stage import StopRequest
-from rlvr.stages.train import print_records, stop_request
-from rlvr.sweep.arms import (
+from rlvr.commands.cli import main
+from rlvr.configuration import compose
+from rlvr.pipeline.arms import (
     LONGEST,
     Arm,
     Outcome,
@@ -41,9 +37,13 @@ from rlvr.sweep.arms import (
     write_arm,
     write_outcome,
 )
+from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.shared import claimed, shared_stages
+from rlvr.pipeline.train import print_records, stop_request
+from rlvr.record.run_folder import RunFolder
+from rlvr.stages.stage import StopRequest
 from rlvr.sweep.launchers import own_cores, sequential
 from rlvr.sweep.parallel import keep_busy
-from rlvr.sweep.shared import claimed, shared_stages
 from rlvr.types import ConfigError, DataError, Problem, RlvrError, RunInterrupted, StallError
 
 SMALL = ["sampling.max_tokens=16", "model.max_length=64"]
@@ -229,7 +229,7 @@ def test_an_arm_that_begins_again_has_no_old_failure(monkeypatch: pytest.MonkeyP
         found.append(read_outcome(arm))
         raise RunInterrupted("stopped")
 
-    monkeypatch.setattr("rlvr.stages.train._run", stopped)
+    monkeypatch.setattr("rlvr.pipeline.train._run", stopped)
     with pytest.raises(SystemExit):
         main(["train", *SMALL, "seed=1", "hydra.run.dir='s/seed=1'"])
     assert found == [None]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from commands import Run, complete
 
+from rlvr.pipeline.arms import read_outcome
 from rlvr.record.journal import read_journal
 from rlvr.record.runs import open_run
-from rlvr.sweep.arms import read_outcome
 
 STEPS, SFT_STEPS = 2, 12
 COMMAND = [

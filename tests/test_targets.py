@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.targets import resolve
+from rlvr.base.targets import resolve
 from rlvr.types import ConfigError
 
 

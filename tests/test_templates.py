@@ -27,7 +27,7 @@ from rlvr.problems.files import from_file
 from rlvr.problems.load import load_problems
 from rlvr.problems.templates import from_templates
 from rlvr.types import ConfigError, DataError, Status
-from rlvr.verify import check_answer
+from rlvr.verify.check import check_answer
 
 SHOP_FLOOR = Path(__file__).parents[1] / "experiments" / "shop_floor"
 SHOP_TEMPLATES = str(SHOP_FLOOR / "templates.yaml")

@@ -28,7 +28,7 @@ from rlvr.rewards.regex import regex_reward
 from rlvr.rewards.service import RewardService
 from rlvr.rollout.text import drawn_text, prompt_end
 from rlvr.types import FinishReason, Group, Problem, Rollout, Status, Verdict
-from rlvr.verify import extract_answer
+from rlvr.verify.extract import extract_answer
 from rlvr.verify.thoughts import after_thoughts, opened_by
 from rlvr.viewer.tokens import token_texts
 

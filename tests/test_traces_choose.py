@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trace_examples import CRASHED, LENGTH, MANY_TRACES, RIGHT, TIMEOUT, UNREAD, WRONG, trace
 
-from rlvr.settings import out_of_range
+from rlvr.base.settings import out_of_range
 from rlvr.traces.choose import choose
 from rlvr.traces.config import PAIRING, PREFER, PairConfig, TraceConfig, contradictions
 from rlvr.traces.pairs import Pair, pairs

@@ -14,7 +14,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from test_record_run import python
 
-from rlvr import compose
+from rlvr.configuration import compose
 from rlvr.record import sinks
 from rlvr.record.config import RecordConfig
 from rlvr.record.sinks import MetricLog, read_metrics

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.algorithms.objective import supervised
-from rlvr.config import TrainConfig
+from rlvr.pipeline.config import TrainConfig
 from rlvr.stages.config import DpoConfig, SftConfig, ValidationConfig
 from rlvr.stages.dpo import RolloutDpo
 from rlvr.stages.midtrain import MidTraining

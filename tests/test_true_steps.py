@@ -14,8 +14,8 @@ from hydra import initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlvr import compose
-from rlvr.recipe.config import RecipeConfig
+from rlvr.configuration import compose
+from rlvr.pipeline.recipe_config import RecipeConfig
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.evaluate import evaluate
 from rlvr.rewards.functions import Sample, load_functions

@@ -21,7 +21,7 @@ from rlvr.problems.variants import (
     read_proposal,
 )
 from rlvr.types import ConfigError, DataError, Problem
-from rlvr.verify import equal_answers
+from rlvr.verify.check import equal_answers
 
 ORIGINAL = "bin 12 pcs, 7 bins, used 35, left?"
 PROBLEM = Problem("sf-001", ORIGINAL, answer="49", solution="12*7=84\n84-35=49\n#49")

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.types import Status
-from rlvr.verify import check_answer, extract_answer
+from rlvr.verify.check import check_answer
 from rlvr.verify.exact import read_rational
+from rlvr.verify.extract import extract_answer
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from rlvr.rewards.verify_file import main
-from rlvr.verify import VerifySettings
+from rlvr.commands.verify import main
+from rlvr.verify.settings import VerifySettings
 
 KEYS = ["id", "status", "seconds", "extracted", "rule", "explanation"]
 SUMMARY_KEYS = [
     "n", "correct", "wrong", "unparseable", "timeout", "crashed", "bad_lines", "seconds", "latency",
 ]  # fmt: skip
-RUN = "import sys; from rlvr.rewards.verify_file import main; sys.exit(main(sys.argv[1:]))"
+RUN = "import sys; from rlvr.commands.verify import main; sys.exit(main(sys.argv[1:]))"
 
 
 def answer(identity: Any, gold: str = "42", prediction: str = "\\boxed{42}") -> dict[str, Any]:
@@ -261,7 +261,7 @@ def test_help_is_quick_and_names_the_real_defaults() -> None:
     command = (
         "import atexit, sys, time; began = time.perf_counter()\n"
         "atexit.register(lambda: print(time.perf_counter() - began, sorted(sys.modules), file=sys.stderr))\n"
-        "from rlvr.rewards.verify_file import main\nmain(['--help'])"
+        "from rlvr.commands.verify import main\nmain(['--help'])"
     )
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     words = " ".join(done.stdout.split())

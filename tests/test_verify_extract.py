@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.verify import VerifySettings, check_answer, equal_answers, extract_answer
-from rlvr.verify.check import choice_letter
+from rlvr.verify.check import check_answer, equal_answers
+from rlvr.verify.extract import extract_answer
 from rlvr.verify.kinds import Kind
-from rlvr.verify.settings import Extraction
+from rlvr.verify.letters import choice_letter
+from rlvr.verify.settings import Extraction, VerifySettings
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
 Case = tuple[str, str | None]  # a completion, and the answer that it commits to

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from rlvr.types import Status
-from rlvr.verify import VerifySettings, check_answer, equal_answers
+from rlvr.verify.check import check_answer, equal_answers
+from rlvr.verify.settings import VerifySettings
 
 CASES = r"\begin{cases} x & x\ge 0\\ -x & x<0\end{cases}"
 STEP = r"f(x)=\begin{cases} 1 & \text{if } x\ge 0\\ 0 & \text{if } x<0\end{cases}"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rlvr.types import Status
-from rlvr.verify import check_answer
+from rlvr.verify.check import check_answer
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
 GSM8K = ("gsm8k_test", "gsm8k_train")

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.types import Status
-from rlvr.verify import VerifySettings, check_answer, equal_answers
+from rlvr.verify.check import check_answer, equal_answers
+from rlvr.verify.settings import VerifySettings
 
 SAME = {
     "complex numbers": [

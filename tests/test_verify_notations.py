@@ -7,7 +7,7 @@ import time
 import pytest
 
 from rlvr.types import Status
-from rlvr.verify import check_answer, equal_answers
+from rlvr.verify.check import check_answer, equal_answers
 
 SAME = {
     "units": [

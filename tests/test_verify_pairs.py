@@ -13,7 +13,7 @@ import pytest
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.service import RewardService
 from rlvr.types import FinishReason, Problem, Rollout, Status
-from rlvr.verify import check_answer
+from rlvr.verify.check import check_answer
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "verifier"
 

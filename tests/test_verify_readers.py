@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlvr.types import DataError, Status
-from rlvr.verify import VerifySettings, check_answer, equal_answers
 from rlvr.verify.calendar import read_clock, read_date
+from rlvr.verify.check import check_answer, equal_answers
 from rlvr.verify.codes import read_code, read_formula
 from rlvr.verify.exact import read_quantity, read_rational
 from rlvr.verify.kinds import Kind
 from rlvr.verify.plain import plain
 from rlvr.verify.reference import read_as, read_reference
+from rlvr.verify.settings import VerifySettings
 from rlvr.verify.spans import read_compound, read_congruence, read_span
 from rlvr.verify.units import read_unit
 from rlvr.verify.words import in_digits, number_in_words

@@ -6,7 +6,7 @@ import pytest
 
 from rlvr.rewards.math import math_reward
 from rlvr.types import Status
-from rlvr.verify import check_answer
+from rlvr.verify.check import check_answer
 
 NO_CLAIM = {
     "denied": [

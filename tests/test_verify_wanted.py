@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rlvr.types import Status
-from rlvr.verify import check_answer
+from rlvr.verify.check import check_answer
 from rlvr.verify.kinds import Kind
 from rlvr.verify.wanted import sought
 

@@ -62,7 +62,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(runs: Path) -> Iterator[str]:
-    code = "import sys; from rlvr.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from rlvr.commands.cli import main; sys.exit(main(sys.argv[1:]))"
     given = ["view", *(str(runs / name) for name in "abc"), "--no-browser", "--port", "0"]
     server = subprocess.Popen([sys.executable, "-c", code, *given], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None

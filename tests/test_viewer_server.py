@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from rlvr.commands import view as command
 from rlvr.types import DataError
-from rlvr.viewer import command
 from rlvr.viewer.library import Library
 from tests.viewer_runs import SOURCE, Viewed, make_run
 

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import rlvr
+from rlvr.commands.watch import GrowingMetrics, State, WatchedRun, main
 from rlvr.record.progress import BLOCKS, StageView, sparkline
 from rlvr.record.run_folder import RunFolder
 from rlvr.record.sinks import JsonLines, truncate_metrics
-from rlvr.record.watch import GrowingMetrics, State, WatchedRun, main
 from rlvr.types import DataError
 
 STEP = {"train/reward": 0.5, "time/step": 2.0, "time/generate": 1.5, "time/learn": 0.5}

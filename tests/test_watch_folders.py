@@ -9,8 +9,8 @@ import pytest
 import yaml
 from test_watch import a_run, log, once
 
+from rlvr.commands.watch import is_running, main
 from rlvr.record.run_folder import RunFolder
-from rlvr.record.watch import is_running, main
 
 
 def test_a_damaged_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import yaml
 
-from rlvr.evaluation.metrics import half_interval
+from rlvr.statistics.intervals import half_interval
 
 HERE = Path(__file__).parent
 ALL = "all stages"

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from rlvr.recipe.seeds import draw_seeds, seeds_table
+from rlvr.results.seeds import draw_seeds, seeds_table
 
 HERE = Path(__file__).parent
 

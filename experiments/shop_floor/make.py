@@ -13,7 +13,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from rlvr.keys import key
+from rlvr.base.keys import key
 
 FILE = Path(__file__).with_name("problems.jsonl")
 COUNT = 100

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlvr.algorithms.aggregation import AGGREGATIONS
 from rlvr.algorithms.kl import ESTIMATORS
-from rlvr.settings import setting
+from rlvr.base.settings import setting
 
 
 @dataclass

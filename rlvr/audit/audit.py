@@ -13,7 +13,7 @@ from rlvr.audit.golds import NUMBERS, Gold, read_gold, stated_kind
 from rlvr.audit.probes import draw_problems, make_probes
 from rlvr.audit.rates import Outcome, judge_outcomes
 from rlvr.audit.rollouts import Item, Rejudged, draw_rollouts
-from rlvr.keys import key
+from rlvr.base.keys import key
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rlvr.base.settings import setting
 from rlvr.problems.config import ProblemsConfig
 from rlvr.rewards.config import RewardConfig
-from rlvr.settings import setting
 
 MARKS = (
     r"\boxed{{answer}}",

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from rlvr.audit.catalogue import CATALOGUE, Entry
+from rlvr.audit.catalogue import CATALOGUE
 from rlvr.audit.catalogue import Gold as Data
+from rlvr.audit.catalogue.entry import Entry
 from rlvr.audit.catalogue.reading import bare, read_as_text, read_data
 from rlvr.audit.catalogue.several import Items
 from rlvr.types import Problem

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rlvr.audit.golds import NUMBERS, Answer, Gold, near_misses, rewritings
 from rlvr.audit.hacks import hacks, hostile_hacks, question_formula
-from rlvr.keys import key
+from rlvr.base.keys import key
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.prompts import fill_template
 from rlvr.types import ConfigError, Problem

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlvr.keys import key
-from rlvr.targets import known_names
+from rlvr.base.keys import key
+from rlvr.base.targets import known_names
 from rlvr.types import DataError, Problem, Status, Verdict
 from rlvr.verify.thoughts import opened_by
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlvr.base.identity import that_matter
 from rlvr.compare.runs import Found
-from rlvr.stages.identity import that_matter
 from rlvr.types import ConfigError
 
 # What a run is called, where it is kept and where it runs do not make it another experiment.

@@ -16,12 +16,12 @@ from rlvr.compare.runs import Found, State
 from rlvr.evaluation.metrics import TRUE_STEPS, Tally, beside, pass_at_k, sound_share
 from rlvr.evaluation.summary import all_sets
 from rlvr.record.journal import journal_path
-from rlvr.record.runs import STAGES, StageRecord
+from rlvr.record.layout import RESULTS, STAGES
+from rlvr.record.runs import StageRecord
 from rlvr.record.sinks import read_metrics
 from rlvr.types import DataError, Status
 
 TABLE = "table.csv"  # of a recipe's run, a row for each stage that is done
-RESULTS = "results.json"  # of a recipe's evaluation
 RESULT = "result.json"  # of a stage that has ended
 HELDOUT = re.compile(rf"heldout/(?:pass@(\d+)|{TRUE_STEPS})")
 COLUMNS = ("problem_id", "problem", "answer", "status")  # of a journal, beside true_steps

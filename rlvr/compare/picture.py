@@ -13,10 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from rlvr.base.files import atomic_write
 from rlvr.compare.results import BAND_SEEDS, ArmResult
 from rlvr.compare.text import Numbers
-from rlvr.record.plot import GREY, smoothed
-from rlvr.record.run_folder import atomic_write
+from rlvr.results.curves import GREY, smoothed
 
 # Okabe and Ito's colours, which stay apart for readers who see fewer; then again with other lines.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8b6bb1")

@@ -10,8 +10,8 @@ from statistics import mean
 from rlvr.compare.arms import Arm
 from rlvr.compare.curves import Cost, Curve
 from rlvr.compare.runs import State
-from rlvr.compare.statistics import holm, paired_t_test, sign_flip_test
-from rlvr.evaluation.metrics import half_interval, paired_difference
+from rlvr.statistics.intervals import half_interval, paired_difference
+from rlvr.statistics.tests import holm, paired_t_test, sign_flip_test
 
 ALPHA = 0.05
 BAND_SEEDS = 3  # from which a band is an interval; two seeds are drawn from one to the other

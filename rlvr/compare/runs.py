@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from rlvr.record.runs import MANIFEST, RunRecord, open_run
+from rlvr.record.layout import MANIFEST
+from rlvr.record.runs import RunRecord, open_run
 from rlvr.types import DataError
 
 HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # there before the run has been checked

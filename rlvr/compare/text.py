@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from rlvr.base.text import aligned
 from rlvr.compare.curves import Curve
 from rlvr.compare.results import ALPHA, ArmResult, Difference, Interval, Moment
 from rlvr.compare.runs import State
-from rlvr.evaluation.metrics import FEWEST, TRUE_STEPS, tells
+from rlvr.evaluation.metrics import TRUE_STEPS
 from rlvr.record.progress import duration
-from rlvr.record.report import aligned
+from rlvr.statistics.intervals import FEWEST, tells
 
 NONE = "–"
 NO_INTERVAL = f"({NONE})"

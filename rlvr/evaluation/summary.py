@@ -8,15 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlvr.evaluation.metrics import (
-    TRUE_STEPS,
-    beside,
-    bootstrap_interval,
-    majority,
-    pass_at_k,
-    sound_share,
-    votes_are_known,
-)
+from rlvr.evaluation.metrics import TRUE_STEPS, beside, majority, pass_at_k, sound_share, votes_are_known
+from rlvr.statistics.intervals import bootstrap_interval
 from rlvr.types import FinishReason, Group, Status
 
 Votes = Sequence[int | None]

@@ -17,7 +17,7 @@ from itertools import combinations
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.service import RewardService
 from rlvr.types import Group, Problem, Status, Verdict
-from rlvr.verify import equal_answers
+from rlvr.verify.check import equal_answers
 
 COMPARISON = "rlvr.evaluation.votes.same_answer"
 DEADLINE = 1.0  # seconds for one comparison

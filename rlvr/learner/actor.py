@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from rlvr.imports import lean_imports
+from rlvr.base.imports import lean_imports
+from rlvr.base.processes import Whereabouts, answer_for_stacks, peak_memory
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
-from rlvr.processes import Whereabouts, answer_for_stacks, peak_memory
 
 if TYPE_CHECKING:
     from rlvr.algorithms.objective import Objective

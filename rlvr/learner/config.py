@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlvr.settings import setting
+from rlvr.base.settings import setting
 
 
 @dataclass

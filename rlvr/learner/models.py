@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from rlvr.imports import lean_imports
+from rlvr.base.imports import lean_imports
 from rlvr.learner.packing import use_packed_attention
 from rlvr.types import ConfigError
 

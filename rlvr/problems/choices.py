@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rlvr.keys import key
+from rlvr.base.keys import key
 from rlvr.types import DataError, Problem
 
 _LETTERS = "ABCDEFGHIJ"

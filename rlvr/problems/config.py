@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rlvr.settings import setting
+from rlvr.base.settings import setting
 
 
 @dataclass
@@ -27,3 +27,18 @@ class ProblemsConfig:
         help="which problems a GRPO step takes: the import path of a class like Epochs",
     )
     prompt: PromptConfig = setting(factory=PromptConfig)
+
+
+@dataclass
+class BenchmarkConfig:
+    """A set of problems: conf/benchmark/NAME.yaml."""
+
+    source: dict[str, Any] = setting(factory=dict, help="import path of a problem source, and its arguments")
+    template: str = setting("{problem}", "how its problems are put to a model")
+    text: str | None = setting(None, "the problem's text, where it is made of several columns of the hub's")
+    options: list[str] = setting(
+        factory=list, help="columns of the hub's that hold the options of a choice, the right one first"
+    )
+    shuffle: bool = setting(False, "options come in an order of the seed's")
+    by: list[str] = setting(factory=list, help="columns that results are split by, those that there are")
+    note: str | None = setting(None, "what to know when it cannot be had from the hub")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from rlvr.keys import key
+from rlvr.base.keys import key
 from rlvr.types import ConfigError, Group, Problem, Status
 
 

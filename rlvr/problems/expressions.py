@@ -18,7 +18,7 @@ from typing import Any
 
 import sympy
 
-from rlvr.targets import known_names
+from rlvr.base.targets import known_names
 
 MAX_TEXT = 300  # characters
 MAX_DEPTH = 30  # of nested brackets, signs and functions

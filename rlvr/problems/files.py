@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rlvr.targets import known_names
+from rlvr.base.targets import known_names
 from rlvr.types import ConfigError, DataError, Problem
 
 Row = tuple[str, Mapping[str, Any]]  # where it is ("file:line"), and its columns

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from rlvr.keys import key
-from rlvr.targets import known_names
+from rlvr.base.keys import key
+from rlvr.base.targets import known_names
 from rlvr.types import ConfigError, DataError, Problem
 
 ALPHABET = "0123456789+-=()x,?# \n"

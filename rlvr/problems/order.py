@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rlvr.keys import key
+from rlvr.base.keys import key
 from rlvr.types import DataError, Group, IntArray, Problem
 
 

@@ -9,8 +9,8 @@ import re
 from string import Formatter
 from typing import TYPE_CHECKING
 
+from rlvr.base.targets import known_names
 from rlvr.problems.config import PromptConfig
-from rlvr.targets import known_names
 from rlvr.types import ConfigError, DataError, Problem
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from rlvr.keys import key
-from rlvr.targets import known_names
+from rlvr.base.keys import key
+from rlvr.base.targets import known_names
 from rlvr.types import ConfigError, DataError, Problem
 
 PARTS = ("train", "heldout")

@@ -36,9 +36,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from rlvr.base.targets import known_names
 from rlvr.problems.expressions import FUNCTIONS, Expression, ExpressionError, parse_expression
 from rlvr.problems.files import from_file
-from rlvr.targets import known_names
 from rlvr.types import DataError, Problem
 
 MAX_VALUES = 10_000  # of one variable

@@ -19,7 +19,8 @@ from itertools import islice, pairwise
 
 import sympy
 
-from rlvr.keys import key
+from rlvr.base.keys import key
+from rlvr.base.targets import known_names
 from rlvr.problems.expressions import (
     Expression,
     ExpressionError,
@@ -31,9 +32,9 @@ from rlvr.problems.expressions import (
 )
 from rlvr.problems.generated import shuffled_numbers, side_of
 from rlvr.problems.template_file import AnswerFormat, Choice, Template, decimal_text, read_templates
-from rlvr.targets import known_names
 from rlvr.types import ConfigError, DataError, Problem, Status
-from rlvr.verify import VerifySettings, check_answer, equal_answers
+from rlvr.verify.check import check_answer, equal_answers
+from rlvr.verify.settings import VerifySettings
 from rlvr.verify.steps import step_holds
 
 SPLITS = ("train", "heldout", "all")

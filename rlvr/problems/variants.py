@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from rlvr.targets import known_names
+from rlvr.base.targets import known_names
 from rlvr.types import ConfigError, DataError, Problem
-from rlvr.verify import extract_answer
+from rlvr.verify.extract import extract_answer
 from rlvr.verify.steps import step_holds
 from rlvr.verify.thoughts import after_thoughts
 

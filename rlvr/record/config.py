@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rlvr.base.settings import setting
 from rlvr.record.trackers.named import check_trackers
-from rlvr.settings import setting
 
 
 @dataclass
@@ -25,4 +25,4 @@ class RecordConfig:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a tracker that there is not, or that cannot be made as it is asked for."""
-        check_trackers(self)
+        check_trackers(self.trackers, self.wandb_project)

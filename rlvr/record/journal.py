@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rlvr.record.run_folder import atomic_write, remove_unfinished
+from rlvr.base.files import atomic_write, remove_unfinished
 from rlvr.record.sinks import truncate_metrics
 from rlvr.types import DataError, FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
 

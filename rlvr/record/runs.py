@@ -11,16 +11,11 @@ from typing import Any
 import yaml
 
 from rlvr.record.journal import KINDS
-from rlvr.stages.files import KEPT, RESULT
+from rlvr.record.layout import KEPT, MANIFEST, RESULT, RESULTS, STAGES
 from rlvr.types import DataError
 
-REPORT = "report.html"  # in the folder of a run
-STAGES = "stages.json"  # of a recipe's run: stage → its folder
 MEND = "put back a whole copy of it, or leave this folder out"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, where there is one
-MANIFEST = "manifest.json"  # of a recipe's stage: what it was made from
-RESULTS = "results.json"  # of an evaluation that is done
-RESULTS_TABLE = "results.md"  # of `rlvr evaluate`: what it writes last
 
 
 @dataclass(frozen=True)

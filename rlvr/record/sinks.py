@@ -12,14 +12,14 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
+from rlvr.base.disk import disk_errors
+from rlvr.base.files import atomic_write
+from rlvr.base.targets import resolve
 from rlvr.record.config import RecordConfig
-from rlvr.record.disk import disk_errors
-from rlvr.record.run_folder import atomic_write
 from rlvr.record.trackers import TrackedStage
 from rlvr.record.trackers.named import KEY, named_trackers
 from rlvr.record.trackers.samples import pick_samples
 from rlvr.record.trackers.thread import CLOSE_SECONDS, TrackerThread
-from rlvr.targets import resolve
 from rlvr.types import DataError, Group
 
 
@@ -76,7 +76,7 @@ class MetricLog:
         stage = TrackedStage(path.absolute(), (run or path.parent).absolute(), run_config)
         self._trackers = [
             TrackerThread(name, partial(resolve(target, KEY), stage=stage, **arguments))
-            for name, target, arguments in named_trackers(config)
+            for name, target, arguments in named_trackers(config.trackers, config.wandb_project)
         ]
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:

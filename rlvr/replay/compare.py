@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlvr.record.report import aligned
+from rlvr.base.text import aligned
+from rlvr.replay.replayed import length
 from rlvr.types import FloatArray, Learned
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rlvr.replay.replica import Replayed
+    from rlvr.replay.replayed import Replayed
 
 COLUMNS = {  # name in the journal → what `Learned` calls it
     "advantages": "advantages",
@@ -127,11 +128,6 @@ def angles(one: Replayed, other: Replayed) -> dict[str, float]:
     ours, theirs = one.gradients[0], other.gradients[0]
     ratio = length(theirs) / length(ours) if length(ours) else math.nan
     return {"cosine": cosine(ours, theirs), "norm_ratio": ratio}
-
-
-def length(tensors: Mapping[str, Tensor]) -> float:
-    """Euclidean length over all of them together."""
-    return sum(float(tensor.double().square().sum()) for tensor in tensors.values()) ** 0.5
 
 
 def cosine(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:

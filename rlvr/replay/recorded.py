@@ -18,12 +18,12 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlvr import compose
-from rlvr.config import TrainConfig
+from rlvr.configuration import compose
+from rlvr.pipeline.config import TrainConfig
 from rlvr.record.journal import LEARNED, journal_path
-from rlvr.record.runs import MANIFEST, named_stages, open_run, read_mapping
+from rlvr.record.layout import CHANGES, MANIFEST, RESULT
+from rlvr.record.runs import named_stages, open_run, read_mapping
 from rlvr.stages.checkpoints import Damaged, verify
-from rlvr.stages.files import CHANGES, RESULT
 from rlvr.types import ConfigError, DataError, Learned
 
 STAGE = "grpo"

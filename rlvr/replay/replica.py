@@ -7,38 +7,22 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from deepspeed.utils import safe_get_full_grad
 
-from rlvr.config import TrainConfig
+from rlvr.cluster.placement import place
 from rlvr.learner.actor import LearnerRank
 from rlvr.learner.policy import HEAD, PolicyLearner
-from rlvr.replay.compare import length
-from rlvr.stages.drawing import Drawn
+from rlvr.pipeline.config import TrainConfig
+from rlvr.replay.replayed import Replayed, Tensors, length
 from rlvr.stages.grpo import LOOP_STATE
 from rlvr.stages.learning import Learning
 from rlvr.stages.panel import step_metrics
-from rlvr.stages.placement import place
 from rlvr.stages.redo import redrawn
-from rlvr.types import ConfigError, Group, Learned, TrainingBatch
-
-Tensors = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """A training step that was made again."""
-
-    drawn: Drawn
-    batch: TrainingBatch
-    metrics: dict[str, float]  # those of the step that are no times, as the run names them
-    learned: list[list[Learned]]  # of every rollout of every group
-    gradients: list[Tensors]  # of each update of the policy, before clipping, by parameter
-    moved: float  # Euclidean length of what the step has added to the policy's weights
+from rlvr.types import ConfigError, Group
 
 
 class LocalRank(LearnerRank):
@@ -80,7 +64,7 @@ class Replica:
             address = probe.getsockname()
         self.rank.start(start, config.model.max_length, config.grpo.optimizer, 1, address)
         shell: Any = InProcess(self.rank)
-        self.learning = Learning(config, shell, shell, start)
+        self.learning = Learning(config.for_stages(), config.grpo, shell, shell, start)
         if state:
             self.rank.load(state)
             self.learning.load(json.loads((state / LOOP_STATE).read_text())["learning"])
@@ -96,12 +80,12 @@ class Replica:
 
     def redo(self, groups: Sequence[Group], step: int) -> None:
         """The updates of a step."""
-        drawn = redrawn(self.config, groups, step)
+        drawn = redrawn(self.config.for_stages(), self.config.grpo, groups, step)
         self.learning.update(self.learning.batch(drawn.kept), len(drawn.kept), step)
 
     def replay(self, groups: Sequence[Group], step: int) -> Replayed:
         """The updates of a step, with all that there is to know of them."""
-        drawn = redrawn(self.config, groups, step)
+        drawn = redrawn(self.config.for_stages(), self.config.grpo, groups, step)
         before = self.weights()
         batch = self.learning.batch(drawn.kept)
         with self._gradients() as gradients:
@@ -153,7 +137,7 @@ def _gradients_of(learner: PolicyLearner) -> Tensors:
 def learner_threads(config: TrainConfig) -> int:
     """As many as a rank of the run's learner has on this machine."""
     try:
-        cores = place(config).learner[0].cores
+        cores = place(config.for_stages().workers(config.grpo.max_staleness)).learner[0].cores
     except ConfigError:  # the run had a larger machine
         cores = []
     return len(cores) or len(os.sched_getaffinity(0))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlvr.config import TrainConfig
+from rlvr.pipeline.config import TrainConfig
 from rlvr.record.journal import read_journal
 from rlvr.record.sinks import read_metrics
 from rlvr.replay.compare import (
@@ -21,7 +21,8 @@ from rlvr.replay.compare import (
     what_if_numbers,
 )
 from rlvr.replay.recorded import Origin, Recorded
-from rlvr.replay.replica import Replayed, Replica
+from rlvr.replay.replayed import Replayed
+from rlvr.replay.replica import Replica
 from rlvr.replay.what_if import rewarded
 from rlvr.types import DataError
 

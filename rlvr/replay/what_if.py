@@ -15,13 +15,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlvr import compose
-from rlvr.config import TrainConfig
+from rlvr.configuration import compose
+from rlvr.learner.checks import learner_messages
+from rlvr.pipeline.config import TrainConfig
 from rlvr.rewards.combine import combine
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import validate_reward
-from rlvr.stages.algorithm_checks import algorithm_messages, algorithm_targets
-from rlvr.stages.checks import grpo_messages, model_messages
+from rlvr.stages.model_checks import model_messages
+from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, grpo_messages
 from rlvr.types import ConfigError, Group, Verdict
 
 GROUP = "algorithm"  # the group whose options may be given
@@ -107,9 +108,12 @@ def _with_values(tree: DictConfig, values: list[str], command: str) -> DictConfi
 
 def _messages(config: TrainConfig, changed: TrainConfig, values: list[str]) -> Iterator[str]:
     yield from algorithm_targets(changed.algorithm)
-    yield from algorithm_messages(changed, [value for value in values if value[0] != "~"])
-    yield from grpo_messages(changed)
-    yield from model_messages(changed)
+    yield from algorithm_messages(
+        changed.grpo, changed.for_stages(), [value for value in values if value[0] != "~"]
+    )
+    yield from grpo_messages(changed.grpo, changed.for_stages())
+    yield from learner_messages(changed.learner)
+    yield from model_messages(changed.model, changed.rollout.gpus_per_worker)
     yield from validate_reward(changed.reward)
     if changed.algorithm.critic and not config.algorithm.critic:
         yield (

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from rlvr.record.layout import MANIFEST
 from rlvr.record.progress import duration
-from rlvr.record.runs import MANIFEST, RunRecord, StageRecord
+from rlvr.record.runs import RunRecord, StageRecord
 from rlvr.report.charts import interval_chart
 from rlvr.report.estimators import Panel, panels
 from rlvr.report.journal import Journal

@@ -11,9 +11,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from rlvr.config import TrainConfig
-from rlvr.recipe.config import RecipeConfig
-from rlvr.record.runs import RESULTS, RunRecord, StageRecord, is_done
+from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.recipe_config import RecipeConfig
+from rlvr.record.layout import RESULTS
+from rlvr.record.runs import RunRecord, StageRecord, is_done
 from rlvr.report.measures import Metrics, lookup
 
 EVALUATION = "-evaluation"  # behind the name of a stage: a recipe's evaluation of its model

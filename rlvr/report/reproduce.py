@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from rlvr.record.runs import MANIFEST, RunRecord, StageRecord
+from rlvr.record.layout import CHANGES, MANIFEST
+from rlvr.record.runs import RunRecord, StageRecord
 from rlvr.report.measures import lookup
 from rlvr.report.overview import flat, is_recipe, read_json
-from rlvr.stages.files import CHANGES
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlvr.evaluation.metrics import (
-    TRUE_STEPS,
-    Difference,
-    beside,
-    bootstrap_interval,
-    paired_difference,
-)
+from rlvr.evaluation.metrics import TRUE_STEPS, beside
 from rlvr.evaluation.summary import all_sets
-from rlvr.recipe.table import Change, Measured, verdict
 from rlvr.record.journal import journal_path
+from rlvr.record.layout import RESULTS
 from rlvr.record.runs import StageRecord
 from rlvr.report.charts import Interval
 from rlvr.report.journal import correct_shares
 from rlvr.report.measures import Metrics
+from rlvr.results.stage_table import Change, Measured, verdict
+from rlvr.statistics.intervals import Difference, bootstrap_interval, paired_difference
 from rlvr.types import DataError
 
-RESULTS = "results.json"
 HELDOUT = "the held-out set"
 SEEDS = (
     "Intervals are over problems: what other problems of the kind would have given these models. They do not "

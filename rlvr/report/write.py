@@ -10,12 +10,13 @@ from typing import Any
 
 import jinja2
 
-from rlvr.record.report import summary_table
-from rlvr.record.run_folder import atomic_write
-from rlvr.record.runs import RESULTS_TABLE, RunRecord
+from rlvr.base.files import atomic_write
+from rlvr.record.layout import RESULTS_TABLE
+from rlvr.record.runs import RunRecord
 from rlvr.report import overview, reproduce
 from rlvr.report.chapters import chapters
 from rlvr.report.result import SEEDS
+from rlvr.results.summary import summary_table
 from rlvr.types import DataError
 
 TEMPLATES = Path(__file__).parent / "templates"

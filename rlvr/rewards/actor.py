@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import ray
 
-from rlvr.processes import Whereabouts, answer_for_stacks
+from rlvr.base.processes import Whereabouts, answer_for_stacks
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.rewards.service import RewardService

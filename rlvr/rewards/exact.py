@@ -6,7 +6,7 @@ import unicodedata
 
 from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import Status, Verdict
-from rlvr.verify import extract_answer
+from rlvr.verify.extract import extract_answer
 from rlvr.verify.thoughts import MARKS, Marks, after_thoughts
 
 _MAX_LINE = 1_000  # characters of a last line that is taken as the answer

@@ -29,10 +29,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from rlvr.base.settings import out_of_range
+from rlvr.base.targets import BY_NAME, check_keywords, known_names, resolve
 from rlvr.rewards.combine import counts
 from rlvr.rewards.config import RewardConfig
-from rlvr.settings import out_of_range
-from rlvr.targets import BY_NAME, check_keywords, known_names, resolve
 from rlvr.types import ConfigError, Problem
 from rlvr.verify.thoughts import MARKS, Marks
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
-from rlvr.endpoint import ChatEndpoint, EndpointError, Failed, RefusedError, plain_json
+from rlvr.base.endpoint import ChatEndpoint, EndpointError, Failed, RefusedError, plain_json
 from rlvr.rewards.judge_folder import JudgeFolder
 from rlvr.types import Problem, Status, Verdict
 from rlvr.verify.thoughts import MARKS, UNENDED, Marks, after_thoughts

@@ -6,7 +6,8 @@ import math
 
 from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import Status
-from rlvr.verify import VerifySettings, check_answer
+from rlvr.verify.check import check_answer
+from rlvr.verify.settings import VerifySettings
 from rlvr.verify.thoughts import MARKS, Marks, after_thoughts
 
 _EVALUATED = VerifySettings(evaluated=True)  # as the math reward asks

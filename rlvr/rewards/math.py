@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rlvr.rewards.data_checks import with_data_check
 from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import Status, Verdict
-from rlvr.verify import VerifySettings, check_answer, check_reference
-from rlvr.verify.settings import Extraction
+from rlvr.verify.check import check_answer, check_reference
+from rlvr.verify.settings import Extraction, VerifySettings
 from rlvr.verify.thoughts import MARKS, UNENDED, Marks, after_thoughts
 
 

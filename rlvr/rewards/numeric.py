@@ -6,11 +6,11 @@ from fractions import Fraction
 
 from rlvr.rewards.functions import wrong_when_late
 from rlvr.types import DataError, Status, Verdict
-from rlvr.verify import VerifySettings, extract_answer
 from rlvr.verify.exact import Quantity
+from rlvr.verify.extract import extract_answer
 from rlvr.verify.forms import Relation, Value, without_condition
 from rlvr.verify.parse import read_answer
-from rlvr.verify.settings import Extraction
+from rlvr.verify.settings import Extraction, VerifySettings
 from rlvr.verify.thoughts import MARKS, UNENDED, Marks, after_thoughts
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from rlvr.processes import DEATHS, Whereabouts, stacks
+from rlvr.base.processes import DEATHS, Whereabouts, stacks
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.types import Group, RlvrError, StallError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 
-from rlvr.processes import Whereabouts, answer_for_stacks, peak_memory
+from rlvr.base.processes import Whereabouts, answer_for_stacks, peak_memory
 from rlvr.rollout.config import RolloutConfig
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rlvr.settings import setting
+from rlvr.base.settings import setting
 
 
 @dataclass

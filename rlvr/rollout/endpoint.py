@@ -17,10 +17,10 @@ from typing import Any, Self
 
 import httpx
 
-from rlvr.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, RefusedError, plain_json
+from rlvr.base.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, RefusedError, plain_json
+from rlvr.base.settings import out_of_range, setting
 from rlvr.rollout.answers import AnswerFile, TeacherAnswer
 from rlvr.rollout.config import EndpointConfig
-from rlvr.settings import out_of_range, setting
 from rlvr.types import ConfigError, FinishReason
 
 _ADVICE = {

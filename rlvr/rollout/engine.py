@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rlvr.imports import lean_imports
+from rlvr.base.imports import lean_imports
 from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.text import drawn_text, prompt_end
 from rlvr.types import FinishReason, Rollout

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from rlvr.processes import DEATHS, LOOK, START_DEADLINE, Whereabouts, require_nodes, stacks
+from rlvr.base.processes import DEATHS, LOOK, START_DEADLINE, Whereabouts, require_nodes, stacks
 from rlvr.rollout.engine import Request
 from rlvr.types import RlvrError, Rollout, StallError, WorkerDied
 

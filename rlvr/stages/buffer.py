@@ -13,11 +13,11 @@ from typing import Any
 
 import ray
 
+from rlvr.cluster.waiting import finish, result
 from rlvr.learner.actor import LearnerGroup
 from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
-from rlvr.stages.calls import finish, result
 from rlvr.types import Group, Problem, Rollout
 
 CONTROL_DEADLINE = 300.0  # seconds for a weight update or a checkpoint

@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlvr.record.disk import disk_errors
-from rlvr.record.run_folder import atomic_write, sync_folder
-from rlvr.stages.files import CHANGES
-from rlvr.stages.identity import differences
+from rlvr.base.disk import disk_errors
+from rlvr.base.files import atomic_write, sync_folder
+from rlvr.base.identity import differences
+from rlvr.record.layout import CHANGES
 from rlvr.types import ConfigError, RlvrError
 
 if TYPE_CHECKING:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rlvr.learner.config import OptimizerConfig
+from rlvr.algorithms.config import AlgorithmConfig
+from rlvr.base.settings import setting
+from rlvr.cluster.config import ClusterConfig, WorkerSettings
+from rlvr.evaluation.config import EvaluationConfig
+from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.problems.config import PromptConfig
-from rlvr.rollout.config import EndpointConfig
-from rlvr.settings import setting
+from rlvr.record.config import RecordConfig
+from rlvr.rewards.config import RewardConfig
+from rlvr.rollout.config import EndpointConfig, RolloutConfig, SamplingConfig
 from rlvr.traces.config import PairConfig, TraceConfig
 
 
@@ -34,21 +39,26 @@ class ModelConfig:
 
 
 @dataclass
-class ClusterConfig:
-    address: str | None = setting(None, "`auto` or host:port joins a running Ray cluster; unset starts one")
-    cpus: int | None = setting(None, "cores of this machine that the run may use; unset is all", ge=1)
-    placement: str = setting(
-        "auto",
-        "colocated: rollout workers and learner have the same cores and take turns; separate: each has its "
-        "own; auto: colocated while grpo.max_staleness is 0, else separate",
-        choices=("auto", "colocated", "separate"),
-    )
-    learner_cores: int | None = setting(
-        None, "cores of this machine for the learner where it has its own; unset is half of them", ge=1
-    )
-    reward_cores: int = setting(
-        0, "cores for the reward processes alone; 0: those of the rollout workers, which go first", ge=0
-    )
+class StageConfig:
+    """What stages are told beside their own settings: the sections that several of them read."""
+
+    seed: int  # root of every random key
+    max_length: int  # longest sequence, prompt and answer, in tokens
+    prompt: PromptConfig
+    order: dict[str, Any]  # import path of what chooses the problems of an RL step
+    sampling: SamplingConfig
+    reward: RewardConfig
+    algorithm: AlgorithmConfig
+    rollout: RolloutConfig
+    learner: LearnerConfig
+    evaluation: EvaluationConfig
+    cluster: ClusterConfig
+    record: RecordConfig
+
+    def workers(self, max_staleness: int = 0) -> WorkerSettings:
+        """What the processes of a stage are started with."""
+        parts = (self.cluster, self.rollout, self.learner, self.reward)
+        return WorkerSettings(self.seed, self.max_length, *parts, max_staleness)
 
 
 @dataclass

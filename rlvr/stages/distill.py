@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from rlvr.keys import key
+from rlvr.base.files import atomic_write
+from rlvr.base.keys import key
+from rlvr.cluster.workers import Workers
 from rlvr.problems.prompts import fill_template
 from rlvr.record.journal import journal_path, read_journal, write_journal
+from rlvr.record.layout import OVERLAPS, TRACES
 from rlvr.record.progress import Progress
-from rlvr.record.run_folder import atomic_write
 from rlvr.rollout.answers import TeacherAnswer
 from rlvr.rollout.endpoint import EndpointRequests, EndpointTeacher, Question
 from rlvr.stages.buffer import Interrupted
-from rlvr.stages.cluster import Workers
 from rlvr.stages.config import DistillConfig
 from rlvr.stages.drawing import group_requests
-from rlvr.stages.files import OVERLAPS, TRACES
 from rlvr.stages.sampling import as_teacher, chunk_metrics, chunked, same_tokenizer, sample, score
 from rlvr.stages.stage import StageInput
 from rlvr.traces.card import write_card
@@ -78,7 +78,7 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
     name = stage.name
     if missing:
         with (
-            Workers(stage.config) as workers,
+            Workers(stage.config.workers()) as workers,
             EndpointTeacher(_requests(stage), stage.folder) as teacher,
             Progress(name, len(chunks), len(chunks) - len(missing)) as progress,
         ):
@@ -108,7 +108,7 @@ def _requests(stage: StageInput) -> EndpointRequests:
     settings = stage.settings
     return EndpointRequests(
         **vars(settings.endpoint),
-        system=stage.config.problems.prompt.system,
+        system=stage.config.prompt.system,
         max_tokens=stage.config.sampling.max_tokens,
         temperature=settings.temperature,
         top_p=settings.top_p,
@@ -116,7 +116,7 @@ def _requests(stage: StageInput) -> EndpointRequests:
 
 
 def _questions(stage: StageInput, problem: Problem, samples: int) -> list[Question]:
-    text = fill_template(problem, stage.config.problems.prompt)
+    text = fill_template(problem, stage.config.prompt)
     seeds = [key(stage.config.seed, "distill", problem.id, sample) for sample in range(samples)]
     return [Question(problem.id, sample, text, seed) for sample, seed in enumerate(seeds)]
 

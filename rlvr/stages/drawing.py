@@ -11,12 +11,12 @@ from hydra.utils import instantiate
 
 from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.algorithms.filters import accuracy
-from rlvr.config import TrainConfig
-from rlvr.keys import key
+from rlvr.base.keys import key
 from rlvr.problems.prompts import encode_prompt
 from rlvr.rollout.engine import Request
 from rlvr.stages.batches import judged
 from rlvr.stages.buffer import RolloutBuffer
+from rlvr.stages.config import GrpoConfig
 from rlvr.stages.stage import StageInput
 from rlvr.types import DataError, Group, Problem, RlvrError
 
@@ -45,13 +45,13 @@ class Drawing:
     """
 
     def __init__(self, stage: StageInput, buffer: RolloutBuffer) -> None:
-        self.stage, self.config, self.settings = stage, stage.config, stage.config.grpo
+        self.stage, self.config, self.settings = stage, stage.config, stage.settings
         self.buffer = buffer
         self.submitted = 0
         self.chosen: dict[int, list[int]] = {}  # step under way → its first problems
         algorithm, sampling = self.config.algorithm, self.config.sampling
         # given to `instantiate`, the problems would become a tree of settings, in seconds
-        order = instantiate(self.config.problems.order, _partial_=True)
+        order = instantiate(self.config.order, _partial_=True)
         self.order = order(problems=stage.problems, seed=self.config.seed)
         self.filters = filters_of(algorithm)
         self.schedule = instantiate(sampling.schedule, _partial_=True) if sampling.schedule else None
@@ -137,7 +137,7 @@ class Drawing:
 
     def _submit_further(self, drawn: Drawn, step: int) -> bool:
         """Submit another round if the step lacks groups; whether there was one to submit."""
-        growing, count = further_round(drawn, self.config)
+        growing, count = further_round(drawn, self.settings, self.config.algorithm.max_group_size)
         seen = {group.problem.id for group in drawn.groups}
         exclude = {index for index, problem in enumerate(self.stage.problems) if problem.id in seen}
         others = self.order.choose(step - 1, count, exclude) if count else []
@@ -148,17 +148,17 @@ class Drawing:
         return bool(asked)
 
 
-def further_round(drawn: Drawn, config: TrainConfig) -> tuple[list[Group], int]:
+def further_round(drawn: Drawn, settings: GrpoConfig, max_group_size: int | None) -> tuple[list[Group], int]:
     """The groups that grow in a further round, and the number of other problems; none where none is due."""
-    missing = max(config.grpo.problems_per_step - len(drawn.kept), 0)
-    most = config.algorithm.max_group_size or 0
+    missing = max(settings.problems_per_step - len(drawn.kept), 0)
+    most = max_group_size or 0
     kept = {group.problem.id for group in drawn.kept}
     growing = [
         group
         for group in drawn.groups
         if group.problem.id not in kept
         and not accuracy(group) > 0
-        and len(group.rollouts) + config.grpo.group_size <= most
+        and len(group.rollouts) + settings.group_size <= most
     ][:missing]
     return growing, missing - len(growing)
 
@@ -174,15 +174,15 @@ def group_requests(
 ) -> list[Request]:
     """One group. Only `train` seeds depend on the step: policies are compared on equal luck."""
     config = stage.config
-    prompt = encode_prompt(problem, config.problems.prompt, stage.tokenizer)
+    prompt = encode_prompt(problem, config.prompt, stage.tokenizer)
     max_tokens = config.sampling.max_tokens
     if kind == "heldout":
         max_tokens = config.evaluation.max_tokens or max_tokens
     when = step if kind == "train" else 0
-    if len(prompt) + max_tokens > config.model.max_length:
+    if len(prompt) + max_tokens > config.max_length:
         raise DataError(
             f"problem {problem.id!r}: {len(prompt)} tokens of prompt and {max_tokens} of answer are more "
-            f"than model.max_length={config.model.max_length}"
+            f"than model.max_length={config.max_length}"
         )
     seeds = [key(config.seed, kind, when, problem.id, sample) for sample in samples]
     return [

@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rlvr.base.files import atomic_write
 from rlvr.evaluation.summary import Votes, default_ks, outcomes, summarize
 from rlvr.evaluation.votes import count_votes
 from rlvr.problems.config import PromptConfig
 from rlvr.record.journal import journal_path, read_journal
-from rlvr.record.run_folder import atomic_write
+from rlvr.record.layout import RESULTS
 from rlvr.rollout.engine import Request
 from rlvr.stages.drawing import group_requests
 from rlvr.stages.sampling import Chunk, answer, chunked
 from rlvr.stages.stage import StageInput
 from rlvr.types import Group, Problem
 
-RESULTS = "results.json"
 CHUNK = 512  # problems that a recipe's evaluation answers at a time; a stopped one goes on after them
 
 
@@ -58,7 +58,7 @@ def answer_sets(stage: StageInput, sets: Sequence[AnsweredSet]) -> dict[str, lis
     asked = {
         each.name: replace(
             stage,
-            config=replace(stage.config, problems=replace(stage.config.problems, prompt=each.prompt)),
+            config=replace(stage.config, prompt=each.prompt),
         )
         for each in sets
     }
@@ -95,7 +95,7 @@ def run_evaluation(stage: StageInput, sets: Mapping[str, list[Problem]]) -> None
     Raises:
         Interrupted: the user asked to stop.
     """
-    prompt, samples = stage.config.problems.prompt, stage.config.evaluation.samples
+    prompt, samples = stage.config.prompt, stage.config.evaluation.samples
     laid: list[AnsweredSet] = []
     for name, problems in sets.items():  # one journal for all
         laid.append(AnsweredSet(name, problems, prompt, stage.folder, sum(len(s.chunks()) for s in laid)))

@@ -12,24 +12,23 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rlvr.base.processes import DEATHS, START_DEADLINE, require_nodes
+from rlvr.cluster.placement import shares_gpus
+from rlvr.cluster.waiting import finish
+from rlvr.cluster.workers import Workers
 from rlvr.evaluation.metrics import evaluation_metrics
 from rlvr.evaluation.votes import count_votes
-from rlvr.processes import DEATHS, START_DEADLINE, require_nodes
 from rlvr.record.journal import journal_path, read_journal, truncate, write_journal
 from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
-from rlvr.stages.calls import finish
-from rlvr.stages.cluster import Workers
 from rlvr.stages.drawing import Drawing, Drawn, group_requests
 from rlvr.stages.learning import Learning
 from rlvr.stages.logprob_check import check_logprobs
 from rlvr.stages.panel import step_metrics
-from rlvr.stages.placement import shares_gpus
 from rlvr.stages.redo import last_recorded, redrawn, remember_settings
 from rlvr.stages.stage import StageInput
 from rlvr.stages.turns import Turns
@@ -45,7 +44,7 @@ def run_grpo(stage: StageInput) -> None:
         Interrupted: the user asked to stop; the last complete step has a checkpoint.
         WorkerDied: a process died that cannot be replaced while the others live.
     """
-    with Workers(stage.config) as workers:
+    with Workers(stage.config.workers(stage.settings.max_staleness)) as workers:
         Grpo(stage, workers).run()
 
 
@@ -57,7 +56,7 @@ class Grpo:
     """
 
     def __init__(self, stage: StageInput, workers: Workers) -> None:
-        self.stage, self.config, self.settings = stage, stage.config, stage.config.grpo
+        self.stage, self.config, self.settings = stage, stage.config, stage.settings
         self.workers = workers
         self.checkpoints = stage.checkpoints()
         self.saved = self.checkpoints.latest()
@@ -77,7 +76,7 @@ class Grpo:
             takes_turns=self.config.rollout.gpus_per_worker == 0 and self.settings.max_staleness == 0,
             interrupted=lambda: bool(stage.stop),
         )
-        self.turns = Turns(self.buffer, shares_gpus(self.config))
+        self.turns = Turns(self.buffer, shares_gpus(self.config.workers(self.settings.max_staleness)))
         self.drawing = Drawing(stage, self.buffer)
         if self.turns.shared:  # an engine takes its share of what is free when it starts
             self.buffer.start()
@@ -89,11 +88,9 @@ class Grpo:
     def start_learner(self, drawing: Drawing | None = None) -> None:
         """A learner at the present version; `drawing` goes the same way."""
         self.learner = self.workers.learner()
-        started = self.learner.start(
-            self.stage.model_path, self.config.model.max_length, self.settings.optimizer
-        )
+        started = self.learner.start(self.stage.model_path, self.config.max_length, self.settings.optimizer)
         self.buffer.wait("learner start", started, START_DEADLINE)
-        self.learning = Learning(self.config, self.learner, self.buffer, self.stage.model_path)
+        self.learning = Learning(self.config, self.settings, self.learner, self.buffer, self.stage.model_path)
         if self.saved:
             self.buffer.wait("learner resume", self.learner.call("load", self.saved[1]), START_DEADLINE)
             state = json.loads((self.saved[1] / LOOP_STATE).read_text())
@@ -103,7 +100,9 @@ class Grpo:
         for step in range(self.saved[0] + 1 if self.saved else 1, self.version + 1):
             drawn = self.drawn if step == self.version else None
             if drawn is None:
-                drawn = redrawn(self.config, read_journal(self.stage.folder, "train", step), step)
+                drawn = redrawn(
+                    self.config, self.settings, read_journal(self.stage.folder, "train", step), step
+                )
             self.learning.update(self.learning.batch(drawn.kept), len(drawn.kept), step)
             if drawing:
                 drawing.pass_over(step, drawn.groups)
@@ -141,7 +140,9 @@ class Grpo:
     def run(self) -> None:
         steps = self.settings.steps
         with (
-            MetricLog(self.stage.folder, self.config.record, asdict(self.config), self.stage.run) as self.log,
+            MetricLog(
+                self.stage.folder, self.config.record, self.stage.run_config, self.stage.run
+            ) as self.log,
             Progress(self.stage.name, steps, self.version) as progress,
         ):
             if self.recorded < 0:

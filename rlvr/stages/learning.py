@@ -14,12 +14,12 @@ from hydra.utils import instantiate
 from rlvr.algorithms import importance, objective
 from rlvr.algorithms.entropy import active_coefficient, next_coefficient
 from rlvr.algorithms.kl import ESTIMATORS
-from rlvr.config import TrainConfig
+from rlvr.base.processes import START_DEADLINE
 from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
-from rlvr.processes import START_DEADLINE
 from rlvr.stages.batches import judged, part, rollout_batch, token_advantages, whiten, without_truncated
 from rlvr.stages.buffer import RolloutBuffer
+from rlvr.stages.config import GrpoConfig, StageConfig
 from rlvr.stages.drawing import Drawn
 from rlvr.types import FloatArray, Group, Learned, Rollout, TrainingBatch, Verdict
 
@@ -28,9 +28,14 @@ class Learning:
     """Turns the settings of `algorithm` into columns of a batch and into the learner's objective."""
 
     def __init__(
-        self, config: TrainConfig, learner: LearnerGroup, buffer: RolloutBuffer, model_path: str
+        self,
+        config: StageConfig,
+        settings: GrpoConfig,
+        learner: LearnerGroup,
+        buffer: RolloutBuffer,
+        model_path: str,
     ) -> None:
-        self.config, self.learner, self.buffer = config, learner, buffer
+        self.config, self.settings, self.learner, self.buffer = config, settings, learner, buffer
         algorithm = self.algorithm = config.algorithm
         self.advantage = instantiate(algorithm.advantage, _partial_=True)
         loss = instantiate(algorithm.loss, _partial_=True)
@@ -55,8 +60,8 @@ class Learning:
             buffer.wait("reference model", calls, START_DEADLINE)
         if algorithm.critic:
             self.value_objective = partial(objective.value, clip=algorithm.critic.clip)
-            optimizer = replace(config.grpo.optimizer, lr=algorithm.critic.lr)
-            calls = learner.call("add_critic", model_path, config.model.max_length, optimizer)
+            optimizer = replace(settings.optimizer, lr=algorithm.critic.lr)
+            calls = learner.call("add_critic", model_path, config.max_length, optimizer)
             buffer.wait("value model", calls, START_DEADLINE)
 
     def _correction(self) -> Any:
@@ -77,7 +82,7 @@ class Learning:
         # the same model computes them for the whole step, also where that makes several updates
         if algorithm.old_policy == "sampler":
             batch.columns["old_logprobs"] = batch.columns["sampler_logprobs"]
-        elif self.config.grpo.updates_per_step > 1:
+        elif self.settings.updates_per_step > 1:
             batch.columns["old_logprobs"] = self._ask("logprobs", batch)
         penalties = None
         batch.reference_logits = self.exact_kl
@@ -118,7 +123,7 @@ class Learning:
             The metrics of each, `learner/…` of the policy and `critic/…` of the value model; and for the
             rows of the batch that the policy learned from what it computed of their tokens.
         """
-        settings, algorithm = self.config.grpo, self.algorithm
+        settings, algorithm = self.settings, self.algorithm
         updates = []
         kept: dict[int, dict[str, FloatArray]] = {}
         coefficient = self._entropy_coefficient()

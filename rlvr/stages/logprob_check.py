@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rlvr.cluster.waiting import finish
 from rlvr.learner.actor import LearnerGroup
 from rlvr.stages.batches import rollout_batch
 from rlvr.stages.buffer import RolloutBuffer
-from rlvr.stages.calls import finish
 from rlvr.types import Group, RlvrError
 
 DEADLINE = 600.0  # seconds for the learner's forward pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlvr.keys import key
+from rlvr.base.keys import key
 from rlvr.stages.batches import supervised_batch
 from rlvr.stages.config import SftConfig
 from rlvr.stages.sft import Encode, Sft

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rlvr.algorithms.config import AlgorithmConfig, KlConfig
-from rlvr.config import TrainConfig
-from rlvr.stages.config import OpdConfig
+from rlvr.stages.config import OpdConfig, StageConfig
 from rlvr.stages.grpo import run_grpo
 from rlvr.stages.stage import StageInput
 
@@ -26,11 +25,11 @@ def run_opd(stage: StageInput) -> None:
     """
     settings: OpdConfig = stage.settings
     teacher = stage.sources.get(settings.teacher, settings.teacher)
-    run_grpo(replace(stage, config=as_grpo(stage.config, settings, teacher)))
+    run_grpo(replace(stage, config=as_grpo(stage.config, settings, teacher), settings=settings.loop))
 
 
-def as_grpo(config: TrainConfig, settings: OpdConfig, teacher: str) -> TrainConfig:
+def as_grpo(config: StageConfig, settings: OpdConfig, teacher: str) -> StageConfig:
     """The settings with which stage 4's loop distils."""
     kl = KlConfig(coef=1.0, estimator=settings.estimator, place="loss", reference=teacher)
     algorithm = AlgorithmConfig(advantage={"_target_": NO_ADVANTAGE}, kl=kl)
-    return replace(config, algorithm=algorithm, grpo=settings.loop)
+    return replace(config, algorithm=algorithm)

@@ -6,14 +6,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlvr.config import TrainConfig
+from rlvr.base.files import atomic_write
+from rlvr.base.identity import digest, model_fingerprint
 from rlvr.record.journal import read_journal
-from rlvr.record.run_folder import atomic_write
 from rlvr.record.runs import read_mapping
 from rlvr.record.sinks import read_metrics
 from rlvr.stages.checkpoints import Checkpoints
+from rlvr.stages.config import GrpoConfig, StageConfig
 from rlvr.stages.drawing import Drawn, filter_groups, filters_of, further_round
-from rlvr.stages.identity import digest, model_fingerprint
 from rlvr.stages.stage import StageInput
 from rlvr.types import DataError, Group
 
@@ -64,21 +64,21 @@ def _settings(stage: StageInput, checkpoints: Checkpoints) -> str:
     return digest([checkpoints.identity, checkpoints.settings, model_fingerprint(stage.model_path)])
 
 
-def redrawn(config: TrainConfig, groups: Sequence[Group], step: int) -> Drawn:
+def redrawn(config: StageConfig, settings: GrpoConfig, groups: Sequence[Group], step: int) -> Drawn:
     """What `Drawing.take(step)` returned, from all groups of the step in the journal's order.
 
     The chance of a filter is keyed, so it keeps the same rollouts again. `rounds` is found out by
     going through them, as each is a function of the groups before it. Seconds are 0.
     """
     filters = filters_of(config.algorithm)
-    size, wanted = config.grpo.group_size, config.grpo.problems_per_step
+    size, wanted = settings.group_size, settings.problems_per_step
     shown = {group.problem.id: size for group in groups[:wanted]}  # problem → rollouts known by now
     rounds = 1
     while rounds < config.algorithm.max_rounds:
         known = [_first(group, shown[group.problem.id]) for group in groups[: len(shown)]]
         drawn = Drawn(known)
         filter_groups(drawn, filters, config.seed, step)
-        growing, count = further_round(drawn, config)
+        growing, count = further_round(drawn, settings, config.algorithm.max_group_size)
         others = groups[len(shown) : len(shown) + count]
         if not growing and not others:
             break

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from rlvr.processes import DEATHS
-from rlvr.stages.cluster import revive
+from rlvr.base.processes import DEATHS
+from rlvr.cluster.ray_cluster import revive
 from rlvr.stages.stage import StageInput
 from rlvr.types import WorkerDied
 

@@ -12,12 +12,12 @@ import numpy as np
 import ray
 
 from rlvr.algorithms.filters import accuracy
+from rlvr.cluster.workers import Workers
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.progress import Progress
 from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.engine import Request
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
-from rlvr.stages.cluster import Workers
 from rlvr.stages.panel import true_steps
 from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Group, Problem
@@ -67,7 +67,7 @@ def answer(
     if not missing:
         return
     before = len(chunks) - len(missing)
-    with Workers(stage.config) as workers, Progress(stage.name, len(chunks), before) as progress:
+    with Workers(stage.config.workers()) as workers, Progress(stage.name, len(chunks), before) as progress:
         rewards = workers.rewards()
         pool = workers.rollout_pool(stage.model_path)
         turns = stage.config.rollout.gpus_per_worker == 0
@@ -108,10 +108,13 @@ def score(pool: RewardPool, groups: Sequence[Group], interrupted: Callable[[], b
 def as_teacher(stage: StageInput) -> StageInput:
     """The stage as its teacher sees it: prompt, tokenizer, longest answer and context are the teacher's."""
     settings, config = stage.settings, stage.config
-    problems = replace(config.problems, prompt=settings.prompt or config.problems.prompt)
     sampling = replace(config.sampling, max_tokens=settings.max_tokens or config.sampling.max_tokens)
-    model = replace(config.model, max_length=settings.max_length or config.model.max_length)
-    changed = replace(config, problems=problems, sampling=sampling, model=model)
+    changed = replace(
+        config,
+        prompt=settings.prompt or config.prompt,
+        sampling=sampling,
+        max_length=settings.max_length or config.max_length,
+    )
     tokenizer = stage.tokenizer if settings.endpoint else load_tokenizer(stage.model_path)
     return replace(stage, config=changed, tokenizer=tokenizer)
 

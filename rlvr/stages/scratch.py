@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rlvr.config import TrainConfig
-from rlvr.stages.config import ScratchModelConfig
+from rlvr.stages.config import ModelConfig, ScratchModelConfig
 
 
 def llama_sizes(sizes: ScratchModelConfig) -> dict[str, Any]:
@@ -21,11 +20,11 @@ def llama_sizes(sizes: ScratchModelConfig) -> dict[str, Any]:
     }
 
 
-def make_scratch(config: TrainConfig, path: Path, alphabet: str) -> None:
+def make_scratch(model: ModelConfig, seed: int, path: Path, alphabet: str) -> None:
     """Write a new model of the sizes in `model.scratch`, with a token for each character of `alphabet`."""
     from rlvr.learner.models import make_scratch_model
     from rlvr.problems.tokenizer import character_tokenizer
 
-    assert config.model.scratch is not None
-    tokenizer, sizes = character_tokenizer(alphabet), llama_sizes(config.model.scratch)
-    make_scratch_model(path, tokenizer, config.model.max_length, config.seed, **sizes)
+    assert model.scratch is not None
+    tokenizer, sizes = character_tokenizer(alphabet), llama_sizes(model.scratch)
+    make_scratch_model(path, tokenizer, model.max_length, seed, **sizes)

@@ -16,12 +16,12 @@ import numpy as np
 from hydra.utils import instantiate
 
 from rlvr.algorithms.filters import accuracy, length_variation
+from rlvr.base.files import atomic_write
+from rlvr.base.identity import that_matter
 from rlvr.problems.files import as_row
 from rlvr.record.journal import journal_path, read_journal
-from rlvr.record.run_folder import atomic_write
+from rlvr.record.layout import KEPT
 from rlvr.stages.drawing import apply_filters, group_requests
-from rlvr.stages.files import KEPT
-from rlvr.stages.identity import that_matter
 from rlvr.stages.sampling import chunked, sample
 from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Group, Problem, RlvrError
@@ -34,7 +34,7 @@ def run_select(stage: StageInput) -> None:
         Interrupted: the user asked to stop.
     """
     _same_settings(stage)
-    samples, temperature = range(stage.config.select.samples), stage.config.sampling.temperature
+    samples, temperature = range(stage.settings.samples), stage.config.sampling.temperature
     sample(
         stage,
         _chunks(stage),
@@ -57,19 +57,13 @@ def selected(stage: StageInput) -> list[Problem] | None:
         return None
     _same_settings(stage)
     groups = [group for n in numbers for group in read_journal(stage.folder, "train", n)]
-    filters = {n: instantiate(spec, _partial_=True) for n, spec in stage.config.select.filters.items()}
+    filters = {n: instantiate(spec, _partial_=True) for n, spec in stage.settings.filters.items()}
     results = [(group, *apply_filters(group, filters, stage.config.seed, 0)) for group in groups]
     kept = [group for group, left, _ in results if left is not None]
     dropped = Counter(by for _, _, by in results if by is not None)
     said = ", ".join(f"{count} by {name}" for name, count in dropped.items())
     if not kept:
         raise RlvrError(f"select: the filters leave none of {len(groups)} problems ({said}): loosen them")
-    wanted = stage.config.grpo.problems_per_step if "grpo" in stage.config.stages else 0
-    if len(kept) < wanted:
-        raise RlvrError(
-            f"select: the filters leave {len(kept)} of {len(groups)} problems ({said}), fewer than "
-            f"grpo.problems_per_step={wanted}: loosen select.filters, or lower it"
-        )
     with atomic_write(stage.folder / KEPT) as temporary:
         temporary.write_text("".join(f"{json.dumps(_line(group), default=str)}\n" for group in kept))
     left_out = f"; left out: {said}" if said else ""
@@ -79,7 +73,7 @@ def selected(stage: StageInput) -> list[Problem] | None:
 
 
 def _chunks(stage: StageInput) -> list[list[Problem]]:
-    return chunked(stage.problems, stage.config.select.chunk)
+    return chunked(stage.problems, stage.settings.chunk)
 
 
 def _same_settings(stage: StageInput) -> None:

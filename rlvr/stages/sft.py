@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rlvr.algorithms.objective import supervised
-from rlvr.keys import key
+from rlvr.base.keys import key
 from rlvr.problems.order import problems_for_step
 from rlvr.stages.batches import supervised_batch
 from rlvr.stages.config import SftConfig

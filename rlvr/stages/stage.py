@@ -10,14 +10,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rlvr.config import TrainConfig
+from rlvr.base.files import atomic_write
+from rlvr.base.identity import data_fingerprint, flat_settings
 from rlvr.problems.order import fingerprint
-from rlvr.record.run_folder import atomic_write
+from rlvr.record.layout import RESULT
 from rlvr.record.runs import read_mapping
 from rlvr.stages.checkpoints import Checkpoints
-from rlvr.stages.config import WarmStartConfig
-from rlvr.stages.files import RESULT
-from rlvr.stages.identity import data_fingerprint, flat_settings
+from rlvr.stages.config import StageConfig, WarmStartConfig
 from rlvr.types import Problem
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class StopRequest:
 
 @dataclass
 class StageInput:
-    config: TrainConfig
+    config: StageConfig
     folder: Path  # of the stage, inside of the run folder
     model_path: str  # the checkpoint that the stage starts from
     problems: list[Problem]
@@ -57,6 +56,7 @@ class StageInput:
     sizes: dict[str, Any]  # of a step's batch, and what else its numbers depend on
     settings: Any = None  # the stage's own section of the configuration
     sources: Mapping[str, str] = field(default_factory=dict)  # earlier stage → its model or its traces
+    run_config: Mapping[str, Any] = field(default_factory=dict)  # resolved, for trackers
     run: Path | None = None  # the folder of the run; a recipe's stages lie elsewhere
     verified: set[Path] = field(default_factory=set)  # files of checkpoints that were found whole
     unseen: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # name → what is evaluated on
@@ -71,8 +71,7 @@ class StageInput:
         identity = {
             "seed": self.config.seed,
             "problems": fingerprint(self.problems),
-            "prompt": asdict(self.config.problems.prompt),
-            "model": asdict(self.config.model),
+            "prompt": asdict(self.config.prompt),
             **self.sizes,
         }
         learns_from = [name for name in getattr(self.settings, "data", []) if name != SOLUTIONS]

@@ -11,16 +11,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rlvr.base.files import atomic_write
+from rlvr.cluster.workers import Workers
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.files import as_row
 from rlvr.problems.prompts import encode_prompt
 from rlvr.problems.templates import from_templates
 from rlvr.problems.variants import STYLES, agreement, proposal_prompt, read_proposal
-from rlvr.record.run_folder import atomic_write
-from rlvr.stages.cluster import Workers
+from rlvr.record.layout import KEPT
 from rlvr.stages.config import SynthesizeConfig
 from rlvr.stages.distill import answers
-from rlvr.stages.files import KEPT
 from rlvr.stages.sampling import chunked, score
 from rlvr.stages.stage import StageInput
 from rlvr.traces.duplicates import normalized
@@ -71,7 +71,7 @@ def run_synthesize(stage: StageInput) -> None:
 def _proposed(stage: StageInput) -> tuple[list[Problem], Counter[str]]:
     """Proposals whose solutions agree, and how many others there were for which reason."""
     settings: SynthesizeConfig = stage.settings
-    prompt = settings.prompt or stage.config.problems.prompt
+    prompt = settings.prompt or stage.config.prompt
     asking = replace(settings, prompt=PromptConfig("{problem}", prompt.system, prompt.chat))
     styles = list(STYLES)
     requests = [
@@ -93,7 +93,7 @@ def _proposed(stage: StageInput) -> tuple[list[Problem], Counter[str]]:
         # until solutions agree on its own, it has an answer of the kind that it needs
         proposal = replace(group.problem, text=text, solution=None)
         try:
-            encode_prompt(proposal, stage.config.problems.prompt, stage.tokenizer)
+            encode_prompt(proposal, stage.config.prompt, stage.tokenizer)
         except DataError:
             left_out["proposals with characters that the model has no token for"] += 1
         else:
@@ -150,7 +150,7 @@ def _equal_answers(stage: StageInput, groups: Sequence[Group]) -> list[set[tuple
         ]
     equal: list[set[tuple[str, str]]] = [set() for _ in groups]
     if asked:
-        with Workers(stage.config) as workers:
+        with Workers(stage.config.workers()) as workers:
             score(workers.rewards(), [group for *_, group in asked], lambda: bool(stage.stop))
     for place, reference, others, group in asked:
         for other, verdict in zip(others, group.verdicts, strict=True):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rlvr.cluster.waiting import finish
 from rlvr.learner.actor import LearnerGroup
 from rlvr.stages.buffer import CONTROL_DEADLINE, RolloutBuffer
-from rlvr.stages.calls import finish
 
 
 class Turns:

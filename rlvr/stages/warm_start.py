@@ -17,16 +17,16 @@ import numpy as np
 from hydra.utils import instantiate
 
 from rlvr.algorithms.objective import Objective
+from rlvr.base.files import atomic_write
+from rlvr.cluster.waiting import finish
+from rlvr.cluster.workers import Workers
 from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
 from rlvr.problems.prompts import encode_answer, encode_prompt
 from rlvr.record.journal import truncate
 from rlvr.record.progress import Progress
-from rlvr.record.run_folder import atomic_write
 from rlvr.record.sinks import MetricLog
 from rlvr.stages.buffer import Interrupted
-from rlvr.stages.calls import finish
-from rlvr.stages.cluster import Workers
 from rlvr.stages.config import ValidationConfig
 from rlvr.stages.stage import SOLUTIONS, StageInput
 from rlvr.traces.files import read_traces
@@ -105,7 +105,7 @@ def make_trainer(stage: StageInput) -> Trainer:
     config, tokenizer = stage.config, stage.tokenizer
 
     def encode(trace: Trace) -> tuple[list[int], list[int]]:
-        prompt = encode_prompt(trace.problem, config.problems.prompt, tokenizer)
+        prompt = encode_prompt(trace.problem, config.prompt, tokenizer)
         if trace.tokens is not None:
             return prompt, trace.tokens
         ended = trace.finish_reason is FinishReason.STOP
@@ -113,7 +113,7 @@ def make_trainer(stage: StageInput) -> Trainer:
 
     # given to `instantiate`, the data would become a tree of settings
     kind = instantiate(stage.settings.trainer, _partial_=True)
-    trainer: Trainer = kind(load_data(stage), encode, stage.settings, config.seed, config.model.max_length)
+    trainer: Trainer = kind(load_data(stage), encode, stage.settings, config.seed, config.max_length)
     return trainer
 
 
@@ -153,12 +153,12 @@ class WarmStart:
         start = found[0] if found else 0
         truncate(stage.folder, start)
         with (
-            Workers(config) as workers,
-            MetricLog(stage.folder, config.record, asdict(config), stage.run) as log,
+            Workers(config.workers()) as workers,
+            MetricLog(stage.folder, config.record, stage.run_config, stage.run) as log,
             Progress(self.name, self.steps, start) as progress,
         ):
             self.learner = workers.learner()
-            max_length = config.model.max_length
+            max_length = config.max_length
             calls = self.learner.start(stage.model_path, max_length, self.settings.optimizer)
             finish("learner start", calls)
             if self.trainer.uses_reference:

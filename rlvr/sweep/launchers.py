@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from rlvr.sweep.arms import Arm
-from rlvr.sweep.command import Sweep
+from rlvr.pipeline.arms import Arm
 from rlvr.sweep.parallel import RayPlace, Slot, SubmititPlace, keep_busy
+from rlvr.sweep.sweep import Sweep
 from rlvr.types import ConfigError
 
 
@@ -49,7 +49,7 @@ def submitit_jobs(
     here = sorted(os.sched_getaffinity(0)) if cluster == "local" else []
     count = min(parallel, len(arms))
     shares = own_cores([("", here)] * count, max(len(here) // count, 1))
-    keep_busy([SubmititPlace(executor, cores) for cores in shares], arms, sweep)
+    keep_busy([SubmititPlace(executor, sweep.program, cores) for cores in shares], arms, sweep)
 
 
 def ray_processes(
@@ -84,7 +84,9 @@ def ray_processes(
         slots = [actor.remote() for _ in range(min(int(room), parallel, len(arms)))]
         nodes = ray.get([slot.node.remote() for slot in slots])
         cores = own_cores(nodes, cpus)
-        keep_busy([RayPlace(*pair) for pair in zip(slots, cores, strict=True)], arms, sweep)
+        keep_busy(
+            [RayPlace(slot, sweep.program, own) for slot, own in zip(slots, cores, strict=True)], arms, sweep
+        )
     finally:
         ray.shutdown()
 

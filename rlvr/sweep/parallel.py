@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from rlvr.sweep.arms import Arm, Outcome, write_outcome
-from rlvr.sweep.command import Sweep
-from rlvr.sweep.process import run_arm
+from rlvr.pipeline.arms import Arm, Outcome, write_outcome
+from rlvr.sweep.sweep import Program, Sweep
 
 ENDED = (0, 1, 2, 3, 130)  # exit codes of `rlvr train`; after any other, nobody has said what happened
 POLL = 0.2  # seconds
@@ -59,15 +58,15 @@ def keep_busy(places: Sequence[Place], arms: Sequence[Arm], sweep: Sweep) -> Non
 class SubmititPlace:
     """A job of Slurm, or a process of this machine, by Submitit."""
 
-    def __init__(self, executor: Any, cores: Sequence[int]) -> None:
-        self.executor, self.cores = executor, list(cores)
+    def __init__(self, executor: Any, program: Program, cores: Sequence[int]) -> None:
+        self.executor, self.program, self.cores = executor, program, list(cores)
         self.job: Any = None
 
     def start(self, arm: Arm) -> None:
         # what is started inherits this: Ctrl-C in the terminal is for the sweep alone, which stops its arms
         on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            self.job = self.executor.submit(run_arm, arm.arguments, self.cores)
+            self.job = self.executor.submit(self.program, arm.arguments, self.cores)
         finally:
             signal.signal(signal.SIGINT, on_interrupt)
 
@@ -103,11 +102,11 @@ class Slot:
 
         return ray.get_runtime_context().get_node_id(), sorted(os.sched_getaffinity(0))
 
-    def run(self, arguments: Sequence[str], cores: Sequence[int], cwd: str, output: str) -> int:
+    def run(self, module: str, arguments: Sequence[str], cores: Sequence[int], cwd: str, output: str) -> int:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         environment["RAY_ADDRESS"] = "local"  # or it would join a cluster that it finds on this machine
         os.sched_setaffinity(0, cores)  # the process inherits them
-        command = [sys.executable, "-m", "rlvr.sweep.process", *arguments]
+        command = [sys.executable, "-m", module, *arguments]
         with open(output, "ab") as file:
             self.process = subprocess.Popen(
                 command, cwd=cwd, env=environment, stdout=file, stderr=file, start_new_session=True
@@ -125,13 +124,13 @@ class Slot:
 class RayPlace:
     """A slot somewhere on the cluster."""
 
-    def __init__(self, slot: Any, cores: Sequence[int]) -> None:
-        self.slot, self.cores = slot, list(cores)
+    def __init__(self, slot: Any, program: Program, cores: Sequence[int]) -> None:
+        self.slot, self.module, self.cores = slot, program.__module__, list(cores)
         self.call: Any = None
 
     def start(self, arm: Arm) -> None:
         output = str(arm.folder / "output.txt")
-        self.call = self.slot.run.remote(arm.arguments, self.cores, os.getcwd(), output)
+        self.call = self.slot.run.remote(self.module, arm.arguments, self.cores, os.getcwd(), output)
 
     def code(self) -> int | None:
         import ray

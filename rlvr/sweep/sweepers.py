@@ -8,8 +8,8 @@ from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 
-from rlvr.sweep.arms import VALUE, Arm
-from rlvr.sweep.command import Sweep, values
+from rlvr.pipeline.arms import VALUE, Arm
+from rlvr.sweep.sweep import Sweep, values
 from rlvr.types import ConfigError
 
 

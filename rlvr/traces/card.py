@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from rlvr.record.run_folder import atomic_write
+from rlvr.base.files import atomic_write
 from rlvr.traces.criteria import drawn_by, in_order
 from rlvr.traces.traces import Trace
 from rlvr.types import DataError, Status

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rlvr.settings import setting
+from rlvr.base.settings import setting
 
 PREFER = ("first", "shortest", "random")
 PAIRING = ("random", "closest_length", "shortest_chosen")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rlvr.keys import key
-from rlvr.settings import out_of_range
+from rlvr.base.keys import key
+from rlvr.base.settings import out_of_range
 from rlvr.traces.config import PairConfig, TraceConfig, contradictions
 from rlvr.traces.traces import Trace
 from rlvr.types import ConfigError

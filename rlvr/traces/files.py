@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rlvr.record.run_folder import atomic_write
-from rlvr.targets import known_names
+from rlvr.base.files import atomic_write
+from rlvr.base.targets import known_names
 from rlvr.traces.labels import domain_of, length_and_repetition, pass_rate
 from rlvr.traces.traces import Trace
 from rlvr.types import DataError, FinishReason, Problem, Status

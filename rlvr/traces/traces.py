@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rlvr.targets import known_names
+from rlvr.base.targets import known_names
 from rlvr.traces.labels import domain_of, length_and_repetition, pass_rate
 from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from rlvr.record.run_folder import atomic_write
+from rlvr.base.files import atomic_write
 from rlvr.record.trackers import Sample, TrackedStage
 
 LONGEST_PARAM = 500  # characters: what every version of MLflow takes

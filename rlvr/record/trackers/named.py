@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from rlvr.targets import check_keywords, known_names, resolve
+from rlvr.base.targets import check_keywords, known_names, resolve
 from rlvr.types import ConfigError
-
-if TYPE_CHECKING:
-    from rlvr.record.config import RecordConfig
 
 TRACKERS = {  # by the name of the package that each needs
     "tensorboard": "rlvr.record.trackers.tensorboard.TensorBoard",
@@ -21,9 +18,9 @@ TRACKERS = {  # by the name of the package that each needs
 KEY = "record.trackers"
 
 
-def check_trackers(config: RecordConfig) -> None:
+def check_trackers(trackers: Sequence[Any], wandb_project: str) -> None:
     """Raises ConfigError for a tracker that there is not, or that cannot be made as it is asked for."""
-    for position, (name, path, arguments) in enumerate(named := named_trackers(config)):
+    for position, (name, path, arguments) in enumerate(named := named_trackers(trackers, wandb_project)):
         if (name, path, arguments) in named[:position]:
             raise ConfigError(f"{KEY} has {name} twice")
         if name in TRACKERS and importlib.util.find_spec(name) is None:
@@ -31,10 +28,10 @@ def check_trackers(config: RecordConfig) -> None:
         _check(path, arguments)
 
 
-def named_trackers(config: RecordConfig) -> list[tuple[str, str, dict[str, Any]]]:
+def named_trackers(trackers: Sequence[Any], wandb_project: str) -> list[tuple[str, str, dict[str, Any]]]:
     """(name, import path, arguments) of each tracker."""
     named = []
-    for spec in config.trackers:
+    for spec in trackers:
         target = spec.get("_target_") if isinstance(spec, Mapping) else spec
         if not isinstance(target, str):
             raise ConfigError(
@@ -53,7 +50,7 @@ def named_trackers(config: RecordConfig) -> list[tuple[str, str, dict[str, Any]]
         )
         path = TRACKERS.get(target, target)
         if path == TRACKERS["wandb"]:
-            arguments = {"project": config.wandb_project} | arguments
+            arguments = {"project": wandb_project} | arguments
         named.append((target, path, arguments))
     return named
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rlvr.record.run_folder import atomic_write
+from rlvr.base.files import atomic_write
 from rlvr.record.trackers import Sample, TrackedStage
 
 

@@ -1,0 +1,1 @@
+"""`rlvr …`: one thin module for each command."""

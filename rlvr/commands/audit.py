@@ -1,0 +1,46 @@
+"""`rlvr audit`: does this reward deserve trust on these problems?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from rlvr import __version__
+from rlvr.audit.audit import run_audit
+from rlvr.audit.config import AuditConfig
+from rlvr.audit.report import make_report, print_report
+from rlvr.commands.launch import launch
+from rlvr.configuration import compose
+from rlvr.problems.load import load_problems
+from rlvr.types import ConfigError
+
+UNTRUSTED = 4  # exit code: the audit was made, and the reward misses a threshold
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Audit the configured reward; 0 if it meets all thresholds, 4 if not, 2 and 3 as for all commands.
+
+    Prints a table and writes audit.json, to the run's folder or to `audit.out`.
+    """
+    codes: list[int] = []
+
+    def job(tree: DictConfig) -> None:
+        config = compose.to_config(tree, AuditConfig)
+        folder = HydraConfig.get().runtime.output_dir
+        out = Path(config.audit.out) if config.audit.out else Path(folder) / "audit.json"
+        if not out.parent.is_dir():
+            raise ConfigError(f"audit.out={out}: there is no folder {out.parent}")
+        problems = load_problems("problems.train", config.problems.train)
+        report = make_report(run_audit(config, problems), config.audit)
+        made_from = {"rlvr": __version__, "config": OmegaConf.to_container(tree, resolve=True)}
+        out.write_text(json.dumps({**report, **made_from}, indent=2, ensure_ascii=False) + "\n")
+        print_report(report, config.audit.shown, Console())
+        print(f"report: {out}")
+        codes.append(0 if report["trusted"] else UNTRUSTED)
+
+    return launch("audit", arguments, job) or max(codes, default=0)

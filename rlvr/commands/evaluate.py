@@ -1,0 +1,75 @@
+"""`rlvr evaluate`: how good is a model on these problems?"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from rlvr.commands.launch import launch
+from rlvr.configuration import compose
+from rlvr.pipeline.evaluate import prepare, run_evaluate
+from rlvr.pipeline.evaluate_config import EvaluateConfig
+from rlvr.record.layout import RESULTS
+from rlvr.results.evaluation import recount
+from rlvr.types import RunInterrupted
+
+HEADER = """\
+# The resolved configuration of this evaluation. `rlvr evaluate from=FOLDER` reads it.
+defaults:
+  - evaluate_schema
+  - _self_
+  - override hydra/job_logging: none
+  - override hydra/hydra_logging: none
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; the exit code."""
+    counted = [argument.partition("=")[2] for argument in arguments if argument.startswith("from=")]
+
+    def job(tree: DictConfig) -> None:
+        config = compose.to_config(tree, EvaluateConfig)
+        settings = HydraConfig.get()
+        if counted:
+            folder = Path(settings.runtime.output_dir)
+            recount(folder, config.ks, config.baseline, settings.overrides.task)
+            return
+        folders = [Path(source.path) for source in settings.runtime.config_sources if source.schema == "file"]
+        prepared = prepare(config, folders)
+        saved = HEADER + OmegaConf.to_yaml(tree, resolve=True)
+        try:
+            run_evaluate(prepared, settings.runtime.output_dir, saved)
+        except RunInterrupted as stop:
+            # no Exception: Hydra would go on with the next job of a sweep
+            print(f"\nrlvr: {stop}", file=sys.stderr)
+            raise SystemExit(130) from None
+
+    rest = [written_out(argument) for argument in arguments if not argument.startswith("from=")]
+    if counted:
+        folder = Path(counted[-1])
+        if not (folder / RESULTS).is_file() or not (folder / f"{compose.SAVED_CONFIG}.yaml").is_file():
+            print(f"rlvr: from={folder} is no folder of a finished evaluation", file=sys.stderr)
+            return 2
+        rest = compose.resume_arguments([f"resume={folder}", *rest], "evaluate")
+    return launch("evaluate", rest, job)
+
+
+def written_out(argument: str) -> str:
+    """`model=X` and `problems=[a,name=file]` as Hydra takes them.
+
+    It has groups of these names, for other commands, and would take an = in a list for the end of a key.
+    """
+    key, given, value = argument.partition("=")
+    if given and key == "model":
+        return f"model.path={value}"
+    if given and key == "problems":
+        listed = value if value.startswith("[") else f"[{value}]"
+        if not re.search(r"['\"]", listed):
+            listed = re.sub(r"[^\[\],\s][^\[\],]*=[^\[\],]*", lambda match: f"'{match.group()}'", listed)
+        return f"problems.sets={listed}"
+    return argument

@@ -1,0 +1,34 @@
+"""`rlvr report`: a run as one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlvr.record.layout import REPORT
+from rlvr.record.runs import open_run
+from rlvr.report.write import write_report
+from rlvr.types import DataError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; the exit code."""
+    parser = argparse.ArgumentParser(
+        "rlvr report",
+        description="Write what was run, what came of it, and the rollouts worth a look as one HTML file.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "run", metavar="RUN", help="folder of a run, finished or not, or of one of its stages"
+    )
+    parser.add_argument("--out", metavar="FILE", type=Path, help="(RUN/report.html)")
+    given = parser.parse_args(arguments)
+    try:
+        run = open_run(given.run)
+        print(write_report(run, given.out or run.folder / REPORT))
+    except DataError as error:
+        print(f"rlvr: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,341 @@
+"""`rlvr watch`: how far a run is, from what it leaves on disk. It only reads; the run does not notice."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import math
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from rlvr.record.journal import KINDS
+from rlvr.record.layout import MANIFEST, RESULTS, RESULTS_TABLE, STAGES
+from rlvr.record.progress import LINE_EVERY, StageView
+from rlvr.record.runs import RunRecord, StageRecord, is_done, named_stages, open_run, refuse_several
+from rlvr.record.sinks import metrics_of
+from rlvr.results.summary import summary_table
+from rlvr.types import DataError
+
+EVERY = 1.0  # seconds between looks at the files that grow
+SLOWLY = 5.0  # seconds between looks for a stage that follows, and whether the run lives
+TIMES = ("time/step", "time/evaluate", "time/validate")
+
+
+class State(StrEnum):
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+
+
+class GrowingMetrics:
+    """The lines of a metrics.jsonl as they come, whole ones only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: tuple[int, int] | None = None  # device and number of the file that was read
+        self._bytes = self._lines = 0  # of it, read so far
+
+    def look(self) -> tuple[bool, list[tuple[int, dict[str, float | None]]]]:
+        """Whether what was read before is void, and the (step, metrics) since then.
+
+        It is void when a resumed run has put a file in its place that lacks the steps to be done again.
+        Raises DataError for a broken line.
+        """
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                identity = (status.st_dev, status.st_ino)
+                void = self._file is not None and (identity != self._file or status.st_size < self._bytes)
+                if void:
+                    self._bytes = self._lines = 0
+                self._file = identity
+                file.seek(self._bytes)
+                new = file.read()
+        except FileNotFoundError:
+            return False, []
+        # half a line is left for the next time
+        whole = new[: new.rfind(b"\n") + 1]
+        lines = whole.split(b"\n")[:-1]
+        found = [metrics_of(self._path, number, line) for number, line in enumerate(lines, self._lines + 1)]
+        self._bytes, self._lines = self._bytes + len(whole), self._lines + len(lines)
+        return void, found
+
+
+class WatchedStage:
+    """A stage's view, kept up with its folder."""
+
+    def __init__(self, record: StageRecord, steps: int | None) -> None:
+        self.name, self.folder, self._steps = record.name, record.folder, steps
+        self._metrics = GrowingMetrics(record.folder / "metrics.jsonl")
+        self._begin()
+
+    def _begin(self) -> None:
+        self.view, self.seconds = StageView(self.name, self._steps), 0.0
+
+    def look(self) -> tuple[bool, bool]:
+        """Whether there is anything new, and whether an evaluation is among it."""
+        void, lines = self._metrics.look()
+        if void:
+            self._begin()
+        for step, metrics in lines:
+            self.view.update(step, metrics)
+            self.seconds += sum(metrics.get(name) or 0.0 for name in TIMES)
+        if not (self.folder / "metrics.jsonl").exists():
+            # a stage that only samples: its steps are the chunks that it has done
+            done = sum(len(list(kept.glob("step_*.parquet"))) for kept in self._journals())
+            if done != self.view.step:
+                self.view.update(done, {})
+                return True, False
+        evaluated = any("heldout/pass@1" in metrics for _, metrics in lines)
+        return void or bool(lines), evaluated
+
+    def touched(self) -> float:
+        """When the stage last wrote something; Unix seconds."""
+        paths = (self.folder / "metrics.jsonl", *self._journals())
+        return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+
+    def line(self, running: bool) -> str:
+        return self.view.line(self.seconds, running)
+
+    def _journals(self) -> list[Path]:
+        return [self.folder / "journal" / kind for kind in KINDS]
+
+
+class WatchedRun:
+    """All stages of a run that have begun, in order, and what has become of the run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run: RunRecord = open_run(folder)
+        self.stages: list[WatchedStage] = []
+        self.state = State.RUNNING
+        self._opened = -math.inf
+        self.look()
+
+    def look(self) -> list[tuple[WatchedStage, bool]]:
+        """Read what is new: the stages that have gone on, and whether each was evaluated."""
+        if time.monotonic() - self._opened >= SLOWLY:
+            # before the files: what a run writes before it ends is seen with its end
+            running = is_running(self.folder)
+            self._open()
+            news = self._look()
+            self.state = State.RUNNING if running else State.STOPPED
+            if not running and self._complete():
+                self.state = State.FINISHED
+            return news
+        return self._look()
+
+    def current(self) -> WatchedStage | None:
+        """The stage that wrote last."""
+        return max(self.stages, key=WatchedStage.touched, default=None)
+
+    def _open(self) -> None:
+        self._opened = time.monotonic()
+        self.run = open_run(self.folder)
+        known = {(stage.name, stage.folder): stage for stage in self.stages}
+        self.stages = [
+            known.get((record.name, record.folder))
+            or WatchedStage(record, planned_steps(self.run.config, record.name))
+            for record in self.run.stages
+        ]
+
+    def _look(self) -> list[tuple[WatchedStage, bool]]:
+        found = [(stage, *stage.look()) for stage in self.stages]
+        return [(stage, evaluated) for stage, new, evaluated in found if new]
+
+    def _complete(self) -> bool:
+        """Whether every stage has left its result."""
+        if self.run.is_evaluation:
+            return (self.folder / RESULTS_TABLE).exists()
+        folders = {name: self.folder / name for name in self.run.config.get("stages", [])}
+        folders |= named_stages(self.folder)
+        if not any((self.folder / name).exists() for name in (STAGES, "config.yaml")):
+            folders = {"": self.folder}  # one stage alone
+        views = {stage.folder.resolve(): stage.view for stage in self.stages}
+        evaluations = [stage.folder for stage in self.stages if stage.name.endswith("-evaluation")]
+        return all(_is_done(path, views.get(path.resolve())) for path in folders.values()) and all(
+            (path / RESULTS).exists() for path in evaluations
+        )
+
+
+def _is_done(folder: Path, view: StageView | None) -> bool:
+    return is_done(folder, view.step, view.steps) if view else is_done(folder, None, None)
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process holds the lock of the run, or of the run that `folder` is a stage of."""
+    for home in (folder, folder.parent):
+        if (home / "run.lock").exists():
+            return _is_held(home / "run.lock")
+    return False
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether the process that wrote its name into `lock` has it open; only another machine's is tried.
+
+    To try a lock is to take it for a moment, in which a run that begins would be refused.
+    """
+    pid, _, host = lock.read_text(errors="replace").strip().partition(" on ")
+    if host == platform.node() and pid.isdigit():
+        try:
+            return any(_leads_to(file, lock) for file in Path(f"/proc/{pid}/fd").iterdir())
+        except FileNotFoundError:
+            return False  # it has ended
+        except PermissionError:
+            pass  # another user's
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _leads_to(link: Path, file: Path) -> bool:
+    try:
+        return link.samefile(file)
+    except OSError:  # closed by now
+        return False
+
+
+def is_beginning(folder: Path) -> bool:
+    """Whether a run has its folder, but its configuration is still being checked.
+
+    Raises DataError for a folder of several runs, such as a sweep.
+    """
+    if (folder / "config.yaml").exists() or not folder.is_dir():
+        return False
+    refuse_several(folder)
+    return is_running(folder) and not (folder / "metrics.jsonl").exists() and not (folder / MANIFEST).exists()
+
+
+def planned_steps(config: dict[str, Any], stage: str) -> int | None:
+    """How many steps the configuration gives `stage`; None where that depends on its data."""
+    section = _section(config, stage) or _section(_section(config, "trainers"), stage)
+    steps = (_section(section, "loop") or section).get("steps")
+    return steps if isinstance(steps, int) else None
+
+
+def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    """Empty where there is none; a set of problems that is evaluated on may have a setting's name."""
+    found = tree.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def how_to_go_on(run: RunRecord) -> str:
+    """The command that continues a run that has stopped."""
+    alone = not (run.folder / "config.yaml").exists()
+    if alone and (run.folder / MANIFEST).exists():
+        return "the recipe's command goes on with it"
+    if run.is_evaluation:
+        return "the command that it was started with goes on"
+    if "artefacts" not in run.config:
+        return f"go on with: rlvr train resume={run.folder.parent if alone else run.folder}"
+    overrides = run.folder / ".hydra" / "overrides.yaml"
+    if not overrides.exists() or (run.folder.parent / "multirun.yaml").exists():
+        return "the command that it was started with goes on"
+    return f"go on with: rlvr recipe {shlex.join(yaml.safe_load(overrides.read_text()))}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`rlvr watch`: the exit code; 3 for a run that has stopped before its end."""
+    parser = argparse.ArgumentParser(
+        prog="rlvr watch",
+        description="Follow a run in the terminal until it ends. Ctrl-C ends watching, never the run.",
+        epilog="exit codes: 0 the run is finished (or, with --once, goes on), 2 there is no such run, "
+        "3 it has stopped before its end, 130 Ctrl-C",
+    )
+    parser.add_argument("run", help="folder of a run, a recipe's run or a stage, as in runs/NAME/DATE")
+    parser.add_argument("--once", action="store_true", help="print how far it is, and end")
+    options = parser.parse_args(arguments)
+    console = Console()
+    folder = Path(options.run).absolute()
+    try:
+        while is_beginning(folder) and not options.once:
+            time.sleep(EVERY)
+        watched = WatchedRun(folder)
+        if not options.once:
+            follow(watched, console)
+        return report(watched, console, options.once)
+    except DataError as error:
+        print(f"rlvr: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("rlvr: watching ends here; the run does not", file=sys.stderr)
+        return 130
+
+
+def follow(watched: WatchedRun, console: Console) -> None:
+    """Show the run until it ends: in place on a terminal, as lines elsewhere."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        follow_in_lines(watched, console)
+        return
+    live = Live(console=console, auto_refresh=False, get_renderable=lambda: overview(watched), transient=True)
+    with live:
+        while watched.state is State.RUNNING:
+            live.refresh()
+            time.sleep(EVERY)
+            watched.look()
+
+
+def follow_in_lines(watched: WatchedRun, console: Console) -> None:
+    printed, shown = -math.inf, None
+    news = [(stage, True) for stage in watched.stages]  # what there was before
+    while watched.state is State.RUNNING:
+        for stage, evaluated in news:
+            if stage is not shown or evaluated or time.monotonic() - printed >= LINE_EVERY:
+                console.print(Text(stage.line(running=True)), soft_wrap=True)
+                printed, shown = time.monotonic(), stage
+        time.sleep(EVERY)
+        news = watched.look()
+
+
+def overview(watched: WatchedRun) -> RenderableType:
+    """Lines of the stages, and the one that is being worked at in full."""
+    current = watched.current()
+    rows: list[RenderableType] = [Text(f"{watched.run.name}: {watched.state}", style="bold")]
+    for stage in watched.stages:
+        if stage is current:
+            rows += [Text(""), stage.view.panel(stage.seconds)]
+        else:
+            rows.append(
+                Text(f"  {stage.line(running=False)}", style="dim", overflow="ellipsis", no_wrap=True)
+            )
+    if current is None:
+        rows.append(Text("  no stage has begun", style="dim"))
+    return Group(*rows)
+
+
+def report(watched: WatchedRun, console: Console, once: bool) -> int:
+    """Say how the run stands; the exit code."""
+    run, running = watched.run, watched.state is State.RUNNING
+    if running and once and console.is_terminal:
+        console.print(overview(watched))
+        return 0
+    lines = [f"{run.name}{' (an evaluation)' if run.is_evaluation else ''}: {watched.state}"]
+    current = watched.current()
+    lines += [f"  {stage.line(running=running and stage is current)}" for stage in watched.stages]
+    if not watched.stages and not run.is_evaluation:
+        lines.append("  no stage has begun")
+    if watched.state is State.STOPPED:
+        lines.append(f"No process writes to it, and it is not at its end; {how_to_go_on(run)}")
+    elif watched.state is State.FINISHED and run.is_evaluation:
+        lines.append(f"read {run.folder / RESULTS_TABLE}")
+    elif watched.state is State.FINISHED and (table := run.folder / "table.md").exists():
+        lines += ["", table.read_text().rstrip()]
+    elif watched.state is State.FINISHED and run.stage("grpo") is not None:
+        lines += ["", summary_table(run.folder)]
+    console.print(Text("\n".join(lines)), soft_wrap=True)
+    return 3 if watched.state is State.STOPPED else 0

@@ -1,0 +1,12 @@
+"""Names of what stages leave in their folders."""
+
+RESULT = "result.json"  # of a stage that makes a model: its checkpoint, and what it learned from
+TRACES = "traces.parquet"
+OVERLAPS = "overlaps.json"  # problem id → the evaluation problem that it shares words with, and the words
+KEPT = "problems.jsonl"  # of a stage that makes problems
+CHANGES = "changes.jsonl"  # settings that a resume has changed, with the step
+REPORT = "report.html"  # in the folder of a run
+STAGES = "stages.json"  # of a recipe's run: stage → its folder
+MANIFEST = "manifest.json"  # of a recipe's stage: what it was made from
+RESULTS = "results.json"  # of an evaluation that is done
+RESULTS_TABLE = "results.md"  # of `rlvr evaluate`: what it writes last

@@ -1,0 +1,59 @@
+"""The table that a run ends with, from its metrics alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rlvr.base.text import aligned
+from rlvr.record.progress import duration
+from rlvr.record.runs import stage_folder
+from rlvr.record.sinks import read_metrics
+
+HEAD = ("", "pass@1 (95% interval)", "gain", "steps", "wall-clock", "tokens")
+PASS, STEPS = "heldout/pass@1", "heldout/true_steps"
+STEPS_HEAD = "right, all steps true"
+Steps = dict[int, dict[str, float | None]]
+
+
+def summary_table(run_path: Path) -> str:
+    """What GRPO made of its start, as a Markdown table with aligned columns.
+
+    `run_path` is the folder of a run, or of its GRPO stage. The start is the held-out evaluation at GRPO
+    step 0, the result the last evaluation. Wall-clock is the sum of time/step, so that neither a pause
+    before a resume nor evaluation counts; tokens are those trained on (SFT) and sampled (GRPO). Raises
+    DataError without metrics.
+    """
+    folder = stage_folder(run_path, "grpo") or run_path
+    grpo = read_metrics(folder / "metrics.jsonl")
+    before_it = stage_folder(run_path, "sft")
+    sft = read_metrics(before_it / "metrics.jsonl") if before_it else {}
+    evaluated = [step for step, metrics in grpo.items() if metrics.get(PASS) is not None]
+    start = grpo[0] if 0 in evaluated else {}
+    end = grpo[evaluated[-1]] if evaluated and evaluated[-1] > 0 else {}
+    before, after = start.get(PASS), end.get(PASS)
+    gain = "–" if before is None or after is None else f"{100 * (after - before):+.1f} points"
+    rows: list[tuple[str, ...]] = [
+        HEAD,
+        ("SFT start" if sft else "start", _share(start, PASS), "", *_cost(sft, "tokens/trained")),
+        ("after GRPO", _share(end, PASS), gain, *_cost(grpo, "tokens/sampled")),
+    ]
+    if any(STEPS in metrics for metrics in grpo.values()):
+        cells = (STEPS_HEAD, _share(start, STEPS), _share(end, STEPS))
+        rows = [(*row[:3], cell, *row[3:]) for row, cell in zip(rows, cells, strict=True)]
+    return aligned(rows)
+
+
+def _share(metrics: dict[str, float | None], name: str) -> str:
+    value, low, high = (metrics.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    if value is None:
+        return "–"
+    return f"{value:.1%}" + (f" ({low:.1%} to {high:.1%})" if low is not None and high is not None else "")
+
+
+def _cost(steps: Steps, tokens: str) -> tuple[str, str, str]:
+    """Steps, wall-clock and tokens of a stage."""
+    if not steps:
+        return "–", "–", "–"
+    seconds = sum(metrics.get("time/step") or 0.0 for metrics in steps.values())
+    total = sum(metrics.get(tokens) or 0.0 for metrics in steps.values())
+    return f"{max(steps):,}", duration(seconds), f"{total:,.0f}"

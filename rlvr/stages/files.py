@@ -1,7 +1,0 @@
-"""Names of what stages leave in their folders."""
-
-RESULT = "result.json"  # of a stage that makes a model: its checkpoint, and what it learned from
-TRACES = "traces.parquet"
-OVERLAPS = "overlaps.json"  # problem id → the evaluation problem that it shares words with, and the words
-KEPT = "problems.jsonl"  # of a stage that makes problems
-CHANGES = "changes.jsonl"  # settings that a resume has changed, with the step

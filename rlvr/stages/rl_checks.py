@@ -1,0 +1,271 @@
+"""Settings of the algorithm that contradict each other, or that would do nothing, with the reason."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+
+from rlvr.algorithms.config import AlgorithmConfig, CorrectionConfig, EntropyConfig, KlConfig
+from rlvr.base.targets import filter_messages, resolve, target_messages
+from rlvr.cluster.placement import is_separate
+from rlvr.learner.checks import optimizer_messages
+from rlvr.rollout.config import SamplingConfig
+from rlvr.stages.config import GrpoConfig, StageConfig
+from rlvr.types import ConfigError
+
+LOSSES = "rlvr.algorithms.losses"  # whose settings all bound the ratio
+# what an advantage function may ask for by name
+OFFERED = ("rewards", "token_rewards", "values")
+# advantages that compare the rollouts of a group, and so need two
+RELATIVE = (
+    *(f"rlvr.algorithms.group_relative.{name}" for name in ("grpo", "dr_grpo", "rloo", "max_rl")),
+    *(f"rlvr.algorithms.noise.{name}" for name in ("backward", "debiased_grpo")),
+)
+# advantages over the group's deviation, and those that know two rewards only
+BY_DEVIATION = ("rlvr.algorithms.group_relative.grpo", "rlvr.algorithms.noise.debiased_grpo")
+OF_TWO_REWARDS = (
+    "rlvr.algorithms.group_relative.max_rl",
+    *(f"rlvr.algorithms.noise.{name}" for name in ("backward", "forward", "debiased_grpo")),
+)
+
+
+def _advantage_messages(spec: dict[str, Any]) -> Iterator[str]:
+    """An advantage function asks by name for what it is given."""
+    key = "algorithm.advantage"
+    try:
+        asked = inspect.signature(resolve(str(spec.get("_target_")), key)).parameters
+    except ConfigError as error:
+        yield str(error)
+        return
+    provided = [name for name in OFFERED if name in asked]
+    if ("rewards" in provided) == ("token_rewards" in provided) or provided == ["rewards", "values"]:
+        yield (
+            f"{key}: {spec['_target_']} must ask by name for `rewards` (of a group), or for "
+            "`token_rewards` (of a rollout), with `values` or without"
+        )
+    else:
+        yield from target_messages(key, spec, provided)
+
+
+def algorithm_targets(algorithm: AlgorithmConfig) -> Iterator[str]:
+    """The import paths of the algorithm, and a loss that cannot be called."""
+    yield from _advantage_messages(algorithm.advantage)
+    given = ("logprobs", "old_logprobs", "advantages", "mask")
+    wrong = list(target_messages("algorithm.loss", algorithm.loss, given))
+    if not wrong:
+        from rlvr.algorithms.objective import vanishes_without_advantage  # brings torch
+
+        try:
+            vanishes_without_advantage(instantiate(algorithm.loss, _partial_=True))
+        except ConfigError as error:
+            wrong = [str(error)]
+    yield from wrong
+    yield from filter_messages("algorithm.filters", algorithm.filters)
+
+
+def algorithm_messages(grpo: GrpoConfig, config: StageConfig, overrides: Sequence[str]) -> Iterator[str]:
+    """`overrides` are those of the command line: what a file sets for other cases is no mistake there."""
+    yield from _kl_messages(grpo, config)
+    yield from _entropy_messages(config.algorithm.entropy)
+    yield from _ratio_messages(grpo, config.algorithm, overrides)
+    yield from _group_messages(grpo, config)
+    yield from _critic_messages(grpo, config.algorithm, overrides)
+
+
+def _kl_messages(grpo: GrpoConfig, config: StageConfig) -> Iterator[str]:
+    kl = config.algorithm.kl
+    if kl.coef == 0:
+        if kl != KlConfig():
+            yield "algorithm.kl has settings, but they have no effect with coef 0: give algorithm.kl.coef=…"
+        return
+    if kl.estimator == "k1" and kl.place == "loss":
+        yield (
+            "algorithm.kl.estimator=k1 in the loss regularizes nothing: its gradient is zero on average. Set "
+            "estimator to k2 (reverse KL) or k3, or place=reward"
+        )
+    if kl.estimator == "full" and kl.place == "reward":
+        yield (
+            "algorithm.kl.estimator=full is no reward of the token that was drawn, but a function of the "
+            "whole distribution: set place=loss, or estimator=k1"
+        )
+    elif kl.estimator != "k1" and kl.place == "reward":
+        yield (
+            f"algorithm.kl.estimator={kl.estimator} in the reward regularizes almost nothing: near the "
+            "reference its policy gradient cancels. Set estimator to k1, or place=loss"
+        )
+    target = config.algorithm.advantage.get("_target_")
+    if kl.place == "reward" and target in BY_DEVIATION:
+        yield (
+            f"algorithm.kl.place=reward with {target}: where all rollouts of a group are right, it would "
+            "divide the penalties by their own deviation, however small. Set place=loss, or take rloo"
+        )
+    if kl.reset_every is not None and kl.reset_every >= grpo.steps:
+        yield (f"algorithm.kl.reset_every={kl.reset_every} has no effect: the stage has {grpo.steps} steps")
+    if kl.reset_every is not None and kl.reference is not None:
+        yield (
+            f"algorithm.kl.reset_every={kl.reset_every} would put the policy in the place of "
+            f"algorithm.kl.reference={kl.reference}: leave one of them out"
+        )
+    elif kl.reset_every is not None and config.learner.lora.rank is not None:
+        yield (
+            f"algorithm.kl.reset_every={kl.reset_every} cannot be had with learner.lora.rank: the reference "
+            "is the model without its adapters, and that never changes. Leave one of them out"
+        )
+
+
+def _entropy_messages(entropy: EntropyConfig) -> Iterator[str]:
+    if entropy.target is None and entropy.delta != EntropyConfig().delta:
+        yield "algorithm.entropy.delta has no effect without algorithm.entropy.target"
+
+
+def _ratio_messages(grpo: GrpoConfig, algorithm: AlgorithmConfig, overrides: Sequence[str]) -> Iterator[str]:
+    """What is about π/π_old and π_old/π_sampler."""
+    correction = algorithm.correction
+    loss = algorithm.loss.get("_target_")
+    if correction.kind == "none" and correction != CorrectionConfig():
+        yield "algorithm.correction has settings, but none acts with kind=none: set truncate or mask"
+    if correction.kind != "none" and algorithm.old_policy == "sampler":
+        yield (
+            f"algorithm.correction.kind={correction.kind} has no effect with old_policy=sampler: then "
+            "the old policy is the sampler, and every weight 1. Set algorithm.old_policy=learner"
+        )
+    if correction.kind == "truncate" and correction.low != CorrectionConfig().low:
+        yield "algorithm.correction.low has no effect with kind=truncate, which bounds weights from above"
+    if correction.kind == "mask" and correction.low >= correction.high:
+        yield f"algorithm.correction: low={correction.low} must be below high={correction.high}"
+    if loss == f"{LOSSES}.reinforce" and algorithm.old_policy == "learner" and correction.kind == "none":
+        yield "algorithm.old_policy=learner has no effect: reinforce has no ratio, and there is no correction"
+    # of vLLM's policy the learner's is another one where it is older; and GSPO's bounds are narrow
+    # enough to meet the gap between the two
+    differs = algorithm.old_policy == "sampler" and (grpo.max_staleness or loss == f"{LOSSES}.gspo")
+    if grpo.updates_per_step > 1 or differs or not str(loss).startswith(LOSSES):
+        return
+    by = "the policy that drew it" if algorithm.old_policy == "sampler" else "its own old policy"
+    raising = "grpo.updates_per_step"
+    if algorithm.old_policy == "sampler":
+        raising += " or grpo.max_staleness"
+    for key in _given(overrides):
+        if key.startswith("algorithm.loss.") and not key.endswith("._target_"):
+            yield (
+                f"{key} has no effect: every rollout is learned from once, by {by}, so the ratio is 1. Raise "
+                f"{raising}, or leave it out"
+            )
+
+
+def _given(overrides: Sequence[str]) -> list[str]:
+    """The keys that the command line sets."""
+    return [override.lstrip("+~").partition("=")[0] for override in overrides]
+
+
+def _group_messages(grpo: GrpoConfig, config: StageConfig) -> Iterator[str]:
+    algorithm = config.algorithm
+    target = algorithm.advantage.get("_target_")
+    if grpo.group_size == 1 and target in RELATIVE:
+        yield "grpo.group_size=1 gives no gradient: a group's advantages are relative to its own mean"
+    if target in OF_TWO_REWARDS:
+        if algorithm.kl.coef and algorithm.kl.place == "reward" and target not in BY_DEVIATION:
+            yield f"algorithm.kl.place=reward makes more rewards than {target} knows: set place=loss"
+        reward = config.reward
+        parts = [n for n in reward.functions if n not in reward.logged and n not in reward.gates]
+        if len(parts) + len(set(reward.gates) & set(reward.weights)) > 1:
+            yield (
+                f"algorithm.advantage: {target} knows two rewards, but the reward is the sum of "
+                f"{', '.join(parts)}: take reward=math, or list the others in reward.logged"
+            )
+        try:  # two rollouts without a verdict: the arguments are looked at, and nothing else
+            instantiate(algorithm.advantage, _partial_=True)(rewards=np.full(2, np.nan))
+        except ConfigError as error:
+            yield str(error)
+    if target == "rlvr.algorithms.noise.backward" and algorithm.whiten:
+        yield (
+            "algorithm.whiten undoes noise.backward, which only multiplies: leave one of them out, or take "
+            "noise.debiased_grpo"
+        )
+    if algorithm.max_rounds > 1 and not algorithm.filters:
+        yield (
+            f"algorithm.max_rounds={algorithm.max_rounds} has no effect without algorithm.filters: nothing "
+            "is left out that a further round could make up for"
+        )
+    size = algorithm.max_group_size
+    if size is not None and algorithm.max_rounds == 1:
+        yield f"algorithm.max_group_size={size} has no effect with max_rounds=1: groups grow in later rounds"
+    if size is not None and size < 2 * grpo.group_size:
+        yield (
+            f"algorithm.max_group_size={size} has no effect: a group has {grpo.group_size} rollouts, and "
+            f"grows by as many, so give {2 * grpo.group_size} or more"
+        )
+
+
+def _critic_messages(grpo: GrpoConfig, algorithm: AlgorithmConfig, overrides: Sequence[str]) -> Iterator[str]:
+    try:
+        function = resolve(str(algorithm.advantage.get("_target_")), "algorithm.advantage")
+    except ConfigError:
+        return  # said already
+    wants = "values" in inspect.signature(function).parameters
+    if wants and algorithm.critic is None:
+        yield (
+            "algorithm.advantage takes `values`, but there is no value model: take algorithm=ppo, or a file "
+            "like conf/algorithm/ppo.yaml that has a section `critic`"
+        )
+    if algorithm.critic is not None:
+        if not wants:
+            yield "algorithm.critic has no effect: algorithm.advantage does not take `values`"
+        if grpo.updates_per_step == 1 and "algorithm.critic.clip" in _given(overrides):
+            yield (
+                "algorithm.critic.clip has no effect with grpo.updates_per_step=1: the values have not moved "
+                "when they are learned"
+            )
+        if algorithm.critic.warmup_steps >= grpo.steps:
+            yield (
+                f"algorithm.critic.warmup_steps={algorithm.critic.warmup_steps} never ends: the policy would "
+                f"not learn in {grpo.steps} steps"
+            )
+
+
+def grpo_messages(grpo: GrpoConfig, config: StageConfig) -> Iterator[str]:
+    cluster = config.cluster
+    for name in ("cpus", "learner_cores", "reward_cores"):
+        if cluster.address and getattr(cluster, name):
+            yield f"cluster.{name} has no effect with cluster.address: the cluster hands out its own cores"
+    if cluster.learner_cores and not is_separate(config.workers(grpo.max_staleness)):
+        yield "cluster.learner_cores has no effect: set cluster.placement=separate, or grpo.max_staleness"
+    if config.rollout.keep_stale_cache and not grpo.max_staleness:
+        yield (
+            "rollout.keep_stale_cache has no effect: with grpo.max_staleness=0 no answer is under way when "
+            "weights change"
+        )
+    if cluster.placement == "colocated" and config.rollout.gpus_per_worker and grpo.max_staleness:
+        yield (
+            f"grpo.max_staleness={grpo.max_staleness} overlaps generation with learning, which take turns on "
+            "GPUs that they share: set it to 0, or take cluster.placement=separate"
+        )
+    yield from optimizer_messages("grpo", grpo.optimizer, grpo.steps * grpo.updates_per_step)
+    if grpo.problems_per_step % grpo.updates_per_step:
+        yield (
+            f"grpo.problems_per_step={grpo.problems_per_step} must be a multiple of "
+            f"updates_per_step={grpo.updates_per_step}"
+        )
+    if (config.rollout.gpus_per_worker > 0) != (config.learner.gpus_per_worker > 0):
+        yield (
+            "rollout.gpus_per_worker and learner.gpus_per_worker: weights travel among GPUs or on the CPU, "
+            "so give both GPUs, or neither"
+        )
+
+
+def schedule_messages(grpo: GrpoConfig, sampling: SamplingConfig) -> Iterator[str]:
+    """What the schedule gives that vLLM does not take, at the first such step."""
+    schedule = instantiate(sampling.schedule, _partial_=True)
+    given = {"steps": grpo.steps, "temperature": sampling.temperature}
+    for step in range(grpo.steps):
+        try:
+            value = float(schedule(step=step, **given))
+        except (ArithmeticError, TypeError, ValueError) as error:
+            yield f"sampling.schedule raised {error!r} for step {step + 1}"
+            return
+        if not 0.01 <= value <= 2:
+            yield f"sampling.schedule gives {value:g} for step {step + 1}; vLLM takes 0.01 to 2"
+            return

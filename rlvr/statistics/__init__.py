@@ -1,0 +1,1 @@
+"""What can be said from samples: intervals, tests, and when a change may be called one."""

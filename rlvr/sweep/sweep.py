@@ -1,0 +1,289 @@
+"""`rlvr train -m`: from swept values to arms, and from arms to what is left to do.
+
+The grammar is Hydra's; running is ours, because Hydra's own sweeps number their jobs, end with the first
+value that does not compose, and begin anew each time. A sweep's folder is named by the settings that all of
+its arms share, and an arm's by its values, so the same command finds what there is, and a command with
+further values adds to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from rlvr.base.identity import NEUTRAL, digest
+from rlvr.base.text import one_line
+from rlvr.configuration import compose
+from rlvr.pipeline.arms import Arm, Outcome, arm_name, settings_of, write_arm
+from rlvr.pipeline.config import TrainConfig
+from rlvr.record.run_folder import RunFolder
+from rlvr.stages.stage import StopRequest
+from rlvr.types import ConfigError, RlvrError
+
+Run = Callable[[Sequence[str]], int]  # what follows `rlvr train` → exit code
+# The same in a process of its own, which takes the second argument's cores. Its module can be run with -m.
+Program = Callable[[Sequence[str], Sequence[int]], int]
+Launcher = Callable[[Sequence[Arm], "Sweep"], None]
+KEY = "{key}"  # in hydra.sweep.dir: a hash of what all arms share
+
+
+def sweep(arguments: Sequence[str], run: Run, program: Program) -> int:
+    """Run the arms that `rlvr train ARGUMENTS` asks for and that are not done; the exit code.
+
+    `run` runs one of them in this process, `program` in another one.
+
+    Raises:
+        ConfigError: no arm could be composed, or all that failed have a wrong configuration.
+        RlvrError: arms failed.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        command = Sweep(arguments, run, program, StopRequest())
+        with RunFolder(command.folder):
+            command.sweeper(command)
+            return command.report()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+class Sweep:
+    """One command's sweep: its folder, its overrides, and the arms that have come up so far."""
+
+    def __init__(self, arguments: Sequence[str], run: Run, program: Program, stop: StopRequest) -> None:
+        self.run, self.program, self.stop = run, program, stop
+        self.flags, texts = _parse(arguments)
+        self.arms: dict[str, Arm] = {}
+        self.same: dict[str, Arm] = {}  # hash of all settings → the first arm that has them
+        self.refused: dict[str, str] = {}  # arm → why it could not be composed
+        with self._hydra():
+            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+            try:
+                parsed = parser.parse_overrides(texts)
+            except HydraException as error:
+                raise ConfigError(one_line(str(error))) from error
+            self.own = [
+                o.input_line for o in parsed if o.is_hydra_override() and o.key_or_group != "hydra.mode"
+            ]
+            # the last one given of a key counts, as in a single run
+            named = {override.get_key_element(): override for override in parsed}
+            self.overrides = [override for override in named.values() if not override.is_hydra_override()]
+            settings = self._first()
+        self.folder = Path(settings.sweep.dir.replace(KEY, self._key())).absolute()
+        self.launcher: Launcher = _function("launcher", settings.launcher)
+        self.sweeper: Callable[[Sweep], None] = _function("sweeper", settings.sweeper)
+
+    @property
+    def swept(self) -> list[Override]:
+        return [override for override in self.overrides if override.is_sweep_override()]
+
+    def run_arms(self, choices: Sequence[Sequence[str]]) -> list[Arm | None]:
+        """Run the arms with these values of the swept keys, each `key=value`, unless they are done.
+
+        Returns them in the same order, with None for one that is refused.
+        """
+        with self._hydra():
+            arms = [self._arm(chosen) for chosen in choices]
+        found: dict[str, Arm] = {}
+        refused = set()
+        for name, arm in zip(map(arm_name, choices), arms, strict=True):
+            if arm is None:
+                refused.add(name)
+                continue
+            if arm.name != name:
+                print(f"the same settings as {arm.name}, and run once: {name}")
+            elif name in found:
+                print(f"given more than once, and run once: {name}")
+            found[arm.name] = arm
+        left = []
+        for arm in found.values():
+            outcome = arm.outcome()
+            if outcome is not None and outcome.done:
+                print(f"done before: {arm.name}")
+            else:
+                left.append(arm)
+        total = len(found) + len(refused)
+        print(f"sweep: {self.folder}: {len(left)} of {total} arms to run", flush=True)
+        if left:
+            self.launcher(left, self)
+        return arms
+
+    def report(self) -> int:
+        """Say what has become of the arms; the exit code.
+
+        Raises:
+            ConfigError, RlvrError: some failed.
+        """
+        outcomes = {name: arm.outcome() for name, arm in self.arms.items()}
+        done = [name for name, outcome in outcomes.items() if outcome is not None and outcome.done]
+        total = len(self.arms) + len(self.refused)
+        said = f"{len(done)} of {total} arms are done in {self.folder}"
+        if self.stop and len(done) < len(self.arms):
+            print(f"\nrlvr: sweep stopped; {said}; the same command goes on", file=sys.stderr)
+            return 130
+        print(f"\nsweep: {said}")
+        if done:
+            print(f"compare them: rlvr compare {self.folder}")
+        failed = {name: Outcome("failed", 2, why) for name, why in self.refused.items()}
+        unknown = Outcome("failed", 3, "its process ended without a word, or another one has its folder")
+        failed |= {name: outcome or unknown for name, outcome in outcomes.items() if name not in done}
+        if not failed:
+            return 0
+        lines = [f"  {name}: {one_line(outcome.reason)}" for name, outcome in failed.items()]
+        message = "\n".join(
+            [f"{len(failed)} of {total} arms failed; the same command tries them again:", *lines]
+        )
+        if all(outcome.code == 2 for outcome in failed.values()):
+            raise ConfigError(message)
+        raise RlvrError(message)
+
+    def _arm(self, chosen: Sequence[str]) -> Arm | None:
+        """The arm with its folder made, or the one that has these settings; None if it cannot be, as told."""
+        name = arm_name(chosen)
+        arguments = self._overrides(chosen)
+        folder = self.folder / name
+        self.refused.pop(name, None)
+        try:
+            config = self._config(arguments)
+            whole = digest(asdict(config))  # with what changes no number, which may be swept for its speed
+            if whole in self.same:
+                return self.same[whole]
+            write_arm(folder, chosen, settings_of(config))
+        except ConfigError as error:
+            self.refused[name] = str(error)
+            print(f"rlvr: {name}: {error}", file=sys.stderr)
+            return None
+        arm = Arm(name, folder, [*self.flags, *arguments, f"hydra.run.dir={_quoted(str(folder))}"])
+        self.arms[name] = self.same[whole] = arm
+        return arm
+
+    def _overrides(self, chosen: Sequence[str]) -> list[str]:
+        """All overrides of an arm, in the order of the command line."""
+        values = iter(chosen)
+        return [next(values) if o.is_sweep_override() else str(o.input_line) for o in self.overrides]
+
+    def _config(self, overrides: Sequence[str]) -> TrainConfig:
+        """Raises ConfigError where they make no configuration."""
+        try:
+            return compose.to_config(hydra_compose("train", overrides=[*self._search(), *overrides]))
+        except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:
+            message = compose.composing_message(error, overrides, TrainConfig)
+            if message is None:
+                raise
+            raise ConfigError(message) from error
+
+    def _first(self) -> DictConfig:
+        """Hydra's own settings, from the first arm that composes.
+
+        Raises ConfigError with the reasons if none does.
+        """
+        messages = []
+        for chosen in itertools.product(*map(values, self.swept)):
+            overrides = self._overrides(chosen)
+            try:
+                self._config(overrides)
+            except ConfigError as error:
+                messages.append(str(error))
+                continue
+            tree = hydra_compose(
+                "train",
+                overrides=[*self._search(), *self.own, *overrides],
+                return_hydra_config=True,
+            )
+            with open_dict(tree):
+                tree.hydra.sweep.dir = OmegaConf.select(tree, "hydra.sweep.dir")
+            return tree.hydra
+        raise ConfigError("\n".join(dict.fromkeys(messages)))
+
+    def _key(self) -> str:
+        """Depends on what all arms have in common, as it is written, but for what changes no number."""
+        fixed = [
+            override.input_line
+            for override in self.overrides
+            if not override.is_sweep_override() and not _is_neutral(override.key_or_group)
+        ]
+        return digest([sorted(map(str, fixed)), sorted(o.key_or_group for o in self.swept)])
+
+    @contextmanager
+    def _hydra(self) -> Iterator[None]:
+        compose.register_schema()
+        with initialize_config_dir(config_dir=str(compose.config_folder()), version_base="1.3"):
+            yield
+
+    def _search(self) -> list[str]:
+        """The user's own folder of configuration, as an override."""
+        return [f"hydra.searchpath=[{_quoted('file://' + flag.partition('=')[2])}]" for flag in self.flags]
+
+
+def _is_neutral(key: str) -> bool:
+    """Whether a setting of `rlvr train` changes no number.
+
+    Only what the schema declares can be: what an import path is called with means what its function makes
+    of it.
+    """
+    if key.partition(".")[0] in ("record", "cluster"):
+        return True
+    return (
+        key != "reward.deadline"
+        and key.rpartition(".")[2] in NEUTRAL
+        and key in compose.all_keys(TrainConfig)
+    )
+
+
+def _quoted(text: str) -> str:
+    """As a value on the command line that means `text` whatever is in it."""
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _function(kind: str, settings: DictConfig) -> Any:
+    """The launcher or sweeper that `settings` name by an import path.
+
+    Raises ConfigError for one of Hydra's, which run jobs of another kind.
+    """
+    if str(settings.get("_target_", "")).startswith(("hydra._internal.", "hydra_plugins.")):
+        there = sorted(path.stem for path in (compose.config_folder() / "hydra" / kind).glob("*.yaml"))
+        raise ConfigError(
+            f"hydra/{kind} names a plugin of Hydra; `rlvr train` has its own: {', '.join(there)}"
+        )
+    return instantiate(settings, _partial_=True, _convert_="all")
+
+
+def values(override: Override) -> list[str]:
+    """What the sweep tries of a key, each as `key=value`; of an interval its start."""
+    key, swept = override.get_key_element(), override.value()
+    if isinstance(swept, IntervalSweep):
+        return [f"{key}={swept.start}"]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def _parse(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags that each arm gets too, and overrides."""
+    parser = argparse.ArgumentParser(prog="rlvr train", add_help=False, allow_abbrev=False)
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-dir", "-cd")
+    known, rest = parser.parse_known_args(list(arguments))
+    if flags := [argument for argument in rest if argument.startswith("-")]:
+        raise ConfigError(f"{' '.join(flags)} is not for a sweep; see --cfg and --help without -m")
+    if known.config_dir is None:
+        return [], rest
+    folder = Path(known.config_dir).absolute()
+    if not folder.is_dir():
+        raise ConfigError(f"--config-dir={known.config_dir} is no folder")
+    return [f"--config-dir={folder}"], rest
