@@ -277,7 +277,7 @@ class SimulatedDrawing(Drawing):
             check_every=NEVER,
         )
         problems = [Problem(f"p{i}", "", "") for i in range(setup.groups)]
-        stage: Any = SimpleNamespace(config=TrainConfig(grpo=loop), problems=problems)
+        stage: Any = SimpleNamespace(config=TrainConfig().for_stages(), settings=loop, problems=problems)
         super().__init__(stage, buffer)
         self.setup = setup
         self.prompt = [0] * setup.prompt

@@ -90,7 +90,7 @@ def stage_with(
         artefacts="-",
     )
     return StageInput(
-        config=config,
+        config=config.for_stages(),
         folder=folder,
         model_path="",
         problems=problems,

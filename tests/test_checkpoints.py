@@ -218,7 +218,9 @@ def sft(folder: Path, config: TrainConfig) -> StageInput:
     nothing: Any = NoTokenizer()
     sizes = {"batch_size": config.sft.batch_size, "data": config.sft.data}
     problems = [Problem("p1", "6 · 7?", "42")]
-    return StageInput(config, folder / "sft", "", problems, [], nothing, nothing, sizes, config.sft)
+    return StageInput(
+        config.for_stages(), folder / "sft", "", problems, [], nothing, nothing, sizes, config.sft
+    )
 
 
 def test_a_stage_is_refused_other_traces_and_says_what_else_is_changed(

@@ -62,7 +62,15 @@ def drawing(table: Table, problems: int = 12, **algorithm: Any) -> tuple[Drawing
         setattr(config.algorithm, name, value)
     made = [Problem(f"p{i}", "1+1=?", "2") for i in range(problems)]
     stage = StageInput(
-        config, Path(), "", made, [], character_tokenizer("0123456789+=?"), cast(StopRequest, None), {}
+        config.for_stages(),
+        Path(),
+        "",
+        made,
+        [],
+        character_tokenizer("0123456789+=?"),
+        cast(StopRequest, None),
+        {},
+        config.grpo,
     )
     buffer = Answers(table)
     return Drawing(stage, cast(RolloutBuffer, buffer)), buffer

@@ -207,7 +207,7 @@ COMMAND = [
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model")
     small = ScratchModelConfig(hidden_size=32, layers=1, heads=1, kv_heads=1, intermediate_size=32)
-    make_scratch(TrainConfig(model=ModelConfig(scratch=small, max_length=64)), path, ALPHABET)
+    make_scratch(ModelConfig(scratch=small, max_length=64), 0, path, ALPHABET)
     return path
 
 

@@ -12,18 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray import cloudpickle
 
+from rlvr.cluster.config import WorkerSettings
 from rlvr.cluster.placement import divide_cores, place, shares_gpus
 from rlvr.pipeline.config import TrainConfig
 from rlvr.stages.turns import Turns
 from rlvr.types import ConfigError
 
 
-def configured(**settings: Any) -> TrainConfig:
+def configured(**settings: Any) -> WorkerSettings:
     config = TrainConfig()
     for name, value in settings.items():
         section, _, key = name.partition("__")
         setattr(getattr(config, section), key, value)
-    return config
+    return config.for_stages().workers(config.grpo.max_staleness)
 
 
 @pytest.mark.parametrize(

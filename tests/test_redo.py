@@ -60,7 +60,7 @@ def test_a_step_is_drawn_again_from_its_groups(
     draw, _ = drawing(table_of(seed), problems=problems, **settings)
     draw.submit_ready(0)
     once = draw.take(1)
-    again = redrawn(draw.config, once.groups, 1)
+    again = redrawn(draw.config, draw.settings, once.groups, 1)
     assert again == replace(once, generate_seconds=0.0, reward_seconds=0.0)
 
 
@@ -70,7 +70,7 @@ def test_the_journal_holds_all_that_is_needed(tmp_path: Path, filters: dict[str,
     draw.submit_ready(0)
     once = draw.take(1)
     write_journal(journal_path(tmp_path, "train", 1), once.groups)
-    again = redrawn(draw.config, read_journal(tmp_path, "train", 1), 1)
+    again = redrawn(draw.config, draw.settings, read_journal(tmp_path, "train", 1), 1)
     assert again.rounds == once.rounds
     assert again.dropped == once.dropped
     for one, other in zip(again.kept, once.kept, strict=True):

@@ -43,7 +43,17 @@ def stage_in(folder: Path, **select: Any) -> StageInput:
     ]
     for number, groups in enumerate(chunks):
         write_journal(journal_path(folder, "train", number), groups)
-    return StageInput(config, folder, "model", PROBLEMS, [], cast(Any, None), cast(StopRequest, None), {})
+    return StageInput(
+        config.for_stages(),
+        folder,
+        "model",
+        PROBLEMS,
+        [],
+        cast(Any, None),
+        cast(StopRequest, None),
+        {},
+        config.select,
+    )
 
 
 def complete(stage: StageInput) -> None:

@@ -25,6 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlvr.commands.cli import main
+from rlvr.commands.records import print_records
 from rlvr.configuration import compose
 from rlvr.pipeline.arms import (
     LONGEST,
@@ -39,7 +40,7 @@ from rlvr.pipeline.arms import (
 )
 from rlvr.pipeline.config import TrainConfig
 from rlvr.pipeline.shared import claimed, shared_stages
-from rlvr.pipeline.train import print_records, stop_request
+from rlvr.pipeline.train import stop_request
 from rlvr.record.run_folder import RunFolder
 from rlvr.stages.stage import StopRequest
 from rlvr.sweep.launchers import own_cores, sequential

@@ -143,7 +143,10 @@ def test_trackers_of_the_command_line(given: str, named: list[Any]) -> None:
     compose.register_schema()
     with initialize_config_dir(str(compose.config_folder()), version_base="1.3"):
         config = compose.to_config(hydra_compose("train", [given]))
-    assert [(name, arguments) for name, _, arguments in named_trackers(config.record)] == named
+    assert [
+        (name, arguments)
+        for name, _, arguments in named_trackers(config.record.trackers, config.record.wandb_project)
+    ] == named
 
 
 # what a tracker may do to a run

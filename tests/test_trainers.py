@@ -185,7 +185,7 @@ def test_patience_counts_validations_without_a_gain() -> None:
 
 def stage_of(folder: Path, files: list[str], unseen: dict[str, list[Problem]]) -> StageInput:
     return StageInput(
-        config=TrainConfig(),
+        config=TrainConfig().for_stages(),
         folder=folder,
         model_path="",
         problems=[],
