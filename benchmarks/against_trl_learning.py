@@ -79,7 +79,7 @@ def follow(side: Side) -> Curve:
 def run_ours(start: Path, place: Path, seed: int, steps: int, every: int, settings: list[str]) -> Curve:
     overrides = [
         "experiment=quickstart",
-        "stages=[grpo]",
+        "stages=[rl]",
         "model=pretrained",
         f"model.path={start}",
         "model.max_length=128",
@@ -87,16 +87,16 @@ def run_ours(start: Path, place: Path, seed: int, steps: int, every: int, settin
         "+reward.functions.last={_target_: against_trl_cases.last_number}",
         f"evaluation.samples={HELDOUT_SAMPLES}",
         f"sampling.max_tokens={MAX_TOKENS}",
-        f"grpo.steps={steps}",
-        f"grpo.evaluate_every={every}",
-        f"grpo.optimizer.lr={RATE}",
-        f"grpo.optimizer.warmup_steps={WARMUP}",
-        f"grpo.optimizer.beta2={BETA2}",
+        f"rl.steps={steps}",
+        f"rl.evaluate_every={every}",
+        f"rl.optimizer.lr={RATE}",
+        f"rl.optimizer.warmup_steps={WARMUP}",
+        f"rl.optimizer.beta2={BETA2}",
         *settings,
     ]
     with start_ours(place, overrides) as side:
         curve = follow(side)
-    metrics = read_metrics(place / "run" / "grpo" / "metrics.jsonl")
+    metrics = read_metrics(place / "run" / "rl" / "metrics.jsonl")
     return [
         point | {"accuracy": float(metrics[int(point["steps"])]["heldout/pass@1"] or 0)} for point in curve
     ]

@@ -172,8 +172,8 @@ def our_side(folder: Path, case: Case, settings: Sequence[str]) -> Side:
         f"model.max_length={MAX_LENGTH}",
         f"sampling.max_tokens={case.max_tokens}",
         "+reward.functions.parity={_target_: against_trl_cases.parity}",
-        f"grpo.optimizer.lr={RATE}",
-        *(f"grpo.{name}={NEVER}" for name in ("steps", "evaluate_every")),
+        f"rl.optimizer.lr={RATE}",
+        *(f"rl.{name}={NEVER}" for name in ("steps", "evaluate_every")),
         *settings,
     ]
     return start_ours(folder, overrides)
@@ -185,9 +185,9 @@ def start_ours(folder: Path, overrides: Sequence[str]) -> Side:
         "algorithm=grpo",
         f"algorithm.advantage._target_={trl_advantage.__module__}.{trl_advantage.__name__}",
         "~reward.functions.math",
-        f"grpo.problems_per_step={PROBLEMS}",
-        f"grpo.group_size={GROUP_SIZE}",
-        *(f"grpo.{name}={NEVER}" for name in ("checkpoint_every", "check_every")),
+        f"rl.problems_per_step={PROBLEMS}",
+        f"rl.group_size={GROUP_SIZE}",
+        *(f"rl.{name}={NEVER}" for name in ("checkpoint_every", "check_every")),
         "record.trackers=[]",
         f"hydra.run.dir={folder / 'run'}",
     ]
@@ -197,7 +197,7 @@ def start_ours(folder: Path, overrides: Sequence[str]) -> Side:
 
 def our_figures(folder: Path, step: Mapping[str, Any]) -> dict[str, Any]:
     """What TRL's side says of its steps, of one of ours, from the run's metrics and journal."""
-    stage, number = folder / "run" / "grpo", int(step["step"])
+    stage, number = folder / "run" / "rl", int(step["step"])
     metrics = read_metrics(stage / "metrics.jsonl")[number]
     rollouts = [r for group in read_journal(stage, "train", number) for r in group.rollouts]
     return {

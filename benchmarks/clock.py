@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw the curves into this PNG")
     parser.add_argument("--costs", type=Path, help="take costs and lengths from this report; measure nothing")
     parser.add_argument(
-        "--journal", type=Path, help="take lengths from this stage's folder, runs/NAME/DATE/grpo"
+        "--journal", type=Path, help="take lengths from this stage's folder, runs/NAME/DATE/rl"
     )
     parser.add_argument("--quick", action="store_true", help="few workers, short answers: does it run?")
     arguments = parser.parse_args()

@@ -29,7 +29,7 @@ from rlvr.rollout import pool as rollout_pool
 from rlvr.rollout.actor import Advanced
 from rlvr.rollout.engine import Request
 from rlvr.stages import buffer as rollout_buffer
-from rlvr.stages.config import GrpoConfig
+from rlvr.stages.config import RlConfig
 from rlvr.stages.drawing import Drawing
 from rlvr.types import FinishReason, Group, IntArray, Problem, Rollout, Status, Verdict
 
@@ -267,7 +267,7 @@ class SimulatedDrawing(Drawing):
     """Draws answers whose lengths are known: they stand in `max_tokens`, where no engine goes on."""
 
     def __init__(self, setup: Setup, buffer: rollout_buffer.RolloutBuffer) -> None:
-        loop = GrpoConfig(
+        loop = RlConfig(
             # the last that is counted has others behind it, as all have
             steps=setup.warmup + setup.steps + setup.staleness + 1,
             problems_per_step=setup.groups,
@@ -318,7 +318,7 @@ class _Learner:
 
 
 def simulate(costs: Costs, setup: Setup) -> Outcome:
-    """Run the loop, in the order of `rlvr.stages.grpo.Grpo.step`."""
+    """Run the loop, in the order of `rlvr.stages.rl.ReinforcementLearning.step`."""
     clock = Clock(at(costs.call, setup.workers))
     with clock.runs_the_loop():
         return _simulate(clock, costs, setup)

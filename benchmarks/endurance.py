@@ -28,19 +28,19 @@ from kills import MARK, RLVR, marked
 from rlvr.record.run_folder import versions
 
 SETTINGS = [
-    "stages=[grpo]",
+    "stages=[rl]",
     "model.max_length=48",
     "problems.train.level=1",
     "problems.train.n=64",
     "problems.heldout.level=1",
     "problems.heldout.n=12",
     "sampling.max_tokens=16",
-    "grpo.problems_per_step=8",
-    "grpo.group_size=8",
-    "grpo.optimizer.lr=1e-4",
-    "grpo.evaluate_every=50",
-    "grpo.checkpoint_every=50",
-    "grpo.check_every=50",
+    "rl.problems_per_step=8",
+    "rl.group_size=8",
+    "rl.optimizer.lr=1e-4",
+    "rl.evaluate_every=50",
+    "rl.checkpoint_every=50",
+    "rl.check_every=50",
     "record.trackers=[]",
     "hydra.run.dir=run",
 ]
@@ -81,9 +81,9 @@ def main() -> None:
     mark, before = uuid.uuid4().hex, shared_files()
     points: dict[str, list[tuple[int, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="rlvr-endurance-") as folder:
-        metrics = Path(folder) / "run" / "grpo" / "metrics.jsonl"
+        metrics = Path(folder) / "run" / "rl" / "metrics.jsonl"
         with (Path(folder) / "output.txt").open("w") as output:
-            own = [f"grpo.steps={given.steps}", f"grpo.max_staleness={given.staleness}"]
+            own = [f"rl.steps={given.steps}", f"rl.max_staleness={given.staleness}"]
             run = subprocess.Popen(
                 [str(RLVR), "train", *SETTINGS, *own],
                 cwd=folder,

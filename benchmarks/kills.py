@@ -37,7 +37,7 @@ MARK = "RLVR_BENCHMARK_RUN"
 SFT_STEPS, STEPS = 20, 10
 START_SECONDS = 15.0  # in which processes start: about as long as that takes on two quiet cores
 SETTINGS = [
-    "stages=[sft,grpo]",
+    "stages=[sft,rl]",
     "model.max_length=48",
     "problems.train.level=1",
     "problems.train.n=64",
@@ -48,12 +48,12 @@ SETTINGS = [
     "sft.batch_size=32",
     "sft.optimizer.lr=5e-3",
     "sft.checkpoint_every=8",
-    f"grpo.steps={STEPS}",
-    "grpo.problems_per_step=8",
-    "grpo.group_size=4",
-    "grpo.optimizer.lr=1e-3",
-    "grpo.evaluate_every=4",
-    "grpo.checkpoint_every=4",
+    f"rl.steps={STEPS}",
+    "rl.problems_per_step=8",
+    "rl.group_size=4",
+    "rl.optimizer.lr=1e-3",
+    "rl.evaluate_every=4",
+    "rl.checkpoint_every=4",
     "record.trackers=[]",
     "hydra.run.dir=run",
 ]
@@ -121,12 +121,12 @@ class Command:
 def result(run: Path) -> dict[str, Any]:
     """Weights of both stages, and all that was drawn, learned from and found."""
     found: dict[str, Any] = {}
-    for stage in ("sft", "grpo"):
+    for stage in ("sft", "rl"):
         newest = sorted((run / stage / "checkpoints").glob("step_*"))[-1]
         for path in (newest / "model").glob("*.safetensors"):
             found |= {f"{stage} {newest.name} {name}": value for name, value in load_file(path).items()}
     for kind in ("train", "heldout"):
-        for group in read_journal(run / "grpo", kind):
+        for group in read_journal(run / "rl", kind):
             for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True):
                 name = f"{kind} {rollout.step} {rollout.problem_id} {rollout.sample}"
                 found[f"{name} tokens"] = rollout.tokens
@@ -152,7 +152,7 @@ def undisturbed(folder: Path) -> tuple[dict[str, Any], float]:
 
 def recorded(run: Path) -> int:
     """Steps of both stages that are in their metrics."""
-    paths = (run / stage / "metrics.jsonl" for stage in ("sft", "grpo"))
+    paths = (run / stage / "metrics.jsonl" for stage in ("sft", "rl"))
     return sum(path.read_bytes().count(b"\n") for path in paths if path.exists())
 
 

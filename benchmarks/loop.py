@@ -53,19 +53,19 @@ ALL = [
     "model=pretrained",
     "model.max_length=512",
     "record.trackers=[]",
-    "grpo.steps=1000000",
-    "grpo.problems_per_step=32",
-    "grpo.group_size=8",
-    "grpo.optimizer.lr=1e-9",
-    "grpo.evaluate_every=1000000",
-    "grpo.checkpoint_every=1000000",
-    "grpo.check_every=1000000",
+    "rl.steps=1000000",
+    "rl.problems_per_step=32",
+    "rl.group_size=8",
+    "rl.optimizer.lr=1e-9",
+    "rl.evaluate_every=1000000",
+    "rl.checkpoint_every=1000000",
+    "rl.check_every=1000000",
 ]
 # random text is never right, but has one digit now and then: so most groups have a gradient
 DIGIT = "+reward.functions.digit={_target_: rlvr.rewards.format.format_reward, pattern: '[0-9]'}"
 ASYNC = [
     "sampling.max_tokens=256",
-    "grpo.max_staleness=2",
+    "rl.max_staleness=2",
     "cluster.placement=separate",
     "cluster.cpus=2",
     "cluster.learner_cores=1",
@@ -84,7 +84,7 @@ CASES = {  # name → size of the model and of its answers, counted steps of a t
     # several in a row, since a step that lags makes up for it in the next
     "async": ("10M", 3, ASYNC),
     "async_stale_cache": ("10M", 3, [*ASYNC, STALE_CACHE]),
-    "async_one_version": ("10M", 3, [*ASYNC, STALE_CACHE, "grpo.max_staleness=1"]),
+    "async_one_version": ("10M", 3, [*ASYNC, STALE_CACHE, "rl.max_staleness=1"]),
 }
 PROBLEMS = 32
 
@@ -110,7 +110,7 @@ class Loop:
     def __init__(self, config: TrainConfig, folder: Path, workers: Workers) -> None:
         from transformers import AutoTokenizer
 
-        from rlvr.stages.grpo import Grpo
+        from rlvr.stages.rl import ReinforcementLearning
         from rlvr.stages.stage import StageInput, StopRequest
 
         problems = [Problem(f"p{i}", f"{i}+{i}=?", str(2 * i)) for i in range(PROBLEMS)]
@@ -118,24 +118,24 @@ class Loop:
         tokenizer = AutoTokenizer.from_pretrained(model)
         folder.mkdir()
         self.folder = folder
-        self.grpo = Grpo(
+        self.rl = ReinforcementLearning(
             StageInput(
-                config.for_stages(), folder, model, problems, [], tokenizer, StopRequest(), {}, config.grpo
+                config.for_stages(), folder, model, problems, [], tokenizer, StopRequest(), {}, config.rl
             ),
             workers,
         )
-        self.grpo.log = MetricLog(folder, config.record, asdict(config))
+        self.rl.log = MetricLog(folder, config.record, asdict(config))
         self.number = 0
         self.done = Done()
         self.seconds: dict[str, float] = defaultdict(float)
-        count_seconds(self.grpo.drawing, "take", self.seconds, "wait for answers and verdicts")
-        count_seconds(self.grpo, "learn", self.seconds, "learn")
-        count_seconds(self.grpo.buffer, "publish", self.seconds, "publish")
+        count_seconds(self.rl.drawing, "take", self.seconds, "wait for answers and verdicts")
+        count_seconds(self.rl, "learn", self.seconds, "learn")
+        count_seconds(self.rl.buffer, "publish", self.seconds, "publish")
         self._remember_what_is_done()
 
     def _remember_what_is_done(self) -> None:
-        pool: Any = self.grpo.buffer.pool
-        learner: Any = self.grpo.learner
+        pool: Any = self.rl.buffer.pool
+        learner: Any = self.rl.learner
         submit, call = pool.submit, learner.call
 
         def submitted(group: list[Request]) -> None:
@@ -155,9 +155,9 @@ class Loop:
         self.seconds.clear()
         self.done.updates.clear()
         began = time.monotonic()
-        metrics = self.grpo.step(self.number)
+        metrics = self.rl.step(self.number)
         took = time.monotonic() - began
-        self.grpo.log.log(self.number, metrics)
+        self.rl.log.log(self.number, metrics)
         parts = dict(self.seconds)
         return parts | {
             "rest": took - sum(parts.values()),  # metrics and journal
@@ -169,7 +169,7 @@ class Loop:
 
     def stand_still(self) -> None:
         """Wait until nothing is under way: without the driver nothing is begun, either."""
-        calls = [*self.grpo.buffer.pool.calls, *self.grpo.buffer.rewards.calls]
+        calls = [*self.rl.buffer.pool.calls, *self.rl.buffer.rewards.calls]
         ray.wait(calls, num_returns=len(calls)) if calls else None
         time.sleep(0.5)  # threads of torch look for work a while after their last
 
@@ -227,7 +227,7 @@ def measure(case: str, folder: Path, turns: int, quick: bool) -> dict[str, Any]:
     model = folder / f"{case}_model"
     parameters = make_model(model, size)
     config = settings(model, overrides)
-    asked = config.for_stages().workers(config.grpo.max_staleness)
+    asked = config.for_stages().workers(config.rl.max_staleness)
     with ray_cluster(config.cluster), Workers(asked) as workers, ExitStack() as stack:
         there = place(asked)
         cores = {
@@ -238,13 +238,13 @@ def measure(case: str, folder: Path, turns: int, quick: bool) -> dict[str, Any]:
         start = str(model), config.model.max_length
         others = {
             "generate": Alone(EngineAlone, cores["generate"], *start, config.rollout, config.seed),
-            "learn": Alone(LearnerAlone, cores["learn"], *start, config.learner, config.grpo.optimizer),
+            "learn": Alone(LearnerAlone, cores["learn"], *start, config.learner, config.rl.optimizer),
             "reward": Alone(RewardAlone, cores["reward"], config.reward),
         }
         for other in others.values():
             stack.enter_context(other)
         loop = Loop(config, folder / case, workers)
-        staleness = config.grpo.max_staleness
+        staleness = config.rl.max_staleness
         lead = max(staleness, 1)
         rows = [turn(loop, others, lead, counted) for _ in range(turns + 1)][1:]  # the first is a warm-up
     report = {"million_parameters": parameters, "cores": cores, "turns": turns, "counted": counted}

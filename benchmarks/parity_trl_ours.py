@@ -174,9 +174,9 @@ def configuration(folder: Path, run: OurRun) -> TrainConfig:
         f"model.max_length={MAX_LENGTH}",
         f"sampling.max_tokens={MAX_TOKENS}",
         f"sampling.temperature={TEMPERATURE}",
-        f"grpo.problems_per_step={len(PROBLEMS)}",
-        f"grpo.group_size={GROUP_SIZE}",
-        "grpo.optimizer.lr=1e-30",
+        f"rl.problems_per_step={len(PROBLEMS)}",
+        f"rl.group_size={GROUP_SIZE}",
+        "rl.optimizer.lr=1e-30",
     ]
     return compose.to_config(hydra_compose("train", overrides=[*common, *run.overrides]))
 
@@ -191,7 +191,7 @@ def learn_run(folder: Path, run: OurRun, learner: Any) -> dict[str, Any]:
     config = configuration(folder, run)
     shell: Any = InProcess(learner)
     learner.reference = None
-    stage = Learning(config.for_stages(), config.grpo, shell, shell, str(folder / "base"))
+    stage = Learning(config.for_stages(), config.rl, shell, shell, str(folder / "base"))
     if run.weighted_kl:
         stage.objective = partial(weighted_kl, **stage.objective.keywords)
     filters = {name: instantiate(spec, _partial_=True) for name, spec in config.algorithm.filters.items()}

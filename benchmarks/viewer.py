@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 from rlvr.record.journal import SCHEMA, journal_path
 from rlvr.record.run_folder import versions
 
-SOURCE: dict[str, Any] = {"run": 0, "stage": "grpo", "kind": "train"}
+SOURCE: dict[str, Any] = {"run": 0, "stage": "rl", "kind": "train"}
 GROUP = 8
 PROMPT = 10  # tokens
 METRICS = 60  # numbers per step, about as many as a run writes
@@ -125,12 +125,12 @@ def write_run(folder: Path, steps: int, count: int) -> None:
     random = np.random.default_rng(0)
     lines = [f"{a}+{b}={a + b}\n" for a, b in random.integers(1, 1000, (4096, 2)).tolist()]
     for step in range(1, steps + 1):
-        path = journal_path(folder / "grpo", "train", step)
+        path = journal_path(folder / "rl", "train", step)
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(step_table(step, count, lines, random), path, compression="zstd")
-    folder.joinpath("config.yaml").write_text("stages: [grpo]\n")
+    folder.joinpath("config.yaml").write_text("stages: [rl]\n")
     names = ["train/reward", *(f"learner/number_{i}" for i in range(METRICS - 1))]
-    with folder.joinpath("grpo", "metrics.jsonl").open("w") as file:
+    with folder.joinpath("rl", "metrics.jsonl").open("w") as file:
         for step in range(1, steps + 1):
             values = random.normal(size=METRICS).tolist()
             file.write(json.dumps({"step": step, **dict(zip(names, values, strict=True))}) + "\n")

@@ -25,7 +25,7 @@ code reads (`rlvr/*/config.py`). A setting is given as `key=value`; an option of
 `conf/GROUP/`, as `group=option`. `--cfg job` prints what comes of it, and nothing is run:
 
 ```sh
-rlvr train experiment=quickstart sampling.temperature=0.8 grpo.steps=100 --cfg job
+rlvr train experiment=quickstart sampling.temperature=0.8 rl.steps=100 --cfg job
 ```
 
 A value is YAML: `[a,b]`, `{name: value}`, `null`, `1e-4`. What is not in a mapping yet is added with `+`

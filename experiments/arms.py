@@ -39,7 +39,7 @@ def read_study(folder: Path) -> tuple[Study, dict[str, Any]]:
     for path in sorted(folder.glob("*/.hydra/overrides.yaml")):
         overrides = dict(line.lstrip("+").split("=", 1) for line in yaml.safe_load(path.read_text()))
         run = path.parent.parent
-        steps = read_metrics(run / "grpo" / "metrics.jsonl")
+        steps = read_metrics(run / "rl" / "metrics.jsonl")
         drawn = accumulate(row.get("rollouts/drawn") or 0 for row in steps.values())
         rows = zip(drawn, steps.values(), strict=True)
         curve = [(int(n), row["heldout/pass@1"]) for n, row in rows if "heldout/pass@1" in row]

@@ -28,13 +28,13 @@ def settings(seed: int, **changed: Any) -> dict[str, Any]:
     config: dict[str, Any] = {
         "name": "toy",
         "seed": seed,
-        "stages": ["grpo"],
+        "stages": ["rl"],
         "problems": {"heldout": {"_target_": "toy.heldout", "n": 4}},
         "sampling": {"temperature": 1.0},
         "reward": {"weights": {}, "workers": 1},
         "cluster": {"address": None, "cpus": 2},
         "record": {"journal": True},
-        "grpo": {"steps": STEPS, "evaluate_every": 10},
+        "rl": {"steps": STEPS, "evaluate_every": 10},
     }
     for path, value in changed.items():
         *sections, last = path.split("__")
@@ -51,7 +51,7 @@ def make_run(
     values: Sequence[float],
     last: int = STEPS,
     overrides: Sequence[str] = (),
-    stage: str = "grpo",
+    stage: str = "rl",
 ) -> Path:
     """Evaluated at evenly spaced steps up to `last`, each step of 2 s, 100 tokens sampled and 60 trained."""
     (folder / ".hydra").mkdir(parents=True)
@@ -74,7 +74,7 @@ def keep_problems(folder: Path, correct: Sequence[int], names: str = "p", step: 
     groups = [group([1.0] * right + [0.0] * (4 - right), f"{names}{i}") for i, right in enumerate(correct)]
     for each in groups:
         each.problem = Problem(each.problem.id, f"the text of {each.problem.id}", "1")
-    write_journal(journal_path(folder / "grpo", "heldout", step), groups)
+    write_journal(journal_path(folder / "rl", "heldout", step), groups)
 
 
 def results_of(folder: Path, metric: str = METRIC, baseline: int = 0) -> list[ArmResult]:
@@ -96,15 +96,15 @@ def sweep(folder: Path, finals: dict[float, Sequence[float]]) -> Path:
 
 
 def make_recipe(root: Path, seed: int, finals: dict[str, float], done: bool = True) -> Path:
-    """Stages teacher (aside), sft and grpo, the last evaluated with `finals` per problem."""
+    """Stages teacher (aside), sft and rl, the last evaluated with `finals` per problem."""
     rows = [("base", "base", 0.0, 0, 1.0), ("teacher", "(teacher)", 0.9, 50, 30.0)]
     rows += [("distill", "distillation", math.nan, 0, 20.0), ("sft", "+ SFT", 0.3, 80, 40.0)]
     if done:
-        rows.append(("grpo", "+ RL", sum(finals.values()) / len(finals), 60, 100.0))
+        rows.append(("rl", "+ RL", sum(finals.values()) / len(finals), 60, 100.0))
     folder = root / str(seed)
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(settings(seed, artefacts=str(root / "stages"))))
-    stages = {name: f"../stages/{name}-{seed}" for name in ("base", "teacher", "distill", "sft", "grpo")}
+    stages = {name: f"../stages/{name}-{seed}" for name in ("base", "teacher", "distill", "sft", "rl")}
     (folder / "stages.json").write_text(json.dumps(stages))
     with (folder / "table.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -114,11 +114,11 @@ def make_recipe(root: Path, seed: int, finals: dict[str, float], done: bool = Tr
         for name, title, value, steps, seconds in rows:
             measured = ["", "", "", ""] if math.isnan(value) else ["heldout", value, value - 0.1, value + 0.1]
             writer.writerow([name, title, *measured, steps, 10 * steps, 5 * steps, seconds])
-    log = JsonLines(root / "stages" / f"grpo-{seed}" / "metrics.jsonl")
+    log = JsonLines(root / "stages" / f"rl-{seed}" / "metrics.jsonl")
     log.log(60, {"train/reward": 0.7, "time/step": 9.0})
     log.close()
     for key, shift in (("aaa", 0.125), ("bbb", 0.0)):  # the first is of another evaluation
-        evaluation = root / "stages" / f"grpo-{seed}" / f"evaluation-{key}"
+        evaluation = root / "stages" / f"rl-{seed}" / f"evaluation-{key}"
         (evaluation / "journal").mkdir(parents=True)
         values = [value + shift for value in finals.values()]
         heldout = {"problems": list(finals), "values": values, "samples": 8, "unreached": 0}

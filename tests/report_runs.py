@@ -18,11 +18,11 @@ from rlvr.types import FinishReason, Group, Learned, Problem, Rollout, Status, V
 CONFIG: dict[str, Any] = {
     "name": "small",
     "seed": 7,
-    "stages": ["grpo"],
+    "stages": ["rl"],
     "model": {"path": "some/model", "scratch": None},
     "problems": {"train": {"_target_": "rlvr.problems.generated.arithmetic", "n": 4}},
     "reward": {"functions": {"math": {"_target_": "rlvr.rewards.math.math_reward"}}},
-    "grpo": {"steps": 3, "problems_per_step": 1, "group_size": 2, "max_logprob_gap": 1e-3},
+    "rl": {"steps": 3, "problems_per_step": 1, "group_size": 2, "max_logprob_gap": 1e-3},
 }
 VERSIONS = {"rlvr": "0.1.0", "packages": {"torch": "2.13"}, "git": {"commit": "abc123", "modified": True}}
 

@@ -373,8 +373,8 @@ def test_what_a_model_wrote_is_judged_again(problems: list[Problem]) -> None:
 
 def test_the_rollouts_of_a_run_are_read_from_its_journal(problems: list[Problem]) -> None:
     rollouts = [make_rollout(problems[0], text, place) for place, text in enumerate(["one", "two"])]
-    write_journal(journal_path(Path("grpo"), "train", 1), [Group(problems[0], rollouts)])
-    found = draw_rollouts("grpo", [], seed=0)
+    write_journal(journal_path(Path("rl"), "train", 1), [Group(problems[0], rollouts)])
+    found = draw_rollouts("rl", [], seed=0)
     assert [(problem.id, problem.answer, text) for problem, text in found] == [
         (problems[0].id, problems[0].answer, "one"),
         (problems[0].id, problems[0].answer, "two"),
@@ -486,7 +486,7 @@ def test_each_kind_of_completion_that_fools_is_held_to_its_own_bound(
     [
         (["audit.sample=3"], ["audit.sample", "did you mean audit.samples?"]),
         (["+audit.sampel=3"], ["audit.sampel", "did you mean audit.samples?"]),
-        (["grpo.steps=3"], ["grpo", "no setting"]),
+        (["rl.steps=3"], ["rl", "no setting"]),
         (["audit.samples=0"], ["audit.samples is 0", "≥ 1"]),
         (["audit.samples=many"], ["audit.samples", "'many'"]),
         (["problems=file"], ["problems.train.path must be given"]),
@@ -521,7 +521,8 @@ def test_a_sweep_over_rewards_ends_with_the_worst_code() -> None:
 def test_every_setting_of_the_audit_is_read_somewhere() -> None:
     read = {
         node.attr
-        for path in (Path(rlvr.__file__).parent / "audit").glob("*.py")
+        for place in ("audit/*.py", "commands/audit.py")
+        for path in Path(rlvr.__file__).parent.glob(place)
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute)
     }

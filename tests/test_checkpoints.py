@@ -21,7 +21,7 @@ from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Problem, RlvrError
 
 IDENTITY = {"seed": 0, "problems_per_step": 8, "prompt": {"template": "{problem}", "chat": False}}
-SETTINGS = {"grpo.optimizer.lr": 1e-3, "reward.weights": {"math": 1.0}}
+SETTINGS = {"rl.optimizer.lr": 1e-3, "reward.weights": {"math": 1.0}}
 
 
 class NoTokenizer:
@@ -35,7 +35,7 @@ class NoTokenizer:
 def checkpoints(folder: Path, **changed: Any) -> Checkpoints:
     tokenizer: Any = NoTokenizer()
     more = {"keys": {"prompt": "problems.prompt"}, "settings": SETTINGS} | changed
-    return Checkpoints(folder / "grpo" / "checkpoints", more.pop("identity", IDENTITY), tokenizer, **more)
+    return Checkpoints(folder / "rl" / "checkpoints", more.pop("identity", IDENTITY), tokenizer, **more)
 
 
 def fill(folder: Path) -> None:
@@ -55,11 +55,11 @@ def three(tmp_path: Path) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "grpo" / "checkpoints").iterdir())
+    return sorted(path.name for path in (folder / "rl" / "checkpoints").iterdir())
 
 
 def step_3(folder: Path) -> Path:
-    return folder / "grpo" / "checkpoints" / "step_000003"
+    return folder / "rl" / "checkpoints" / "step_000003"
 
 
 def test_the_newest_is_found_and_older_ones_go(three: Path) -> None:
@@ -93,7 +93,7 @@ def test_what_is_damaged_is_named_and_the_one_before_takes_its_place(
     damage(step_3(three) / name)
     before = {path.name for path in step_3(three).rglob("*")}
     found = checkpoints(three).latest()
-    assert found == (2, three / "grpo" / "checkpoints" / "step_000002")
+    assert found == (2, three / "rl" / "checkpoints" / "step_000002")
     assert names(three) == ["damaged_000003", "step_000002"]
     (line,) = capsys.readouterr().err.splitlines()
     assert str(step_3(three)) in line
@@ -106,7 +106,7 @@ def test_what_is_damaged_is_named_and_the_one_before_takes_its_place(
 
 def test_a_damaged_one_pushes_no_good_one_out(three: Path) -> None:
     flipped(step_3(three) / "loop.json")
-    assert checkpoints(three).latest() == (2, three / "grpo" / "checkpoints" / "step_000002")
+    assert checkpoints(three).latest() == (2, three / "rl" / "checkpoints" / "step_000002")
     for _ in range(2):  # the same step a second time, and a damaged one of that name a second time
         checkpoints(three).save(3, fill)
         flipped(step_3(three) / "loop.json")
@@ -151,7 +151,7 @@ def test_checkpoints_of_earlier_versions_still_load(three: Path) -> None:
     (step_3(three) / "state.json").write_text(json.dumps({"step": 3, "identity": IDENTITY}))
     found = checkpoints(three, identity=IDENTITY | {"traces": {"a": "b"}}).latest()
     assert found == (3, step_3(three))
-    assert not (three / "grpo" / "changes.jsonl").exists()
+    assert not (three / "rl" / "changes.jsonl").exists()
 
 
 def test_what_was_killed_while_it_saved_leaves_no_gap_and_no_rubbish(three: Path) -> None:
@@ -195,15 +195,15 @@ def test_other_data_are_refused_by_their_fingerprint(tmp_path: Path) -> None:
 
 
 def test_changed_settings_are_said_and_kept(three: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    new = {"grpo.optimizer.lr": 1e-4, "reward.weights": {"math": 1.0, "brief": 0.2}, "grpo.later": 1}
-    record = three / "grpo" / "changes.jsonl"
+    new = {"rl.optimizer.lr": 1e-4, "reward.weights": {"math": 1.0, "brief": 0.2}, "rl.later": 1}
+    record = three / "rl" / "changes.jsonl"
     for _ in range(2):  # a resume that is killed, and the next one
         checkpoints(three, settings=new).latest()
         assert [json.loads(line) for line in record.read_text().splitlines()] == [
-            {"step": 3, "key": "grpo.optimizer.lr", "old": 1e-3, "new": 1e-4},
+            {"step": 3, "key": "rl.optimizer.lr", "old": 1e-3, "new": 1e-4},
             {"step": 3, "key": "reward.weights", "old": {"math": 1.0}, "new": {"math": 1.0, "brief": 0.2}},
         ]
-    assert "after step 3, grpo.optimizer.lr is 0.0001; it was 0.001" in capsys.readouterr().out
+    assert "after step 3, rl.optimizer.lr is 0.0001; it was 0.001" in capsys.readouterr().out
     checkpoints(three, settings=new).save(4, fill)
     checkpoints(three, settings=new).latest()
     assert len(record.read_text().splitlines()) == 2
@@ -231,7 +231,7 @@ def test_a_stage_is_refused_other_traces_and_says_what_else_is_changed(
     config = TrainConfig(sft=SftConfig(data=["solutions", str(traces)]))
     sft(tmp_path, config).checkpoints().save(1, fill)
     config.sft.checkpoint_every, config.rollout.workers, config.record.journal = 1, 2, False
-    config.grpo.optimizer.lr *= 2  # of another stage
+    config.rl.optimizer.lr *= 2  # of another stage
     assert sft(tmp_path, config).checkpoints().latest() is not None
     assert capsys.readouterr().out == ""
 

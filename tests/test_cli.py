@@ -71,11 +71,11 @@ def test_help_version_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_configuration_can_be_seen_from_any_folder(tmp_path: Path) -> None:
-    done = command(tmp_path, "train", "experiment=quickstart", "grpo.steps=7", "--cfg", "job")
+    done = command(tmp_path, "train", "experiment=quickstart", "rl.steps=7", "--cfg", "job")
     assert done.returncode == 0, done.stderr
     tree = yaml.safe_load(done.stdout)
-    assert tree["grpo"]["steps"] == 7
-    assert tree["stages"] == ["sft", "grpo"]  # of the experiment
+    assert tree["rl"]["steps"] == 7
+    assert tree["stages"] == ["sft", "rl"]  # of the experiment
     assert tree["learner"]["micro_batch_tokens"] == 2048  # of the dataclass
     assert tree["reward"]["functions"]["math"]["_target_"] == "rlvr.rewards.math.math_reward"  # of the group
     assert list(tmp_path.iterdir()) == []
@@ -109,9 +109,9 @@ def test_a_users_own_group_and_reward_function_are_found(user_folder: Path) -> N
 
 def test_a_sweep_is_one_run_for_each_value_and_its_folder_is_the_users_to_name(tmp_path: Path) -> None:
     """The jobs end at a check that comes after composing, so that no engine is needed."""
-    done = command(tmp_path, "train", "-m", "seed=3,4", "hydra.sweep.dir=sweep", "grpo.group_size=1")
+    done = command(tmp_path, "train", "-m", "seed=3,4", "hydra.sweep.dir=sweep", "rl.group_size=1")
     assert done.returncode == 2
-    assert "grpo.group_size=1 gives no gradient" in done.stderr
+    assert "rl.group_size=1 gives no gradient" in done.stderr
     # one failure does not end it
     overrides = {
         yaml.safe_load(path.read_text())[0]: path.parent.parent.name
@@ -121,7 +121,7 @@ def test_a_sweep_is_one_run_for_each_value_and_its_folder_is_the_users_to_name(t
 
 
 def test_the_run_folder_is_the_users_to_name(tmp_path: Path) -> None:
-    done = command(tmp_path, "train", "hydra.run.dir=there", "grpo.group_size=1")
+    done = command(tmp_path, "train", "hydra.run.dir=there", "rl.group_size=1")
     assert done.returncode == 2
     assert (tmp_path / "there").is_dir()
     assert not (tmp_path / "runs").exists()

@@ -100,7 +100,7 @@ def test_other_problems_are_not_paired(tmp_path: Path, change: str) -> None:
     for number, folder in enumerate(folders):
         keep_problems(folder, [1, 2, 3], names="q" if number == 3 and change == "names" else "p")
     if change == "texts":
-        path = journal_path(folders[3] / "grpo", "heldout", STEPS)
+        path = journal_path(folders[3] / "rl", "heldout", STEPS)
         groups = [group([1.0, 0.0], f"p{i}") for i in range(3)]
         for each in groups:
             each.problem = Problem(each.problem.id, "another text", "1")
@@ -196,7 +196,7 @@ def test_what_it_took_and_when_it_was_as_good_as_the_baseline(tmp_path: Path) ->
 
 
 def test_earlier_stages_count_in_what_it_took(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "0", settings(0, stages=["sft", "grpo"]), [0.2, 0.6])
+    folder = make_run(tmp_path / "0", settings(0, stages=["sft", "rl"]), [0.2, 0.6])
     log = JsonLines(folder / "sft" / "metrics.jsonl")
     log.log(1, {"time/step": 3.0, "tokens/trained": 500.0})
     log.log(2, {"time/step": 4.0, "tokens/trained": 500.0})
@@ -211,7 +211,7 @@ def test_of_a_loss_less_is_better(tmp_path: Path) -> None:
         folder = make_run(
             tmp_path / str(number), settings(0, sampling__temperature=1 - number / 2), [0.1, 0.1]
         )
-        log = JsonLines(folder / "grpo" / "metrics.jsonl")
+        log = JsonLines(folder / "rl" / "metrics.jsonl")
         for step, value in zip((0, 10, 20), values, strict=True):
             log.log(step, {"train/loss": value})
         log.close()
@@ -289,7 +289,7 @@ def test_mistakes_are_said_in_one_line_with_exit_code_2(
     assert "tokens/sampled" in error
     assert main([]) == 2
     assert main([str(tmp_path / "none")]) == 2
-    (runs / "0" / "grpo" / "metrics.jsonl").write_text("{}\n")
+    (runs / "0" / "rl" / "metrics.jsonl").write_text("{}\n")
     capsys.readouterr()
     assert main([str(runs)]) == 2
     assert "metrics.jsonl, line 1" in capsys.readouterr().err
@@ -326,7 +326,7 @@ def test_the_command_line_is_light(tmp_path: Path) -> None:
 
 def with_true_steps(folder: Path, value: float, problems: Sequence[Sequence[bool]] = ()) -> None:
     """The metric at the last evaluation, and a journal of right answers whose steps are so."""
-    metrics = folder / "grpo" / "metrics.jsonl"
+    metrics = folder / "rl" / "metrics.jsonl"
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     lines[-1]["heldout/true_steps"] = value
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -334,7 +334,7 @@ def with_true_steps(folder: Path, value: float, problems: Sequence[Sequence[bool
     for each, steps in zip(groups, problems, strict=True):
         each.verdicts = [replace(v, true_steps=true) for v, true in zip(each.verdicts, steps, strict=True)]
     if groups:
-        write_journal(journal_path(folder / "grpo", "heldout", STEPS), groups)
+        write_journal(journal_path(folder / "rl", "heldout", STEPS), groups)
 
 
 def test_right_with_true_steps_stands_beside_right(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_runs_that_differ_in_seed_name_and_neutral_settings_are_one_arm(tmp_path
     configs = [
         settings(0),
         settings(1, name="again", reward__workers=4, record__journal=False, cluster__cpus=1),
-        settings(0, sampling__temperature=0.8, grpo__evaluate_every=5),
+        settings(0, sampling__temperature=0.8, rl__evaluate_every=5),
         settings(2, sampling__temperature=0.8, sampling__top_k=None),
     ]
     for number, config in enumerate(configs):
@@ -54,15 +54,15 @@ def test_labels_show_what_is_unset_and_values_as_the_command_line_takes_them(tmp
     changed = [
         {},
         {"reward__weights": {"length": 0.1}},
-        {"stages": ["sft", "grpo"], "reward__weights": {"length": 0.1}, "algorithm__whiten": True},
+        {"stages": ["sft", "rl"], "reward__weights": {"length": 0.1}, "algorithm__whiten": True},
     ]
     for number, change in enumerate(changed):
         make_run(tmp_path / str(number), settings(0, **change), [0.1, 0.5])
     arms, _ = arms_of(find_runs([tmp_path]))
     assert [arm.label for arm in arms] == [
-        "stages=[grpo] reward.weights.length=— algorithm.whiten=—",
-        "stages=[grpo] reward.weights.length=0.1 algorithm.whiten=—",
-        "stages=[sft,grpo] reward.weights.length=0.1 algorithm.whiten=true",
+        "stages=[rl] reward.weights.length=— algorithm.whiten=—",
+        "stages=[rl] reward.weights.length=0.1 algorithm.whiten=—",
+        "stages=[sft,rl] reward.weights.length=0.1 algorithm.whiten=true",
     ]
 
 
@@ -119,7 +119,7 @@ def test_runs_are_found_however_deep_once_each_and_in_natural_order(tmp_path: Pa
     (tmp_path / "runs" / "compare.md").touch()
     paths = [tmp_path / "runs" / "other", tmp_path / "runs", tmp_path / "runs" / "compare.md"]
     assert [found.seed for found in find_runs(paths)] == [7, 1, 2, 10]
-    assert [found.seed for found in find_runs([tmp_path / "runs" / "other" / "grpo"])] == [7]
+    assert [found.seed for found in find_runs([tmp_path / "runs" / "other" / "rl"])] == [7]
 
 
 def test_what_holds_no_run_is_an_error(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_what_holds_no_run_is_an_error(tmp_path: Path) -> None:
 def test_a_run_is_finished_running_or_failed(tmp_path: Path) -> None:
     done = make_run(tmp_path / "0", settings(0), [0.1, 0.5])
     stopped = make_run(tmp_path / "1", settings(1), [0.1, 0.5], last=10)
-    longer = make_run(tmp_path / "2", settings(2, grpo__steps=2 * STEPS), [0.1, 0.5])
-    (longer / "grpo" / "result.json").write_text('{"step": 20}')  # ended, and then was asked for more
-    other = make_run(tmp_path / "3", settings(3, stages=["grpo", "sft"]), [0.1, 0.5])  # its last never began
+    longer = make_run(tmp_path / "2", settings(2, rl__steps=2 * STEPS), [0.1, 0.5])
+    (longer / "rl" / "result.json").write_text('{"step": 20}')  # ended, and then was asked for more
+    other = make_run(tmp_path / "3", settings(3, stages=["rl", "sft"]), [0.1, 0.5])  # its last never began
     states = [read_curve(found, METRIC).state for found in find_runs([done, stopped, longer, other])]
     assert states == [State.FINISHED, State.FAILED, State.FAILED, State.FAILED]
     with RunFolder(stopped):
@@ -146,11 +146,11 @@ def test_a_run_is_finished_running_or_failed(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_refused_is_an_arm_s_failed_run(tmp_path: Path) -> None:
-    make_run(tmp_path / "0", settings(0, grpo__lr=0.1), [0.1, 0.5])
+    make_run(tmp_path / "0", settings(0, rl__lr=0.1), [0.1, 0.5])
     hydra = tmp_path / "1" / ".hydra"
     hydra.mkdir(parents=True)
-    unresolved = settings(1, grpo__lr="${rate}", rate=0.1)
-    (tmp_path / "0" / "config.yaml").write_text(yaml.safe_dump(settings(0, grpo__lr=0.1, rate=0.1)))
+    unresolved = settings(1, rl__lr="${rate}", rate=0.1)
+    (tmp_path / "0" / "config.yaml").write_text(yaml.safe_dump(settings(0, rl__lr=0.1, rate=0.1)))
     (hydra / "config.yaml").write_text(yaml.safe_dump(unresolved))
     (result,) = results_of(tmp_path)
     assert (result.count(State.FINISHED), result.count(State.FAILED)) == (1, 1)
@@ -190,8 +190,8 @@ def test_a_warm_start_that_arms_share_counts_in_each(tmp_path: Path) -> None:
     log.close()
     (tmp_path / "shared" / "sft-abc" / "manifest.json").write_text('{"versions": {}}')
     for seed in (0, 1):
-        folder = make_run(tmp_path / f"seed={seed}", settings(seed, stages=["sft", "grpo"]), [0.2, 0.6])
-        (folder / "stages.json").write_text('{"sft": "../shared/sft-abc", "grpo": "grpo"}')
+        folder = make_run(tmp_path / f"seed={seed}", settings(seed, stages=["sft", "rl"]), [0.2, 0.6])
+        (folder / "stages.json").write_text('{"sft": "../shared/sft-abc", "rl": "rl"}')
     runs = find_runs([tmp_path])  # the shared folder is none
     curves = [read_curve(found, METRIC) for found in runs]
     assert [(curve.cost.steps, curve.cost.seconds) for curve in curves] == [(STEPS + 5, 70), (STEPS + 5, 70)]
@@ -207,7 +207,7 @@ def test_a_recipe_s_curve_is_its_chain_of_models(tmp_path: Path) -> None:
     assert [(point.key, point.step, point.value) for point in curve.points] == [
         ("base", 0, 0.0),
         ("sft", 80, 0.3),
-        ("grpo", 140, 0.5),
+        ("rl", 140, 0.5),
     ]
     # the teacher's time counts, its steps are not the chain's
     assert [point.cost.seconds for point in curve.points] == [1, 91, 191]
@@ -228,7 +228,7 @@ def test_a_recipe_that_has_not_come_to_its_end_has_not_finished(tmp_path: Path) 
 def test_groups_without_verdicts_have_no_value(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "0", settings(0), [0.2, 0.6])
     groups = [Group(Problem("p0", "t", "1"), group([None, None], "p0").rollouts), group([None, 1.0], "p1")]
-    write_journal(journal_path(folder / "grpo", "heldout", STEPS), groups)
+    write_journal(journal_path(folder / "rl", "heldout", STEPS), groups)
     curve = read_curve(find_runs([folder])[0], METRIC)
     assert math.isnan(curve.problems["p0"])
     assert curve.problems["p1"] == 1.0
@@ -236,7 +236,7 @@ def test_groups_without_verdicts_have_no_value(tmp_path: Path) -> None:
 
 def test_broken_journals_are_named(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "0", settings(0), [0.2, 0.6])
-    path = journal_path(folder / "grpo", "heldout", STEPS)
+    path = journal_path(folder / "rl", "heldout", STEPS)
     path.parent.mkdir(parents=True)
     path.write_text("nothing")
     with pytest.raises(DataError, match="step_000020"):

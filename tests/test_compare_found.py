@@ -55,7 +55,7 @@ def test_problems_with_other_reference_answers_are_not_paired(tmp_path: Path) ->
         groups = [group([1.0, 0.0], f"p{i}") for i in range(3)]
         for each in groups:
             each.problem = Problem(each.problem.id, "one text", answer)
-        write_journal(journal_path(folder / "grpo", "heldout", STEPS), groups)
+        write_journal(journal_path(folder / "rl", "heldout", STEPS), groups)
     _, arm = results_of(tmp_path)
     assert arm.difference == "other problems"
 

@@ -37,24 +37,24 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 CASES = {
-    "unknown key": (["grpo.stepz=3"], ["grpo.stepz", "no setting", "did you mean grpo.steps?"]),
-    "added key": (["+grpo.stepz=3"], ["grpo.stepz", "no setting", "did you mean grpo.steps?"]),
-    "key of the wrong section": (["grpo.lr=1"], ["grpo.lr", "did you mean", "grpo.optimizer.lr"]),
-    "wrong type": (["grpo.steps=many"], ["grpo.steps", "'many'", "Integer"]),
-    "list for a number": (["grpo.steps=[1]"], ["grpo.steps", "'[1]'", "Integer"]),
+    "unknown key": (["rl.stepz=3"], ["rl.stepz", "no setting", "did you mean rl.steps?"]),
+    "added key": (["+rl.stepz=3"], ["rl.stepz", "no setting", "did you mean rl.steps?"]),
+    "key of the wrong section": (["rl.lr=1"], ["rl.lr", "did you mean", "rl.optimizer.lr"]),
+    "wrong type": (["rl.steps=many"], ["rl.steps", "'many'", "Integer"]),
+    "list for a number": (["rl.steps=[1]"], ["rl.steps", "'[1]'", "Integer"]),
     "number for a list": (["stages=sft"], ["stages", "not a ListConfig"]),
-    "out of range": (["grpo.steps=0"], ["grpo.steps is 0", "≥ 1"]),
+    "out of range": (["rl.steps=0"], ["rl.steps is 0", "≥ 1"]),
     "no such choice": (["learner.dtype=float64"], ["learner.dtype is 'float64'", "float32, bfloat16"]),
     "unknown option": (["reward=mathh"], ["reward=mathh", "math", "math_format"]),
-    "unknown stage": (["stages=[grop]"], ["stages names 'grop'", "sft, select, grpo"]),
+    "unknown stage": (["stages=[grop]"], ["stages names 'grop'", "sft, select, rl"]),
     "stages in another order": (
-        ["stages=[grpo,sft]"],
-        ["stages is ['grpo', 'sft']", "in the order sft, select, grpo"],
+        ["stages=[rl,sft]"],
+        ["stages is ['rl', 'sft']", "in the order sft, select, rl"],
     ),
     "unknown tracker": (["record.trackers=[wandbb]"], ["record.trackers", "did you mean 'wandb'?"]),
-    "grpo key without grpo": (["stages=[sft]", "grpo.steps=3"], ["grpo.steps is read by", "drop it"]),
-    "sft key without sft": (["stages=[grpo]", "sft.steps=3"], ["sft.steps is read by", "drop it"]),
-    "held-out set without grpo": (["stages=[sft]", "problems.heldout.n=9"], ["problems.heldout is read by"]),
+    "rl key without rl": (["stages=[sft]", "rl.steps=3"], ["rl.steps is read by", "drop it"]),
+    "sft key without sft": (["stages=[rl]", "sft.steps=3"], ["sft.steps is read by", "drop it"]),
+    "held-out set without rl": (["stages=[sft]", "problems.heldout.n=9"], ["problems.heldout is read by"]),
     "path to no module": (
         ["problems.train._target_=nowhere.at_all"],
         ["problems.train", "'nowhere.at_all'", "no module 'nowhere'"],
@@ -79,18 +79,18 @@ CASES = {
         ["+reward.weights.maths=2"],
         ["reward.weights names 'maths', which is", "did you mean 'math'?"],
     ),
-    "group of one": (["grpo.group_size=1"], ["grpo.group_size=1 gives no gradient"]),
+    "group of one": (["rl.group_size=1"], ["rl.group_size=1 gives no gradient"]),
     "samples of greedy decoding": (
         ["evaluation.samples=4", "evaluation.temperature=0"],
         ["evaluation.samples=4 has no effect", "temperature 0"],
     ),
     "end of no decay": (
-        ["grpo.optimizer.final_lr_ratio=0.1"],
-        ["grpo.optimizer.final_lr_ratio has no effect", "linear or cosine"],
+        ["rl.optimizer.final_lr_ratio=0.1"],
+        ["rl.optimizer.final_lr_ratio has no effect", "linear or cosine"],
     ),
     "endless warm-up": (
-        ["grpo.optimizer.warmup_steps=50", "grpo.steps=50"],
-        ["grpo.optimizer.warmup_steps=50 never ends"],
+        ["rl.optimizer.warmup_steps=50", "rl.steps=50"],
+        ["rl.optimizer.warmup_steps=50 never ends"],
     ),
     "system prompt without chat": (
         ["problems.prompt.system=hello"],
@@ -101,7 +101,7 @@ CASES = {
         ["problems.heldout shares", "problems with problems.train"],
     ),
     "no worked solutions": (
-        ["stages=[sft,grpo]", "problems=file", "problems.train.path=plain.jsonl"],
+        ["stages=[sft,rl]", "problems=file", "problems.train.path=plain.jsonl"],
         ["sft", "no worked solution", "'plain-1'"],
     ),
     "no room for a prompt": (
@@ -123,7 +123,7 @@ CASES = {
     "nothing to resume": (["resume="], ["resume=", "no run folder"]),
     "more problems per step than there are": (
         ["problems=file", "problems.train.path=plain.jsonl"],
-        ["grpo.problems_per_step=32", "problems.train has 1"],
+        ["rl.problems_per_step=32", "problems.train has 1"],
     ),
     "an order of problems that cannot be": (
         ["problems.order._target_=rlvr.problems.curriculum.PassRate", "+problems.order.hardness=-1"],
@@ -139,12 +139,12 @@ CASES = {
     ),
     "a stale cache when nothing is under way": (
         ["rollout.keep_stale_cache=true"],
-        ["rollout.keep_stale_cache has no effect: with grpo.max_staleness=0"],
+        ["rollout.keep_stale_cache has no effect: with rl.max_staleness=0"],
     ),
     "overlap on one GPU": (
         [
             "cluster.placement=colocated",
-            "grpo.max_staleness=1",
+            "rl.max_staleness=1",
             "rollout.gpus_per_worker=1",
             "learner.gpus_per_worker=1",
         ],
@@ -292,10 +292,10 @@ def test_a_recipe_is_told_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> 
 def test_what_is_wrong_is_all_that_is_said(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["train", "grpo.group_size=1"]) == 2
-    assert capsys.readouterr().err.startswith("rlvr: grpo.group_size=1 gives no gradient")
-    assert main(["train", "grpo.steps=0"]) == 2
-    assert capsys.readouterr().err == "rlvr: grpo.steps is 0, but must be ≥ 1\n"
+    assert main(["train", "rl.group_size=1"]) == 2
+    assert capsys.readouterr().err.startswith("rlvr: rl.group_size=1 gives no gradient")
+    assert main(["train", "rl.steps=0"]) == 2
+    assert capsys.readouterr().err == "rlvr: rl.steps is 0, but must be ≥ 1\n"
 
     def fails(*given: object) -> None:
         raise RlvrError("the loss is nan")
@@ -306,10 +306,10 @@ def test_what_is_wrong_is_all_that_is_said(
 
 
 def test_all_faults_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "sampling.max_tokens=600", "grpo.group_size=1", "+reward.weights.maths=1"]) == 2
+    assert main(["train", "sampling.max_tokens=600", "rl.group_size=1", "+reward.weights.maths=1"]) == 2
     message = capsys.readouterr().err
     assert "sampling.max_tokens=600" in message
-    assert "grpo.group_size=1" in message
+    assert "rl.group_size=1" in message
     assert "reward.weights names 'maths'" in message
 
 
@@ -356,7 +356,7 @@ def test_every_setting_is_read_somewhere() -> None:
 def test_all_keys_finds_nested_ones_behind_optional_sections_too() -> None:
     keys = list(compose.all_keys(TrainConfig))
     assert len(keys) == len(set(keys))
-    assert {"seed", "grpo", "grpo.steps", "grpo.optimizer.lr", "sft.optimizer.lr"} <= set(keys)
+    assert {"seed", "rl", "rl.steps", "rl.optimizer.lr", "sft.optimizer.lr"} <= set(keys)
     assert "model.scratch.hidden_size" in keys  # scratch may be None
     assert "problems.prompt.template" in keys
 
@@ -464,7 +464,7 @@ def test_keys_that_the_schema_lacks_are_found_at_every_depth() -> None:
 @pytest.mark.parametrize(
     ("key", "near"),
     [
-        ("gpro.steps", "grpo.steps"),
+        ("gpro.steps", "rl.steps"),
         ("sampling.temprature", "sampling.temperature"),
         ("learning_rate.warmup_steps", "optimizer.warmup_steps"),
         ("sed", "seed"),

@@ -18,7 +18,7 @@ from rlvr.types import ConfigError
 FOLDER = compose.config_folder()
 NOISE = ["algorithm.advantage.false_positive=0.1", "algorithm.advantage.false_negative=0.2"]
 TOKENS = "rlvr.algorithms.token_level"
-OFF_POLICY = ["grpo.updates_per_step=2"]
+OFF_POLICY = ["rl.updates_per_step=2"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,10 +60,10 @@ def test_the_rates_of_the_noise_must_be_given() -> None:
 IN_THE_REWARD = ["algorithm.kl.coef=0.1", "algorithm.kl.place=reward", "algorithm.kl.estimator=k1"]
 CASES = {
     # rewards and advantages
-    "group of one": (["grpo.group_size=1"], "grpo.group_size=1 gives no gradient"),
+    "group of one": (["rl.group_size=1"], "rl.group_size=1 gives no gradient"),
     "group of one with noise": (
-        ["grpo.group_size=1", "algorithm=grpo_noise", *NOISE],
-        "grpo.group_size=1 gives no gradient",
+        ["rl.group_size=1", "algorithm=grpo_noise", *NOISE],
+        "rl.group_size=1 gives no gradient",
     ),
     "a verifier that says nothing": (
         ["algorithm=grpo_noise", *(f"{rate.partition('=')[0]}=0.5" for rate in NOISE)],
@@ -96,7 +96,7 @@ CASES = {
     ),
     "a schedule for select": (
         ["stages=[select]", "sampling=annealed", "sampling.max_tokens=16"],
-        "sampling.schedule is read by the stage grpo",
+        "sampling.schedule is read by the stage rl",
     ),
     "a learner for select": (
         ["stages=[select]", "learner.workers=2"],
@@ -112,7 +112,7 @@ CASES = {
         "k1 in the loss regularizes nothing.*k2 .reverse KL. or k3, or place=reward",
     ),
     "a reset that never comes": (
-        ["algorithm.kl.coef=0.1", "algorithm.kl.reset_every=20", "grpo.steps=20"],
+        ["algorithm.kl.coef=0.1", "algorithm.kl.reset_every=20", "rl.steps=20"],
         "algorithm.kl.reset_every=20 has no effect: the stage has 20 steps",
     ),
     "delta without a target": (
@@ -142,7 +142,7 @@ CASES = {
     ),
     "clip of a ratio that is one": (
         ["algorithm.loss.clip_high=0.3"],
-        "algorithm.loss.clip_high has no effect.*Raise grpo.updates_per_step or grpo.max_staleness",
+        "algorithm.loss.clip_high has no effect.*Raise rl.updates_per_step or rl.max_staleness",
     ),
     "dual clip of a ratio that is one": (["+algorithm.loss.dual_clip=3"], "algorithm.loss.dual_clip has no"),
     "bound of a weight that is one": (
@@ -150,8 +150,8 @@ CASES = {
         "algorithm.loss.max_ratio has no effect",
     ),
     "clip of a ratio that is one, though stale": (
-        ["algorithm.loss.clip_high=0.3", "algorithm.old_policy=learner", "grpo.max_staleness=2"],
-        "algorithm.loss.clip_high has no effect.*Raise grpo.updates_per_step, or leave",
+        ["algorithm.loss.clip_high=0.3", "algorithm.old_policy=learner", "rl.max_staleness=2"],
+        "algorithm.loss.clip_high has no effect.*Raise rl.updates_per_step, or leave",
     ),
     "sequence clip of a ratio that is one": (
         ["algorithm=gspo", "algorithm.loss.clip_high=1e-3", "algorithm.old_policy=learner"],
@@ -168,7 +168,7 @@ CASES = {
         "max_group_size=64 has no effect with max_rounds=1",
     ),
     "growth by less than a group": (
-        ["algorithm=dapo", "algorithm.max_group_size=15", "grpo.group_size=8"],
+        ["algorithm=dapo", "algorithm.max_group_size=15", "rl.group_size=8"],
         "max_group_size=15 has no effect.*give 16 or more",
     ),
     "path of a filter": (
@@ -197,16 +197,16 @@ CASES = {
         "algorithm.critic has no effect: algorithm.advantage does not take `values`",
     ),
     "warm-up without end": (
-        ["algorithm=ppo", "algorithm.critic.warmup_steps=9", "grpo.steps=9"],
+        ["algorithm=ppo", "algorithm.critic.warmup_steps=9", "rl.steps=9"],
         "algorithm.critic.warmup_steps=9 never ends.*9 steps",
     ),
     "clip of values that have not moved": (
         ["algorithm=ppo", "algorithm.critic.clip=0.3"],
-        "algorithm.critic.clip has no effect with grpo.updates_per_step=1",
+        "algorithm.critic.clip has no effect with rl.updates_per_step=1",
     ),
     # sampling
     "a schedule that ends at nothing": (
-        ["sampling=annealed", "sampling.schedule.final=0", "grpo.steps=10"],
+        ["sampling=annealed", "sampling.schedule.final=0", "rl.steps=10"],
         "sampling.schedule gives 0 for step 6; vLLM takes 0.01 to 2",
     ),
     "a schedule of no steps": (
@@ -219,13 +219,13 @@ CASES = {
     ),
     "no room for a prompt": (["sampling.max_tokens=1024"], "sampling.max_tokens=1024 leaves no room"),
     # stages, models, machines
-    "no stage": (["stages=[]"], "stages is empty: name some of sft, select, grpo"),
+    "no stage": (["stages=[]"], "stages is empty: name some of sft, select, rl"),
     "a stage twice": (["stages=[sft,sft]"], "each at most once"),
     "key of a stage that does not run": (["select.samples=4"], "select.samples is read by the stage select"),
-    "algorithm without grpo": (["stages=[select]", "algorithm=dapo"], "algorithm is read by the stage grpo"),
-    "order without grpo": (
+    "algorithm without rl": (["stages=[select]", "algorithm=dapo"], "algorithm is read by the stage rl"),
+    "order without rl": (
         ["stages=[select]", "problems.order._target_=rlvr.problems.curriculum.PassRate"],
-        "problems.order is read by the stage grpo",
+        "problems.order is read by the stage rl",
     ),
     "path of a selection": (
         ["stages=[select]", "+select.filters.mine={_target_: nowhere.at_all}"],
@@ -236,7 +236,7 @@ CASES = {
         "problems.order.hardness.*does not take 'hardness'",
     ),
     "updates that do not divide a step": (
-        ["grpo.problems_per_step=9", "grpo.updates_per_step=2"],
+        ["rl.problems_per_step=9", "rl.updates_per_step=2"],
         "problems_per_step=9 must be a multiple of updates_per_step=2",
     ),
     "nucleus of greedy decoding": (
@@ -263,7 +263,7 @@ def test_what_has_no_effect_or_cannot_work_is_refused(overrides: list[str], said
 
 TAKEN = {
     "penalties in the reward": ["algorithm=rloo", "+algorithm.kl={coef: 0.03, place: reward, estimator: k1}"],
-    "a reset in time": ["algorithm.kl.coef=0.1", "algorithm.kl.reset_every=19", "grpo.steps=20"],
+    "a reset in time": ["algorithm.kl.coef=0.1", "algorithm.kl.reset_every=19", "rl.steps=20"],
     "delta with a target": ["algorithm.entropy={target: 0.2, delta: 0.1}"],
     "correction of the learner": [
         "algorithm.correction={kind: mask, low: 0.1}",
@@ -280,17 +280,17 @@ TAKEN = {
         "algorithm.old_policy=learner",
         *OFF_POLICY,
     ],
-    "clip of stale rollouts": ["algorithm.loss.clip_low=0.1", "grpo.max_staleness=1"],
+    "clip of stale rollouts": ["algorithm.loss.clip_low=0.1", "rl.max_staleness=1"],
     "clip of sequences": ["algorithm=gspo", "algorithm.loss.clip_low=0.1"],
-    "group of one without a baseline": ["grpo.group_size=1", "algorithm=reinforce"],
-    "growth": ["algorithm=dapo", "algorithm.max_group_size=16", "grpo.group_size=8"],
+    "group of one without a baseline": ["rl.group_size=1", "algorithm=reinforce"],
+    "growth": ["algorithm=dapo", "algorithm.max_group_size=16", "rl.group_size=8"],
     "whitened noise": ["algorithm=grpo_noise", *NOISE, "algorithm.whiten=true"],
     "clip of values": ["algorithm=ppo", "algorithm.critic.clip=0.3", *OFF_POLICY],
     "a curriculum": [
         "problems.order._target_=rlvr.problems.curriculum.PassRate",
         "+problems.order.hardness=2",
     ],
-    "a selection": ["stages=[select,grpo]", "select.samples=4"],
+    "a selection": ["stages=[select,rl]", "select.samples=4"],
 }
 
 

@@ -70,7 +70,7 @@ def test_types_and_defaults_are_as_they_are_given(made: ModuleType) -> None:
     page = made.page()
     for row in (
         "| `seed` | integer, ≥ 0 | `0` | root of every random key |",
-        "| `grpo.optimizer.decay` | `constant` or `linear` or `cosine` | `constant` | after the warm-up |",
+        "| `rl.optimizer.decay` | `constant` or `linear` or `cosine` | `constant` | after the warm-up |",
         "| `algorithm.critic.lr` | number, > 0 | `1.0e-05` | learning rate of the value model |",
         "| `sampling.temperature` | number, ≥ 0.01, ≤ 2 | `1.0` |",
         "| `reward.clip` | list of number or null | `null` |",

@@ -56,7 +56,7 @@ class Answers:
 def drawing(table: Table, problems: int = 12, **algorithm: Any) -> tuple[Drawing, Answers]:
     """Four problems per step, groups of two; filtered by `informative` unless said otherwise."""
     config = TrainConfig()
-    config.grpo.problems_per_step, config.grpo.group_size, config.grpo.steps = 4, 2, 10
+    config.rl.problems_per_step, config.rl.group_size, config.rl.steps = 4, 2, 10
     config.algorithm.filters = {"informative": {"_target_": f"{FILTERS}.informative"}}
     for name, value in algorithm.items():
         setattr(config.algorithm, name, value)
@@ -70,7 +70,7 @@ def drawing(table: Table, problems: int = 12, **algorithm: Any) -> tuple[Drawing
         character_tokenizer("0123456789+=?"),
         cast(StopRequest, None),
         {},
-        config.grpo,
+        config.rl,
     )
     buffer = Answers(table)
     return Drawing(stage, cast(RolloutBuffer, buffer)), buffer

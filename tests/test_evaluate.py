@@ -159,7 +159,7 @@ def test_a_comparison_is_paired_by_problem_and_says_what_was_asked_otherwise() -
 
 
 def test_the_evaluation_inside_of_training_has_pass_and_majority_at_its_ks(tmp_path: Path) -> None:
-    from rlvr.stages.grpo import Grpo
+    from rlvr.stages.rl import ReinforcementLearning
 
     config = TrainConfig(evaluation=EvaluationConfig(samples=3, ks=[2]))
     config.record.journal = False
@@ -172,7 +172,7 @@ def test_the_evaluation_inside_of_training_has_pass_and_majority_at_its_ks(tmp_p
     buffer = SimpleNamespace(submit=lambda *_: None, take=lambda *_, **__: SimpleNamespace(groups=[made]))
     log = SimpleNamespace(samples=lambda *_: None)
     loop = SimpleNamespace(stage=stage, config=config, buffer=buffer, log=log)
-    metrics = Grpo.evaluate(cast(Any, loop), 0)
+    metrics = ReinforcementLearning.evaluate(cast(Any, loop), 0)
     assert metrics["heldout/pass@1"] == pytest.approx(1 / 3)
     assert metrics["heldout/pass@2"] == pytest.approx(2 / 3)
     assert metrics["heldout/maj@2"] == pytest.approx(1 / 3)  # two ties of three pairs

@@ -57,7 +57,7 @@ def test_without_its_samples_nothing_is_counted_again_and_that_is_said(tmp_path:
     assert (folder / "results.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("inside", ["model", "checkpoints/step_000001/model", "grpo/checkpoints/last/model"])
+@pytest.mark.parametrize("inside", ["model", "checkpoints/step_000001/model", "rl/checkpoints/last/model"])
 def test_the_model_inside_of_a_run_is_suggested(tmp_path: Path, inside: str) -> None:
     (tmp_path / inside).mkdir(parents=True)
     (tmp_path / inside / "config.json").write_text("{}")

@@ -24,18 +24,18 @@ def configured(**settings: Any) -> WorkerSettings:
     for name, value in settings.items():
         section, _, key = name.partition("__")
         setattr(getattr(config, section), key, value)
-    return config.for_stages().workers(config.grpo.max_staleness)
+    return config.for_stages().workers(config.rl.max_staleness)
 
 
 @pytest.mark.parametrize(
     ("settings", "divided"),
     [
         ({}, ([0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3])),
-        ({"grpo__max_staleness": 1}, ([0, 1], [2, 3], [0, 1])),
+        ({"rl__max_staleness": 1}, ([0, 1], [2, 3], [0, 1])),
         ({"cluster__placement": "separate"}, ([0, 1], [2, 3], [0, 1])),
-        ({"grpo__max_staleness": 1, "cluster__placement": "colocated"}, ([0, 1, 2, 3],) * 3),
-        ({"grpo__max_staleness": 2, "cluster__learner_cores": 1}, ([0, 1, 2], [3], [0, 1, 2])),
-        ({"grpo__max_staleness": 1, "cluster__reward_cores": 1}, ([1, 2], [3], [0])),
+        ({"rl__max_staleness": 1, "cluster__placement": "colocated"}, ([0, 1, 2, 3],) * 3),
+        ({"rl__max_staleness": 2, "cluster__learner_cores": 1}, ([0, 1, 2], [3], [0, 1, 2])),
+        ({"rl__max_staleness": 1, "cluster__reward_cores": 1}, ([1, 2], [3], [0])),
         ({"cluster__reward_cores": 3}, ([3], [3], [0, 1, 2])),
     ],
 )
@@ -44,13 +44,13 @@ def test_cores_are_divided_as_configured(settings: dict[str, Any], divided: tupl
 
 
 def test_one_core_is_for_all() -> None:
-    assert divide_cores(configured(grpo__max_staleness=1), [5]) == ([5], [5], [5])
+    assert divide_cores(configured(rl__max_staleness=1), [5]) == ([5], [5], [5])
 
 
 @pytest.mark.parametrize("settings", [{"cluster__reward_cores": 4}, {"cluster__learner_cores": 4}])
 def test_parts_without_a_core_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="leave none of 4 cores for the rollout workers"):
-        divide_cores(configured(**settings, grpo__max_staleness=1), [0, 1, 2, 3])
+        divide_cores(configured(**settings, rl__max_staleness=1), [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize(("ranks", "workers", "gpus"), [(1, 1, 2), (2, 1, 1), (1, 2, 1)])
@@ -143,7 +143,7 @@ def test_a_machine_has_what_is_reserved_and_no_process_lacks_a_core(
     config = configured(
         learner__workers=ranks,
         rollout__workers=workers,
-        grpo__max_staleness=staleness,
+        rl__max_staleness=staleness,
         learner__gpus_per_worker=gpus[0],
         rollout__gpus_per_worker=gpus[1],
     )

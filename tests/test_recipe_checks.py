@@ -37,8 +37,8 @@ CASES = {
         ["distill.teacher=sft is a stage", "none before distill"],
     ),
     "settings of a stage that does not run": (
-        ["stages=[sft]", "grpo.steps=3"],
-        ["grpo.steps is read by none of the stages sft"],
+        ["stages=[sft]", "rl.steps=3"],
+        ["rl.steps is read by none of the stages sft"],
     ),
     "steps and epochs": (["stages=[sft]", "sft.epochs=2"], ["sft.steps and sft.epochs: both are given"]),
     "neither steps nor epochs": (["stages=[sft]", "sft.steps=null"], ["neither is given"]),
@@ -159,4 +159,4 @@ def test_a_plan_of_what_is_not_here_says_what_is_missing(capsys: pytest.CaptureF
 @pytest.mark.parametrize("recipe", ["quickstart", "leave_one_out", "phi4_mini_reasoning"])
 def test_every_recipe_can_be_planned(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", f"recipe={recipe}", "--plan"]) == 0
-    assert "| grpo" in capsys.readouterr().out
+    assert "| rl" in capsys.readouterr().out

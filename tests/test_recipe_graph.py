@@ -29,13 +29,13 @@ def graph(config: RecipeConfig) -> dict[str, Node]:
     return {node.name: node for node in build(config, PROBLEMS, HELDOUT, "0123456789+=?")}
 
 
-FULL = ("teacher", "distill", "midtrain", "sft", "rollouts", "dpo", "grpo")
+FULL = ("teacher", "distill", "midtrain", "sft", "rollouts", "dpo", "rl")
 
 
 def test_each_stage_begins_with_the_model_of_the_one_before_and_a_teacher_is_beside_the_chain() -> None:
     nodes = graph(config_of(*FULL))
     assert list(nodes) == ["base", *FULL]
-    assert [nodes[name].model for name in ("teacher", "midtrain", "sft", "dpo", "grpo")] == [
+    assert [nodes[name].model for name in ("teacher", "midtrain", "sft", "dpo", "rl")] == [
         "base",
         "base",
         "midtrain",
@@ -55,10 +55,10 @@ def test_without_a_stage_the_next_begins_with_the_one_before_it() -> None:
 
 
 def test_stages_that_make_problems_are_read_by_all_that_follow() -> None:
-    config = config_of("sft", "select", "grpo")
+    config = config_of("sft", "select", "rl")
     nodes = graph(config)
     assert nodes["select"].problems is None
-    assert nodes["grpo"].problems == "select"
+    assert nodes["rl"].problems == "select"
     assert nodes["select"].model == "sft"
 
 
@@ -68,7 +68,7 @@ def test_a_change_makes_the_stage_and_all_that_follow_anew_and_nothing_else() ->
     config.sft.optimizer.lr *= 2
     after = graph(config)
     changed = [name for name in before if before[name].key != after[name].key]
-    assert changed == ["sft", "rollouts", "dpo", "grpo"]
+    assert changed == ["sft", "rollouts", "dpo", "rl"]
     assert changes(before["sft"].settings, after["sft"].settings) == ["sft.optimizer.lr 1e-05 → 2e-05"]
 
 

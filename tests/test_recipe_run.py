@@ -45,7 +45,7 @@ OF_STAGE = {
         "opd.teacher=teacher",
         *(f"opd.loop.{setting}" for setting in ("steps=3", "problems_per_step=8", "group_size=4")),
     ],
-    "grpo": ["grpo.steps=2", "grpo.problems_per_step=4", "grpo.group_size=4"],
+    "rl": ["rl.steps=2", "rl.problems_per_step=4", "rl.group_size=4"],
 }
 
 
@@ -54,7 +54,7 @@ def stages(*names: str) -> list[str]:
     return [f"stages=[{','.join(names)}]", *(argument for name in names for argument in OF_STAGE[name])]
 
 
-CHAIN = stages("teacher", "distill", "midtrain", "dpo", "opd", "grpo")
+CHAIN = stages("teacher", "distill", "midtrain", "dpo", "opd", "rl")
 SHORT = stages("teacher", "distill", "midtrain", "dpo")
 pytestmark = pytest.mark.slow
 
@@ -101,14 +101,14 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def test_every_stage_leaves_its_work_and_a_manifest_of_what_it_was_made_from(chain: Made) -> None:
     folders = chain.stages()
-    assert list(folders) == ["base", "teacher", "distill", "midtrain", "dpo", "opd", "grpo"]
+    assert list(folders) == ["base", "teacher", "distill", "midtrain", "dpo", "opd", "rl"]
     manifests = {name: json.loads((path / "manifest.json").read_text()) for name, path in folders.items()}
     keys = {name: manifest["key"] for name, manifest in manifests.items()}
     assert manifests["dpo"]["made_from"]["model"] == keys["midtrain"]
     assert manifests["dpo"]["made_from"]["data distill"] == keys["distill"]
     assert manifests["opd"]["made_from"]["teacher"] == keys["teacher"]
     assert manifests["midtrain"]["made_from"]["model"] == keys["base"]
-    for name in ("teacher", "midtrain", "dpo", "opd", "grpo"):
+    for name in ("teacher", "midtrain", "dpo", "opd", "rl"):
         assert chain.weights(name)
         # a stage that is done keeps nothing but its model
         assert not list(folders[name].glob("checkpoints/*/optimizer"))
@@ -152,13 +152,13 @@ def test_on_policy_distillation_comes_closer_to_its_teacher(chain: Made) -> None
 
 def test_what_is_done_is_not_done_again(chain: Made) -> None:
     before = {path: path.stat().st_mtime_ns for path in chain.cwd.glob("runs/small/stages/*/manifest.json")}
-    weights = chain.weights("grpo")
+    weights = chain.weights("rl")
     code, output = recipe(chain.cwd, *CHAIN, "learner.micro_batch_tokens=999")
     assert code == 0, output
     assert output.count("done before") == 7
     after = {path: path.stat().st_mtime_ns for path in chain.cwd.glob("runs/small/stages/*/manifest.json")}
     assert after == before
-    assert chain.weights("grpo") == weights
+    assert chain.weights("rl") == weights
     assert all(row["new"] == "0" for row in chain.table())
 
 
@@ -167,28 +167,28 @@ def test_a_stage_whose_manifest_a_crash_left_unfinished_is_done_by_what_it_has_l
     keep = chain.cwd / "thesis"
     keep.mkdir()
     (keep / "chapter.txt").write_text("1")
-    path = chain.stages()["grpo"] / "manifest.json"
+    path = chain.stages()["rl"] / "manifest.json"
     manifest = json.loads(path.read_text())
-    weights = chain.weights("grpo")
+    weights = chain.weights("rl")
     path.write_text(json.dumps({name: value for name, value in manifest.items() if name != "made"}))
     code, output = recipe(chain.cwd, *CHAIN)
     assert code == 0, output
-    assert "grpo: goes on" in output
-    assert "grpo step" not in output
+    assert "rl: goes on" in output
+    assert "rl step" not in output
     assert json.loads(path.read_text())["made"] == manifest["made"]
-    assert chain.weights("grpo") == weights
+    assert chain.weights("rl") == weights
     assert (keep / "chapter.txt").read_text() == "1"
 
 
 def test_a_plan_starts_nothing_and_says_what_is_done(chain: Made) -> None:
     before = set(chain.cwd.rglob("*"))
-    code, output = recipe(chain.cwd, *CHAIN, "grpo.steps=5", "--plan")
+    code, output = recipe(chain.cwd, *CHAIN, "rl.steps=5", "--plan")
     assert code == 0, output
     state = {
         line.split("|")[1].strip(): line.split("|")[2].strip() for line in output.splitlines() if "|" in line
     }
     assert state["midtrain"] == "done"
-    assert state["grpo"] == "to do"
+    assert state["rl"] == "to do"
     assert "missing: nothing" in output
     new = set(chain.cwd.rglob("*")) - before
     assert [path.name[:7] for path in new] == ["output_"]  # what this test caught of it

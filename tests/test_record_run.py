@@ -52,7 +52,7 @@ def test_run_folder_keeps_config_versions_and_stages(tmp_path: Path, monkeypatch
         run.write_config("seed: 1\n")
         run.write_config("seed: 2  # ≠ 1\n")
         run.write_versions()
-        assert run.stage("grpo") == run.stage("grpo") == run.path / "grpo"
+        assert run.stage("rl") == run.stage("rl") == run.path / "rl"
     assert (run.path / "config.yaml").read_text(encoding="utf-8") == "seed: 2  # ≠ 1\n"
     found = json.loads((run.path / "versions.json").read_text())
     assert found["packages"]["sympy"].startswith("1.")
@@ -60,7 +60,7 @@ def test_run_folder_keeps_config_versions_and_stages(tmp_path: Path, monkeypatch
     assert found["cpu"]["count"] == os.cpu_count()
     assert sorted(path.name for path in run.path.iterdir()) == [
         "config.yaml",
-        "grpo",
+        "rl",
         "run.lock",
         "versions.json",
     ]
@@ -138,7 +138,7 @@ def test_json_lines_hold_every_metric_and_stay_json(metrics: dict[str, float]) -
 
 
 def test_a_line_is_on_disk_when_log_returns_and_half_a_line_is_dropped(tmp_path: Path) -> None:
-    path = tmp_path / "grpo" / "metrics.jsonl"
+    path = tmp_path / "rl" / "metrics.jsonl"
     sink = JsonLines(path)
     sink.log(1, {"a": 1})
     assert read_metrics(path) == {1: {"a": 1.0}}

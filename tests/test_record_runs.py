@@ -23,24 +23,24 @@ def _record(folder: Path, *kinds: str) -> Path:
 
 def test_a_run(tmp_path: Path) -> None:
     run = tmp_path / "name" / "date"
-    _record(run / "grpo", "train", "heldout")
+    _record(run / "rl", "train", "heldout")
     _record(run / "sft")
-    run.joinpath("config.yaml").write_text("defaults: [x]\nstages: [sft, select, grpo]\nseed: 3\n")
+    run.joinpath("config.yaml").write_text("defaults: [x]\nstages: [sft, select, rl]\nseed: 3\n")
     run.joinpath("versions.json").write_text('{"rlvr": "1"}')
     found = open_run(run)
-    assert [stage.name for stage in found.stages] == ["sft", "grpo"]
+    assert [stage.name for stage in found.stages] == ["sft", "rl"]
     assert found.name == "name/date"
-    assert found.config == {"stages": ["sft", "select", "grpo"], "seed": 3}
+    assert found.config == {"stages": ["sft", "select", "rl"], "seed": 3}
     assert found.versions == {"rlvr": "1"}
     assert found.stages[1].journals() == ["train", "heldout"]
     assert found.stage("select") is None
 
 
 def test_a_stage_of_a_run_has_the_run_s_settings(tmp_path: Path) -> None:
-    _record(tmp_path / "grpo", "train")
+    _record(tmp_path / "rl", "train")
     tmp_path.joinpath("config.yaml").write_text("seed: 3\n")
-    found = open_run(tmp_path / "grpo")
-    assert [(stage.name, stage.folder) for stage in found.stages] == [("grpo", tmp_path / "grpo")]
+    found = open_run(tmp_path / "rl")
+    assert [(stage.name, stage.folder) for stage in found.stages] == [("rl", tmp_path / "rl")]
     assert found.config == {"seed": 3}
 
 
@@ -48,10 +48,10 @@ def test_a_recipe_s_run_names_its_stages(tmp_path: Path) -> None:
     run, stages = tmp_path / "1", tmp_path / "stages"
     _record(stages / "sft-abc")
     _record(stages / "sft-abc" / "evaluation-def", "heldout")
-    _record(stages / "grpo-old", "train")  # of another seed
+    _record(stages / "rl-old", "train")  # of another seed
     run.mkdir()
-    run.joinpath("config.yaml").write_text("stages: [sft, grpo]\n")
-    run.joinpath("stages.json").write_text(json.dumps({"sft": "../stages/sft-abc", "grpo": "../stages/none"}))
+    run.joinpath("config.yaml").write_text("stages: [sft, rl]\n")
+    run.joinpath("stages.json").write_text(json.dumps({"sft": "../stages/sft-abc", "rl": "../stages/none"}))
     assert [stage.name for stage in open_run(run).stages] == ["sft", "sft-evaluation"]
     manifest = {"versions": {"rlvr": "2"}}
     (stages / "sft-abc" / "manifest.json").write_text(json.dumps(manifest))
@@ -68,9 +68,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_the_folder_of_a_stage(tmp_path: Path) -> None:
-    _record(tmp_path / "grpo")
-    assert stage_folder(tmp_path, "grpo") == tmp_path / "grpo"
-    assert stage_folder(tmp_path / "grpo", "grpo") == tmp_path / "grpo"
+    _record(tmp_path / "rl")
+    assert stage_folder(tmp_path, "rl") == tmp_path / "rl"
+    assert stage_folder(tmp_path / "rl", "rl") == tmp_path / "rl"
     assert stage_folder(tmp_path, "sft") is None
 
 
@@ -82,15 +82,15 @@ DAMAGED = [
     ("config.yaml", b"stages: 3"),
     ("versions.json", b'{"rlvr": '),
     ("versions.json", b"[]"),
-    ("stages.json", b'{"grpo": '),
-    ("stages.json", b'{"grpo": 3}'),
+    ("stages.json", b'{"rl": '),
+    ("stages.json", b'{"rl": 3}'),
 ]
 
 
 @pytest.mark.parametrize(("name", "content"), DAMAGED)
 def test_a_damaged_file_is_named_with_what_is_wrong(tmp_path: Path, name: str, content: bytes) -> None:
-    _record(tmp_path / "grpo")
-    (tmp_path / "config.yaml").write_text("stages: [grpo]\n")
+    _record(tmp_path / "rl")
+    (tmp_path / "config.yaml").write_text("stages: [rl]\n")
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=rf"/{name} is damaged \(.+\); put back"):
         open_run(tmp_path)
@@ -105,7 +105,7 @@ def test_an_evaluation_whose_manifest_names_no_versions(tmp_path: Path) -> None:
 def test_of_a_sweep_s_folder_the_newest_arm_is_named(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "config.yaml").write_text("stages: [grpo]\n")
+        (tmp_path / name / "config.yaml").write_text("stages: [rl]\n")
     os.utime(tmp_path / "b", (1, 1))
     with pytest.raises(DataError, match=f"holds 2 runs; .* the newest: {tmp_path}/a$"):
         open_run(tmp_path)

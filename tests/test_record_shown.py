@@ -57,7 +57,7 @@ def plain() -> tuple[Console, io.StringIO]:
 
 def test_plain_lines_tell_all_without_escape_codes(clock: Clock) -> None:
     console, out = plain()
-    with Progress("grpo", steps=10, start=5, console=console) as shown:
+    with Progress("rl", steps=10, start=5, console=console) as shown:
         shown.update(5, {"heldout/pass@1": 0.47})
         clock.now = 30.0
         shown.update(6, STEP)
@@ -65,16 +65,16 @@ def test_plain_lines_tell_all_without_escape_codes(clock: Clock) -> None:
         shown.update(7, STEP | {"train/reward": float("nan")})
     known = "| held-out pass@1 47.0% | tokens/s 2,500 | generate 75% learn 25% |"
     assert out.getvalue().splitlines() == [
-        "grpo step 5/10 | held-out pass@1 47.0% | ETA –",
-        f"grpo step 6/10 | reward 0.500 | accuracy 25.0% {known} ETA 2 min 00 s",
-        f"grpo step 7/10 | reward – | accuracy 25.0% {known} ETA 1 min 30 s",
+        "rl step 5/10 | held-out pass@1 47.0% | ETA –",
+        f"rl step 6/10 | reward 0.500 | accuracy 25.0% {known} ETA 2 min 00 s",
+        f"rl step 7/10 | reward – | accuracy 25.0% {known} ETA 1 min 30 s",
     ]
 
 
 def test_a_step_of_rl_shows_what_moves_and_no_loss(clock: Clock) -> None:
     console, out = plain()
     moving = {"rollouts/length": 14.25, "learner/entropy": 0.5, "learner/reference_kl": 0.01234}
-    with Progress("grpo", steps=9, console=console) as shown:
+    with Progress("rl", steps=9, console=console) as shown:
         clock.now = 30.0
         shown.update(1, STEP | moving | {"train/loss": 1e-9, "learner/grad_norm": 0.123456})
     (line,) = out.getvalue().splitlines()
@@ -96,7 +96,7 @@ def test_fast_steps_do_not_flood_a_log(clock: Clock) -> None:
 def test_the_panel_divides_its_bar_by_time(clock: Clock) -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120, color_system=None)
-    with Progress("grpo", steps=10, console=console) as shown:
+    with Progress("rl", steps=10, console=console) as shown:
         clock.now = 3.0
         shown.update(1, STEP | {"time/generate": 1.2, "time/reward": 0.0, "time/learn": 0.8})
     last = re.split(r"\x1b\[[0-9?]*[A-Za-z]", out.getvalue().rstrip())
@@ -111,7 +111,7 @@ def test_the_panel_divides_its_bar_by_time(clock: Clock) -> None:
 INTERRUPTED = """
 import sys, time
 from rlvr.record.progress import Progress
-with Progress("grpo", 10) as shown:
+with Progress("rl", 10) as shown:
     shown.update(1, {"train/reward": 0.5, "time/step": 1.0, "time/learn": 1.0})
     print("a line of someone else")
     sys.stdout.flush()
@@ -179,7 +179,7 @@ def a_run(path: Path, *, sft: bool = True, interval: bool = True) -> Path:
         for step in range(1, 4):
             sink.log(step, {"time/step": 20.0, "tokens/trained": 1000})
         sink.close()
-    sink = JsonLines(path / "grpo" / "metrics.jsonl")
+    sink = JsonLines(path / "rl" / "metrics.jsonl")
     for step, value in ((0, 0.5), (2, 0.9), (4, 0.625)):
         if step:
             sink.log(step - 1, STEP)
@@ -201,7 +201,7 @@ def test_table(tmp_path: Path) -> None:
     assert all(set(cell) <= {"-", ":"} for cell in rule)
     assert start == ["SFT start", "50.0% (45.0% to 55.0%)", "", "3", "1 min 00 s", "3,000"]
     assert end == ["after GRPO", "62.5% (57.5% to 67.5%)", "+12.5 points", "4", "8.0 s", "20,000"]
-    assert summary_table(tmp_path / "grpo") == summary_table(tmp_path)
+    assert summary_table(tmp_path / "rl") == summary_table(tmp_path)
 
 
 def test_an_arm_s_sft_is_where_stages_json_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,8 +209,8 @@ def test_an_arm_s_sft_is_where_stages_json_says(tmp_path: Path, monkeypatch: pyt
     table = summary_table(arm)
     (tmp_path / "shared").mkdir()
     (arm / "sft").rename(tmp_path / "shared" / "sft-abc")
-    (arm / "stages.json").write_text('{"sft": "../shared/sft-abc", "grpo": "grpo"}')
-    assert summary_table(arm) == summary_table(arm / "grpo") == table
+    (arm / "stages.json").write_text('{"sft": "../shared/sft-abc", "rl": "rl"}')
+    assert summary_table(arm) == summary_table(arm / "rl") == table
     starts = []
     monkeypatch.setattr(plot, "_heldout", lambda axes, steps, start: starts.append(start))
     plot_curves(arm)
@@ -263,7 +263,7 @@ BLUE, ORANGE, GREEN = (0x1F, 0x6F, 0xB4), (0xD9, 0x82, 0x2B), (0x2E, 0x8B, 0x57)
 
 def test_curves_draw_what_was_measured(tmp_path: Path) -> None:
     picture = plot_curves(a_run(tmp_path))
-    assert picture == tmp_path / "grpo" / "curves.png"
+    assert picture == tmp_path / "rl" / "curves.png"
     assert {BLUE, ORANGE, GREEN} <= _colours(picture)
 
 
@@ -288,14 +288,14 @@ def test_smoothing_keeps_a_constant_and_narrows_noise() -> None:
 def test_right_with_true_steps_is_shown_where_it_was_measured(tmp_path: Path, clock: Clock) -> None:
     path = a_run(tmp_path)
     assert "all steps true" not in summary_table(path)
-    sink = JsonLines(path / "grpo" / "metrics.jsonl")
+    sink = JsonLines(path / "rl" / "metrics.jsonl")
     ends = {"heldout/true_steps_low": 0.2, "heldout/true_steps_high": 0.3}
     sink.log(6, {"heldout/pass@1": 0.75, "heldout/true_steps": 0.25} | ends)
     sink.close()
     head, _, start, end = cells(summary_table(path))
     assert (head[3], start[3], end[3]) == ("right, all steps true", "–", "25.0% (20.0% to 30.0%)")
     console, out = plain()
-    with Progress("grpo", steps=10, console=console) as shown:
+    with Progress("rl", steps=10, console=console) as shown:
         shown.update(10, STEP | {"train/true_steps": 0.125, "heldout/true_steps": 0.25})
     assert (
         "| accuracy 25.0% | right, all steps true 12.5% | held-out, all steps true 25.0% |" in out.getvalue()

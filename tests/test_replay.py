@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow  # its run and the replays
 
 STEPS = 5
 SETTINGS = [  # a new model's answers differ in length, so the reward does, too
-    "stages=[grpo]",
+    "stages=[rl]",
     "model.max_length=48",
     "problems.train.level=1",
     "problems.train.n=48",
@@ -42,11 +42,11 @@ SETTINGS = [  # a new model's answers differ in length, so the reward does, too
     "reward=math_format_length",
     "reward.functions.length.buffer=12",
     "sampling.max_tokens=12",
-    f"grpo.steps={STEPS}",
-    "grpo.problems_per_step=6",
-    "grpo.group_size=4",
-    "grpo.optimizer.lr=1e-3",
-    "grpo.checkpoint_every=4",
+    f"rl.steps={STEPS}",
+    "rl.problems_per_step=6",
+    "rl.group_size=4",
+    "rl.optimizer.lr=1e-3",
+    "rl.checkpoint_every=4",
     "learner.max_grad_norm=0.1",
     "+algorithm.filters.lengths._target_=rlvr.algorithms.filters.uniform_lengths",
     "+algorithm.filters.lengths.max_variation=0.6",
@@ -60,11 +60,11 @@ REINFORCE = [
     "+algorithm.filters.lengths={_target_: rlvr.algorithms.filters.uniform_lengths, max_variation: 0.6}",
 ]
 WHAT_IFS = {
-    "same": ["grpo.optimizer.lr=1e-3"],
+    "same": ["rl.optimizer.lr=1e-3"],
     "reinforce": REINFORCE,
     "kl": ["algorithm.kl.coef=0.5"],
-    "memory": ["grpo.optimizer.beta1=0.0", "grpo.optimizer.beta2=0.0", "grpo.optimizer.eps=1e-12"],
-    "halves": ["grpo.updates_per_step=2"],
+    "memory": ["rl.optimizer.beta1=0.0", "rl.optimizer.beta2=0.0", "rl.optimizer.eps=1e-12"],
+    "halves": ["rl.updates_per_step=2"],
     "dr": ["algorithm=dr_grpo"],
     "dr_doubled": ["algorithm=dr_grpo", "++reward.weights={math: 2.0, format: 0.2, length: 2.0}"],
 }
@@ -117,13 +117,13 @@ def replays(tmp_path_factory: pytest.TempPathFactory) -> Replays:
 def as_if_resumed(run: Path, copy: Path) -> Path:
     """The same run, as if a resume had doubled the learning rate after step 4; without checkpoints."""
     shutil.copytree(run, copy)
-    shutil.rmtree(copy / "grpo" / "checkpoints")
+    shutil.rmtree(copy / "rl" / "checkpoints")
     text = (copy / "config.yaml").read_text()
     config = yaml.safe_load(text)
-    config["grpo"]["optimizer"]["lr"] = 2e-3
+    config["rl"]["optimizer"]["lr"] = 2e-3
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
-    change = {"step": 4, "key": "grpo.optimizer.lr", "old": 1e-3, "new": 2e-3}
-    (copy / "grpo" / CHANGES).write_text(json.dumps(change) + "\n")
+    change = {"step": 4, "key": "rl.optimizer.lr", "old": 1e-3, "new": 2e-3}
+    (copy / "rl" / CHANGES).write_text(json.dumps(change) + "\n")
     return copy
 
 
@@ -141,7 +141,7 @@ def test_a_step_comes_out_the_same_to_the_bit(replays: Replays, step: int) -> No
     found = replays.json(f"step_{step}")
     assert found["same_to_the_bit"], found
     numbers = {number["name"]: number for number in found["numbers"]}
-    lines = (replays.run / "grpo" / "metrics.jsonl").read_text().splitlines()
+    lines = (replays.run / "rl" / "metrics.jsonl").read_text().splitlines()
     (line,) = (line for line in map(json.loads, lines) if line["step"] == step)
     for name in ("train/loss", "learner/grad_norm", "learner/entropy", "groups/kept", "groups/rounds"):
         assert numbers[name]["replayed"] == line[name]
@@ -158,7 +158,7 @@ def test_it_begins_with_the_nearest_checkpoint(replays: Replays) -> None:
 
 
 def test_updates_that_are_made_again_lead_to_the_weights_of_the_checkpoint(replays: Replays) -> None:
-    checkpoint = load_file(replays.run / "grpo/checkpoints/step_000004/model/model.safetensors")
+    checkpoint = load_file(replays.run / "rl/checkpoints/step_000004/model/model.safetensors")
     start = load_file(open_recorded(replays.run).start + "/model.safetensors")
     redone = load_file(replays.folder / "redone.safetensors")
     assert redone.keys() == checkpoint.keys()
@@ -258,7 +258,7 @@ def test_the_runs_own_weights_give_its_own_rewards(replays: Replays) -> None:
     ("given", "message"),
     [
         ("sampling.temperature=0.5", "the step's rollouts are those that were drawn"),
-        ("grpo.group_size=8", "the step's rollouts are those that were drawn"),
+        ("rl.group_size=8", "the step's rollouts are those that were drawn"),
         ("algorithm.max_rounds=3", "the step's rollouts are those that were drawn"),
         ("problems=equations", "the step's rollouts are those that were drawn"),
         ("learner.dtype=bfloat16", "are those of the run"),
@@ -304,7 +304,7 @@ def test_steps_that_are_not_there(
             replays.run, step, capsys
         )
     run = changed_copy(replays.run, tmp_path / "run")
-    journal_path(run / "grpo", "train", 2).unlink()
+    journal_path(run / "rl", "train", 2).unlink()
     assert "no train journal of step 2; these can be replayed: 1, 5" in refused(run, 2, capsys)
     said = refused(run, 4, capsys)
     assert "step 4 of" in said
@@ -321,7 +321,7 @@ def test_a_start_that_is_gone(replays: Replays, tmp_path: Path, capsys: pytest.C
 
 def test_a_damaged_checkpoint_is_passed_over(replays: Replays, tmp_path: Path) -> None:
     run = changed_copy(replays.run, tmp_path / "run")
-    state = run / "grpo/checkpoints/step_000004/optimizer/mp_rank_00_model_states.pt"
+    state = run / "rl/checkpoints/step_000004/optimizer/mp_rank_00_model_states.pt"
     content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
     state.write_bytes(content)
@@ -332,28 +332,28 @@ def test_a_damaged_checkpoint_is_passed_over(replays: Replays, tmp_path: Path) -
 def test_runs_of_another_kind(replays: Replays, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "is no folder" in refused(tmp_path / "nothing", 1, capsys)
     run = changed_copy(replays.run, tmp_path / "run")
-    (run / "grpo").rename(run / "sft")
-    assert "has no stage grpo that has begun (stages with records: sft)" in refused(run / "sft", 1, capsys)
-    (run / "sft").rename(run / "grpo")
+    (run / "rl").rename(run / "sft")
+    assert "has no stage rl that has begun (stages with records: sft)" in refused(run / "sft", 1, capsys)
+    (run / "sft").rename(run / "rl")
     given = ["replay", str(run), "--step", "1", "--what-if", "sampling.temperature=0.5"]
     assert main(given) == 2
     assert "rlvr: --what-if sampling.temperature=0.5: " in capsys.readouterr().err
     config = run / "config.yaml"
     config.write_text(config.read_text() + "nonsense: 1\n")
     assert "there is no setting nonsense" in refused(run, 1, capsys)
-    shutil.rmtree(run / "grpo" / "journal")
+    shutil.rmtree(run / "rl" / "journal")
     assert "has no train journal, so nothing is left to replay" in refused(run, 1, capsys)
     config.write_text(config.read_text().replace("train_schema", "audit_schema"))
-    shutil.copytree(replays.run / "grpo" / "journal", run / "grpo" / "journal")
+    shutil.copytree(replays.run / "rl" / "journal", run / "rl" / "journal")
     assert "is the folder of an audit" in refused(run, 1, capsys)
     config.unlink()
-    assert "is no training run" in refused(run / "grpo", 1, capsys)
+    assert "is no training run" in refused(run / "rl", 1, capsys)
 
 
 def test_the_stage_begins_with_what_the_warm_start_has_made(replays: Replays, tmp_path: Path) -> None:
     run = changed_copy(replays.run, tmp_path / "run")
     config = run / "config.yaml"
-    config.write_text(config.read_text().replace("stages:\n- grpo\n", "stages:\n- sft\n- grpo\n"))
+    config.write_text(config.read_text().replace("stages:\n- rl\n", "stages:\n- sft\n- rl\n"))
     for step in (8, 16):
         (run / f"sft/checkpoints/step_{step:06d}/model").mkdir(parents=True)
     recorded = open_recorded(run)
@@ -368,15 +368,15 @@ def test_the_stage_of_a_recipe_begins_with_the_model_that_its_manifest_names(
 ) -> None:
     run, stages = changed_copy(replays.run, tmp_path / "run"), tmp_path / "stages"
     (stages / "sft-abc/model").mkdir(parents=True)
-    (run / "grpo").rename(stages / "grpo-def")
-    (run / "stages.json").write_text(json.dumps({"sft": "../stages/sft-abc", "grpo": "../stages/grpo-def"}))
-    manifest = stages / "grpo-def/manifest.json"
+    (run / "rl").rename(stages / "rl-def")
+    (run / "stages.json").write_text(json.dumps({"sft": "../stages/sft-abc", "rl": "../stages/rl-def"}))
+    manifest = stages / "rl-def/manifest.json"
     manifest.write_text(json.dumps({"made_from": {"model": "abc"}}))
     for made, start in (({"path": "model"}, stages / "sft-abc/model"), ({"outside": "/hub/it"}, "/hub/it")):
         (stages / "sft-abc/manifest.json").write_text(json.dumps({"made": made}))
         recorded = open_recorded(run)
         assert Path(recorded.start).resolve() == Path(start)
-        assert recorded.folder.resolve() == stages / "grpo-def"
+        assert recorded.folder.resolve() == stages / "rl-def"
     manifest.write_text(json.dumps({"made_from": {"model": "xyz"}}))
     with pytest.raises(DataError, match="does not say where the model is"):
         open_recorded(run)

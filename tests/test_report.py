@@ -84,8 +84,8 @@ STEP = {
 def run(tmp_path: Path) -> Path:
     """Two steps of RL from 1/4 to 3/4 on eight held-out problems, with journals of both kinds."""
     last = STEP | {"verdicts/correct": 4.0, "verdicts/wrong": 0.0} | evaluated(0.75)
-    folder = write_run(tmp_path / "small" / "date", {"grpo": [evaluated(0.25), STEP, last]})
-    stage = folder / "grpo"
+    folder = write_run(tmp_path / "small" / "date", {"rl": [evaluated(0.25), STEP, last]})
+    stage = folder / "rl"
     names = [f"h{number}" for number in range(8)]
     write_heldout(stage, 0, {name: [True, False, False, False] for name in names})
     write_heldout(stage, 2, {name: [True, True, name != "h0", name == "h1"] for name in names})
@@ -127,14 +127,14 @@ def test_the_result_is_the_paired_difference_of_the_journals(run: Path) -> None:
 
 def test_no_change_is_not_sold_as_one(run: Path) -> None:
     names = [f"h{number}" for number in range(8)]
-    write_heldout(run / "grpo", 2, {name: [name < "h3", name > "h4", False, False] for name in names})
+    write_heldout(run / "rl", 2, {name: [name < "h3", name > "h4", False, False] for name in names})
     text = page_of(run).text
     assert "The change cannot be told from nothing" in text
     assert "improves on" not in text
 
 
 def test_without_heldout_journals_nothing_is_paired(run: Path) -> None:
-    journal_path(run / "grpo", "heldout", 2).unlink()
+    journal_path(run / "rl", "heldout", 2).unlink()
     text = page_of(run).text
     assert "75.0% (65.0% to 85.0%) at step 2." in text
     assert (
@@ -169,15 +169,15 @@ def test_a_warning_names_its_rule_and_its_number(run: Path) -> None:
 
 def test_settings_are_compared_with_the_defaults() -> None:
     found = {each.key: (each.value, each.default) for each in changed_settings(CONFIG)}
-    assert found["grpo.steps"] == ("3", "100")
+    assert found["rl.steps"] == ("3", "100")
     assert found["problems.train.n"] == ("4", "–")
-    assert "grpo.max_logprob_gap" not in found  # as by default
+    assert "rl.max_logprob_gap" not in found  # as by default
 
 
 @pytest.mark.parametrize("missing", ["config.yaml", "versions.json"])
 def test_a_file_that_is_missing_is_named(run: Path, missing: str) -> None:
     (run / missing).unlink()
-    folder = run / "grpo" if missing == "config.yaml" else run
+    folder = run / "rl" if missing == "config.yaml" else run
     assert f"There is no {missing}" in page_of(folder).text
 
 
@@ -196,17 +196,17 @@ def test_sft_alone_has_a_report(tmp_path: Path) -> None:
 def test_a_run_that_crashed_at_once_has_a_report(tmp_path: Path) -> None:
     text = page_of(write_run(tmp_path / "run", {})).text
     assert "No stage has left anything to read yet." in text
-    assert "grpo has left nothing yet" in text
+    assert "rl has left nothing yet" in text
 
 
 def test_half_a_line_of_metrics_is_passed_over(run: Path) -> None:
-    with (run / "grpo" / "metrics.jsonl").open("a") as file:
+    with (run / "rl" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "train/rew')
     assert "at step 2 of 3" in page_of(run).text
 
 
 def test_broken_metrics_are_named_and_the_rest_is_shown(run: Path) -> None:
-    with (run / "grpo" / "metrics.jsonl").open("a") as file:
+    with (run / "rl" / "metrics.jsonl").open("a") as file:
         file.write("no json\n")
     text = page_of(run).text
     assert "metrics.jsonl, line 4 is not a line of metrics" in text
@@ -214,14 +214,14 @@ def test_broken_metrics_are_named_and_the_rest_is_shown(run: Path) -> None:
 
 
 def test_a_broken_file_of_the_journal_is_named_and_the_rest_is_shown(run: Path) -> None:
-    journal_path(run / "grpo", "train", 2).write_bytes(b"PAR1 and no more")
+    journal_path(run / "rl", "train", 2).write_bytes(b"PAR1 and no more")
     text = page_of(run).text
     assert "step_000002.parquet of the journal is left out" in text
     assert "correct same text 1" in text
 
 
 def test_no_journal_is_said(tmp_path: Path) -> None:
-    text = page_of(write_run(tmp_path / "run", {"grpo": [{}, STEP]})).text
+    text = page_of(write_run(tmp_path / "run", {"rl": [{}, STEP]})).text
     assert "no journal of rollouts" in text
     assert "no held-out evaluation" in text
 
@@ -240,16 +240,16 @@ HOSTILE = '"><script>window.sentinel=1</script><img src=x onerror=window.sentine
 def hostile_run(folder: Path) -> Path:
     config = CONFIG | {
         "name": HOSTILE,
-        "stages": ["grpo"],
+        "stages": ["rl"],
         "reward": {"functions": {HOSTILE: {"_target_": HOSTILE}}},
         HOSTILE: HOSTILE,
     }
     metrics = STEP | {f"reward/{HOSTILE}": 1.0, f"filters/{HOSTILE}": 0.9, f"verdicts/{HOSTILE}": 1.0}
-    write_run(folder, {"grpo": [{}, metrics, metrics]}, config)
+    write_run(folder, {"rl": [{}, metrics, metrics]}, config)
     one = rollout(f"{HOSTILE} ${HOSTILE}$ \\(\\text{{{HOSTILE}}}\\) </div></main>")
     said = verdict(1.0, reason=HOSTILE, rule=HOSTILE, extracted=HOSTILE)
     problem = Problem(HOSTILE, HOSTILE, HOSTILE, columns={HOSTILE: HOSTILE})
-    write_step(folder / "grpo", [(one, said, learned(one, 1.0))], problem=problem)
+    write_step(folder / "rl", [(one, said, learned(one, 1.0))], problem=problem)
     return folder
 
 
@@ -264,7 +264,7 @@ def test_nothing_that_a_run_holds_becomes_an_element(tmp_path: Path) -> None:
 
 
 def test_half_a_surrogate_pair_in_a_name_does_not_stop_it(run: Path) -> None:
-    path = run / "grpo" / "metrics.jsonl"
+    path = run / "rl" / "metrics.jsonl"
     path.write_text(path.read_text().replace("reward/math", "reward/\\ud800"))
     assert "Mean of each reward function" in page_of(run).text
 
@@ -376,13 +376,13 @@ def test_a_rule_without_a_number_is_not_broken() -> None:
 
 def test_the_run_s_own_limit_is_the_rule_of_the_gap() -> None:
     metrics = Metrics({step: {"rollouts/logprob_gap": 4e-4} for step in range(4)})
-    assert not panels(metrics, {"grpo": {"max_logprob_gap": 1e-3}})[0].warnings
-    assert panels(metrics, {"grpo": {"max_logprob_gap": 5e-4}})[0].warnings
+    assert not panels(metrics, {"rl": {"max_logprob_gap": 1e-3}})[0].warnings
+    assert panels(metrics, {"rl": {"max_logprob_gap": 5e-4}})[0].warnings
 
 
 def test_what_is_not_finite_is_in_no_series(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", {"grpo": [{"a": float("nan"), "b": 1.0}, {"a": 2.0}]})
-    metrics, wrong = load_metrics(tmp_path / "run" / "grpo")
+    write_run(tmp_path / "run", {"rl": [{"a": float("nan"), "b": 1.0}, {"a": 2.0}]})
+    metrics, wrong = load_metrics(tmp_path / "run" / "rl")
     assert wrong is None
     assert metrics.series("a") == ([1], [2.0])
     assert metrics.series("b") == ([0], [1.0])
@@ -390,11 +390,11 @@ def test_what_is_not_finite_is_in_no_series(tmp_path: Path) -> None:
 
 def test_what_a_resume_changed_is_shown(run: Path) -> None:
     assert "Changed by a resume" not in page_of(run).text
-    change = {"step": 1, "key": "grpo.optimizer.lr", "old": 1e-6, "new": 5e-7}
-    (run / "grpo" / "changes.jsonl").write_text(json.dumps(change) + "\n{half a li")
+    change = {"step": 1, "key": "rl.optimizer.lr", "old": 1e-6, "new": 5e-7}
+    (run / "rl" / "changes.jsonl").write_text(json.dumps(change) + "\n{half a li")
     text = page_of(run).text
     assert "Changed by a resume" in text
-    assert "grpo, after step 1 grpo.optimizer.lr: 1e-06 → 5e-07" in text
+    assert "rl, after step 1 rl.optimizer.lr: 1e-06 → 5e-07" in text
 
 
 def test_the_configuration_is_there_in_full(run: Path) -> None:
@@ -409,12 +409,12 @@ def test_right_with_true_steps_stands_beside_right(run: Path) -> None:
     assert "true steps" not in text
     assert "all steps true" not in text
     for step, true in ((0, True), (2, False)):  # right as often as before, and never with true steps
-        file = journal_path(run / "grpo", "heldout", step)
-        groups = read_journal(run / "grpo", "heldout", step)
+        file = journal_path(run / "rl", "heldout", step)
+        groups = read_journal(run / "rl", "heldout", step)
         for each in groups:
             each.verdicts = [replace(verdict, true_steps=true) for verdict in each.verdicts]
         write_journal(file, groups)
-    metrics = run / "grpo" / "metrics.jsonl"
+    metrics = run / "rl" / "metrics.jsonl"
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     shares = {0: 0.25, 2: 0.0}
     for line in lines:

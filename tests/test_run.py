@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow  # its models and runs
 STEPS = 6
 SFT_STEPS = 16
 SETTINGS = [
-    "stages=[sft,grpo]",
+    "stages=[sft,rl]",
     "model.max_length=48",
     "problems.train.level=1",
     "problems.train.n=64",
@@ -44,12 +44,12 @@ SETTINGS = [
     "sft.batch_size=32",
     "sft.optimizer.lr=5e-3",
     "sft.checkpoint_every=8",
-    f"grpo.steps={STEPS}",
-    "grpo.problems_per_step=8",
-    "grpo.group_size=4",
-    "grpo.optimizer.lr=1e-3",
-    "grpo.evaluate_every=2",
-    "grpo.checkpoint_every=2",
+    f"rl.steps={STEPS}",
+    "rl.problems_per_step=8",
+    "rl.group_size=4",
+    "rl.optimizer.lr=1e-3",
+    "rl.evaluate_every=2",
+    "rl.checkpoint_every=2",
     "record.trackers=[]",
 ]
 # Ray's own, on no work of the run: they take minutes to notice that their cluster was killed
@@ -101,26 +101,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_run_folder_is_complete(whole: Path) -> None:
-    for name in ("config.yaml", "versions.json", "report.html", "grpo/curves.png"):
+    for name in ("config.yaml", "versions.json", "report.html", "rl/curves.png"):
         assert (whole / name).stat().st_size > 0, name
     assert steps_of(whole / "sft") == list(range(1, SFT_STEPS + 1))
-    assert steps_of(whole / "grpo") == list(range(STEPS + 1))
+    assert steps_of(whole / "rl") == list(range(STEPS + 1))
     assert checkpoints_of(whole / "sft") == ["step_000008", "step_000016"]
-    assert checkpoints_of(whole / "grpo") == ["step_000004", "step_000006"]
-    held_out = [line["step"] for line in metrics_of(whole / "grpo") if "heldout/pass@1" in line]
+    assert checkpoints_of(whole / "rl") == ["step_000004", "step_000006"]
+    held_out = [line["step"] for line in metrics_of(whole / "rl") if "heldout/pass@1" in line]
     assert held_out == [0, 2, 4, 6]
 
 
 def test_the_model_was_trained_by_both_stages(whole: Path) -> None:
     losses = [line["train/loss"] for line in metrics_of(whole / "sft")]
     assert np.mean(losses[-4:]) < 0.7 * np.mean(losses[:4])
-    before, after = (weights(whole / stage / "checkpoints") for stage in ("sft", "grpo"))
+    before, after = (weights(whole / stage / "checkpoints") for stage in ("sft", "rl"))
     assert any(not np.array_equal(before[name], after[name]) for name in before)
 
 
 def test_the_metrics_are_those_of_the_journal(whole: Path) -> None:
-    for line in metrics_of(whole / "grpo")[1:]:
-        groups = read_journal(whole / "grpo", "train", line["step"])
+    for line in metrics_of(whole / "rl")[1:]:
+        groups = read_journal(whole / "rl", "train", line["step"])
         verdicts = [verdict for group in groups for verdict in group.verdicts]
         assert len(groups) == 8
         assert len(verdicts) == 32
@@ -133,15 +133,15 @@ def test_the_metrics_are_those_of_the_journal(whole: Path) -> None:
         alike = [len({verdict.reward for verdict in group.verdicts}) == 1 for group in groups]
         assert line["groups/no_signal"] == np.mean(alike)
     for step in (0, 2, 4, 6):
-        groups = read_journal(whole / "grpo", "heldout", step)
+        groups = read_journal(whole / "rl", "heldout", step)
         right = [verdict.status == Status.CORRECT for group in groups for verdict in group.verdicts]
         assert len(right) == 12
-        (line,) = (line for line in metrics_of(whole / "grpo") if line["step"] == step)
+        (line,) = (line for line in metrics_of(whole / "rl") if line["step"] == step)
         assert line["heldout/pass@1"] == pytest.approx(np.mean(right))
 
 
 def test_the_verdicts_are_reached_again_from_the_journal(whole: Path) -> None:
-    for group in read_journal(whole / "grpo"):
+    for group in read_journal(whole / "rl"):
         for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True):
             again = combine(
                 {
@@ -156,17 +156,17 @@ def test_the_verdicts_are_reached_again_from_the_journal(whole: Path) -> None:
 
 def test_requests_are_keyed_and_the_policy_on_policy(whole: Path) -> None:
     for step in range(1, STEPS + 1):
-        for group in read_journal(whole / "grpo", "train", step):
+        for group in read_journal(whole / "rl", "train", step):
             for sample, rollout in enumerate(group.rollouts):
                 assert rollout.seed == key(0, "train", step, group.problem.id, sample)
                 assert set(rollout.versions[rollout.sampled]) == {step - 1}
-    assert {line["rollouts/staleness"] for line in metrics_of(whole / "grpo")[1:]} == {0}
+    assert {line["rollouts/staleness"] for line in metrics_of(whole / "rl")[1:]} == {0}
 
 
 def test_the_journal_says_what_was_learned_of_every_token(whole: Path) -> None:
     """Also: the metrics of the update are the means of what the journal has of its tokens."""
-    for line in metrics_of(whole / "grpo")[1:]:
-        rows = pq.read_table(journal_path(whole / "grpo", "train", line["step"])).to_pylist()
+    for line in metrics_of(whole / "rl")[1:]:
+        rows = pq.read_table(journal_path(whole / "rl", "train", line["step"])).to_pylist()
         assert {row["left_out"] for row in rows} <= {None, "no advantage", "no verdict"}
         gaps, entropies = [], []
         for row in rows:
@@ -190,9 +190,9 @@ def test_the_journal_says_what_was_learned_of_every_token(whole: Path) -> None:
 
 
 def test_sampler_and_learner_agree_on_the_log_probabilities(whole: Path) -> None:
-    gaps = [line["learner/logprob_gap"] for line in metrics_of(whole / "grpo")[1:]]
+    gaps = [line["learner/logprob_gap"] for line in metrics_of(whole / "rl")[1:]]
     assert max(gaps) < 1e-4
-    assert any(line["learner/grad_norm"] > 0 for line in metrics_of(whole / "grpo")[1:])
+    assert any(line["learner/grad_norm"] > 0 for line in metrics_of(whole / "rl")[1:])
 
 
 def test_the_checkpoint_loads_with_its_tokenizer_and_gives_the_journals_tokens(whole: Path) -> None:
@@ -200,10 +200,10 @@ def test_the_checkpoint_loads_with_its_tokenizer_and_gives_the_journals_tokens(w
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path = whole / "grpo" / "checkpoints" / "step_000004" / "model"
+    path = whole / "rl" / "checkpoints" / "step_000004" / "model"
     tokenizer = AutoTokenizer.from_pretrained(path)
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    for group in read_journal(whole / "grpo", "train", 5)[:3]:
+    for group in read_journal(whole / "rl", "train", 5)[:3]:
         for rollout in group.rollouts:
             prompt = rollout.tokens[~rollout.sampled].tolist()
             text = tokenizer.decode(prompt, skip_special_tokens=True)
@@ -264,15 +264,15 @@ def without_seconds(groups: list[Group]) -> list[Any]:
 
 def assert_same_run(resumed: Path, whole: Path) -> None:
     """To the bit: what was drawn, what was found, and the weights of both stages."""
-    for stage in ("sft", "grpo"):
+    for stage in ("sft", "rl"):
         assert lines_without_costs(resumed / stage) == lines_without_costs(whole / stage)
         ours, theirs = weights(resumed / stage / "checkpoints"), weights(whole / stage / "checkpoints")
         assert ours.keys() == theirs.keys()
         for name, value in theirs.items():
             np.testing.assert_array_equal(ours[name], value, err_msg=f"{stage} {name}")
     for kind in ("train", "heldout"):
-        assert without_seconds(read_journal(resumed / "grpo", kind)) == without_seconds(
-            read_journal(whole / "grpo", kind)
+        assert without_seconds(read_journal(resumed / "rl", kind)) == without_seconds(
+            read_journal(whole / "rl", kind)
         )
 
 
@@ -313,7 +313,7 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
     without a checkpoint and once with one.
     """
     folder = tmp_path / "run"
-    sft, grpo = folder / "sft", folder / "grpo"
+    sft, rl = folder / "sft", folder / "rl"
     shared = leftovers()
 
     run = start(*SETTINGS, "hydra.run.dir=run")
@@ -324,46 +324,44 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
     assert f"rlvr train resume={folder}" in run.output.read_text()
     assert checkpoints_of(sft)[-1] == f"step_{steps_of(sft)[-1]:06d}"
     assert 3 <= steps_of(sft)[-1] < SFT_STEPS
-    assert steps_of(grpo) == []
+    assert steps_of(rl) == []
 
     # no time to save anything: what there was of this stage is done again, from its journal
     second = Run.start(tmp_path, "train", f"resume={folder}")
     killed.append(second)
     second.until(lambda: 11 in steps_of(sft), "step 11 of sft")
     kill_worker(second, "LearnerRank")
-    second.until(lambda: 0 in steps_of(grpo), "step 0 of grpo")
+    second.until(lambda: 0 in steps_of(rl), "step 0 of rl")
     kill_worker(second, "RewardWorker")
     second.until(
-        lambda: 1 in steps_of(grpo) and "reward actor 0 died" in second.output.read_text(), "step 1 of grpo"
+        lambda: 1 in steps_of(rl) and "reward actor 0 died" in second.output.read_text(), "step 1 of rl"
     )
     second.process.send_signal(signal.SIGKILL)
     assert second.wait() == -signal.SIGKILL
     assert second.ended(60.0, but=RAYS_AGENTS) == []
     assert not [name for name in leftovers() - shared if "rlvr" in name]
     assert second.output.read_text().count("The stage goes on from its last checkpoint") == 1
-    assert not checkpoints_of(grpo)
+    assert not checkpoints_of(rl)
 
     # to all processes at once, as Ctrl-C in a terminal is; step 4 still gets its evaluation
     stopped = start(f"resume={folder}")
-    stopped.until(lambda: 0 in steps_of(grpo)[:1] and journal_path(grpo, "train", 2).exists(), "step 2")
+    stopped.until(lambda: 0 in steps_of(rl)[:1] and journal_path(rl, "train", 2).exists(), "step 2")
     kill_worker(stopped, "LearnerRank")
-    stopped.until(lambda: 3 in steps_of(grpo), "step 3")
+    stopped.until(lambda: 3 in steps_of(rl), "step 3")
     kill_worker(stopped, "RolloutWorker")
-    stopped.until(lambda: journal_path(grpo, "train", 4).exists(), "step 4")
+    stopped.until(lambda: journal_path(rl, "train", 4).exists(), "step 4")
     os.killpg(stopped.process.pid, signal.SIGINT)
     assert stopped.wait() == 130, stopped.output.read_text()
     assert stopped.ended(30.0) == []
     said = stopped.output.read_text()
     assert said.count("Another learner goes on from") == 1
     assert "rollout worker 0 (process" in said
-    last = steps_of(grpo)[-1]
+    last = steps_of(rl)[-1]
     assert 4 <= last < STEPS
-    assert checkpoints_of(grpo)[-1] == f"step_{last:06d}"
+    assert checkpoints_of(rl)[-1] == f"step_{last:06d}"
 
     ended = start(f"resume={folder}")
-    ended.until(
-        lambda: last + 1 in steps_of(grpo) or journal_path(grpo, "train", STEPS).exists(), "another step"
-    )
+    ended.until(lambda: last + 1 in steps_of(rl) or journal_path(rl, "train", STEPS).exists(), "another step")
     kill_worker(ended, "LearnerRank")
     assert ended.wait() == 0, ended.output.read_text()
     assert ended.ended(30.0) == []
@@ -373,7 +371,7 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
 
 def test_a_finished_run_says_how_to_ask_for_more(whole: Path) -> None:
     """And one that was killed after its last checkpoint gets what it lacks."""
-    result = whole / "grpo" / "result.json"
+    result = whole / "rl" / "result.json"
     said = result.read_text()
     for path in (result, whole / "report.html"):
         path.unlink()
@@ -385,27 +383,25 @@ def test_a_finished_run_says_how_to_ask_for_more(whole: Path) -> None:
     code, output = train(whole.parent, f"resume={whole}")
     assert code == 2
     assert "all stages have done their steps" in output
-    assert f"grpo.steps={2 * STEPS}" in output
+    assert f"rl.steps={2 * STEPS}" in output
 
 
 def test_a_run_with_other_batches_is_no_continuation(whole: Path) -> None:
-    lines = steps_of(whole / "grpo")
-    code, output = train(
-        whole.parent, f"resume={whole}", f"grpo.steps={2 * STEPS}", "grpo.problems_per_step=4"
-    )
+    lines = steps_of(whole / "rl")
+    code, output = train(whole.parent, f"resume={whole}", f"rl.steps={2 * STEPS}", "rl.problems_per_step=4")
     assert code == 2
     assert "problems_per_step=8, this run has problems_per_step=4" in output
     assert "model.path=" in output  # how to start a new run from there
-    assert steps_of(whole / "grpo") == lines
+    assert steps_of(whole / "rl") == lines
 
 
 def test_every_part_of_a_checkpoints_identity_is_compared(whole: Path) -> None:
-    folder = whole / "grpo" / "checkpoints"
+    folder = whole / "rl" / "checkpoints"
     state = json.loads((folder / f"step_{STEPS:06d}" / "state.json").read_text())
     identity = state["identity"]
     assert {"seed", "problems", "problems_per_step", "group_size", "updates_per_step"} <= identity.keys()
     tokenizer: Any = None  # nothing is saved here
-    assert Checkpoints(whole / "grpo", identity, tokenizer).latest() is None  # there is none in there
+    assert Checkpoints(whole / "rl", identity, tokenizer).latest() is None  # there is none in there
     found = Checkpoints(folder, identity, tokenizer).latest()
     assert found is not None
     assert found[0] == STEPS
@@ -440,14 +436,14 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> Path:
     arguments = [
         "--config-dir=my_conf",
         *[setting for setting in SETTINGS if not setting.startswith(("reward=", "stages=", "sft."))],
-        "stages=[grpo]",
+        "stages=[rl]",
         "model=pretrained",
         f"model.path={whole / 'sft' / 'checkpoints' / f'step_{SFT_STEPS:06d}' / 'model'}",
         "reward=mine",
         "hydra.run.dir=run",
-        "grpo.max_staleness=1",
-        "grpo.evaluate_every=6",
-        "grpo.checkpoint_every=6",
+        "rl.max_staleness=1",
+        "rl.evaluate_every=6",
+        "rl.checkpoint_every=6",
         "rollout.workers=2",
         "learner.workers=2",
         "learner.zero_stage=2",
@@ -455,7 +451,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> Path:
     ]
     run = Run.start(folder, "train", *arguments)
     try:
-        run.until(lambda: 2 in steps_of(folder / "run" / "grpo"), "step 2")
+        run.until(lambda: 2 in steps_of(folder / "run" / "rl"), "step 2")
         _, second = sorted(int(line.split()[0]) for line in run.processes() if "ray::LearnerRank" in line)
         os.kill(second, signal.SIGKILL)
         assert run.wait() == 0, run.output.read_text()
@@ -467,11 +463,11 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> Path:
 
 
 def test_rollouts_lie_behind_by_no_more_than_was_allowed(crowd: Path) -> None:
-    staleness = [line["rollouts/staleness"] for line in metrics_of(crowd / "grpo")[1:]]
+    staleness = [line["rollouts/staleness"] for line in metrics_of(crowd / "rl")[1:]]
     assert staleness[0] == 0
     assert max(staleness) == 1
     for step in range(1, STEPS + 1):
-        for group in read_journal(crowd / "grpo", "train", step):
+        for group in read_journal(crowd / "rl", "train", step):
             for rollout in group.rollouts:
                 versions = rollout.versions[rollout.sampled]
                 assert versions.min() >= step - 2
@@ -479,15 +475,15 @@ def test_rollouts_lie_behind_by_no_more_than_was_allowed(crowd: Path) -> None:
 
 
 def test_several_workers_hold_one_model(crowd: Path) -> None:
-    assert checkpoints_of(crowd / "grpo") == ["step_000006"]
-    gaps = [line["learner/logprob_gap"] for line in metrics_of(crowd / "grpo")[1:]]
+    assert checkpoints_of(crowd / "rl") == ["step_000006"]
+    gaps = [line["learner/logprob_gap"] for line in metrics_of(crowd / "rl")[1:]]
     assert gaps[0] < 1e-4
-    assert any(line["learner/grad_norm"] > 0 for line in metrics_of(crowd / "grpo")[1:])
+    assert any(line["learner/grad_norm"] > 0 for line in metrics_of(crowd / "rl")[1:])
 
 
 def test_a_reward_function_that_raises_costs_its_samples_alone(crowd: Path) -> None:
-    for line in metrics_of(crowd / "grpo")[1:]:
-        groups = read_journal(crowd / "grpo", "train", line["step"])
+    for line in metrics_of(crowd / "rl")[1:]:
+        groups = read_journal(crowd / "rl", "train", line["step"])
         verdicts = [(r, v) for g in groups for r, v in zip(g.rollouts, g.verdicts, strict=True)]
         odd = [verdict for rollout, verdict in verdicts if len(rollout.text) % 2]
         even = [(rollout, verdict) for rollout, verdict in verdicts if not len(rollout.text) % 2]

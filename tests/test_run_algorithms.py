@@ -60,14 +60,14 @@ max_rounds: 2
 ARGUMENTS = [
     "--config-dir=conf",
     *SETTINGS,
-    "stages=[sft,select,grpo]",
+    "stages=[sft,select,rl]",
     "select.samples=2",
     "select.chunk=24",
     "+select.filters.even={_target_: own.even}",
     "algorithm=own",
     "problems.order._target_=rlvr.problems.curriculum.PassRate",
     "+problems.order.hardness=2.0",
-    "grpo.updates_per_step=2",
+    "rl.updates_per_step=2",
     "hydra.run.dir=run",
 ]
 
@@ -91,15 +91,15 @@ def test_the_selection_is_what_is_trained_on(whole: Path) -> None:
     assert all(len(group.rollouts) == 2 for group in candidates)
     assert 8 <= len(kept) <= 40
     assert all(int(name.rpartition("-")[2]) % 2 == 0 for name in kept)
-    assert {group.problem.id for group in read_journal(whole / "grpo")} <= kept
+    assert {group.problem.id for group in read_journal(whole / "rl")} <= kept
 
 
 def test_own_functions_are_at_work(whole: Path) -> None:
-    lines = metrics_of(whole / "grpo")[1:]
+    lines = metrics_of(whole / "rl")[1:]
     assert all(line["learner/own_ratio"] > 0 for line in lines[1:])
     for step in range(1, STEPS + 1):
         (line,) = (line for line in lines if line["step"] == step)
-        groups = read_journal(whole / "grpo", "train", step)
+        groups = read_journal(whole / "rl", "train", step)
         sizes = [len(group.rollouts) for group in groups]
         assert set(sizes) == {4}
         assert line["rollouts/drawn"] == sum(sizes)
@@ -109,7 +109,7 @@ def test_own_functions_are_at_work(whole: Path) -> None:
 
 
 def test_every_part_is_in_the_metrics(whole: Path) -> None:
-    lines = metrics_of(whole / "grpo")[1:]
+    lines = metrics_of(whole / "rl")[1:]
     assert "learner/loss" not in lines[0]  # the value model learns alone at first
     assert "train/loss" not in lines[0]
     assert all(line["critic/grad_norm"] > 0 and "critic/value" in line for line in lines)
@@ -122,13 +122,13 @@ def test_every_part_is_in_the_metrics(whole: Path) -> None:
     coefficients = [line["learner/entropy_coef"] for line in lines[1:]]
     entropies = [line["learner/entropy"] for line in lines[1:]]
     assert any(entropy < 1.0 for entropy in entropies[:-1]) == any(c > 0 for c in coefficients)
-    state = json.loads((whole / "grpo" / "checkpoints" / f"step_{STEPS:06d}" / "loop.json").read_text())
-    drawn = {group.problem.id for group in read_journal(whole / "grpo")}
+    state = json.loads((whole / "rl" / "checkpoints" / f"step_{STEPS:06d}" / "loop.json").read_text())
+    drawn = {group.problem.id for group in read_journal(whole / "rl")}
     assert set(state["drawing"]["order"]["pass_rates"]) == drawn
 
 
 def test_the_policy_learned_from_the_second_step_on(whole: Path) -> None:
-    lines = metrics_of(whole / "grpo")[1:]
+    lines = metrics_of(whole / "rl")[1:]
     assert all(line["learner/grad_norm"] > 0 for line in lines[1:])
     assert np.isfinite([line["train/loss"] for line in lines[1:]]).all()
 
@@ -136,12 +136,12 @@ def test_the_policy_learned_from_the_second_step_on(whole: Path) -> None:
 # the disk, with room for a few lines and no checkpoint, is seen by these processes alone
 ON_A_FULL_DISK = """
 mount -t tmpfs -o size=$(($(du -sm {whole} | cut -f1) + 8))m none disk || exit 99
-cp -r {whole} disk/run && rm -r disk/run/grpo/checkpoints/step_{last:06d} || exit 98
+cp -r {whole} disk/run && rm -r disk/run/rl/checkpoints/step_{last:06d} || exit 98
 dd if=/dev/zero of=disk/room bs=1k count=600 && dd if=/dev/zero of=disk/rest bs=1k
 rm disk/room
 {rlvr} train resume=disk/run > full.txt
 echo $? > code.txt
-ls disk/run/grpo/checkpoints > checkpoints.txt
+ls disk/run/rl/checkpoints > checkpoints.txt
 rm disk/rest
 {rlvr} train resume=disk/run && cp -r disk/run .
 """
@@ -154,8 +154,8 @@ def test_all_of_it_goes_on_bit_for_bit_from_a_full_disk_once_there_is_room(
 
     Also: a run that was killed before its last checkpoint makes the steps since the one before again.
     """
-    assert checkpoints_of(whole / "grpo") == [f"step_{STEPS - 2:06d}", f"step_{STEPS:06d}"]
-    assert (whole / "grpo" / "checkpoints" / f"step_{STEPS - 2:06d}" / "reference").is_dir()
+    assert checkpoints_of(whole / "rl") == [f"step_{STEPS - 2:06d}", f"step_{STEPS:06d}"]
+    assert (whole / "rl" / "checkpoints" / f"step_{STEPS - 2:06d}" / "reference").is_dir()
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "disk").mkdir()
     script = ON_A_FULL_DISK.format(whole=whole, last=STEPS, rlvr=RLVR)
@@ -167,7 +167,7 @@ def test_all_of_it_goes_on_bit_for_bit_from_a_full_disk_once_there_is_room(
     if code == 99 or "unshare:" in run.output.read_text():
         folder = tmp_path / "copy"
         shutil.copytree(whole, folder)
-        shutil.rmtree(folder / "grpo" / "checkpoints" / f"step_{STEPS:06d}")
+        shutil.rmtree(folder / "rl" / "checkpoints" / f"step_{STEPS:06d}")
         code, output = train(tmp_path, f"resume={folder}")
         assert code == 0, output
         assert_same_run(folder, whole)
@@ -175,7 +175,7 @@ def test_all_of_it_goes_on_bit_for_bit_from_a_full_disk_once_there_is_room(
     assert code == 0, run.output.read_text()
     assert (tmp_path / "code.txt").read_text() == "3\n"
     said = (tmp_path / "full.txt").read_text() + run.output.read_text()
-    assert re.search(r"/grpo/checkpoints/\S+ cannot be written \(No space left on device", said), said
+    assert re.search(r"/rl/checkpoints/\S+ cannot be written \(No space left on device", said), said
     assert "make room there; then go on with: rlvr train resume=" in said
     assert "Traceback" not in said
     assert (tmp_path / "checkpoints.txt").read_text() == f"step_{STEPS - 2:06d}\n"

@@ -122,9 +122,8 @@ def test_a_selection_that_keeps_nothing_says_which_filters_did_it(tmp_path: Path
 
 def test_a_selection_that_is_too_small_for_a_step_says_so(tmp_path: Path) -> None:
     stage = stage_in(tmp_path)
-    stage.config.stages = ["select", "grpo"]
-    stage.config.grpo.problems_per_step = 3
-    with pytest.raises(RlvrError, match=r"leave 2 of 3 problems .* grpo\.problems_per_step=3"):
+    stage.least_problems = 3
+    with pytest.raises(RlvrError, match=r"leave 2 of 3 problems .* rl\.problems_per_step=3"):
         complete(stage)
 
 

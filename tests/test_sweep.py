@@ -145,13 +145,13 @@ def test_the_grammar_is_hydras(capsys: pytest.CaptureFixture[str]) -> None:
 def test_each_arm_is_a_command_that_the_launcher_can_run(capsys: pytest.CaptureFixture[str]) -> None:
     """Values with spaces, quotes and brackets come through; the check says which problem it is about."""
     text = "problems.prompt.template='a \\'b\\' [{problem}]',no_place"
-    assert main(["train", "-m", "grpo.group_size=1", text, "hydra.sweep.dir='with space\\'s'"]) == 2
+    assert main(["train", "-m", "rl.group_size=1", text, "hydra.sweep.dir='with space\\'s'"]) == 2
     said = capsys.readouterr().err
     assert "2 of 2 arms failed" in said
     outcomes = [read_outcome(path.parent) for path in Path("with space's").glob("*/outcome.json")]
     reasons = sorted(outcome.reason for outcome in outcomes if outcome is not None)
     assert len(reasons) == 2
-    assert all("grpo.group_size=1 gives no gradient" in reason for reason in reasons)
+    assert all("rl.group_size=1 gives no gradient" in reason for reason in reasons)
 
 
 def test_a_folder_of_configuration_may_have_any_name() -> None:
@@ -184,14 +184,14 @@ def test_the_same_command_does_what_is_left(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_what_changes_numbers_is_another_sweep_and_what_does_not_is_the_same() -> None:
-    assert sweep("seed=0,1", "grpo.steps=7") == 0
+    assert sweep("seed=0,1", "rl.steps=7") == 0
     assert len(ran()) == 2
-    same = ["grpo.checkpoint_every=3", "record.journal=false", "learner.workers=2", "cluster.cpus=1"]
-    assert sweep(*same, "grpo.steps=7", "seed=0,1") == 0
+    same = ["rl.checkpoint_every=3", "record.journal=false", "learner.workers=2", "cluster.cpus=1"]
+    assert sweep(*same, "rl.steps=7", "seed=0,1") == 0
     assert ran() == []
-    assert sweep("seed=0,1", "grpo.steps=8") == 0
+    assert sweep("seed=0,1", "rl.steps=8") == 0
     assert len(ran()) == 2
-    assert sweep("seed=0,1", "grpo.steps=7", "sampling.temperature=0.8,1.0") == 0
+    assert sweep("seed=0,1", "rl.steps=7", "sampling.temperature=0.8,1.0") == 0
     assert len(ran()) == 4
     assert len(folders()) == 3
 
@@ -244,10 +244,10 @@ def test_a_folder_with_another_configuration_is_refused(capsys: pytest.CaptureFi
     capsys.readouterr()
     Path("s/seed=3").mkdir()
     Path("s/seed=3/config.yaml").write_text("name: mine\n")
-    assert sweep("seed=0,2,3", "grpo.steps=8", "hydra.sweep.dir=s") == 2
+    assert sweep("seed=0,2,3", "rl.steps=8", "hydra.sweep.dir=s") == 2
     assert ran() == ["seed=2"]  # the others go on
     said = capsys.readouterr().err
-    assert "s/seed=0 holds an arm with other settings (grpo.steps 100 → 8)" in said
+    assert "s/seed=0 holds an arm with other settings (rl.steps 100 → 8)" in said
     assert "s/seed=3 holds a run that is no arm" in said
     assert {path: path.read_bytes() for path in before} == before
     assert Path("s/seed=3/config.yaml").read_text() == "name: mine\n"
@@ -256,8 +256,8 @@ def test_a_folder_with_another_configuration_is_refused(capsys: pytest.CaptureFi
 def test_a_command_in_an_arms_folder_must_be_the_arms(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep("seed=0,1", "hydra.sweep.dir=s") == 0
     there = "hydra.run.dir='s/seed=0'"
-    assert main(["train", *SMALL, "seed=0", "grpo.steps=8", there]) == 2
-    assert "other settings (grpo.steps 100 → 8)" in capsys.readouterr().err
+    assert main(["train", *SMALL, "seed=0", "rl.steps=8", there]) == 2
+    assert "other settings (rl.steps 100 → 8)" in capsys.readouterr().err
     assert read_outcome(Path("s/seed=0")) == Outcome("done", value=pytest.approx(0.91))
     assert main(["train", *SMALL, "seed=0", there]) == 0
     assert "done before" in capsys.readouterr().out
@@ -281,20 +281,20 @@ def test_a_stopped_sweep_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_value_that_does_not_compose_is_that_arms_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sweep("grpo.steps=abc,3,0", "hydra.sweep.dir=s") == 2
-    assert ran() == ["grpo.steps=3"]
+    assert sweep("rl.steps=abc,3,0", "hydra.sweep.dir=s") == 2
+    assert ran() == ["rl.steps=3"]
     said = capsys.readouterr().err
     assert "2 of 3 arms failed" in said
-    assert "grpo.steps=abc: grpo.steps: value 'abc' of type 'str' could not be converted" in said
-    assert "grpo.steps=0: grpo.steps is 0, but must be ≥ 1" in said
+    assert "rl.steps=abc: rl.steps: value 'abc' of type 'str' could not be converted" in said
+    assert "rl.steps=0: rl.steps is 0, but must be ≥ 1" in said
     assert "Traceback" not in said
     # beside a failure of another kind it is 3
-    assert sweep("seed=0,1", "grpo.steps=abc,3", "hydra.sweep.dir=t", launcher="fail_seed_1") == 3
+    assert sweep("seed=0,1", "rl.steps=abc,3", "hydra.sweep.dir=t", launcher="fail_seed_1") == 3
 
 
 def test_without_any_arm_nothing_is_begun(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sweep("seed=0,1", "grpo.stps=3") == 2
-    assert "did you mean grpo.steps?" in capsys.readouterr().err
+    assert sweep("seed=0,1", "rl.stps=3") == 2
+    assert "did you mean rl.steps?" in capsys.readouterr().err
     assert sweep("seed=0,1", "algorithm.critic.clip=0.3") == 2
     assert "algorithm.critic is not set" in capsys.readouterr().err
     assert sweep("sampling.temperature=interval(0.5,1)") == 2
@@ -328,9 +328,9 @@ def test_how_an_arm_ends_is_written_down(error: Exception, code: int, tmp_path: 
     assert outcome is not None
     assert (outcome.done, outcome.code) == (False, code)
     assert "wrong" in outcome.reason
-    (tmp_path / "grpo").mkdir()
+    (tmp_path / "rl").mkdir()
     lines = [{"step": 0, "heldout/pass@1": 0.1}, {"step": 5, "heldout/pass@1": 0.4}, {"step": 6}]
-    (tmp_path / "grpo" / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (tmp_path / "rl" / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     with recorded(tmp_path):
         pass
     assert read_outcome(tmp_path) == Outcome("done", value=0.4)
@@ -347,7 +347,7 @@ def test_a_run_without_a_report_is_done_all_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_arm(tmp_path, ["seed=0"], {})
-    (tmp_path / "config.yaml").write_text("stages: [grpo]\n")
+    (tmp_path / "config.yaml").write_text("stages: [rl]\n")
     (tmp_path / "report.html").mkdir()  # in its way; and there are no metrics to draw
     with recorded(tmp_path):
         print_records(tmp_path, curves=True)
@@ -453,12 +453,12 @@ def test_slots_of_a_node_have_cores_of_their_own() -> None:
 def test_arms_are_processes_that_say_how_they_ended(launcher: str) -> None:
     """They end at a check that comes after composing, so that no engine is needed."""
     pytest.importorskip(launcher.partition("_")[0])
-    given = ["seed=3,4", "hydra.sweep.dir=s", "grpo.group_size=1", f"hydra/launcher={launcher}"]
+    given = ["seed=3,4", "hydra.sweep.dir=s", "rl.group_size=1", f"hydra/launcher={launcher}"]
     # a process of its own, since this one may be connected to a cluster of other tests
     code, said = complete(Path.cwd(), "train", "-m", *SMALL, *given, "hydra.launcher.parallel=2")
     assert code == 2, said
     assert "ended with code 2: seed=3" in said
-    assert "  seed=4: grpo.group_size=1 gives no gradient" in said
+    assert "  seed=4: rl.group_size=1 gives no gradient" in said
 
 
 def test_a_launcher_that_cannot_work_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -505,12 +505,12 @@ def test_optuna_proposes_values_and_goes_on_where_it_stopped(capsys: pytest.Capt
 
 def test_optuna_takes_categories_whole_numbers_and_orders_of_magnitude() -> None:
     pytest.importorskip("optuna")
-    space = ["seed=0,3", "grpo.steps=int(interval(2,9))", "grpo.optimizer.lr=tag(log,interval(1e-6,1e-2))"]
+    space = ["seed=0,3", "rl.steps=int(interval(2,9))", "rl.optimizer.lr=tag(log,interval(1e-6,1e-2))"]
     assert sweep("hydra/sweeper=optuna", "hydra.sweeper.trials=12", *space) == 0
     rows = [dict(item.split("=") for item in name.split(",")) for name in ran()]
     assert {row["seed"] for row in rows} == {"0", "3"}
-    assert {int(row["grpo.steps"]) for row in rows} <= set(range(2, 10))
-    rates = [float(row["grpo.optimizer.lr"]) for row in rows]
+    assert {int(row["rl.steps"]) for row in rows} <= set(range(2, 10))
+    rates = [float(row["rl.optimizer.lr"]) for row in rows]
     assert min(rates) < 1e-4 < max(rates)
 
 
@@ -541,13 +541,13 @@ def shared(config: TrainConfig, heldout: Sequence[Problem] = PROBLEMS[2:]) -> di
 
 
 def test_warm_starts_are_shared_by_all_that_do_not_change_them(composed: Callable[..., TrainConfig]) -> None:
-    stages = "stages=[sft,select,grpo]"
+    stages = "stages=[sft,select,rl]"
     base = shared(composed(stages))
     assert list(base) == ["sft", "select"]
     same = [
-        "grpo.steps=7",
+        "rl.steps=7",
         "algorithm=dapo",
-        "grpo.group_size=2",
+        "rl.group_size=2",
         "evaluation.samples=3",
         "sft.checkpoint_every=3",
     ]
@@ -576,18 +576,18 @@ def test_warm_starts_are_shared_by_all_that_do_not_change_them(composed: Callabl
 
 
 def test_a_new_models_own_selection_stays_in_the_arm(composed: Callable[..., TrainConfig]) -> None:
-    assert shared(composed("stages=[select,grpo]")) == {}
-    assert shared(composed("stages=[grpo]")) == {}
+    assert shared(composed("stages=[select,rl]")) == {}
+    assert shared(composed("stages=[rl]")) == {}
 
 
 def test_an_arms_settings_are_those_that_matter(composed: Callable[..., TrainConfig]) -> None:
     base = settings_of(composed())
-    for override in ["name=other", "record.journal=false", "grpo.evaluate_every=3", "cluster.cpus=1"]:
+    for override in ["name=other", "record.journal=false", "rl.evaluate_every=3", "cluster.cpus=1"]:
         assert settings_of(composed(override)) == base, override
     for override in [
         "seed=1",
         "reward.deadline=9",
-        "grpo.steps=3",
+        "rl.steps=3",
         "problems.train.n=9",
         "evaluation.samples=2",
     ]:

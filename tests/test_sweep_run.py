@@ -20,7 +20,7 @@ COMMAND = [
     "hydra.sweep.dir=sweep",
     "seed=0",
     "sampling.temperature=0.8,1.0,3",  # the last one is more than vLLM takes
-    "stages=[sft,grpo]",
+    "stages=[sft,rl]",
     "model.max_length=48",
     "problems.train.level=1",
     "problems.train.n=64",
@@ -30,11 +30,11 @@ COMMAND = [
     f"sft.steps={SFT_STEPS}",
     "sft.batch_size=32",
     "sft.checkpoint_every=4",
-    f"grpo.steps={STEPS}",
-    "grpo.problems_per_step=8",
-    "grpo.group_size=4",
-    "grpo.evaluate_every=2",
-    "grpo.checkpoint_every=1",
+    f"rl.steps={STEPS}",
+    "rl.problems_per_step=8",
+    "rl.group_size=4",
+    "rl.evaluate_every=2",
+    "rl.checkpoint_every=1",
     "record.trackers=[]",
 ]
 ARMS = [f"sampling.temperature={value}" for value in ("0.8", "1.0")]
@@ -78,11 +78,11 @@ def test_a_sweep_that_is_stopped_and_killed_goes_on_with_its_own_command(
     assert "the same command goes on" in said
     last = steps_of(warm_start())[-1]
     assert (warm_start() / "checkpoints" / f"step_{last:06d}").is_dir()
-    assert not (first / "grpo" / "metrics.jsonl").exists()
+    assert not (first / "rl" / "metrics.jsonl").exists()
 
     # no time for anything
     killed = start()
-    killed.until(lambda: 1 in steps_of(first / "grpo"), "step 1 of the first arm")
+    killed.until(lambda: 1 in steps_of(first / "rl"), "step 1 of the first arm")
     killed.process.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert read_outcome(first) is None
@@ -97,17 +97,17 @@ def test_a_sweep_that_is_stopped_and_killed_goes_on_with_its_own_command(
         assert outcome is not None
         assert outcome.done
         assert outcome.value is not None
-        assert steps_of(arm / "grpo") == list(range(STEPS + 1))  # none twice
+        assert steps_of(arm / "rl") == list(range(STEPS + 1))  # none twice
     # one warm start for both, of which no step was done twice either
     (shared,) = sweep.glob("shared/*")
     assert steps_of(shared) == list(range(1, SFT_STEPS + 1))
     for arm in (first, second):
         assert [(s.name, s.folder.resolve()) for s in open_run(arm).stages] == [
             ("sft", shared.resolve()),
-            ("grpo", (arm / "grpo").resolve()),
+            ("rl", (arm / "rl").resolve()),
         ]
 
     # arms of one seed see the same problems in the same order, whatever else differs
-    drawn = [[(g.rollouts[0].step, g.problem.id) for g in read_journal(a / "grpo")] for a in (first, second)]
+    drawn = [[(g.rollouts[0].step, g.problem.id) for g in read_journal(a / "rl")] for a in (first, second)]
     assert drawn[0] == drawn[1]
     assert len(drawn[0]) == 8 * STEPS

@@ -303,8 +303,8 @@ def test_no_samples_where_none_are_asked_for(tmp_path: Path) -> None:
 
 def test_a_sweep_is_a_group_of_arms_and_a_recipe_one_of_stages(tmp_path: Path) -> None:
     date = tmp_path / "runs" / "sums" / "today"
-    alone = TrackedStage(date / "grpo", date, {"name": "sums"})
-    assert (alone.experiment, alone.group, alone.arm, alone.name) == ("sums", "sums/today", "today", "grpo")
+    alone = TrackedStage(date / "rl", date, {"name": "sums"})
+    assert (alone.experiment, alone.group, alone.arm, alone.name) == ("sums", "sums/today", "today", "rl")
     (date / "7").mkdir(parents=True)
     (date / "multirun.yaml").touch()
     arm = TrackedStage(date / "7" / "sft", date / "7", {"name": "sums"})

@@ -121,7 +121,7 @@ def _wandb_records(file: Path) -> list[Any]:
 
 
 def test_wandb_is_offline_without_a_key_and_goes_on_with_its_run_id(tmp_path: Path) -> None:
-    stage = tmp_path / "sweep" / "arm" / "grpo"
+    stage = tmp_path / "sweep" / "arm" / "rl"
     stage.parent.mkdir(parents=True)
     (tmp_path / "sweep" / "multirun.yaml").touch()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -144,7 +144,7 @@ def test_wandb_is_offline_without_a_key_and_goes_on_with_its_run_id(tmp_path: Pa
                     "rlvr",
                     f"{tmp_path.name}/sweep",
                     "arm",
-                    "grpo",
+                    "rl",
                 )
             if record.WhichOneof("record_type") == "history":
                 items = {
@@ -188,9 +188,9 @@ def test_mlflow_keeps_a_run_under_the_run_and_goes_on_with_it(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(sinks, "CLOSE_SECONDS", 60.0)  # its first start makes a database
     run = tmp_path / "runs" / "now"
-    config = {"name": "sums", "grpo": {"steps": 4, "filters": {}}, "long": "x" * 9999, "a@b": {"c,d": 1}}
+    config = {"name": "sums", "rl": {"steps": 4, "filters": {}}, "long": "x" * 9999, "a@b": {"c,d": 1}}
     for first in (0, 2):
-        with MetricLog(run / "grpo", RecordConfig(["mlflow"]), config) as log:
+        with MetricLog(run / "rl", RecordConfig(["mlflow"]), config) as log:
             log.samples(first, "train", [group([1.0, None])])
             for step in (first, first + 1):
                 log.log(step, {"train/reward": step / 4, "heldout/pass@1": 0.5, "reward/ä+b": float("nan")})
@@ -198,16 +198,16 @@ def test_mlflow_keeps_a_run_under_the_run_and_goes_on_with_it(
     client = mlflow.MlflowClient(f"sqlite:///{run}/mlflow/mlflow.db")
     experiment = client.get_experiment_by_name("sums")
     (found,) = client.search_runs([experiment.experiment_id])
-    assert (found.info.run_name, found.info.status) == ("now/grpo", "FINISHED")
+    assert (found.info.run_name, found.info.status) == ("now/rl", "FINISHED")
     assert {key: found.data.tags[key] for key in ("group", "arm", "stage")} == {
         "group": "runs/now",
         "arm": "now",
-        "stage": "grpo",
+        "stage": "rl",
     }
     assert found.data.params == {
         "name": "sums",
-        "grpo.steps": "4",
-        "grpo.filters": "{}",
+        "rl.steps": "4",
+        "rl.filters": "{}",
         "long": "x" * 500,
         "a_at_b.c_d": "1",
     }

@@ -226,14 +226,14 @@ def test_inserted_tokens_are_no_prompt() -> None:
 
 def test_a_tokenizer_that_does_not_make_the_text_is_not_used(tmp_path: Path) -> None:
     make_run(tmp_path / "run", [1])
-    stage = tmp_path / "run" / "grpo"
+    stage = tmp_path / "run" / "rl"
     table = pq.read_table(journal_path(stage, "train", 1))
     column = table.schema.get_field_index("text")
     pq.write_table(
         table.set_column(column, "text", pa.array(["other"] * len(table))), journal_path(stage, "train", 1)
     )
     with Library([tmp_path / "run"]) as library:
-        assert library.rollout(0, "grpo", "train", 1, 0)["tokens"]["text"] is None
+        assert library.rollout(0, "rl", "train", 1, 0)["tokens"]["text"] is None
 
 
 # ---------------------------------------------------------------- journals as they come
@@ -261,7 +261,7 @@ def test_texts_that_are_not_in_memory_are_searched_on_disk(
 def test_older_journals_lack_columns(tmp_path: Path) -> None:
     make_run(tmp_path / "run", [1, 2, 3])
     for step in (1, 2):  # a run that went on with a newer version
-        path = journal_path(tmp_path / "run" / "grpo", "train", step)
+        path = journal_path(tmp_path / "run" / "rl", "train", step)
         pq.write_table(pq.read_table(path).drop_columns(list(LEARNED)), path)
     with Library([tmp_path / "run"]) as library:
         viewed = Viewed(tmp_path / "run", [], library)
@@ -279,18 +279,18 @@ def test_steps_that_come_change_and_go_are_followed(tmp_path: Path, monkeypatch:
     with Library([folder]) as library:
         viewed = Viewed(folder, [], library)
         assert viewed.get("journal")["changes"] == 1
-        write_step(folder / "grpo", 3)
+        write_step(folder / "rl", 3)
         wait_until(lambda: viewed.get("rollouts", step_min=3)["count"] == 12)
-        write_step(folder / "grpo", 2, ["other"])
+        write_step(folder / "rl", 2, ["other"])
         wait_until(lambda: viewed.get("rollouts", text="other")["count"] == 12)
         assert viewed.get("rollouts")["count"] == 36
-        journal_path(folder / "grpo", "train", 3).unlink()
+        journal_path(folder / "rl", "train", 3).unlink()
         wait_until(lambda: viewed.get("rollouts")["count"] == 24)
 
 
 def test_a_broken_file_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
     make_run(tmp_path / "run", [1, 2, 3])
-    path = journal_path(tmp_path / "run" / "grpo", "train", 2)
+    path = journal_path(tmp_path / "run" / "rl", "train", 2)
     path.write_bytes(b"PAR1 and no more")
     with Library([tmp_path / "run"]) as library:
         viewed = Viewed(tmp_path / "run", [], library)
@@ -312,8 +312,8 @@ def test_names_of_folders_are_no_patterns(tmp_path: Path) -> None:
 
 
 def test_a_step_without_rollouts(tmp_path: Path) -> None:
-    write_journal(journal_path(tmp_path / "grpo", "train", 1), [])
-    with Library([tmp_path / "grpo"]) as library:
+    write_journal(journal_path(tmp_path / "rl", "train", 1), [])
+    with Library([tmp_path / "rl"]) as library:
         viewed = Viewed(tmp_path, [], library)
         assert viewed.get("rollouts") == {"count": 0, "reward": None, "correct": None, "rollouts": []}
         assert viewed.get("groups")["count"] == 0
@@ -328,8 +328,8 @@ def test_a_step_without_rollouts(tmp_path: Path) -> None:
 def test_nothing_is_written_to_a_run(viewed: Viewed) -> None:
     viewed.get("rollouts", text="7")
     written = {path.relative_to(viewed.folder).parts[0] for path in viewed.folder.rglob("*")}
-    assert written == {"config.yaml", "grpo", "scratch_model"}
-    assert {path.name for path in (viewed.folder / "grpo").iterdir()} == {"journal", "metrics.jsonl"}
+    assert written == {"config.yaml", "rl", "scratch_model"}
+    assert {path.name for path in (viewed.folder / "rl").iterdir()} == {"journal", "metrics.jsonl"}
 
 
 # ---------------------------------------------------------------- two runs
@@ -339,7 +339,7 @@ def test_problems_of_both(tmp_path: Path) -> None:
     made = [make_run(tmp_path / "a", [1]), make_run(tmp_path / "b", [2])]
     with Library([tmp_path / "a", tmp_path / "b"]) as library:
         viewed = Viewed(tmp_path, [], library)
-        other = {"other_run": 1, "other_stage": "grpo", "other_kind": "train"}
+        other = {"other_run": 1, "other_stage": "rl", "other_kind": "train"}
         answer = viewed.get("problems", **other)
         both = set.intersection(*({one.rollout.problem_id for one in run} for run in made))
         assert {row["problem_id"] for row in answer["problems"]} == both

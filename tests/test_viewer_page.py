@@ -198,11 +198,11 @@ def test_hostile_answers_stay_text(opened: Opened) -> None:
             continue
         seen.add(text)
         step, row = 3 - i // 12, i % 12
-        opened.visit(f"rollout?run=1&stage=grpo&kind=train&step={step}&row={row}")
+        opened.visit(f"rollout?run=1&stage=rl&kind=train&step={step}&row={row}")
         page.locator(".rendered").first.wait_for()
         assert page.locator("main :is(script, img, iframe, link, object, a[href^=javascript])").count() == 0
     assert len(seen) == len(HOSTILE)
-    opened.visit("compare?left=1/grpo/train&right=1/grpo/train")
+    opened.visit("compare?left=1/rl/train&right=1/rl/train")
     for box in page.locator("summary").all():
         box.click()
     page.wait_for_load_state("networkidle")
@@ -212,14 +212,14 @@ def test_hostile_answers_stay_text(opened: Opened) -> None:
 def test_new_steps_appear(opened: Opened, runs: Path) -> None:
     opened.visit("rollouts?run=2")
     opened.page.get_by_text("12 rollouts").wait_for()
-    write_step(runs / "c" / "grpo", 2)
+    write_step(runs / "c" / "rl", 2)
     opened.page.get_by_text("24 rollouts").wait_for()
     opened.page.get_by_text("2 steps").wait_for()
 
 
 def test_a_bad_address_gets_a_message(browser: playwright.Browser, address: str) -> None:
     page = browser.new_page()
-    page.goto(f"{address}#/rollout?run=0&stage=grpo&kind=train&step=77&row=0")
+    page.goto(f"{address}#/rollout?run=0&stage=rl&kind=train&step=77&row=0")
     page.get_by_text("That did not work").wait_for()
     assert "step_000077" in page.locator("main").inner_text()
     page.close()

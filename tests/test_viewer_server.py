@@ -100,9 +100,9 @@ def test_the_page_may_load_nothing_from_elsewhere(viewed: Viewed, path: str) -> 
 
 
 def test_a_run_without_a_journal_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "grpo").mkdir()
-    (tmp_path / "grpo" / "metrics.jsonl").touch()
-    (tmp_path / "config.yaml").write_text("stages: [grpo]\n")
+    (tmp_path / "rl").mkdir()
+    (tmp_path / "rl" / "metrics.jsonl").touch()
+    (tmp_path / "config.yaml").write_text("stages: [rl]\n")
     assert command.main([str(tmp_path), "--no-browser"]) == 2
     assert "record.journal" in capsys.readouterr().err
     assert command.main([str(tmp_path / "missing"), "--no-browser"]) == 2

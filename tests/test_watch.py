@@ -37,10 +37,10 @@ sys.exit(watch.main(sys.argv[1:]))
 """
 
 
-def a_run(folder: Path, steps: int = 4, stages: tuple[str, ...] = ("sft", "grpo")) -> RunFolder:
+def a_run(folder: Path, steps: int = 4, stages: tuple[str, ...] = ("sft", "rl")) -> RunFolder:
     """A run that has just begun, locked by this process."""
     run = RunFolder(folder)
-    run.write_config(yaml.safe_dump({"stages": list(stages), "sft": {"steps": 2}, "grpo": {"steps": steps}}))
+    run.write_config(yaml.safe_dump({"stages": list(stages), "sft": {"steps": 2}, "rl": {"steps": steps}}))
     for stage in stages:
         run.stage(stage)
     return run
@@ -131,7 +131,7 @@ def test_a_sparkline_fits_and_turns_round_with_its_values(values: list[float], w
 
 
 def test_the_panel_draws_reward_and_heldout_over_the_steps() -> None:
-    view = StageView("grpo", 10)
+    view = StageView("rl", 10)
     for step in range(8):
         view.update(
             step,
@@ -165,7 +165,7 @@ def test_a_run_that_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         assert once(run.path, capsys) == (0, ["runs/now: running", "  no stage has begun"])
         log(run.path / "sft", 1, 2, **{"train/loss": 1.0})
         finish(run.path / "sft", 2)
-        log(run.path / "grpo", 1, 2)
+        log(run.path / "rl", 1, 2)
         os.utime(run.path / "sft" / "metrics.jsonl", (1, 1))
         shown = "reward 0.500 | generate 75% learn 25%"
         assert once(run.path, capsys) == (
@@ -173,19 +173,19 @@ def test_a_run_that_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             [
                 "runs/now: running",
                 f"  sft step 2/2 | {shown} | took 4.0 s",
-                f"  grpo step 2/4 | {shown} | ETA 4.0 s",
+                f"  rl step 2/4 | {shown} | ETA 4.0 s",
             ],
         )
         # a stage alone is of the run that is locked
-        assert once(run.path / "grpo", capsys)[1][0] == "now/grpo: running"
+        assert once(run.path / "rl", capsys)[1][0] == "now/rl: running"
 
 
 def test_a_run_that_has_died_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with a_run(tmp_path) as run:
         log(run.path / "sft", 1, 2)
         finish(run.path / "sft", 2)
-        log(run.path / "grpo", 1, 3)
-    for folder in (tmp_path, tmp_path / "grpo"):
+        log(run.path / "rl", 1, 3)
+    for folder in (tmp_path, tmp_path / "rl"):
         code, lines = once(folder, capsys)
         assert code == 3
         assert lines[0].endswith(": stopped")
@@ -198,8 +198,8 @@ def test_a_run_that_has_died_says_how_to_go_on(tmp_path: Path, capsys: pytest.Ca
 def test_a_finished_run_ends_with_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with a_run(tmp_path) as run:
         log(run.path / "sft", 1, 2)
-        log(run.path / "grpo", 0, 4, **{"heldout/pass@1": 0.25})
-        finish(run.path / "grpo", 4)
+        log(run.path / "rl", 0, 4, **{"heldout/pass@1": 0.25})
+        finish(run.path / "rl", 4)
     assert once(tmp_path, capsys)[0] == 3  # sft has no result
     finish(tmp_path / "sft", 2)
     code, lines = once(tmp_path, capsys)
@@ -211,12 +211,12 @@ def test_a_finished_run_ends_with_its_table(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_run_that_was_given_more_steps_and_died_is_not_finished(tmp_path: Path) -> None:
-    with a_run(tmp_path, stages=("grpo",)) as run:
-        log(run.path / "grpo", 1, 4)
-        finish(run.path / "grpo", 4)
+    with a_run(tmp_path, stages=("rl",)) as run:
+        log(run.path / "rl", 1, 4)
+        finish(run.path / "rl", 4)
     assert WatchedRun(tmp_path).state is State.FINISHED
-    a_run(tmp_path, steps=9, stages=("grpo",)).close()
-    log(tmp_path / "grpo", 5, 6)
+    a_run(tmp_path, steps=9, stages=("rl",)).close()
+    log(tmp_path / "rl", 5, 6)
     assert WatchedRun(tmp_path).state is State.STOPPED
 
 
@@ -319,21 +319,21 @@ def test_watch_follows_a_run_from_its_start_to_its_end(
     child, until = terminal
     with RunFolder(tmp_path):  # begun, but its configuration is not checked yet
         process = start(tmp_path, child, TERM="xterm-256color")
-        a_config = {"stages": ["sft", "grpo"], "sft": {"steps": 2}, "grpo": {"steps": 4}}
+        a_config = {"stages": ["sft", "rl"], "sft": {"steps": 2}, "rl": {"steps": 4}}
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(a_config))
         until("no stage has begun")
         log(tmp_path / "sft", 1, 1)
         until("step 1 of 2")
         log(tmp_path / "sft", 2, 2)
         finish(tmp_path / "sft", 2)
-        log(tmp_path / "grpo", 1, 3)
+        log(tmp_path / "rl", 1, 3)
         until("step 3 of 4")
-        truncate_metrics(tmp_path / "grpo" / "metrics.jsonl", 1)
+        truncate_metrics(tmp_path / "rl" / "metrics.jsonl", 1)
         until("step 1 of 4")
-        log(tmp_path / "grpo", 2, 4)
+        log(tmp_path / "rl", 2, 4)
         until("step 4 of 4")
         assert process.poll() is None
-        finish(tmp_path / "grpo", 4)
+        finish(tmp_path / "rl", 4)
     until(": finished")
     until("| after GRPO |")
     assert process.wait(timeout=30) == 0

@@ -44,7 +44,7 @@ def test_a_look_never_takes_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with a_run(tmp_path):
         monkeypatch.setattr("fcntl.flock", None)  # whoever calls it fails
         assert is_running(tmp_path)
-        assert is_running(tmp_path / "grpo")
+        assert is_running(tmp_path / "rl")
     assert not is_running(tmp_path)
     (tmp_path / "run.lock").write_text(f"{2**22 + 1} on {platform.node()}\n")  # no process has this number
     assert not is_running(tmp_path)

@@ -24,7 +24,7 @@ ALPHABET = [*SPECIAL, *sorted(set(map(chr, range(32, 127))) | set("\n≠é"))]
 ANSWERS = ("#12", "#7 since 3+4=7", "so $\\frac{1}{2}$\n#1", "I do not know", "Twelve", "%_ \\ 'quoted'")
 
 
-SOURCE = {"run": 0, "stage": "grpo", "kind": "train"}
+SOURCE = {"run": 0, "stage": "rl", "kind": "train"}
 
 
 @dataclass
@@ -121,10 +121,10 @@ def write_step(stage: Path, step: int, texts: Sequence[str] = ANSWERS, kind: str
 
 
 def make_run(folder: Path, steps: Sequence[int] = range(1, 6), texts: Sequence[str] = ANSWERS) -> list[Made]:
-    """A run with one stage, grpo, whose metric `train/reward` is a tenth of the step."""
-    stage = folder / "grpo"
+    """A run with one stage, rl, whose metric `train/reward` is a tenth of the step."""
+    stage = folder / "rl"
     made = [one for step in steps for one in write_step(stage, step, texts)]
-    folder.joinpath("config.yaml").write_text("stages: [grpo]\nmodel: {path: null}\n")
+    folder.joinpath("config.yaml").write_text("stages: [rl]\nmodel: {path: null}\n")
     lines = [{"step": step, "train/reward": step / 10} for step in steps]
     stage.joinpath("metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     write_tokenizer(folder / "scratch_model")

@@ -26,12 +26,12 @@ from rlvr.statistics.intervals import half_interval
 
 HERE = Path(__file__).parent
 ALL = "all stages"
-STAGES = ("midtrain", "sft", "dpo", "grpo")
+STAGES = ("midtrain", "sft", "dpo", "rl")
 TITLES = {
     "midtrain": "without mid-training",
     "sft": "without SFT",
     "dpo": "without Rollout DPO",
-    "grpo": "without RL",
+    "rl": "without RL",
 }
 
 

@@ -17,7 +17,7 @@ class ClusterConfig:
     placement: str = setting(
         "auto",
         "colocated: rollout workers and learner have the same cores and take turns; separate: each has its "
-        "own; auto: colocated while grpo.max_staleness is 0, else separate",
+        "own; auto: colocated while rl.max_staleness is 0, else separate",
         choices=("auto", "colocated", "separate"),
     )
     learner_cores: int | None = setting(

@@ -32,7 +32,7 @@ rlvr trains small language models with rewards that a program can check.
 usage: rlvr COMMAND [ARGUMENT ...]
 
   recipe   a model through all its stages:    rlvr recipe recipe=quickstart
-           some of them, or in another order: rlvr recipe recipe=quickstart stages=[teacher,distill,sft,grpo]
+           some of them, or in another order: rlvr recipe recipe=quickstart stages=[teacher,distill,sft,rl]
            what would run, and what it takes: rlvr recipe recipe=quickstart --plan
   train    one run of SFT and RL:             rlvr train experiment=quickstart
            go on with a stopped run:          rlvr train resume=runs/NAME/DATE

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         saved = compose.SAVED_HEADER + OmegaConf.to_yaml(tree, resolve=True)
         try:
             run_stages(config, settings.runtime.output_dir, saved, list(settings.overrides.task), resumed)
-            print_records(Path(settings.runtime.output_dir), curves="grpo" in config.stages)
+            print_records(Path(settings.runtime.output_dir), curves="rl" in config.stages)
         except RunInterrupted as stop:
             # no Exception: Hydra would go on with the next job of a sweep
             print(f"\nrlvr: {stop}", file=sys.stderr)

@@ -335,7 +335,7 @@ def report(watched: WatchedRun, console: Console, once: bool) -> int:
         lines.append(f"read {run.folder / RESULTS_TABLE}")
     elif watched.state is State.FINISHED and (table := run.folder / "table.md").exists():
         lines += ["", table.read_text().rstrip()]
-    elif watched.state is State.FINISHED and run.stage("grpo") is not None:
+    elif watched.state is State.FINISHED and run.stage("rl") is not None:
         lines += ["", summary_table(run.folder)]
     console.print(Text("\n".join(lines)), soft_wrap=True)
     return 3 if watched.state is State.STOPPED else 0

@@ -152,9 +152,7 @@ def _ended(found: Found) -> bool:
     steps = (found.config.get(stage.name) or {}).get("steps")
     done = max(_metrics(stage), default=0)
     # one that learns from rollouts always does all its steps, and a longer run may have gone on from it
-    return (stage.name != "grpo" and (stage.folder / RESULT).exists()) or (
-        steps is not None and done >= steps
-    )
+    return (stage.name != "rl" and (stage.folder / RESULT).exists()) or (steps is not None and done >= steps)
 
 
 def _metrics(stage: StageRecord) -> Steps:

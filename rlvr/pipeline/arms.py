@@ -152,7 +152,7 @@ def recorded(folder: Path) -> Iterator[None]:
 
 def last_value(folder: Path) -> float | None:
     """The last held-out value of a run; None if it has none."""
-    path = folder / "grpo" / "metrics.jsonl"
+    path = folder / "rl" / "metrics.jsonl"
     steps = read_metrics(path) if path.exists() else {}
     values = [row[VALUE] for row in steps.values() if row.get(VALUE) is not None]
     return values[-1] if values else None

@@ -13,9 +13,9 @@ from rlvr.problems.config import ProblemsConfig
 from rlvr.record.config import RecordConfig
 from rlvr.rewards.config import RewardConfig
 from rlvr.rollout.config import RolloutConfig, SamplingConfig
-from rlvr.stages.config import GrpoConfig, ModelConfig, SelectConfig, SftConfig, StageConfig
+from rlvr.stages.config import ModelConfig, RlConfig, SelectConfig, SftConfig, StageConfig
 
-TRAIN_STAGES = ("sft", "select", "grpo")
+TRAIN_STAGES = ("sft", "select", "rl")
 
 
 @dataclass
@@ -23,7 +23,7 @@ class TrainConfig:
     name: str = setting("run", "of the run folder, under runs/")
     seed: int = setting(0, "root of every random key", ge=0)
     stages: list[str] = setting(
-        factory=lambda: ["grpo"], help="in order; each starts from the last one's model"
+        factory=lambda: ["rl"], help="in order; each starts from the last one's model"
     )
     model: ModelConfig = setting(factory=ModelConfig)
     problems: ProblemsConfig = setting(factory=ProblemsConfig)
@@ -37,7 +37,7 @@ class TrainConfig:
     record: RecordConfig = setting(factory=RecordConfig)
     sft: SftConfig = setting(factory=SftConfig)
     select: SelectConfig = setting(factory=SelectConfig)
-    grpo: GrpoConfig = setting(factory=GrpoConfig)
+    rl: RlConfig = setting(factory=RlConfig)
 
     def for_stages(self) -> StageConfig:
         """What stages are told beside their own settings."""

@@ -23,7 +23,7 @@ FORMAT = 1  # of keys; another number makes everything anew
 BASE = "base"
 PREVIOUS = "previous"
 SOLUTIONS = "solutions"
-MODELS = ("base", "warm_start", "opd", "grpo")  # kinds that make a model
+MODELS = ("base", "warm_start", "opd", "rl")  # kinds that make a model
 PROBLEMS = ("synthesize", "select")  # kinds that make problems
 
 # kind → sections that it reads beside its own
@@ -34,7 +34,7 @@ READS = {
     "distill": ("reward", "rollout"),
     "warm_start": ("learner",),
     "opd": ("sampling", "learner", "rollout"),
-    "grpo": ("sampling", "reward", "algorithm", "learner", "rollout"),
+    "rl": ("sampling", "reward", "algorithm", "learner", "rollout"),
 }
 
 
@@ -96,7 +96,7 @@ def build(
         elif kind == "opd":
             node.model = model
             _add_teacher(node, settings.teacher, model, nodes, messages, stage_names(config))
-        elif kind in ("grpo", "select"):
+        elif kind in ("rl", "select"):
             node.model = model
         if kind in MODELS and not node.side:
             model = name
@@ -180,7 +180,7 @@ def _add_key(node: Node, nodes: dict[str, Node], config: RecipeConfig, outside: 
         settings[node.name] = asdict(section(config, node.name))
         settings["prompt"] = asdict(config.problems.prompt)
         settings["max_length"] = config.model.max_length
-    if node.kind == "grpo":
+    if node.kind == "rl":
         settings["order"] = config.problems.order
     if node.kind in ("distill", "synthesize") and section(config, node.name).max_tokens is None:
         settings["max_tokens"] = config.sampling.max_tokens

@@ -23,7 +23,7 @@ from rlvr.pipeline.sizes import (
     shown,
 )
 from rlvr.record.layout import MANIFEST
-from rlvr.stages.config import GrpoConfig
+from rlvr.stages.config import RlConfig
 from rlvr.types import ConfigError
 
 HEAD = ["stage", "state", "begins with", "reads", "steps", "tokens trained", "tokens sampled", "disk"]
@@ -116,7 +116,7 @@ def stage_need(prepared: Prepared, node: Node) -> Need:
             return Need(None, None)
         rows = 2 if node.name == "dpo" else 1
         return Need(settings.steps, settings.steps * settings.batch_size * rows * config.model.max_length)
-    loop: GrpoConfig = settings.loop if node.kind == "opd" else settings
+    loop: RlConfig = settings.loop if node.kind == "opd" else settings
     tokens = loop.steps * loop.problems_per_step * loop.group_size * config.sampling.max_tokens
     return Need(loop.steps * loop.updates_per_step, tokens, tokens)
 
@@ -188,7 +188,7 @@ def _missing_gpus(config: RecipeConfig, todo: Sequence[Node]) -> Iterator[str]:
     rollout = config.rollout.workers * config.rollout.gpus_per_worker
     learner = config.learner.workers * config.learner.gpus_per_worker
     for node in todo:
-        both = node.kind in ("grpo", "opd")
+        both = node.kind in ("rl", "opd")
         needed = learner if node.kind == "warm_start" else rollout + (learner if both else 0)
         if node.kind != "base" and needed > there:
             yield f"{node.name}: {needed} GPUs, but this machine has {there}"

@@ -28,7 +28,7 @@ from rlvr.problems.prompts import fill_template
 from rlvr.problems.templates import from_templates
 from rlvr.record.layout import KEPT, MANIFEST, RESULT, STAGES, TRACES
 from rlvr.record.run_folder import RunFolder, versions
-from rlvr.stages.config import GrpoConfig
+from rlvr.stages.config import RlConfig
 from rlvr.types import DataError, Problem, RlvrError, RunInterrupted
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ TITLES = {
     "sft": "+ SFT",
     "dpo": "+ Rollout DPO",
     "opd": "+ on-policy distillation",
-    "grpo": "+ RL",
+    "rl": "+ RL",
 }
 HELDOUT = "heldout"  # name of problems.heldout among the evaluation sets
 
@@ -264,6 +264,7 @@ class Recipe:
         return StageInput(
             config=self.config.for_stages(),
             run_config=asdict(self.config),
+            least_problems=self.config.rl.problems_per_step if "rl" in self.config.stages else 0,
             folder=folder,
             run=self.run_path,
             model_path=outside or (self.made[answers_by] if answers_by else ""),
@@ -281,14 +282,14 @@ class Recipe:
     def _work(self, node: Node, stage: StageInput) -> dict[str, str | None]:
         """Where what the stage has made is: `path` in its folder, or `outside`."""
         from rlvr.stages.distill import run_distill
-        from rlvr.stages.grpo import run_grpo
         from rlvr.stages.opd import run_opd
+        from rlvr.stages.rl import run_rl
         from rlvr.stages.select import run_select, selected
         from rlvr.stages.synthesize import run_synthesize
         from rlvr.stages.warm_start import run_warm_start
 
         runners: dict[str, Callable[[StageInput], None]]
-        runners = {"warm_start": run_warm_start, "opd": run_opd, "grpo": run_grpo}
+        runners = {"warm_start": run_warm_start, "opd": run_opd, "rl": run_rl}
         if node.kind == "base":
             return self._base(stage.folder)
         if node.kind not in runners or stage.result() is None:
@@ -400,7 +401,7 @@ def _drawn(folder: Path) -> int:
 def _evaluates_itself(settings: Any) -> bool:
     """Whether a stage's loop is to be evaluated on its way."""
     loop = getattr(settings, "loop", settings)
-    return isinstance(loop, GrpoConfig) and loop.evaluate_every < loop.steps
+    return isinstance(loop, RlConfig) and loop.evaluate_every < loop.steps
 
 
 def _data(folder: Path) -> str:

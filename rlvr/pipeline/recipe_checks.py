@@ -17,8 +17,8 @@ from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.stages.config import TeacherConfig
 from rlvr.stages.model_checks import model_messages
-from rlvr.stages.opd import as_grpo
-from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, grpo_messages, schedule_messages
+from rlvr.stages.opd import as_rl
+from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, rl_messages, schedule_messages
 from rlvr.stages.warm_start_checks import warm_start_messages
 from rlvr.traces.duplicates import normalized
 from rlvr.types import ConfigError, Problem
@@ -99,17 +99,17 @@ def _stage_messages(config: RecipeConfig, name: str, overrides: Sequence[str]) -
     elif kind == "opd":
         if settings.teacher in ("", "previous"):
             yield "opd.teacher must be given: a stage, a checkpoint or a name on the hub, and not the student"
-        yield from grpo_messages(settings.loop, as_grpo(config.for_stages(), settings, settings.teacher))
+        yield from rl_messages(settings.loop, as_rl(config.for_stages(), settings, settings.teacher))
         yield from optimizer_messages("opd.loop", settings.loop.optimizer, settings.loop.steps)
     else:
-        yield from grpo_messages(config.grpo, config.for_stages())
+        yield from rl_messages(config.rl, config.for_stages())
         yield from target_messages("problems.order", config.problems.order, ("problems", "seed"))
         wrong = [*algorithm_targets(config.algorithm)]
-        yield from wrong or algorithm_messages(config.grpo, config.for_stages(), overrides)
+        yield from wrong or algorithm_messages(config.rl, config.for_stages(), overrides)
         if config.sampling.schedule:
             given = ("step", "steps", "temperature")
             wrong = list(target_messages("sampling.schedule", config.sampling.schedule, given))
-            yield from wrong or schedule_messages(config.grpo, config.sampling)
+            yield from wrong or schedule_messages(config.rl, config.sampling)
 
 
 def _teacher_messages(key: str, settings: TeacherConfig, config: RecipeConfig) -> Iterator[str]:
@@ -147,7 +147,7 @@ def check_problems(
     for node in nodes:
         if node.kind == "warm_start" and SOLUTIONS in section(config, node.name).data and not node.problems:
             messages += solution_messages(node.name, problems)
-        loops = {"grpo": ("grpo", config.grpo), "opd": ("opd.loop", config.opd.loop)}
+        loops = {"rl": ("rl", config.rl), "opd": ("opd.loop", config.opd.loop)}
         if node.kind in loops and not node.problems:
             key, loop = loops[node.kind]
             if loop.problems_per_step > len(problems):

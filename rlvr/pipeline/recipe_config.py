@@ -32,7 +32,7 @@ KINDS = {
     "sft": "warm_start",
     "dpo": "warm_start",
     "opd": "opd",
-    "grpo": "grpo",
+    "rl": "rl",
 }
 
 
@@ -61,7 +61,7 @@ def _dpo() -> DpoConfig:
 class RecipeConfig(TrainConfig):
     name: str = setting("recipe", "of the folder under runs/, which keeps all stages that were ever run")
     stages: list[str] = setting(
-        factory=lambda: ["distill", "midtrain", "sft", "dpo", "grpo"],
+        factory=lambda: ["distill", "midtrain", "sft", "dpo", "rl"],
         help="in order, any of those with a section here or in `trainers`",
     )
     synthesize: SynthesizeConfig = setting(factory=SynthesizeConfig)

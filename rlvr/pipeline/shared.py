@@ -38,7 +38,7 @@ def shared_stages(
     A selection by a new model that no SFT has trained stays in the arm: it is told apart by where its model
     lies, and that is the arm's folder.
     """
-    names = [name for name in config.stages if name != "grpo"]
+    names = [name for name in config.stages if name != "rl"]
     if "sft" not in names and config.model.path is None:
         return {}
     settings = {item.name: getattr(config, item.name) for item in fields(TrainConfig)}

@@ -155,15 +155,15 @@ def _to_do(
             and an arm its outcome), or a stage has begun from what one before it would change now.
     """
     from rlvr.pipeline.arms import is_arm
-    from rlvr.stages.grpo import run_grpo
+    from rlvr.stages.rl import run_rl
     from rlvr.stages.select import run_select, selected
     from rlvr.stages.stage import StageInput
     from rlvr.stages.warm_start import run_warm_start
 
-    runners: dict[str, Runner] = {"sft": run_warm_start, "select": run_select, "grpo": run_grpo}
+    runners: dict[str, Runner] = {"sft": run_warm_start, "select": run_select, "rl": run_rl}
     sizes = _sizes(config)
-    steps = {"sft": config.sft.steps or 0, "grpo": config.grpo.steps}
-    settings = {"sft": config.sft, "select": config.select, "grpo": config.grpo}
+    steps = {"sft": config.sft.steps or 0, "rl": config.rl.steps}
+    settings = {"sft": config.sft, "select": config.select, "rl": config.rl}
     model_path = config.model.path or str(run_path / "scratch_model")
     stop = stop_request()
     stages: list[tuple[Runner, StageInput]] = []
@@ -182,6 +182,7 @@ def _to_do(
             settings[name],
         )
         stage.run_config = asdict(config)
+        stage.least_problems = config.rl.problems_per_step if "rl" in config.stages else 0
         stage.unseen = {"heldout": heldout} if heldout else {}
         if name == "select":
             # what it keeps is known once it is done; until then no later stage can have begun
@@ -232,11 +233,11 @@ def _sizes(config: TrainConfig) -> dict[str, dict[str, Any]]:
             "choose": asdict(config.sft.choose),
             "trainer": config.sft.trainer,
         },
-        "grpo": model
+        "rl": model
         | {
-            "problems_per_step": config.grpo.problems_per_step,
-            "group_size": config.grpo.group_size,
-            "updates_per_step": config.grpo.updates_per_step,
+            "problems_per_step": config.rl.problems_per_step,
+            "group_size": config.rl.group_size,
+            "updates_per_step": config.rl.updates_per_step,
             "order": config.problems.order,
         },
     }

@@ -18,7 +18,7 @@ from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.stages.config import SftConfig
 from rlvr.stages.model_checks import model_messages
-from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, grpo_messages, schedule_messages
+from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, rl_messages, schedule_messages
 from rlvr.stages.warm_start_checks import warm_start_messages
 from rlvr.types import ConfigError, DataError, Problem
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STAGE_SECTIONS = {
     "sft": ("sft", "learner"),
     "select": ("select", "sampling", "reward", "rollout"),
-    "grpo": ("grpo", "sampling", "reward", "algorithm", "rollout", "evaluation", "learner"),
+    "rl": ("rl", "sampling", "reward", "algorithm", "rollout", "evaluation", "learner"),
 }
 
 
@@ -39,17 +39,17 @@ def check_config(config: TrainConfig, overrides: Sequence[str]) -> None:
         *learner_messages(config.learner),
         *model_messages(config.model, config.rollout.gpus_per_worker),
     ]
-    if "grpo" in config.stages:
+    if "rl" in config.stages:
         messages += [
             *evaluation_messages(config.evaluation),
-            *grpo_messages(config.grpo, config.for_stages()),
+            *rl_messages(config.rl, config.for_stages()),
         ]
         if not config.problems.heldout and config.evaluation != type(config.evaluation)():
             messages.append(
                 "evaluation has settings, but there is nothing to evaluate on: name problems.heldout"
             )
-        messages += algorithm_messages(config.grpo, config.for_stages(), overrides)
-    if set(config.stages) & {"grpo", "select"}:
+        messages += algorithm_messages(config.rl, config.for_stages(), overrides)
+    if set(config.stages) & {"rl", "select"}:
         messages += [*sampling_messages(config), *validate_reward(config.reward)]
     if "sft" in config.stages:
         messages += [*warm_start_messages("sft", config.sft), *_sft_messages(config.sft)]
@@ -73,8 +73,8 @@ def _stage_messages(config: TrainConfig, overrides: Sequence[str]) -> Iterator[s
         if readers and not set(readers) & set(config.stages):
             yield f"{key} is read by the stage {readers[-1]}, which does not run: drop it, or extend stages"
     for key in ("problems.heldout", "problems.order"):
-        if "grpo" not in config.stages and _named(key, overrides):
-            yield f"{key} is read by the stage grpo, which does not run"
+        if "rl" not in config.stages and _named(key, overrides):
+            yield f"{key} is read by the stage rl, which does not run"
 
 
 def _named(key: str, overrides: Sequence[str]) -> bool:
@@ -90,13 +90,13 @@ def _target_messages(config: TrainConfig) -> Iterator[str]:
         yield from target_messages("problems.heldout", problems.heldout, ())
     if "select" in config.stages:
         yield from filter_messages("select.filters", config.select.filters)
-    if "grpo" in config.stages:
+    if "rl" in config.stages:
         yield from target_messages("problems.order", problems.order, ("problems", "seed"))
         yield from algorithm_targets(config.algorithm)
         if config.sampling.schedule:
             given = ("step", "steps", "temperature")
             wrong = list(target_messages("sampling.schedule", config.sampling.schedule, given))
-            yield from wrong or schedule_messages(config.grpo, config.sampling)
+            yield from wrong or schedule_messages(config.rl, config.sampling)
 
 
 def _sft_messages(settings: SftConfig) -> Iterator[str]:
@@ -111,8 +111,8 @@ def _sft_messages(settings: SftConfig) -> Iterator[str]:
 
 
 def sampling_messages(config: TrainConfig) -> Iterator[str]:
-    if config.sampling.schedule and "grpo" not in config.stages:
-        yield "sampling.schedule is read by the stage grpo, which does not run: select has one temperature"
+    if config.sampling.schedule and "rl" not in config.stages:
+        yield "sampling.schedule is read by the stage rl, which does not run: select has one temperature"
     if config.sampling.max_tokens >= config.model.max_length:
         yield (
             f"sampling.max_tokens={config.sampling.max_tokens} leaves no room for the prompt in "
@@ -123,7 +123,7 @@ def sampling_messages(config: TrainConfig) -> Iterator[str]:
 def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Sequence[Problem]) -> None:
     """What can only be said with the problems at hand. Raises ConfigError."""
     messages = []
-    asked = {"grpo": ("grpo.problems_per_step", config.grpo.problems_per_step)}
+    asked = {"rl": ("rl.problems_per_step", config.rl.problems_per_step)}
     if config.sft.data == ["solutions"]:
         asked["sft"] = ("sft.batch_size", config.sft.batch_size)
     for stage in set(config.stages) & set(asked):
@@ -135,10 +135,10 @@ def check_problems(config: TrainConfig, problems: Sequence[Problem], heldout: Se
             f"problems.heldout shares {len(shared)} problems with problems.train, such as "
             f"{min(shared)[:80]!r}: a gain on them would mean nothing"
         )
-    if "grpo" in config.stages:
+    if "rl" in config.stages:
         instantiate(config.problems.order, _partial_=True)(problems=problems, seed=config.seed)
     columns = sorted({column for problem in problems for column in problem.columns})
-    rewarded = bool(set(config.stages) & {"grpo", "select"})
+    rewarded = bool(set(config.stages) & {"rl", "select"})
     if rewarded:
         messages += validate_reward(config.reward, columns)
         messages += data_messages(config.reward, [*problems, *heldout])
@@ -168,7 +168,7 @@ def check_lengths(
     limit = config.model.max_length
     answer = config.sampling.max_tokens
     rooms = [(problems, answer), (heldout, config.evaluation.max_tokens or answer)]
-    for group, max_tokens in rooms if set(config.stages) & {"grpo", "select"} else [(problems, 0)]:
+    for group, max_tokens in rooms if set(config.stages) & {"rl", "select"} else [(problems, 0)]:
         for problem in group:
             length = len(encode_prompt(problem, config.problems.prompt, tokenizer))
             if length + max_tokens > limit:

@@ -24,7 +24,7 @@ class ProblemsConfig:
     heldout: dict[str, Any] = setting(factory=dict, help="the source that evaluation measures on, if any")
     order: dict[str, Any] = setting(
         factory=lambda: {"_target_": "rlvr.problems.order.Epochs"},
-        help="which problems a GRPO step takes: the import path of a class like Epochs",
+        help="which problems an RL step takes: the import path of a class like Epochs",
     )
     prompt: PromptConfig = setting(factory=PromptConfig)
 

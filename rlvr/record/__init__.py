@@ -3,7 +3,7 @@
     runs/NAME/
       config.yaml         the resolved configuration
       versions.json       machine, packages, commit
-      sft/ select/ grpo/  one folder per stage, each with
+      sft/ select/ rl/  one folder per stage, each with
         metrics.jsonl       a line of metrics per step
         journal/train/      step_000012.parquet: every rollout of the step, with its verdict
         journal/heldout/    the same of the held-out evaluation
@@ -20,5 +20,5 @@ Progress, plot and table read these metrics; whatever else is logged is kept bes
     time/step                               seconds of the step, of which
     time/generate, reward, learn, publish, idle   (each with the prefix) seconds
     rewards/latency_p50, queue_p99, respawns, cache_hits, …   what the reward services did (ServiceCounts)
-    tokens/sampled (GRPO), tokens/trained (SFT)   tokens of the step
+    tokens/sampled (RL), tokens/trained (SFT)   tokens of the step
 """

@@ -164,7 +164,7 @@ def read_journal(run_path: Path, kind: str = "train", step: int | None = None) -
     if not paths or not paths[0].exists():
         at = "" if step is None else f" of step {step}"
         raise DataError(
-            f"{run_path} has no {kind} journal{at}; it must be the folder of a stage (runs/NAME/grpo) "
+            f"{run_path} has no {kind} journal{at}; it must be the folder of a stage (runs/NAME/rl) "
             "whose run had record.journal: true"
         )
     groups = []

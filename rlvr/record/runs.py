@@ -22,7 +22,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, where th
 class StageRecord:
     """A stage that has left something to read."""
 
-    name: str  # sft, grpo, …; of a recipe's evaluation the stage's with `-evaluation` behind it
+    name: str  # sft, rl, …; of a recipe's evaluation the stage's with `-evaluation` behind it
     folder: Path  # with metrics.jsonl, or journal/, or both
 
     def journals(self) -> list[str]:

@@ -26,7 +26,7 @@ from rlvr.record.runs import named_stages, open_run, read_mapping
 from rlvr.stages.checkpoints import Damaged, verify
 from rlvr.types import ConfigError, DataError, Learned
 
-STAGE = "grpo"
+STAGE = "rl"
 ARRAYS = ("advantages", "learner_logprobs", "entropies", "corrections")
 
 

@@ -18,10 +18,10 @@ from rlvr.learner.actor import LearnerRank
 from rlvr.learner.policy import HEAD, PolicyLearner
 from rlvr.pipeline.config import TrainConfig
 from rlvr.replay.replayed import Replayed, Tensors, length
-from rlvr.stages.grpo import LOOP_STATE
 from rlvr.stages.learning import Learning
 from rlvr.stages.panel import step_metrics
 from rlvr.stages.redo import redrawn
+from rlvr.stages.rl import LOOP_STATE
 from rlvr.types import ConfigError, Group
 
 
@@ -62,9 +62,9 @@ class Replica:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             address = probe.getsockname()
-        self.rank.start(start, config.model.max_length, config.grpo.optimizer, 1, address)
+        self.rank.start(start, config.model.max_length, config.rl.optimizer, 1, address)
         shell: Any = InProcess(self.rank)
-        self.learning = Learning(config.for_stages(), config.grpo, shell, shell, start)
+        self.learning = Learning(config.for_stages(), config.rl, shell, shell, start)
         if state:
             self.rank.load(state)
             self.learning.load(json.loads((state / LOOP_STATE).read_text())["learning"])
@@ -80,12 +80,12 @@ class Replica:
 
     def redo(self, groups: Sequence[Group], step: int) -> None:
         """The updates of a step."""
-        drawn = redrawn(self.config.for_stages(), self.config.grpo, groups, step)
+        drawn = redrawn(self.config.for_stages(), self.config.rl, groups, step)
         self.learning.update(self.learning.batch(drawn.kept), len(drawn.kept), step)
 
     def replay(self, groups: Sequence[Group], step: int) -> Replayed:
         """The updates of a step, with all that there is to know of them."""
-        drawn = redrawn(self.config.for_stages(), self.config.grpo, groups, step)
+        drawn = redrawn(self.config.for_stages(), self.config.rl, groups, step)
         before = self.weights()
         batch = self.learning.batch(drawn.kept)
         with self._gradients() as gradients:
@@ -137,7 +137,7 @@ def _gradients_of(learner: PolicyLearner) -> Tensors:
 def learner_threads(config: TrainConfig) -> int:
     """As many as a rank of the run's learner has on this machine."""
     try:
-        cores = place(config.for_stages().workers(config.grpo.max_staleness)).learner[0].cores
+        cores = place(config.for_stages().workers(config.rl.max_staleness)).learner[0].cores
     except ConfigError:  # the run had a larger machine
         cores = []
     return len(cores) or len(os.sched_getaffinity(0))

@@ -22,14 +22,14 @@ from rlvr.rewards.combine import combine
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import validate_reward
 from rlvr.stages.model_checks import model_messages
-from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, grpo_messages
+from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, rl_messages
 from rlvr.types import ConfigError, Group, Verdict
 
 GROUP = "algorithm"  # the group whose options may be given
 FREE = (
     "algorithm",
-    "grpo.optimizer",
-    "grpo.updates_per_step",
+    "rl.optimizer",
+    "rl.updates_per_step",
     *(
         f"learner.{name}"
         for name in ("micro_batch_tokens", "packing", "gradient_checkpointing", "max_grad_norm")
@@ -109,9 +109,9 @@ def _with_values(tree: DictConfig, values: list[str], command: str) -> DictConfi
 def _messages(config: TrainConfig, changed: TrainConfig, values: list[str]) -> Iterator[str]:
     yield from algorithm_targets(changed.algorithm)
     yield from algorithm_messages(
-        changed.grpo, changed.for_stages(), [value for value in values if value[0] != "~"]
+        changed.rl, changed.for_stages(), [value for value in values if value[0] != "~"]
     )
-    yield from grpo_messages(changed.grpo, changed.for_stages())
+    yield from rl_messages(changed.rl, changed.for_stages())
     yield from learner_messages(changed.learner)
     yield from model_messages(changed.model, changed.rollout.gpus_per_worker)
     yield from validate_reward(changed.reward)

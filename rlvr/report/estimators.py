@@ -157,7 +157,7 @@ def _groups(metrics: Metrics) -> list[Estimator]:
             "rollouts/staleness",
             "Staleness",
             "Most policy versions that a token lies behind the policy it trains.",
-            (Rule(LARGEST, ">", 8, "rollouts are old; lower grpo.max_staleness or correct for the sampler"),),
+            (Rule(LARGEST, ">", 8, "rollouts are old; lower rl.max_staleness or correct for the sampler"),),
         ),
     ]
 
@@ -225,7 +225,7 @@ def _policy() -> list[Estimator]:
 
 
 def _sampler(config: Mapping[str, Any]) -> list[Estimator]:
-    limit = float(lookup(config, "grpo.max_logprob_gap", 1e-3))
+    limit = float(lookup(config, "rl.max_logprob_gap", 1e-3))
     return [
         Estimator(
             "rollouts/logprob_gap",

@@ -119,7 +119,7 @@ def _sampling(config: Mapping[str, Any]) -> str:
 
 
 def _batch(config: Mapping[str, Any]) -> str:
-    problems, size = lookup(config, "grpo.problems_per_step"), lookup(config, "grpo.group_size")
+    problems, size = lookup(config, "rl.problems_per_step"), lookup(config, "rl.group_size")
     return f"{problems} problems of {size} rollouts each in a step of RL" if problems and size else ""
 
 

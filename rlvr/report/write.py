@@ -88,7 +88,7 @@ def _table(run: RunRecord) -> str:
         path = run.folder / "table.md"
         return path.read_text(errors="replace") if path.is_file() else ""
     try:
-        return summary_table(run.folder) if run.stage("grpo") else ""
+        return summary_table(run.folder) if run.stage("rl") else ""
     except DataError:  # its metrics cannot be read, which the stage's chapter says
         return ""
 

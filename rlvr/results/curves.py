@@ -28,13 +28,13 @@ Steps = dict[int, dict[str, float | None]]
 
 
 def plot_curves(run_path: Path) -> Path:
-    """Draw curves.png beside the metrics of a run (its GRPO stage) or of a stage, and return its path.
+    """Draw curves.png beside the metrics of a run (its RL stage) or of a stage, and return its path.
 
     Left: reward and accuracy of the training rollouts per step, with a smoothed line. Right: held-out
     pass@1 with its 95% interval, and the model that the stage started from as a line. Raises DataError
     without metrics.
     """
-    folder = stage_folder(run_path, "grpo") or run_path
+    folder = stage_folder(run_path, "rl") or run_path
     steps = read_metrics(folder / "metrics.jsonl")
     if not any(
         name in metrics for metrics in steps.values() for name in ("train/accuracy", "heldout/pass@1")
@@ -47,7 +47,7 @@ def plot_curves(run_path: Path) -> Path:
     _heldout(heldout, steps, start="SFT start" if stage_folder(run_path, "sft") else "start")
     last = max(1, *steps)
     for axes in (training, heldout):
-        axes.set_xlabel("GRPO step")
+        axes.set_xlabel("RL step")
         axes.set_xlim(-0.02 * last, 1.02 * last)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25, linewidth=0.6)

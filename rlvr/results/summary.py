@@ -16,28 +16,28 @@ Steps = dict[int, dict[str, float | None]]
 
 
 def summary_table(run_path: Path) -> str:
-    """What GRPO made of its start, as a Markdown table with aligned columns.
+    """What RL made of its start, as a Markdown table with aligned columns.
 
-    `run_path` is the folder of a run, or of its GRPO stage. The start is the held-out evaluation at GRPO
+    `run_path` is the folder of a run, or of its RL stage. The start is the held-out evaluation at RL
     step 0, the result the last evaluation. Wall-clock is the sum of time/step, so that neither a pause
-    before a resume nor evaluation counts; tokens are those trained on (SFT) and sampled (GRPO). Raises
+    before a resume nor evaluation counts; tokens are those trained on (SFT) and sampled (RL). Raises
     DataError without metrics.
     """
-    folder = stage_folder(run_path, "grpo") or run_path
-    grpo = read_metrics(folder / "metrics.jsonl")
+    folder = stage_folder(run_path, "rl") or run_path
+    rl = read_metrics(folder / "metrics.jsonl")
     before_it = stage_folder(run_path, "sft")
     sft = read_metrics(before_it / "metrics.jsonl") if before_it else {}
-    evaluated = [step for step, metrics in grpo.items() if metrics.get(PASS) is not None]
-    start = grpo[0] if 0 in evaluated else {}
-    end = grpo[evaluated[-1]] if evaluated and evaluated[-1] > 0 else {}
+    evaluated = [step for step, metrics in rl.items() if metrics.get(PASS) is not None]
+    start = rl[0] if 0 in evaluated else {}
+    end = rl[evaluated[-1]] if evaluated and evaluated[-1] > 0 else {}
     before, after = start.get(PASS), end.get(PASS)
     gain = "–" if before is None or after is None else f"{100 * (after - before):+.1f} points"
     rows: list[tuple[str, ...]] = [
         HEAD,
         ("SFT start" if sft else "start", _share(start, PASS), "", *_cost(sft, "tokens/trained")),
-        ("after GRPO", _share(end, PASS), gain, *_cost(grpo, "tokens/sampled")),
+        ("after RL", _share(end, PASS), gain, *_cost(rl, "tokens/sampled")),
     ]
-    if any(STEPS in metrics for metrics in grpo.values()):
+    if any(STEPS in metrics for metrics in rl.values()):
         cells = (STEPS_HEAD, _share(start, STEPS), _share(end, STEPS))
         rows = [(*row[:3], cell, *row[3:]) for row, cell in zip(rows, cells, strict=True)]
     return aligned(rows)

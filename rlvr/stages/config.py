@@ -175,7 +175,7 @@ class SelectConfig:
 
 
 @dataclass
-class GrpoConfig:
+class RlConfig:
     steps: int = setting(100, "training steps, each with rollouts of its own", ge=1)
     problems_per_step: int = setting(32, "groups per step", ge=1)
     group_size: int = setting(8, "G: rollouts per problem", ge=1)
@@ -200,4 +200,4 @@ class OpdConfig:
         "of KL(student ‖ teacher): over the whole vocabulary, or at the drawn tokens alone",
         choices=("full", "k2"),
     )
-    loop: GrpoConfig = setting(factory=GrpoConfig)
+    loop: RlConfig = setting(factory=RlConfig)

@@ -16,7 +16,7 @@ from rlvr.problems.prompts import encode_prompt
 from rlvr.rollout.engine import Request
 from rlvr.stages.batches import judged
 from rlvr.stages.buffer import RolloutBuffer
-from rlvr.stages.config import GrpoConfig
+from rlvr.stages.config import RlConfig
 from rlvr.stages.stage import StageInput
 from rlvr.types import DataError, Group, Problem, RlvrError
 
@@ -38,8 +38,8 @@ class Drawn:
 class Drawing:
     """Submits requests to the buffer and takes complete groups from it.
 
-    Step t is drawn once the policy version allows it (see `rlvr.stages.grpo`). Its first round has
-    `grpo.problems_per_step` groups. As long as the filters keep fewer, and `algorithm.max_rounds` are not
+    Step t is drawn once the policy version allows it (see `rlvr.stages.rl`). Its first round has
+    `rl.problems_per_step` groups. As long as the filters keep fewer, and `algorithm.max_rounds` are not
     over, a further round draws the missing number of other problems, and more rollouts for groups
     without a correct one where `algorithm.max_group_size` allows.
     """
@@ -148,7 +148,7 @@ class Drawing:
         return bool(asked)
 
 
-def further_round(drawn: Drawn, settings: GrpoConfig, max_group_size: int | None) -> tuple[list[Group], int]:
+def further_round(drawn: Drawn, settings: RlConfig, max_group_size: int | None) -> tuple[list[Group], int]:
     """The groups that grow in a further round, and the number of other problems; none where none is due."""
     missing = max(settings.problems_per_step - len(drawn.kept), 0)
     most = max_group_size or 0

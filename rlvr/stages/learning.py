@@ -19,7 +19,7 @@ from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
 from rlvr.stages.batches import judged, part, rollout_batch, token_advantages, whiten, without_truncated
 from rlvr.stages.buffer import RolloutBuffer
-from rlvr.stages.config import GrpoConfig, StageConfig
+from rlvr.stages.config import RlConfig, StageConfig
 from rlvr.stages.drawing import Drawn
 from rlvr.types import FloatArray, Group, Learned, Rollout, TrainingBatch, Verdict
 
@@ -30,7 +30,7 @@ class Learning:
     def __init__(
         self,
         config: StageConfig,
-        settings: GrpoConfig,
+        settings: RlConfig,
         learner: LearnerGroup,
         buffer: RolloutBuffer,
         model_path: str,

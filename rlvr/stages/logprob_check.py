@@ -51,5 +51,5 @@ def check_logprobs(
         where = "this way of sending weights keeps no checksums, so which of them differ cannot be told"
     raise RlvrError(
         f"vLLM's and the learner's log-probabilities differ by {gap.mean():.2g} per token on average, at "
-        f"most {gap.max():.2g} (grpo.max_logprob_gap={tolerance:g}; bfloat16 needs about 0.05): {where}"
+        f"most {gap.max():.2g} (rl.max_logprob_gap={tolerance:g}; bfloat16 needs about 0.05): {where}"
     )

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from rlvr.algorithms.config import AlgorithmConfig, KlConfig
 from rlvr.stages.config import OpdConfig, StageConfig
-from rlvr.stages.grpo import run_grpo
+from rlvr.stages.rl import run_rl
 from rlvr.stages.stage import StageInput
 
 NO_ADVANTAGE = "rlvr.algorithms.group_relative.no_advantage"
@@ -25,10 +25,10 @@ def run_opd(stage: StageInput) -> None:
     """
     settings: OpdConfig = stage.settings
     teacher = stage.sources.get(settings.teacher, settings.teacher)
-    run_grpo(replace(stage, config=as_grpo(stage.config, settings, teacher), settings=settings.loop))
+    run_rl(replace(stage, config=as_rl(stage.config, settings, teacher), settings=settings.loop))
 
 
-def as_grpo(config: StageConfig, settings: OpdConfig, teacher: str) -> StageConfig:
+def as_rl(config: StageConfig, settings: OpdConfig, teacher: str) -> StageConfig:
     """The settings with which stage 4's loop distils."""
     kl = KlConfig(coef=1.0, estimator=settings.estimator, place="loss", reference=teacher)
     algorithm = AlgorithmConfig(advantage={"_target_": NO_ADVANTAGE}, kl=kl)

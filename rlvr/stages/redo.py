@@ -12,7 +12,7 @@ from rlvr.record.journal import read_journal
 from rlvr.record.runs import read_mapping
 from rlvr.record.sinks import read_metrics
 from rlvr.stages.checkpoints import Checkpoints
-from rlvr.stages.config import GrpoConfig, StageConfig
+from rlvr.stages.config import RlConfig, StageConfig
 from rlvr.stages.drawing import Drawn, filter_groups, filters_of, further_round
 from rlvr.stages.stage import StageInput
 from rlvr.types import DataError, Group
@@ -64,7 +64,7 @@ def _settings(stage: StageInput, checkpoints: Checkpoints) -> str:
     return digest([checkpoints.identity, checkpoints.settings, model_fingerprint(stage.model_path)])
 
 
-def redrawn(config: StageConfig, settings: GrpoConfig, groups: Sequence[Group], step: int) -> Drawn:
+def redrawn(config: StageConfig, settings: RlConfig, groups: Sequence[Group], step: int) -> Drawn:
     """What `Drawing.take(step)` returned, from all groups of the step in the journal's order.
 
     The chance of a filter is keyed, so it keeps the same rollouts again. `rounds` is found out by

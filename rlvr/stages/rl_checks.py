@@ -14,7 +14,7 @@ from rlvr.base.targets import filter_messages, resolve, target_messages
 from rlvr.cluster.placement import is_separate
 from rlvr.learner.checks import optimizer_messages
 from rlvr.rollout.config import SamplingConfig
-from rlvr.stages.config import GrpoConfig, StageConfig
+from rlvr.stages.config import RlConfig, StageConfig
 from rlvr.types import ConfigError
 
 LOSSES = "rlvr.algorithms.losses"  # whose settings all bound the ratio
@@ -67,16 +67,16 @@ def algorithm_targets(algorithm: AlgorithmConfig) -> Iterator[str]:
     yield from filter_messages("algorithm.filters", algorithm.filters)
 
 
-def algorithm_messages(grpo: GrpoConfig, config: StageConfig, overrides: Sequence[str]) -> Iterator[str]:
+def algorithm_messages(rl: RlConfig, config: StageConfig, overrides: Sequence[str]) -> Iterator[str]:
     """`overrides` are those of the command line: what a file sets for other cases is no mistake there."""
-    yield from _kl_messages(grpo, config)
+    yield from _kl_messages(rl, config)
     yield from _entropy_messages(config.algorithm.entropy)
-    yield from _ratio_messages(grpo, config.algorithm, overrides)
-    yield from _group_messages(grpo, config)
-    yield from _critic_messages(grpo, config.algorithm, overrides)
+    yield from _ratio_messages(rl, config.algorithm, overrides)
+    yield from _group_messages(rl, config)
+    yield from _critic_messages(rl, config.algorithm, overrides)
 
 
-def _kl_messages(grpo: GrpoConfig, config: StageConfig) -> Iterator[str]:
+def _kl_messages(rl: RlConfig, config: StageConfig) -> Iterator[str]:
     kl = config.algorithm.kl
     if kl.coef == 0:
         if kl != KlConfig():
@@ -103,8 +103,8 @@ def _kl_messages(grpo: GrpoConfig, config: StageConfig) -> Iterator[str]:
             f"algorithm.kl.place=reward with {target}: where all rollouts of a group are right, it would "
             "divide the penalties by their own deviation, however small. Set place=loss, or take rloo"
         )
-    if kl.reset_every is not None and kl.reset_every >= grpo.steps:
-        yield (f"algorithm.kl.reset_every={kl.reset_every} has no effect: the stage has {grpo.steps} steps")
+    if kl.reset_every is not None and kl.reset_every >= rl.steps:
+        yield (f"algorithm.kl.reset_every={kl.reset_every} has no effect: the stage has {rl.steps} steps")
     if kl.reset_every is not None and kl.reference is not None:
         yield (
             f"algorithm.kl.reset_every={kl.reset_every} would put the policy in the place of "
@@ -122,7 +122,7 @@ def _entropy_messages(entropy: EntropyConfig) -> Iterator[str]:
         yield "algorithm.entropy.delta has no effect without algorithm.entropy.target"
 
 
-def _ratio_messages(grpo: GrpoConfig, algorithm: AlgorithmConfig, overrides: Sequence[str]) -> Iterator[str]:
+def _ratio_messages(rl: RlConfig, algorithm: AlgorithmConfig, overrides: Sequence[str]) -> Iterator[str]:
     """What is about π/π_old and π_old/π_sampler."""
     correction = algorithm.correction
     loss = algorithm.loss.get("_target_")
@@ -141,13 +141,13 @@ def _ratio_messages(grpo: GrpoConfig, algorithm: AlgorithmConfig, overrides: Seq
         yield "algorithm.old_policy=learner has no effect: reinforce has no ratio, and there is no correction"
     # of vLLM's policy the learner's is another one where it is older; and GSPO's bounds are narrow
     # enough to meet the gap between the two
-    differs = algorithm.old_policy == "sampler" and (grpo.max_staleness or loss == f"{LOSSES}.gspo")
-    if grpo.updates_per_step > 1 or differs or not str(loss).startswith(LOSSES):
+    differs = algorithm.old_policy == "sampler" and (rl.max_staleness or loss == f"{LOSSES}.gspo")
+    if rl.updates_per_step > 1 or differs or not str(loss).startswith(LOSSES):
         return
     by = "the policy that drew it" if algorithm.old_policy == "sampler" else "its own old policy"
-    raising = "grpo.updates_per_step"
+    raising = "rl.updates_per_step"
     if algorithm.old_policy == "sampler":
-        raising += " or grpo.max_staleness"
+        raising += " or rl.max_staleness"
     for key in _given(overrides):
         if key.startswith("algorithm.loss.") and not key.endswith("._target_"):
             yield (
@@ -161,11 +161,11 @@ def _given(overrides: Sequence[str]) -> list[str]:
     return [override.lstrip("+~").partition("=")[0] for override in overrides]
 
 
-def _group_messages(grpo: GrpoConfig, config: StageConfig) -> Iterator[str]:
+def _group_messages(rl: RlConfig, config: StageConfig) -> Iterator[str]:
     algorithm = config.algorithm
     target = algorithm.advantage.get("_target_")
-    if grpo.group_size == 1 and target in RELATIVE:
-        yield "grpo.group_size=1 gives no gradient: a group's advantages are relative to its own mean"
+    if rl.group_size == 1 and target in RELATIVE:
+        yield "rl.group_size=1 gives no gradient: a group's advantages are relative to its own mean"
     if target in OF_TWO_REWARDS:
         if algorithm.kl.coef and algorithm.kl.place == "reward" and target not in BY_DEVIATION:
             yield f"algorithm.kl.place=reward makes more rewards than {target} knows: set place=loss"
@@ -193,14 +193,14 @@ def _group_messages(grpo: GrpoConfig, config: StageConfig) -> Iterator[str]:
     size = algorithm.max_group_size
     if size is not None and algorithm.max_rounds == 1:
         yield f"algorithm.max_group_size={size} has no effect with max_rounds=1: groups grow in later rounds"
-    if size is not None and size < 2 * grpo.group_size:
+    if size is not None and size < 2 * rl.group_size:
         yield (
-            f"algorithm.max_group_size={size} has no effect: a group has {grpo.group_size} rollouts, and "
-            f"grows by as many, so give {2 * grpo.group_size} or more"
+            f"algorithm.max_group_size={size} has no effect: a group has {rl.group_size} rollouts, and "
+            f"grows by as many, so give {2 * rl.group_size} or more"
         )
 
 
-def _critic_messages(grpo: GrpoConfig, algorithm: AlgorithmConfig, overrides: Sequence[str]) -> Iterator[str]:
+def _critic_messages(rl: RlConfig, algorithm: AlgorithmConfig, overrides: Sequence[str]) -> Iterator[str]:
     try:
         function = resolve(str(algorithm.advantage.get("_target_")), "algorithm.advantage")
     except ConfigError:
@@ -214,40 +214,40 @@ def _critic_messages(grpo: GrpoConfig, algorithm: AlgorithmConfig, overrides: Se
     if algorithm.critic is not None:
         if not wants:
             yield "algorithm.critic has no effect: algorithm.advantage does not take `values`"
-        if grpo.updates_per_step == 1 and "algorithm.critic.clip" in _given(overrides):
+        if rl.updates_per_step == 1 and "algorithm.critic.clip" in _given(overrides):
             yield (
-                "algorithm.critic.clip has no effect with grpo.updates_per_step=1: the values have not moved "
+                "algorithm.critic.clip has no effect with rl.updates_per_step=1: the values have not moved "
                 "when they are learned"
             )
-        if algorithm.critic.warmup_steps >= grpo.steps:
+        if algorithm.critic.warmup_steps >= rl.steps:
             yield (
                 f"algorithm.critic.warmup_steps={algorithm.critic.warmup_steps} never ends: the policy would "
-                f"not learn in {grpo.steps} steps"
+                f"not learn in {rl.steps} steps"
             )
 
 
-def grpo_messages(grpo: GrpoConfig, config: StageConfig) -> Iterator[str]:
+def rl_messages(rl: RlConfig, config: StageConfig) -> Iterator[str]:
     cluster = config.cluster
     for name in ("cpus", "learner_cores", "reward_cores"):
         if cluster.address and getattr(cluster, name):
             yield f"cluster.{name} has no effect with cluster.address: the cluster hands out its own cores"
-    if cluster.learner_cores and not is_separate(config.workers(grpo.max_staleness)):
-        yield "cluster.learner_cores has no effect: set cluster.placement=separate, or grpo.max_staleness"
-    if config.rollout.keep_stale_cache and not grpo.max_staleness:
+    if cluster.learner_cores and not is_separate(config.workers(rl.max_staleness)):
+        yield "cluster.learner_cores has no effect: set cluster.placement=separate, or rl.max_staleness"
+    if config.rollout.keep_stale_cache and not rl.max_staleness:
         yield (
-            "rollout.keep_stale_cache has no effect: with grpo.max_staleness=0 no answer is under way when "
+            "rollout.keep_stale_cache has no effect: with rl.max_staleness=0 no answer is under way when "
             "weights change"
         )
-    if cluster.placement == "colocated" and config.rollout.gpus_per_worker and grpo.max_staleness:
+    if cluster.placement == "colocated" and config.rollout.gpus_per_worker and rl.max_staleness:
         yield (
-            f"grpo.max_staleness={grpo.max_staleness} overlaps generation with learning, which take turns on "
+            f"rl.max_staleness={rl.max_staleness} overlaps generation with learning, which take turns on "
             "GPUs that they share: set it to 0, or take cluster.placement=separate"
         )
-    yield from optimizer_messages("grpo", grpo.optimizer, grpo.steps * grpo.updates_per_step)
-    if grpo.problems_per_step % grpo.updates_per_step:
+    yield from optimizer_messages("rl", rl.optimizer, rl.steps * rl.updates_per_step)
+    if rl.problems_per_step % rl.updates_per_step:
         yield (
-            f"grpo.problems_per_step={grpo.problems_per_step} must be a multiple of "
-            f"updates_per_step={grpo.updates_per_step}"
+            f"rl.problems_per_step={rl.problems_per_step} must be a multiple of "
+            f"updates_per_step={rl.updates_per_step}"
         )
     if (config.rollout.gpus_per_worker > 0) != (config.learner.gpus_per_worker > 0):
         yield (
@@ -256,11 +256,11 @@ def grpo_messages(grpo: GrpoConfig, config: StageConfig) -> Iterator[str]:
         )
 
 
-def schedule_messages(grpo: GrpoConfig, sampling: SamplingConfig) -> Iterator[str]:
+def schedule_messages(rl: RlConfig, sampling: SamplingConfig) -> Iterator[str]:
     """What the schedule gives that vLLM does not take, at the first such step."""
     schedule = instantiate(sampling.schedule, _partial_=True)
-    given = {"steps": grpo.steps, "temperature": sampling.temperature}
-    for step in range(grpo.steps):
+    given = {"steps": rl.steps, "temperature": sampling.temperature}
+    for step in range(rl.steps):
         try:
             value = float(schedule(step=step, **given))
         except (ArithmeticError, TypeError, ValueError) as error:

@@ -64,6 +64,11 @@ def selected(stage: StageInput) -> list[Problem] | None:
     said = ", ".join(f"{count} by {name}" for name, count in dropped.items())
     if not kept:
         raise RlvrError(f"select: the filters leave none of {len(groups)} problems ({said}): loosen them")
+    if len(kept) < stage.least_problems:
+        raise RlvrError(
+            f"select: the filters leave {len(kept)} of {len(groups)} problems ({said}), fewer than "
+            f"rl.problems_per_step={stage.least_problems}: loosen select.filters, or lower it"
+        )
     with atomic_write(stage.folder / KEPT) as temporary:
         temporary.write_text("".join(f"{json.dumps(_line(group), default=str)}\n" for group in kept))
     left_out = f"; left out: {said}" if said else ""

@@ -56,6 +56,7 @@ class StageInput:
     sizes: dict[str, Any]  # of a step's batch, and what else its numbers depend on
     settings: Any = None  # the stage's own section of the configuration
     sources: Mapping[str, str] = field(default_factory=dict)  # earlier stage → its model or its traces
+    least_problems: int = 0  # that a later step of RL takes, of those that a selection keeps
     run_config: Mapping[str, Any] = field(default_factory=dict)  # resolved, for trackers
     run: Path | None = None  # the folder of the run; a recipe's stages lie elsewhere
     verified: set[Path] = field(default_factory=set)  # files of checkpoints that were found whole

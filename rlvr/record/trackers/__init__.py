@@ -55,7 +55,7 @@ class TrackedStage:
 
     @property
     def name(self) -> str:
-        """sft, grpo, …: that of the folder without the key that a recipe puts behind it."""
+        """sft, rl, …: that of the folder without the key that a recipe puts behind it."""
         return self.folder.name.partition("-")[0]
 
     @property

@@ -37,18 +37,18 @@ from rlvr.types import Group, RlvrError, WorkerDied
 LOOP_STATE = "loop.json"  # in a checkpoint: what the loop itself remembers
 
 
-def run_grpo(stage: StageInput) -> None:
-    """Train from the last checkpoint, or the stage's start, to `grpo.steps`.
+def run_rl(stage: StageInput) -> None:
+    """Train from the last checkpoint, or the stage's start, to `rl.steps`.
 
     Raises:
         Interrupted: the user asked to stop; the last complete step has a checkpoint.
         WorkerDied: a process died that cannot be replaced while the others live.
     """
     with Workers(stage.config.workers(stage.settings.max_staleness)) as workers:
-        Grpo(stage, workers).run()
+        ReinforcementLearning(stage, workers).run()
 
 
-class Grpo:
+class ReinforcementLearning:
     """The loop and what it holds: learner, rollout buffer, checkpoints.
 
     It goes on from the last checkpoint and makes the updates since then from the journal, which has all
