@@ -199,7 +199,7 @@ class TestPrompts:
         self, ray_cluster: None, teacher: Teacher, tmp_path: Path
     ) -> None:
         stage = stage_with(teacher, tmp_path / "distill-1", PROBLEMS, settings(samples=1))
-        stage.config.problems.prompt = PromptConfig("Solve: {problem}")
+        stage.config.prompt = PromptConfig("Solve: {problem}")
         stage.config.sampling.max_tokens = 44
         asked_only(teacher, stage, 8)
         assert {body["messages"][0]["content"] for body in teacher.bodies} == {

@@ -161,7 +161,7 @@ def test_a_comparison_is_paired_by_problem_and_says_what_was_asked_otherwise() -
 def test_the_evaluation_inside_of_training_has_pass_and_majority_at_its_ks(tmp_path: Path) -> None:
     from rlvr.stages.rl import ReinforcementLearning
 
-    config = TrainConfig(evaluation=EvaluationConfig(samples=3, ks=[2]))
+    config = TrainConfig(evaluation=EvaluationConfig(samples=3, ks=[2])).for_stages()
     config.record.journal = False
     heldout = [Problem("a", "1+1=?", "2")]
     made = Group(heldout[0], [], judged("a", RIGHT, WRONG, WRONG).verdicts)

@@ -12,7 +12,6 @@ from groups import rollout
 
 from rlvr.evaluation.summary import Outcome, all_sets, outcomes, summarize
 from rlvr.pipeline.evaluate import _model_messages, sampled_by
-from rlvr.pipeline.evaluate_config import EvaluateConfig
 from rlvr.results.evaluation import OTHER, compared, read_results, recount, write_json
 from rlvr.results.evaluation_table import _comparison, markdown
 from rlvr.results.samples import SAMPLES, read_samples, write_samples
@@ -47,13 +46,13 @@ def test_without_its_samples_nothing_is_counted_again_and_that_is_said(tmp_path:
     folder = made(tmp_path / "new")
     made(folder / OTHER, "old")
     (folder / OTHER / SAMPLES).unlink()  # a baseline's may lie elsewhere
-    recount(EvaluateConfig(ks=[2]), folder, ["ks=[2]"])
+    recount(folder, [2], None, ["ks=[2]"])
     assert read_results(folder)["ks"] == [2]
     assert read_results(folder)["baseline"]["model"] == "old"
     (folder / SAMPLES).unlink()
     before = (folder / "results.json").read_bytes()
     with pytest.raises(DataError, match=r"new has no samples.parquet"):
-        recount(EvaluateConfig(ks=[1]), folder, ["ks=[1]"])
+        recount(folder, [1], None, ["ks=[1]"])
     assert (folder / "results.json").read_bytes() == before
 
 

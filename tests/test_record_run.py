@@ -73,8 +73,15 @@ def test_versions_name_the_commit_of_the_project_only(tmp_path: Path) -> None:
     git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
     for place in (tmp_path / "rlvr", tmp_path / "lib" / "rlvr"):
-        needed = ("__init__.py", "types.py", "settings.py", "record/__init__.py", "record/disk.py")
-        for name in (*needed, "record/run_folder.py"):
+        needed = (
+            "__init__.py",
+            "types.py",
+            "base/__init__.py",
+            "base/files.py",
+            "record/__init__.py",
+            "base/disk.py",
+        )
+        for name in (*needed, "record/__init__.py", "record/run_folder.py"):
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_bytes((ROOT / "rlvr" / name).read_bytes())
     subprocess.run([*git, "add", "rlvr"], check=True)

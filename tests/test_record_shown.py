@@ -200,7 +200,7 @@ def test_table(tmp_path: Path) -> None:
     assert head == ["", "pass@1 (95% interval)", "gain", "steps", "wall-clock", "tokens"]
     assert all(set(cell) <= {"-", ":"} for cell in rule)
     assert start == ["SFT start", "50.0% (45.0% to 55.0%)", "", "3", "1 min 00 s", "3,000"]
-    assert end == ["after GRPO", "62.5% (57.5% to 67.5%)", "+12.5 points", "4", "8.0 s", "20,000"]
+    assert end == ["after RL", "62.5% (57.5% to 67.5%)", "+12.5 points", "4", "8.0 s", "20,000"]
     assert summary_table(tmp_path / "rl") == summary_table(tmp_path)
 
 
@@ -227,7 +227,7 @@ def test_cells_cannot_break_a_table() -> None:
 def test_table_of_a_run_without_sft_or_interval(tmp_path: Path) -> None:
     *_, start, end = cells(summary_table(a_run(tmp_path, sft=False, interval=False)))
     assert start == ["start", "50.0%", "", "–", "–", "–"]
-    assert end[:3] == ["after GRPO", "62.5%", "+12.5 points"]
+    assert end[:3] == ["after RL", "62.5%", "+12.5 points"]
 
 
 def test_table_of_a_run_that_was_stopped_before_its_second_evaluation(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_table_of_a_run_that_was_stopped_before_its_second_evaluation(tmp_path: 
     sink.close()
     *_, start, end = cells(summary_table(tmp_path))
     assert start[1] == "50.0%"
-    assert end == ["after GRPO", "–", "–", "1", "2.0 s", "5,000"]
+    assert end == ["after RL", "–", "–", "1", "2.0 s", "5,000"]
 
 
 def test_no_metrics_no_table_no_curves(tmp_path: Path) -> None:

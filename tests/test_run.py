@@ -93,7 +93,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         environment.setenv("TMPDIR", str(temporary))
         code, output = train(folder, *SETTINGS, "hydra.run.dir=run")
     assert code == 0, output
-    assert "after GRPO" in output
+    assert "after RL" in output
     return folder / "run"
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -205,7 +206,7 @@ def test_a_finished_run_ends_with_its_table(tmp_path: Path, capsys: pytest.Captu
     code, lines = once(tmp_path, capsys)
     assert code == 0
     assert lines[0].endswith(": finished")
-    assert lines[-1].startswith("| after GRPO | ")
+    assert lines[-1].startswith("| after RL  | ")
     assert main([str(tmp_path)]) == 0  # nothing to follow
     assert capsys.readouterr().out.splitlines() == lines
 
@@ -304,6 +305,7 @@ def terminal() -> Iterator[tuple[int, Callable[[str], str]]]:
     def until(what: str) -> str:
         nonlocal seen
         while what not in seen:
+            assert select.select([parent], [], [], 60)[0], f"{what!r} does not come; so far: {seen}"
             seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", os.read(parent, 65536).decode(errors="replace"))
         before, _, seen = seen.partition(what)
         return before
@@ -335,7 +337,7 @@ def test_watch_follows_a_run_from_its_start_to_its_end(
         assert process.poll() is None
         finish(tmp_path / "rl", 4)
     until(": finished")
-    until("| after GRPO |")
+    until("| after RL  |")
     assert process.wait(timeout=30) == 0
 
 
