@@ -22,7 +22,7 @@ import numpy as np
 
 from rlvr.base.processes import Whereabouts
 from rlvr.cluster import waiting as calls
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.rewards import pool as reward_pool
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.rollout import pool as rollout_pool
@@ -277,7 +277,7 @@ class SimulatedDrawing(Drawing):
             check_every=NEVER,
         )
         problems = [Problem(f"p{i}", "", "") for i in range(setup.groups)]
-        stage: Any = SimpleNamespace(config=TrainConfig().for_stages(), settings=loop, problems=problems)
+        stage: Any = SimpleNamespace(config=RunConfig().for_stages(), settings=loop, problems=problems)
         super().__init__(stage, buffer)
         self.setup = setup
         self.prompt = [0] * setup.prompt

@@ -42,7 +42,7 @@ from rlvr.cluster.placement import place
 from rlvr.cluster.ray_cluster import ray_cluster
 from rlvr.cluster.workers import Workers
 from rlvr.configuration.compose import config_folder, register_schema, to_config
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.record.journal import read_journal
 from rlvr.record.run_folder import versions
 from rlvr.record.sinks import MetricLog
@@ -89,7 +89,7 @@ CASES = {  # name → size of the model and of its answers, counted steps of a t
 PROBLEMS = 32
 
 
-def settings(model: Path, overrides: list[str]) -> TrainConfig:
+def settings(model: Path, overrides: list[str]) -> RunConfig:
     """The configuration that `rlvr train` would have."""
     register_schema()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -107,11 +107,12 @@ class Done:
 class Loop:
     """A real run, step by step, and what it did."""
 
-    def __init__(self, config: TrainConfig, folder: Path, workers: Workers) -> None:
+    def __init__(self, config: RunConfig, folder: Path, workers: Workers) -> None:
         from transformers import AutoTokenizer
 
+        from rlvr.base.stopping import StopRequest
         from rlvr.stages.rl import ReinforcementLearning
-        from rlvr.stages.stage import StageInput, StopRequest
+        from rlvr.stages.stage import StageInput
 
         problems = [Problem(f"p{i}", f"{i}+{i}=?", str(2 * i)) for i in range(PROBLEMS)]
         model = str(config.model.path)

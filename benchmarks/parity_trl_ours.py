@@ -23,7 +23,7 @@ from torch import Tensor
 
 from rlvr.algorithms import objective
 from rlvr.configuration import compose
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.rollout.config import RolloutConfig
 from rlvr.types import FinishReason, Group, Problem, Rollout, Status, Verdict
 
@@ -164,7 +164,7 @@ def weighted_kl(
     return per_token + kl_coef * ratio * kl(log_ratio), diagnostics
 
 
-def configuration(folder: Path, run: OurRun) -> TrainConfig:
+def configuration(folder: Path, run: OurRun) -> RunConfig:
     """What `rlvr train` makes of the overrides. A rate that moves no weight leaves the gradient to read."""
     from hydra import compose as hydra_compose
 

@@ -13,12 +13,13 @@ from typing import Any, cast
 from servers import Reply, http_server, said
 
 from rlvr.base.keys import key
-from rlvr.pipeline.recipe_config import RecipeConfig
+from rlvr.base.stopping import StopRequest
+from rlvr.pipeline.config import RunConfig
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.rewards.config import RewardConfig
 from rlvr.rollout.config import EndpointConfig
 from rlvr.stages.config import ModelConfig, ScratchModelConfig, TeacherConfig
-from rlvr.stages.stage import StageInput, StopRequest
+from rlvr.stages.stage import StageInput
 from rlvr.types import Problem
 
 ALPHABET = "".join(map(chr, range(32, 127))) + "\n"
@@ -84,7 +85,7 @@ def stage_with(
     settings.endpoint = EndpointConfig(
         base_url=teacher.url, model="wise", concurrency=4, retries=20, backoff=0.001, timeout=20.0
     )
-    config = RecipeConfig(
+    config = RunConfig(
         model=ModelConfig(scratch=ScratchModelConfig()),
         reward=RewardConfig(functions=MATH),
         artefacts="-",

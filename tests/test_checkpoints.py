@@ -14,7 +14,7 @@ import pytest
 from commands import RLVR
 
 from rlvr.base.disk import DiskError
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.stages.checkpoints import KEPT, CheckpointError, Checkpoints
 from rlvr.stages.config import SftConfig
 from rlvr.stages.stage import StageInput
@@ -214,7 +214,7 @@ def test_changed_settings_are_said_and_kept(three: Path, capsys: pytest.CaptureF
     assert record.read_text() == ""
 
 
-def sft(folder: Path, config: TrainConfig) -> StageInput:
+def sft(folder: Path, config: RunConfig) -> StageInput:
     nothing: Any = NoTokenizer()
     sizes = {"batch_size": config.sft.batch_size, "data": config.sft.data}
     problems = [Problem("p1", "6 · 7?", "42")]
@@ -228,7 +228,7 @@ def test_a_stage_is_refused_other_traces_and_says_what_else_is_changed(
 ) -> None:
     traces = tmp_path / "mine.jsonl"
     traces.write_text('{"problem": "1 + 1?", "answer": "2"}\n')
-    config = TrainConfig(sft=SftConfig(data=["solutions", str(traces)]))
+    config = RunConfig(sft=SftConfig(data=["solutions", str(traces)]))
     sft(tmp_path, config).checkpoints().save(1, fill)
     config.sft.checkpoint_every, config.rollout.workers, config.record.journal = 1, 2, False
     config.rl.optimizer.lr *= 2  # of another stage
@@ -250,7 +250,7 @@ def test_a_stage_is_refused_other_traces_and_says_what_else_is_changed(
 
 
 def test_a_stage_whose_model_was_set_aside_has_no_result(tmp_path: Path) -> None:
-    stage = sft(tmp_path, TrainConfig())
+    stage = sft(tmp_path, RunConfig())
     for step in (1, 2):
         path = stage.checkpoints().save(step, fill)
     stage.finish(2, path)

@@ -17,8 +17,9 @@ import pytest
 from rlvr.commands.compare import main, run
 from rlvr.compare.curves import read_curve
 from rlvr.compare.results import Difference
-from rlvr.compare.runs import State, find_runs
+from rlvr.compare.runs import find_runs
 from rlvr.compare.text import verdict
+from rlvr.pipeline.status import State
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.record.sinks import JsonLines
 from rlvr.statistics.intervals import half_interval

@@ -15,7 +15,8 @@ from rlvr.base.identity import that_matter
 from rlvr.commands.compare import run
 from rlvr.compare.arms import Arm, arms_of, baseline_of
 from rlvr.compare.curves import read_curve
-from rlvr.compare.runs import State, find_runs
+from rlvr.compare.runs import find_runs
+from rlvr.pipeline.status import State
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.record.run_folder import RunFolder
 from rlvr.record.sinks import JsonLines

@@ -17,8 +17,7 @@ import rlvr
 from rlvr.commands.cli import main
 from rlvr.configuration import compose
 from rlvr.learner.config import LoraConfig
-from rlvr.pipeline.config import TrainConfig
-from rlvr.pipeline.recipe_config import KINDS, RecipeConfig
+from rlvr.pipeline.config import KINDS, RunConfig
 from rlvr.types import ConfigError, RlvrError
 
 SMALL = ["sampling.max_tokens=16"]  # fits the scratch model's length
@@ -343,9 +342,9 @@ def attributes_read(folder: Path) -> set[str]:
 
 def test_every_setting_is_read_somewhere() -> None:
     read = attributes_read(Path(rlvr.__file__).parent)
-    keys = {*compose.all_keys(TrainConfig), *compose.all_keys(RecipeConfig)}
+    keys = {*compose.all_keys(RunConfig), *compose.all_keys(RunConfig)}
     unread = {key for key in keys if key.rpartition(".")[2] not in read}
-    # this one is read before there is a TrainConfig: Hydra names the run's folder by it; and a recipe reads
+    # this one is read before there is a RunConfig: Hydra names the run's folder by it; and a recipe reads
     # the section of a stage by the stage's name
     assert unread - {"name", *KINDS} == set()
     assert "${name}" in (compose.config_folder() / "train.yaml").read_text()
@@ -354,7 +353,7 @@ def test_every_setting_is_read_somewhere() -> None:
 
 
 def test_all_keys_finds_nested_ones_behind_optional_sections_too() -> None:
-    keys = list(compose.all_keys(TrainConfig))
+    keys = list(compose.all_keys(RunConfig))
     assert len(keys) == len(set(keys))
     assert {"seed", "rl", "rl.steps", "rl.optimizer.lr", "sft.optimizer.lr"} <= set(keys)
     assert "model.scratch.hidden_size" in keys  # scratch may be None
@@ -423,13 +422,13 @@ TO_BE_GIVEN = {
 def test_every_option_composes_to_a_valid_configuration(option: str) -> None:
     group, _, name = option.rpartition("/")
     missing = TO_BE_GIVEN.get(option, {})
-    command, schema = ("recipe", RecipeConfig) if group == "recipe" else ("train", TrainConfig)
+    command, schema = ("recipe", RunConfig) if group == "recipe" else ("train", RunConfig)
     for key in missing:
         with pytest.raises(ConfigError, match=rf"{re.escape(key)} must be given"):
             compose.to_config(hydra_compose(command, overrides=[f"{group}={name}"]), schema)
     given = [f"{key}={value}" for key, value in missing.items()]
     config = compose.to_config(hydra_compose(command, overrides=[f"{group}={name}", *given]), schema)
-    assert isinstance(config, TrainConfig)
+    assert isinstance(config, RunConfig)
     if option == "model/pretrained":
         assert config.model.scratch is None
 

@@ -12,7 +12,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 from rlvr.configuration import compose
-from rlvr.pipeline.train_checks import check_config
+from rlvr.pipeline.checks import check_config
 from rlvr.types import ConfigError
 
 FOLDER = compose.config_folder()

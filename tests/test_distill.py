@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from teachers import Stop, Teacher, serving, stage_with
 
+from rlvr.base.stopping import StopRequest
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.record.journal import journal_path, write_journal
@@ -20,7 +21,7 @@ from rlvr.stages.buffer import Interrupted
 from rlvr.stages.config import DistillConfig
 from rlvr.stages.distill import run_distill
 from rlvr.stages.sampling import same_tokenizer
-from rlvr.stages.stage import StageInput, StopRequest
+from rlvr.stages.stage import StageInput
 from rlvr.traces.files import read_traces
 from rlvr.traces.traces import Trace
 from rlvr.types import FinishReason, Group, Problem, RlvrError, Rollout, Status, Verdict

@@ -12,13 +12,14 @@ import pytest
 from groups import group, rollout, verdict
 
 from rlvr.base.keys import key
-from rlvr.pipeline.config import TrainConfig
+from rlvr.base.stopping import StopRequest
+from rlvr.pipeline.config import RunConfig
 from rlvr.problems.curriculum import PassRate
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.rollout.engine import Request
 from rlvr.stages.buffer import RolloutBuffer, Taken
 from rlvr.stages.drawing import Drawing, apply_filters
-from rlvr.stages.stage import StageInput, StopRequest
+from rlvr.stages.stage import StageInput
 from rlvr.types import Group, Problem, RlvrError
 
 FILTERS = "rlvr.algorithms.filters"
@@ -55,7 +56,7 @@ class Answers:
 
 def drawing(table: Table, problems: int = 12, **algorithm: Any) -> tuple[Drawing, Answers]:
     """Four problems per step, groups of two; filtered by `informative` unless said otherwise."""
-    config = TrainConfig()
+    config = RunConfig()
     config.rl.problems_per_step, config.rl.group_size, config.rl.steps = 4, 2, 10
     config.algorithm.filters = {"informative": {"_target_": f"{FILTERS}.informative"}}
     for name, value in algorithm.items():

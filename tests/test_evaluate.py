@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rlvr.commands.cli import main
 from rlvr.evaluation.config import EvaluationConfig
 from rlvr.evaluation.summary import Outcome, default_ks, outcomes, summarize
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.problems.files import as_row
 from rlvr.problems.generated import ALPHABET, arithmetic
 from rlvr.problems.tokenizer import character_tokenizer
@@ -161,7 +161,7 @@ def test_a_comparison_is_paired_by_problem_and_says_what_was_asked_otherwise() -
 def test_the_evaluation_inside_of_training_has_pass_and_majority_at_its_ks(tmp_path: Path) -> None:
     from rlvr.stages.rl import ReinforcementLearning
 
-    config = TrainConfig(evaluation=EvaluationConfig(samples=3, ks=[2])).for_stages()
+    config = RunConfig(evaluation=EvaluationConfig(samples=3, ks=[2])).for_stages()
     config.record.journal = False
     heldout = [Problem("a", "1+1=?", "2")]
     made = Group(heldout[0], [], judged("a", RIGHT, WRONG, WRONG).verdicts)

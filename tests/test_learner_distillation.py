@@ -36,7 +36,7 @@ from rlvr.algorithms.group_relative import no_advantage
 from rlvr.algorithms.kl import full, k2
 from rlvr.algorithms.losses import reinforce
 from rlvr.learner.models import make_scratch_model
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.stages.rl_checks import algorithm_messages
@@ -111,7 +111,7 @@ def test_no_advantage_is_zero_where_there_is_a_verdict() -> None:
 )
 def test_settings_without_effect_are_refused(kl: KlConfig, words: str | None) -> None:
     algorithm = AlgorithmConfig({"_target_": "rlvr.algorithms.group_relative.no_advantage"}, kl=kl)
-    said = list(algorithm_messages(TrainConfig().rl, TrainConfig(algorithm=algorithm).for_stages(), []))
+    said = list(algorithm_messages(RunConfig().rl, RunConfig(algorithm=algorithm).for_stages(), []))
     assert len(said) == (words is not None)
     assert words is None or words in said[0]
 

@@ -14,13 +14,13 @@ from ray import cloudpickle
 
 from rlvr.cluster.config import WorkerSettings
 from rlvr.cluster.placement import divide_cores, place, shares_gpus
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.stages.turns import Turns
 from rlvr.types import ConfigError
 
 
 def configured(**settings: Any) -> WorkerSettings:
-    config = TrainConfig()
+    config = RunConfig()
     for name, value in settings.items():
         section, _, key = name.partition("__")
         setattr(getattr(config, section), key, value)

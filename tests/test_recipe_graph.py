@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rlvr.pipeline.graph import Node, build, changes
-from rlvr.pipeline.recipe_config import RecipeConfig
+from rlvr.base.identity import changes
+from rlvr.pipeline.config import RunConfig
+from rlvr.pipeline.graph import Node, Outside, build
 from rlvr.problems.generated import arithmetic
 from rlvr.stages.config import DistillConfig, OwnConfig, ScratchModelConfig
-from rlvr.types import ConfigError
+from rlvr.types import ConfigError, Problem
 
 PROBLEMS = arithmetic("train", 20, 1)
 HELDOUT = arithmetic("heldout", 10, 1)
 
 
-def config_of(*stages: str, **settings: Any) -> RecipeConfig:
-    config = RecipeConfig(stages=list(stages), trainers={"teacher": OwnConfig(start="base")}, **settings)
+def config_of(*stages: str, **settings: Any) -> RunConfig:
+    config = RunConfig(stages=list(stages), trainers={"teacher": OwnConfig(start="base")}, **settings)
     config.model.scratch = ScratchModelConfig()
     config.distill.teacher = "teacher"
     return config
 
 
-def graph(config: RecipeConfig) -> dict[str, Node]:
-    return {node.name: node for node in build(config, PROBLEMS, HELDOUT, "0123456789+=?")}
+def outside(
+    train: Sequence[Problem] = PROBLEMS,
+    heldout: Sequence[Problem] = HELDOUT,
+    alphabet: str | None = "0123456789+=?",
+) -> Outside:
+    return Outside(train, {}, {"heldout": heldout}, alphabet)
+
+
+def graph(config: RunConfig) -> dict[str, Node]:
+    return {node.name: node for node in build(config, outside())}
 
 
 FULL = ("teacher", "distill", "midtrain", "sft", "rollouts", "dpo", "rl")
@@ -100,7 +110,9 @@ def test_seeds_problems_and_prompts_make_everything_anew() -> None:
     config.problems.prompt.template = "What is {problem}"
     other_seed = graph(config_of(*FULL, seed=1))
     other_prompt = graph(config)
-    other_problems = {n.name: n for n in build(config_of(*FULL), PROBLEMS[1:], HELDOUT, "0123456789+=?")}
+    other_problems = {
+        n.name: n for n in build(config_of(*FULL), outside(PROBLEMS[1:], HELDOUT, "0123456789+=?"))
+    }
     for name in FULL:
         keys = {g[name].key for g in (before, other_seed, other_prompt, other_problems)}
         assert len(keys) == 4, name
@@ -109,10 +121,13 @@ def test_seeds_problems_and_prompts_make_everything_anew() -> None:
 
 
 def test_an_evaluation_set_matters_only_to_what_is_cleaned_of_it() -> None:
-    before = graph(config_of("teacher", "distill", "sft"))
-    after = {n.name: n for n in build(config_of("teacher", "distill", "sft"), PROBLEMS, [], "0123456789+=?")}
-    assert before["teacher"].key == after["teacher"].key
-    assert before["distill"].key != after["distill"].key
+    stages = ("sft", "select", "distill", "midtrain")
+    before = graph(config_of(*stages))
+    after = {n.name: n for n in build(config_of(*stages), outside(heldout=[]))}
+    cleaned = [name for name in before if "evaluation sets" in before[name].made_from]
+    assert cleaned == ["sft", "distill"]  # worked solutions, and answers to the problems
+    assert all(before[name].key != after[name].key for name in cleaned)
+    assert before["base"].key == after["base"].key
 
 
 def test_a_file_of_traces_counts_by_its_content(tmp_path: Path) -> None:
@@ -130,9 +145,9 @@ def test_a_model_folder_counts_by_its_files(tmp_path: Path) -> None:
     config = config_of("sft")
     config.model.scratch, config.model.path = None, str(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"1")
-    first = {n.name: n for n in build(config, PROBLEMS, HELDOUT, None)}
+    first = {n.name: n for n in build(config, outside(alphabet=None))}
     (tmp_path / "model.safetensors").write_bytes(b"12")
-    second = {n.name: n for n in build(config, PROBLEMS, HELDOUT, None)}
+    second = {n.name: n for n in build(config, outside(alphabet=None))}
     assert first["base"].key != second["base"].key
     assert first["sft"].key != second["sft"].key
 
@@ -183,7 +198,7 @@ def test_what_an_import_path_is_called_with_always_counts() -> None:
 def test_columns_of_problems_count() -> None:
     other = [replace(PROBLEMS[0], columns={"level": 99}), *PROBLEMS[1:]]
     config = config_of("sft")
-    after = {node.name: node for node in build(config, other, HELDOUT, "0123456789+=?")}
+    after = {node.name: node for node in build(config, outside(other))}
     assert graph(config)["sft"].key != after["sft"].key
 
 
@@ -194,6 +209,6 @@ def test_a_copy_of_a_model_is_the_same_model(tmp_path: Path) -> None:
         (tmp_path / name / "model.safetensors").write_bytes(b"2" if name == "another" else b"1")
         config = config_of("sft")
         config.model.scratch, config.model.path = None, str(tmp_path / name)
-        base = build(config, PROBLEMS, HELDOUT, None)[0]
+        base = build(config, outside(alphabet=None))[0]
         keys.append(base.made_from["checkpoint"])
     assert keys[0] == keys[1] != keys[2]

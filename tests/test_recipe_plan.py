@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.pipeline.graph import build
+from rlvr.pipeline.checks import check_config
+from rlvr.pipeline.config import RunConfig
+from rlvr.pipeline.graph import Outside, build
 from rlvr.pipeline.plan import most_problems, stage_need, stage_table
-from rlvr.pipeline.recipe import Prepared
-from rlvr.pipeline.recipe_checks import check_recipe
-from rlvr.pipeline.recipe_config import RecipeConfig
+from rlvr.pipeline.prepare import Prepared
 from rlvr.pipeline.sizes import NotHere
 from rlvr.problems.generated import arithmetic
 from rlvr.stages.config import ScratchModelConfig
@@ -21,13 +21,13 @@ PROBLEMS = arithmetic("train", 20, 1)
 
 
 def prepared(*stages: str, templates: str | None, n: int, proposals: int) -> Prepared:
-    config = RecipeConfig(stages=list(stages))
+    config = RunConfig(stages=list(stages))
     config.model.scratch = ScratchModelConfig()
     config.sampling.max_tokens, config.rollouts.samples = 10, 3
     config.synthesize.templates, config.synthesize.n = templates, n
     config.synthesize.proposals = proposals
-    nodes = build(config, PROBLEMS, [], "0123456789+=?")
-    return Prepared(config, nodes, PROBLEMS, {}, {}, None, Path("stages"))
+    nodes = build(config, Outside(PROBLEMS, {}, {}, "0123456789+=?"))
+    return Prepared(config, nodes, PROBLEMS, {}, {}, None)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,9 @@ def test_templates_count_by_their_content_and_a_reward_only_where_a_teacher_prop
     def key(proposals: int = 0, **reward: float) -> str:
         plan = prepared("synthesize", templates=str(file), n=9, proposals=proposals)
         plan.config.reward.weights = reward
-        return {node.name: node.key for node in build(plan.config, PROBLEMS, [], None)}["synthesize"]
+        return {node.name: node.key for node in build(plan.config, Outside(PROBLEMS, {}, {}, None))}[
+            "synthesize"
+        ]
 
     file = tmp_path / "templates.yaml"
     file.write_text("templates: []")
@@ -69,7 +71,7 @@ def test_templates_that_cannot_be_read_are_said_before_anything_runs(tmp_path: P
     config.problems.train = {"_target_": "rlvr.problems.files.from_file", "path": "mine.jsonl"}
     config.reward.functions = {"math": {"_target_": "rlvr.rewards.math.math_reward"}}
     with pytest.raises(DataError, match=r"none\.yaml: no such file"):
-        check_recipe(config, [])
+        check_config(config, [])
 
 
 @pytest.mark.parametrize(("problems", "sampled"), [(PROBLEMS, "–"), ([], "by data")])

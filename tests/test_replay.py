@@ -21,7 +21,7 @@ from commands import complete
 from safetensors.numpy import load_file
 
 from rlvr.commands.cli import main
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.layout import CHANGES
 from rlvr.replay.compare import Column, Number
@@ -276,7 +276,7 @@ def test_the_runs_own_weights_give_its_own_rewards(replays: Replays) -> None:
 )
 def test_settings_that_an_update_does_not_read_are_refused(given: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        what_if(TrainConfig(), [given])
+        what_if(RunConfig(), [given])
 
 
 def test_an_option_takes_the_place_of_the_whole_section(replays: Replays) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.stages.restarts import run_surviving
 from rlvr.types import RlvrError, WorkerDied
 
@@ -20,7 +20,7 @@ def a_cluster_that_lives(ray_cluster: None) -> None:
 
 
 def stage(folder: Path) -> Any:
-    return SimpleNamespace(folder=folder, config=TrainConfig())
+    return SimpleNamespace(folder=folder, config=RunConfig())
 
 
 def test_a_stage_goes_on_as_long_as_something_new_is_recorded_between(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from typing import Any, cast
 import pytest
 from groups import group
 
-from rlvr.pipeline.config import TrainConfig
+from rlvr.base.stopping import StopRequest
+from rlvr.pipeline.config import RunConfig
 from rlvr.problems.files import from_file
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.stages.select import run_select, selected
-from rlvr.stages.stage import StageInput, StopRequest
+from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Group, Problem, RlvrError
 
 EVEN, UNEVEN = [4, 4, 4, 4], [1, 1, 1, 21]
@@ -32,7 +33,7 @@ def journaled(problem: Problem, rewards: Sequence[float | None], lengths: Sequen
 
 def stage_in(folder: Path, **select: Any) -> StageInput:
     """A selection whose two chunks were sampled: b is uneven, c has no verdict."""
-    config = TrainConfig(stages=["select"])
+    config = RunConfig(stages=["select"])
     config.select.chunk = 2
     for name, value in select.items():
         setattr(config.select, name, value)

@@ -24,25 +24,16 @@ from hydra import initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlvr.base.stopping import StopRequest
 from rlvr.commands.cli import main
 from rlvr.commands.records import print_records
 from rlvr.configuration import compose
-from rlvr.pipeline.arms import (
-    LONGEST,
-    Arm,
-    Outcome,
-    arm_name,
-    read_outcome,
-    recorded,
-    settings_of,
-    write_arm,
-    write_outcome,
-)
-from rlvr.pipeline.config import TrainConfig
-from rlvr.pipeline.shared import claimed, shared_stages
-from rlvr.pipeline.train import stop_request
+from rlvr.pipeline.arms import LONGEST, Arm, Identity, arm_name, write_arm
+from rlvr.pipeline.config import RunConfig
+from rlvr.pipeline.folders import Folders, claimed
+from rlvr.pipeline.graph import Outside, build
+from rlvr.pipeline.status import Outcome, read_outcome, recorded, write_outcome
 from rlvr.record.run_folder import RunFolder
-from rlvr.stages.stage import StopRequest
 from rlvr.sweep.launchers import own_cores, sequential
 from rlvr.sweep.parallel import keep_busy
 from rlvr.types import ConfigError, DataError, Problem, RlvrError, RunInterrupted, StallError
@@ -230,11 +221,10 @@ def test_an_arm_that_begins_again_has_no_old_failure(monkeypatch: pytest.MonkeyP
         found.append(read_outcome(arm))
         raise RunInterrupted("stopped")
 
-    monkeypatch.setattr("rlvr.pipeline.train._run", stopped)
-    with pytest.raises(SystemExit):
-        main(["train", *SMALL, "seed=1", "hydra.run.dir='s/seed=1'"])
+    monkeypatch.setattr("rlvr.pipeline.run.Pipeline.run", stopped)
+    assert main(["train", *SMALL, "seed=1", "hydra.run.dir='s/seed=1'"]) == 130
     assert found == [None]
-    assert read_outcome(arm) is None
+    assert read_outcome(arm) == Outcome("stopped", 130)
 
 
 def test_a_folder_with_another_configuration_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -386,13 +376,6 @@ def test_in_one_process_a_crash_is_one_arms_and_a_signal_ends_all(capsys: pytest
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_a_sweeps_stop_is_that_of_its_arms() -> None:
-    first = stop_request()
-    assert stop_request() is first
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    assert stop_request() is not first
-
-
 class Child:
     """A place that runs Python code, named by the arm."""
 
@@ -526,7 +509,7 @@ def test_optuna_without_a_choice_or_a_direction_says_so(capsys: pytest.CaptureFi
 
 
 @pytest.fixture
-def composed() -> Iterator[Callable[..., TrainConfig]]:
+def composed() -> Iterator[Callable[..., RunConfig]]:
     compose.register_schema()
     with initialize_config_dir(config_dir=str(compose.config_folder()), version_base="1.3"):
         yield lambda *overrides: compose.to_config(hydra_compose("train", overrides=list(overrides)))
@@ -535,12 +518,18 @@ def composed() -> Iterator[Callable[..., TrainConfig]]:
 PROBLEMS = [Problem(str(n), f"{n}+1=", str(n + 1), "so") for n in range(4)]
 
 
-def shared(config: TrainConfig, heldout: Sequence[Problem] = PROBLEMS[2:]) -> dict[str, str]:
-    found = shared_stages(config, PROBLEMS[:2], heldout, Path("shared"))
-    return {name: folder.name for name, folder in found.items()}
+def shared(config: RunConfig, heldout: Sequence[Problem] = PROBLEMS[2:]) -> dict[str, str]:
+    """The stages that an arm of these settings shares, and under which names."""
+    arm = Path("sweep/arm")
+    arm.mkdir(parents=True, exist_ok=True)
+    (arm / "arm.json").touch()
+    sets = {"heldout": heldout}
+    nodes = build(config, Outside(PROBLEMS[:2], sets, sets, None))
+    folders = Folders.of_run(config, arm)
+    return {node.name: folders[node].name for node in nodes if folders.shares(node) and node.name != "base"}
 
 
-def test_warm_starts_are_shared_by_all_that_do_not_change_them(composed: Callable[..., TrainConfig]) -> None:
+def test_warm_starts_are_shared_by_all_that_do_not_change_them(composed: Callable[..., RunConfig]) -> None:
     stages = "stages=[sft,select,rl]"
     base = shared(composed(stages))
     assert list(base) == ["sft", "select"]
@@ -571,19 +560,19 @@ def test_warm_starts_are_shared_by_all_that_do_not_change_them(composed: Callabl
         assert other["sft"] != base["sft"], override
         assert other["select"] != base["select"], override
     assert shared(composed(stages), PROBLEMS[3:])["sft"] != base["sft"]  # what overlaps is not trained on
-    manifest = json.loads(Path("shared", base["sft"], "manifest.json").read_text())
-    assert manifest["made_from"]["seed"] == "0"
 
 
-def test_a_new_models_own_selection_stays_in_the_arm(composed: Callable[..., TrainConfig]) -> None:
-    assert shared(composed("stages=[select,rl]")) == {}
+def test_the_last_stage_is_the_arms_own(composed: Callable[..., RunConfig]) -> None:
+    """Or arms that differ in nothing but how fast they are could not be compared."""
+    assert list(shared(composed("stages=[select,rl]"))) == ["select"]
     assert shared(composed("stages=[rl]")) == {}
+    assert shared(composed("stages=[sft]")) == {}
 
 
-def test_an_arms_settings_are_those_that_matter(composed: Callable[..., TrainConfig]) -> None:
-    base = settings_of(composed())
+def test_an_arms_settings_are_those_that_matter(composed: Callable[..., RunConfig]) -> None:
+    base = Identity.of(composed())
     for override in ["name=other", "record.journal=false", "rl.evaluate_every=3", "cluster.cpus=1"]:
-        assert settings_of(composed(override)) == base, override
+        assert Identity.of(composed(override)) == base, override
     for override in [
         "seed=1",
         "reward.deadline=9",
@@ -591,7 +580,7 @@ def test_an_arms_settings_are_those_that_matter(composed: Callable[..., TrainCon
         "problems.train.n=9",
         "evaluation.samples=2",
     ]:
-        assert settings_of(composed(override)) != base, override
+        assert Identity.of(composed(override)) != base, override
 
 
 def test_a_folder_that_another_process_has_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:

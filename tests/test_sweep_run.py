@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commands import Run, complete
 
-from rlvr.pipeline.arms import read_outcome
+from rlvr.pipeline.status import read_outcome
 from rlvr.record.journal import read_journal
 from rlvr.record.runs import open_run
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.algorithms.objective import supervised
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.stages.config import DpoConfig, SftConfig, ValidationConfig
 from rlvr.stages.dpo import RolloutDpo
 from rlvr.stages.midtrain import MidTraining
@@ -185,7 +185,7 @@ def test_patience_counts_validations_without_a_gain() -> None:
 
 def stage_of(folder: Path, files: list[str], unseen: dict[str, list[Problem]]) -> StageInput:
     return StageInput(
-        config=TrainConfig().for_stages(),
+        config=RunConfig().for_stages(),
         folder=folder,
         model_path="",
         problems=[],

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import rlvr
-from rlvr.commands.watch import GrowingMetrics, State, WatchedRun, main
+from rlvr.commands.watch import GrowingMetrics, WatchedRun, main
+from rlvr.pipeline.status import State
 from rlvr.record.progress import BLOCKS, StageView, sparkline
 from rlvr.record.run_folder import RunFolder
 from rlvr.record.sinks import JsonLines, truncate_metrics

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from test_watch import a_run, log, once
 
-from rlvr.commands.watch import is_running, main
+from rlvr.commands.watch import main
+from rlvr.pipeline.status import holder
 from rlvr.record.run_folder import RunFolder
 
 
@@ -43,13 +44,13 @@ def test_an_evaluation_is_known_as_one(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_look_never_takes_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with a_run(tmp_path):
         monkeypatch.setattr("fcntl.flock", None)  # whoever calls it fails
-        assert is_running(tmp_path)
-        assert is_running(tmp_path / "rl")
-    assert not is_running(tmp_path)
+        assert holder(tmp_path)
+        assert holder(tmp_path / "rl")
+    assert not holder(tmp_path)
     (tmp_path / "run.lock").write_text(f"{2**22 + 1} on {platform.node()}\n")  # no process has this number
-    assert not is_running(tmp_path)
+    assert not holder(tmp_path)
     monkeypatch.undo()
     with RunFolder(tmp_path):
         (tmp_path / "run.lock").write_text("1 on another machine\n")
-        assert is_running(tmp_path)
-    assert not is_running(tmp_path)
+        assert holder(tmp_path)
+    assert not holder(tmp_path)

@@ -1,12 +1,14 @@
-"""Which settings the numbers of a stage depend on, and a short name for them."""
+"""What makes two runs the same: the settings that numbers depend on, and the content of what they name."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,14 @@ NEUTRAL = frozenset(
 )
 
 
+LONGEST_NAME = 250  # bytes of a file's name that any system takes
+# Where Python, what is installed, and this package keep their code: its version is noted with the run.
+NOT_THE_USERS = (
+    *{Path(path).resolve() for path in (*sysconfig.get_paths().values(),)},
+    Path(__file__).resolve().parents[1],
+)
+
+
 def that_matter(value: Any) -> Any:
     """Settings without neutral and unset ones: a new setting that is off changes nothing.
 
@@ -29,6 +39,11 @@ def that_matter(value: Any) -> Any:
         kept = {name: part for name, part in value.items() if name not in NEUTRAL and part is not None}
         return {name: that_matter(part) for name, part in kept.items()}
     return value
+
+
+def reward_deadline(reward: Mapping[str, Any]) -> dict[str, float]:
+    """The one deadline that numbers depend on: a check that takes longer has no reward."""
+    return {"deadline": reward["deadline"]}
 
 
 def digest(value: Any) -> str:
@@ -65,6 +80,47 @@ def data_fingerprint(path: str) -> str:
     return _content(file, found.st_mtime_ns, found.st_size)
 
 
+def contents(settings: Any) -> dict[str, str]:
+    """Fingerprints of the files, and of the user's own code, that a tree of settings names.
+
+    Of code it is the file of the module that an import path names, not of what that imports in turn.
+    """
+    if isinstance(settings, Mapping):
+        found: dict[str, str] = {}
+        for name, value in settings.items():
+            found |= _code(value) if name == "_target_" else contents(value)
+        return found
+    if isinstance(settings, list | tuple):
+        return {name: value for each in settings for name, value in contents(each).items()}
+    if not isinstance(settings, str) or not _may_be_file(settings):
+        return {}
+    if Path(settings).is_file():
+        return {settings: data_fingerprint(settings)}
+    return {settings: model_fingerprint(settings)} if (Path(settings) / "config.json").is_file() else {}
+
+
+def _may_be_file(text: str) -> bool:
+    """Whether a system can be asked for a file of this name."""
+    return 0 < len(text) < LONGEST_NAME and "\n" not in text and "\0" not in text
+
+
+def _code(target: Any) -> dict[str, str]:
+    """The file of an import path, unless it is of this package, of Python or of an installed one."""
+    parts = str(target).split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:length])
+        try:
+            spec = find_spec(module)
+        except (ImportError, ValueError, AttributeError):
+            continue
+        if spec is None or spec.origin is None or not (file := Path(spec.origin)).is_file():
+            continue
+        if any(file.is_relative_to(folder) for folder in NOT_THE_USERS):
+            return {}
+        return {f"code of {module}": data_fingerprint(str(file))}
+    return {}
+
+
 def flat_settings(config: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """Key, with dots, and value of every setting of a dataclass that decides what is computed.
 
@@ -94,3 +150,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tupl
             yield from ((f"{name}.{key}", a, b) for key, a, b in differences(*parts))
         else:
             yield name, *parts
+
+
+def changes(before: Any, after: Any, prefix: str = "") -> list[str]:
+    """The keys, with dots, in which two trees of settings differ."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = dict.fromkeys([*before, *after])
+        return [c for name in names for c in changes(before.get(name), after.get(name), f"{prefix}{name}.")]
+    return [] if before == after else [f"{prefix.rstrip('.')} {before} → {after}"]

@@ -1,4 +1,4 @@
-"""An arm in a process of its own: `python -m rlvr.commands.arm ARGUMENTS` is `rlvr train ARGUMENTS`."""
+"""An arm in a process of its own: `python -m rlvr.commands.arm COMMAND ARGUMENTS`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from rlvr.base.stopping import StopRequest
+from rlvr.commands.cli import main
+
 PR_SET_PDEATHSIG = 1  # of prctl(2): the signal to get when the parent dies
 
 
 def run_arm(arguments: Sequence[str], cores: Sequence[int]) -> int:
-    """`rlvr train ARGUMENTS` in this process, on these of its cores (none: all); the exit code."""
-    from rlvr.commands.cli import main
-    from rlvr.stages.stage import StopRequest
+    """`rlvr COMMAND ARGUMENTS` in this process, on these of its cores (none: all); the exit code."""
 
     if os.getpgrp() != os.getpid():
         os.setsid()  # Ctrl-C in the terminal is for the sweep, which stops its arms itself
     if cores:
         os.sched_setaffinity(0, cores)
-    StopRequest()  # from now on, or a signal during the imports would be the end without a checkpoint
-    try:
-        return main(["train", *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
+    # from now on, or a signal during the imports would be the end without a checkpoint
+    return main(arguments, StopRequest())
 
 
 if __name__ == "__main__":

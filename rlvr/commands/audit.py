@@ -14,7 +14,8 @@ from rlvr import __version__
 from rlvr.audit.audit import run_audit
 from rlvr.audit.config import AuditConfig
 from rlvr.audit.report import make_report, print_report
-from rlvr.commands.launch import launch
+from rlvr.base.stopping import StopRequest
+from rlvr.commands.launch import Command, launch
 from rlvr.configuration import compose
 from rlvr.problems.load import load_problems
 from rlvr.types import ConfigError
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     codes: list[int] = []
 
-    def job(tree: DictConfig) -> None:
+    def job(tree: DictConfig, stop: StopRequest | None) -> None:
         config = compose.to_config(tree, AuditConfig)
         folder = HydraConfig.get().runtime.output_dir
         out = Path(config.audit.out) if config.audit.out else Path(folder) / "audit.json"
@@ -43,4 +44,4 @@ def main(arguments: Sequence[str]) -> int:
         print(f"report: {out}")
         codes.append(0 if report["trusted"] else UNTRUSTED)
 
-    return launch("audit", arguments, job) or max(codes, default=0)
+    return launch(Command("audit", job), arguments) or max(codes, default=0)

@@ -8,18 +8,19 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from rlvr import __version__
+from rlvr.base.stopping import StopRequest
 
-COMMANDS = {  # the module whose `main` takes the arguments and returns the exit code
-    "train": "rlvr.commands.train",
-    "recipe": "rlvr.commands.recipe",
-    "evaluate": "rlvr.commands.evaluate",
-    "compare": "rlvr.commands.compare",
-    "report": "rlvr.commands.report",
-    "view": "rlvr.commands.view",
-    "watch": "rlvr.commands.watch",
-    "replay": "rlvr.commands.replay",
-    "audit": "rlvr.commands.audit",
-    "verify": "rlvr.commands.verify",
+COMMANDS = {  # the function that takes the arguments and returns the exit code
+    "train": "rlvr.commands.train:main",
+    "recipe": "rlvr.commands.train:recipe",
+    "evaluate": "rlvr.commands.evaluate:main",
+    "compare": "rlvr.commands.compare:main",
+    "report": "rlvr.commands.report:main",
+    "view": "rlvr.commands.view:main",
+    "watch": "rlvr.commands.watch:main",
+    "replay": "rlvr.commands.replay:main",
+    "audit": "rlvr.commands.audit:main",
+    "verify": "rlvr.commands.verify:main",
 }
 
 # Of the million objects that an import makes nearly all stay. Python looks for garbage among them after every
@@ -55,8 +56,8 @@ exit codes: 0 done, 1 unexpected error, 2 wrong configuration or data, 3 the run
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code."""
+def main(arguments: Sequence[str] | None = None, stop: StopRequest | None = None) -> int:
+    """Run a command; the exit code. `stop` is that of a sweep's arm, which listens already."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
@@ -67,8 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(FEW_COLLECTIONS)
     command, *rest = arguments
     if command in COMMANDS:
-        run: Callable[[Sequence[str]], int] = import_module(COMMANDS[command]).main
-        return run(rest)
+        module, _, function = COMMANDS[command].partition(":")
+        run: Callable[..., int] = getattr(import_module(module), function)
+        return run(rest) if stop is None else run(rest, stop)
     there = ", ".join(COMMANDS)
     print(f"rlvr: there is no command {command!r}; there are: {there}\n\n{USAGE}", file=sys.stderr, end="")
     return 2

@@ -8,31 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from rlvr.commands.launch import launch
+from rlvr.base.stopping import StopRequest
+from rlvr.commands.launch import Command, launch
 from rlvr.configuration import compose
 from rlvr.pipeline.evaluate import prepare, run_evaluate
 from rlvr.pipeline.evaluate_config import EvaluateConfig
 from rlvr.record.layout import RESULTS
 from rlvr.results.evaluation import recount
-from rlvr.types import RunInterrupted
-
-HEADER = """\
-# The resolved configuration of this evaluation. `rlvr evaluate from=FOLDER` reads it.
-defaults:
-  - evaluate_schema
-  - _self_
-  - override hydra/job_logging: none
-  - override hydra/hydra_logging: none
-"""
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
     """Run the command; the exit code."""
     counted = [argument.partition("=")[2] for argument in arguments if argument.startswith("from=")]
 
-    def job(tree: DictConfig) -> None:
+    def job(tree: DictConfig, stop: StopRequest | None) -> None:
         config = compose.to_config(tree, EvaluateConfig)
         settings = HydraConfig.get()
         if counted:
@@ -41,13 +32,7 @@ def main(arguments: Sequence[str]) -> int:
             return
         folders = [Path(source.path) for source in settings.runtime.config_sources if source.schema == "file"]
         prepared = prepare(config, folders)
-        saved = HEADER + OmegaConf.to_yaml(tree, resolve=True)
-        try:
-            run_evaluate(prepared, settings.runtime.output_dir, saved)
-        except RunInterrupted as stop:
-            # no Exception: Hydra would go on with the next job of a sweep
-            print(f"\nrlvr: {stop}", file=sys.stderr)
-            raise SystemExit(130) from None
+        run_evaluate(prepared, settings.runtime.output_dir, compose.saved("evaluate", tree), stop)
 
     rest = [written_out(argument) for argument in arguments if not argument.startswith("from=")]
     if counted:
@@ -55,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         if not (folder / RESULTS).is_file() or not (folder / f"{compose.SAVED_CONFIG}.yaml").is_file():
             print(f"rlvr: from={folder} is no folder of a finished evaluation", file=sys.stderr)
             return 2
-        rest = compose.resume_arguments([f"resume={folder}", *rest], "evaluate")
-    return launch("evaluate", rest, job)
+        rest = [f"resume={folder}", *rest]
+    return launch(Command("evaluate", job), rest, stop)
 
 
 def written_out(argument: str) -> str:

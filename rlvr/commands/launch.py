@@ -1,4 +1,4 @@
-"""A command from its arguments to its job: composing, errors, exit codes."""
+"""A command from its arguments to its job: composing, resuming, sweeping, errors, exit codes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -15,6 +16,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.base.disk import disk_error
+from rlvr.base.stopping import StopRequest
+from rlvr.commands.arm import run_arm
 from rlvr.configuration.compose import (
     SCHEMAS,
     check_name,
@@ -23,68 +26,64 @@ from rlvr.configuration.compose import (
     config_folder,
     is_sweep,
     register_schema,
+    resume_arguments,
 )
-from rlvr.pipeline.arms import recorded
-from rlvr.sweep.sweep import Program, sweep
-from rlvr.types import ConfigError, DataError, RlvrError
+from rlvr.pipeline.status import recorded
+from rlvr.sweep.sweep import Sweep, sweep
+from rlvr.types import ConfigError, DataError, RlvrError, RunInterrupted
 
 STARTS_WITH = {"train": "experiment", "recipe": "recipe"}  # command → the group that says what to run
+# A plan leaves nothing behind.
+NOWHERE = ["hydra.output_subdir=null", "hydra.run.dir=."]
+STOPPED = 130  # exit code
 
 
-def launch(
-    command: str,
-    arguments: Sequence[str],
-    job: Callable[[DictConfig], None],
-    program: Program | None = None,
-) -> int:
-    """Compose `rlvr COMMAND ARGUMENTS` and run `job` on it, or on each value of a sweep; the exit code.
+@dataclass(frozen=True)
+class Command:
+    """A command whose settings Hydra composes."""
+
+    name: str
+    run: Callable[[DictConfig, StopRequest | None], None]  # in Hydra's folder; the second is a sweep's
+    plan: Callable[[DictConfig], None] | None = None  # what `--plan` prints
+
+
+def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None = None) -> int:
+    """Run `rlvr COMMAND ARGUMENTS`, or each arm of a sweep; the exit code.
 
     Errors meant for the user are printed: 2 for a wrong configuration or wrong data, 3 for what fails later.
     """
-    if not arguments and command in STARTS_WITH:
-        group = STARTS_WITH[command]
-        examples = "\n".join(f"  rlvr {command} {group}={name}" for name in choices_of()[group])
-        more = f"All that can be set: rlvr {command} --help"
-        print(f"rlvr: {command} what? For example:\n{examples}\n{more}", file=sys.stderr)
+    if not arguments and command.name in STARTS_WITH:
+        group = STARTS_WITH[command.name]
+        examples = "\n".join(f"  rlvr {command.name} {group}={name}" for name in choices_of()[group])
+        more = f"All that can be set: rlvr {command.name} --help"
+        print(f"rlvr: {command.name} what? For example:\n{examples}\n{more}", file=sys.stderr)
         return 2
     # a reward function in the user's own folder is named by its import path
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, who know what to say of them
     register_schema()
-    composing = True
-    failed: list[Exception] = []
-
-    @functools.wraps(job)
-    def watched(tree: DictConfig) -> None:
-        nonlocal composing
-        composing = False
-        try:
-            with recorded(Path(HydraConfig.get().runtime.output_dir)):
-                job(tree)
-        except (RlvrError, HydraException, OmegaConfBaseException) as error:
-            # past Hydra, which would print all overrides before what there is to say
-            failed.append(error)
-        composing = True  # the next job of a sweep
-
+    plans = command.plan is not None and "--plan" in arguments
+    arguments = [argument for argument in arguments if not (plans and argument == "--plan")]
+    composing = [True]
     try:
         # before Hydra makes the folder
         for argument in arguments:
             if argument.startswith("name="):
                 check_name(argument.partition("=")[2].strip("'\""))
-        if program is not None and is_sweep(arguments):
-            return sweep(arguments, lambda arm: launch(command, arm, job, program), program)
-        sys.argv = [f"rlvr {command}", *arguments]
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(watched)()
-        if failed:
-            raise failed[0]
+        if is_sweep(arguments):
+            return _sweep(command, arguments, plans)
+        _run(command, resume_arguments(arguments, command.name), plans, stop, composing)
     except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:
         # of a part of a section that is not there, OmegaConf has no more to say than an AttributeError
-        message = composing_message(error, arguments, SCHEMAS[command], composing)
+        message = composing_message(error, arguments, SCHEMAS[command.name], composing[0])
         if message is None:
             raise
         print(f"rlvr: {message}", file=sys.stderr)
         return 2
+    except RunInterrupted as stopped:
+        print(f"\nrlvr: {stopped}", file=sys.stderr)
+        return STOPPED
     except (ConfigError, DataError) as error:
         print(f"rlvr: {error}", file=sys.stderr)
         return 2
@@ -97,3 +96,46 @@ def launch(
         print(f"rlvr: {said}", file=sys.stderr)
         return 3
     return 0
+
+
+def _run(
+    command: Command, arguments: Sequence[str], plans: bool, stop: StopRequest | None, composing: list[bool]
+) -> None:
+    """Have Hydra compose the settings and make the folder, and do the job; `composing` ends with the first.
+
+    Raises whatever the job raises.
+    """
+    failed: list[Exception] = []
+
+    def job(tree: DictConfig) -> None:
+        composing[0] = False
+        try:
+            if plans:
+                assert command.plan is not None
+                command.plan(tree)
+                return
+            with recorded(Path(HydraConfig.get().runtime.output_dir)):
+                command.run(tree, stop)
+        except (RlvrError, HydraException, OmegaConfBaseException) as error:
+            # past Hydra, which would print all overrides before what there is to say
+            failed.append(error)
+
+    sys.argv = [f"rlvr {command.name}", *arguments, *(NOWHERE if plans else [])]
+    job = functools.wraps(command.run)(job)
+    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command.name)(job)()
+    if failed:
+        raise failed[0]
+
+
+def _sweep(command: Command, arguments: Sequence[str], plans: bool) -> int:
+    if any(argument.startswith("resume=") for argument in arguments):
+        raise ConfigError("resume= goes on with one run: leave out -m; a sweep goes on with its own command")
+    with StopRequest() as stop:
+        arms = Sweep(command.name, arguments, lambda arm: launch(command, arm, stop), run_arm, stop)
+        if not plans:
+            return sweep(arms)
+        for name, overrides in arms.planned():
+            print(f"{name}:\n", flush=True)
+            if code := launch(command, [*overrides, "--plan"], stop):
+                return code
+        return 0

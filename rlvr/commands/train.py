@@ -1,42 +1,60 @@
-"""`rlvr train`: one run, or a sweep."""
+"""`rlvr train` and `rlvr recipe`: a run of the graph that its `stages` name, or a sweep of such runs.
+
+The two differ in what they start from, conf/train.yaml and conf/recipe.yaml.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rlvr.commands.arm import run_arm
+from rlvr.base.stopping import StopRequest
+from rlvr.commands.launch import Command, launch
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from rlvr.pipeline.config import RunConfig
 
 
-def main(arguments: Sequence[str]) -> int:
-    """`rlvr train`: compose the configuration with Hydra, check it, run its stages."""
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig, OmegaConf
+def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
+    """`rlvr train ARGUMENTS`; the exit code."""
+    return _command("train", arguments, stop)
 
-    from rlvr.commands.launch import launch
-    from rlvr.configuration import compose
-    from rlvr.types import ConfigError, RunInterrupted
 
-    def job(tree: DictConfig) -> None:
-        config = compose.to_config(tree)
-        from rlvr.commands.records import print_records
-        from rlvr.pipeline.train import run_stages
+def recipe(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
+    """`rlvr recipe ARGUMENTS`; the exit code."""
+    return _command("recipe", arguments, stop)
 
-        settings = HydraConfig.get()
-        saved = compose.SAVED_HEADER + OmegaConf.to_yaml(tree, resolve=True)
-        try:
-            run_stages(config, settings.runtime.output_dir, saved, list(settings.overrides.task), resumed)
-            print_records(Path(settings.runtime.output_dir), curves="rl" in config.stages)
-        except RunInterrupted as stop:
-            # no Exception: Hydra would go on with the next job of a sweep
-            print(f"\nrlvr: {stop}", file=sys.stderr)
-            raise SystemExit(130) from None
 
+def _command(command: str, arguments: Sequence[str], stop: StopRequest | None) -> int:
     resumed = any(argument.startswith("resume=") for argument in arguments)
-    try:
-        arguments = compose.resume_arguments(arguments)
-    except ConfigError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 2
-    return launch("train", arguments, job, run_arm)
+
+    def plan(tree: DictConfig) -> None:
+        from rlvr.configuration.compose import to_config
+        from rlvr.pipeline.plan import print_plan
+
+        config: RunConfig = to_config(tree)
+        print_plan(config, _here()[1])
+
+    def run(tree: DictConfig, stop: StopRequest | None) -> None:
+        from rlvr.configuration.compose import saved, to_config
+
+        config: RunConfig = to_config(tree)
+        from rlvr.commands.records import print_records
+        from rlvr.pipeline.run import run_pipeline
+
+        folder, overrides = _here()
+        run_pipeline(config, folder, saved(command, tree), overrides, resumed, stop)
+        print_records(folder, curves="rl" in config.stages and not config.evaluation.every_stage)
+
+    return launch(Command(command, run, plan), arguments, stop)
+
+
+def _here() -> tuple[Path, list[str]]:
+    """The folder of Hydra's present job, and what its command line changes."""
+    from hydra.core.hydra_config import HydraConfig
+
+    settings = HydraConfig.get()
+    return Path(settings.runtime.output_dir), list(settings.overrides.task)

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import math
 import os
-import platform
 import shlex
 import sys
 import time
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import yaml
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from rlvr.base.text import one_line
+from rlvr.pipeline.status import State, holder, planned_steps, read_outcome, run_state
 from rlvr.record.journal import KINDS
-from rlvr.record.layout import MANIFEST, RESULTS, RESULTS_TABLE, STAGES
+from rlvr.record.layout import MANIFEST, RESULTS_TABLE
 from rlvr.record.progress import LINE_EVERY, StageView
-from rlvr.record.runs import RunRecord, StageRecord, is_done, named_stages, open_run, refuse_several
+from rlvr.record.runs import RunRecord, StageRecord, open_run, refuse_several
 from rlvr.record.sinks import metrics_of
 from rlvr.results.summary import summary_table
 from rlvr.types import DataError
@@ -31,12 +29,6 @@ from rlvr.types import DataError
 EVERY = 1.0  # seconds between looks at the files that grow
 SLOWLY = 5.0  # seconds between looks for a stage that follows, and whether the run lives
 TIMES = ("time/step", "time/evaluate", "time/validate")
-
-
-class State(StrEnum):
-    RUNNING = "running"
-    FINISHED = "finished"
-    STOPPED = "stopped"
 
 
 class GrowingMetrics:
@@ -128,12 +120,10 @@ class WatchedRun:
         """Read what is new: the stages that have gone on, and whether each was evaluated."""
         if time.monotonic() - self._opened >= SLOWLY:
             # before the files: what a run writes before it ends is seen with its end
-            running = is_running(self.folder)
+            running = holder(self.folder) is not None
             self._open()
             news = self._look()
-            self.state = State.RUNNING if running else State.STOPPED
-            if not running and self._complete():
-                self.state = State.FINISHED
+            self.state = State.RUNNING if running else run_state(self.run)
             return news
         return self._look()
 
@@ -155,60 +145,6 @@ class WatchedRun:
         found = [(stage, *stage.look()) for stage in self.stages]
         return [(stage, evaluated) for stage, new, evaluated in found if new]
 
-    def _complete(self) -> bool:
-        """Whether every stage has left its result."""
-        if self.run.is_evaluation:
-            return (self.folder / RESULTS_TABLE).exists()
-        folders = {name: self.folder / name for name in self.run.config.get("stages", [])}
-        folders |= named_stages(self.folder)
-        if not any((self.folder / name).exists() for name in (STAGES, "config.yaml")):
-            folders = {"": self.folder}  # one stage alone
-        views = {stage.folder.resolve(): stage.view for stage in self.stages}
-        evaluations = [stage.folder for stage in self.stages if stage.name.endswith("-evaluation")]
-        return all(_is_done(path, views.get(path.resolve())) for path in folders.values()) and all(
-            (path / RESULTS).exists() for path in evaluations
-        )
-
-
-def _is_done(folder: Path, view: StageView | None) -> bool:
-    return is_done(folder, view.step, view.steps) if view else is_done(folder, None, None)
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a process holds the lock of the run, or of the run that `folder` is a stage of."""
-    for home in (folder, folder.parent):
-        if (home / "run.lock").exists():
-            return _is_held(home / "run.lock")
-    return False
-
-
-def _is_held(lock: Path) -> bool:
-    """Whether the process that wrote its name into `lock` has it open; only another machine's is tried.
-
-    To try a lock is to take it for a moment, in which a run that begins would be refused.
-    """
-    pid, _, host = lock.read_text(errors="replace").strip().partition(" on ")
-    if host == platform.node() and pid.isdigit():
-        try:
-            return any(_leads_to(file, lock) for file in Path(f"/proc/{pid}/fd").iterdir())
-        except FileNotFoundError:
-            return False  # it has ended
-        except PermissionError:
-            pass  # another user's
-    with lock.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def _leads_to(link: Path, file: Path) -> bool:
-    try:
-        return link.samefile(file)
-    except OSError:  # closed by now
-        return False
-
 
 def is_beginning(folder: Path) -> bool:
     """Whether a run has its folder, but its configuration is still being checked.
@@ -218,20 +154,11 @@ def is_beginning(folder: Path) -> bool:
     if (folder / "config.yaml").exists() or not folder.is_dir():
         return False
     refuse_several(folder)
-    return is_running(folder) and not (folder / "metrics.jsonl").exists() and not (folder / MANIFEST).exists()
-
-
-def planned_steps(config: dict[str, Any], stage: str) -> int | None:
-    """How many steps the configuration gives `stage`; None where that depends on its data."""
-    section = _section(config, stage) or _section(_section(config, "trainers"), stage)
-    steps = (_section(section, "loop") or section).get("steps")
-    return steps if isinstance(steps, int) else None
-
-
-def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
-    """Empty where there is none; a set of problems that is evaluated on may have a setting's name."""
-    found = tree.get(name)
-    return found if isinstance(found, dict) else {}
+    return (
+        holder(folder) is not None
+        and not (folder / "metrics.jsonl").exists()
+        and not (folder / MANIFEST).exists()
+    )
 
 
 def how_to_go_on(run: RunRecord) -> str:
@@ -241,7 +168,7 @@ def how_to_go_on(run: RunRecord) -> str:
         return "the recipe's command goes on with it"
     if run.is_evaluation:
         return "the command that it was started with goes on"
-    if "artefacts" not in run.config:
+    if not run.config.get("artefacts"):
         return f"go on with: rlvr train resume={run.folder.parent if alone else run.folder}"
     overrides = run.folder / ".hydra" / "overrides.yaml"
     if not overrides.exists() or (run.folder.parent / "multirun.yaml").exists():
@@ -329,13 +256,16 @@ def report(watched: WatchedRun, console: Console, once: bool) -> int:
     lines += [f"  {stage.line(running=running and stage is current)}" for stage in watched.stages]
     if not watched.stages and not run.is_evaluation:
         lines.append("  no stage has begun")
-    if watched.state is State.STOPPED:
+    unfinished = watched.state in (State.STOPPED, State.KILLED, State.FAILED, State.WAITING)
+    if unfinished and (outcome := read_outcome(run.folder)) is not None and outcome.reason:
+        lines.append(one_line(outcome.reason))
+    if unfinished:
         lines.append(f"No process writes to it, and it is not at its end; {how_to_go_on(run)}")
-    elif watched.state is State.FINISHED and run.is_evaluation:
+    elif watched.state is State.DONE and run.is_evaluation:
         lines.append(f"read {run.folder / RESULTS_TABLE}")
-    elif watched.state is State.FINISHED and (table := run.folder / "table.md").exists():
+    elif watched.state is State.DONE and (table := run.folder / "table.md").exists():
         lines += ["", table.read_text().rstrip()]
-    elif watched.state is State.FINISHED and run.stage("rl") is not None:
+    elif watched.state is State.DONE and run.stage("rl") is not None:
         lines += ["", summary_table(run.folder)]
     console.print(Text("\n".join(lines)), soft_wrap=True)
-    return 3 if watched.state is State.STOPPED else 0
+    return 3 if unfinished else 0

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from rlvr.compare.runs import Found, State
+from rlvr.compare.runs import Found
 from rlvr.evaluation.metrics import TRUE_STEPS, Tally, beside, pass_at_k, sound_share
 from rlvr.evaluation.summary import all_sets
+from rlvr.pipeline.status import State
 from rlvr.record.journal import journal_path
-from rlvr.record.layout import RESULTS, STAGES
+from rlvr.record.layout import RESULTS
 from rlvr.record.runs import StageRecord
 from rlvr.record.sinks import read_metrics
 from rlvr.types import DataError, Status
@@ -99,9 +100,6 @@ def read_curve(found: Found, metric: str) -> Curve:
     named = dict.fromkeys(row["set"] for row in rows if row["set"])
     further = {beside(name): name for name in named if beside(name) in named}
     sets = {f"{further[name]}/{TRUE_STEPS}" if name in further else f"{name}/pass@1": name for name in named}
-    path = found.folder / STAGES
-    stages = json.loads(path.read_text()) if path.exists() else {}
-    ended = bool(stages) and all(name in {row["stage"] for row in rows} for name in stages)
     costs = [(name, list(of), cost) for name, of, cost in _spent(rows)]
     total = costs[-1][2] if costs else Cost()
     if metric in sets:
@@ -112,7 +110,7 @@ def read_curve(found: Found, metric: str) -> Curve:
             if row["set"] == sets[metric] and not _aside(row)
         ]
         problems = _results(found, points[-1], sets[metric]) if points else {}
-        return Curve(found, found.state(ended), points, total, sorted(sets), problems)
+        return Curve(found, found.state(), points, total, sorted(sets), problems)
     last = next((name for name, of, _ in reversed(costs) if not _aside(of[0])), None)
     before = Cost()
     for name, _, cost in costs:
@@ -122,7 +120,7 @@ def read_curve(found: Found, metric: str) -> Curve:
     stage = found.record.stage(last) if last else None
     steps = _metrics(stage) if stage else {}
     there = sorted({*sets, *_names(steps)})
-    return Curve(found, found.state(ended), list(_points(steps, metric, before)), total, there)
+    return Curve(found, found.state(), list(_points(steps, metric, before)), total, there)
 
 
 def _train(found: Found, metric: str) -> Curve:
@@ -138,21 +136,7 @@ def _train(found: Found, metric: str) -> Curve:
             points, source = here, stage
         cost += _cost(steps)
     problems, asked = _journal(source, points[-1], metric) if source else ({}, {})
-    return Curve(found, found.state(_ended(found)), points, cost, sorted(names), problems, asked)
-
-
-def _ended(found: Found) -> bool:
-    """Whether the last stage has done what the configuration asks of it."""
-    if not found.record.stages:
-        return False
-    stage = found.record.stages[-1]
-    asked = found.config.get("stages", [])
-    if asked and stage.name != asked[-1] and stage.folder != found.folder:
-        return False
-    steps = (found.config.get(stage.name) or {}).get("steps")
-    done = max(_metrics(stage), default=0)
-    # one that learns from rollouts always does all its steps, and a longer run may have gone on from it
-    return (stage.name != "rl" and (stage.folder / RESULT).exists()) or (steps is not None and done >= steps)
+    return Curve(found, found.state(), points, cost, sorted(names), problems, asked)
 
 
 def _metrics(stage: StageRecord) -> Steps:

@@ -9,7 +9,7 @@ from statistics import mean
 
 from rlvr.compare.arms import Arm
 from rlvr.compare.curves import Cost, Curve
-from rlvr.compare.runs import State
+from rlvr.pipeline.status import State
 from rlvr.statistics.intervals import half_interval, paired_difference
 from rlvr.statistics.tests import holm, paired_t_test, sign_flip_test
 
@@ -102,7 +102,7 @@ def compare(
 
 def _arm(arm: Arm, curves: Sequence[Curve], metric: str) -> ArmResult:
     valued = [curve for curve in curves if not math.isnan(curve.final)]
-    finished = [curve for curve in valued if curve.state is State.FINISHED]
+    finished = [curve for curve in valued if curve.state is State.DONE]
     chosen = {curve.found.seed: curve for curve in finished or valued}  # the last of each seed
     used = sorted(chosen.values(), key=lambda curve: curve.found.seed)
     value, over = _value(used)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from rlvr.pipeline.arms import ARM
+from rlvr.pipeline.status import State, read_outcome, run_state
 from rlvr.record.layout import MANIFEST
 from rlvr.record.runs import RunRecord, open_run
 from rlvr.types import DataError
@@ -20,15 +20,6 @@ from rlvr.types import DataError
 HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # there before the run has been checked
 HYDRA_OVERRIDES = Path(".hydra") / "overrides.yaml"
 MULTIRUN = "multirun.yaml"  # in the folder of a recipe's sweep
-ARM = "arm.json"  # in an arm of a sweep, from before it begins: its settings, and the values that make it
-OUTCOME = "outcome.json"  # and once it has ended: how
-
-
-class State(StrEnum):
-    FINISHED = "finished"
-    RUNNING = "running"
-    FAILED = "failed"  # stopped, or refused before it began
-    WAITING = "not begun"  # an arm of a sweep that goes on, or will
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ class Found:
 
     @property
     def is_recipe(self) -> bool:
-        return "artefacts" in self.config
+        return bool(self.config.get("artefacts"))
 
     @property
     def is_evaluation(self) -> bool:
@@ -63,38 +54,13 @@ class Found:
         """Whether some of its work lies where other runs may use it."""
         return any(self.folder not in (stage.folder, *stage.folder.parents) for stage in self.record.stages)
 
-    def state(self, ended: bool) -> State:
-        """`ended`: its last stage has come to its end."""
-        if self.writing():
-            return State.RUNNING
-        if ended:
-            return State.FINISHED
-        begun = self.record.stages or (self.folder / HYDRA_CONFIG).exists()
-        return State.FAILED if begun or self.reason() else State.WAITING
+    def state(self) -> State:
+        return run_state(self.record)
 
     def reason(self) -> str:
         """Why a sweep's arm failed; empty if that is not known."""
-        path = self.folder / OUTCOME
-        outcome = json.loads(path.read_text()) if path.exists() else {}
-        return " ".join(str(outcome.get("reason", "")).split())
-
-    def writing(self) -> bool:
-        """Whether the process that locked the folder still holds it; of another machine's it is not known."""
-        is_stage = (self.folder / "metrics.jsonl").exists()
-        lock = (self.folder.parent if is_stage else self.folder) / "run.lock"
-        try:
-            pid = lock.read_text().partition(" ")[0]
-            files = list(Path(f"/proc/{pid}/fd").iterdir())
-        except OSError:  # no lock, no such process, or it is not ours to look into
-            return False
-        return any(_leads_to(file) == str(lock.resolve()) for file in files)
-
-
-def _leads_to(link: Path) -> str | None:
-    try:
-        return os.readlink(link)
-    except OSError:  # closed by now
-        return None
+        outcome = read_outcome(self.folder)
+        return " ".join(outcome.reason.split()) if outcome is not None else ""
 
 
 def find_runs(paths: Sequence[str | Path], evaluations: list[Path] | None = None) -> list[Found]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from rlvr.compare.curves import Curve
 from rlvr.compare.results import ArmResult, Difference
-from rlvr.compare.runs import State
 from rlvr.compare.text import held_seconds
+from rlvr.pipeline.status import State
 
 Cell = str | int | float
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from rlvr.base.text import aligned
 from rlvr.compare.curves import Curve
 from rlvr.compare.results import ALPHA, ArmResult, Difference, Interval, Moment
-from rlvr.compare.runs import State
 from rlvr.evaluation.metrics import TRUE_STEPS
+from rlvr.pipeline.status import State
 from rlvr.record.progress import duration
 from rlvr.statistics.intervals import FEWEST, tells
 
@@ -116,9 +116,7 @@ def _problems(result: ArmResult) -> int | None:
 def _runs(result: ArmResult) -> str:
     """3; 2 of 3, 1 failed."""
     total = len(result.curves)
-    states = [
-        f"{count} {state}" for state in State if state != State.FINISHED and (count := result.count(state))
-    ]
+    states = [f"{count} {state}" for state in State if state != State.DONE and (count := result.count(state))]
     used = len(result.used)
     return ", ".join([str(total) if used == total else f"{used} of {total}", *states])
 
@@ -268,9 +266,9 @@ def _left_out(result: ArmResult, metric: str) -> Iterator[str]:
     for curve in result.curves:
         at = f"at step {curve.points[-1].step}" if curve.points else f"before its first {metric}"
         used = any(curve is other for other in result.used)
-        if curve.state is not State.FINISHED:
+        if curve.state is not State.DONE:
             then = "used, for want of a finished run" if used else "left out"
-            state = "still running," if curve.state is State.RUNNING else "did not finish, stopped"
+            state = "still running," if curve.state is State.RUNNING else f"{curve.state}"
             reason = f" ({curve.found.reason()[:REASON]})" if curve.found.reason() else ""
             why = f"{state} {at}{reason}; {then}"
             if curve.state is State.WAITING:

@@ -19,29 +19,33 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.audit.config import AuditConfig
 from rlvr.base.settings import out_of_range
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.pipeline.evaluate_config import EvaluateConfig
-from rlvr.pipeline.recipe_config import RecipeConfig
 from rlvr.types import ConfigError
 
 Config = TypeVar("Config")
 
 SCHEMAS: dict[str, type] = {
-    "train": TrainConfig,
-    "recipe": RecipeConfig,
+    "train": RunConfig,
+    "recipe": RunConfig,
     "audit": AuditConfig,
     "evaluate": EvaluateConfig,
 }  # command → its settings
-RUNS_OF_OTHERS = {"recipe": "a recipe", "audit": "an audit", "evaluate": "an evaluation"}
+RUNS_OF = {"train": "a training run", "recipe": "a recipe", "audit": "an audit", "evaluate": "an evaluation"}
 SAVED_CONFIG = "config"  # .yaml, in a run folder; itself a primary configuration that Hydra can read
 SAVED_HEADER = """\
-# The resolved configuration of this run. `rlvr train resume=FOLDER` reads it.
+# The resolved configuration of this run. `rlvr {command} resume=FOLDER` reads it.
 defaults:
-  - train_schema
+  - {command}_schema
   - _self_
   - override hydra/job_logging: none
   - override hydra/hydra_logging: none
 """
+
+
+def saved(command: str, tree: DictConfig) -> str:
+    """What a run keeps of its configuration, itself a configuration that Hydra can read."""
+    return SAVED_HEADER.format(command=command) + OmegaConf.to_yaml(tree, resolve=True)
 
 
 def config_folder() -> Path:
@@ -64,7 +68,14 @@ def composing_message(
     return next(parts_of_absent(arguments, schema), None) if composing else None
 
 
-def resume_arguments(arguments: Sequence[str], command: str = "train") -> list[str]:
+def saved_by(folder: Path) -> str | None:
+    """The command whose run the folder holds; None where that is not said."""
+    text = (folder / f"{SAVED_CONFIG}.yaml").read_text()
+    found = [name for name in re.findall(r"^ *- (\w+)_schema$", text, re.MULTILINE) if name in RUNS_OF]
+    return found[0] if found else None
+
+
+def resume_arguments(arguments: Sequence[str], command: str) -> list[str]:
     """Turn `resume=RUN` into what makes Hydra read that run's saved configuration, and write there.
 
     Raises:
@@ -78,17 +89,12 @@ def resume_arguments(arguments: Sequence[str], command: str = "train") -> list[s
         raise ConfigError(
             f"resume={resumed[-1]}: {folder} holds no {SAVED_CONFIG}.yaml, so it is no run folder"
         )
-    saved_by = re.findall(r"^ *- (\w+)_schema$", (folder / f"{SAVED_CONFIG}.yaml").read_text(), re.MULTILINE)
-    if saved_by and saved_by[0] != command and saved_by[0] in RUNS_OF_OTHERS:
+    by = saved_by(folder)
+    if by is not None and by != command:
         raise ConfigError(
-            f"resume={resumed[-1]}: {folder} is the folder of {RUNS_OF_OTHERS[saved_by[0]]}, not of a "
-            "training run; give one that `rlvr train` has made"
+            f"resume={resumed[-1]}: {folder} is the folder of {RUNS_OF[by]}, not of {RUNS_OF[command]}"
         )
     others = [argument for argument in arguments if not argument.startswith("resume=")]
-    if is_sweep(others):
-        raise ConfigError(
-            f"resume={resumed[-1]} goes on with one run: leave out -m; a sweep goes on with its own command"
-        )
     return [
         f"--config-path={folder}",
         f"--config-name={SAVED_CONFIG}",
@@ -98,10 +104,10 @@ def resume_arguments(arguments: Sequence[str], command: str = "train") -> list[s
 
 
 @overload
-def to_config(tree: DictConfig) -> TrainConfig: ...
+def to_config(tree: DictConfig) -> RunConfig: ...
 @overload
 def to_config(tree: DictConfig, schema: type[Config]) -> Config: ...
-def to_config(tree: DictConfig, schema: type[Any] = TrainConfig) -> Any:
+def to_config(tree: DictConfig, schema: type[Any] = RunConfig) -> Any:
     """The typed configuration.
 
     Raises:
@@ -131,7 +137,7 @@ def check_name(name: str) -> None:
         )
 
 
-def explain(error: HydraException | OmegaConfBaseException, schema: type[Any] = TrainConfig) -> str:
+def explain(error: HydraException | OmegaConfBaseException, schema: type[Any] = RunConfig) -> str:
     """One or two lines on what is wrong with the configuration: which key, why, and the nearest."""
     texts = []
     cause: BaseException | None = error
@@ -153,7 +159,7 @@ def explain(error: HydraException | OmegaConfBaseException, schema: type[Any] = 
     return texts[0]
 
 
-def parts_of_absent(arguments: Sequence[str], schema: type[Any] = TrainConfig) -> Iterator[str]:
+def parts_of_absent(arguments: Sequence[str], schema: type[Any] = RunConfig) -> Iterator[str]:
     """What to say of each argument that sets a part of an optional section, if that section is absent."""
     for argument in arguments:
         key, _, value = argument.lstrip("+").partition("=")
@@ -177,9 +183,9 @@ def optional_sections(schema: Any, prefix: str = "") -> Iterator[str]:
                 yield from optional_sections(option, f"{prefix}{item.name}.")
 
 
-def unknown_key(key: str, schema: type[Any] = TrainConfig) -> str:
+def unknown_key(key: str, schema: type[Any] = RunConfig) -> str:
     """Say that there is no `key` in `schema`, and which existing one, or group, is nearest."""
-    if key == "resume" and schema in (RecipeConfig, EvaluateConfig):
+    if key == "resume" and schema is EvaluateConfig:
         return "there is no setting resume: the command that was stopped goes on when it is given again"
     groups = choices_of()
     if "." not in key and (group := difflib.get_close_matches(key, groups, n=1, cutoff=0.75)):

@@ -16,3 +16,6 @@ class EvaluationConfig:
     temperature: float = setting(1.0, "0 is greedy decoding", ge=0, le=2)
     top_p: float = setting(1.0, "nucleus sampling: least mass of the tokens drawn from", gt=0, le=1)
     max_tokens: int | None = setting(None, "longest answer; that of training when unset", ge=1)
+    every_stage: bool = setting(
+        False, "evaluate the model of every stage, on problems.heldout and benchmarks, as rows of a table"
+    )

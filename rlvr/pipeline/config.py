@@ -1,29 +1,83 @@
-"""The whole configuration of a run: one typed tree, assembled from the packages' own settings."""
+"""The settings of a run: one typed tree, assembled from the packages' own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.base.settings import setting
 from rlvr.cluster.config import ClusterConfig
 from rlvr.evaluation.config import EvaluationConfig
-from rlvr.learner.config import LearnerConfig
+from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.problems.config import ProblemsConfig
 from rlvr.record.config import RecordConfig
 from rlvr.rewards.config import RewardConfig
 from rlvr.rollout.config import RolloutConfig, SamplingConfig
-from rlvr.stages.config import ModelConfig, RlConfig, SelectConfig, SftConfig, StageConfig
+from rlvr.stages.config import (
+    DistillConfig,
+    DpoConfig,
+    ModelConfig,
+    OpdConfig,
+    OwnConfig,
+    RlConfig,
+    SelectConfig,
+    SftConfig,
+    StageConfig,
+    SynthesizeConfig,
+    ValidationConfig,
+)
+from rlvr.types import ConfigError
 
-TRAIN_STAGES = ("sft", "select", "rl")
+# stage → its kind; further stages are those that `trainers` names, of the kind warm_start
+KINDS = {
+    "synthesize": "synthesize",
+    "select": "select",
+    "distill": "distill",
+    "rollouts": "distill",
+    "midtrain": "warm_start",
+    "sft": "warm_start",
+    "dpo": "warm_start",
+    "opd": "opd",
+    "rl": "rl",
+}
+
+
+def _midtrain() -> SftConfig:
+    return SftConfig(
+        trainer={"_target_": "rlvr.stages.midtrain.MidTraining", "row_tokens": None},
+        data=["distill"],
+        validation=ValidationConfig(share=0.05),
+    )
+
+
+def _dpo() -> DpoConfig:
+    return DpoConfig(
+        trainer={
+            "_target_": "rlvr.stages.dpo.RolloutDpo",
+            "loss": "sigmoid",
+            "beta": 0.1,
+            "length_normalized": False,
+        },
+        data=["distill"],
+        optimizer=OptimizerConfig(lr=5e-7),
+    )
 
 
 @dataclass
-class TrainConfig:
-    name: str = setting("run", "of the run folder, under runs/")
+class RunConfig:
+    """Of `rlvr train` and `rlvr recipe`: both run the graph that `stages` names."""
+
+    name: str = setting("run", "of the folder under runs/")
     seed: int = setting(0, "root of every random key", ge=0)
     stages: list[str] = setting(
-        factory=lambda: ["rl"], help="in order; each starts from the last one's model"
+        factory=lambda: ["rl"], help="in order, any of those with a section here or in `trainers`"
+    )
+    artefacts: str | None = setting(
+        None, "folder that keeps the stages' work for all runs that need the same; unset: each keeps its own"
     )
     model: ModelConfig = setting(factory=ModelConfig)
     problems: ProblemsConfig = setting(factory=ProblemsConfig)
@@ -35,9 +89,58 @@ class TrainConfig:
     evaluation: EvaluationConfig = setting(factory=EvaluationConfig)
     cluster: ClusterConfig = setting(factory=ClusterConfig)
     record: RecordConfig = setting(factory=RecordConfig)
-    sft: SftConfig = setting(factory=SftConfig)
+    synthesize: SynthesizeConfig = setting(factory=SynthesizeConfig)
     select: SelectConfig = setting(factory=SelectConfig)
+    distill: DistillConfig = setting(factory=DistillConfig)
+    rollouts: DistillConfig = setting(factory=DistillConfig)
+    midtrain: SftConfig = setting(factory=_midtrain)
+    sft: SftConfig = setting(factory=SftConfig)
+    dpo: DpoConfig = setting(factory=_dpo)
+    opd: OpdConfig = setting(factory=OpdConfig)
     rl: RlConfig = setting(factory=RlConfig)
+    trainers: dict[str, Any] = setting(
+        factory=dict, help="stages of your own: name → settings like those of sft, and pairs like dpo's"
+    )
+    benchmarks: dict[str, Any] = setting(
+        factory=dict, help="name → problem source: further columns of the table beside problems.heldout"
+    )
+    unseen: dict[str, Any] = setting(
+        factory=dict,
+        help="name → problem source: sets that are not measured on here, and not trained on either",
+    )
+
+    def __post_init__(self) -> None:
+        """Give the settings of `trainers` their types. Raises ConfigError for what is none of theirs."""
+        for name, given in self.trainers.items():
+            if isinstance(given, OwnConfig):
+                continue
+            try:
+                typed = OmegaConf.merge(OmegaConf.structured(OwnConfig), given)
+                self.trainers[name] = OmegaConf.to_object(typed)
+            except (OmegaConfBaseException, AssertionError, ValueError) as error:
+                key = getattr(error, "full_key", None)
+                where = f"trainers.{name}.{key}" if key else f"trainers.{name}"
+                said = str(error).partition("\n")[0] or f"{given!r} is no section"
+                raise ConfigError(f"{where}: {said}; it takes what sft takes, and pairs") from error
+
+    def kind(self, stage: str) -> str:
+        return "warm_start" if stage in self.trainers else KINDS[stage]
+
+    def section(self, stage: str) -> Any:
+        """The stage's own settings."""
+        return self.trainers[stage] if stage in self.trainers else getattr(self, stage)
+
+    def stage_names(self) -> list[str]:
+        """All stages that there are settings for."""
+        return [*KINDS, *self.trainers]
+
+    def evaluates_itself(self, stage: str) -> bool:
+        """Whether the stage evaluates the model on its way."""
+        if self.kind(stage) not in ("rl", "opd"):
+            return False
+        loop = self.section(stage)
+        loop = loop.loop if isinstance(loop, OpdConfig) else loop
+        return not self.evaluation.every_stage or loop.evaluate_every < loop.steps
 
     def for_stages(self) -> StageConfig:
         """What stages are told beside their own settings."""

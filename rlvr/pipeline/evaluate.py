@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.base.identity import digest, model_fingerprint, that_matter
+from rlvr.base.stopping import StopRequest
 from rlvr.evaluation.config import EvaluationConfig
 from rlvr.evaluation.summary import default_ks
 from rlvr.learner.config import LearnerConfig
 from rlvr.pipeline.evaluate_config import EvaluateConfig
+from rlvr.pipeline.status import forget_outcome
 from rlvr.problems.benchmarks import ProblemSet, load_sets
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.order import fingerprint
@@ -38,7 +40,6 @@ from rlvr.types import ConfigError, DataError, RunInterrupted
 
 if TYPE_CHECKING:
     from rlvr.stages.evaluate import AnsweredSet
-    from rlvr.stages.stage import StopRequest
 
 # Where models lie in the folder of a checkpoint, of checkpoints, of a stage or of a run: no deeper, as a
 # slip such as model=/ would have the whole disk searched.
@@ -148,7 +149,9 @@ def _newest_model(folder: Path) -> Path | None:
     return max(found, key=lambda model: found[model], default=None)
 
 
-def run_evaluate(prepared: Prepared, run_path: str | os.PathLike[str], saved_config: str) -> None:
+def run_evaluate(
+    prepared: Prepared, run_path: str | os.PathLike[str], saved_config: str, stop: StopRequest | None = None
+) -> None:
     """Answer what is not answered yet, and write results.json, results.md and samples.parquet.
 
     Raises:
@@ -156,21 +159,22 @@ def run_evaluate(prepared: Prepared, run_path: str | os.PathLike[str], saved_con
         RunInterrupted: the user asked to stop; the same command goes on.
     """
     from rlvr.stages.buffer import Interrupted
-    from rlvr.stages.stage import StopRequest
 
-    with RunFolder(run_path) as run:
+    with ExitStack() as stack:
+        run = stack.enter_context(RunFolder(run_path))
+        stop = stack.enter_context(StopRequest()) if stop is None else stop
+        forget_outcome(run.path)
         run.write_config(saved_config)
         run.write_versions()
-        stop = StopRequest()
         config = prepared.config
         asked = [(OTHER, prepared.baseline)] if prepared.baseline else []
         models = [_Model(prepared, path, name) for name, path in [*asked, ("", config.model.path)]]
         try:
-            with ExitStack() as stack:
+            with ExitStack() as cluster:
                 if any(model.missing() for model in models):
                     from rlvr.cluster.ray_cluster import ray_cluster
 
-                    stack.enter_context(ray_cluster(config.cluster))
+                    cluster.enter_context(ray_cluster(config.cluster))
                 for model in models:
                     model.evaluate(run.path / model.name, stop)
         except Interrupted:

@@ -1,30 +1,31 @@
-"""A recipe as a graph: what each stage is made from, and a key that says whether it has been made before.
+"""A run as a graph: what each stage is made from, and a key that says whether it has been made before.
 
-A stage's key is a hash of the settings that its numbers depend on and of the keys of what it is made from.
-Its work lies in a folder of that name, so what is done and unchanged is found again, whatever other stages
-or seeds were run in between, and a change makes a new folder beside the old one.
+A stage's key is a hash of the settings that its numbers depend on, of the content of the files that they name,
+and of the keys of what it is made from. Where runs share a folder of artefacts, a stage's work lies there under
+its key. So completed stages are found again, whatever other stages or seeds were run in between, and a change
+makes a new folder beside the old one.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlvr.base.identity import digest, model_fingerprint, that_matter
+from rlvr.base.identity import contents, digest, model_fingerprint, reward_deadline, that_matter
 from rlvr.base.targets import known_names
-from rlvr.pipeline.recipe_config import KINDS, RecipeConfig
+from rlvr.pipeline.config import KINDS, RunConfig
 from rlvr.problems.order import fingerprint
 from rlvr.types import ConfigError, Problem
 
-FORMAT = 1  # of keys; another number makes everything anew
+FORMAT = 2  # of keys; another number makes everything anew
 BASE = "base"
 PREVIOUS = "previous"
 SOLUTIONS = "solutions"
 MODELS = ("base", "warm_start", "opd", "rl")  # kinds that make a model
 PROBLEMS = ("synthesize", "select")  # kinds that make problems
+EVALUATION = "evaluation"
 
 # kind → sections that it reads beside its own
 READS = {
@@ -35,12 +36,13 @@ READS = {
     "warm_start": ("learner",),
     "opd": ("sampling", "learner", "rollout"),
     "rl": ("sampling", "reward", "algorithm", "learner", "rollout"),
+    EVALUATION: ("evaluation", "reward", "rollout"),
 }
 
 
 @dataclass
 class Node:
-    """One stage of a recipe."""
+    """One stage of a run, or the evaluation of a stage's model."""
 
     name: str
     kind: str
@@ -55,25 +57,23 @@ class Node:
     made_from: dict[str, str] = field(default_factory=dict)  # role → key of a node, or fingerprint of a file
     key: str = ""
 
-
-def section(config: RecipeConfig, name: str) -> Any:
-    """The stage's own part of the configuration."""
-    return config.trainers[name] if name in config.trainers else getattr(config, name)
-
-
-def kind_of(config: RecipeConfig, name: str) -> str:
-    return "warm_start" if name in config.trainers else KINDS[name]
+    @property
+    def makes_model(self) -> bool:
+        return self.kind in MODELS
 
 
-def stage_names(config: RecipeConfig) -> list[str]:
-    """All stages that there are settings for."""
-    return [*KINDS, *config.trainers]
+@dataclass(frozen=True)
+class Outside:
+    """What a graph is made from that no stage of it makes."""
+
+    train: Sequence[Problem]
+    sets: Mapping[str, Sequence[Problem]]  # what is evaluated on
+    unseen: Mapping[str, Sequence[Problem]]  # the same, and further sets that nothing may be trained on
+    alphabet: str | None  # a new model has a token for each of these characters
 
 
-def build(
-    config: RecipeConfig, problems: Sequence[Problem], heldout: Sequence[Problem], alphabet: str | None
-) -> list[Node]:
-    """The base model and the stages in order, with their keys; a new model has a token for each character.
+def build(config: RunConfig, outside: Outside) -> list[Node]:
+    """The base model, the stages and the evaluations in order, with their keys.
 
     Raises:
         ConfigError: a stage names something that no stage before it makes; all such are named.
@@ -82,9 +82,10 @@ def build(
     if messages:
         raise ConfigError("\n".join(messages))
     nodes = {BASE: Node(BASE, "base")}
+    evaluations = [_evaluation(BASE)]
     model, source = BASE, None  # the chain so far
     for name in config.stages:
-        kind, settings = kind_of(config, name), section(config, name)
+        kind, settings = config.kind(name), config.section(name)
         node = Node(name, kind, problems=source)
         if kind == "warm_start":
             node.side = settings.start == BASE
@@ -92,10 +93,10 @@ def build(
             _add_data(node, settings.data, nodes, messages)
         elif kind == "distill" or (kind == "synthesize" and settings.proposals):
             if not settings.endpoint:
-                _add_teacher(node, settings.teacher, model, nodes, messages, stage_names(config))
+                _add_teacher(node, settings.teacher, model, nodes, messages, config.stage_names())
         elif kind == "opd":
             node.model = model
-            _add_teacher(node, settings.teacher, model, nodes, messages, stage_names(config))
+            _add_teacher(node, settings.teacher, model, nodes, messages, config.stage_names())
         elif kind in ("rl", "select"):
             node.model = model
         if kind in MODELS and not node.side:
@@ -103,18 +104,27 @@ def build(
         if kind in PROBLEMS:
             source = name
         nodes[name] = node
+        if kind in MODELS:
+            evaluations.append(_evaluation(name))
     if messages:
         raise ConfigError("\n".join(messages))
-    outside = {"train": fingerprint(problems), "heldout": fingerprint(heldout)}
-    if alphabet is not None:
-        outside["alphabet"] = alphabet
+    evaluated = {each.model: each for each in evaluations} if config.evaluation.every_stage else {}
+    found: dict[str, Node] = {}
     for node in nodes.values():
-        _add_key(node, nodes, config, outside)
-    return list(nodes.values())
+        _add_key(node, found, config, outside)
+        found[node.name] = node
+        if outside.sets and (evaluation := evaluated.get(node.name)):
+            _add_key(evaluation, found, config, outside)
+            found[evaluation.name] = evaluation
+    return list(found.values())
 
 
-def _name_messages(config: RecipeConfig) -> list[str]:
-    known = stage_names(config)
+def _evaluation(stage: str) -> Node:
+    return Node(f"{stage}-{EVALUATION}", EVALUATION, model=stage)
+
+
+def _name_messages(config: RunConfig) -> list[str]:
+    known = config.stage_names()
     messages = [
         f"stages names {name!r}; {known_names(name, known)}" for name in config.stages if name not in known
     ]
@@ -158,10 +168,10 @@ def _add_teacher(
 ) -> None:
     """A node, or whatever else the name is, which is found out when it is loaded."""
     name = model if teacher == PREVIOUS else teacher
-    if name in nodes and nodes[name].kind in MODELS:
+    if name in nodes and nodes[name].makes_model:
         node.teacher = name
     elif name in known:
-        there = [other.name for other in nodes.values() if other.kind in MODELS]
+        there = [other.name for other in nodes.values() if other.makes_model]
         messages.append(
             f"{node.name}.teacher={name} is a stage, but none before {node.name} that makes a model; "
             f"{known_names(name, there)}"
@@ -170,40 +180,53 @@ def _add_teacher(
         node.outside = name
 
 
-def _add_key(node: Node, nodes: dict[str, Node], config: RecipeConfig, outside: dict[str, str]) -> None:
+def _add_key(node: Node, nodes: dict[str, Node], config: RunConfig, outside: Outside) -> None:
+    settings = _settings(node, config)
+    node.settings = that_matter(settings)
+    if "reward" in settings:
+        node.settings["reward"] |= reward_deadline(settings["reward"])
+    made_from = {role: nodes[name].key for role, name in _roles(node)}
+    made_from["seed"] = str(config.seed)
+    if node.kind not in ("base", EVALUATION) and node.problems is None:
+        made_from["problems.train"] = fingerprint(outside.train)
+    reads_answers = node.kind == "warm_start" and (SOLUTIONS in config.section(node.name).data or node.files)
+    if node.kind in ("distill", "synthesize") or reads_answers:
+        every = [problem for one in outside.unseen.values() for problem in one]
+        made_from["evaluation sets"] = fingerprint(every)  # what overlaps with them is not trained on
+    if node.kind == EVALUATION or (node.name in config.stages and config.evaluates_itself(node.name)):
+        made_from |= {name: fingerprint(problems) for name, problems in outside.sets.items()}
+    if node.outside:
+        made_from["teacher"] = model_fingerprint(node.outside)
+    if node.kind == "base" and outside.alphabet is not None:
+        made_from["alphabet"] = outside.alphabet
+    if node.kind == "base" and config.model.path:
+        made_from["checkpoint"] = model_fingerprint(config.model.path)
+    node.made_from = made_from | contents(settings)
+    node.key = digest([FORMAT, node.kind, node.settings, node.made_from])
+
+
+def _settings(node: Node, config: RunConfig) -> dict[str, Any]:
+    """The sections that a node reads."""
+    if node.kind == "base":
+        # where a checkpoint lies does not matter, but what it is
+        return {"model": asdict(config.model) | {"path": None}}
     proposes = node.kind == "synthesize" and config.synthesize.proposals > 0
     sections = READS[node.kind] if node.kind != "synthesize" or proposes else ()
     settings: dict[str, Any] = {name: asdict(getattr(config, name)) for name in sections}
-    if node.kind == "base":
-        settings["model"] = asdict(config.model)
-    else:
-        settings[node.name] = asdict(section(config, node.name))
-        settings["prompt"] = asdict(config.problems.prompt)
-        settings["max_length"] = config.model.max_length
+    settings |= {"prompt": asdict(config.problems.prompt), "max_length": config.model.max_length}
+    if node.kind != EVALUATION:
+        settings[node.name] = asdict(config.section(node.name))
+        if config.evaluates_itself(node.name):
+            settings["evaluation"] = asdict(config.evaluation)
+    if "evaluation" in settings:
+        # these choose what is shown, not what is sampled
+        settings["evaluation"] |= {"ks": None, "every_stage": None}
     if node.kind == "rl":
         settings["order"] = config.problems.order
-    if node.kind in ("distill", "synthesize") and section(config, node.name).max_tokens is None:
+    own = settings.get(node.name if node.kind != EVALUATION else "evaluation", {})
+    if node.kind in ("distill", "synthesize", EVALUATION) and own.get("max_tokens") is None:
         settings["max_tokens"] = config.sampling.max_tokens
-    node.settings = that_matter(settings)
-    made_from = {role: nodes[name].key for role, name in _roles(node)}
-    made_from["seed"] = str(config.seed)
-    if node.kind != "base" and node.problems is None:
-        made_from["problems.train"] = outside["train"]
-    if node.kind in ("distill", "synthesize"):
-        made_from["evaluation sets"] = outside["heldout"]  # what overlaps with them is dropped
-    if node.outside:
-        made_from["teacher"] = model_fingerprint(node.outside)
-    if node.kind == "base" and "alphabet" in outside:
-        made_from["alphabet"] = outside["alphabet"]
-    if node.kind == "base" and config.model.path:
-        made_from["checkpoint"] = model_fingerprint(config.model.path)
-    files = list(node.files)
-    if node.kind == "synthesize" and config.synthesize.templates is not None:
-        files.append(config.synthesize.templates)
-    for file in files:
-        made_from[file] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    node.made_from = made_from
-    node.key = digest([FORMAT, node.kind, node.settings, made_from])
+    return settings
 
 
 def _roles(node: Node) -> list[tuple[str, str]]:
@@ -211,11 +234,3 @@ def _roles(node: Node) -> list[tuple[str, str]]:
     roles = [("model", node.model), ("teacher", node.teacher), ("problems", node.problems)]
     roles += [(f"data {name}", name) for name in node.data]
     return [(role, name) for role, name in roles if name is not None]
-
-
-def changes(before: Any, after: Any, prefix: str = "") -> list[str]:
-    """The keys, with dots, in which two trees of settings differ."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        names = dict.fromkeys([*before, *after])
-        return [c for name in names for c in changes(before.get(name), after.get(name), f"{prefix}{name}.")]
-    return [] if before == after else [f"{prefix.rstrip('.')} {before} → {after}"]

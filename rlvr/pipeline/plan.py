@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rlvr.base.text import aligned
 from rlvr.learner.config import LearnerConfig
-from rlvr.pipeline.graph import MODELS, PROBLEMS, Node, section
-from rlvr.pipeline.recipe import Prepared, prepare
-from rlvr.pipeline.recipe_config import RecipeConfig
+from rlvr.pipeline.config import RunConfig
+from rlvr.pipeline.folders import Folders
+from rlvr.pipeline.graph import EVALUATION, MODELS, PROBLEMS, Node
+from rlvr.pipeline.prepare import Prepared, prepare
 from rlvr.pipeline.sizes import (
     ModelSizes,
     NotHere,
@@ -23,6 +24,7 @@ from rlvr.pipeline.sizes import (
     shown,
 )
 from rlvr.record.layout import MANIFEST
+from rlvr.record.runs import read_mapping
 from rlvr.stages.config import RlConfig
 from rlvr.types import ConfigError
 
@@ -40,7 +42,7 @@ class Need:
     sampled: int = 0  # tokens
 
 
-def print_plan(config: RecipeConfig, overrides: Sequence[str]) -> None:
+def print_plan(config: RunConfig, overrides: Sequence[str]) -> None:
     """Check the recipe and print its plan.
 
     Raises:
@@ -53,7 +55,8 @@ def print_plan(config: RecipeConfig, overrides: Sequence[str]) -> None:
     source = config.model.scratch or str(config.model.path)
     sizes = model_sizes(source, prepared.alphabet)
     count = f"{len(prepared.problems):,} problems" if prepared.problems else "problems not here yet"
-    print(f"{config.name}: {count}, stages in {prepared.artefacts}\n")
+    where = f", stages in {config.artefacts}" if config.artefacts else ""
+    print(f"{config.name}: {count}{where}\n")
     print(stage_table(prepared, sizes))
     print("\nTokens are what the longest answers would make; evaluations are those after each stage.\n")
     if isinstance(sizes, ModelSizes):
@@ -69,9 +72,9 @@ def stage_table(prepared: Prepared, sizes: ModelSizes | NotHere) -> str:
     evaluated = sum(map(len, prepared.sets.values())) * config.evaluation.samples
     evaluated *= config.evaluation.max_tokens or config.sampling.max_tokens
     nothing = NONE if prepared.problems and all(prepared.sets.values()) else "by data"
-    for node in prepared.nodes:
+    for node in _stages(prepared):
         need = stage_need(prepared, node)
-        sampled = need.sampled + (evaluated if node.kind in MODELS else 0)
+        sampled = need.sampled + (evaluated if node.makes_model and config.evaluation.every_stage else 0)
         trains = node.kind in MODELS and node.kind != "base"
         disk = NONE
         if trains and isinstance(sizes, ModelSizes):
@@ -94,10 +97,17 @@ def stage_table(prepared: Prepared, sizes: ModelSizes | NotHere) -> str:
     return aligned(rows)
 
 
+def _stages(prepared: Prepared) -> list[Node]:
+    return [node for node in prepared.nodes if node.kind != EVALUATION]
+
+
 def _state(prepared: Prepared, node: Node) -> str:
-    if prepared.done(node):
-        return "done"
-    return "begun" if (prepared.folder(node) / MANIFEST).exists() else "to do"
+    if prepared.config.artefacts is None:
+        return "to do"  # a run that keeps its work for itself begins anew
+    path = Folders(Path(), Path(prepared.config.artefacts))[node] / MANIFEST
+    if not path.exists():
+        return "to do"
+    return "done" if "made" in read_mapping(path) else "begun"
 
 
 def stage_need(prepared: Prepared, node: Node) -> Need:
@@ -105,7 +115,7 @@ def stage_need(prepared: Prepared, node: Node) -> Need:
     config = prepared.config
     if node.kind == "base":
         return Need()
-    settings, problems = section(config, node.name), most_problems(prepared, node)
+    settings, problems = config.section(node.name), most_problems(prepared, node)
     if node.kind in PROBLEMS or node.kind == "distill":
         longest = getattr(settings, "max_tokens", None) or config.sampling.max_tokens
         if node.kind == "synthesize":
@@ -133,7 +143,7 @@ def most_problems(prepared: Prepared, node: Node) -> int:
     return count
 
 
-def memory_table(config: RecipeConfig, sizes: ModelSizes) -> str:
+def memory_table(config: RunConfig, sizes: ModelSizes) -> str:
     """Memory per device: a learner rank by ZeRO stage, with and without a reference; an engine."""
     learner = config.learner
     rows = [["memory per device", *(f"ZeRO {stage}" for stage in STAGES_OF_ZERO)]]
@@ -157,7 +167,8 @@ def _learner_memory(sizes: ModelSizes, config: LearnerConfig, stage: int, refere
 
 def missing_things(prepared: Prepared, sizes: ModelSizes | NotHere) -> Iterator[str]:
     """What must be there before the recipe can run to its end."""
-    config, todo = prepared.config, [node for node in prepared.nodes if not prepared.done(node)]
+    config = prepared.config
+    todo = [node for node in _stages(prepared) if _state(prepared, node) != "done"]
     if isinstance(sizes, NotHere):
         yield f"model.path: {sizes.reason}; it is downloaded when the recipe runs, and sizes are known then"
     for node in todo:
@@ -165,7 +176,7 @@ def missing_things(prepared: Prepared, sizes: ModelSizes | NotHere) -> Iterator[
             found = model_sizes(node.outside)
             if isinstance(found, NotHere):
                 yield f"{node.name}.teacher: {found.reason}"
-        endpoint = getattr(section(config, node.name), "endpoint", None) if node.kind != "base" else None
+        endpoint = getattr(config.section(node.name), "endpoint", None) if node.kind != "base" else None
         if endpoint and endpoint.api_key_env and not os.environ.get(endpoint.api_key_env):
             yield f"{node.name}.endpoint: the environment variable {endpoint.api_key_env} is not set"
     yield from _missing_gpus(config, todo)
@@ -176,12 +187,13 @@ def missing_things(prepared: Prepared, sizes: ModelSizes | NotHere) -> Iterator[
             if node.kind in MODELS and node.kind != "base"
         )
         needed += checkpoint_bytes(sizes, config.learner).peak
-        there = next(path for path in (prepared.artefacts, *prepared.artefacts.parents) if path.exists())
+        place = Path(config.artefacts or "runs").absolute()
+        there = next(path for path in (place, *place.parents) if path.exists())
         if (free := shutil.disk_usage(there).free) < needed:
             yield f"disk: {shown(needed)} for models and checkpoints, but {there} has {shown(free)} left"
 
 
-def _missing_gpus(config: RecipeConfig, todo: Sequence[Node]) -> Iterator[str]:
+def _missing_gpus(config: RunConfig, todo: Sequence[Node]) -> Iterator[str]:
     if config.cluster.address is not None:
         return  # another machine's GPUs are Ray's to count
     there = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))

@@ -30,6 +30,9 @@ PACKAGES = (
 )
 
 
+LOCK = "run.lock"
+
+
 class RunFolderError(RlvrError):
     """The run folder cannot be used."""
 
@@ -45,7 +48,7 @@ class RunFolder:
         self.path = Path(path).absolute()
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / "run.lock").open("a+")
+            self._lock = (self.path / LOCK).open("a+")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -57,7 +60,7 @@ class RunFolder:
                 "or give this run another name"
             ) from None
         # The file is never removed: a second opener would lock a name that no longer leads here.
-        with disk_errors(self.path / "run.lock"):
+        with disk_errors(self.path / LOCK):
             self._lock.truncate(0)
             self._lock.write(f"{os.getpid()} on {platform.node()}\n")
             self._lock.flush()

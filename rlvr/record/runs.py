@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from rlvr.record.journal import KINDS
-from rlvr.record.layout import KEPT, MANIFEST, RESULT, RESULTS, STAGES
+from rlvr.record.layout import MANIFEST, STAGES
 from rlvr.types import DataError
 
 MEND = "put back a whole copy of it, or leave this folder out"
@@ -129,34 +129,10 @@ def _stages(folder: Path, order: list[str]) -> Iterator[StageRecord]:
     for name, there in named.items():
         if _has_records(there):
             yield StageRecord(name, there)
-        for evaluation in sorted(there.glob("evaluation-*")):
-            if _has_records(evaluation):
-                yield StageRecord(f"{name}-evaluation", evaluation)
 
 
 def _has_records(folder: Path) -> bool:
     return _is(folder, "metrics.jsonl") or _is(folder, "journal")
-
-
-def is_done(folder: Path, step: int | None, steps: int | None) -> bool:
-    """Whether the stage in `folder`, which has come to `step` of `steps` (None: not known), is at its end.
-
-    Raises:
-        DataError: its manifest or its result is damaged.
-    """
-    # the manifest is there from the beginning; what was made is written into it at the end
-    if (_is(folder, MANIFEST) and "made" in read_mapping(folder / MANIFEST)) or _is(folder, RESULTS):
-        return True
-    if step is None or steps is None:
-        return _is(folder, RESULT) or _is(folder, KEPT)
-    if _is(folder / "checkpoints", f"step_{steps:06d}"):
-        return True
-    # a stage that saturates ends before its last step; one that was resumed may be past an earlier end
-    return _is(folder, RESULT) and _whole(read_mapping(folder / RESULT).get("step")) >= step
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.configuration import compose
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.record.journal import LEARNED, journal_path
-from rlvr.record.layout import CHANGES, MANIFEST, RESULT
+from rlvr.record.layout import CHANGES, MANIFEST
 from rlvr.record.runs import named_stages, open_run, read_mapping
 from rlvr.stages.checkpoints import Damaged, verify
 from rlvr.types import ConfigError, DataError, Learned
@@ -43,10 +43,10 @@ class Recorded:
     """The RL stage of a run."""
 
     folder: Path  # of the stage
-    config: TrainConfig  # as its last steps had it
+    config: RunConfig  # as its last steps had it
     start: str  # the model that the stage began with: a folder, or a name on the hub
 
-    def config_at(self, step: int) -> TrainConfig:
+    def config_at(self, step: int) -> RunConfig:
         """The settings that `step` was made with: a resume may have changed some since.
 
         Raises:
@@ -60,7 +60,7 @@ class Recorded:
         except (OmegaConfBaseException, AttributeError) as error:
             raise DataError(f"{self.folder / CHANGES}: {error}") from error
         config = OmegaConf.to_object(tree)
-        assert isinstance(config, TrainConfig)
+        assert isinstance(config, RunConfig)
         return config
 
     def changed_after(self) -> list[int]:
@@ -175,56 +175,43 @@ def open_recorded(path: str | Path) -> Recorded:
             "record.journal is false"
         )
     config = saved_config(home)
-    return Recorded(stage.folder.resolve(), config, _start(home, config, stage.folder))
+    return Recorded(stage.folder.resolve(), config, _start(home, stage.folder))
 
 
-def saved_config(home: Path) -> TrainConfig:
+def saved_config(home: Path) -> RunConfig:
     """The configuration of the run in `home`; a recipe's is one, too."""
-    saved_by = re.findall(r"^ *- (\w+)_schema$", (home / "config.yaml").read_text(), re.MULTILINE)
-    schema = compose.SCHEMAS[saved_by[0]] if saved_by and saved_by[0] in compose.SCHEMAS else TrainConfig
-    if not issubclass(schema, TrainConfig):
-        raise DataError(
-            f"{home} is the folder of {compose.RUNS_OF_OTHERS[saved_by[0]]}, not of a training run"
-        )
+    by = compose.saved_by(home)
+    schema = RunConfig if by is None else compose.SCHEMAS[by]
+    if schema is not RunConfig:
+        assert by is not None
+        raise DataError(f"{home} is the folder of {compose.RUNS_OF[by]}, not of a training run")
     compose.register_schema()
     try:
         with initialize_config_dir(config_dir=str(home), version_base="1.3"):
             config = compose.to_config(hydra_compose(compose.SAVED_CONFIG), schema)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"{home}/config.yaml: {compose.explain(error, schema)}") from error
-    assert isinstance(config, TrainConfig)
+    assert isinstance(config, RunConfig)
     return config
 
 
-def _start(home: Path, config: TrainConfig, stage: Path) -> str:
-    """The model that the RL stage began with."""
-    if (stage / MANIFEST).exists():
-        return _recipe_start(home, stage)
-    if "sft" in config.stages:
-        sft = named_stages(home).get("sft", home / "sft")
-        return str(_last_model(sft))
-    return config.model.path or str(home / "scratch_model")
+def _start(home: Path, stage: Path) -> str:
+    """The model that the RL stage began with: of the stage that its manifest names by its key."""
+    key = _manifest(stage).get("made_from", {}).get("model")
+    folders = named_stages(home).values()
+    for folder in folders:
+        manifest = _manifest(folder)
+        if key is not None and manifest.get("key") == key and "made" in manifest:
+            made = manifest["made"]
+            return str(made.get("outside") or folder / str(made.get("path")))
+    raise DataError(
+        f"{home} does not say where the model is that {stage} began with; give the folder of the run that "
+        "made the stage"
+    )
 
 
-def _recipe_start(home: Path, stage: Path) -> str:
-    """The model of the stage that the manifest names by its key."""
-    key = read_mapping(stage / MANIFEST).get("made_from", {}).get("model")
-    folder = next((f for f in named_stages(home).values() if f.name.endswith(f"-{key}")), None)
-    if key is None or folder is None:
-        raise DataError(
-            f"{home} does not say where the model is that {stage} began with; give the folder of the run of "
-            "`rlvr recipe` that made the stage"
-        )
-    made = read_mapping(folder / MANIFEST).get("made") or {}
-    return str(made.get("outside") or folder / str(made.get("path")))
-
-
-def _last_model(stage: Path) -> Path:
-    """The model that a stage of `rlvr train` ended with, whether it is still there or not."""
-    if (stage / RESULT).exists():
-        return stage / "checkpoints" / str(read_mapping(stage / RESULT).get("checkpoint")) / "model"
-    checkpoints = sorted((stage / "checkpoints").glob("step_*"))
-    return (checkpoints[-1] if checkpoints else stage / "checkpoints") / "model"
+def _manifest(stage: Path) -> dict[str, Any]:
+    return read_mapping(stage / MANIFEST) if (stage / MANIFEST).exists() else {}
 
 
 def _without_gap(first: int, journal: set[int]) -> Iterator[int]:

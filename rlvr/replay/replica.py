@@ -16,7 +16,7 @@ from deepspeed.utils import safe_get_full_grad
 from rlvr.cluster.placement import place
 from rlvr.learner.actor import LearnerRank
 from rlvr.learner.policy import HEAD, PolicyLearner
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.replay.replayed import Replayed, Tensors, length
 from rlvr.stages.learning import Learning
 from rlvr.stages.panel import step_metrics
@@ -28,7 +28,7 @@ from rlvr.types import ConfigError, Group
 class LocalRank(LearnerRank):
     """A rank that is no actor: it takes nothing from Ray, and no cores for itself."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: RunConfig) -> None:
         self.config, self.rank, self.critic = config.learner, 0, None
 
 
@@ -55,7 +55,7 @@ class Replica:
         ConfigError, RlvrError: they cannot be loaded.
     """
 
-    def __init__(self, config: TrainConfig, start: str, state: Path | None) -> None:
+    def __init__(self, config: RunConfig, start: str, state: Path | None) -> None:
         self.config = config
         torch.set_num_threads(learner_threads(config))
         self.rank = LocalRank(config)
@@ -134,7 +134,7 @@ def _gradients_of(learner: PolicyLearner) -> Tensors:
     return gradients
 
 
-def learner_threads(config: TrainConfig) -> int:
+def learner_threads(config: RunConfig) -> int:
     """As many as a rank of the run's learner has on this machine."""
     try:
         cores = place(config.for_stages().workers(config.rl.max_staleness)).learner[0].cores

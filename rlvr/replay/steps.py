@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.record.journal import read_journal
 from rlvr.record.sinks import read_metrics
 from rlvr.replay.compare import (
@@ -59,7 +59,7 @@ class Replay:
         )
 
 
-def replay(recorded: Recorded, origin: Origin, step: int, other: TrainConfig | None = None) -> Replay:
+def replay(recorded: Recorded, origin: Origin, step: int, other: RunConfig | None = None) -> Replay:
     """Make a training step of a run again, and once more from the same weights with the settings `other`.
 
     `origin` is what the run's `origin(step)` gives, or one further back.
@@ -133,7 +133,7 @@ def _start(recorded: Recorded, origin: Origin) -> str:
     return recorded.start
 
 
-def _reads_start(configs: Sequence[TrainConfig]) -> bool:
+def _reads_start(configs: Sequence[RunConfig]) -> bool:
     """Whether the stage's start is a reference model."""
     return any(config.algorithm.kl.coef and not config.algorithm.kl.reference for config in configs)
 

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.configuration import compose
 from rlvr.learner.checks import learner_messages
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.rewards.combine import combine
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import validate_reward
@@ -47,7 +47,7 @@ WHY_NOT = {
 }
 
 
-def what_if(config: TrainConfig, given: Sequence[str]) -> TrainConfig:
+def what_if(config: RunConfig, given: Sequence[str]) -> RunConfig:
     """`config` with `algorithm=OPTION`, which takes the place of the whole section, and with other values.
 
     Raises:
@@ -106,7 +106,7 @@ def _with_values(tree: DictConfig, values: list[str], command: str) -> DictConfi
             return hydra_compose(compose.SAVED_CONFIG, overrides=values)
 
 
-def _messages(config: TrainConfig, changed: TrainConfig, values: list[str]) -> Iterator[str]:
+def _messages(config: RunConfig, changed: RunConfig, values: list[str]) -> Iterator[str]:
     yield from algorithm_targets(changed.algorithm)
     yield from algorithm_messages(
         changed.rl, changed.for_stages(), [value for value in values if value[0] != "~"]

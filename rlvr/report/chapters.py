@@ -15,7 +15,7 @@ from rlvr.report.charts import interval_chart
 from rlvr.report.estimators import Panel, panels
 from rlvr.report.journal import Journal
 from rlvr.report.measures import Metrics, load_metrics, lookup
-from rlvr.report.overview import EVALUATION, State, evaluated, read_json, state
+from rlvr.report.overview import EVALUATION, StageState, evaluated, read_json, state
 from rlvr.report.result import Evaluation, Result, compared, in_stage, read_evaluation
 from rlvr.report.rollouts import Shown, choose, show
 from rlvr.report.sections import Times, Verdicts, curves, times, verdicts
@@ -24,7 +24,7 @@ from rlvr.report.sections import Times, Verdicts, curves, times, verdicts
 @dataclass(frozen=True)
 class Chapter:
     name: str
-    state: State
+    state: StageState
     tiles: list[tuple[str, str]]  # label, number
     results: list[Result]
     curves: list[Markup]

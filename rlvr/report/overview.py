@@ -11,17 +11,17 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from rlvr.pipeline.config import TrainConfig
-from rlvr.pipeline.recipe_config import RecipeConfig
+from rlvr.pipeline.config import RunConfig
+from rlvr.pipeline.status import is_done, planned_steps
 from rlvr.record.layout import RESULTS
-from rlvr.record.runs import RunRecord, StageRecord, is_done
+from rlvr.record.runs import RunRecord, StageRecord
 from rlvr.report.measures import Metrics, lookup
 
 EVALUATION = "-evaluation"  # behind the name of a stage: a recipe's evaluation of its model
 
 
 def is_recipe(config: Mapping[str, Any]) -> bool:
-    return "artefacts" in config
+    return bool(config.get("artefacts"))
 
 
 def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -42,8 +42,7 @@ class Setting:
 
 def changed_settings(config: Mapping[str, Any]) -> list[Setting]:
     """The settings whose value is not that of the schema, in the order of the configuration."""
-    schema = RecipeConfig if is_recipe(config) else TrainConfig
-    defaults = dict(flat(OmegaConf.to_container(OmegaConf.structured(schema))))
+    defaults = dict(flat(OmegaConf.to_container(OmegaConf.structured(RunConfig))))
     return [
         Setting(key, _shown(value), _shown(defaults[key]) if key in defaults else "–")
         for key, value in flat(config)
@@ -124,40 +123,34 @@ def _batch(config: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class State:
+class StageState:
     stage: str
     finished: bool
     text: str
 
 
-def waiting(run: RunRecord, begun: Collection[str]) -> list[State]:
+def waiting(run: RunRecord, begun: Collection[str]) -> list[StageState]:
     """The stages that were asked for and have left nothing; none of a stage that was opened alone."""
     asked = lookup(run.config, "stages", []) if (run.folder / "config.yaml").exists() else []
-    return [State(str(name), False, "has left nothing yet") for name in asked if name not in begun]
+    return [StageState(str(name), False, "has left nothing yet") for name in asked if name not in begun]
 
 
-def state(run: RunRecord, stage: StageRecord, metrics: Metrics) -> State:
+def state(run: RunRecord, stage: StageRecord, metrics: Metrics) -> StageState:
     """Finished, by what a stage writes last; or at step N of M."""
     step, last = metrics.last_step, planned_steps(run.config, stage.name)
-    if is_done(stage.folder, step, last):
-        return State(stage.name, True, "finished" + (f", {step:,} steps" if step else ""))
+    if is_done(stage.folder, last):
+        return StageState(stage.name, True, "finished" + (f", {step:,} steps" if step else ""))
     if step is None:
-        return State(stage.name, False, "has begun")
+        return StageState(stage.name, False, "has begun")
     of = f" of {last:,}" if last else ""
     then = datetime.fromtimestamp((stage.folder / "metrics.jsonl").stat().st_mtime)
-    return State(stage.name, False, f"at step {step:,}{of}, last written {then:%Y-%m-%d %H:%M:%S}")
+    return StageState(stage.name, False, f"at step {step:,}{of}, last written {then:%Y-%m-%d %H:%M:%S}")
 
 
-def evaluated(name: str, evaluations: Sequence[StageRecord]) -> State:
+def evaluated(name: str, evaluations: Sequence[StageRecord]) -> StageState:
     """Of a model that the run only evaluated."""
     done = any((each.folder / RESULTS).exists() for each in evaluations)
-    return State(name, done, "evaluated" if done else "its evaluation has begun")
-
-
-def planned_steps(config: Mapping[str, Any], stage: str) -> int | None:
-    keys = (f"{stage}.steps", f"trainers.{stage}.steps", f"{stage}.loop.steps")
-    found = next((lookup(config, key) for key in keys if lookup(config, key) is not None), None)
-    return found if isinstance(found, int) else None
+    return StageState(name, done, "evaluated" if done else "its evaluation has begun")
 
 
 def read_json(path: Path) -> Any:

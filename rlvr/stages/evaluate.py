@@ -89,8 +89,8 @@ def count(
     return summarize(outcomes(groups, votes), ks, by) | {"undecided_votes": undecided}, list(votes)
 
 
-def run_evaluation(stage: StageInput, sets: Mapping[str, list[Problem]]) -> None:
-    """Answer every problem of `sets` `evaluation.samples` times, and write results.json.
+def run_evaluation(stage: StageInput, sets: Mapping[str, list[Problem]]) -> Path:
+    """Answer every problem of `sets` `evaluation.samples` times, and write results.json; its path.
 
     Raises:
         Interrupted: the user asked to stop.
@@ -104,9 +104,6 @@ def run_evaluation(stage: StageInput, sets: Mapping[str, list[Problem]]) -> None
         name: count(groups[name], default_ks(samples), workers=stage.config.reward.workers)[0]
         for name in sets
     }
-    write_results(stage.folder, results)
-
-
-def write_results(folder: Path, results: Mapping[str, Any]) -> None:
-    with atomic_write(folder / RESULTS) as path:
+    with atomic_write(stage.folder / RESULTS) as path:
         path.write_text(json.dumps(results, allow_nan=False) + "\n")
+    return stage.folder / RESULTS

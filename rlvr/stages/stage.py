@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rlvr.base.files import atomic_write
 from rlvr.base.identity import data_fingerprint, flat_settings
+from rlvr.base.stopping import StopRequest
 from rlvr.problems.order import fingerprint
 from rlvr.record.layout import RESULT
 from rlvr.record.runs import read_mapping
@@ -25,23 +24,6 @@ if TYPE_CHECKING:
 SOLUTIONS = "solutions"  # in `data`: the problems' own
 LEARNING = ("learner",)  # sections that a stage which learns from answers reads
 SAMPLING = ("sampling", "reward", "algorithm", "rollout", "learner", "evaluation")
-
-
-class StopRequest:
-    """Turns the first SIGINT or SIGTERM into a flag, so that a stage can save; the second ends at once."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
-
-    def __bool__(self) -> bool:
-        return self.signal is not None
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
 
 
 @dataclass

@@ -24,8 +24,6 @@ def sequential(arms: Sequence[Arm], sweep: Sweep) -> None:
         print(f"\narm {number} of {len(arms)}: {arm.name}", flush=True)
         try:
             sweep.run(arm.arguments)
-        except SystemExit:  # the arm was stopped, and with it the sweep
-            return
         except Exception:  # noqa: BLE001  whatever it is, it is written down, and no other arm's business
             traceback.print_exc()
 
@@ -49,7 +47,7 @@ def submitit_jobs(
     here = sorted(os.sched_getaffinity(0)) if cluster == "local" else []
     count = min(parallel, len(arms))
     shares = own_cores([("", here)] * count, max(len(here) // count, 1))
-    keep_busy([SubmititPlace(executor, sweep.program, cores) for cores in shares], arms, sweep)
+    keep_busy([SubmititPlace(executor, sweep, cores) for cores in shares], arms, sweep)
 
 
 def ray_processes(
@@ -84,9 +82,8 @@ def ray_processes(
         slots = [actor.remote() for _ in range(min(int(room), parallel, len(arms)))]
         nodes = ray.get([slot.node.remote() for slot in slots])
         cores = own_cores(nodes, cpus)
-        keep_busy(
-            [RayPlace(slot, sweep.program, own) for slot, own in zip(slots, cores, strict=True)], arms, sweep
-        )
+        places = [RayPlace(slot, sweep, own) for slot, own in zip(slots, cores, strict=True)]
+        keep_busy(places, arms, sweep)
     finally:
         ray.shutdown()
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from rlvr.pipeline.arms import Arm, Outcome, write_outcome
-from rlvr.sweep.sweep import Program, Sweep
+from rlvr.pipeline.arms import Arm
+from rlvr.pipeline.status import Outcome, write_outcome
+from rlvr.sweep.sweep import Sweep
 
 ENDED = (0, 1, 2, 3, 130)  # exit codes of `rlvr train`; after any other, nobody has said what happened
 POLL = 0.2  # seconds
@@ -58,15 +59,16 @@ def keep_busy(places: Sequence[Place], arms: Sequence[Arm], sweep: Sweep) -> Non
 class SubmititPlace:
     """A job of Slurm, or a process of this machine, by Submitit."""
 
-    def __init__(self, executor: Any, program: Program, cores: Sequence[int]) -> None:
-        self.executor, self.program, self.cores = executor, program, list(cores)
+    def __init__(self, executor: Any, sweep: Sweep, cores: Sequence[int]) -> None:
+        self.executor, self.sweep, self.cores = executor, sweep, list(cores)
         self.job: Any = None
 
     def start(self, arm: Arm) -> None:
         # what is started inherits this: Ctrl-C in the terminal is for the sweep alone, which stops its arms
         on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            self.job = self.executor.submit(self.program, arm.arguments, self.cores)
+            arguments = [self.sweep.command, *arm.arguments]
+            self.job = self.executor.submit(self.sweep.program, arguments, self.cores)
         finally:
             signal.signal(signal.SIGINT, on_interrupt)
 
@@ -124,13 +126,15 @@ class Slot:
 class RayPlace:
     """A slot somewhere on the cluster."""
 
-    def __init__(self, slot: Any, program: Program, cores: Sequence[int]) -> None:
-        self.slot, self.module, self.cores = slot, program.__module__, list(cores)
+    def __init__(self, slot: Any, sweep: Sweep, cores: Sequence[int]) -> None:
+        self.slot, self.sweep, self.cores = slot, sweep, list(cores)
         self.call: Any = None
 
     def start(self, arm: Arm) -> None:
         output = str(arm.folder / "output.txt")
-        self.call = self.slot.run.remote(self.module, arm.arguments, self.cores, os.getcwd(), output)
+        arguments = [self.sweep.command, *arm.arguments]
+        module = self.sweep.program.__module__
+        self.call = self.slot.run.remote(module, arguments, self.cores, os.getcwd(), output)
 
     def code(self) -> int | None:
         import ray

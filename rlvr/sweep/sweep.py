@@ -1,4 +1,4 @@
-"""`rlvr train -m`: from swept values to arms, and from arms to what is left to do.
+"""`rlvr COMMAND -m`: from swept values to arms, and from arms to what is left to do.
 
 The grammar is Hydra's; running is ours, because Hydra's own sweeps number their jobs, end with the first
 value that does not compose, and begin anew each time. A sweep's folder is named by the settings that all of
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,47 +28,55 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.base.identity import NEUTRAL, digest
+from rlvr.base.stopping import StopRequest
 from rlvr.base.text import one_line
 from rlvr.configuration import compose
-from rlvr.pipeline.arms import Arm, Outcome, arm_name, settings_of, write_arm
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.arms import (
+    NOT_SETTINGS,
+    Arm,
+    Identity,
+    arm_name,
+    is_arm,
+    other_contents,
+    read_arm,
+    write_arm,
+)
+from rlvr.pipeline.status import Outcome
 from rlvr.record.run_folder import RunFolder
-from rlvr.stages.stage import StopRequest
 from rlvr.types import ConfigError, RlvrError
 
-Run = Callable[[Sequence[str]], int]  # what follows `rlvr train` → exit code
-# The same in a process of its own, which takes the second argument's cores. Its module can be run with -m.
+Run = Callable[[Sequence[str]], int]  # what follows `rlvr COMMAND` → exit code
+# The same in a process of its own, with the command before; the second argument are the cores that it has.
+# The function's module can be run with -m.
 Program = Callable[[Sequence[str], Sequence[int]], int]
 Launcher = Callable[[Sequence[Arm], "Sweep"], None]
 KEY = "{key}"  # in hydra.sweep.dir: a hash of what all arms share
 
 
-def sweep(arguments: Sequence[str], run: Run, program: Program) -> int:
-    """Run the arms that `rlvr train ARGUMENTS` asks for and that are not done; the exit code.
-
-    `run` runs one of them in this process, `program` in another one.
+def sweep(command: Sweep) -> int:
+    """Run the arms that a command asks for and that are not done; the exit code.
 
     Raises:
-        ConfigError: no arm could be composed, or all that failed have a wrong configuration.
+        ConfigError: all arms that failed have a wrong configuration.
         RlvrError: arms failed.
     """
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        command = Sweep(arguments, run, program, StopRequest())
-        with RunFolder(command.folder):
-            command.sweeper(command)
-            return command.report()
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    with RunFolder(command.folder):
+        command.sweeper(command)
+        return command.report()
 
 
 class Sweep:
-    """One command's sweep: its folder, its overrides, and the arms that have come up so far."""
+    """One command's sweep: its folder, its overrides, and the arms that have come up so far.
 
-    def __init__(self, arguments: Sequence[str], run: Run, program: Program, stop: StopRequest) -> None:
-        self.run, self.program, self.stop = run, program, stop
-        self.flags, texts = _parse(arguments)
+    `run` runs an arm in this process, `program` in another one. Raises ConfigError if no arm can be composed.
+    """
+
+    def __init__(
+        self, command: str, arguments: Sequence[str], run: Run, program: Program, stop: StopRequest
+    ) -> None:
+        self.command, self.run, self.program, self.stop = command, run, program, stop
+        self.schema = compose.SCHEMAS[command]
+        self.flags, texts = _parse(command, arguments)
         self.arms: dict[str, Arm] = {}
         self.same: dict[str, Arm] = {}  # hash of all settings → the first arm that has them
         self.refused: dict[str, str] = {}  # arm → why it could not be composed
@@ -107,7 +114,7 @@ class Sweep:
             if arm is None:
                 refused.add(name)
                 continue
-            if arm.name != name:
+            if arm.name.partition(",content=")[0] != name:
                 print(f"the same settings as {arm.name}, and run once: {name}")
             elif name in found:
                 print(f"given more than once, and run once: {name}")
@@ -124,6 +131,11 @@ class Sweep:
         if left:
             self.launcher(left, self)
         return arms
+
+    def planned(self) -> Iterator[tuple[str, list[str]]]:
+        """The name of every arm of a grid, and what follows the command to have it; nothing is written."""
+        for chosen in itertools.product(*map(values, self.swept)):
+            yield arm_name(chosen), [*self.flags, *self._overrides(chosen)]
 
     def report(self) -> int:
         """Say what has become of the arms; the exit code.
@@ -165,7 +177,14 @@ class Sweep:
             whole = digest(asdict(config))  # with what changes no number, which may be swept for its speed
             if whole in self.same:
                 return self.same[whole]
-            write_arm(folder, chosen, settings_of(config))
+            identity = Identity.of(config)
+            there = read_arm(folder) if is_arm(folder) else identity
+            if there.settings == identity.settings and there.contents != identity.contents:
+                name = f"{name},content={digest(identity.contents)}"
+                changed = other_contents(there, identity)
+                print(f"{folder.name} was made with other content of {changed}; a new arm: {name}")
+                folder = self.folder / name
+            write_arm(folder, chosen, identity)
         except ConfigError as error:
             self.refused[name] = str(error)
             print(f"rlvr: {name}: {error}", file=sys.stderr)
@@ -179,12 +198,14 @@ class Sweep:
         values = iter(chosen)
         return [next(values) if o.is_sweep_override() else str(o.input_line) for o in self.overrides]
 
-    def _config(self, overrides: Sequence[str]) -> TrainConfig:
+    def _config(self, overrides: Sequence[str]) -> Any:
         """Raises ConfigError where they make no configuration."""
         try:
-            return compose.to_config(hydra_compose("train", overrides=[*self._search(), *overrides]))
+            return compose.to_config(
+                hydra_compose(self.command, overrides=[*self._search(), *overrides]), self.schema
+            )
         except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:
-            message = compose.composing_message(error, overrides, TrainConfig)
+            message = compose.composing_message(error, overrides, self.schema)
             if message is None:
                 raise
             raise ConfigError(message) from error
@@ -203,7 +224,7 @@ class Sweep:
                 messages.append(str(error))
                 continue
             tree = hydra_compose(
-                "train",
+                self.command,
                 overrides=[*self._search(), *self.own, *overrides],
                 return_hydra_config=True,
             )
@@ -217,7 +238,7 @@ class Sweep:
         fixed = [
             override.input_line
             for override in self.overrides
-            if not override.is_sweep_override() and not _is_neutral(override.key_or_group)
+            if not override.is_sweep_override() and not _is_neutral(override.key_or_group, self.schema)
         ]
         return digest([sorted(map(str, fixed)), sorted(o.key_or_group for o in self.swept)])
 
@@ -232,19 +253,15 @@ class Sweep:
         return [f"hydra.searchpath=[{_quoted('file://' + flag.partition('=')[2])}]" for flag in self.flags]
 
 
-def _is_neutral(key: str) -> bool:
-    """Whether a setting of `rlvr train` changes no number.
+def _is_neutral(key: str, schema: type[Any]) -> bool:
+    """Whether a setting changes no number.
 
     Only what the schema declares can be: what an import path is called with means what its function makes
     of it.
     """
-    if key.partition(".")[0] in ("record", "cluster"):
+    if key.partition(".")[0] in NOT_SETTINGS and key != "name":
         return True
-    return (
-        key != "reward.deadline"
-        and key.rpartition(".")[2] in NEUTRAL
-        and key in compose.all_keys(TrainConfig)
-    )
+    return key != "reward.deadline" and key.rpartition(".")[2] in NEUTRAL and key in compose.all_keys(schema)
 
 
 def _quoted(text: str) -> str:
@@ -259,9 +276,7 @@ def _function(kind: str, settings: DictConfig) -> Any:
     """
     if str(settings.get("_target_", "")).startswith(("hydra._internal.", "hydra_plugins.")):
         there = sorted(path.stem for path in (compose.config_folder() / "hydra" / kind).glob("*.yaml"))
-        raise ConfigError(
-            f"hydra/{kind} names a plugin of Hydra; `rlvr train` has its own: {', '.join(there)}"
-        )
+        raise ConfigError(f"hydra/{kind} names a plugin of Hydra; there are: {', '.join(there)}")
     return instantiate(settings, _partial_=True, _convert_="all")
 
 
@@ -273,9 +288,9 @@ def values(override: Override) -> list[str]:
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
-def _parse(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def _parse(command: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Hydra's flags that each arm gets too, and overrides."""
-    parser = argparse.ArgumentParser(prog="rlvr train", add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog=f"rlvr {command}", add_help=False, allow_abbrev=False)
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd")
     known, rest = parser.parse_known_args(list(arguments))

@@ -8,7 +8,8 @@ from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 
-from rlvr.pipeline.arms import VALUE, Arm
+from rlvr.pipeline.arms import Arm
+from rlvr.pipeline.status import VALUE
 from rlvr.sweep.sweep import Sweep, values
 from rlvr.types import ConfigError
 

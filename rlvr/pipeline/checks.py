@@ -1,0 +1,250 @@
+"""What is wrong with a run, or would do nothing in it: found before anything starts.
+
+Each package checks its own settings; here is what only the whole can say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hydra.utils import instantiate
+
+from rlvr.base.settings import out_of_range
+from rlvr.base.targets import filter_messages, target_messages
+from rlvr.evaluation.checks import evaluation_messages
+from rlvr.learner.checks import learner_messages, optimizer_messages
+from rlvr.pipeline.config import KINDS, RunConfig
+from rlvr.pipeline.graph import READS, SOLUTIONS, Node
+from rlvr.problems.checks import path_messages
+from rlvr.problems.prompts import encode_prompt, encode_solution
+from rlvr.problems.template_file import read_templates
+from rlvr.rewards.data_checks import data_messages
+from rlvr.rewards.functions import say_unused_columns, validate_reward
+from rlvr.stages.config import TeacherConfig
+from rlvr.stages.model_checks import model_messages
+from rlvr.stages.opd import as_rl
+from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, rl_messages, schedule_messages
+from rlvr.stages.warm_start_checks import warm_start_messages
+from rlvr.traces.duplicates import normalized
+from rlvr.types import ConfigError, DataError, Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+DPO = "rlvr.stages.dpo.RolloutDpo"
+REWARDED = ("synthesize", "select", "distill", "rl", "opd")  # kinds whose answers are judged
+
+
+def check_config(config: RunConfig, overrides: Sequence[str]) -> None:
+    """Raises ConfigError with everything that is wrong, and DataError for templates that cannot be read.
+
+    `overrides` are those of the command line.
+    """
+    messages = [*_unread(config, overrides), *evaluation_messages(config.evaluation)]
+    messages += learner_messages(config.learner)
+    messages += model_messages(config.model, config.rollout.gpus_per_worker)
+    messages += [*path_messages(config.problems), *_source_messages(config)]
+    known = [name for name in config.stages if name in config.stage_names()]
+    for name in known:
+        messages += _stage_messages(config, name, overrides)
+    if any(config.kind(name) in REWARDED for name in known):
+        messages += [*_sampling_messages(config), *validate_reward(config.reward)]
+    if not (config.problems.heldout or config.benchmarks) and config.evaluation != type(config.evaluation)(
+        every_stage=config.evaluation.every_stage
+    ):
+        messages.append(
+            "evaluation has settings, but there is nothing to evaluate on: name problems.heldout or benchmarks"
+        )
+    if messages:
+        raise ConfigError("\n".join(dict.fromkeys(messages)))
+    if "synthesize" in config.stages and config.synthesize.templates is not None:
+        read_templates(config.synthesize.templates)
+
+
+def _source_messages(config: RunConfig) -> Iterator[str]:
+    yield from target_messages("problems.train", config.problems.train, ())
+    if config.problems.heldout:
+        yield from target_messages("problems.heldout", config.problems.heldout, ())
+    for kind, sources in (("benchmarks", config.benchmarks), ("unseen", config.unseen)):
+        for name, source in sources.items():
+            yield from target_messages(f"{kind}.{name}", source, ())
+    for name in config.unseen:
+        if name in ("heldout", *config.benchmarks):
+            yield f"unseen.{name} has the name of an evaluation set: choose another"
+
+
+def _unread(config: RunConfig, overrides: Sequence[str]) -> Iterator[str]:
+    """Settings of the command line that no stage of the run reads."""
+    known = [name for name in config.stages if name in config.stage_names()]
+    read = {*config.stages, *(part for name in known for part in READS[config.kind(name)])}
+    evaluates = config.evaluation.every_stage or any(config.evaluates_itself(name) for name in known)
+    if evaluates:
+        read |= {"evaluation", *READS["evaluation"]}
+    every = {*KINDS, *(part for parts in READS.values() for part in parts)}
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        part = key.partition(".")[0].partition("@")[0]
+        if part in every and part not in read:
+            readers = [name for name in KINDS if part == name or part in READS[KINDS[name]]]
+            yield (
+                f"{key} is read by the stage {readers[-1]}, which does not run ({', '.join(config.stages)} "
+                "do): drop it, or extend stages"
+            )
+        if key.startswith("problems.order") and not {"rl", "opd"} & set(config.stages):
+            yield f"{key} is read by the stage rl, which does not run"
+        if (
+            key.startswith("problems.heldout")
+            and not evaluates
+            and not {"distill", "warm_start"} & {config.kind(name) for name in known}
+        ):
+            yield f"{key} is read by the stage rl, which does not run"
+
+
+def _stage_messages(config: RunConfig, name: str, overrides: Sequence[str]) -> Iterator[str]:
+    kind, settings = config.kind(name), config.section(name)
+    key = name if name in KINDS else f"trainers.{name}"
+    if kind == "warm_start":
+        if name in config.trainers:
+            yield from out_of_range(settings, f"{key}.")
+        wrong = list(warm_start_messages(key, settings))
+        yield from wrong
+        if not wrong and settings.trainer["_target_"] == DPO:
+            from rlvr.stages.dpo import argument_messages  # brings torch
+
+            arguments = {name: value for name, value in settings.trainer.items() if name != "_target_"}
+            yield from (f"{key}.{message}" for message in argument_messages(**arguments))
+    elif kind in ("distill", "synthesize"):
+        yield from _teacher_messages(key, settings, config)
+        if kind == "synthesize" and settings.templates is None and not settings.proposals:
+            yield f"{key} has nothing to do: give {key}.templates=FILE or {key}.proposals=N"
+    elif kind == "select":
+        yield from filter_messages("select.filters", settings.filters)
+    elif kind == "opd":
+        if settings.teacher in ("", "previous"):
+            yield "opd.teacher must be given: a stage, a checkpoint or a name on the hub, and not the student"
+        yield from rl_messages(settings.loop, as_rl(config.for_stages(), settings, settings.teacher))
+        yield from optimizer_messages("opd.loop", settings.loop.optimizer, settings.loop.steps)
+    else:
+        yield from rl_messages(settings, config.for_stages())
+        yield from target_messages("problems.order", config.problems.order, ("problems", "seed"))
+        wrong = [*algorithm_targets(config.algorithm)]
+        yield from wrong or algorithm_messages(settings, config.for_stages(), overrides)
+        if config.sampling.schedule:
+            given = ("step", "steps", "temperature")
+            wrong = list(target_messages("sampling.schedule", config.sampling.schedule, given))
+            yield from wrong or schedule_messages(settings, config.sampling)
+
+
+def _teacher_messages(key: str, settings: TeacherConfig, config: RunConfig) -> Iterator[str]:
+    longest = settings.max_tokens or config.sampling.max_tokens
+    context = settings.max_length or config.model.max_length
+    if settings.endpoint is None and longest >= context:
+        yield f"{key}: answers of {longest} tokens leave no room for the prompt in a context of {context}"
+    if settings.endpoint is not None:
+        if settings.teacher != "previous":
+            yield f"{key}.teacher={settings.teacher} has no effect: {key}.endpoint answers"
+        if settings.max_length is not None:
+            yield f"{key}.max_length has no effect: {key}.endpoint answers"
+        for name in ("base_url", "model"):
+            if not getattr(settings.endpoint, name):
+                yield f"{key}.endpoint.{name} must be given"
+    elif settings.temperature < 0.01:
+        yield f"{key}.temperature={settings.temperature}: on the vLLM pool it must be ≥ 0.01"
+
+
+def _sampling_messages(config: RunConfig) -> Iterator[str]:
+    if config.sampling.schedule and not {"rl", "opd"} & set(config.stages):
+        yield "sampling.schedule is read by the stage rl, which does not run: select has one temperature"
+    if config.sampling.max_tokens >= config.model.max_length:
+        yield (
+            f"sampling.max_tokens={config.sampling.max_tokens} leaves no room for the prompt in "
+            f"model.max_length={config.model.max_length}"
+        )
+
+
+def check_problems(
+    config: RunConfig,
+    nodes: Sequence[Node],
+    problems: Sequence[Problem],
+    sets: Mapping[str, Sequence[Problem]],
+) -> None:
+    """What can only be said with the problems at hand; `sets` are not to be trained on.
+
+    Raises ConfigError.
+    """
+    messages: list[str] = []
+    texts = {normalized(problem.text) for problem in problems}
+    for name, one in sets.items():
+        if shared := texts & {normalized(problem.text) for problem in one}:
+            messages.append(
+                f"{'problems.heldout' if name == 'heldout' else f'the set {name}'} shares {len(shared)} "
+                f"problems with problems.train, such as {min(shared)[:80]!r}: a gain would mean nothing"
+            )
+    for node in nodes:
+        if node.problems is not None:
+            continue
+        if node.kind == "warm_start" and SOLUTIONS in config.section(node.name).data:
+            messages += _solution_messages(node.name, problems)
+            if config.section(node.name).data == [SOLUTIONS]:
+                size = config.section(node.name).batch_size
+                messages += _size_messages(f"{node.name}.batch_size", size, problems)
+        if node.kind in ("rl", "opd"):
+            key, loop = ("rl", config.rl) if node.kind == "rl" else ("opd.loop", config.opd.loop)
+            messages += _size_messages(f"{key}.problems_per_step", loop.problems_per_step, problems)
+            instantiate(config.problems.order, _partial_=True)(problems=problems, seed=config.seed)
+    columns = sorted({column for problem in problems for column in problem.columns})
+    rewarded = config.evaluation.every_stage or any(node.kind in REWARDED for node in nodes)
+    if rewarded:
+        every = [*problems, *(each for one in sets.values() for each in one)]
+        messages += [*validate_reward(config.reward, columns), *data_messages(config.reward, every)]
+    if messages:
+        raise ConfigError("\n".join(messages))
+    if rewarded:
+        say_unused_columns(config.reward, columns)
+
+
+def _size_messages(key: str, size: int, problems: Sequence[Problem]) -> Iterator[str]:
+    if size > len(problems):
+        yield f"{key}={size}, but problems.train has {len(problems)}: lower it to that"
+
+
+def _solution_messages(stage: str, problems: Sequence[Problem]) -> Iterator[str]:
+    if without := [problem.id for problem in problems if problem.solution is None]:
+        yield (
+            f"stages names {stage}, but {len(without)} problems have no worked solution, such as "
+            f"{without[0]!r}: map a column to `solution`, or leave {stage} out"
+        )
+
+
+def check_lengths(
+    config: RunConfig,
+    nodes: Sequence[Node],
+    problems: Sequence[Problem],
+    sets: Mapping[str, Sequence[Problem]],
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    """Encode every problem once. Raises DataError for one that does not fit into `model.max_length`."""
+    limit = config.model.max_length
+    answer = config.sampling.max_tokens
+    kinds = {node.kind for node in nodes}
+    heldout = [problem for one in sets.values() for problem in one]
+    rooms = [(problems, answer if kinds & {"select", "rl", "opd"} else 0)]
+    rooms.append((heldout, config.evaluation.max_tokens or answer))
+    learned = [node for node in nodes if node.kind == "warm_start" and node.problems is None]
+    solved = any(SOLUTIONS in config.section(node.name).data for node in learned)
+    for group, max_tokens in rooms:
+        for problem in group:
+            length = len(encode_prompt(problem, config.problems.prompt, tokenizer))
+            if length + max_tokens > limit:
+                raise DataError(
+                    f"problem {problem.id!r}: {length} tokens of prompt and {max_tokens} of answer are more "
+                    f"than model.max_length={limit}"
+                )
+            if solved and group is problems:
+                length += len(encode_solution(problem, tokenizer))
+                if length > limit:
+                    raise DataError(
+                        f"problem {problem.id!r}: prompt and solution have {length} tokens, more than "
+                        f"model.max_length={limit}"
+                    )

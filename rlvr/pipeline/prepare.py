@@ -1,0 +1,78 @@
+"""A run that is checked and laid out, with nothing started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlvr.pipeline.checks import check_config, check_problems
+from rlvr.pipeline.config import RunConfig
+from rlvr.pipeline.graph import Node, Outside, build
+from rlvr.problems.generated import ALPHABET
+from rlvr.problems.load import load_problems
+from rlvr.problems.prompts import fill_template
+from rlvr.problems.templates import from_templates
+from rlvr.types import DataError, Problem
+
+HELDOUT = "heldout"  # name of problems.heldout among the evaluation sets
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked run: its graph and its problems."""
+
+    config: RunConfig
+    nodes: list[Node]
+    problems: list[Problem]
+    sets: dict[str, list[Problem]]  # evaluation set → problems
+    unseen: dict[str, list[Problem]]  # the same, and further sets that nothing may be trained on
+    alphabet: str | None  # of a new model
+
+    def node(self, name: str) -> Node:
+        return next(node for node in self.nodes if node.name == name)
+
+
+def prepare(config: RunConfig, overrides: Sequence[str], absent: list[str] | None = None) -> Prepared:
+    """Check a run and lay it out; nothing is started.
+
+    A plan gives `absent`, which then takes what is said of problems that cannot be had; they are none there.
+
+    Raises:
+        ConfigError, DataError: everything that can be known to be wrong before anything runs.
+    """
+
+    def load(key: str, source: dict[str, Any]) -> list[Problem]:
+        try:
+            return load_problems(key, source)
+        except DataError as error:
+            if absent is None or "from_hub" not in str(source):
+                raise
+            absent.append(str(error))
+            return []
+
+    check_config(config, overrides)
+    problems = load("problems.train", config.problems.train)
+    sets: dict[str, list[Problem]] = {}
+    if config.problems.heldout:
+        sets[HELDOUT] = load("problems.heldout", config.problems.heldout)
+    sets |= {name: load(f"benchmarks.{name}", source) for name, source in config.benchmarks.items()}
+    unseen = sets | {name: load(f"unseen.{name}", source) for name, source in config.unseen.items()}
+    evaluated = [problem for one in sets.values() for problem in one]
+    for problem in (*problems, *evaluated):
+        fill_template(problem, config.problems.prompt)
+    alphabet = _alphabet(config, [*problems, *evaluated]) if config.model.scratch else None
+    nodes = build(config, Outside(problems, sets, unseen, alphabet))
+    if not absent:
+        check_problems(config, nodes, problems, unseen)
+    return Prepared(config, nodes, problems, sets, unseen, alphabet)
+
+
+def _alphabet(config: RunConfig, problems: Sequence[Problem]) -> str:
+    """The characters that a new model has tokens for: all that there are, and those of generated problems."""
+    texts = [ALPHABET, *(fill_template(problem, config.problems.prompt) for problem in problems)]
+    texts += [problem.solution or "" for problem in problems]
+    if "synthesize" in config.stages and config.synthesize.templates is not None:
+        made = from_templates(config.synthesize.templates, config.synthesize.n, "all", config.seed)
+        texts += [problem.text + (problem.solution or "") for problem in made]
+    return "".join(sorted({*"".join(texts)}))

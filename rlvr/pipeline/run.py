@@ -1,0 +1,444 @@
+"""Run a graph: every stage that is not done yet, in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlvr.base.disk import DiskError
+from rlvr.base.files import atomic_write
+from rlvr.base.identity import changes
+from rlvr.pipeline.arms import Identity, check_same, is_arm
+from rlvr.pipeline.checks import check_lengths
+from rlvr.pipeline.config import RunConfig
+from rlvr.pipeline.folders import Folders, claimed
+from rlvr.pipeline.graph import BASE, EVALUATION, PROBLEMS, Node
+from rlvr.pipeline.prepare import HELDOUT, Prepared, prepare
+from rlvr.pipeline.status import forget_outcome, read_outcome
+from rlvr.pipeline.table import Done, stage_rows
+from rlvr.record.layout import KEPT, MANIFEST, REPORT, STAGES, TRACES
+from rlvr.record.run_folder import RunFolder, versions
+from rlvr.record.runs import read_mapping
+from rlvr.results.stage_plot import write_table
+from rlvr.stages.config import OpdConfig, RlConfig
+from rlvr.types import ConfigError, Problem, RlvrError, RunInterrupted
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from rlvr.base.stopping import StopRequest
+    from rlvr.stages.stage import StageInput
+
+CONTENTS = (
+    "contents.json"  # in a run's folder: fingerprints of the files, and of the user's code, that it reads
+)
+# What the numbers of a stage depend on beside what all stages have: with another value it is another run.
+OF_IDENTITY = (
+    *("batch_size", "data", "choose", "pairs", "trainer"),
+    *("samples", "chunk"),
+    *("problems_per_step", "group_size", "updates_per_step"),
+)
+
+
+def run_pipeline(
+    config: RunConfig,
+    run_path: str | os.PathLike[str],
+    saved_config: str,
+    overrides: Sequence[str],
+    resumed: bool = False,
+    stop: StopRequest | None = None,
+) -> Pipeline:
+    """Run what is not done of a graph, in the folder `run_path`.
+
+    A run that keeps its work for itself goes on only if it is `resumed`. An arm of a sweep, and a run whose
+    stages are shared, always go on. `stop` is that of a sweep, which has the signals already.
+
+    Raises:
+        ConfigError, DataError: before anything is started.
+        RunInterrupted: the user asked to stop.
+    """
+    path = Path(run_path)
+    prepared = prepare(config, overrides)
+    own = config.artefacts is None and not is_arm(path)
+    if own and not resumed and (path / "config.yaml").exists():
+        raise ConfigError(
+            f"{run_path} holds a run: resume={run_path} goes on with it; or name another hydra.run.dir"
+        )
+    if is_arm(path):
+        check_same(path, Identity.of(config))
+    # heavy from here on: the configuration is known to be right
+    from rlvr.stages.buffer import Interrupted
+
+    with ExitStack() as stack:
+        stop = stack.enter_context(StopRequest()) if stop is None else stop
+        run = stack.enter_context(claimed(path, stop) if is_arm(path) else RunFolder(path))
+        pipeline = Pipeline(prepared, run.path, stop, stack)
+        if is_arm(path) and (outcome := read_outcome(path)) is not None and outcome.done:
+            print(f"done before: {path}")  # by another process, meanwhile
+            return pipeline
+        go_on = f"go on with: rlvr train resume={run.path}" if own else "the same command goes on from here"
+        try:
+            pipeline.check()
+            pipeline.begin()
+            forget_outcome(path)
+            run.write_config(saved_config)
+            run.write_versions()
+            _write_json(path / CONTENTS, Identity.of(config).contents)
+            pipeline.run()
+        except Interrupted:
+            raise RunInterrupted(f"stopped; {go_on}") from None
+        except DiskError as error:
+            raise DiskError(f"{error}; then {go_on}") from error
+    return pipeline
+
+
+class Pipeline:
+    """A prepared run under way."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        run_path: Path,
+        stop: StopRequest,
+        stack: ExitStack,
+    ) -> None:
+        self.prepared, self.config, self.run_path = prepared, prepared.config, run_path
+        self.stop, self.stack = stop, stack
+        self.folders = Folders.of_run(self.config, run_path)
+        self.done: dict[str, Done] = {}  # by name
+        self.damaged: set[str] = set()  # nodes whose last checkpoint is
+        self.connected = False
+
+    @property
+    def model(self) -> str:
+        """That at the end of the chain."""
+        chain = [node for node in self.prepared.nodes if node.makes_model and not node.side]
+        return self.done[chain[-1].name].made
+
+    def check(self) -> None:
+        """Look at what there is of a run that keeps its work for itself; nothing is written.
+
+        Raises:
+            ConfigError: it was made with other data, model or batch sizes; a stage has begun from what one
+                before it would change now; or there is nothing left to do.
+        """
+        if self.folders.shared is not None:
+            return
+        for place, node in enumerate(self.prepared.nodes):
+            if not self._take_done(node):
+                for later in self.prepared.nodes[place + 1 :]:
+                    if any((self.folders[later] / "checkpoints").glob("step_*")):
+                        raise self._begun_from(later, node)
+                return
+        if (self.run_path / REPORT).exists():
+            raise self._nothing_to_do()
+
+    def _begun_from(self, later: Node, first: Node) -> ConfigError:
+        """What to say where `later` has begun from what `first` would change."""
+        mend = "leave it out" if first.kind in PROBLEMS else f"give {first.name}.steps its old value"
+        mend = "put back a whole copy of its last checkpoint" if first.name in self.damaged else mend
+        return ConfigError(
+            f"{self.folders[later]} has begun from what the stage {first.name} would change: {mend}, or "
+            "start a new run"
+        )
+
+    def _nothing_to_do(self) -> ConfigError:
+        steps = {name: getattr(self.config.section(name), "steps", None) for name in self.config.stages}
+        longer = [f"{name}.steps={2 * count}" for name, count in steps.items() if count]
+        more = f"; ask for more, as in {longer[-1]}" if longer else ""
+        return ConfigError(f"{self.run_path}: all stages have done their steps{more}")
+
+    def begin(self) -> None:
+        """Make the base model, and see whether its tokens leave room for all problems.
+
+        Raises:
+            DataError: a problem does not fit into `model.max_length`.
+        """
+        base, *stages = self.prepared.nodes
+        if base.name not in self.done and not self._take_done(base):
+            self._make(base)
+        left = [node for node in stages if node.name not in self.done]
+        if any(not (self.folders.shares(node) and self._take_done(node)) for node in left):
+            prepared = self.prepared
+            check_lengths(self.config, prepared.nodes, prepared.problems, prepared.sets, self.tokenizer)
+
+    def run(self) -> None:
+        """Make what is not done.
+
+        Raises:
+            Interrupted: the user asked to stop.
+        """
+        from rlvr.stages.buffer import Interrupted
+
+        where = {
+            node.name: os.path.relpath(self.folders[node], self.run_path) for node in self.prepared.nodes
+        }
+        _write_json(self.run_path / STAGES, where)
+        text = ""
+        for node in self.prepared.nodes:
+            if self.stop:
+                raise Interrupted
+            if node.name not in self.done and not self._take_done(node):
+                self._make(node)
+            new = self.done[node.name].new
+            if not new:
+                print(f"{node.name}: done before, in {self.folders[node]}")
+            if self.config.evaluation.every_stage and (new or node is self.prepared.nodes[-1]):
+                text = write_table(self.run_path, stage_rows(self.prepared.nodes, self.done))
+        print(f"\nmodel:   {self.model}\nrun:     {self.run_path}")
+        if text:
+            print(
+                f"table:   {self.run_path}/table.md, .csv, .png\nstages:  {self.config.artefacts}\n\n{text}"
+            )
+
+    def _take_done(self, node: Node) -> bool:
+        """Take up what a node has made, if it is done."""
+        path = self.folders[node] / MANIFEST
+        manifest = read_mapping(path) if path.exists() else {}
+        if not self.folders.shares(node):
+            if node.makes_model or node.kind == "select":
+                # it may go on with other settings, as far as its checkpoints allow
+                if node.kind != "base":
+                    manifest.pop("made", None)
+            elif manifest and manifest["key"] != node.key:
+                found = changes(manifest["settings"], node.settings)
+                found += changes(manifest["made_from"], node.made_from)
+                raise ConfigError(
+                    f"{self.folders[node]} was begun with other settings ({', '.join(found)}): give the old "
+                    "values, or start a new run"
+                )
+            if node.kind not in ("base", EVALUATION) and (made := self._own_work(node)):
+                manifest |= self._manifest(node, manifest) | {"made": made}
+        if "made" not in manifest:
+            return False
+        self._take(node, manifest)
+        return True
+
+    def _take(self, node: Node, manifest: Mapping[str, Any], new: bool = False) -> None:
+        made, folder = manifest["made"], self.folders[node]
+        where = made["outside"] or str(folder / made["path"])
+        self.done[node.name] = Done(folder, where, manifest["seconds"], new)
+
+    def _own_work(self, node: Node) -> dict[str, str | None] | None:
+        """What a stage has made that is this run's alone, by its checkpoints, if it has come to its end.
+
+        Raises ConfigError if it was made with other data, model or batch sizes.
+        """
+        folder = self.folders[node]
+        if not folder.exists():
+            return None
+        stage = self._stage(node, folder)
+        if node.kind == "select":
+            from rlvr.stages.select import selected
+
+            return {"path": KEPT, "outside": None} if selected(stage) is not None else None
+        if not node.makes_model:
+            name = TRACES if node.kind == "distill" else KEPT
+            return {"path": name, "outside": None} if (folder / name).exists() else None
+        checkpoints, steps = stage.checkpoints(), _steps(stage.settings)
+        newest = checkpoints.newest()
+        if newest and steps and newest[0] >= steps:
+            found = checkpoints.latest_model()
+            if found != newest:
+                self.damaged.add(node.name)
+            if found is None or found[0] < steps:
+                return None
+            if stage.result() is None:  # it was killed at its very end
+                stage.finish(*found)
+            return {"path": os.path.relpath(found[1] / "model", folder), "outside": None}
+        ended = read_mapping(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
+        if ended.get("key") == node.key and (model := stage.result()) is not None:
+            return {"path": os.path.relpath(model, folder), "outside": None}
+        return None
+
+    def _manifest(self, node: Node, before: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "stage": node.name,
+            "kind": node.kind,
+            "key": node.key,
+            "made_from": node.made_from,
+            "settings": node.settings,
+            "versions": versions(),
+            "seconds": before.get("seconds", 0.0),  # of all attempts that were not killed
+        }
+
+    def _make(self, node: Node) -> None:
+        """Do a stage's work, or the rest of it."""
+        from rlvr.stages.restarts import run_surviving
+
+        folder = self.folders[node]
+        with ExitStack() as lock:
+            if self.folders.shares(node):
+                lock.enter_context(claimed(folder, self.stop))
+                if self._take_done(node):  # by another process, meanwhile
+                    return
+                self._say_why(node)
+            path = folder / MANIFEST
+            before = read_mapping(path) if path.exists() else {}
+            manifest = self._manifest(node, before)
+            _write_json(path, manifest)
+            began = time.monotonic()
+            try:
+                made = run_surviving(partial(self._work, node), self._stage(node, folder))
+                manifest["made"] = made
+            finally:
+                manifest["seconds"] = round(manifest["seconds"] + time.monotonic() - began, 1)
+                _write_json(path, manifest)
+        self._take(node, manifest, new=True)
+
+    def _say_why(self, node: Node) -> None:
+        """Whether the stage goes on, or is made anew because something has changed, and what."""
+        folder = self.folders[node]
+        if (folder / MANIFEST).exists():
+            print(f"{node.name}: goes on in {folder}")
+            return
+        paths = folder.parent.glob(f"{node.name}-*/{MANIFEST}")
+        latest = max(paths, key=lambda path: path.stat().st_mtime, default=None)
+        if latest is None:
+            print(f"{node.name}: begins")
+            return
+        before = json.loads(latest.read_text())
+        found = changes(before["settings"], node.settings) + changes(before["made_from"], node.made_from)
+        print(f"{node.name}: made anew, beside {latest.parent.name}; changed: {', '.join(found)}")
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Of all models; slow to import, and a run that is done needs none."""
+        from rlvr.stages.sampling import load_tokenizer
+
+        return load_tokenizer(self.done[BASE].made)
+
+    def _connect(self) -> None:
+        """Join or start the cluster, which ends with the run, unless it is there."""
+        from rlvr.cluster.ray_cluster import ray_cluster
+
+        if not self.connected:
+            self.stack.enter_context(ray_cluster(self.config.cluster))
+            self.connected = True
+
+    def _stage(self, node: Node, folder: Path) -> StageInput:
+        """What the stage's runner is given."""
+        from rlvr.problems.files import from_file
+        from rlvr.stages.stage import StageInput
+
+        problems = self.prepared.problems
+        if node.problems is not None:
+            problems = self._kept(node.problems, problems) or from_file(self.done[node.problems].made)
+        answers_by = node.teacher if node.kind in ("distill", "synthesize") else node.model
+        outside = node.outside if node.kind in ("distill", "synthesize") else None
+        settings: Any = None if node.kind in ("base", EVALUATION) else self.config.section(node.name)
+        sources = {name: self.done[name].made for name in node.data}
+        if isinstance(settings, OpdConfig) and node.teacher:
+            sources[settings.teacher] = self.done[node.teacher].made
+        evaluates = settings is not None and self.config.evaluates_itself(node.name)
+        return StageInput(
+            config=self.config.for_stages(),
+            folder=folder,
+            run=self.run_path,
+            run_config=asdict(self.config),
+            least_problems=self.config.rl.problems_per_step if "rl" in self.config.stages else 0,
+            model_path=outside or (self.done[answers_by].made if answers_by else ""),
+            problems=problems,
+            heldout=self.prepared.sets.get(HELDOUT, []) if evaluates else [],
+            unseen=self.prepared.unseen,
+            tokenizer=None if node.kind == "base" else self.tokenizer,
+            stop=self.stop,
+            # the name of a folder that runs share says it all
+            sizes={} if self.folders.shares(node) or settings is None else self._sizes(settings),
+            settings=settings,
+            sources=sources,
+        )
+
+    def _kept(self, select: str, problems: Sequence[Problem]) -> list[Problem]:
+        """The problems of problems.train that a selection has kept; none if it selected from others."""
+        node = self.prepared.node(select)
+        if node.kind != "select" or node.problems is not None:
+            return []
+        ids = {
+            json.loads(line)["id"] for line in Path(self.done[select].made).read_text().splitlines() if line
+        }
+        return [problem for problem in problems if problem.id in ids]
+
+    def _sizes(self, settings: Any) -> dict[str, Any]:
+        sizes: dict[str, Any] = {"model": asdict(self.config.model)}
+        for name in OF_IDENTITY:
+            if hasattr(settings, name):
+                value = getattr(settings, name)
+                sizes[name] = asdict(value) if hasattr(value, "__dataclass_fields__") else value
+        if isinstance(settings, RlConfig):
+            sizes["order"] = self.config.problems.order
+        return sizes
+
+    def _work(self, node: Node, stage: StageInput) -> dict[str, str | None]:
+        """Where what the stage has made is: `path` in its folder, or `outside`."""
+        from rlvr.stages.distill import run_distill
+        from rlvr.stages.evaluate import run_evaluation
+        from rlvr.stages.opd import run_opd
+        from rlvr.stages.rl import run_rl
+        from rlvr.stages.select import run_select, selected
+        from rlvr.stages.synthesize import run_synthesize
+        from rlvr.stages.warm_start import run_warm_start
+
+        runners: dict[str, Callable[[StageInput], None]]
+        runners = {"warm_start": run_warm_start, "opd": run_opd, "rl": run_rl}
+        if node.kind == "base":
+            return self._base(stage.folder)
+        if node.kind not in runners or stage.result() is None or not self.folders.shares(node):
+            self._connect()
+        if node.kind == EVALUATION:
+            return {"path": run_evaluation(stage, self.prepared.sets).name, "outside": None}
+        if node.kind == "distill":
+            run_distill(stage)
+            return {"path": TRACES, "outside": None}
+        if node.kind in PROBLEMS:
+            if node.kind == "select":
+                run_select(stage)
+                selected(stage)
+            else:
+                run_synthesize(stage)
+            return {"path": KEPT, "outside": None}
+        if not self.folders.shares(node) or stage.result() is None:
+            runners[node.kind](stage)
+        if (found := stage.result()) is None:
+            raise RlvrError(f"the stage {node.name} ended without a model in {stage.folder}")
+        model = Path(found)
+        if self.folders.shares(node):
+            _keep_model_only(stage.folder / "checkpoints", model)
+        return {"path": str(model.relative_to(stage.folder)), "outside": None}
+
+    def _base(self, folder: Path) -> dict[str, str | None]:
+        if self.config.model.path is not None:
+            return {"path": None, "outside": self.config.model.path}
+        from rlvr.stages.scratch import make_scratch
+
+        assert self.prepared.alphabet is not None
+        make_scratch(self.config.model, self.config.seed, folder / "model", self.prepared.alphabet)
+        return {"path": "model", "outside": None}
+
+
+def _steps(settings: Any) -> int | None:
+    """How many the stage has; None where that depends on its data."""
+    loop = settings.loop if isinstance(settings, OpdConfig) else settings
+    steps: int | None = loop.steps
+    return steps
+
+
+def _keep_model_only(checkpoints: Path, model: Path) -> None:
+    """Of a stage that is done nothing but its model is needed: the rest of its checkpoints goes."""
+    assert model.parent.parent == checkpoints, f"{model} is not in {checkpoints}"
+    for path in (*checkpoints.iterdir(), *model.parent.iterdir()):
+        if path not in (model, model.parent) and path.is_dir():
+            shutil.rmtree(path)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")

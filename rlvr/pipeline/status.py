@@ -1,0 +1,227 @@
+"""What has become of a stage, and of a run: decided here and nowhere else.
+
+`outcome.json` in a run's folder says how it ended. A run without one has not begun, is running (its lock is
+held, here or on another host), or was killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rlvr.base.files import atomic_write
+from rlvr.record.layout import KEPT, MANIFEST, RESULT, RESULTS, RESULTS_TABLE, STAGES
+from rlvr.record.run_folder import LOCK, RunFolderError
+from rlvr.record.runs import RunRecord, StageRecord, named_stages, read_mapping
+from rlvr.record.sinks import read_metrics
+from rlvr.types import ConfigError, DataError, RlvrError, RunInterrupted
+
+OUTCOME = "outcome.json"
+VALUE = "heldout/pass@1"  # what a run is worth, at its last evaluation
+BEGUN = (".hydra", "config.yaml")  # what a run that has begun has in its folder
+
+
+class State(StrEnum):
+    WAITING = "not begun"
+    RUNNING = "running"
+    STOPPED = "stopped"  # by the user
+    KILLED = "killed"  # it neither runs nor has it said how it ended
+    FAILED = "failed"
+    DONE = "finished"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: str  # done, stopped or failed
+    code: int = 0  # that the command ended with
+    reason: str = ""  # why it failed
+    value: float | None = None  # of the last held-out evaluation
+
+    @property
+    def done(self) -> bool:
+        return self.status == "done"
+
+
+def read_outcome(folder: Path) -> Outcome | None:
+    path = folder / OUTCOME
+    return Outcome(**read_mapping(path)) if path.exists() else None
+
+
+def write_outcome(folder: Path, outcome: Outcome) -> None:
+    with atomic_write(folder / OUTCOME) as path:
+        path.write_text(json.dumps(asdict(outcome)) + "\n")
+
+
+def forget_outcome(folder: Path) -> None:
+    """The run begins again: how it ended before says nothing of what comes of it now."""
+    (folder / OUTCOME).unlink(missing_ok=True)
+
+
+class NotOurs(ConfigError):
+    """The folder holds another run than the one that was to run in it."""
+
+
+@contextmanager
+def recorded(folder: Path) -> Iterator[None]:
+    """Keep how the run of the block ends.
+
+    What was refused before it began leaves no folder, unless it is one that was there before.
+    """
+    before = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    try:
+        yield
+    except (RunFolderError, NotOurs):
+        raise  # the folder is another process's, or another run's, and so is what becomes of it
+    except RunInterrupted:
+        write_outcome(folder, Outcome("stopped", 130))
+        raise
+    except (ConfigError, DataError) as error:
+        if not _leaves_nothing(folder, before):
+            write_outcome(folder, Outcome("failed", 2, str(error)))
+        raise
+    except Exception as error:
+        unexpected = not isinstance(error, RlvrError)
+        reason = f"{type(error).__name__}: {error}" if unexpected else str(error)
+        write_outcome(folder, Outcome("failed", 1 if unexpected else 3, reason))
+        raise
+    write_outcome(folder, Outcome("done", value=last_value(folder)))
+
+
+def _leaves_nothing(folder: Path, before: set[str]) -> bool:
+    """Remove Hydra's notes where nothing else has come of the command; whether that was so."""
+    if not before <= {".hydra"} or {path.name for path in folder.iterdir()} - {".hydra"}:
+        return False
+    for path in (folder / ".hydra").glob("*"):
+        path.unlink()
+    with suppress(OSError):  # whatever somebody else has put there stays
+        (folder / ".hydra").rmdir()
+        folder.rmdir()
+    return True
+
+
+def last_value(folder: Path) -> float | None:
+    """The last held-out value of a run; None if it has none."""
+    for stage in reversed([*named_stages(folder).values()] or [folder / "rl"]):
+        path = stage / "metrics.jsonl"
+        steps = read_metrics(path) if path.exists() else {}
+        if values := [row[VALUE] for row in steps.values() if row.get(VALUE) is not None]:
+            return values[-1]
+    return None
+
+
+def run_state(run: RunRecord) -> State:
+    """What has become of a run, of the run that a stage belongs to, or of a stage that was opened alone."""
+    if holder(run.folder) is not None:
+        return State.RUNNING
+    outcome = read_outcome(run.folder)
+    if outcome is not None and outcome.status in ("stopped", "failed"):
+        return State.STOPPED if outcome.status == "stopped" else State.FAILED
+    if (outcome is not None and outcome.done) or is_complete(run):
+        return State.DONE
+    begun = run.stages or any((run.folder / name).exists() for name in BEGUN)
+    return State.KILLED if begun else State.WAITING
+
+
+def is_complete(run: RunRecord) -> bool:
+    """Whether every stage of a run has come to its end."""
+    if run.is_evaluation:
+        return (run.folder / RESULTS_TABLE).exists()
+    folders = {name: run.folder / name for name in run.config.get("stages", [])}
+    folders |= named_stages(run.folder)
+    if not any((run.folder / name).exists() for name in (STAGES, "config.yaml")):
+        folders = {run.folder.name.partition("-")[0]: run.folder}  # one stage alone
+    evaluations = [stage.folder for stage in run.stages if stage.name.endswith("-evaluation")]
+    return (
+        bool(folders)
+        and all(is_done(folder, planned_steps(run.config, name)) for name, folder in folders.items())
+        and all((folder / RESULTS).exists() for folder in evaluations)
+    )
+
+
+def is_done(folder: Path, steps: int | None) -> bool:
+    """Whether the stage in `folder`, which has so many `steps` (None: that depends on its data), has ended.
+
+    Raises:
+        DataError: its manifest, its result or its metrics are damaged.
+    """
+    # the manifest is there from the beginning; what was made is written into it at the end
+    if (folder / MANIFEST).exists() and "made" in read_mapping(folder / MANIFEST):
+        return True
+    if (folder / RESULTS).exists() or steps is None:
+        return any((folder / name).exists() for name in (RESULTS, RESULT, KEPT))
+    if (folder / "checkpoints" / f"step_{steps:06d}").exists():
+        return True
+    # a stage that saturates ends before its last step; one that was resumed may be past an earlier end
+    metrics = folder / "metrics.jsonl"
+    step = max(read_metrics(metrics), default=0) if metrics.exists() else 0
+    ended = read_mapping(folder / RESULT).get("step") if (folder / RESULT).exists() else None
+    return isinstance(ended, int) and ended >= step
+
+
+def stage_state(run: RunRecord, stage: StageRecord) -> State:
+    """What has become of a stage that has begun."""
+    if is_done(stage.folder, planned_steps(run.config, stage.name)):
+        return State.DONE
+    of_run = run_state(run)
+    return State.KILLED if of_run in (State.DONE, State.WAITING) else of_run
+
+
+def planned_steps(config: dict[str, Any], stage: str) -> int | None:
+    """How many steps the configuration gives `stage`; None where that depends on its data."""
+    section = _section(config, stage) or _section(_section(config, "trainers"), stage)
+    steps = (_section(section, "loop") or section).get("steps")
+    return steps if isinstance(steps, int) else None
+
+
+def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    """Empty where there is none; a set of problems that is evaluated on may have a setting's name."""
+    found = tree.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def holder(folder: Path) -> str | None:
+    """Who writes to a run, or to that of the stage in `folder`, as `PID on HOST`; None if nobody does."""
+    for home in (folder, folder.parent):
+        if (home / LOCK).exists():
+            return _holder(home / LOCK)
+    return None
+
+
+def _holder(lock: Path) -> str | None:
+    """The process that wrote its name into `lock`, if it has it open; only another machine's is tried.
+
+    To try a lock is to take it for a moment, in which a run that begins would be refused.
+    """
+    named = lock.read_text(errors="replace").strip()
+    pid, _, host = named.partition(" on ")
+    if host == platform.node() and pid.isdigit():
+        try:
+            held = any(_leads_to(file, lock) for file in Path(f"/proc/{pid}/fd").iterdir())
+            return named if held else None
+        except FileNotFoundError:
+            return None  # it has ended
+        except PermissionError:
+            pass  # another user's
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return named
+    return None
+
+
+def _leads_to(link: Path, file: Path) -> bool:
+    try:
+        return os.path.samefile(link, file)
+    except OSError:  # closed by now
+        return False
