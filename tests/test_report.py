@@ -21,7 +21,7 @@ from rlvr.report.measures import Metrics, early, late, load_metrics
 from rlvr.report.overview import changed_settings
 from rlvr.report.result import read_evaluation
 from rlvr.report.write import markdown_table, write_report
-from rlvr.statistics.intervals import paired_difference
+from rlvr.statistics.change import paired_difference
 from rlvr.types import Problem
 
 

@@ -43,9 +43,7 @@ class ArmResult:
     best: float  # mean over seeds of each one's best value
     cost: Cost  # mean over the runs used
     moments: list[Moment]
-    difference: (
-        Difference | str
-    )  # to the baseline; or why there is none; empty for the baseline
+    difference: Difference | str  # to the baseline; or why there is none; empty for the baseline
     reached: Moment | None = None  # first that is as good as the baseline is at its end
 
     @property

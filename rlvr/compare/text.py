@@ -234,9 +234,7 @@ def _intervals(results: Sequence[ArmResult], base: ArmResult) -> Iterator[str]:
         some = " or ".join(map(str, pairs))
         yield f"Differences are paired over the {some} seeds that both arms have (t test)."
     if problems := [(result, found) for result, found in differences if found.over == "problems"]:
-        named = ", ".join(
-            f"`{result.label}` (seed {shared_seeds(base, result)[0]})" for result, _ in problems
-        )
+        named = ", ".join(f"`{one.label}` (seed {shared_seeds(base, one)[0]})" for one, _ in problems)
         yield (
             f"Fewer than 2 seeds in common with the baseline: {named}. These are paired over "
             f"{problems[0][1].pairs:,} held-out problems (bootstrap interval, sign-flip permutation test), "

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlvr.base.text import aligned
 from rlvr.evaluation.metrics import TRUE_STEPS
-from rlvr.statistics.change import findings, p_text
+from rlvr.statistics.change import TESTS, findings, p_text
 from rlvr.statistics.intervals import FEWEST, tells
 
 NONE = "–"
@@ -125,7 +125,7 @@ def _comparison(baseline: Result) -> Iterator[str]:
                 )
             )
     yield f"Compared with {_plain(baseline['model'])}, problem by problem:\n\n{aligned(rows)}"
-    yield f"p values are of the permutation test that flips the signs of the gains. {findings(p_holm)}"
+    yield f"p values are of the {TESTS['problems']}. {findings(p_holm)}"
     if baseline["differs"]:
         yield f"The two were not asked alike: {_plain('; '.join(baseline['differs']))}."
 

@@ -16,7 +16,7 @@ from rlvr.base.text import aligned
 from rlvr.results.curves import BLUE, GREY
 from rlvr.results.stage_plot import dress, panels
 from rlvr.results.stage_table import NONE, plain
-from rlvr.statistics.change import ALPHA, Change, Difference, corrected, difference_over_seeds, p_text
+from rlvr.statistics.change import Change, Difference, corrected, difference_over_seeds, how_tested, p_text
 from rlvr.statistics.intervals import half_interval
 from rlvr.types import DataError
 
@@ -114,10 +114,7 @@ def _mean(values: Sequence[float], form: str) -> str:
 
 def _tested(cells: Cells, gains: Mapping[tuple[str, str], Difference]) -> Iterator[str]:
     """What p is, and which stages did not improve, as far as so many seeds can tell."""
-    tests = max((gain.family for gain in gains.values()), default=0)
-    if tests:
-        many = f", after Holm's correction for the {tests} gains in this table" if tests > 1 else ""
-        yield f"p values are of the paired t test{many}. An improvement is called one where p < {ALPHA}."
+    yield from how_tested(gains.values())
     failed = [
         plain(cells[name][stage].title) + (f" (on {name})" if len(cells) > 1 else "")
         for (name, stage), gain in gains.items()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from rlvr.base.text import aligned
 from rlvr.evaluation.metrics import beside
 from rlvr.record.progress import duration
-from rlvr.statistics.change import ALPHA, Change, Difference, corrected, paired_difference
+from rlvr.statistics.change import Change, Difference, corrected, how_tested, paired_difference
 from rlvr.statistics.intervals import bootstrap_interval
 from rlvr.types import DataError
 
@@ -219,11 +219,8 @@ def markdown(rows: Sequence[StageResult]) -> str:
             cells += _cells(found.get(name))
         counts = [f"{count:,}" if count else NONE for count in (row.steps, row.trained, row.sampled)]
         lines.append([*cells, row.data or NONE, *counts, duration(row.seconds) if row.seconds else NONE])
-    parts = [
-        aligned([[cell.replace("|", "\\|") for cell in line] for line in lines]),
-        *_notes(rows, measured),
-    ]
-    return "\n\n".join([*parts, summary(rows)]).rstrip() + "\n"
+    table = aligned([[cell.replace("|", "\\|") for cell in line] for line in lines])
+    return "\n\n".join([table, *_notes(rows, measured), summary(rows)]).rstrip() + "\n"
 
 
 def _cells(measured: Measured | None) -> tuple[str, str]:
@@ -241,13 +238,7 @@ def _notes(rows: Sequence[StageResult], measured: Sequence[Mapping[str, Measured
     """What a reader of the numbers must know."""
     if _sets(rows):
         yield OVER_PROBLEMS
-    gains = [one.gain for found in measured for one in found.values() if one.gain]
-    if gains:
-        many = f", after Holm's correction for the {len(gains)} gains in this table" if len(gains) > 1 else ""
-        yield (
-            "p values are of the permutation test that flips the signs of the problems' differences"
-            f"{many}. A change is called one where p < {ALPHA}."
-        )
+    yield from how_tested([one.gain for found in measured for one in found.values() if one.gain])
     if not all(row.new for row in rows):
         yield "† taken from before; its costs are those of its own run."
     unreached = [

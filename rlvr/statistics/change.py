@@ -7,7 +7,7 @@ permutation test that flips signs, over seeds Student's paired t test. The inter
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, TypeVar
@@ -16,6 +16,10 @@ from rlvr.statistics.intervals import bootstrap_interval, half_interval
 from rlvr.statistics.tests import holm, paired_t_test, sign_flip_test
 
 ALPHA = 0.05
+TESTS = {
+    "problems": "permutation test that flips the signs of the problems' differences",
+    "seeds": "paired t test",
+}
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -57,7 +61,7 @@ class Difference:
 
 
 def paired_difference(
-    first: Mapping[str, float], second: Mapping[str, float], level: float = 0.95, seed: int = 0
+    first: Mapping[str, float], second: Mapping[str, float], seed: int = 0
 ) -> Difference | None:
     """The mean over problems of second − first, with its bootstrap interval; None without a common problem.
 
@@ -73,7 +77,7 @@ def paired_difference(
     if not shared:
         return None
     gains = [b - a for a, b in shared]
-    low, high = bootstrap_interval(gains, level, seed)
+    low, high = bootstrap_interval(gains, seed=seed)
     changed = sum(a != b for a, b in shared)
     mean = math.fsum(gains) / len(gains)
     return Difference(mean, low, high, len(gains), changed, "problems", sign_flip_test(gains))
@@ -96,12 +100,20 @@ def corrected(family: Mapping[Key, Difference]) -> dict[Key, Difference]:
     }
 
 
+def how_tested(family: Iterable[Difference]) -> Iterator[str]:
+    """What the p values of a table are; nothing where nothing was tested."""
+    tested = [found for found in family if not math.isnan(found.p)]
+    if tested:
+        many = f", after Holm's correction for all {len(tested)} gains in this table" * (len(tested) > 1)
+        yield f"p values are of the {TESTS[tested[0].over]}{many}. A change is clear where p < {ALPHA}."
+
+
 def findings(p_holm: Mapping[str, float]) -> str:
     """Which of a table's comparisons (name → corrected p, not nan) are statistically significant."""
     count = len(p_holm)
     why = (
-        f"With {count} comparisons, some p falls below {ALPHA} by chance up to {min(count * ALPHA, 1):.0%} of "
-        "the time, so p is adjusted for their number (Holm): "
+        f"With {count} comparisons, some p falls below {ALPHA} by chance up to "
+        f"{min(count * ALPHA, 1):.0%} of the time, so p is adjusted for their number (Holm): "
         if count > 1
         else "With one comparison: "
     )
