@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations, combinations_with_replacement
+from statistics import stdev
 
 import numpy as np
 import pytest

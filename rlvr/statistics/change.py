@@ -57,7 +57,7 @@ class Difference:
         """A difference of shares in words: points, 95% CI, corrected p."""
         mean, low, high = (f"{100 * x:+.1f}" for x in (self.mean, self.low, self.high))
         p = p_text(self.p_holm)
-        return f"{mean} points, 95% CI {low} to {high}, p {p if p.startswith('<') else f'= {p}'}"
+        return f"{mean} points, 95% CI {low} to {high}, p {p.replace('<', '< ') if '<' in p else f'= {p}'}"
 
 
 def paired_difference(
@@ -105,7 +105,10 @@ def how_tested(family: Iterable[Difference]) -> Iterator[str]:
     tested = [found for found in family if not math.isnan(found.p)]
     if tested:
         many = f", after Holm's correction for all {len(tested)} gains in this table" * (len(tested) > 1)
-        yield f"p values are of the {TESTS[tested[0].over]}{many}. A change is clear where p < {ALPHA}."
+        yield (
+            f"p values are of the {TESTS[tested[0].over]}{many}. A change is clear, that is statistically "
+            f"significant, where p < {ALPHA}."
+        )
 
 
 def findings(p_holm: Mapping[str, float]) -> str:
