@@ -79,7 +79,8 @@ Intervals are over problems: what other problems of the kind would have given th
  what another seed of the training would have given.
 
 p values are of the permutation test that flips the signs of the problems' differences, after Holm's\
- correction for all 3 gains in this table. A change is clear, that is statistically significant, where p < 0.05.
+ correction for all 3 gains in this table. A change is clear, that\
+ is statistically significant, where p < 0.05.
 
 † taken from before; its costs are those of its own run.
 

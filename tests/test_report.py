@@ -303,7 +303,6 @@ def test_chapters_are_in_order_with_a_recipe_s_evaluations_inside(tmp_path: Path
     assert [name for name in page.ids if name.startswith("chapter")] == ["chapter-1", "chapter-2"]
     assert "0.0% (0.0% to 0.0%) after base, 50.0% (50.0% to 50.0%) after sft." in page.text
     assert "the gain is statistically significant (+50.0 points" in page.text
-    assert "The change" not in page.text
     assert "a|b 1 sft: improves" in page.text
     assert "sft, made from model aaa" in page.text
     # killed: its manifest is written when it begins, what was made when it ends
@@ -427,7 +426,8 @@ def test_right_with_true_steps_stands_beside_right(run: Path) -> None:
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = page_of(run).text
     assert "of the held-out set with true steps: 25.0%" in text
-    assert "shows worse" in text or "is worse than the model at step 0" in text
+    assert "the drop is statistically significant (-25.0 points, 95% CI" in text
+    assert text.count("p = 0.016 after Holm's correction for 2 comparisons") == 4  # of both sets, in two places
     assert text.count("right, all steps true") >= 2  # a line in the held-out chart and in that of training
 
 
