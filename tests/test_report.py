@@ -427,7 +427,9 @@ def test_right_with_true_steps_stands_beside_right(run: Path) -> None:
     text = page_of(run).text
     assert "of the held-out set with true steps: 25.0%" in text
     assert "the drop is statistically significant (-25.0 points, 95% CI" in text
-    assert text.count("p = 0.016 after Holm's correction for 2 comparisons") == 4  # of both sets, in two places
+    assert (
+        text.count("p = 0.016 after Holm's correction for 2 comparisons") == 4
+    )  # of both sets, in two places
     assert text.count("right, all steps true") >= 2  # a line in the held-out chart and in that of training
 
 
