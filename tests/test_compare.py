@@ -16,12 +16,13 @@ import pytest
 
 from rlvr.commands.compare import main, run
 from rlvr.compare.curves import read_curve
-from rlvr.compare.results import Difference
+from rlvr.compare.results import shared_seeds
 from rlvr.compare.runs import find_runs
 from rlvr.compare.text import verdict
 from rlvr.pipeline.status import State
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.record.sinks import JsonLines
+from rlvr.statistics.change import Difference
 from rlvr.statistics.intervals import half_interval
 from rlvr.statistics.tests import paired_t_test, sign_flip_test
 from rlvr.types import Problem
@@ -47,8 +48,8 @@ def test_means_intervals_and_paired_differences_over_seeds(tmp_path: Path) -> No
     assert base.value.high - base.value.mean == pytest.approx(half_interval(first))
     differences = [b - a for a, b in zip(first, second, strict=True)]
     assert isinstance(arm.difference, Difference)
-    assert arm.difference.interval.mean == pytest.approx(0.10)
-    assert arm.difference.interval.low == pytest.approx(0.10 - half_interval(differences))
+    assert arm.difference.mean == pytest.approx(0.10)
+    assert arm.difference.low == pytest.approx(0.10 - half_interval(differences))
     assert arm.difference.p == pytest.approx(paired_t_test(differences))
     assert (arm.difference.pairs, arm.difference.over) == (3, "seeds")
 
@@ -61,7 +62,7 @@ def test_only_seeds_that_both_arms_have_are_paired(tmp_path: Path) -> None:
     _, arm = results_of(tmp_path)
     assert isinstance(arm.difference, Difference)
     assert arm.difference.pairs == 2
-    assert arm.difference.interval.mean == pytest.approx((0.15 + 0.1) / 2)
+    assert arm.difference.mean == pytest.approx((0.15 + 0.1) / 2)
     assert arm.value.mean == pytest.approx((0.1 + 0.7 + 0.65) / 3)
 
 
@@ -78,12 +79,12 @@ def test_one_shared_seed_is_paired_over_its_problems_and_said_so(tmp_path: Path)
     assert (base.value.low, base.value.high) == (base.value.mean - 0.1, base.value.mean + 0.1)
     found = arm.difference
     assert isinstance(found, Difference)
-    assert (found.pairs, found.over, found.seed) == (8, "problems", 3)
-    assert found.interval.mean == pytest.approx(8 / 32)
+    assert (found.pairs, found.over, shared_seeds(base, arm)) == (8, "problems", [3])
+    assert found.mean == pytest.approx(8 / 32)
     pairs = [(b - a) / 4 for a, b in zip(right[1.0], right[0.8], strict=True)]
     assert found.p == pytest.approx(sign_flip_test(pairs)) == pytest.approx(2 / 64)
     text, _ = run([tmp_path], out=str(tmp_path / "out"))
-    assert "Fewer than 2 seeds in common with the baseline" in text
+    assert "Fewer than 2 seeds in common with the baseline: `sampling.temperature=0.8` (seed 3)." in text
     assert "Every arm has one seed; its interval is a bootstrap over the problems" in text
 
 
@@ -175,14 +176,14 @@ def test_holm_is_over_all_comparisons_and_the_note_says_what_is_left(tmp_path: P
     found = [result.difference for result in results[1:]]
     assert all(isinstance(difference, Difference) for difference in found)
     ps = [difference.p for difference in found if isinstance(difference, Difference)]
-    adjusted = [difference.adjusted for difference in found if isinstance(difference, Difference)]
+    adjusted = [difference.p_holm for difference in found if isinstance(difference, Difference)]
     assert 0.0125 < ps[0] < 0.05
     assert adjusted[0] == pytest.approx(3 * ps[0])
     assert adjusted[1] == pytest.approx(4 * ps[1])
     said = verdict(results, 0)
     assert "With 4 comparisons" in said
     assert "20% of the time" in said
-    assert "`sampling.temperature=0.8` can be told from chance at 5%; the others cannot" in said
+    assert "statistically significant at 5%: `sampling.temperature=0.8`; the others are not." in said
     assert "0.9" not in said
 
 
@@ -362,5 +363,5 @@ def test_true_steps_of_one_seed_are_paired_over_its_problems(tmp_path: Path) -> 
         with_true_steps(folder, 0.5, problems)
     _, arm = results_of(tmp_path, "heldout/true_steps")
     assert isinstance(arm.difference, Difference)
-    assert arm.difference.interval.mean == pytest.approx((5 * 0.5 - 0.5) / 6)
+    assert arm.difference.mean == pytest.approx((5 * 0.5 - 0.5) / 6)
     assert arm.difference.pairs == 6

@@ -205,7 +205,7 @@ def test_a_wrong_configuration_stops_the_run_before_it_begins(
     def begins(*given: object) -> None:
         raise AssertionError("the run began")
 
-    monkeypatch.setattr("rlvr.pipeline.train._run", begins)
+    monkeypatch.setattr("rlvr.pipeline.run.Pipeline.begin", begins)
     room = (
         [] if any("max_tokens" in argument or "stages=[sft]" in argument for argument in arguments) else SMALL
     )
@@ -299,7 +299,7 @@ def test_what_is_wrong_is_all_that_is_said(
     def fails(*given: object) -> None:
         raise RlvrError("the loss is nan")
 
-    monkeypatch.setattr("rlvr.pipeline.train.run_stages", fails)
+    monkeypatch.setattr("rlvr.pipeline.run.run_pipeline", fails)
     assert main(["train", "seed=1"]) == 3
     assert capsys.readouterr().err == "rlvr: the loss is nan\n"
 
@@ -349,7 +349,7 @@ def test_every_setting_is_read_somewhere() -> None:
     assert unread - {"name", *KINDS} == set()
     assert "${name}" in (compose.config_folder() / "train.yaml").read_text()
     Path("config.yaml").touch()
-    assert f'hydra.run.dir="{Path.cwd()}"' in compose.resume_arguments(["resume=."])
+    assert f'hydra.run.dir="{Path.cwd()}"' in compose.resume_arguments(["resume=."], "train")
 
 
 def test_all_keys_finds_nested_ones_behind_optional_sections_too() -> None:
@@ -381,7 +381,7 @@ def test_an_error_of_the_job_is_not_taken_for_one_of_the_configuration(
     def fails(*given: object) -> None:
         raise AssertionError("of the job")
 
-    monkeypatch.setattr("rlvr.pipeline.train.run_stages", fails)
+    monkeypatch.setattr("rlvr.pipeline.run.run_pipeline", fails)
     with pytest.raises(AssertionError, match="of the job"):
         main(["train", "algorithm=ppo", "algorithm.critic.clip=0.3"])
 

@@ -31,7 +31,7 @@ from rlvr.results.evaluation_table import markdown
 from rlvr.results.samples import read_samples, write_samples
 from rlvr.stages.config import ModelConfig, ScratchModelConfig
 from rlvr.stages.scratch import make_scratch
-from rlvr.statistics.intervals import paired_difference
+from rlvr.statistics.change import paired_difference
 from rlvr.types import DataError, FinishReason, Group, Problem, Status, Verdict
 
 RIGHT, WRONG, UNREAD, LATE = Status.CORRECT, Status.WRONG, Status.UNPARSEABLE, Status.TIMEOUT

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations, combinations_with_replacement
+from statistics import stdev
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ from rlvr.evaluation.metrics import (
     sound_shares,
     tally,
 )
-from rlvr.statistics.intervals import bootstrap_interval, half_interval, paired_difference, student_t_quantile
+from rlvr.statistics.change import paired_difference
+from rlvr.statistics.intervals import bootstrap_interval, half_interval
 from rlvr.types import Group, Problem, Status, Verdict
 
 
@@ -151,7 +153,7 @@ def test_paired_difference_compares_each_problem_with_itself() -> None:
     second = {"c": 1.0, "b": 1.0, "a": 0.25, "only second": 0.0, "no verdict": 1.0}
     found = paired_difference(first, second)
     assert found is not None
-    assert (found.mean, found.problems, found.changed) == (0.25, 3, 2)
+    assert (found.mean, found.pairs, found.changed) == (0.25, 3, 2)
     assert (found.low, found.high) == bootstrap_interval([0.25, 0.5, 0.0])
     assert paired_difference(dict(reversed(first.items())), second) == found
     assert paired_difference({"a": 1.0}, {"b": 1.0}) is None
@@ -172,15 +174,17 @@ def test_paired_interval_is_blind_to_how_hard_the_problems_are() -> None:
 
 def test_student_t_against_closed_forms() -> None:
     for level in (0.5, 0.9, 0.95, 0.99):
-        assert student_t_quantile(level, 1) == pytest.approx(math.tan(math.pi * level / 2))  # Cauchy
-        assert student_t_quantile(level, 2) == pytest.approx(level * math.sqrt(2 / (1 - level**2)))
-    with pytest.raises(ValueError, match="no quantile"):
-        student_t_quantile(0.95, 0)
+        # s/√n is 1 for both
+        assert half_interval([-1.0, 1.0], level) == pytest.approx(math.tan(math.pi * level / 2))  # Cauchy
+        three = [-math.sqrt(3), 0.0, math.sqrt(3)]
+        assert half_interval(three, level) == pytest.approx(level * math.sqrt(2 / (1 - level**2)))
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 8, 9, 30, 101])
-def test_student_t_quantile_inverts_the_integral_of_its_density(df: int) -> None:
-    t = np.linspace(0, student_t_quantile(0.95, df), 200_001)
+def test_half_an_interval_inverts_the_integral_of_students_density(df: int) -> None:
+    values = [float(number) for number in range(df + 1)]
+    quantile = half_interval(values) / stdev(values) * math.sqrt(df + 1)
+    t = np.linspace(0, quantile, 200_001)
     scale = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(df * math.pi)
     density = scale * (1 + t * t / df) ** (-(df + 1) / 2)
     assert 2 * np.trapezoid(density, t) == pytest.approx(0.95, abs=1e-8)

@@ -15,6 +15,7 @@ from rlvr.pipeline.evaluate import _model_messages, sampled_by
 from rlvr.results.evaluation import OTHER, compared, read_results, recount, write_json
 from rlvr.results.evaluation_table import _comparison, markdown
 from rlvr.results.samples import SAMPLES, read_samples, write_samples
+from rlvr.statistics.tests import holm
 from rlvr.types import DataError, Group, Problem, Status, Verdict
 
 VOTES = [[0, 1]]
@@ -106,10 +107,40 @@ def test_an_interval_that_says_nothing_is_not_shown(values: list[bool]) -> None:
 
 
 def test_a_gain_without_spread_has_no_interval() -> None:
-    gain = {"mean": 0.0, "low": 0.0, "high": 0.0, "problems": 8, "changed": 0}
+    gain = {"mean": 0.0, "low": 0.0, "high": 0.0, "problems": 8, "changed": 0, "p": 1.0, "p_holm": 1.0}
     compared = "\n".join(_comparison({"model": "old", "differs": [], "sets": {"s": {"avg": gain}}}))
     assert "0.0 to" not in compared
     assert "(–)" in compared
+    assert "With one comparison: no difference is statistically significant at 5%." in compared
+
+
+def test_gains_are_corrected_for_all_sets_and_metrics_of_the_comparison() -> None:
+    """All six problems of one set are gained, of the other none."""
+
+    def results(right: bool) -> dict[str, Any]:
+        one, other = (
+            [
+                Outcome(f"p{i}", {}, [Status.CORRECT if yes else Status.WRONG], [None], [0], [1], [False])
+                for i in range(6)
+            ]
+            for yes in (right, False)
+        )
+        sets = {name: summarize(of, [1]) | {"fingerprint": name} for name, of in (("s", one), ("t", other))}
+        return {"settings": {}, "model": "m", "sets": sets}
+
+    found = compared(results(False), results(True))
+    gains = {(name, metric): gain for name, of in found["sets"].items() for metric, gain in of.items()}
+    assert {key: gain["p"] for key, gain in gains.items()} == {
+        key: 2 / 64 if key[0] == "s" else 1.0 for key in gains
+    }
+    assert [gain["p_holm"] for gain in gains.values()] == holm([gain["p"] for gain in gains.values()])
+    text = "\n".join(_comparison(found))
+    assert f"With {len(gains)} comparisons" in text
+    assert "no difference is statistically significant at 5%" in text
+    del found["sets"]["t"]
+    for gain in found["sets"]["s"].values():
+        gain["p_holm"] = gain["p"]
+    assert "statistically significant at 5%: s avg" in "\n".join(_comparison(found))
 
 
 def test_a_value_of_a_column_is_no_markup() -> None:

@@ -126,7 +126,7 @@ def test_a_wrong_recipe_stops_before_it_begins(
     def begins(*given: object) -> None:
         raise AssertionError("the recipe began")
 
-    monkeypatch.setattr("rlvr.pipeline.recipe.Recipe", begins)
+    monkeypatch.setattr("rlvr.pipeline.run.Pipeline.begin", begins)
     changes_source = any(argument.startswith("problems=") for argument in arguments)
     small = SMALL[2:] if changes_source else SMALL
     assert main(["recipe", *small, *arguments, *plan]) == 2

@@ -18,8 +18,6 @@ from matplotlib.image import imread
 from rlvr.results.seeds import draw_seeds, read_tables, seeds_table
 from rlvr.results.stage_plot import write_table
 from rlvr.results.stage_table import (
-    FEWEST_CHANGED,
-    Change,
     SetResult,
     StageResult,
     csv_text,
@@ -27,7 +25,9 @@ from rlvr.results.stage_table import (
     measure,
     summary,
 )
-from rlvr.statistics.intervals import Difference, bootstrap_interval, half_interval, paired_difference
+from rlvr.statistics.change import Change, corrected, paired_difference
+from rlvr.statistics.intervals import bootstrap_interval, half_interval
+from rlvr.statistics.tests import holm, paired_t_test, sign_flip_test
 from rlvr.types import DataError
 
 BLUE, ORANGE, GREEN, GREY = (0x1F, 0x6F, 0xB4), (0xD9, 0x82, 0x2B), (0x2E, 0x8B, 0x57), (0x6B, 0x6B, 0x6B)
@@ -78,13 +78,17 @@ TABLE = """\
 Intervals are over problems: what other problems of the kind would have given these models. They do not cover\
  what another seed of the training would have given.
 
+p values are of the permutation test that flips the signs of the problems' differences, after Holm's\
+ correction for all 3 gains in this table. A change is clear, that\
+ is statistically significant, where p < 0.05.
+
 † taken from before; its costs are those of its own run.
 
 Samples without a verdict, which are left out: 2 on test (DPO).
 
-- SFT: improves on base by 50.0 points (95% interval 30.0 to 70.0)
-- DPO: no clear change from SFT: +5.0 points (95% interval +0.0 to +15.0), only 1 of 20 problems changed
-- RL: worse than DPO: -50.0 points (95% interval -70.0 to -30.0)
+- SFT: improves on base (+50.0 points, 95% CI +30.0 to +70.0, p = 0.006; 10 of 20 problems changed)
+- DPO: no clear change from SFT (+5.0 points, 95% CI +0.0 to +15.0, p = 1.00; 1 of 20 problems changed)
+- RL: worse than DPO (-50.0 points, 95% CI -70.0 to -30.0, p = 0.006; 10 of 20 problems changed)
 
 Did not clearly improve the model that they began with: DPO, RL.
 """
@@ -143,28 +147,40 @@ def test_swapping_two_stages_turns_the_verdict_round() -> None:
     up, down = measure([low, high])[1]["test"].gain, measure([high, low])[1]["test"].gain
     assert up is not None
     assert down is not None
-    assert (Change.of(up), Change.of(down)) == (Change.BETTER, Change.WORSE)
+    assert (up.change, down.change) == (Change.BETTER, Change.WORSE)
     assert down.mean == -up.mean
-    assert "high: improves on low by 50.0 points" in summary([low, high])
-    assert "low: worse than high: -50.0 points" in summary([high, low])
+    assert "high: improves on low (+50.0 points" in summary([low, high])
+    assert "low: worse than high (-50.0 points" in summary([high, low])
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "changed", "change"),
+    ("before", "after", "change"),
     [
-        (0.01, 0.2, FEWEST_CHANGED, Change.BETTER),
-        (0.01, 0.2, FEWEST_CHANGED - 1, Change.UNCLEAR),
-        (0.0, 0.2, 50, Change.UNCLEAR),
-        (-0.1, 0.2, 50, Change.UNCLEAR),
-        (-0.2, 0.0, 50, Change.UNCLEAR),
-        (-0.2, -0.01, FEWEST_CHANGED, Change.WORSE),
-        (-0.2, -0.01, FEWEST_CHANGED - 1, Change.UNCLEAR),
+        (2, 8, Change.BETTER),  # p = 2/2⁶
+        (2, 7, Change.UNCLEAR),  # p = 2/2⁵
+        (8, 2, Change.WORSE),
+        (7, 2, Change.UNCLEAR),
+        (8, 8, Change.UNCLEAR),
     ],
 )
-def test_a_change_is_clear_when_its_interval_leaves_zero_out(
-    low: float, high: float, changed: int, change: Change
-) -> None:
-    assert Change.of(Difference((low + high) / 2, low, high, 50, changed)) is change
+def test_six_changed_problems_are_the_fewest_that_are_clear(before: int, after: int, change: Change) -> None:
+    rows = [stage("a", *share(before)), stage("b", *share(after))]
+    gain = measure(rows)[1]["test"].gain
+    assert gain is not None
+    assert gain.change is change
+    assert "Holm" not in markdown(rows)
+
+
+def test_gains_are_corrected_for_all_rows_and_sets_of_the_table() -> None:
+    """A gain of six problems is clear by itself, and no longer beside one more set or one more stage."""
+    first, second = share(2), share(8)
+    sets = [StageResult(name, name, {"s": on(of), "t": on(of)}) for name, of in (("a", first), ("b", second))]
+    for rows in ([stage("a", *first), stage("b", *second), stage("c", *first)], sets):
+        gains = [one.gain for found in measure(rows) for one in found.values() if one.gain]
+        assert [gain.p for gain in gains] == [2 / 64] * 2
+        assert [gain.p_holm for gain in gains] == [4 / 64] * 2
+        assert {gain.change for gain in gains} == {Change.UNCLEAR}
+        assert "after Holm's correction for all 2 gains in this table" in markdown(rows)
 
 
 def test_noise_is_seldom_called_a_change() -> None:
@@ -175,7 +191,7 @@ def test_noise_is_seldom_called_a_change() -> None:
         first, second = (on(rng.binomial(4, hardness) / 4).by_problem for _ in range(2))
         gain = paired_difference(first, second)
         assert gain is not None
-        clear += Change.of(gain) is not Change.UNCLEAR
+        clear += corrected({"": gain})[""].change is not Change.UNCLEAR
     assert clear <= 11  # 5 are expected
 
 
@@ -183,7 +199,7 @@ def test_a_stage_without_an_evaluation_is_passed_over() -> None:
     rows = [stage("a", *share(2)), StageResult("b", "+ b", steps=7), stage("c", *share(18))]
     text = markdown(rows)
     assert "- b:" not in text
-    assert "- c: improves on a by 80.0 points" in text
+    assert "- c: improves on a (+80.0 points" in text
     assert text.splitlines()[3].split("|")[1:5] == [
         " + b   ",
         *[f"{'–':>{n}} " for n in (26, 28)],
@@ -206,7 +222,7 @@ def test_a_stage_is_compared_with_what_it_began_with() -> None:
     ]
     assert [found["test"].before for found in measure(rows)] == [None, "base", "base", "+ student"]
     assert "Every stage" not in summary(rows)  # two problems more are not clear
-    assert "student: improves on base by 50.0 points" in summary(rows)
+    assert "student: improves on base (+50.0 points" in summary(rows)
     with pytest.raises(DataError, match="student begins with nothing"):
         measure([replace(rows[2], start="nothing")])
     with pytest.raises(DataError, match="one name"):
@@ -223,9 +239,9 @@ def test_several_sets_and_a_set_that_comes_later() -> None:
     head = text.splitlines()[0]
     assert "easy avg@4 (95% interval)" in head
     assert "hard avg@8/16 (95% interval)" in head
-    assert "- b: on easy improves on a by 50.0 points (95% interval 30.0 to 70.0)\n" in text
+    assert "- b: on easy improves on a (+50.0 points, 95% CI +30.0 to +70.0, p = 0.006; " in text
     assert "on easy no clear change: not one of 20 problems differs from b" in text
-    assert "on hard improves on b by 50.0 points" in text
+    assert "on hard improves on b (+50.0 points" in text
     assert text.endswith("Did not clearly improve the model that they began with: c (on easy).\n")
 
 
@@ -242,7 +258,7 @@ def test_problems_without_a_partner() -> None:
     rows = [first, second, third]
     gains = [found["s"].gain for found in measure(rows)]
     assert gains[1] is not None
-    assert (gains[1].mean, gains[1].problems) == (-1.0, 1)
+    assert (gains[1].mean, gains[1].pairs) == (-1.0, 1)
     assert gains[2] is None
     text = markdown(rows)
     assert "- c: not compared with b: no problem has a value in both" in text
@@ -309,6 +325,10 @@ def test_files(tmp_path: Path) -> None:
         )
         assert (line["gain"] == "") == (measured.gain is None)
     assert [line["change"] for line in lines] == ["", "improves", "no clear change", "worse"]
+    p_values = [sign_flip_test([sign] * count) for sign, count in ((1, 10), (1, 1), (-1, 10))]
+    assert lines[0]["p"] == lines[0]["p_holm"] == ""
+    assert [float(line["p"]) for line in lines[1:]] == p_values
+    assert [float(line["p_holm"]) for line in lines[1:]] == holm(p_values)
     assert [line["new"] for line in lines] == ["0", "1", "1", "1"]
     assert float(lines[1]["gain"]) == 0.5
 
@@ -356,9 +376,11 @@ def test_seeds_are_means_with_students_intervals(tmp_path: Path) -> None:
     text = seeds_table(paths)
     assert text == seeds_table(paths[::-1])
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[:5]]
-    assert rows[0] == ["stage", "test avg@k", "gain, points"]
+    assert rows[0] == ["stage", "test avg@k", "gain, points", "p (Holm)"]
     assert rows[2][2] == "–"
-    assert rows[3] == ["+ sft", "68.3% ± 25.9", f"+55.0 ± {half:.1f}"]
+    assert rows[3] == ["+ sft", "68.3% ± 25.9", f"+55.0 ± {half:.1f}", f"{2 * paired_t_test(cell.gains):.3f}"]
+    assert rows[4][3] == "1.00"
+    assert "p values are of the paired t test, after Holm's correction for all 2 gains in this table." in text
     assert rows[4][2] == "+0.0 ± 12.4"
     assert text.endswith("No clear improvement over these seeds: rl.\n")
 
@@ -373,10 +395,18 @@ def test_one_seed_has_no_interval(tmp_path: Path) -> None:
 def test_seeds_that_agree_are_clear(tmp_path: Path) -> None:
     paths = three_seeds(tmp_path)
     assert "Every stage improves over these seeds." not in seeds_table(paths)
-    rows = [stage("base", *share(2), title="base"), stage("sft", *share(12))]
-    for path in paths:
+    for path, right in zip(paths, (12, 13, 12), strict=True):
+        rows = [stage("base", *share(2), title="base"), stage("sft", *share(right))]
         write_table(path.parent, rows)
     assert seeds_table(paths).endswith("Every stage improves over these seeds.\n")
+
+
+def test_seeds_whose_gains_are_the_same_are_not_tested(tmp_path: Path) -> None:
+    """Two seeds on few problems often gain the same, and have no spread to hold that against."""
+    (path, *_) = three_seeds(tmp_path)
+    text = seeds_table([path, path])
+    assert [line.split("|")[4].strip() for line in text.splitlines()[3:5]] == ["–", "1.00"]
+    assert text.endswith("No clear improvement over these seeds: sft, rl.\n")
 
 
 def test_seeds_with_an_unknown_number(tmp_path: Path) -> None:
@@ -385,7 +415,7 @@ def test_seeds_with_an_unknown_number(tmp_path: Path) -> None:
     write_table(paths[1].parent, rows)
     text = seeds_table(paths)
     assert "nan" not in text
-    assert [cell.strip() for cell in text.splitlines()[3].split("|")[1:-1]] == ["+ sft", "–", "–"]
+    assert [cell.strip() for cell in text.splitlines()[3].split("|")[1:-1]] == ["+ sft", "–", "–", "–"]
     draw_seeds(paths, tmp_path / "seeds.png")
     assert BLUE in colours(tmp_path / "seeds.png")
 
@@ -416,9 +446,9 @@ def sound(values: Sequence[float], steps: Sequence[float] | None, answers: int) 
     return SetResult([f"p{i}" for i in range(len(values))], values, 4, 0, steps, answers)
 
 
-def rows_with_steps() -> list[StageResult]:
-    """SFT helps both; RL helps right answers, and harms those with true steps."""
-    shares = {"base": (0, 0), "sft": (8, 6), "rl": (16, 0)}
+def rows_with_steps(more: int = 0) -> list[StageResult]:
+    """SFT helps both, `more` in some seeds; RL helps right answers, and harms those with true steps."""
+    shares = {"base": (0, 0), "sft": (8 + more, 8 + more), "rl": (16, 0)}
     return [
         StageResult(name, name, {"test": sound(share(right), share(steps), 20 if steps else 0)}, start=None)
         for name, (right, steps) in shares.items()
@@ -433,17 +463,18 @@ def test_right_with_true_steps_has_columns_gains_and_a_verdict_of_its_own(tmp_pa
         "test avg@4 (95% interval)",
         "test with true steps avg@4 (95% interval)",
     ]
-    assert [row[4].strip().split()[0] for row in (base, sft, rl)] == ["0.0%", "30.0%", "0.0%"]
-    assert [row[5].strip().split()[0] for row in (base, sft, rl)] == ["–", "+30.0", "-30.0"]
-    assert "- rl: on test improves on sft by 40.0 points" in text
-    assert "on test with true steps worse than sft: -30.0 points" in text
+    assert [row[4].strip().split()[0] for row in (base, sft, rl)] == ["0.0%", "40.0%", "0.0%"]
+    assert [row[5].strip().split()[0] for row in (base, sft, rl)] == ["–", "+40.0", "-40.0"]
+    assert "- rl: on test improves on sft (+40.0 points" in text
+    assert "on test with true steps worse than sft (-40.0 points" in text
     assert "Did not clearly improve the model that they began with: rl (on test with true steps)." in text
     lines = list(csv.DictReader(io.StringIO(csv_text(rows))))
     found = {(line["stage"], line["set"]): line["avg"] for line in lines}
     assert (found["rl", "test"], found["rl", "test with true steps"]) == ("0.8", "0.0")
     assert found["base", "test with true steps"] == "0.0"
-    write_table(tmp_path, rows)
-    table = seeds_table([tmp_path / "table.csv", tmp_path / "table.csv"])
+    for seed, more in enumerate((0, 1, 0)):
+        write_table(tmp_path / str(seed), rows_with_steps(more))
+    table = seeds_table([tmp_path / str(seed) / "table.csv" for seed in range(3)])
     assert "test with true steps avg@k" in table.splitlines()[0]
     assert "No clear improvement over these seeds: rl (on test with true steps)." in table
 

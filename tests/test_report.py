@@ -21,7 +21,7 @@ from rlvr.report.measures import Metrics, early, late, load_metrics
 from rlvr.report.overview import changed_settings
 from rlvr.report.result import read_evaluation
 from rlvr.report.write import markdown_table, write_report
-from rlvr.statistics.intervals import paired_difference
+from rlvr.statistics.change import paired_difference
 from rlvr.types import Problem
 
 
@@ -119,9 +119,11 @@ def test_the_result_is_the_paired_difference_of_the_journals(run: Path) -> None:
     assert gain is not None
     text = page_of(run).text
     assert "25.0% (15.0% to 35.0%) at step 0, 75.0% (65.0% to 85.0%) at step 2." in text
-    points = f"{100 * gain.mean:.1f} points (95% interval {100 * gain.low:.1f} to {100 * gain.high:.1f})"
-    assert f"improves on the model at step 0 by {points}" in text
-    assert "The change can be told from nothing: 8 of 8 problems" in text
+    points = f"+{100 * gain.mean:.1f} points, 95% CI +{100 * gain.low:.1f} to +{100 * gain.high:.1f}"
+    assert gain.p == 2 / 2**8
+    assert (
+        f"the gain is statistically significant ({points}, p = 0.008); 8 of 8 problems have another" in text
+    )
     assert "They do not cover what another seed of the training would have given." in text
 
 
@@ -129,8 +131,9 @@ def test_no_change_is_not_sold_as_one(run: Path) -> None:
     names = [f"h{number}" for number in range(8)]
     write_heldout(run / "rl", 2, {name: [name < "h3", name > "h4", False, False] for name in names})
     text = page_of(run).text
-    assert "The change cannot be told from nothing" in text
-    assert "improves on" not in text
+    assert "the difference is not statistically significant (" in text
+    assert "is statistically significant (" not in text
+    assert "improves" not in text
 
 
 def test_without_heldout_journals_nothing_is_paired(run: Path) -> None:
@@ -138,7 +141,7 @@ def test_without_heldout_journals_nothing_is_paired(run: Path) -> None:
     text = page_of(run).text
     assert "75.0% (65.0% to 85.0%) at step 2." in text
     assert (
-        "not known problem by problem: the journal of the held-out evaluation at step 2 is not there" in text
+        "not tested problem by problem: the journal of the held-out evaluation at step 2 is not there" in text
     )
 
 
@@ -299,7 +302,7 @@ def test_chapters_are_in_order_with_a_recipe_s_evaluations_inside(tmp_path: Path
     page = page_of(run)
     assert [name for name in page.ids if name.startswith("chapter")] == ["chapter-1", "chapter-2"]
     assert "0.0% (0.0% to 0.0%) after base, 50.0% (50.0% to 50.0%) after sft." in page.text
-    assert "improves on the model after base by 50.0 points" in page.text
+    assert "the gain is statistically significant (+50.0 points" in page.text
     assert "a|b 1 sft: improves" in page.text
     assert "sft, made from model aaa" in page.text
     # killed: its manifest is written when it begins, what was made when it ends
@@ -423,7 +426,10 @@ def test_right_with_true_steps_stands_beside_right(run: Path) -> None:
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = page_of(run).text
     assert "of the held-out set with true steps: 25.0%" in text
-    assert "shows worse" in text or "is worse than the model at step 0" in text
+    assert "the drop is statistically significant (-25.0 points, 95% CI" in text
+    assert (
+        text.count("p = 0.016 after Holm's correction for 2 comparisons") == 4
+    )  # of both sets, in two places
     assert text.count("right, all steps true") >= 2  # a line in the held-out chart and in that of training
 
 

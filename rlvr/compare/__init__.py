@@ -1,1 +1,1 @@
-"""Runs side by side: which arms of a sweep differ, by how much, and whether that can be told from chance."""
+"""Runs side by side: which arms of a sweep differ, by how much, and whether significantly so."""

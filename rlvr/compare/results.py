@@ -10,10 +10,9 @@ from statistics import mean
 from rlvr.compare.arms import Arm
 from rlvr.compare.curves import Cost, Curve
 from rlvr.pipeline.status import State
-from rlvr.statistics.intervals import half_interval, paired_difference
-from rlvr.statistics.tests import holm, paired_t_test, sign_flip_test
+from rlvr.statistics.change import Difference, corrected, difference_over_seeds, paired_difference
+from rlvr.statistics.intervals import half_interval
 
-ALPHA = 0.05
 BAND_SEEDS = 3  # from which a band is an interval; two seeds are drawn from one to the other
 
 
@@ -22,18 +21,6 @@ class Interval:
     mean: float
     low: float  # ends at 95%; nan if there is none
     high: float
-
-
-@dataclass(frozen=True)
-class Difference:
-    """An arm against the baseline, paired."""
-
-    interval: Interval
-    p: float  # nan where there is no test
-    pairs: int
-    over: str  # seeds, or problems
-    seed: int | None = None  # the one whose problems are compared
-    adjusted: float = math.nan  # p by Holm's method over all comparisons
 
 
 @dataclass(frozen=True)
@@ -56,7 +43,7 @@ class ArmResult:
     best: float  # mean over seeds of each one's best value
     cost: Cost  # mean over the runs used
     moments: list[Moment]
-    difference: Difference | str  # why there is none, in words; empty for the baseline
+    difference: Difference | str  # to the baseline; or why there is none; empty for the baseline
     reached: Moment | None = None  # first that is as good as the baseline is at its end
 
     @property
@@ -81,22 +68,16 @@ def compare(
     """
     results = [_arm(arm, curves[arm.label], metric) for arm in arms]
     base = results[baseline]
-    compared = [
-        replace(result, difference="" if result is base else difference(base, result, metric))
-        for result in results
-    ]
-    tests = [result.difference.p for result in compared if isinstance(result.difference, Difference)]
-    adjusted = iter(holm(tests))
+    found = ["" if result is base else difference(base, result, metric) for result in results]
+    tested = corrected({place: one for place, one in enumerate(found) if isinstance(one, Difference)})
     worse = lower_is_better(metric)
     return [
         replace(
             result,
-            difference=replace(result.difference, adjusted=next(adjusted))
-            if isinstance(result.difference, Difference)
-            else result.difference,
+            difference=tested.get(place, found[place]),
             reached=_reached(result.moments, base.value.mean, worse),
         )
-        for result in compared
+        for place, result in enumerate(results)
     ]
 
 
@@ -177,7 +158,7 @@ def difference(base: ArmResult, arm: ArmResult, metric: str) -> Difference | str
     """
     first = {curve.found.seed: curve for curve in base.used}
     second = {curve.found.seed: curve for curve in arm.used}
-    shared = sorted(first.keys() & second.keys())
+    shared = shared_seeds(base, arm)
     if not base.used or not arm.used:
         return "no value"
     if not shared:
@@ -185,16 +166,13 @@ def difference(base: ArmResult, arm: ArmResult, metric: str) -> Difference | str
     if any(_other_problems(first[seed], second[seed], metric) for seed in shared):
         return "other problems"
     if len(shared) > 1:
-        values = [second[seed].final - first[seed].final for seed in shared]
-        return Difference(over_seeds(values), paired_t_test(values), len(shared), "seeds")
-    before, after = first[shared[0]].problems, second[shared[0]].problems
-    found = paired_difference(before, after)
-    if found is None:
-        return f"one seed in common, and no journal of its problems for {metric}"
-    pairs = [after[name] - before[name] for name in sorted(before.keys() & after.keys())]
-    p = sign_flip_test([value for value in pairs if not math.isnan(value)])
-    interval = Interval(found.mean, found.low, found.high)
-    return Difference(interval, p, found.problems, "problems", shared[0])
+        return difference_over_seeds([second[seed].final - first[seed].final for seed in shared])
+    found = paired_difference(first[shared[0]].problems, second[shared[0]].problems)
+    return found or f"one seed in common, and no journal of its problems for {metric}"
+
+
+def shared_seeds(base: ArmResult, arm: ArmResult) -> list[int]:
+    return sorted({curve.found.seed for curve in base.used} & {curve.found.seed for curve in arm.used})
 
 
 def _other_problems(first: Curve, second: Curve, metric: str) -> bool:

@@ -8,9 +8,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from rlvr.compare.curves import Curve
-from rlvr.compare.results import ArmResult, Difference
+from rlvr.compare.results import ArmResult
 from rlvr.compare.text import held_seconds
 from rlvr.pipeline.status import State
+from rlvr.statistics.change import Difference
 
 Cell = str | int | float
 
@@ -43,13 +44,13 @@ def _arm(result: ArmResult, is_baseline: bool, metric: str) -> dict[str, Cell]:
     }
     found = result.difference if isinstance(result.difference, Difference) else None
     row |= {
-        "difference": found.interval.mean if found else math.nan,
-        "difference_low": found.interval.low if found else math.nan,
-        "difference_high": found.interval.high if found else math.nan,
+        "difference": found.mean if found else math.nan,
+        "difference_low": found.low if found else math.nan,
+        "difference_high": found.high if found else math.nan,
         "pairs": found.pairs if found else 0,
         "paired_over": found.over if found else "",
         "p": found.p if found else math.nan,
-        "p_holm": found.adjusted if found else math.nan,
+        "p_holm": found.p_holm if found else math.nan,
         "not_compared": "" if isinstance(result.difference, Difference) else result.difference,
     }
     held = held_seconds(result)

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from rlvr.base.text import aligned
 from rlvr.compare.curves import Curve
-from rlvr.compare.results import ALPHA, ArmResult, Difference, Interval, Moment
+from rlvr.compare.results import ArmResult, Interval, Moment, shared_seeds
 from rlvr.evaluation.metrics import TRUE_STEPS
 from rlvr.pipeline.status import State
 from rlvr.record.progress import duration
+from rlvr.statistics.change import Difference, findings, p_text
 from rlvr.statistics.intervals import FEWEST, tells
 
 NONE = "–"
@@ -30,7 +31,9 @@ class Numbers:
             return NONE
         return f"{value:.1%}" if self.share else f"{value:.4g}"
 
-    def interval(self, interval: Interval, signed: bool = False, problems: int | None = None) -> str:
+    def interval(
+        self, interval: Interval | Difference, signed: bool = False, problems: int | None = None
+    ) -> str:
         """The mean, and the ends where there are any; – for ends that say nothing, of few `problems`, say."""
         scale, sign = 100 if self.share else 1, "+" if signed else ""
         form = f"{sign}.1f" if self.share else f"{sign}.4g"
@@ -45,12 +48,6 @@ class Numbers:
             return f"{middle}{unit}"
         known = tells(interval.low, interval.high, problems)
         return f"{middle}{unit} {f'({low} to {high})' if known else NO_INTERVAL}"
-
-
-def p_text(p: float) -> str:
-    if math.isnan(p):
-        return NONE
-    return "<0.001" if p < 0.001 else f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
 
 
 def markdown(
@@ -98,8 +95,8 @@ def _result_rows(
         found = result.difference
         if isinstance(found, Difference):
             pairs = found.pairs if found.over == "problems" else None
-            gain = numbers.interval(found.interval, signed=True, problems=pairs)
-            cells = [gain, p_text(found.p), p_text(found.adjusted)]
+            gain = numbers.interval(found, signed=True, problems=pairs)
+            cells = [gain, p_text(found.p), p_text(found.p_holm)]
         else:
             cells = ["baseline" if index == baseline else f"not compared: {found}", NONE, NONE]
         value = numbers.interval(result.value, problems=_problems(result))
@@ -189,38 +186,27 @@ def _notes(
     elif differing:
         some = ", ".join(f"`{key}`" for key in differing[:MOST_NAMED])
         yield f"The arms differ in {len(differing)} settings, such as {some}."
-    yield from _intervals(results)
+    yield from _intervals(results, results[baseline])
     for result in results:
         yield from _left_out(result, metric)
     yield from _versions([curve for result in results for curve in result.used])
 
 
 def verdict(results: Sequence[ArmResult], baseline: int) -> str:
-    """What can be told from chance, given how many comparisons were made."""
-    tested = [
-        (result.label, result.difference)
+    """Which arms differ from the baseline, given how many comparisons were made."""
+    tested = {
+        f"`{result.label}`": result.difference.p_holm
         for result in results
-        if isinstance(result.difference, Difference) and not math.isnan(result.difference.adjusted)
-    ]
+        if isinstance(result.difference, Difference) and not math.isnan(result.difference.p_holm)
+    }
     if not tested:
         if len(results) == 1:
             return "One arm: nothing to compare."
         return f"No arm could be tested against `{results[baseline].label}`."
-    told = [f"`{label}`" for label, found in tested if found.adjusted < ALPHA]
-    count = len(tested)
-    many = (
-        f"With {count} comparisons, chance alone gives some p below {ALPHA} up to "
-        f"{min(count * ALPHA, 1):.0%} of the time, so p is adjusted for their number (Holm): "
-        if count > 1
-        else "With one comparison: "
-    )
-    if not told:
-        return f"{many}nothing can be told from chance at {ALPHA:.0%}."
-    rest = "" if len(told) == count else "; the others cannot"
-    return f"{many}{', '.join(told)} can be told from chance at {ALPHA:.0%}{rest}."
+    return findings(tested)
 
 
-def _intervals(results: Sequence[ArmResult]) -> Iterator[str]:
+def _intervals(results: Sequence[ArmResult], base: ArmResult) -> Iterator[str]:
     """What the intervals are over, and what they therefore do not say."""
     seeds = [result for result in results if result.over == "seeds"]
     single = [result for result in results if len(result.used) == 1]
@@ -246,7 +232,7 @@ def _intervals(results: Sequence[ArmResult]) -> Iterator[str]:
         some = " or ".join(map(str, pairs))
         yield f"Differences are paired over the {some} seeds that both arms have (t test)."
     if problems := [(result, found) for result, found in differences if found.over == "problems"]:
-        named = ", ".join(f"`{result.label}` (seed {found.seed})" for result, found in problems)
+        named = ", ".join(f"`{one.label}` (seed {shared_seeds(base, one)[0]})" for one, _ in problems)
         yield (
             f"Fewer than 2 seeds in common with the baseline: {named}. These are paired over "
             f"{problems[0][1].pairs:,} held-out problems (bootstrap interval, sign-flip permutation test), "

@@ -54,7 +54,8 @@ def check_config(config: RunConfig, overrides: Sequence[str]) -> None:
         every_stage=config.evaluation.every_stage
     ):
         messages.append(
-            "evaluation has settings, but there is nothing to evaluate on: name problems.heldout or benchmarks"
+            "evaluation has settings, but there is nothing to evaluate on: name problems.heldout or "
+            "benchmarks"
         )
     if messages:
         raise ConfigError("\n".join(dict.fromkeys(messages)))

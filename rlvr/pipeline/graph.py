@@ -1,9 +1,9 @@
 """A run as a graph: what each stage is made from, and a key that says whether it has been made before.
 
-A stage's key is a hash of the settings that its numbers depend on, of the content of the files that they name,
-and of the keys of what it is made from. Where runs share a folder of artefacts, a stage's work lies there under
-its key. So completed stages are found again, whatever other stages or seeds were run in between, and a change
-makes a new folder beside the old one.
+A stage's key is a hash of the settings that its numbers depend on, of the content of the files that they
+name, and of the keys of what it is made from. Where runs share a folder of artefacts, a stage's work lies
+there under its key. So completed stages are found again, whatever other stages or seeds were run in between,
+and a change makes a new folder beside the old one.
 """
 
 from __future__ import annotations

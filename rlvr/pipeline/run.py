@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rlvr.base.disk import DiskError
 from rlvr.base.files import atomic_write
 from rlvr.base.identity import changes
+from rlvr.base.stopping import StopRequest
 from rlvr.pipeline.arms import Identity, check_same, is_arm
 from rlvr.pipeline.checks import check_lengths
 from rlvr.pipeline.config import RunConfig
@@ -34,7 +35,6 @@ from rlvr.types import ConfigError, Problem, RlvrError, RunInterrupted
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from rlvr.base.stopping import StopRequest
     from rlvr.stages.stage import StageInput
 
 CONTENTS = (

@@ -16,7 +16,7 @@ from rlvr.report.estimators import Panel, panels
 from rlvr.report.journal import Journal
 from rlvr.report.measures import Metrics, load_metrics, lookup
 from rlvr.report.overview import EVALUATION, StageState, evaluated, read_json, state
-from rlvr.report.result import Evaluation, Result, compared, in_stage, read_evaluation
+from rlvr.report.result import Evaluation, Result, compared, in_stage, read_evaluation, tested
 from rlvr.report.rollouts import Shown, choose, show
 from rlvr.report.sections import Times, Verdicts, curves, times, verdicts
 
@@ -70,11 +70,17 @@ def parts(stages: Sequence[StageRecord]) -> list[Parts]:
 
 def chapters(run: RunRecord) -> tuple[list[Chapter], Markup]:
     """All chapters, and a chart of what was measured after each stage (empty unless there are several)."""
-    found: list[Chapter] = []
     all_parts = parts(run.stages)
     measured = {entry.name: _evaluations(entry, run) for entry in all_parts}
-    for entry in all_parts:
-        found.append(_chapter(run, entry, measured, _start(entry, all_parts)))
+    logged = {
+        entry.name: load_metrics(entry.stage.folder) if entry.stage else (Metrics(), None)
+        for entry in all_parts
+    }
+    inside = tested(
+        {e.name: list(in_stage(e.stage, logged[e.name][0])) if e.stage else [] for e in all_parts}
+    )
+    between = tested({e.name: list(_between(e.name, measured, _start(e, all_parts))) for e in all_parts})
+    found = [_chapter(run, e, *logged[e.name], inside[e.name] + between[e.name]) for e in all_parts]
     return found, _overall(measured)
 
 
@@ -108,13 +114,11 @@ def _overall(measured: Mapping[str, Mapping[str, Evaluation]]) -> Markup:
 
 
 def _chapter(
-    run: RunRecord, entry: Parts, measured: Mapping[str, Mapping[str, Evaluation]], start: str | None
+    run: RunRecord, entry: Parts, metrics: Metrics, wrong: str | None, results: list[Result]
 ) -> Chapter:
     stage = entry.stage
-    metrics, wrong = load_metrics(stage.folder) if stage else (Metrics(), None)
     journal, kind = _journal(entry)
     missing = ([wrong] if wrong else []) + journal.broken
-    results = list(_results(stage, metrics, entry.name, measured, start))
     chosen = choose(journal, metrics)
     chapter = Chapter(
         entry.name,
@@ -143,15 +147,10 @@ def _journal(entry: Parts) -> tuple[Journal, str]:
     return Journal(places[0].folder, "train"), "train"
 
 
-def _results(
-    stage: StageRecord | None,
-    metrics: Metrics,
-    name: str,
-    measured: Mapping[str, Mapping[str, Evaluation]],
-    start: str | None,
+def _between(
+    name: str, measured: Mapping[str, Mapping[str, Evaluation]], start: str | None
 ) -> Iterator[Result]:
-    if stage:
-        yield from in_stage(stage, metrics)
+    """A stage's model beside the one that it began with, on each set."""
     for set_name, after in measured[name].items():
         before = measured[start].get(set_name) if start else None
         yield compared(set_name, before, after, f"after {start}", f"after {name}")

@@ -1,11 +1,11 @@
-"""What a stage made of the model, in words and numbers, and whether that can be told from nothing."""
+"""What a stage made of the model, in words and numbers, and whether that is statistically significant."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,16 @@ from rlvr.record.runs import StageRecord
 from rlvr.report.charts import Interval
 from rlvr.report.journal import correct_shares
 from rlvr.report.measures import Metrics
-from rlvr.results.stage_table import Change, Measured, verdict
-from rlvr.statistics.intervals import Difference, bootstrap_interval, paired_difference
+from rlvr.results.stage_table import OVER_PROBLEMS
+from rlvr.statistics.change import ALPHA, TESTS, Change, Difference, corrected, paired_difference
+from rlvr.statistics.intervals import bootstrap_interval
 from rlvr.types import DataError
 
 HELDOUT = "the held-out set"
-SEEDS = (
-    "Intervals are over problems: what other problems of the kind would have given these models. They do not "
-    "cover what another seed of the training would have given."
+NOTE = (
+    f"{OVER_PROBLEMS} p values are of the {TESTS['problems']}, after Holm's correction for all comparisons "
+    "between stages, or for all inside of stages. A change is statistically significant where "
+    f"p < {ALPHA}."
 )
 
 
@@ -49,54 +51,63 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Result:
-    """One set before and after a stage. `change` is None where nothing can be compared."""
+    """One set before and after a stage, or only after it."""
 
     set: str
     before: Evaluation | None
     after: Evaluation
-    sentences: list[str]
-    gain: Difference | None = None
-    change: Change | None = None
+    begin: str  # names of the two models
+    end: str
+    missing: str  # why nothing is paired, if nothing is
+    gain: Difference | None
+
+    @property
+    def change(self) -> Change | None:
+        """None where nothing can be compared."""
+        return self.gain.change if self.gain else None
+
+    @property
+    def sentences(self) -> Iterator[str]:
+        problems = f"{self.after.problems:,} problems" + (
+            f" with {self.after.samples} answers each" if self.after.samples else ""
+        )
+        if self.before is None:
+            yield f"On {problems} of {self.set}, the model {self.end} is right in {self.after.text}."
+            return
+        yield (f"On {problems} of {self.set}: {self.before.text} {self.begin}, {self.after.text} {self.end}.")
+        if self.gain is None:
+            yield f"The difference was not tested problem by problem: {self.missing}."
+            return
+        what = {
+            Change.BETTER: "gain is",
+            Change.WORSE: "drop is",
+            Change.UNCLEAR: "difference is not",
+        }[self.gain.change]
+        many = self.gain.family
+        holm = f" after Holm's correction for {many} comparisons" if many > 1 else ""
+        yield (
+            f"Problem by problem, the {what} statistically significant ({self.gain.points}{holm}); "
+            f"{self.gain.changed:,} of {self.gain.pairs:,} problems have another share of correct answers."
+        )
 
 
 def compared(
     name: str, before: Evaluation | None, after: Evaluation, begin: str, end: str, missing: str = ""
 ) -> Result:
-    """A result in sentences. `begin` and `end` name the two models, `missing` says why nothing is paired."""
-    problems = f"{after.problems:,} problems" + (
-        f" with {after.samples} answers each" if after.samples else ""
-    )
-    if before is None:
-        return Result(
-            name, None, after, [f"On {problems} of {name}, the model {end} is right in {after.text}."]
-        )
-    sentences = [f"On {problems} of {name}: {before.text} {begin}, {after.text} {end}."]
-    gain = paired_difference(before.values, after.values)
-    if gain is None:
-        why = missing or "no problem has a value in both evaluations"
-        sentences.append(f"Whether that is more than chance is not known problem by problem: {why}.")
-        return Result(name, before, after, sentences)
-    measured = Measured(
-        after.mean, after.low, after.high, after.problems, math.nan, f"the model {begin}", gain
-    )
-    change = Change.of(gain)
-    answer = (
-        "The change cannot be told from nothing, that is from the luck of these problems and samples"
-        if change is Change.UNCLEAR
-        else "The change can be told from nothing"
-    )
-    sentences += [
-        f"Problem by problem, it {_as_verb(verdict(measured) or '')}.",
-        f"{answer}: {gain.changed:,} of {gain.problems:,} problems have another share of correct answers.",
-    ]
-    return Result(name, before, after, sentences, gain, change)
+    """A set's result. `begin` and `end` name the two models, `missing` says why nothing is paired."""
+    gain = paired_difference(before.values, after.values) if before else None
+    missing = missing or "no problem has a value in both evaluations"
+    return Result(name, before, after, begin, end, missing, gain)
 
 
-def _as_verb(said: str) -> str:
-    """`verdict` as a part of a sentence whose subject is the model."""
-    return (
-        said if said.startswith("improves") else f"shows {said}" if said.startswith("no ") else f"is {said}"
-    )
+def tested(results: Mapping[str, Sequence[Result]]) -> dict[str, list[Result]]:
+    """The results of each stage, with p corrected for all gains among them."""
+    every = {(stage, place): one for stage, of in results.items() for place, one in enumerate(of)}
+    gains = corrected({key: one.gain for key, one in every.items() if one.gain})
+    found: dict[str, list[Result]] = {stage: [] for stage in results}
+    for key, one in every.items():
+        found[key[0]].append(replace(one, gain=gains.get(key)))
+    return found
 
 
 def in_stage(stage: StageRecord, metrics: Metrics) -> Iterator[Result]:

@@ -15,7 +15,7 @@ from rlvr.record.layout import RESULTS_TABLE
 from rlvr.record.runs import RunRecord
 from rlvr.report import overview, reproduce
 from rlvr.report.chapters import chapters
-from rlvr.report.result import SEEDS
+from rlvr.report.result import NOTE
 from rlvr.results.summary import summary_table
 from rlvr.types import DataError
 
@@ -70,7 +70,7 @@ def _content(run: RunRecord) -> dict[str, Any]:
         "table": table,
         "notes": notes,
         "overall": overall,
-        "seeds": SEEDS,
+        "note": NOTE,
         "chapters": found,
         "commands": reproduce.commands(run, hydra),
         "commit": reproduce.commit(run),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from rlvr.record.layout import RESULTS
 from rlvr.record.run_folder import RunFolder
 from rlvr.results.evaluation_table import markdown
 from rlvr.results.samples import SAMPLES, read_samples
-from rlvr.statistics.intervals import paired_difference
+from rlvr.statistics.change import Difference, corrected, paired_difference
 from rlvr.types import ConfigError, DataError
 
 TABLE = "results.md"
@@ -125,21 +124,24 @@ def finish(folder: Path) -> None:
 def compared(baseline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
     """How much better a model is than a baseline, problem by problem, on each set that both were tried on.
 
-    `sets`: set → avg, and each pass@k and maj@k that both have, → the fields of
-    `rlvr.statistics.intervals.Difference`. `differs`: settings of theirs that were other.
+    `sets`: set → avg, and each pass@k and maj@k that both have, → the gain: its mean, the ends of its
+    interval, problems, how many of them changed, p, and p corrected for all gains of all sets. `differs`:
+    settings of theirs that were other.
     """
     ours, theirs = results["settings"], baseline["settings"]
     differs = [
         f"{name} {theirs.get(name)} → {value}" for name, value in ours.items() if theirs.get(name) != value
     ]
-    sets = {}
-    for name in in_common(baseline, fingerprints(results)):
+    gains: dict[tuple[str, str], Difference] = {}
+    for name in (common := in_common(baseline, fingerprints(results))):
         before, after = _by_metric(baseline["sets"][name]), _by_metric(results["sets"][name])
-        sets[name] = {
-            metric: asdict(found)
-            for metric in after
-            if metric in before and (found := paired_difference(before[metric], after[metric]))
-        }
+        for metric in after:
+            if metric in before and (found := paired_difference(before[metric], after[metric])):
+                gains[name, metric] = found
+    sets: dict[str, dict[str, dict[str, float]]] = {name: {} for name in common}
+    for (name, metric), gain in corrected(gains).items():
+        shown = {key: getattr(gain, key) for key in ("mean", "low", "high", "changed", "p", "p_holm")}
+        sets[name][metric] = {"problems": gain.pairs, **shown}
     return {"model": baseline["model"], "differs": differs, "sets": sets}
 
 

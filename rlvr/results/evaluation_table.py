@@ -7,6 +7,7 @@ from typing import Any
 
 from rlvr.base.text import aligned
 from rlvr.evaluation.metrics import TRUE_STEPS
+from rlvr.statistics.change import TESTS, findings, p_text
 from rlvr.statistics.intervals import FEWEST, tells
 
 NONE = "–"
@@ -105,11 +106,13 @@ def _by_k(sets: Mapping[str, Result], ks: list[int]) -> str:
 
 def _comparison(baseline: Result) -> Iterator[str]:
     """Gains over the baseline, in points."""
-    rows = [("", "gain, points", "95% interval", "problems", "of these changed")]
+    rows = [("", "gain, points", "95% interval", "problems", "of these changed", "p", "p (Holm)")]
+    p_holm = {}
     for name, found in baseline["sets"].items():
         for metric, gain in found.items():
             low, high = gain["low"], gain["high"]
             known = tells(low, high, gain["problems"])
+            p_holm[f"{_plain(name)} {metric}"] = gain["p_holm"]
             rows.append(
                 (
                     f"{_plain(name)} {metric}",
@@ -117,9 +120,12 @@ def _comparison(baseline: Result) -> Iterator[str]:
                     f"{100 * low:+.1f} to {100 * high:+.1f}" if known else NO_INTERVAL,
                     f"{gain['problems']:,}",
                     f"{gain['changed']:,}",
+                    p_text(gain["p"]),
+                    p_text(gain["p_holm"]),
                 )
             )
     yield f"Compared with {_plain(baseline['model'])}, problem by problem:\n\n{aligned(rows)}"
+    yield f"p values are of the {TESTS['problems']}. {findings(p_holm)}"
     if baseline["differs"]:
         yield f"The two were not asked alike: {_plain('; '.join(baseline['differs']))}."
 

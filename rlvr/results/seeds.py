@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -16,6 +16,7 @@ from rlvr.base.text import aligned
 from rlvr.results.curves import BLUE, GREY
 from rlvr.results.stage_plot import dress, panels
 from rlvr.results.stage_table import NONE, plain
+from rlvr.statistics.change import Change, Difference, corrected, difference_over_seeds, how_tested, p_text
 from rlvr.statistics.intervals import half_interval
 from rlvr.types import DataError
 
@@ -28,12 +29,6 @@ class Cell:
     before: str  # title of the stage that it is compared with; empty for the first
     values: list[float]  # [S] avg@k, 0 to 1
     gains: list[float]  # [S] each seed's gain over the stage before, paired by problem
-
-    def improves(self) -> bool:
-        """Whether the whole interval of the mean gain lies above zero."""
-        return bool(
-            mean(self.gains) - half_interval(self.gains) > 0
-        )  # nan is not: one seed, or a number missing
 
 
 Cells = dict[str, dict[str, Cell]]  # evaluation set → stage → its numbers
@@ -79,24 +74,34 @@ def seeds_table(paths: Sequence[Path]) -> str:
     """Mean of each stage and of its gain over the stage before, with 95% intervals over seeds, as Markdown.
 
     `paths` are the table.csv of the runs, one for each seed. Intervals are Student's t, of few seeds and so
-    wide; a set's column says "–" where a seed has no number. Raises DataError as `read_tables` does.
+    wide; a set's column says "–" where a seed has no number. p is of the paired t test, corrected for all
+    gains of the table. Raises DataError as `read_tables` does.
     """
     cells = read_tables(paths)
+    gains = corrected(
+        {
+            (name, stage): difference_over_seeds(cell.gains)
+            for name, column in cells.items()
+            for stage, cell in column.items()
+            if cell.before
+        }
+    )
     stages = list(dict.fromkeys(stage for column in cells.values() for stage in column))
     head = ["stage"]
     for name in cells:
-        head += [f"{name} avg@k", "gain, points"]
+        head += [f"{name} avg@k", "gain, points", "p (Holm)"]
     lines = [head]
     for stage in stages:
-        found = [column.get(stage) for column in cells.values()]
-        line = [next(cell.title for cell in found if cell is not None)]
-        for cell in found:
+        line = [next(column[stage].title for column in cells.values() if stage in column)]
+        for name, column in cells.items():
+            cell, gain = column.get(stage), gains.get((name, stage))
             line += [_mean(cell.values, "{:.1f}%"), _mean(cell.gains, "{:+.1f}")] if cell else [NONE, NONE]
+            line.append(p_text(gain.p_holm) if gain else NONE)
         lines.append(line)
     seeds = f"{len(paths)} seed" + ("s" if len(paths) > 1 else "")
     note = f"Means of {seeds}" + (" ± half their 95% interval (Student's t)." if len(paths) > 1 else ".")
     table = aligned([[cell.replace("|", "\\|") for cell in line] for line in lines])
-    return "\n\n".join([table, note, *_failed(cells)]) + "\n"
+    return "\n\n".join([table, note, *_tested(cells, gains)]) + "\n"
 
 
 def _mean(values: Sequence[float], form: str) -> str:
@@ -107,18 +112,18 @@ def _mean(values: Sequence[float], form: str) -> str:
     return form.format(100 * mean(values)) + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
 
 
-def _failed(cells: Cells) -> list[str]:
-    """Which stages did not improve, as far as so many seeds can tell."""
-    compared = {name: {s: c for s, c in column.items() if c.before} for name, column in cells.items()}
+def _tested(cells: Cells, gains: Mapping[tuple[str, str], Difference]) -> Iterator[str]:
+    """What p is, and which stages did not improve, as far as so many seeds can tell."""
+    yield from how_tested(gains.values())
     failed = [
-        plain(cell.title) + (f" (on {name})" if len(cells) > 1 else "")
-        for name, column in compared.items()
-        for cell in column.values()
-        if not cell.improves()
+        plain(cells[name][stage].title) + (f" (on {name})" if len(cells) > 1 else "")
+        for (name, stage), gain in gains.items()
+        if gain.change is not Change.BETTER
     ]
     if failed:
-        return [f"No clear improvement over these seeds: {', '.join(failed)}."]
-    return ["Every stage improves over these seeds."] if any(compared.values()) else []
+        yield f"No clear improvement over these seeds: {', '.join(failed)}."
+    elif gains:
+        yield "Every stage improves over these seeds."
 
 
 def draw_seeds(paths: Sequence[Path], picture: Path) -> None:

@@ -16,7 +16,6 @@ from matplotlib.ticker import PercentFormatter
 from rlvr.base.files import atomic_write
 from rlvr.results.curves import BLUE, GREEN, GREY, ORANGE
 from rlvr.results.stage_table import (
-    Change,
     Measured,
     StageResult,
     csv_text,
@@ -24,12 +23,13 @@ from rlvr.results.stage_table import (
     measure,
     with_true_steps,
 )
+from rlvr.statistics.change import Change
 
 COLOURS = {
     None: (BLUE, "start"),
-    Change.BETTER: (GREEN, "improves"),
-    Change.UNCLEAR: (GREY, "no clear change"),
-    Change.WORSE: (ORANGE, "worse"),
+    Change.BETTER: (GREEN, Change.BETTER),
+    Change.UNCLEAR: (GREY, Change.UNCLEAR),
+    Change.WORSE: (ORANGE, Change.WORSE),
 }
 WRAPPED = 14  # characters of a title on one line
 
@@ -87,7 +87,7 @@ def draw_stages(rows: Sequence[StageResult], picture: Path) -> None:
 
 
 def _bar(axes: Axes, place: int, measured: Measured) -> Change | None:
-    change = Change.of(measured.gain) if measured.gain else None
+    change = measured.gain.change if measured.gain else None
     mean, low, high = measured.mean, measured.low, measured.high
     axes.bar(place, mean, width=0.66, color=COLOURS[change][0])
     # rounding may put an end a hair on the wrong side of the mean

@@ -12,17 +12,19 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from rlvr.base.text import aligned
 from rlvr.evaluation.metrics import beside
 from rlvr.record.progress import duration
-from rlvr.statistics.intervals import Difference, bootstrap_interval, paired_difference
+from rlvr.statistics.change import Change, Difference, corrected, how_tested, paired_difference
+from rlvr.statistics.intervals import bootstrap_interval
 from rlvr.types import DataError
 
 NONE = "–"
-# A two-sided sign test on five problems cannot reach 5%, and a bootstrap of so few is too sure of itself.
-FEWEST_CHANGED = 6
+OVER_PROBLEMS = (
+    "Intervals are over problems: what other problems of the kind would have given these models. They do not "
+    "cover what another seed of the training would have given."
+)
 
 
 @dataclass(frozen=True)
@@ -68,21 +70,6 @@ class StageResult:
     start: str | None = None  # stage whose model it began with; None: that of the row before
 
 
-class Change(StrEnum):
-    """What a stage did to a set, as far as the interval of its gain tells."""
-
-    BETTER = "improves"
-    UNCLEAR = "no clear change"
-    WORSE = "worse"
-
-    @classmethod
-    def of(cls, gain: Difference) -> Change:
-        """By the side of zero that the whole interval is on, if enough problems changed at all."""
-        if gain.changed < FEWEST_CHANGED or gain.low <= 0 <= gain.high:
-            return cls.UNCLEAR
-        return cls.BETTER if gain.low > 0 else cls.WORSE
-
-
 @dataclass(frozen=True)
 class Measured:
     """The numbers of a stage on a set; nan where no problem has a value."""
@@ -117,6 +104,8 @@ def with_true_steps(rows: Sequence[StageResult]) -> list[StageResult]:
 def measure(rows: Sequence[StageResult]) -> list[dict[str, Measured]]:
     """For each row, evaluation set → its numbers, compared with the nearest row before that has the set.
 
+    p is corrected for all gains of the table: of all its rows and sets.
+
     Raises DataError if a row begins with a stage that has no row before it.
     """
     if len({row.stage for row in rows}) < len(rows):
@@ -137,7 +126,12 @@ def measure(rows: Sequence[StageResult]) -> list[dict[str, Measured]]:
             found[name] = _measure(result, name, other)
         measured.append(found)
         named[row.stage] = previous = row
-    return measured
+    every = [(place, name, one.gain) for place, found in enumerate(measured) for name, one in found.items()]
+    gains = corrected({(place, name): gain for place, name, gain in every if gain})
+    return [
+        {name: replace(one, gain=gains.get((place, name))) for name, one in found.items()}
+        for place, found in enumerate(measured)
+    ]
 
 
 def _measure(result: SetResult, name: str, before: StageResult | None) -> Measured:
@@ -168,16 +162,10 @@ def verdict(measured: Measured) -> str | None:
     if gain is None:
         return f"not compared with {before}: no problem has a value in both"
     if gain.changed == 0:
-        return f"no clear change: not one of {gain.problems:,} problems differs from {before}"
-    points, low, high = (100 * x for x in (gain.mean, gain.low, gain.high))
-    change = Change.of(gain)
-    if change is Change.BETTER:
-        return f"improves on {before} by {points:.1f} points (95% interval {low:.1f} to {high:.1f})"
-    interval = f"{points:+.1f} points (95% interval {low:+.1f} to {high:+.1f})"
-    if change is Change.WORSE:
-        return f"worse than {before}: {interval}"
-    few = f", only {gain.changed} of {gain.problems:,} problems changed"
-    return f"no clear change from {before}: {interval}{few if gain.changed < FEWEST_CHANGED else ''}"
+        return f"no clear change: not one of {gain.pairs:,} problems differs from {before}"
+    link = {Change.BETTER: "on", Change.WORSE: "than", Change.UNCLEAR: "from"}[gain.change]
+    changed = f"{gain.changed:,} of {gain.pairs:,} problems changed"
+    return f"{gain.change} {link} {before} ({gain.points}; {changed})"
 
 
 def summary(rows: Sequence[StageResult]) -> str:
@@ -205,7 +193,7 @@ def summary(rows: Sequence[StageResult]) -> str:
 
 
 def _better(measured: Measured) -> bool:
-    return measured.gain is not None and Change.of(measured.gain) is Change.BETTER
+    return measured.gain is not None and measured.gain.change is Change.BETTER
 
 
 def _sets(rows: Sequence[StageResult]) -> list[str]:
@@ -224,15 +212,15 @@ def markdown(rows: Sequence[StageResult]) -> str:
         ks = sorted({row.sets[name].samples for row in rows if name in row.sets})
         head += [f"{name} avg@{'/'.join(map(str, ks))} (95% interval)", "gain, points (95% interval)"]
     head += ["data", "steps", "tokens trained", "tokens sampled", "wall-clock"]
-    lines = [head]
-    for row, found in zip(rows, measure(rows), strict=True):
+    lines, measured = [head], measure(rows)
+    for row, found in zip(rows, measured, strict=True):
         cells = [row.title if row.new else f"{row.title} †"]
         for name in names:
             cells += _cells(found.get(name))
         counts = [f"{count:,}" if count else NONE for count in (row.steps, row.trained, row.sampled)]
         lines.append([*cells, row.data or NONE, *counts, duration(row.seconds) if row.seconds else NONE])
-    parts = [aligned([[cell.replace("|", "\\|") for cell in line] for line in lines]), *_notes(rows)]
-    return "\n\n".join([*parts, summary(rows)]).rstrip() + "\n"
+    table = aligned([[cell.replace("|", "\\|") for cell in line] for line in lines])
+    return "\n\n".join([table, *_notes(rows, measured), summary(rows)]).rstrip() + "\n"
 
 
 def _cells(measured: Measured | None) -> tuple[str, str]:
@@ -246,13 +234,11 @@ def _cells(measured: Measured | None) -> tuple[str, str]:
     return mean, f"{100 * gain.mean:+.1f} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
 
 
-def _notes(rows: Sequence[StageResult]) -> Iterator[str]:
+def _notes(rows: Sequence[StageResult], measured: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
     """What a reader of the numbers must know."""
     if _sets(rows):
-        yield (
-            "Intervals are over problems: what other problems of the kind would have given these models. "
-            "They do not cover what another seed of the training would have given."
-        )
+        yield OVER_PROBLEMS
+    yield from how_tested([one.gain for found in measured for one in found.values() if one.gain])
     if not all(row.new for row in rows):
         yield "† taken from before; its costs are those of its own run."
     unreached = [
@@ -271,7 +257,7 @@ def _notes(rows: Sequence[StageResult]) -> Iterator[str]:
 
 FIELDS = (
     "stage", "title", "set", "k", "problems", "unreached", "avg", "low", "high", "solved",
-    "before", "gain", "gain_low", "gain_high", "gain_problems", "change",
+    "before", "gain", "gain_low", "gain_high", "gain_problems", "change", "p", "p_holm",
     "steps", "trained", "sampled", "seconds", "data", "new",
 )  # fmt: skip
 
@@ -312,7 +298,9 @@ def _numbers(result: SetResult, measured: Measured) -> dict[str, object]:
             "gain": gain.mean,
             "gain_low": gain.low,
             "gain_high": gain.high,
-            "gain_problems": gain.problems,
-            "change": Change.of(gain).value,
+            "gain_problems": gain.pairs,
+            "change": gain.change.value,
+            "p": gain.p,
+            "p_holm": gain.p_holm,
         }
     return numbers

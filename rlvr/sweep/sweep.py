@@ -276,7 +276,7 @@ def _function(kind: str, settings: DictConfig) -> Any:
     """
     if str(settings.get("_target_", "")).startswith(("hydra._internal.", "hydra_plugins.")):
         there = sorted(path.stem for path in (compose.config_folder() / "hydra" / kind).glob("*.yaml"))
-        raise ConfigError(f"hydra/{kind} names a plugin of Hydra; there are: {', '.join(there)}")
+        raise ConfigError(f"hydra/{kind} names a plugin of Hydra; rlvr has its own: {', '.join(there)}")
     return instantiate(settings, _partial_=True, _convert_="all")
 
 
