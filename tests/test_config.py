@@ -45,15 +45,15 @@ CASES = {
     "out of range": (["rl.steps=0"], ["rl.steps is 0", "≥ 1"]),
     "no such choice": (["learner.dtype=float64"], ["learner.dtype is 'float64'", "float32, bfloat16"]),
     "unknown option": (["reward=mathh"], ["reward=mathh", "math", "math_format"]),
-    "unknown stage": (["stages=[grop]"], ["stages names 'grop'", "sft, select, rl"]),
-    "stages in another order": (
-        ["stages=[rl,sft]"],
-        ["stages is ['rl', 'sft']", "in the order sft, select, rl"],
-    ),
+    "unknown stage": (["stages=[grop]"], ["stages names 'grop'", "there are: synthesize, select, distill"]),
+    "a stage twice": (["stages=[rl,rl]"], ["stages is ['rl', 'rl']", "each at most once"]),
     "unknown tracker": (["record.trackers=[wandbb]"], ["record.trackers", "did you mean 'wandb'?"]),
     "rl key without rl": (["stages=[sft]", "rl.steps=3"], ["rl.steps is read by", "drop it"]),
     "sft key without sft": (["stages=[rl]", "sft.steps=3"], ["sft.steps is read by", "drop it"]),
-    "held-out set without rl": (["stages=[sft]", "problems.heldout.n=9"], ["problems.heldout is read by"]),
+    "held-out set without rl": (
+        ["stages=[select]", "problems.heldout.n=9"],
+        ["problems.heldout.n is read by none"],
+    ),
     "path to no module": (
         ["problems.train._target_=nowhere.at_all"],
         ["problems.train", "'nowhere.at_all'", "no module 'nowhere'"],
@@ -283,9 +283,9 @@ def test_groups_have_nearest_names_too(argument: str, said: str, capsys: pytest.
     assert len(error.splitlines()) == 1
 
 
-def test_a_recipe_is_told_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["recipe", "resume=runs/x"]) == 2
-    assert "the command that was stopped goes on when it is given again" in capsys.readouterr().err
+def test_an_evaluation_is_told_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "model=m", "resume=runs/x"]) == 2
+    assert "runs/x holds no config.yaml" in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_all_that_is_said(

@@ -96,7 +96,7 @@ CASES = {
     ),
     "a schedule for select": (
         ["stages=[select]", "sampling=annealed", "sampling.max_tokens=16"],
-        "sampling.schedule is read by the stage rl",
+        "sampling.schedule is read by none of the stages but rl",
     ),
     "a learner for select": (
         ["stages=[select]", "learner.workers=2"],
@@ -219,13 +219,16 @@ CASES = {
     ),
     "no room for a prompt": (["sampling.max_tokens=1024"], "sampling.max_tokens=1024 leaves no room"),
     # stages, models, machines
-    "no stage": (["stages=[]"], "stages is empty: name some of sft, select, rl"),
+    "no stage": (["stages=[]"], "stages is empty: name some of synthesize, select, distill"),
     "a stage twice": (["stages=[sft,sft]"], "each at most once"),
     "key of a stage that does not run": (["select.samples=4"], "select.samples is read by the stage select"),
-    "algorithm without rl": (["stages=[select]", "algorithm=dapo"], "algorithm is read by the stage rl"),
+    "algorithm without rl": (
+        ["stages=[select]", "algorithm=dapo"],
+        "algorithm is read by none of the stages select, but by rl",
+    ),
     "order without rl": (
         ["stages=[select]", "problems.order._target_=rlvr.problems.curriculum.PassRate"],
-        "problems.order is read by the stage rl",
+        r"problems\.order\._target_ is read by none of the stages select, but by rl",
     ),
     "path of a selection": (
         ["stages=[select]", "+select.filters.mine={_target_: nowhere.at_all}"],

@@ -121,11 +121,11 @@ def test_seeds_problems_and_prompts_make_everything_anew() -> None:
 
 
 def test_an_evaluation_set_matters_only_to_what_is_cleaned_of_it() -> None:
-    stages = ("sft", "select", "distill", "midtrain")
+    stages = ("teacher", "select", "distill", "midtrain")
     before = graph(config_of(*stages))
     after = {n.name: n for n in build(config_of(*stages), outside(heldout=[]))}
     cleaned = [name for name in before if "evaluation sets" in before[name].made_from]
-    assert cleaned == ["sft", "distill"]  # worked solutions, and answers to the problems
+    assert cleaned == ["teacher", "distill"]  # worked solutions, and answers to the problems
     assert all(before[name].key != after[name].key for name in cleaned)
     assert before["base"].key == after["base"].key
 

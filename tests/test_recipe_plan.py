@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,6 @@ def test_tokens_of_problems_that_are_not_here_are_not_known_and_templates_take_n
     problems: list[Problem], sampled: str
 ) -> None:
     plan = prepared("synthesize", templates=TEMPLATES, n=9, proposals=0)
-    plan.problems = problems
+    plan = replace(plan, problems=problems)
     line = next(row for row in stage_table(plan, NotHere("")).splitlines() if "synthesize" in row)
     assert line.split("|")[7].strip() == sampled

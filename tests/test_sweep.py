@@ -308,10 +308,7 @@ def test_one_run_is_not_resumed_by_a_sweep(capsys: pytest.CaptureFixture[str]) -
     [(ConfigError("wrong"), 2), (DataError("wrong"), 2), (RlvrError("wrong"), 3), (KeyError("wrong"), 1)],
 )
 def test_how_an_arm_ends_is_written_down(error: Exception, code: int, tmp_path: Path) -> None:
-    with recorded(tmp_path):  # no arm's
-        pass
-    assert read_outcome(tmp_path) is None
-    write_arm(tmp_path, ["seed=0"], {})
+    write_arm(tmp_path, ["seed=0"], Identity({}, {}))
     with pytest.raises(type(error)), recorded(tmp_path):
         raise error
     outcome = read_outcome(tmp_path)
@@ -326,17 +323,30 @@ def test_how_an_arm_ends_is_written_down(error: Exception, code: int, tmp_path: 
     assert read_outcome(tmp_path) == Outcome("done", value=0.4)
 
 
-def test_a_stopped_arm_has_no_outcome(tmp_path: Path) -> None:
-    write_arm(tmp_path, ["seed=0"], {})
-    with pytest.raises(SystemExit), recorded(tmp_path):
-        raise SystemExit(130)
-    assert read_outcome(tmp_path) is None
+def test_a_run_that_the_user_stopped_has_not_failed(tmp_path: Path) -> None:
+    with pytest.raises(RunInterrupted), recorded(tmp_path):
+        raise RunInterrupted("go on with …")
+    assert read_outcome(tmp_path) == Outcome("stopped", 130)
+
+
+def test_what_is_refused_leaves_no_folder_unless_it_was_there(tmp_path: Path) -> None:
+    for name in ("new", "mine"):
+        folder = tmp_path / name
+        (folder / ".hydra").mkdir(parents=True)
+        (folder / ".hydra" / "config.yaml").touch()
+    (tmp_path / "mine" / "notes.txt").touch()
+    for name in ("new", "mine"):
+        with pytest.raises(ConfigError), recorded(tmp_path / name):
+            raise ConfigError("wrong")
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "mine" / "notes.txt").exists()
+    assert read_outcome(tmp_path / "mine") == Outcome("failed", 2, "wrong")
 
 
 def test_a_run_without_a_report_is_done_all_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_arm(tmp_path, ["seed=0"], {})
+    write_arm(tmp_path, ["seed=0"], Identity({}, {}))
     (tmp_path / "config.yaml").write_text("stages: [rl]\n")
     (tmp_path / "report.html").mkdir()  # in its way; and there are no metrics to draw
     with recorded(tmp_path):
@@ -355,7 +365,7 @@ def test_a_run_without_a_report_is_done_all_the_same(
 def arms(count: int) -> list[Arm]:
     made = [Arm(f"seed={n}", Path(f"seed={n}").absolute(), [f"seed={n}"]) for n in range(count)]
     for arm in made:
-        write_arm(arm.folder, [arm.name], {})
+        write_arm(arm.folder, [arm.name], Identity({}, {}))
     return made
 
 

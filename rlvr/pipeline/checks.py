@@ -15,7 +15,7 @@ from rlvr.base.targets import filter_messages, target_messages
 from rlvr.evaluation.checks import evaluation_messages
 from rlvr.learner.checks import learner_messages, optimizer_messages
 from rlvr.pipeline.config import KINDS, RunConfig
-from rlvr.pipeline.graph import READS, SOLUTIONS, Node
+from rlvr.pipeline.graph import READS, SOLUTIONS, Node, name_messages
 from rlvr.problems.checks import path_messages
 from rlvr.problems.prompts import encode_prompt, encode_solution
 from rlvr.problems.template_file import read_templates
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 DPO = "rlvr.stages.dpo.RolloutDpo"
+PARTS_OF_PROBLEMS = ("problems.order", "problems.heldout")
 REWARDED = ("synthesize", "select", "distill", "rl", "opd")  # kinds whose answers are judged
 
 
@@ -41,7 +42,10 @@ def check_config(config: RunConfig, overrides: Sequence[str]) -> None:
 
     `overrides` are those of the command line.
     """
-    messages = [*_unread(config, overrides), *evaluation_messages(config.evaluation)]
+    messages = name_messages(config)
+    if not messages:
+        messages += _unread(config, overrides)
+    messages += evaluation_messages(config.evaluation)
     messages += learner_messages(config.learner)
     messages += model_messages(config.model, config.rollout.gpus_per_worker)
     messages += [*path_messages(config.problems), *_source_messages(config)]
@@ -77,29 +81,28 @@ def _source_messages(config: RunConfig) -> Iterator[str]:
 
 def _unread(config: RunConfig, overrides: Sequence[str]) -> Iterator[str]:
     """Settings of the command line that no stage of the run reads."""
-    known = [name for name in config.stages if name in config.stage_names()]
-    read = {*config.stages, *(part for name in known for part in READS[config.kind(name)])}
-    evaluates = config.evaluation.every_stage or any(config.evaluates_itself(name) for name in known)
+    kinds = [config.kind(name) for name in config.stages]
+    read = {*config.stages, *(part for kind in kinds for part in READS[kind])}
+    evaluates = config.evaluation.every_stage or any(map(config.evaluates_itself, config.stages))
     if evaluates:
         read |= {"evaluation", *READS["evaluation"]}
-    every = {*KINDS, *(part for parts in READS.values() for part in parts)}
+    if evaluates or {"distill", "synthesize"} & {*kinds}:
+        read.add("sampling")  # its longest answer
+    if {"rl", "opd"} & {*kinds}:
+        read.add("problems.order")
+    if evaluates or {"distill", "synthesize", "warm_start"} & {*kinds}:
+        read.add("problems.heldout")  # what overlaps with it is not trained on
+    every = {*KINDS, *(part for parts in READS.values() for part in parts), *PARTS_OF_PROBLEMS}
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
-        part = key.partition(".")[0].partition("@")[0]
+        part = next((part for part in PARTS_OF_PROBLEMS if key.startswith(part)), None)
+        part = part or key.partition(".")[0].partition("@")[0]
         if part in every and part not in read:
             readers = [name for name in KINDS if part == name or part in READS[KINDS[name]]]
             yield (
-                f"{key} is read by the stage {readers[-1]}, which does not run ({', '.join(config.stages)} "
-                "do): drop it, or extend stages"
+                f"{key} is read by none of the stages {', '.join(config.stages)}, but by "
+                f"{(readers or ['rl'])[-1]}: drop it, or extend stages"
             )
-        if key.startswith("problems.order") and not {"rl", "opd"} & set(config.stages):
-            yield f"{key} is read by the stage rl, which does not run"
-        if (
-            key.startswith("problems.heldout")
-            and not evaluates
-            and not {"distill", "warm_start"} & {config.kind(name) for name in known}
-        ):
-            yield f"{key} is read by the stage rl, which does not run"
 
 
 def _stage_messages(config: RunConfig, name: str, overrides: Sequence[str]) -> Iterator[str]:
@@ -156,7 +159,7 @@ def _teacher_messages(key: str, settings: TeacherConfig, config: RunConfig) -> I
 
 def _sampling_messages(config: RunConfig) -> Iterator[str]:
     if config.sampling.schedule and not {"rl", "opd"} & set(config.stages):
-        yield "sampling.schedule is read by the stage rl, which does not run: select has one temperature"
+        yield "sampling.schedule is read by none of the stages but rl: select has one temperature"
     if config.sampling.max_tokens >= config.model.max_length:
         yield (
             f"sampling.max_tokens={config.sampling.max_tokens} leaves no room for the prompt in "

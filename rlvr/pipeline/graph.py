@@ -78,7 +78,7 @@ def build(config: RunConfig, outside: Outside) -> list[Node]:
     Raises:
         ConfigError: a stage names something that no stage before it makes; all such are named.
     """
-    messages = list(_name_messages(config))
+    messages = name_messages(config)
     if messages:
         raise ConfigError("\n".join(messages))
     nodes = {BASE: Node(BASE, "base")}
@@ -123,7 +123,8 @@ def _evaluation(stage: str) -> Node:
     return Node(f"{stage}-{EVALUATION}", EVALUATION, model=stage)
 
 
-def _name_messages(config: RunConfig) -> list[str]:
+def name_messages(config: RunConfig) -> list[str]:
+    """What is wrong with the names of stages."""
     known = config.stage_names()
     messages = [
         f"stages names {name!r}; {known_names(name, known)}" for name in config.stages if name not in known
