@@ -86,7 +86,8 @@ def recorded(folder: Path) -> Iterator[None]:
         write_outcome(folder, Outcome("stopped", 130))
         raise
     except (ConfigError, DataError) as error:
-        if not _leaves_nothing(folder, before):
+        ended = read_outcome(folder)  # of a run that is done, and that this command could add nothing to
+        if not _leaves_nothing(folder, before) and not (ended is not None and ended.done):
             write_outcome(folder, Outcome("failed", 2, str(error)))
         raise
     except Exception as error:
