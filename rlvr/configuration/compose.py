@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any, TypeVar, get_type_hints, overload
 
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.audit.config import AuditConfig
@@ -125,6 +127,33 @@ def to_config(tree: DictConfig, schema: type[Any] = RunConfig) -> Any:
     if isinstance(name := getattr(config, "name", None), str):
         check_name(name)
     return config
+
+
+def composed(command: str, overrides: Sequence[str]) -> tuple[Any, DictConfig, Path]:
+    """The settings that overrides make, as a dataclass and as a tree, and the folder of their run.
+
+    Raises:
+        ConfigError: they make none.
+    """
+    register_schema()
+    schema = SCHEMAS[command]
+    try:
+        arguments = resume_arguments(overrides, command)
+        name, folder = command, config_folder()
+        if len(arguments) > len(overrides):  # two flags of Hydra's in place of resume=
+            name, folder = SAVED_CONFIG, Path(arguments[0].partition("=")[2])
+            arguments = arguments[2:]
+        with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
+            tree = hydra_compose(name, overrides=arguments, return_hydra_config=True)
+        run_dir = Path(tree.hydra.run.dir).absolute()
+        with open_dict(tree):
+            del tree["hydra"]
+        return to_config(tree, schema), tree, run_dir
+    except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:
+        message = composing_message(error, overrides, schema)
+        if message is None:
+            raise
+        raise ConfigError(message) from error
 
 
 def check_name(name: str) -> None:

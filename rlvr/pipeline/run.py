@@ -263,6 +263,7 @@ class Pipeline:
         return {
             "stage": node.name,
             "kind": node.kind,
+            "side": node.side,
             "key": node.key,
             "made_from": node.made_from,
             "settings": node.settings,

@@ -1,12 +1,14 @@
 """Is this answer right? Extraction, reading and comparison: pure functions, no Ray, no processes.
 
 Each is imported when it is first asked for: what needs but a part, as marks of thoughts, does not wait for
-all of it.
+all of it. The package itself can be called: `rlvr.verify(completion, gold)` is `check_answer`.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,3 +43,14 @@ def __getattr__(name: str) -> Any:
     found = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'check')}"), name)
     globals()[name] = found
     return found
+
+
+class _Callable(ModuleType):
+    """`rlvr.verify` is this package, and what a notebook calls by that name."""
+
+    def __call__(self, completion: str, gold: str, **settings: Any) -> Any:
+        """The `Verdict` on a completion; `settings` are those of `check_answer`."""
+        return self.check_answer(completion, gold, **settings)
+
+
+sys.modules[__name__].__class__ = _Callable

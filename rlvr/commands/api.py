@@ -1,0 +1,147 @@
+"""`import rlvr`: runs from Python, and what they have left as data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlvr.configuration.compose import composed, saved
+from rlvr.pipeline.graph import MODELS
+from rlvr.pipeline.run import run_pipeline
+from rlvr.pipeline.status import State, recorded, run_state
+from rlvr.record.layout import MANIFEST
+from rlvr.record.runs import RunRecord, named_stages, open_run, read_mapping
+from rlvr.record.sinks import read_metrics
+from rlvr.types import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def train(overrides: Sequence[str]) -> Run:
+    """Run `rlvr train OVERRIDES` in this process, to its end.
+
+    `resume=FOLDER` goes on with a run. The first Ctrl-C stops it with a checkpoint.
+
+    Raises:
+        ConfigError, DataError: what is asked for cannot be; nothing was started.
+        RunInterrupted: the user asked to stop.
+        RlvrError: the run failed.
+    """
+    return _run("train", overrides)
+
+
+def recipe(overrides: Sequence[str]) -> Run:
+    """Run `rlvr recipe OVERRIDES` in this process, to its end; otherwise as `train`."""
+    return _run("recipe", overrides)
+
+
+def _run(command: str, overrides: Sequence[str]) -> Run:
+    config, tree, folder = composed(command, overrides)
+    resumed = any(override.startswith("resume=") for override in overrides)
+    given = [override for override in overrides if not override.startswith(("resume=", "hydra."))]
+    folder.mkdir(parents=True, exist_ok=True)
+    with recorded(folder):
+        run_pipeline(config, folder, saved(command, tree), given, resumed)
+    return Run(folder)
+
+
+class Run:
+    """The folder of a run, finished or not, of a recipe's run, or of one stage alone; it is only read.
+
+    Raises:
+        DataError: there is no run, or one of its files is damaged.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder).absolute()
+        open_run(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}): {self.status}"
+
+    @property
+    def _record(self) -> RunRecord:
+        return open_run(self.folder)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration."""
+        return self._record.config
+
+    @property
+    def stages(self) -> dict[str, Path]:
+        """Stage → its folder, of those that have left metrics or rollouts."""
+        return {stage.name: stage.folder for stage in self._record.stages}
+
+    @property
+    def status(self) -> State:
+        """Not begun, running, stopped (by the user), killed, failed or finished."""
+        return run_state(self._record)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """A row for each step of each stage: `stage`, `step`, and a column for each metric."""
+        import pandas as pd
+
+        rows = [
+            {"stage": name, "step": step, **metrics}
+            for name, folder in self.stages.items()
+            if (folder / "metrics.jsonl").exists()
+            for step, metrics in read_metrics(folder / "metrics.jsonl").items()
+        ]
+        return pd.DataFrame(rows)
+
+    def rollouts(
+        self, stage: str | None = None, kind: str = "train", step: int | None = None
+    ) -> pd.DataFrame:
+        """A row for each rollout, with its verdict; of the last stage that has any, unless one is named.
+
+        `kind` is train or heldout, `step` one step of several. Columns: step, problem_id, problem, answer,
+        sample, text, status, reward, reason, extracted, tokens (drawn), finish_reason, and the value of each
+        reward function as `reward/NAME`.
+
+        Raises:
+            DataError: there are none.
+        """
+        import pandas as pd
+
+        from rlvr.record.journal import read_journal
+
+        record = self._record
+        kept = [each for each in record.stages if kind in each.journals() and stage in (None, each.name)]
+        if not kept:
+            of = f" of the stage {stage}" if stage else ""
+            there = ", ".join(f"{each.name} ({', '.join(each.journals())})" for each in record.stages)
+            raise DataError(f"{self.folder} has no {kind} rollouts{of}; there are: {there or 'none'}")
+        return pd.DataFrame(
+            {
+                "step": rollout.step,
+                "problem_id": group.problem.id,
+                "problem": group.problem.text,
+                "answer": group.problem.answer,
+                "sample": rollout.sample,
+                "text": rollout.text,
+                "status": str(verdict.status),
+                "reward": verdict.reward,
+                "reason": verdict.reason,
+                "extracted": verdict.extracted,
+                "tokens": rollout.num_sampled,
+                "finish_reason": str(rollout.finish_reason),
+                **{f"reward/{name}": value for name, value in verdict.parts.items()},
+            }
+            for group in read_journal(kept[-1].folder, kind, step)
+            for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True)
+        )
+
+    @property
+    def model_path(self) -> str | None:
+        """The model at the end of the chain of stages that are done; None before there is one."""
+        for folder in reversed(named_stages(self.folder).values()):
+            manifest = read_mapping(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
+            if manifest.get("kind") in MODELS and not manifest.get("side") and "made" in manifest:
+                made = manifest["made"]
+                return str(made["outside"] or folder / made["path"])
+        return None
