@@ -15,6 +15,7 @@ from rlvr.compare.arms import arms_of
 from rlvr.compare.curves import read_curve
 from rlvr.compare.results import ArmResult, compare
 from rlvr.compare.runs import find_runs
+from rlvr.pipeline.status import Outcome, write_outcome
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.record.sinks import JsonLines
 from rlvr.types import Problem
@@ -66,6 +67,8 @@ def make_run(
             metrics |= {METRIC: value, f"{METRIC}_low": value - 0.1, f"{METRIC}_high": value + 0.1}
         log.log(step, metrics)
     log.close()
+    if last >= config.get(stage, {}).get("steps", 0):
+        write_outcome(folder, Outcome("done"))
     return folder
 
 
@@ -105,6 +108,7 @@ def make_recipe(root: Path, seed: int, finals: dict[str, float], done: bool = Tr
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(settings(seed, artefacts=str(root / "stages"))))
     stages = {name: f"../stages/{name}-{seed}" for name in ("base", "teacher", "distill", "sft", "rl")}
+    stages["rl-evaluation"] = f"../stages/rl-evaluation-bbb-{seed}"
     (folder / "stages.json").write_text(json.dumps(stages))
     with (folder / "table.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -118,9 +122,11 @@ def make_recipe(root: Path, seed: int, finals: dict[str, float], done: bool = Tr
     log.log(60, {"train/reward": 0.7, "time/step": 9.0})
     log.close()
     for key, shift in (("aaa", 0.125), ("bbb", 0.0)):  # the first is of another evaluation
-        evaluation = root / "stages" / f"rl-{seed}" / f"evaluation-{key}"
+        evaluation = root / "stages" / f"rl-evaluation-{key}-{seed}"
         (evaluation / "journal").mkdir(parents=True)
         values = [value + shift for value in finals.values()]
         heldout = {"problems": list(finals), "values": values, "samples": 8, "unreached": 0}
         (evaluation / "results.json").write_text(json.dumps({"heldout": heldout}))
+    if done:
+        write_outcome(folder, Outcome("done"))
     return folder

@@ -140,8 +140,8 @@ def test_unfinished_runs_count_only_where_nothing_else_does(tmp_path: Path) -> N
     assert (len(base.used), base.count(State.FAILED)) == (1, 1)
     assert (len(arm.used), arm.value.mean) == (1, 0.4)
     text, _ = run([tmp_path], out=str(tmp_path / "out"))
-    assert "1 (seed 1): did not finish, stopped at step 10; left out" in text
-    assert "2 (seed 0): did not finish, stopped at step 10; used, for want of a finished run" in text
+    assert "1 (seed 1): did not finish, killed at step 10; left out" in text
+    assert "2 (seed 0): did not finish, killed at step 10; used, for want of a finished run" in text
 
 
 def test_a_last_value_that_is_no_number_is_left_out(tmp_path: Path) -> None:

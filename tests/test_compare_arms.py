@@ -139,11 +139,12 @@ def test_a_run_is_finished_running_or_failed(tmp_path: Path) -> None:
     longer = make_run(tmp_path / "2", settings(2, rl__steps=2 * STEPS), [0.1, 0.5])
     (longer / "rl" / "result.json").write_text('{"step": 20}')  # ended, and then was asked for more
     other = make_run(tmp_path / "3", settings(3, stages=["rl", "sft"]), [0.1, 0.5])  # its last never began
+    (other / "outcome.json").unlink()
     states = [read_curve(found, METRIC).state for found in find_runs([done, stopped, longer, other])]
-    assert states == [State.FINISHED, State.FAILED, State.FAILED, State.FAILED]
+    assert states == [State.DONE, State.KILLED, State.KILLED, State.KILLED]
     with RunFolder(stopped):
         assert read_curve(find_runs([stopped])[0], METRIC).state is State.RUNNING
-    assert read_curve(find_runs([stopped])[0], METRIC).state is State.FAILED
+    assert read_curve(find_runs([stopped])[0], METRIC).state is State.KILLED
 
 
 def test_a_run_that_was_refused_is_an_arm_s_failed_run(tmp_path: Path) -> None:
@@ -154,11 +155,11 @@ def test_a_run_that_was_refused_is_an_arm_s_failed_run(tmp_path: Path) -> None:
     (tmp_path / "0" / "config.yaml").write_text(yaml.safe_dump(settings(0, rl__lr=0.1, rate=0.1)))
     (hydra / "config.yaml").write_text(yaml.safe_dump(unresolved))
     (result,) = results_of(tmp_path)
-    assert (result.count(State.FINISHED), result.count(State.FAILED)) == (1, 1)
+    assert (result.count(State.DONE), result.count(State.FAILED)) == (1, 1)
     assert [curve.found.seed for curve in result.used] == [0]
     text, _ = run([tmp_path], out=str(tmp_path / "out"))
-    assert "| toy | 1 of 2, 1 failed |" in text
-    assert "1 (seed 1): did not finish, stopped before its first heldout/pass@1; left out" in text
+    assert "| toy | 1 of 2, 1 killed |" in text
+    assert "1 (seed 1): did not finish, killed before its first heldout/pass@1; left out" in text
 
 
 # Arms of a sweep
@@ -177,11 +178,11 @@ def test_arms_of_a_sweep_that_have_not_begun_are_counted(tmp_path: Path) -> None
     make_run(tmp_path / "seed=0", settings(0), [0.1, 0.5])
     with RunFolder(tmp_path):  # the sweep itself goes on
         (result,) = results_of(tmp_path)
-    assert [curve.state for curve in result.curves] == [State.FINISHED, State.FAILED, State.WAITING]
+    assert [curve.state for curve in result.curves] == [State.DONE, State.FAILED, State.WAITING]
     assert [curve.found.seed for curve in result.used] == [0]
     text, files = run([tmp_path])
     assert "1 of 3, 1 failed, 1 not begun" in text
-    assert "seed=1 (seed 1): did not finish, stopped before its first heldout/pass@1 (no model there)" in text
+    assert "seed=1 (seed 1): did not finish, failed before its first heldout/pass@1 (no model there)" in text
     assert files[0].parent == tmp_path
 
 
@@ -196,7 +197,7 @@ def test_a_warm_start_that_arms_share_counts_in_each(tmp_path: Path) -> None:
     runs = find_runs([tmp_path])  # the shared folder is none
     curves = [read_curve(found, METRIC) for found in runs]
     assert [(curve.cost.steps, curve.cost.seconds) for curve in curves] == [(STEPS + 5, 70), (STEPS + 5, 70)]
-    assert all(curve.state is State.FINISHED and curve.final == 0.6 for curve in curves)
+    assert all(curve.state is State.DONE and curve.final == 0.6 for curve in curves)
 
 
 # A recipe's runs
@@ -212,7 +213,7 @@ def test_a_recipe_s_curve_is_its_chain_of_models(tmp_path: Path) -> None:
     ]
     # the teacher's time counts, its steps are not the chain's
     assert [point.cost.seconds for point in curve.points] == [1, 91, 191]
-    assert curve.state is State.FINISHED
+    assert curve.state is State.DONE
     assert curve.problems == {"a": 0.25, "b": 0.5, "c": 0.75}
     reward = read_curve(found, "train/reward")
     assert [(point.step, point.value, point.cost.seconds) for point in reward.points] == [(60, 0.7, 100)]

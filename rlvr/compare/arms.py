@@ -10,6 +10,8 @@ from typing import Any
 
 from rlvr.base.identity import that_matter
 from rlvr.compare.runs import Found
+from rlvr.record.layout import CONTENTS
+from rlvr.record.runs import read_mapping
 from rlvr.types import ConfigError
 
 # What a run is called, where it is kept and where it runs do not make it another experiment.
@@ -74,6 +76,9 @@ def settings_of(run: Found) -> dict[str, Any]:
                 flat[f"{prefix}{key}"] = value
 
     flatten(that_matter(config), "")
+    contents = run.folder / CONTENTS
+    for name, fingerprint in (read_mapping(contents) if contents.exists() else {}).items():
+        flat[f"content of {name}"] = str(fingerprint)[:8]
     return flat
 
 

@@ -254,7 +254,7 @@ def _left_out(result: ArmResult, metric: str) -> Iterator[str]:
         used = any(curve is other for other in result.used)
         if curve.state is not State.DONE:
             then = "used, for want of a finished run" if used else "left out"
-            state = "still running," if curve.state is State.RUNNING else f"{curve.state}"
+            state = "still running," if curve.state is State.RUNNING else f"did not finish, {curve.state}"
             reason = f" ({curve.found.reason()[:REASON]})" if curve.found.reason() else ""
             why = f"{state} {at}{reason}; {then}"
             if curve.state is State.WAITING:

@@ -25,7 +25,7 @@ from rlvr.pipeline.graph import BASE, EVALUATION, PROBLEMS, Node
 from rlvr.pipeline.prepare import HELDOUT, Prepared, prepare
 from rlvr.pipeline.status import forget_outcome, read_outcome
 from rlvr.pipeline.table import Done, stage_rows
-from rlvr.record.layout import KEPT, MANIFEST, REPORT, STAGES, TRACES
+from rlvr.record.layout import CONTENTS, KEPT, MANIFEST, REPORT, STAGES, TRACES
 from rlvr.record.run_folder import RunFolder, versions
 from rlvr.record.runs import read_mapping
 from rlvr.results.stage_plot import write_table
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
     from rlvr.stages.stage import StageInput
 
-CONTENTS = (
-    "contents.json"  # in a run's folder: fingerprints of the files, and of the user's code, that it reads
-)
 # What the numbers of a stage depend on beside what all stages have: with another value it is another run.
 OF_IDENTITY = (
     *("batch_size", "data", "choose", "pairs", "trainer"),

@@ -10,3 +10,4 @@ STAGES = "stages.json"  # of a recipe's run: stage → its folder
 MANIFEST = "manifest.json"  # of a recipe's stage: what it was made from
 RESULTS = "results.json"  # of an evaluation that is done
 RESULTS_TABLE = "results.md"  # of `rlvr evaluate`: what it writes last
+CONTENTS = "contents.json"  # in a run: file, or code of the user's, that it reads → fingerprint
