@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
@@ -22,16 +23,21 @@ from rlvr.types import Problem
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+AT_ONCE = 0.5  # seconds in which a signal counts once
 SOLUTIONS = "solutions"  # in `data`: the problems' own
 LEARNING = ("learner",)  # sections that a stage which learns from answers reads
 SAMPLING = ("sampling", "reward", "algorithm", "rollout", "learner", "evaluation")
 
 
 class StopRequest:
-    """Turns the first SIGINT or SIGTERM into a flag, so that a stage can save; the second ends at once."""
+    """Turns the first SIGINT or SIGTERM into a flag, so that a stage can save; the second ends at once.
+
+    `timeout` sends its signal to the process and then to its group, so what comes at once is the first still.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._since = 0.0
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
 
@@ -39,9 +45,11 @@ class StopRequest:
         return self.signal is not None
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        now = time.monotonic()
+        if self.signal is None:
+            self.signal, self._since = number, now
+        elif now - self._since > AT_ONCE:
             raise KeyboardInterrupt
-        self.signal = number
 
 
 @dataclass
