@@ -1,8 +1,8 @@
 """The Ray cluster of a run, joined or started.
 
-A signal to a whole process group, as from Ctrl-C, `timeout` or `kill -- -GROUP`, is for the driver. It ends by
-itself, and needs Ray for that, so Ray's processes are in groups of their own. They still end with the driver,
-whatever ends it: the kernel sees to that (see Ray's fate sharing).
+A signal to a whole process group, as from Ctrl-C, `timeout` or `kill -- -GROUP`, is for the driver. It ends
+by itself, and needs Ray for that, so Ray's processes are in groups of their own. They still end with the
+driver, whatever ends it: Ray has the kernel see to that.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def join_ray(address: str) -> None:
 def _signals_apart() -> Iterator[None]:
     """For the time of the block, what is started gets a process group of its own.
 
-    SIGTERM waits for the block's end, as Ray takes it for itself, and would end the process before anything is
-    saved. After the block it is handled as before.
+    SIGTERM waits for the block's end, as Ray takes it for itself, and would end the process before anything
+    is saved. After the block it is handled as before.
     """
     on_terminate = signal.getsignal(signal.SIGTERM)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

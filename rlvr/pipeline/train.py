@@ -17,7 +17,7 @@ from rlvr.pipeline.config import TrainConfig
 from rlvr.pipeline.train_checks import check_config, check_lengths, check_problems
 from rlvr.problems.load import load_problems
 from rlvr.problems.prompts import fill_template
-from rlvr.record.layout import REPORT
+from rlvr.record.layout import REPORT, UNEVALUATED
 from rlvr.record.layout import STAGES as STAGES_FILE
 from rlvr.record.run_folder import RunFolder
 from rlvr.types import ConfigError, Problem, RunInterrupted
@@ -193,10 +193,10 @@ def _to_do(
             continue
         checkpoints = stage.checkpoints()
         found = newest = checkpoints.newest()  # a stage that goes on verifies it
-        if newest and newest[0] >= steps[name]:
+        if newest and newest[0] >= steps[name] and not (folder / UNEVALUATED).exists():
             found = checkpoints.latest_model()
             damaged |= {name} if found != newest else set()
-        if found is None or found[0] < steps[name]:
+        if found is None or found[0] < steps[name] or (folder / UNEVALUATED).exists():
             stages.append((runners[name], stage))
             model_path = str(_model(folder, steps[name]))
         else:

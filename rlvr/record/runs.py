@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from rlvr.record.journal import KINDS
-from rlvr.record.layout import KEPT, MANIFEST, RESULT, RESULTS, STAGES
+from rlvr.record.layout import KEPT, MANIFEST, RESULT, RESULTS, STAGES, UNEVALUATED
 from rlvr.types import DataError
 
 MEND = "put back a whole copy of it, or leave this folder out"
@@ -149,7 +149,7 @@ def is_done(folder: Path, step: int | None, steps: int | None) -> bool:
         return True
     if step is None or steps is None:
         return _is(folder, RESULT) or _is(folder, KEPT)
-    if _is(folder / "checkpoints", f"step_{steps:06d}"):
+    if _is(folder / "checkpoints", f"step_{steps:06d}") and not _is(folder, UNEVALUATED):
         return True
     # a stage that saturates ends before its last step; one that was resumed may be past an earlier end
     return _is(folder, RESULT) and _whole(read_mapping(folder / RESULT).get("step")) >= step

@@ -1,0 +1,86 @@
+"""Signals: what a command makes of them, and which of its processes get them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rlvr.stages.stage
+from rlvr.cluster import ray_cluster
+from rlvr.cluster.config import ClusterConfig
+from rlvr.record.layout import UNEVALUATED
+from rlvr.record.runs import is_done
+from rlvr.stages.stage import StopRequest
+
+SAYS_WHERE_IT_IS = """
+import os, signal
+print(os.getpgrp() == os.getpid(), signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, []), flush=True)
+signal.pause()
+"""
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Any:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def start_as_ray_does() -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", SAYS_WHERE_IT_IS]
+    return subprocess.Popen(words, text=True, stdout=subprocess.PIPE, preexec_fn=lambda: None)
+
+
+def test_rays_processes_have_groups_of_their_own_and_the_driver_keeps_its_signals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A SIGTERM that comes while Ray starts is a stop like any other."""
+    started: list[subprocess.Popen[str]] = []
+    stop = StopRequest()
+
+    def init(**settings: Any) -> None:
+        started.append(start_as_ray_does())
+        signal.signal(signal.SIGTERM, lambda *_: pytest.fail("this is Ray's"))
+        signal.raise_signal(signal.SIGTERM)
+        assert not stop
+
+    monkeypatch.setattr(ray_cluster.ray, "init", init)
+    monkeypatch.setattr(ray_cluster.ray, "shutdown", lambda: None)
+    with ray_cluster.ray_cluster(ClusterConfig()):
+        assert stop.signal == signal.SIGTERM
+        started.append(start_as_ray_does())
+    for process, own_group in zip(started, (True, False), strict=True):
+        assert process.stdout is not None
+        assert process.stdout.readline().split() == [str(own_group), "False"]
+        process.terminate()
+        assert process.wait(timeout=30) == -signal.SIGTERM
+        process.stdout.close()
+
+
+def test_a_signal_that_comes_twice_at_once_is_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`timeout` sends its own to the process and then to its group."""
+    now = 100.0
+    monkeypatch.setattr(rlvr.stages.stage.time, "monotonic", lambda: now)
+    stop = StopRequest()
+    assert not stop
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
+    assert stop
+    now += 1.0
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_stage_that_was_stopped_in_its_last_evaluation_is_not_done(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "step_000004").mkdir(parents=True)
+    assert is_done(tmp_path, 3, 4)
+    (tmp_path / UNEVALUATED).touch()
+    assert not is_done(tmp_path, 3, 4)
