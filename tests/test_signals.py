@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,12 @@ import pytest
 import rlvr.stages.stage
 from rlvr.cluster import ray_cluster
 from rlvr.cluster.config import ClusterConfig
+from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.train import _to_do
 from rlvr.record.layout import UNEVALUATED
 from rlvr.record.runs import is_done
 from rlvr.stages.stage import StopRequest
+from rlvr.types import Problem
 
 SAYS_WHERE_IT_IS = """
 import os, signal
@@ -80,7 +84,20 @@ def test_a_signal_that_comes_twice_at_once_is_one_request(monkeypatch: pytest.Mo
 
 
 def test_a_stage_that_was_stopped_in_its_last_evaluation_is_not_done(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints" / "step_000004").mkdir(parents=True)
-    assert is_done(tmp_path, 3, 4)
-    (tmp_path / UNEVALUATED).touch()
-    assert not is_done(tmp_path, 3, 4)
+    config = TrainConfig(stages=["rl"])
+    config.rl.steps = 4
+    folder = tmp_path / "rl"
+    tokenizer: Any = SimpleNamespace(save_pretrained=lambda folder: folder.mkdir())
+
+    def to_do() -> list[Any]:
+        return _to_do(config, {"rl": folder}, tmp_path, [Problem("a", "1+1=?", "2")], [], tokenizer)[0]
+
+    ((_, stage),) = to_do()
+    stage.checkpoints().save(4, lambda folder: None)
+    (folder / UNEVALUATED).touch()
+    assert not is_done(folder, 3, 4)
+    assert len(to_do()) == 1
+    assert stage.result() is None
+    (folder / UNEVALUATED).unlink()
+    assert is_done(folder, 4, 4)
+    assert to_do() == []
