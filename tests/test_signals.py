@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,6 +19,7 @@ from rlvr.pipeline.config import TrainConfig
 from rlvr.pipeline.train import _to_do
 from rlvr.record.layout import UNEVALUATED
 from rlvr.record.runs import is_done
+from rlvr.stages.buffer import Interrupted, RolloutBuffer
 from rlvr.stages.stage import StopRequest
 from rlvr.types import Problem
 
@@ -81,6 +82,15 @@ def test_a_signal_that_comes_twice_at_once_is_one_request(monkeypatch: pytest.Mo
     now += 1.0
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_nobody_waits_for_rollout_workers_to_start_against_the_users_will() -> None:
+    pool: Any = SimpleNamespace(starting=["rollout worker 0"])
+    buffer = RolloutBuffer(pool, cast(Any, None), takes_turns=False, interrupted=lambda: True)
+    with pytest.raises(Interrupted):
+        buffer.start()
+    pool.starting.clear()
+    buffer.start()
 
 
 def test_a_stage_that_was_stopped_in_its_last_evaluation_is_not_done(tmp_path: Path) -> None:
