@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.base.files import atomic_write
-from rlvr.record.layout import KEPT, MANIFEST, RESULT, RESULTS, RESULTS_TABLE, STAGES
+from rlvr.record.layout import KEPT, MANIFEST, RESULT, RESULTS, RESULTS_TABLE, STAGES, UNEVALUATED
 from rlvr.record.run_folder import LOCK, RunFolderError
 from rlvr.record.runs import RunRecord, StageRecord, named_stages, read_mapping
 from rlvr.record.sinks import read_metrics
@@ -160,7 +160,7 @@ def is_done(folder: Path, steps: int | None) -> bool:
         return True
     if (folder / RESULTS).exists() or steps is None:
         return any((folder / name).exists() for name in (RESULTS, RESULT, KEPT))
-    if (folder / "checkpoints" / f"step_{steps:06d}").exists():
+    if (folder / "checkpoints" / f"step_{steps:06d}").exists() and not (folder / UNEVALUATED).exists():
         return True
     # a stage that saturates ends before its last step; one that was resumed may be past an earlier end
     metrics = folder / "metrics.jsonl"

@@ -1,6 +1,7 @@
 """Names of what stages leave in their folders."""
 
 RESULT = "result.json"  # of a stage that makes a model: its checkpoint, and what it learned from
+UNEVALUATED = "unevaluated.json"  # of RL, stopped in an evaluation: the step, and its other metrics
 TRACES = "traces.parquet"
 OVERLAPS = "overlaps.json"  # problem id → the evaluation problem that it shares words with, and the words
 KEPT = "problems.jsonl"  # of a stage that makes problems

@@ -29,7 +29,14 @@ from rlvr.stages.drawing import Drawing, Drawn, group_requests
 from rlvr.stages.learning import Learning
 from rlvr.stages.logprob_check import check_logprobs
 from rlvr.stages.panel import step_metrics
-from rlvr.stages.redo import last_recorded, redrawn, remember_settings
+from rlvr.stages.redo import (
+    forget_unevaluated,
+    keep_unevaluated,
+    last_recorded,
+    redrawn,
+    remember_settings,
+    take_unevaluated,
+)
 from rlvr.stages.stage import StageInput
 from rlvr.stages.turns import Turns
 from rlvr.types import Group, RlvrError, WorkerDied
@@ -65,6 +72,7 @@ class ReinforcementLearning:
         self.version = max(self.recorded, 0)
         self.first = self.version + 1
         truncate(stage.folder, self.recorded)
+        self.unevaluated = take_unevaluated(stage, self.recorded)
         remember_settings(stage, self.checkpoints, self.recorded)
         self.replaced = 0  # learners
         self.drawn: Drawn | None = None  # of the newest step, until it is in the journal
@@ -148,11 +156,10 @@ class ReinforcementLearning:
             if self.recorded < 0:
                 self.log.log(0, self.evaluate(0))
             try:
+                if self.unevaluated is not None:
+                    progress.update(self.version, self.record(self.unevaluated))
                 while self.version < steps:
-                    metrics = self.step(self.version + 1)
-                    if self.evaluates(self.version):
-                        metrics |= self.evaluate(self.version)
-                    self.log.log(self.version, metrics)
+                    metrics = self.record(self.step(self.version + 1))
                     progress.update(self.version, metrics)
                     if self.version == steps or self.version % self.settings.checkpoint_every == 0:
                         self.save()
@@ -162,6 +169,22 @@ class ReinforcementLearning:
         if not self.saved or self.saved[0] != self.version:  # killed after its last step was recorded
             self.save()
         self.stage.finish(self.version, self.checkpoints.path(self.version))
+
+    def record(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Write the line of the newest step, after its evaluation if one is due; all of its metrics.
+
+        Raises:
+            Interrupted: the user asked to stop in the evaluation; a run that goes on makes it again.
+        """
+        if self.evaluates(self.version):
+            try:
+                metrics = metrics | self.evaluate(self.version)
+            except Interrupted:
+                keep_unevaluated(self.stage, self.version, metrics)
+                raise
+        self.log.log(self.version, metrics)
+        forget_unevaluated(self.stage)
+        return metrics
 
     def step(self, step: int) -> dict[str, float]:
         """Rollouts, verdicts, advantages, updates, new weights for the rollout workers."""
@@ -226,7 +249,11 @@ class ReinforcementLearning:
         return version == self.settings.steps or version % self.settings.evaluate_every == 0
 
     def evaluate(self, version: int) -> dict[str, float]:
-        """pass@k and maj@k of the newest policy on the held-out problems, as `heldout/…`."""
+        """pass@k and maj@k of the newest policy on the held-out problems, as `heldout/…`.
+
+        Raises:
+            Interrupted: the user asked to stop.
+        """
         if not self.stage.heldout:
             return {}
         began = time.monotonic()
@@ -237,8 +264,7 @@ class ReinforcementLearning:
             for p in self.stage.heldout
         ]
         self.buffer.submit(version, self.stage.heldout, groups)
-        # a step is complete with its evaluation: a resumed run would not come back to it
-        taken = self.buffer.take(version, interruptible=version == 0)
+        taken = self.buffer.take(version)
         self.log.samples(version, "heldout", taken.groups)
         if self.config.record.journal:
             write_journal(journal_path(self.stage.folder, "heldout", version), taken.groups)
