@@ -200,7 +200,7 @@ def test_an_interrupted_evaluation_of_training_is_made_again_and_the_steps_line_
         with pytest.raises(Interrupted):
             ReinforcementLearning.record(loop, learned)
         assert (tmp_path / "metrics.jsonl").read_bytes() == b""
-        assert not is_done(tmp_path, 3, 4)
+        assert not is_done(tmp_path, 4)
 
         assert take_unevaluated(stage, 4) == learned
         loop.evaluate = lambda version: {"heldout/pass@1": 0.25}

@@ -6,19 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from rlvr.pipeline.train import _to_do
 
-import rlvr.stages.stage
+import rlvr.base.stopping
 from rlvr.base.stopping import StopRequest
 from rlvr.cluster import ray_cluster
 from rlvr.cluster.config import ClusterConfig
-from rlvr.pipeline.config import TrainConfig
+from rlvr.pipeline.config import RunConfig
+from rlvr.pipeline.graph import Outside, build
+from rlvr.pipeline.prepare import Prepared
+from rlvr.pipeline.run import Pipeline
 from rlvr.pipeline.status import is_done
+from rlvr.pipeline.table import Done
 from rlvr.record.layout import UNEVALUATED
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
 from rlvr.types import Problem
@@ -73,7 +77,7 @@ def test_rays_processes_have_groups_of_their_own_and_the_driver_keeps_its_signal
 def test_a_signal_that_comes_twice_at_once_is_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """`timeout` sends its own to the process and then to its group."""
     now = 100.0
-    monkeypatch.setattr(rlvr.stages.stage.time, "monotonic", lambda: now)
+    monkeypatch.setattr(rlvr.base.stopping.time, "monotonic", lambda: now)
     stop = StopRequest()
     assert not stop
     signal.raise_signal(signal.SIGTERM)
@@ -94,20 +98,23 @@ def test_nobody_waits_for_rollout_workers_to_start_against_the_users_will() -> N
 
 
 def test_a_stage_that_was_stopped_in_its_last_evaluation_is_not_done(tmp_path: Path) -> None:
-    config = TrainConfig(stages=["rl"])
+    config = RunConfig(stages=["rl"])
     config.rl.steps = 4
     folder = tmp_path / "rl"
-    tokenizer: Any = SimpleNamespace(save_pretrained=lambda folder: folder.mkdir())
-
-    def to_do() -> list[Any]:
-        return _to_do(config, {"rl": folder}, tmp_path, [Problem("a", "1+1=?", "2")], [], tokenizer)[0]
-
-    ((_, stage),) = to_do()
-    stage.checkpoints().save(4, lambda folder: None)
-    (folder / UNEVALUATED).touch()
-    assert not is_done(folder, 3, 4)
-    assert len(to_do()) == 1
-    assert stage.result() is None
-    (folder / UNEVALUATED).unlink()
-    assert is_done(folder, 4, 4)
-    assert to_do() == []
+    problems = [Problem("a", "1+1=?", "2")]
+    nodes = build(config, Outside(problems, {}, {}, None))
+    prepared = Prepared(config, nodes, problems, {}, {}, None)
+    with StopRequest() as stop, ExitStack() as stack:
+        run = Pipeline(prepared, tmp_path, stop, stack)
+        run.done["base"] = Done(tmp_path, "model", 0.0, new=False)
+        run.tokenizer = cast(Any, SimpleNamespace(save_pretrained=lambda folder: folder.mkdir()))
+        rl = prepared.node("rl")
+        stage = run._stage(rl, folder)
+        stage.checkpoints().save(4, lambda folder: None)
+        (folder / UNEVALUATED).touch()
+        assert not is_done(folder, 4)
+        assert not run._take_done(rl)
+        assert stage.result() is None
+        (folder / UNEVALUATED).unlink()
+        assert is_done(folder, 4)
+        assert run._take_done(rl)

@@ -33,7 +33,7 @@ STEP = {"train/reward": 0.5, "time/step": 2.0, "time/generate": 1.5, "time/learn
 # a second watcher's patience, made short
 WATCH = """
 import sys
-from rlvr.record import watch
+from rlvr.commands import watch
 watch.EVERY = watch.SLOWLY = watch.LINE_EVERY = 0.02
 sys.exit(watch.main(sys.argv[1:]))
 """

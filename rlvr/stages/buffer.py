@@ -128,6 +128,11 @@ class RolloutBuffer:
         self.pool.update(weights, version)
         self._until(lambda: not self.pool.updating)
 
+    def replaced(self, learners: int) -> dict[str, float]:
+        """`replaced/…`: how many processes of each kind died and have a successor, where any did."""
+        counts = {"learner": learners, "rollout": self.pool.replaced, "reward": self.rewards.replaced}
+        return {f"replaced/{name}": count for name, count in counts.items() if count}
+
     def _until(self, done: Callable[[], bool]) -> None:
         while not done():
             self._advance([])
