@@ -104,9 +104,9 @@ def _leaves_nothing(folder: Path, before: set[str]) -> bool:
         return False
     for path in (folder / ".hydra").glob("*"):
         path.unlink()
-    with suppress(OSError):  # whatever somebody else has put there stays
-        (folder / ".hydra").rmdir()
-        folder.rmdir()
+    for path in (folder / ".hydra", folder):
+        with suppress(OSError):  # whatever somebody else has put there stays
+            path.rmdir()
     return True
 
 
