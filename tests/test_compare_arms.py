@@ -150,6 +150,7 @@ def test_a_run_is_finished_running_or_failed(tmp_path: Path) -> None:
     stopped = make_run(tmp_path / "1", settings(1), [0.1, 0.5], last=10)
     longer = make_run(tmp_path / "2", settings(2, rl__steps=2 * STEPS), [0.1, 0.5])
     (longer / "rl" / "result.json").write_text('{"step": 20}')  # ended, and then was asked for more
+    (longer / "outcome.json").unlink(missing_ok=True)
     other = make_run(tmp_path / "3", settings(3, stages=["rl", "sft"]), [0.1, 0.5])  # its last never began
     (other / "outcome.json").unlink()
     states = [read_curve(found, METRIC).state for found in find_runs([done, stopped, longer, other])]
@@ -236,7 +237,7 @@ def test_a_recipe_that_has_not_come_to_its_end_has_not_finished(tmp_path: Path) 
     make_recipe(tmp_path, 1, {"a": 0.5, "b": 0.25}, done=False)
     make_recipe(tmp_path, 2, {"a": 0.5, "b": 0.5})
     (result,) = results_of(tmp_path)  # the folder of the stages holds no runs
-    assert (result.value.mean, result.count(State.FAILED)) == (0.5, 1)
+    assert (result.value.mean, result.count(State.KILLED)) == (0.5, 1)
 
 
 def test_groups_without_verdicts_have_no_value(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from rlvr.types import DataError
 
 HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # there before the run has been checked
 HYDRA_OVERRIDES = Path(".hydra") / "overrides.yaml"
-MULTIRUN = "multirun.yaml"  # in the folder of a recipe's sweep
 
 
 @dataclass(frozen=True)
@@ -104,9 +103,7 @@ def find_runs(paths: Sequence[str | Path], evaluations: list[Path] | None = None
 def _runs_in(folder: Path) -> Iterator[Path]:
     if not folder.is_dir() or (folder / MANIFEST).exists():
         return
-    if not (folder / MULTIRUN).exists() and any(
-        (folder / name).exists() for name in ("config.yaml", HYDRA_CONFIG, ARM)
-    ):
+    if any((folder / name).exists() for name in ("config.yaml", HYDRA_CONFIG, ARM)):
         yield folder
         return
     for inside in sorted(folder.iterdir(), key=_natural):
