@@ -128,7 +128,7 @@ def _remarks(arms: Sequence[Arm], chosen: int | None, evaluations: int) -> Itera
 
 def _folder(runs: Sequence[Path]) -> Path:
     """The folder of the sweep that all runs are of; else that we are in."""
-    from rlvr.pipeline.arms import ARM
+    from rlvr.record.layout import ARM
 
     sweep = runs[0].parent
     if any(run.parent != sweep for run in runs):

@@ -11,9 +11,8 @@ from typing import Any
 
 import yaml
 
-from rlvr.pipeline.arms import ARM
 from rlvr.pipeline.status import State, read_outcome, run_state
-from rlvr.record.layout import MANIFEST
+from rlvr.record.layout import ARM, MANIFEST
 from rlvr.record.runs import RunRecord, open_run
 from rlvr.types import DataError
 

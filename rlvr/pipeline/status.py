@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.base.files import atomic_write
-from rlvr.record.layout import KEPT, MANIFEST, RESULT, RESULTS, RESULTS_TABLE, STAGES, UNEVALUATED
+from rlvr.record.layout import ARM, KEPT, MANIFEST, RESULT, RESULTS, RESULTS_TABLE, STAGES, UNEVALUATED
 from rlvr.record.run_folder import LOCK, RunFolderError
 from rlvr.record.runs import RunRecord, StageRecord, named_stages, read_mapping
 from rlvr.record.sinks import read_metrics
@@ -30,11 +30,11 @@ BEGUN = (".hydra", "config.yaml")  # what a run that has begun has in its folder
 
 
 class State(StrEnum):
-    WAITING = "not begun"
     RUNNING = "running"
     STOPPED = "stopped"  # by the user
     KILLED = "killed"  # it neither runs nor has it said how it ended
     FAILED = "failed"
+    WAITING = "not begun"
     DONE = "finished"
 
 
@@ -195,8 +195,9 @@ def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
 
 def holder(folder: Path) -> str | None:
     """Who writes to a run, or to that of the stage in `folder`, as `PID on HOST`; None if nobody does."""
-    is_stage = any((folder / name).exists() for name in ("metrics.jsonl", MANIFEST))
-    for home in (folder, folder.parent) if is_stage else (folder,):
+    # what is above a run is a sweep, whose lock is not the run's
+    is_run = any((folder / name).exists() for name in (*BEGUN, ARM))
+    for home in (folder,) if is_run else (folder, folder.parent):
         if (home / LOCK).exists():
             return _holder(home / LOCK)
     return None

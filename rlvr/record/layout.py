@@ -12,3 +12,4 @@ MANIFEST = "manifest.json"  # of a recipe's stage: what it was made from
 RESULTS = "results.json"  # of an evaluation that is done
 RESULTS_TABLE = "results.md"  # of `rlvr evaluate`: what it writes last
 CONTENTS = "contents.json"  # in a run: file, or code of the user's, that it reads → fingerprint
+ARM = "arm.json"  # of a sweep: the values that make it, its settings, and the content of what they name
