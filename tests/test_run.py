@@ -30,7 +30,7 @@ from rlvr.types import Group, RlvrError, Status
 pytestmark = pytest.mark.slow  # its models and runs
 
 STEPS = 6
-SFT_STEPS = 16
+SFT_STEPS = 24
 SETTINGS = [
     "stages=[sft,rl]",
     "model.max_length=48",
@@ -43,7 +43,7 @@ SETTINGS = [
     f"sft.steps={SFT_STEPS}",
     "sft.batch_size=32",
     "sft.optimizer.lr=5e-3",
-    "sft.checkpoint_every=8",
+    "sft.checkpoint_every=12",
     f"rl.steps={STEPS}",
     "rl.problems_per_step=8",
     "rl.group_size=4",
@@ -105,7 +105,7 @@ def test_the_run_folder_is_complete(whole: Path) -> None:
         assert (whole / name).stat().st_size > 0, name
     assert steps_of(whole / "sft") == list(range(1, SFT_STEPS + 1))
     assert steps_of(whole / "rl") == list(range(STEPS + 1))
-    assert checkpoints_of(whole / "sft") == ["step_000008", "step_000016"]
+    assert checkpoints_of(whole / "sft") == ["step_000012", "step_000024"]
     assert checkpoints_of(whole / "rl") == ["step_000004", "step_000006"]
     held_out = [line["step"] for line in metrics_of(whole / "rl") if "heldout/pass@1" in line]
     assert held_out == [0, 2, 4, 6]

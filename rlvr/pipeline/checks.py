@@ -234,7 +234,8 @@ def check_lengths(
     kinds = {node.kind for node in nodes}
     heldout = [problem for one in sets.values() for problem in one]
     rooms = [(problems, answer if kinds & {"select", "rl", "opd"} else 0)]
-    rooms.append((heldout, config.evaluation.max_tokens or answer))
+    if config.evaluation.every_stage or any(map(config.evaluates_itself, config.stages)):
+        rooms.append((heldout, config.evaluation.max_tokens or answer))
     learned = [node for node in nodes if node.kind == "warm_start" and node.problems is None]
     solved = any(SOLUTIONS in config.section(node.name).data for node in learned)
     for group, max_tokens in rooms:
