@@ -99,7 +99,7 @@ def test_a_sweep_that_is_stopped_and_killed_goes_on_with_its_own_command(
         assert outcome.value is not None
         assert steps_of(arm / "rl") == list(range(STEPS + 1))  # none twice
     # one warm start for both, of which no step was done twice either
-    (shared,) = sweep.glob("shared/*")
+    (shared,) = sweep.glob("shared/sft-*")
     assert steps_of(shared) == list(range(1, SFT_STEPS + 1))
     for arm in (first, second):
         assert [(s.name, s.folder.resolve()) for s in open_run(arm).stages] == [
