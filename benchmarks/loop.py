@@ -130,13 +130,13 @@ class Loop:
         self.done = Done()
         self.seconds: dict[str, float] = defaultdict(float)
         count_seconds(self.rl.drawing, "take", self.seconds, "wait for answers and verdicts")
-        count_seconds(self.rl, "learn", self.seconds, "learn")
+        count_seconds(self.rl.learner, "learn", self.seconds, "learn")
         count_seconds(self.rl.buffer, "publish", self.seconds, "publish")
         self._remember_what_is_done()
 
     def _remember_what_is_done(self) -> None:
         pool: Any = self.rl.buffer.pool
-        learner: Any = self.rl.learner
+        learner: Any = self.rl.learner.group
         submit, call = pool.submit, learner.call
 
         def submitted(group: list[Request]) -> None:

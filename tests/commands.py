@@ -15,6 +15,7 @@ from pathlib import Path
 
 RLVR = Path(sys.executable).with_name("rlvr")
 LIMIT = 240.0  # seconds for one command; it takes a tenth of it on a quiet machine
+STOPPED = 30.0  # seconds in which a command that gets a signal saves what it has, and ends
 MARK = "RLVR_TEST_RUN"  # an environment variable that all processes of a run inherit
 
 
@@ -75,6 +76,19 @@ class Run:
 
     def wait(self) -> int:
         return self.process.wait(timeout=LIMIT)
+
+    def stop(self, number: signal.Signals) -> str:
+        """Send a signal to the command's whole group, as Ctrl-C and `timeout` do. It ends by itself, with one
+        line as its last, and leaves no process; what it has written.
+        """
+        os.killpg(self.process.pid, number)
+        assert self.process.wait(timeout=STOPPED) == 130, self.output.read_text()
+        assert self.ended(STOPPED) == []
+        said = self.output.read_text()
+        *_, gap, last = said.rstrip("\n").split("\n")
+        assert (gap, last[:6]) == ("", "rlvr: "), said
+        assert "GCS" not in said
+        return said
 
     def ended(self, deadline: float, but: tuple[str, ...] = ()) -> list[str]:
         """What is left of the run's processes once none is, or when `deadline` seconds are over.

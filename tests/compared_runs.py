@@ -94,7 +94,6 @@ def sweep(folder: Path, finals: dict[float, Sequence[float]]) -> Path:
             config = settings(seed, sampling__temperature=temperature)
             make_run(folder / str(number), config, [0.2, (0.2 + value) / 2, value])
             number += 1
-    (folder / "multirun.yaml").touch()
     return folder
 
 

@@ -137,7 +137,7 @@ def test_unfinished_runs_count_only_where_nothing_else_does(tmp_path: Path) -> N
     make_run(tmp_path / "2", settings(0, sampling__temperature=0.8), [0.2, 0.4], last=10)
     base, arm = results_of(tmp_path)
     assert base.value.mean == 0.6
-    assert (len(base.used), base.count(State.FAILED)) == (1, 1)
+    assert (len(base.used), base.count(State.KILLED)) == (1, 1)
     assert (len(arm.used), arm.value.mean) == (1, 0.4)
     text, _ = run([tmp_path], out=str(tmp_path / "out"))
     assert "1 (seed 1): did not finish, killed at step 10; left out" in text

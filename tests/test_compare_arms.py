@@ -133,11 +133,24 @@ def test_what_holds_no_run_is_an_error(tmp_path: Path) -> None:
         find_runs([tmp_path])
 
 
+def test_runs_of_other_data_are_no_seeds_of_one_arm(tmp_path: Path) -> None:
+    for seed, content in enumerate(["aaaa1111cccc", "aaaa1111cccc", "bbbb2222dddd"]):
+        folder = make_run(tmp_path / str(seed), settings(seed), [0.1, 0.5])
+        (folder / "contents.json").write_text(json.dumps({"mine.jsonl": content}))
+    arms, differing = arms_of(find_runs([tmp_path]))
+    assert differing == ["content of mine.jsonl"]
+    assert [(arm.label, len(arm.runs)) for arm in arms] == [
+        ("content of mine.jsonl=aaaa1111", 2),
+        ("content of mine.jsonl=bbbb2222", 1),
+    ]
+
+
 def test_a_run_is_finished_running_or_failed(tmp_path: Path) -> None:
     done = make_run(tmp_path / "0", settings(0), [0.1, 0.5])
     stopped = make_run(tmp_path / "1", settings(1), [0.1, 0.5], last=10)
     longer = make_run(tmp_path / "2", settings(2, rl__steps=2 * STEPS), [0.1, 0.5])
     (longer / "rl" / "result.json").write_text('{"step": 20}')  # ended, and then was asked for more
+    (longer / "outcome.json").unlink(missing_ok=True)
     other = make_run(tmp_path / "3", settings(3, stages=["rl", "sft"]), [0.1, 0.5])  # its last never began
     (other / "outcome.json").unlink()
     states = [read_curve(found, METRIC).state for found in find_runs([done, stopped, longer, other])]
@@ -155,7 +168,7 @@ def test_a_run_that_was_refused_is_an_arm_s_failed_run(tmp_path: Path) -> None:
     (tmp_path / "0" / "config.yaml").write_text(yaml.safe_dump(settings(0, rl__lr=0.1, rate=0.1)))
     (hydra / "config.yaml").write_text(yaml.safe_dump(unresolved))
     (result,) = results_of(tmp_path)
-    assert (result.count(State.DONE), result.count(State.FAILED)) == (1, 1)
+    assert (result.count(State.DONE), result.count(State.KILLED)) == (1, 1)
     assert [curve.found.seed for curve in result.used] == [0]
     text, _ = run([tmp_path], out=str(tmp_path / "out"))
     assert "| toy | 1 of 2, 1 killed |" in text
@@ -224,7 +237,7 @@ def test_a_recipe_that_has_not_come_to_its_end_has_not_finished(tmp_path: Path) 
     make_recipe(tmp_path, 1, {"a": 0.5, "b": 0.25}, done=False)
     make_recipe(tmp_path, 2, {"a": 0.5, "b": 0.5})
     (result,) = results_of(tmp_path)  # the folder of the stages holds no runs
-    assert (result.value.mean, result.count(State.FAILED)) == (0.5, 1)
+    assert (result.value.mean, result.count(State.KILLED)) == (0.5, 1)
 
 
 def test_groups_without_verdicts_have_no_value(tmp_path: Path) -> None:

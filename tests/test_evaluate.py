@@ -21,11 +21,14 @@ from rlvr.commands.cli import main
 from rlvr.evaluation.config import EvaluationConfig
 from rlvr.evaluation.summary import Outcome, default_ks, outcomes, summarize
 from rlvr.pipeline.config import RunConfig
+from rlvr.pipeline.status import is_done
 from rlvr.problems.files import as_row
 from rlvr.problems.generated import ALPHABET, arithmetic
 from rlvr.problems.tokenizer import character_tokenizer
+from rlvr.record.config import RecordConfig
 from rlvr.record.journal import read_journal
 from rlvr.record.runs import open_run
+from rlvr.record.sinks import MetricLog, read_metrics
 from rlvr.results.evaluation import compared
 from rlvr.results.evaluation_table import markdown
 from rlvr.results.samples import read_samples, write_samples
@@ -178,6 +181,37 @@ def test_the_evaluation_inside_of_training_has_pass_and_majority_at_its_ks(tmp_p
     assert metrics["heldout/maj@2"] == pytest.approx(1 / 3)  # two ties of three pairs
 
 
+def test_an_interrupted_evaluation_of_training_is_made_again_and_the_steps_line_is_written_once(
+    tmp_path: Path,
+) -> None:
+    """As the loop does it, and the run that goes on from its checkpoint."""
+    from rlvr.stages.buffer import Interrupted
+    from rlvr.stages.redo import take_unevaluated
+    from rlvr.stages.rl import ReinforcementLearning
+
+    def interrupted(version: int) -> dict[str, float]:
+        raise Interrupted
+
+    stage: Any = SimpleNamespace(folder=tmp_path)
+    learned = {"train/loss": 0.5}
+    with MetricLog(tmp_path, RecordConfig(trackers=[]), {}) as log:
+        loop: Any = SimpleNamespace(stage=stage, version=4, log=log, evaluate=interrupted)
+        loop.evaluates = lambda version: version % 2 == 0
+        with pytest.raises(Interrupted):
+            ReinforcementLearning.record(loop, learned)
+        assert (tmp_path / "metrics.jsonl").read_bytes() == b""
+        assert not is_done(tmp_path, 4)
+
+        assert take_unevaluated(stage, 4) == learned
+        loop.evaluate = lambda version: {"heldout/pass@1": 0.25}
+        whole = learned | {"heldout/pass@1": 0.25}
+        assert ReinforcementLearning.record(loop, learned) == whole
+        loop.version = 5
+        assert ReinforcementLearning.record(loop, learned) == learned
+    assert read_metrics(tmp_path / "metrics.jsonl") == {4: whole, 5: learned}
+    assert take_unevaluated(stage, 4) is None
+
+
 # --- the command -------------------------------------------------------------------------------------
 
 PROBLEMS, CHUNKS = 16, 8
@@ -255,7 +289,10 @@ def whole(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
         run = Run.start(cwd, "evaluate", f"model={model}", "problems=[mine.jsonl]", *COMMAND)
         try:
             run.until(lambda: len(sampled(cwd)) > len(made.kept[-1]), "a chunk")
-            run.process.send_signal(number)
+            if number is signal.SIGTERM:
+                run.stop(number)
+            else:
+                run.process.send_signal(number)
             made.codes.append(run.wait())
         finally:
             run.kill()

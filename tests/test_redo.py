@@ -15,7 +15,14 @@ from test_drawing import FILTERS, Table, drawing
 
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.stages.checkpoints import Checkpoints
-from rlvr.stages.redo import last_recorded, redrawn, remember_settings
+from rlvr.stages.redo import (
+    forget_unevaluated,
+    keep_unevaluated,
+    last_recorded,
+    redrawn,
+    remember_settings,
+    take_unevaluated,
+)
 from rlvr.types import Group
 
 CHANCE = {"chance": {"_target_": f"{__name__}.by_chance"}}
@@ -103,3 +110,36 @@ def test_steps_that_were_made_with_other_settings_are_not_done_again(tmp_path: P
     assert last_recorded(stage, fast, 2) == 2
     remember_settings(stage, fast, 2)
     assert last_recorded(stage, fast, 2) == 6
+
+
+def test_a_step_whose_evaluation_was_interrupted_keeps_its_other_metrics(tmp_path: Path) -> None:
+    stage: Any = SimpleNamespace(folder=tmp_path)
+    lines = tmp_path / "metrics.jsonl"
+    lines.write_text('{"step": 3}\n')
+    assert take_unevaluated(stage, 4) is None
+    keep_unevaluated(stage, 4, {"loss": 0.1 + 0.2, "gap": np.float32(0.1), "none": np.nan})
+    for _ in range(2):  # the evaluation may be interrupted again
+        kept = take_unevaluated(stage, 4)
+        assert kept is not None
+        assert np.isnan(kept.pop("none"))
+        assert kept == {"loss": 0.1 + 0.2, "gap": float(np.float32(0.1))}
+    forget_unevaluated(stage)
+    assert take_unevaluated(stage, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("recorded", "lines"),
+    [
+        (3, '{"step": 3}\n'),  # its checkpoint was not saved, or is damaged
+        (4, '{"step": 3}\n{"step": 4}\n'),  # the process was killed once its line was written
+    ],
+)
+def test_what_was_kept_of_a_step_is_forgotten_where_it_is_of_no_use(
+    tmp_path: Path, recorded: int, lines: str
+) -> None:
+    stage: Any = SimpleNamespace(folder=tmp_path)
+    keep_unevaluated(stage, 4, {"loss": 1.0})
+    (tmp_path / "metrics.jsonl").write_text(lines)
+    assert take_unevaluated(stage, recorded) is None
+    (tmp_path / "metrics.jsonl").write_text('{"step": 3}\n')
+    assert take_unevaluated(stage, 4) is None

@@ -288,15 +288,19 @@ def test_chapters_are_in_order_with_a_recipe_s_evaluations_inside(tmp_path: Path
     config = CONFIG | {"stages": ["sft"], "artefacts": str(stages), "evaluation": {"samples": 4}}
     write_run(run, {}, config)
     values = {"base-aaa": [0.0] * 8, "sft-bbb": [0.5] * 8}
+    named = {"base": str(stages / "base-aaa"), "sft": str(stages / "sft-bbb")}
     for name, shares in values.items():
-        evaluation = stages / name / "evaluation-eee"
+        stage, _, key = name.partition("-")
+        evaluation = stages / f"{stage}-evaluation-{key}"
+        named[f"{stage}-evaluation"] = str(evaluation)
         write_heldout(evaluation, 0, {f"h{number}": [False] * 4 for number in range(8)})
         results = {"problems": [f"h{n}" for n in range(8)], "values": shares, "samples": 4, "unreached": 0}
         (evaluation / "results.json").write_text(json.dumps({"heldout": results}))
+        (evaluation / "manifest.json").write_text(json.dumps({"made_from": {"model": key}}))
+    (stages / "sft-bbb").mkdir()
     (stages / "sft-bbb" / "metrics.jsonl").write_text('{"step": 1, "train/loss": 1.0}\n')
     manifest = {"key": "bbb", "made_from": {"model": "aaa"}, "versions": {"rlvr": "1"}}
     (stages / "sft-bbb" / "manifest.json").write_text(json.dumps(manifest))
-    named = {"base": str(stages / "base-aaa"), "sft": str(stages / "sft-bbb")}
     (run / "stages.json").write_text(json.dumps(named))
     (run / "table.md").write_text("| stage | n |\n| --- | --: |\n| a\\|b | 1 |\n\n- sft: improves\n")
     page = page_of(run)
@@ -311,7 +315,7 @@ def test_chapters_are_in_order_with_a_recipe_s_evaluations_inside(tmp_path: Path
     text = page_of(run).text
     assert "base evaluated" in text
     assert "sft finished, 1 steps" in text
-    (stages / "base-aaa" / "evaluation-eee" / "results.json").unlink()
+    (stages / "base-evaluation-aaa" / "results.json").unlink()
     assert "base its evaluation has begun" in page_of(run).text
 
 

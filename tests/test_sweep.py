@@ -187,6 +187,37 @@ def test_what_changes_numbers_is_another_sweep_and_what_does_not_is_the_same() -
     assert len(folders()) == 3
 
 
+def test_edited_data_and_code_make_new_arms(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are there stay what they are, and the same command finds either again."""
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    problem = '{"problem": "1 + 1?", "answer": "2"}\n'
+    Path("mine.jsonl").write_text(problem)
+    Path("my_reward.py").write_text("def brief(completion): return 0.0\n")
+    mine = ["problems=file", "problems.train.path=mine.jsonl", "rl.problems_per_step=1", "hydra.sweep.dir=s"]
+    mine.append("+reward.functions.mine={_target_: my_reward.brief}")
+    assert sweep(*mine, "seed=0,1") == 0
+    assert ran() == ["seed=0", "seed=1"]
+    Path("mine.jsonl").write_text(2 * problem)
+    for _ in range(2):
+        assert sweep(*mine, "seed=0,1,2") == 0
+        new = ran()
+    said = capsys.readouterr().out
+    assert "seed=0 was made with other content of mine.jsonl; a new arm: seed=0,content=" in said
+    assert new == []
+    names = sorted(path.parent.name for path in Path("s").glob("*/arm.json"))
+    assert [name.partition(",content=")[0] for name in names] == ["seed=0"] * 2 + ["seed=1"] * 2 + ["seed=2"]
+    Path("my_reward.py").write_text("def brief(completion): return 1.0\n")
+    assert sweep(*mine, "seed=0,2") == 0
+    assert "seed=2 was made with other content of code of my_reward" in capsys.readouterr().out
+    Path("mine.jsonl").write_text(problem)
+    Path("my_reward.py").write_text("def brief(completion): return 0.0\n")
+    ran()
+    assert sweep(*mine, "seed=0,1") == 0
+    assert ran() == []
+
+
 def test_what_a_users_function_is_called_with_is_another_sweep() -> None:
     mine = "+reward.functions.mine={_target_: test_sweep.timed}"
     for timeout in (1, 5):

@@ -305,10 +305,6 @@ def test_a_sweep_is_a_group_of_arms_and_a_recipe_one_of_stages(tmp_path: Path) -
     date = tmp_path / "runs" / "sums" / "today"
     alone = TrackedStage(date / "rl", date, {"name": "sums"})
     assert (alone.experiment, alone.group, alone.arm, alone.name) == ("sums", "sums/today", "today", "rl")
-    (date / "7").mkdir(parents=True)
-    (date / "multirun.yaml").touch()
-    arm = TrackedStage(date / "7" / "sft", date / "7", {"name": "sums"})
-    assert (arm.experiment, arm.group, arm.arm, arm.name) == ("sums", "sums/today", "7", "sft")
     sweep = tmp_path / "runs" / "sums" / "sweep-0a1b"
     (sweep / "seed=0").mkdir(parents=True)
     (sweep / "seed=0" / "arm.json").touch()

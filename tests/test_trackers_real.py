@@ -123,7 +123,7 @@ def _wandb_records(file: Path) -> list[Any]:
 def test_wandb_is_offline_without_a_key_and_goes_on_with_its_run_id(tmp_path: Path) -> None:
     stage = tmp_path / "sweep" / "arm" / "rl"
     stage.parent.mkdir(parents=True)
-    (tmp_path / "sweep" / "multirun.yaml").touch()
+    (stage.parent / "arm.json").touch()
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
         address = f"http://127.0.0.1:{server.getsockname()[1]}"

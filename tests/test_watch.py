@@ -33,7 +33,7 @@ STEP = {"train/reward": 0.5, "time/step": 2.0, "time/generate": 1.5, "time/learn
 # a second watcher's patience, made short
 WATCH = """
 import sys
-from rlvr.record import watch
+from rlvr.commands import watch
 watch.EVERY = watch.SLOWLY = watch.LINE_EVERY = 0.02
 sys.exit(watch.main(sys.argv[1:]))
 """
@@ -190,7 +190,7 @@ def test_a_run_that_has_died_says_how_to_go_on(tmp_path: Path, capsys: pytest.Ca
     for folder in (tmp_path, tmp_path / "rl"):
         code, lines = once(folder, capsys)
         assert code == 3
-        assert lines[0].endswith(": stopped")
+        assert lines[0].endswith(": killed")
         assert lines[-1].endswith(f"not at its end; go on with: rlvr train resume={tmp_path}")
     # resumed by another process
     with RunFolder(tmp_path):
@@ -216,10 +216,10 @@ def test_a_run_that_was_given_more_steps_and_died_is_not_finished(tmp_path: Path
     with a_run(tmp_path, stages=("rl",)) as run:
         log(run.path / "rl", 1, 4)
         finish(run.path / "rl", 4)
-    assert WatchedRun(tmp_path).state is State.FINISHED
+    assert WatchedRun(tmp_path).state is State.DONE
     a_run(tmp_path, steps=9, stages=("rl",)).close()
     log(tmp_path / "rl", 5, 6)
-    assert WatchedRun(tmp_path).state is State.STOPPED
+    assert WatchedRun(tmp_path).state is State.KILLED
 
 
 def test_a_recipes_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -370,5 +370,5 @@ def test_elsewhere_it_is_lines_without_escape_codes(tmp_path: Path) -> None:
         rest = out.read()
     assert process.wait(timeout=30) == 3
     assert [line.partition(" | ")[0] for line in lines] == ["sft step 1/2", "sft step 2/2"]
-    assert "stopped" in rest
+    assert "killed" in rest
     assert "\x1b" not in "".join([*lines, rest])

@@ -32,7 +32,7 @@ def test_an_evaluation_is_known_as_one(tmp_path: Path, capsys: pytest.CaptureFix
         run.write_config(yaml.safe_dump({"answers": "x", "problems": {"sets": ["mine"]}}))
     code, lines = once(tmp_path, capsys)
     assert code == 3
-    assert lines[0].endswith(" (an evaluation): stopped")
+    assert lines[0].endswith(" (an evaluation): killed")
     assert lines[-1].endswith("the command that it was started with goes on")
     (tmp_path / "results.json").write_text("{}")
     (tmp_path / "results.md").write_text("| a |")

@@ -1,6 +1,6 @@
 """What each stage of the recipe is worth: the model without it against the model with all, over seeds.
 
-    python experiments/leave_one_out/summarize.py runs/leave_one_out/DATE [runs/leave_one_out/DATE …]
+    python experiments/leave_one_out/summarize.py runs/leave_one_out/sweep-*
 
 Every folder is that of a sweep over seeds and lists of stages. Runs of one seed share what they have in
 common, problems and luck on the held-out set, so differences are paired by seed.

@@ -1,7 +1,7 @@
 """The seeds of the quickstart as one table and one plot, from the tables of their runs alone.
 
 rlvr recipe -m recipe=quickstart seed=0,1,2
-python experiments/quickstart/summarize.py runs/quickstart/DATE/*
+python experiments/quickstart/summarize.py runs/quickstart/sweep-*/*
 """
 
 from __future__ import annotations

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+AT_ONCE = 0.5  # seconds in which a signal counts once
 
 
 class StopRequest:
     """Turns the first SIGINT or SIGTERM into a flag, so that a stage can save; the second ends at once.
 
+    `timeout` sends its signal to the process and then to its group, so what comes at once is the first still.
     As a context manager it gives the signals back to whoever had them.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._since = 0.0
         self._before: dict[int, Any] = {
             number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)
         }
@@ -23,9 +28,11 @@ class StopRequest:
         return self.signal is not None
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        now = time.monotonic()
+        if self.signal is None:
+            self.signal, self._since = number, now
+        elif now - self._since > AT_ONCE:
             raise KeyboardInterrupt
-        self.signal = number
 
     def __enter__(self) -> Self:
         return self

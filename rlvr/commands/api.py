@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from rlvr.configuration.compose import composed, saved
 from rlvr.pipeline.graph import MODELS
 from rlvr.pipeline.run import run_pipeline
@@ -42,7 +44,9 @@ def _run(command: str, overrides: Sequence[str]) -> Run:
     config, tree, folder = composed(command, overrides)
     resumed = any(override.startswith("resume=") for override in overrides)
     given = [override for override in overrides if not override.startswith(("resume=", "hydra."))]
-    folder.mkdir(parents=True, exist_ok=True)
+    notes = folder / ".hydra" / "overrides.yaml"  # as Hydra leaves them for the command
+    notes.parent.mkdir(parents=True, exist_ok=True)
+    notes.write_text(yaml.safe_dump(given))
     with recorded(folder):
         run_pipeline(config, folder, saved(command, tree), given, resumed)
     return Run(folder)

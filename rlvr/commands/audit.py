@@ -44,4 +44,4 @@ def main(arguments: Sequence[str]) -> int:
         print(f"report: {out}")
         codes.append(0 if report["trusted"] else UNTRUSTED)
 
-    return launch(Command("audit", job), arguments) or max(codes, default=0)
+    return launch(Command("audit", job, resumable=False), arguments) or max(codes, default=0)

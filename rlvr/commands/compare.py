@@ -128,12 +128,11 @@ def _remarks(arms: Sequence[Arm], chosen: int | None, evaluations: int) -> Itera
 
 def _folder(runs: Sequence[Path]) -> Path:
     """The folder of the sweep that all runs are of; else that we are in."""
-    from rlvr.compare.runs import MULTIRUN
-    from rlvr.pipeline.arms import ARM
+    from rlvr.record.layout import ARM
 
     sweep = runs[0].parent
     if any(run.parent != sweep for run in runs):
         return Path()
-    swept = (sweep / MULTIRUN).exists() or all((run / ARM).exists() for run in runs)
+    swept = all((run / ARM).exists() for run in runs)
     numbered = all(run.name.isdigit() for run in runs)  # as Hydra numbers its jobs
     return sweep if swept or numbered else Path()

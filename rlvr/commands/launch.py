@@ -45,6 +45,7 @@ class Command:
     name: str
     run: Callable[[DictConfig, StopRequest | None], None]  # in Hydra's folder; the second is a sweep's
     plan: Callable[[DictConfig], None] | None = None  # what `--plan` prints
+    resumable: bool = True  # its sweeps skip what is done; those of others are Hydra's own
 
 
 def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None = None) -> int:
@@ -71,7 +72,7 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
         for argument in arguments:
             if argument.startswith("name="):
                 check_name(argument.partition("=")[2].strip("'\""))
-        if is_sweep(arguments):
+        if command.resumable and is_sweep(arguments):
             return _sweep(command, arguments, plans)
         _run(command, resume_arguments(arguments, command.name), plans, stop, composing)
     except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:

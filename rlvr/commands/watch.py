@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from rlvr.base.text import one_line
+from rlvr.pipeline.arms import is_arm
 from rlvr.pipeline.status import State, holder, planned_steps, read_outcome, run_state
 from rlvr.record.journal import KINDS
 from rlvr.record.layout import MANIFEST, RESULTS_TABLE
@@ -171,7 +172,7 @@ def how_to_go_on(run: RunRecord) -> str:
     if not run.config.get("artefacts"):
         return f"go on with: rlvr train resume={run.folder.parent if alone else run.folder}"
     overrides = run.folder / ".hydra" / "overrides.yaml"
-    if not overrides.exists() or (run.folder.parent / "multirun.yaml").exists():
+    if not overrides.exists() or is_arm(run.folder):
         return "the command that it was started with goes on"
     return f"go on with: rlvr recipe {shlex.join(yaml.safe_load(overrides.read_text()))}"
 

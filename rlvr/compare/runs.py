@@ -11,15 +11,13 @@ from typing import Any
 
 import yaml
 
-from rlvr.pipeline.arms import ARM
 from rlvr.pipeline.status import State, read_outcome, run_state
-from rlvr.record.layout import MANIFEST
+from rlvr.record.layout import ARM, MANIFEST
 from rlvr.record.runs import RunRecord, open_run
 from rlvr.types import DataError
 
 HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # there before the run has been checked
 HYDRA_OVERRIDES = Path(".hydra") / "overrides.yaml"
-MULTIRUN = "multirun.yaml"  # in the folder of a recipe's sweep
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,7 @@ def find_runs(paths: Sequence[str | Path], evaluations: list[Path] | None = None
 def _runs_in(folder: Path) -> Iterator[Path]:
     if not folder.is_dir() or (folder / MANIFEST).exists():
         return
-    if not (folder / MULTIRUN).exists() and any(
-        (folder / name).exists() for name in ("config.yaml", HYDRA_CONFIG, ARM)
-    ):
+    if any((folder / name).exists() for name in ("config.yaml", HYDRA_CONFIG, ARM)):
         yield folder
         return
     for inside in sorted(folder.iterdir(), key=_natural):

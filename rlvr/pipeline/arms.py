@@ -15,10 +15,8 @@ from typing import Any
 from rlvr.base.files import atomic_write
 from rlvr.base.identity import changes, contents, digest, reward_deadline, that_matter
 from rlvr.pipeline.status import NotOurs, Outcome, read_outcome
+from rlvr.record.layout import ARM
 
-ARM = (
-    "arm.json"  # in an arm's folder: the values that make it, its settings, and the content of what they name
-)
 SHARED = "shared"  # beside the arms: the stages that several of them begin with
 LONGEST = 100  # characters of a folder's name; file systems take 255 bytes
 # What a run is called, where its work is kept and where it runs do not make it another one.

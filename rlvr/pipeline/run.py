@@ -25,7 +25,7 @@ from rlvr.pipeline.graph import BASE, EVALUATION, PROBLEMS, Node
 from rlvr.pipeline.prepare import HELDOUT, Prepared, prepare
 from rlvr.pipeline.status import forget_outcome, read_outcome
 from rlvr.pipeline.table import Done, stage_rows
-from rlvr.record.layout import CONTENTS, KEPT, MANIFEST, REPORT, STAGES, TRACES
+from rlvr.record.layout import CONTENTS, KEPT, MANIFEST, REPORT, STAGES, TRACES, UNEVALUATED
 from rlvr.record.run_folder import RunFolder, versions
 from rlvr.record.runs import read_mapping
 from rlvr.results.stage_plot import write_table
@@ -242,7 +242,7 @@ class Pipeline:
             return {"path": name, "outside": None} if (folder / name).exists() else None
         checkpoints, steps = stage.checkpoints(), _steps(stage.settings)
         newest = checkpoints.newest()
-        if newest and steps and newest[0] >= steps:
+        if newest and steps and newest[0] >= steps and not (folder / UNEVALUATED).exists():
             found = checkpoints.latest_model()
             if found != newest:
                 self.damaged.add(node.name)

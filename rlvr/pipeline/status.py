@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.base.files import atomic_write
-from rlvr.record.layout import KEPT, MANIFEST, RESULT, RESULTS, RESULTS_TABLE, STAGES
+from rlvr.record.layout import ARM, KEPT, MANIFEST, RESULT, RESULTS, RESULTS_TABLE, STAGES, UNEVALUATED
 from rlvr.record.run_folder import LOCK, RunFolderError
 from rlvr.record.runs import RunRecord, StageRecord, named_stages, read_mapping
 from rlvr.record.sinks import read_metrics
@@ -30,11 +30,11 @@ BEGUN = (".hydra", "config.yaml")  # what a run that has begun has in its folder
 
 
 class State(StrEnum):
-    WAITING = "not begun"
     RUNNING = "running"
     STOPPED = "stopped"  # by the user
     KILLED = "killed"  # it neither runs nor has it said how it ended
     FAILED = "failed"
+    WAITING = "not begun"
     DONE = "finished"
 
 
@@ -104,9 +104,9 @@ def _leaves_nothing(folder: Path, before: set[str]) -> bool:
         return False
     for path in (folder / ".hydra").glob("*"):
         path.unlink()
-    with suppress(OSError):  # whatever somebody else has put there stays
-        (folder / ".hydra").rmdir()
-        folder.rmdir()
+    for path in (folder / ".hydra", folder):
+        with suppress(OSError):  # whatever somebody else has put there stays
+            path.rmdir()
     return True
 
 
@@ -144,34 +144,37 @@ def is_complete(run: RunRecord) -> bool:
     evaluations = [stage.folder for stage in run.stages if stage.name.endswith("-evaluation")]
     return (
         bool(folders)
-        and all(is_done(folder, planned_steps(run.config, name)) for name, folder in folders.items())
+        and all(is_done(folder, needed_steps(run.config, name)) for name, folder in folders.items())
         and all((folder / RESULTS).exists() for folder in evaluations)
     )
 
 
 def is_done(folder: Path, steps: int | None) -> bool:
-    """Whether the stage in `folder`, which has so many `steps` (None: that depends on its data), has ended.
+    """Whether the stage in `folder`, which needs so many `steps` (None: not known beforehand), has ended.
 
     Raises:
-        DataError: its manifest, its result or its metrics are damaged.
+        DataError: its manifest or its result is damaged.
     """
     # the manifest is there from the beginning; what was made is written into it at the end
     if (folder / MANIFEST).exists() and "made" in read_mapping(folder / MANIFEST):
         return True
     if (folder / RESULTS).exists() or steps is None:
         return any((folder / name).exists() for name in (RESULTS, RESULT, KEPT))
-    if (folder / "checkpoints" / f"step_{steps:06d}").exists():
+    if (folder / "checkpoints" / f"step_{steps:06d}").exists() and not (folder / UNEVALUATED).exists():
         return True
-    # a stage that saturates ends before its last step; one that was resumed may be past an earlier end
-    metrics = folder / "metrics.jsonl"
-    step = max(read_metrics(metrics), default=0) if metrics.exists() else 0
     ended = read_mapping(folder / RESULT).get("step") if (folder / RESULT).exists() else None
-    return isinstance(ended, int) and ended >= step
+    return isinstance(ended, int) and ended >= steps
+
+
+def needed_steps(config: dict[str, Any], stage: str) -> int | None:
+    """How many steps `stage` must make to be done; None for one that ends once it learns no more."""
+    section = _section(config, stage) or _section(_section(config, "trainers"), stage)
+    return None if _section(section, "validation").get("share") else planned_steps(config, stage)
 
 
 def stage_state(run: RunRecord, stage: StageRecord) -> State:
     """What has become of a stage that has begun."""
-    if is_done(stage.folder, planned_steps(run.config, stage.name)):
+    if is_done(stage.folder, needed_steps(run.config, stage.name)):
         return State.DONE
     of_run = run_state(run)
     return State.KILLED if of_run in (State.DONE, State.WAITING) else of_run
@@ -192,7 +195,9 @@ def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
 
 def holder(folder: Path) -> str | None:
     """Who writes to a run, or to that of the stage in `folder`, as `PID on HOST`; None if nobody does."""
-    for home in (folder, folder.parent):
+    # what is above a run is a sweep, whose lock is not the run's
+    is_run = any((folder / name).exists() for name in (*BEGUN, ARM))
+    for home in (folder,) if is_run else (folder, folder.parent):
         if (home / LOCK).exists():
             return _holder(home / LOCK)
     return None

@@ -21,7 +21,7 @@ from rlvr.replay.replayed import Replayed, Tensors, length
 from rlvr.stages.learning import Learning
 from rlvr.stages.panel import step_metrics
 from rlvr.stages.redo import redrawn
-from rlvr.stages.rl import LOOP_STATE
+from rlvr.stages.rl_learner import LOOP_STATE
 from rlvr.types import ConfigError, Group
 
 

@@ -49,10 +49,13 @@ class Parts:
     evaluations: list[StageRecord] = field(default_factory=list)
 
     @property
-    def key(self) -> str:
-        """A recipe's name for the stage's work: the part of its folder's name behind the dash."""
-        folder = self.stage.folder if self.stage else self.evaluations[0].folder.parent
-        return folder.name.partition("-")[2]
+    def key(self) -> str | None:
+        """That of the stage's work, by the manifests."""
+        if self.stage:
+            found = lookup(read_json(self.stage.folder / MANIFEST), "key")
+        else:
+            found = lookup(read_json(self.evaluations[0].folder / MANIFEST), "made_from.model")
+        return str(found) if found else None
 
 
 def parts(stages: Sequence[StageRecord]) -> list[Parts]:

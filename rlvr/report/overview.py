@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from rlvr.pipeline.config import RunConfig
-from rlvr.pipeline.status import is_done, planned_steps
+from rlvr.pipeline.status import is_done, needed_steps, planned_steps
 from rlvr.record.layout import RESULTS
 from rlvr.record.runs import RunRecord, StageRecord
 from rlvr.report.measures import Metrics, lookup
@@ -138,7 +138,7 @@ def waiting(run: RunRecord, begun: Collection[str]) -> list[StageState]:
 def state(run: RunRecord, stage: StageRecord, metrics: Metrics) -> StageState:
     """Finished, by what a stage writes last; or at step N of M."""
     step, last = metrics.last_step, planned_steps(run.config, stage.name)
-    if is_done(stage.folder, last):
+    if is_done(stage.folder, needed_steps(run.config, stage.name)):
         return StageState(stage.name, True, "finished" + (f", {step:,} steps" if step else ""))
     if step is None:
         return StageState(stage.name, False, "has begun")

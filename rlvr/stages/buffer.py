@@ -74,16 +74,16 @@ class RolloutBuffer:
         for group in groups:
             self.pool.submit(group)
 
-    def take(self, step: int, interruptible: bool = True) -> Taken:
+    def take(self, step: int) -> Taken:
         """Wait until every group of `step` is complete, and hand it out.
 
         Raises:
-            Interrupted: the user asked to stop, and the wait is `interruptible`.
+            Interrupted: the user asked to stop.
             StallError: generation or the reward service went past its deadline.
         """
         batch = self.batches[step]
         while True:
-            if interruptible and self.interrupted():
+            if self.interrupted():
                 raise Interrupted
             if batch.complete:
                 break
@@ -106,8 +106,15 @@ class RolloutBuffer:
         return finish(what, calls, max(end - time.monotonic(), 0.0))
 
     def start(self) -> None:
-        """Wait until every rollout worker stands."""
-        self._until(lambda: not self.pool.starting)
+        """Wait until every rollout worker stands.
+
+        Raises:
+            Interrupted: the user asked to stop.
+        """
+        while self.pool.starting:
+            if self.interrupted():
+                raise Interrupted
+            self._advance([])
 
     def publish(self, learner: LearnerGroup, version: int) -> None:
         """Give the learner's weights, as `version`, to the rollout workers, each between two engine steps.
@@ -120,6 +127,11 @@ class RolloutBuffer:
         weights = self.wait("weight update", learner.call("publish", version), CONTROL_DEADLINE)
         self.pool.update(weights, version)
         self._until(lambda: not self.pool.updating)
+
+    def replaced(self, learners: int) -> dict[str, float]:
+        """`replaced/…`: how many processes of each kind died and have a successor, where any did."""
+        counts = {"learner": learners, "rollout": self.pool.replaced, "reward": self.rewards.replaced}
+        return {f"replaced/{name}": count for name, count in counts.items() if count}
 
     def _until(self, done: Callable[[], bool]) -> None:
         while not done():

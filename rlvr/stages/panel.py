@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -11,6 +12,34 @@ from rlvr.algorithms.filters import informative, length_variation
 from rlvr.evaluation.metrics import TRUE_STEPS, sound_shares
 from rlvr.stages.drawing import Drawn
 from rlvr.types import FinishReason, Status, TrainingBatch, Verdict
+
+
+class Clock:
+    """Where the time of a step goes."""
+
+    def __init__(self) -> None:
+        self.began = self.last = time.monotonic()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """What was done since the last lap is `name`."""
+        now = time.monotonic()
+        self.laps[name], self.last = now - self.last, now
+
+    def total(self) -> float:
+        return time.monotonic() - self.began
+
+    def seconds(self, drawn: Drawn) -> dict[str, float]:
+        """`time/…` of a training step. Idle is what no part of it accounts for."""
+        parts = {
+            "generate": drawn.generate_seconds,
+            "reward": drawn.reward_seconds,
+            "learn": self.laps["learn"],
+            "publish": self.laps["publish"],
+        }
+        step = self.total()
+        parts |= {"step": step, "idle": max(step - sum(parts.values()), 0.0)}
+        return {f"time/{name}": value for name, value in parts.items()}
 
 
 def step_metrics(

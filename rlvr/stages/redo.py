@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rlvr.base.files import atomic_write
 from rlvr.base.identity import digest, model_fingerprint
 from rlvr.record.journal import read_journal
+from rlvr.record.layout import UNEVALUATED
 from rlvr.record.runs import read_mapping
 from rlvr.record.sinks import read_metrics
 from rlvr.stages.checkpoints import Checkpoints
@@ -38,6 +40,36 @@ def last_recorded(stage: StageInput, checkpoints: Checkpoints, done: int) -> int
             break
         done += 1
     return done
+
+
+def keep_unevaluated(stage: StageInput, step: int, metrics: Mapping[str, float]) -> None:
+    """Keep the metrics of a step that is done but for its evaluation: its line is not written yet.
+
+    To be called before its checkpoint is saved. Without that checkpoint they count for nothing.
+    """
+    numbers = {name: float(value) for name, value in metrics.items()}
+    finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    with atomic_write(stage.folder / UNEVALUATED) as path:
+        path.write_text(json.dumps({"step": step, "metrics": finite}, allow_nan=False))
+
+
+def take_unevaluated(stage: StageInput, done: int) -> dict[str, float] | None:
+    """The metrics of the step `done`, if they were kept and its line is still missing.
+
+    Those of any other step are forgotten: it is made again, or was recorded after all.
+    """
+    if not (stage.folder / UNEVALUATED).exists():
+        return None
+    kept = read_mapping(stage.folder / UNEVALUATED)
+    metrics = stage.folder / "metrics.jsonl"
+    if kept.get("step") != done or (metrics.exists() and done in read_metrics(metrics)):
+        forget_unevaluated(stage)
+        return None
+    return {name: math.nan if value is None else value for name, value in kept["metrics"].items()}
+
+
+def forget_unevaluated(stage: StageInput) -> None:
+    (stage.folder / UNEVALUATED).unlink(missing_ok=True)
 
 
 def remember_settings(stage: StageInput, checkpoints: Checkpoints, done: int) -> None:

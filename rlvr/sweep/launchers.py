@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import traceback
 from collections import defaultdict
 from collections.abc import Sequence
@@ -60,16 +59,15 @@ def ray_processes(
     """
     import ray
 
-    on_terminate = signal.getsignal(signal.SIGTERM)
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    from rlvr.cluster.ray_cluster import join_ray, start_ray
+
     try:
         if address is None:
-            ray.init(address="local", num_cpus=len(os.sched_getaffinity(0)), **quiet)
+            start_ray(len(os.sched_getaffinity(0)))
         else:
-            ray.init(address=address, **quiet)
+            join_ray(address)
     except ConnectionError as error:
         raise ConfigError(f"hydra.launcher.address={address}: {error}") from error
-    signal.signal(signal.SIGTERM, on_terminate)  # Ray takes it, and would end the process at once
     try:
         there = ray.cluster_resources()
         room = min(there.get("CPU", 0) // cpus, there.get("GPU", 0) // gpus if gpus else len(arms))

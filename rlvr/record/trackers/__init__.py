@@ -72,6 +72,5 @@ class TrackedStage:
     def group(self) -> str:
         """What belongs together: all runs of a sweep, or else all stages of the run; `NAME/DATE`."""
         above = self.run.parent
-        # the mark of an arm of `rlvr train -m`, and what Hydra leaves where `rlvr recipe -m` began
-        swept = any(above.glob("*/arm.json")) or (above / "multirun.yaml").exists()
+        swept = any(above.glob("*/arm.json"))
         return "/".join((above if swept else self.run).parts[-2:])

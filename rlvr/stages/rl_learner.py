@@ -1,0 +1,158 @@
+"""The learner of an RL stage: it learns, publishes its weights, and is replaced where it dies."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlvr.base.processes import DEATHS, START_DEADLINE, require_nodes
+from rlvr.cluster.placement import shares_gpus
+from rlvr.cluster.waiting import finish
+from rlvr.cluster.workers import Workers
+from rlvr.record.journal import read_journal
+from rlvr.stages.buffer import RolloutBuffer
+from rlvr.stages.drawing import Drawing, Drawn
+from rlvr.stages.learning import Learning
+from rlvr.stages.logprob_check import check_logprobs
+from rlvr.stages.redo import redrawn
+from rlvr.stages.stage import StageInput
+from rlvr.stages.turns import Turns
+from rlvr.types import FloatArray, Group, Learned, RlvrError, TrainingBatch, WorkerDied
+
+LOOP_STATE = "loop.json"  # in a checkpoint: what the loop itself remembers
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a training step made of its groups."""
+
+    batch: TrainingBatch
+    metrics: list[dict[str, float]]  # of each optimizer step
+    kept: dict[int, dict[str, FloatArray]]  # row of the batch → what was computed of its tokens
+    checked: dict[str, float]  # of the comparison with vLLM, if this was a step for one
+
+
+class RlLearner:
+    """It goes on from the last checkpoint and makes the updates since then from the journal, which has all
+    that they learned from. So does a learner that takes the place of one that died.
+
+    `version` is that of the policy: the number of training steps that it has made.
+    """
+
+    def __init__(
+        self,
+        stage: StageInput,
+        workers: Workers,
+        buffer: RolloutBuffer,
+        drawing: Drawing,
+        saved: tuple[int, Path] | None,
+        version: int,
+    ) -> None:
+        self.stage, self.config, self.settings = stage, stage.config, stage.settings
+        self.workers, self.buffer, self.drawing = workers, buffer, drawing
+        self.saved, self.version, self.first = saved, version, version + 1
+        self.turns = Turns(buffer, shares_gpus(self.config.workers(self.settings.max_staleness)))
+        self.replaced = 0  # learners that died
+        self.drawn: Drawn | None = None  # of the newest step, until it is in the journal
+        if self.turns.shared:  # an engine takes its share of what is free when it starts
+            buffer.start()
+            self.turns.to_learner(None)
+        self._start(resume=True)
+        buffer.start()
+        self._connect()
+
+    def learn(self, drawn: Drawn, step: int) -> Update:
+        """Advantages, and the step's optimizer steps; the policy has the version `step` after them."""
+        self.turns.to_learner(self.group)
+        update: Update = self._surviving(lambda: self._learn(drawn, step))
+        self.version, self.drawn = step, drawn
+        return update
+
+    def publish(self) -> None:
+        """Give the present weights to the rollout workers."""
+        self._surviving(lambda: self.turns.publish(self.group, self.version))
+
+    def learned(self, drawn: Drawn, update: Update) -> list[list[Learned]]:
+        """What the newest step made of each of its rollouts, for the journal, which has them after this."""
+        self.drawn = None
+        return self.learning.learned(drawn, update.batch, update.kept)
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint's files, with all that `drawing` and the algorithm remember."""
+        deadline = self.config.learner.deadline
+        self._surviving(lambda: self.buffer.wait("save", self.group.call("save", folder), deadline))
+        state = {"drawing": self.drawing.state(), "learning": self.learning.state()}
+        (folder / LOOP_STATE).write_text(json.dumps(state))
+
+    def _learn(self, drawn: Drawn, step: int) -> Update:
+        # always at the first step after a start
+        due = step == self.first or (step - 1) % self.settings.check_every == 0
+        checked = self._check(drawn.groups) if due else {}
+        batch = self.learning.batch(drawn.kept)
+        return Update(batch, *self.learning.update(batch, len(drawn.kept), step), checked)
+
+    def _check(self, groups: Sequence[Group]) -> dict[str, float]:
+        """Stop the run if vLLM and the learner disagree; the gap, and peak memory of the first of each."""
+        gap = check_logprobs(self.group, self.buffer, groups, self.settings.max_logprob_gap)
+        return {
+            "rollouts/logprob_gap": gap,
+            "memory/learner_gib": finish("memory", self.group.call("peak_memory")),
+            "memory/rollout_gib": self.buffer.pool.peak_memory,
+        }
+
+    def _start(self, resume: bool = False) -> None:
+        """A learner at the present version; with `resume`, `drawing` goes the same way."""
+        stage = self.stage
+        self.group = self.workers.learner()
+        started = self.group.start(stage.model_path, self.config.max_length, self.settings.optimizer)
+        self.buffer.wait("learner start", started, START_DEADLINE)
+        self.learning = Learning(self.config, self.settings, self.group, self.buffer, stage.model_path)
+        done = 0
+        if self.saved:
+            done, folder = self.saved
+            self.buffer.wait("learner resume", self.group.call("load", folder), START_DEADLINE)
+            state: Mapping[str, Any] = json.loads((folder / LOOP_STATE).read_text())
+            self.learning.load(state["learning"])
+            if resume:
+                self.drawing.load(state["drawing"], done)
+        for step in range(done + 1, self.version + 1):
+            drawn = self.drawn if step == self.version else None
+            if drawn is None:
+                drawn = redrawn(self.config, self.settings, read_journal(stage.folder, "train", step), step)
+            self.learning.update(self.learning.batch(drawn.kept), len(drawn.kept), step)
+            if resume:
+                self.drawing.pass_over(step, drawn.groups)
+
+    def _connect(self) -> None:
+        actors, gpus = self.buffer.pool.actors, self.config.rollout.gpus_per_worker
+        finish("weight transfer", self.group.connect(actors, gpus, self.turns.shared))
+        self.turns.publish(self.group, self.version)
+
+    def _surviving(self, work: Callable[[], Any]) -> Any:
+        """What `work` returns, which is done again by another learner if the learner dies."""
+        deaths = 0
+        while True:
+            try:
+                if deaths:
+                    self._start()
+                    self._connect()
+                return work()
+            except WorkerDied as died:
+                deaths += 1
+                # without a journal, or with a group for the weights' transfer, all begin again together
+                if not self.config.record.journal or self.config.rollout.gpus_per_worker:
+                    raise
+                if deaths > DEATHS:
+                    raise RlvrError(f"{died}\nThis was tried {deaths} times") from died
+                require_nodes("learner")
+                self.replaced += 1
+                self.buffer.pool.hold()  # the weights went with it
+                print(
+                    f"\nrlvr: {str(died).splitlines()[0]} Another learner goes on from "
+                    f"{self.saved[1] if self.saved else self.stage.model_path} and the journal",
+                    file=sys.stderr,
+                )
