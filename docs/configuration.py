@@ -63,7 +63,8 @@ def sections(schema: type, known: dict[type, tuple[str, list[Row]]]) -> Iterator
     """A table of what stands alone, and one of each section; what was shown before is referred to."""
     hints = get_type_hints(schema)
     alone, parts, same = [], [], []
-    for field in dataclasses.fields(schema):
+    # a section with its class's own defaults comes before those of its kind that have others
+    for field in sorted(dataclasses.fields(schema), key=lambda each: has_other_defaults(each, hints)):
         kind, key, value = option(hints[field.name]), field.name, default_of(field)
         if kind is None:
             alone.append(row(field, hints[key], "", value))
@@ -149,6 +150,11 @@ def shown(value: Any) -> str:
 
 def default_of(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def has_other_defaults(field: dataclasses.Field[Any], hints: dict[str, Any]) -> bool:
+    kind = option(hints[field.name])
+    return kind is not None and field.default_factory not in (kind, dataclasses.MISSING)
 
 
 def option(hint: Any) -> Any:
