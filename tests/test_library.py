@@ -110,18 +110,19 @@ def test_a_run_from_python_is_that_of_the_command(tmp_path: Path, monkeypatch: p
     """But for its engines, which tests/test_run.py starts: what they would be given."""
     begun: list[tuple[object, ...]] = []
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rlvr.commands.api.print_records", lambda *_, **__: None)
     monkeypatch.setattr("rlvr.commands.api.run_pipeline", lambda *given: begun.append(given))
     run_config = "seed: 4\n"
     monkeypatch.setattr(rlvr.Run, "__init__", lambda self, folder: setattr(self, "folder", Path(folder)))
     run = rlvr.train(["experiment=quickstart", "rl.steps=5", "seed=4", "hydra.run.dir=there"])
-    ((config, folder, saved, overrides, resumed),) = begun
+    ((config, folder, saved, overrides, command, resumed),) = begun
     assert (config.rl.steps, config.seed, config.stages) == (5, 4, ["sft", "rl"])  # type: ignore[attr-defined]
     assert folder == run.folder == tmp_path / "there"
     assert run_config in str(saved)
     assert overrides == ["experiment=quickstart", "rl.steps=5", "seed=4"]
-    assert resumed is False
+    assert (command, resumed) == ("train", False)
     (folder / "config.yaml").write_text(str(saved))
     rlvr.train([f"resume={folder}", "rl.steps=9"])
-    config, again, _, overrides, resumed = begun[-1]
+    config, again, _, overrides, _, resumed = begun[-1]
     assert (config.rl.steps, config.seed) == (9, 4)  # type: ignore[attr-defined]
     assert (again, overrides, resumed) == (folder, ["rl.steps=9"], True)

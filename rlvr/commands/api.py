@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from rlvr.commands.records import print_records
 from rlvr.configuration.compose import composed, saved
 from rlvr.pipeline.graph import MODELS
 from rlvr.pipeline.run import run_pipeline
@@ -48,7 +49,8 @@ def _run(command: str, overrides: Sequence[str]) -> Run:
     notes.parent.mkdir(parents=True, exist_ok=True)
     notes.write_text(yaml.safe_dump(given))
     with recorded(folder):
-        run_pipeline(config, folder, saved(command, tree), given, resumed)
+        run_pipeline(config, folder, saved(command, tree), given, command, resumed)
+        print_records(folder, curves="rl" in config.stages and not config.evaluation.every_stage)
     return Run(folder)
 
 

@@ -165,7 +165,7 @@ def is_beginning(folder: Path) -> bool:
 def how_to_go_on(run: RunRecord) -> str:
     """The command that continues a run that has stopped."""
     alone = not (run.folder / "config.yaml").exists()
-    if alone and (run.folder / MANIFEST).exists():
+    if alone and not run.config:
         return "the recipe's command goes on with it"
     if run.is_evaluation:
         return "the command that it was started with goes on"

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlvr.algorithms.config import AlgorithmConfig
-from rlvr.base.identity import digest, model_fingerprint, that_matter
+from rlvr.base.identity import contents, digest, model_fingerprint, that_matter
 from rlvr.base.stopping import StopRequest
 from rlvr.evaluation.config import EvaluationConfig
 from rlvr.evaluation.summary import default_ks
 from rlvr.learner.config import LearnerConfig
+from rlvr.pipeline.arms import Identity
 from rlvr.pipeline.evaluate_config import EvaluateConfig
 from rlvr.pipeline.status import forget_outcome
 from rlvr.problems.benchmarks import ProblemSet, load_sets
@@ -28,7 +29,7 @@ from rlvr.problems.config import PromptConfig
 from rlvr.problems.order import fingerprint
 from rlvr.problems.prompts import encode_prompt, fill_template
 from rlvr.record.config import RecordConfig
-from rlvr.record.layout import MANIFEST, RESULTS, STAGES
+from rlvr.record.layout import CONTENTS, MANIFEST, RESULTS, STAGES
 from rlvr.record.run_folder import RunFolder, versions
 from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, read_results, write_json
 from rlvr.results.samples import SAMPLES, write_samples
@@ -72,6 +73,7 @@ class Prepared:
             "max_length": config.model.max_length,
             "dtype": config.rollout.dtype,
             "reward": that_matter(asdict(config.reward)),
+            **contents(asdict(config.reward)),
         }
 
 
@@ -166,6 +168,7 @@ def run_evaluate(
         forget_outcome(run.path)
         run.write_config(saved_config)
         run.write_versions()
+        write_json(run.path / CONTENTS, Identity.of(prepared.config).contents)
         config = prepared.config
         asked = [(OTHER, prepared.baseline)] if prepared.baseline else []
         models = [_Model(prepared, path, name) for name, path in [*asked, ("", config.model.path)]]

@@ -25,7 +25,7 @@ from rlvr.pipeline.graph import BASE, EVALUATION, PROBLEMS, Node
 from rlvr.pipeline.prepare import HELDOUT, Prepared, prepare
 from rlvr.pipeline.status import forget_outcome, read_outcome
 from rlvr.pipeline.table import Done, stage_rows
-from rlvr.record.layout import CONTENTS, KEPT, MANIFEST, REPORT, STAGES, TRACES, UNEVALUATED
+from rlvr.record.layout import CONTENTS, KEPT, MANIFEST, STAGES, TRACES, UNEVALUATED
 from rlvr.record.run_folder import RunFolder, versions
 from rlvr.record.runs import read_mapping
 from rlvr.results.stage_plot import write_table
@@ -50,6 +50,7 @@ def run_pipeline(
     run_path: str | os.PathLike[str],
     saved_config: str,
     overrides: Sequence[str],
+    command: str = "train",
     resumed: bool = False,
     stop: StopRequest | None = None,
 ) -> Pipeline:
@@ -81,7 +82,9 @@ def run_pipeline(
         if is_arm(path) and (outcome := read_outcome(path)) is not None and outcome.done:
             print(f"done before: {path}")  # by another process, meanwhile
             return pipeline
-        go_on = f"go on with: rlvr train resume={run.path}" if own else "the same command goes on from here"
+        go_on = (
+            f"go on with: rlvr {command} resume={run.path}" if own else "the same command goes on from here"
+        )
         try:
             pipeline.check()
             pipeline.begin()
@@ -135,7 +138,7 @@ class Pipeline:
                     if any((self.folders[later] / "checkpoints").glob("step_*")):
                         raise self._begun_from(later, node)
                 return
-        if (self.run_path / REPORT).exists():
+        if (outcome := read_outcome(self.run_path)) is not None and outcome.done:
             raise self._nothing_to_do()
 
     def _begun_from(self, later: Node, first: Node) -> ConfigError:

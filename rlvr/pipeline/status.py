@@ -117,6 +117,10 @@ def last_value(folder: Path) -> float | None:
         steps = read_metrics(path) if path.exists() else {}
         if values := [row[VALUE] for row in steps.values() if row.get(VALUE) is not None]:
             return values[-1]
+        if (stage / RESULTS).exists():  # of a run that evaluates after each stage
+            found = read_mapping(stage / RESULTS).get("heldout", {}).get("metrics", {}).get("pass@1", {})
+            if found.get("value") is not None:
+                return float(found["value"])
     return None
 
 

@@ -55,7 +55,7 @@ class RolloutEngine:
                 from transformers import PretrainedConfig
 
                 values, _ = PretrainedConfig.get_config_dict(model_path)
-                # what vLLM compiles all the same is the counting of likelier tokens
+                # even in eager mode vLLM compiles its token-rank kernel
                 torch._dynamo.config.disable |= values.get("vocab_size", FEW_TOKENS + 1) <= FEW_TOKENS
             from vllm.config.weight_transfer import WeightTransferConfig
             from vllm.engine.arg_utils import EngineArgs

@@ -23,8 +23,8 @@ from rlvr.types import DataError, Group
 def last_recorded(stage: StageInput, checkpoints: Checkpoints, done: int) -> int:
     """The last step after `done` up to which a stage's metrics and journal are whole, or `done`.
 
-    None counts that was made with other settings, or from another model: it would not be the same again.
-    Nor does any after it.
+    Steps that were recorded under other settings, or from another model, are ignored, and so is what follows
+    them: they would not come out the same again.
     """
     folder = stage.folder
     metrics = folder / "metrics.jsonl"

@@ -5,9 +5,9 @@
 `rlvr.stages.learning`, what is noted of it in `rlvr.stages.panel`.
 
 Policy version v is the policy after v training steps. Step t is drawn once the version is at
-least t − 1 − `max_staleness`; 0 is synchronous, on-policy training. Steps after which the policy
-is evaluated, and those at which vLLM is compared with the learner, are drawn by the newest
-version whatever `max_staleness` says, so that both see nothing half-way. docs/async.md has the proof.
+least t − 1 − `max_staleness`; 0 is synchronous, on-policy training. Steps that follow an evaluation,
+and those at which vLLM is compared with the learner, are drawn by the newest version whatever
+`max_staleness` says, so that both see nothing half-way. docs/async.md has the proof.
 """
 
 from __future__ import annotations

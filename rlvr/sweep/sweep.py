@@ -151,7 +151,9 @@ class Sweep:
             print(f"\nrlvr: sweep stopped; {said}; the same command goes on", file=sys.stderr)
             return 130
         print(f"\nsweep: {said}")
-        if done:
+        if done and self.command == "evaluate":
+            print(f"compare two: rlvr evaluate from={self.folder}/ARM baseline={self.folder}/OTHER_ARM")
+        elif done:
             print(f"compare them: rlvr compare {self.folder}")
         failed = {name: Outcome("failed", 2, why) for name, why in self.refused.items()}
         unknown = Outcome("failed", 3, "its process ended without a word, or another one has its folder")
@@ -240,7 +242,7 @@ class Sweep:
             for override in self.overrides
             if not override.is_sweep_override() and not _is_neutral(override.key_or_group, self.schema)
         ]
-        return digest([sorted(map(str, fixed)), sorted(o.key_or_group for o in self.swept)])
+        return digest([self.command, sorted(map(str, fixed)), sorted(o.key_or_group for o in self.swept)])
 
     @contextmanager
     def _hydra(self) -> Iterator[None]:
