@@ -46,8 +46,9 @@ class StageInput:
 
     @property
     def name(self) -> str:
-        """That of the folder, without the key that a recipe puts behind it."""
-        return self.folder.name.partition("-")[0]
+        """That of the folder, without the key behind it: `sft`, or `sft evaluation`."""
+        stage, *rest = self.folder.name.split("-")
+        return f"{stage} evaluation" if "evaluation" in rest else stage
 
     def checkpoints(self) -> Checkpoints:
         """The stage's checkpoints, with what a resume must agree with and what it may change."""

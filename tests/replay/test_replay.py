@@ -314,7 +314,7 @@ def test_steps_that_are_not_there(
 
 def test_a_start_that_is_gone(replays: Replays, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = changed_copy(replays.run, tmp_path / "run")
-    shutil.rmtree(run / "scratch_model")
+    shutil.rmtree(run / "base" / "model")
     assert "these can be replayed: 5" in refused(run, 3, capsys)
     assert open_recorded(run).origin(5).step == 4
 
@@ -352,15 +352,17 @@ def test_runs_of_another_kind(replays: Replays, tmp_path: Path, capsys: pytest.C
 
 def test_the_stage_begins_with_what_the_warm_start_has_made(replays: Replays, tmp_path: Path) -> None:
     run = changed_copy(replays.run, tmp_path / "run")
-    config = run / "config.yaml"
-    config.write_text(config.read_text().replace("stages:\n- rl\n", "stages:\n- sft\n- rl\n"))
-    for step in (8, 16):
-        (run / f"sft/checkpoints/step_{step:06d}/model").mkdir(parents=True)
+    (run / "sft/checkpoints/step_000016/model").mkdir(parents=True)
+    made = {"path": "checkpoints/step_000016/model", "outside": None}
+    (run / "sft/manifest.json").write_text(json.dumps({"key": "of-sft", "made": made}))
+    (run / "stages.json").write_text(json.dumps({"base": "base", "sft": "sft", "rl": "rl"}))
+    assert open_recorded(run).start == str(run / "base/model")
+    manifest = json.loads((run / "rl/manifest.json").read_text())
+    manifest["made_from"]["model"] = "of-sft"
+    (run / "rl/manifest.json").write_text(json.dumps(manifest))
     recorded = open_recorded(run)
     assert recorded.start == str(run / "sft/checkpoints/step_000016/model")
     assert recorded.origin(1) == Origin(0, None)
-    (run / "sft/result.json").write_text(json.dumps({"step": 16, "checkpoint": "step_000008", "data": ""}))
-    assert open_recorded(run).start == str(run / "sft/checkpoints/step_000008/model")
 
 
 def test_the_stage_of_a_recipe_begins_with_the_model_that_its_manifest_names(
@@ -373,7 +375,7 @@ def test_the_stage_of_a_recipe_begins_with_the_model_that_its_manifest_names(
     manifest = stages / "rl-def/manifest.json"
     manifest.write_text(json.dumps({"made_from": {"model": "abc"}}))
     for made, start in (({"path": "model"}, stages / "sft-abc/model"), ({"outside": "/hub/it"}, "/hub/it")):
-        (stages / "sft-abc/manifest.json").write_text(json.dumps({"made": made}))
+        (stages / "sft-abc/manifest.json").write_text(json.dumps({"key": "abc", "made": made}))
         recorded = open_recorded(run)
         assert Path(recorded.start).resolve() == Path(start)
         assert recorded.folder.resolve() == stages / "rl-def"
