@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from omegaconf import DictConfig
 from rlvr.base.stopping import StopRequest
 from rlvr.commands.launch import Command, launch
 from rlvr.configuration import compose
+from rlvr.configuration.arguments import SAVED_CONFIG
 from rlvr.pipeline.evaluate import prepare, run_evaluate
 from rlvr.pipeline.evaluate_config import EvaluateConfig
 from rlvr.record.layout import RESULTS
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
     rest = [written_out(argument) for argument in arguments if not argument.startswith("from=")]
     if counted:
         folder = Path(counted[-1])
-        if not (folder / RESULTS).is_file() or not (folder / f"{compose.SAVED_CONFIG}.yaml").is_file():
+        if not (folder / RESULTS).is_file() or not (folder / f"{SAVED_CONFIG}.yaml").is_file():
             print(f"rlvr: from={folder} is no folder of a finished evaluation", file=sys.stderr)
             return 2
         rest = [f"resume={folder}", *rest]
@@ -45,16 +45,10 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
 
 
 def written_out(argument: str) -> str:
-    """`model=X` and `problems=[a,name=file]` as Hydra takes them.
-
-    It has groups of these names, for other commands, and would take an = in a list for the end of a key.
-    """
+    """`model=X` and `problems=[a,b]` as settings: Hydra has groups of these names, for other commands."""
     key, given, value = argument.partition("=")
     if given and key == "model":
         return f"model.path={value}"
     if given and key == "problems":
-        listed = value if value.startswith("[") else f"[{value}]"
-        if not re.search(r"['\"]", listed):
-            listed = re.sub(r"[^\[\],\s][^\[\],]*=[^\[\],]*", lambda match: f"'{match.group()}'", listed)
-        return f"problems.sets={listed}"
+        return f"problems.sets={value if value.startswith('[') else f'[{value}]'}"
     return argument

@@ -18,16 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rlvr.base.disk import disk_error
 from rlvr.base.stopping import StopRequest
 from rlvr.commands.arm import run_arm
-from rlvr.configuration.compose import (
-    SCHEMAS,
-    check_name,
-    choices_of,
-    composing_message,
-    config_folder,
-    is_sweep,
-    register_schema,
-    resume_arguments,
-)
+from rlvr.configuration.arguments import is_sweep, readable, resume_arguments
+from rlvr.configuration.compose import COMPOSING, check_name, composing_message, register_schema
+from rlvr.configuration.keys import choices_of, config_folder
 from rlvr.pipeline.status import recorded
 from rlvr.sweep.sweep import Sweep, sweep
 from rlvr.types import ConfigError, DataError, RlvrError, RunInterrupted
@@ -64,7 +57,7 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, who know what to say of them
     register_schema()
     plans = command.plan is not None and "--plan" in arguments
-    arguments = [argument for argument in arguments if not (plans and argument == "--plan")]
+    arguments = readable([argument for argument in arguments if not (plans and argument == "--plan")])
     composing = [True]
     try:
         # before Hydra makes the folder
@@ -74,9 +67,8 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
         if is_sweep(arguments):
             return _sweep(command, arguments, plans)
         _run(command, resume_arguments(arguments, command.name), plans, stop, composing)
-    except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:
-        # of a part of a section that is not there, OmegaConf has no more to say than an AttributeError
-        message = composing_message(error, arguments, SCHEMAS[command.name], composing[0])
+    except COMPOSING as error:
+        message = composing_message(error, arguments, command.name, composing[0])
         if message is None:
             raise
         print(f"rlvr: {message}", file=sys.stderr)
