@@ -137,3 +137,64 @@ def test_a_problem_source_that_raises_is_told_with_the_line(tmp_path: Path) -> N
     assert done.returncode == 2
     assert "problems.train: my_problems.none raised ZeroDivisionError" in done.stderr
     assert "my_problems.py:2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "not_shown"),
+    [
+        ("train", ["resume=FOLDER", "--plan", " -m ", "experiment  ablation, quickstart"], ["protocol"]),
+        ("recipe", ["resume=FOLDER", "--plan", " -m ", "recipe     leave_one_out, own_data"], ["experiment="]),
+        ("evaluate", ["from=FOLDER", " -m ", "baseline=", "protocol  phi4"], ["--plan", "resume="]),
+        ("audit", ["audit.out=", "problems  arithmetic"], ["--plan", "resume=", " -m "]),
+    ],
+)
+def test_a_commands_help_says_what_it_takes(
+    name: str, shown: list[str], not_shown: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert main([name, "-h"]) == 0
+    assert capsys.readouterr().out == text
+    for words in [f"rlvr {name}", "--cfg job", "--config-dir", *shown]:
+        assert words in text
+    assert not [words for words in ["powered by Hydra", *not_shown] if words in text]
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_help_knows_the_users_groups(user_folder: Path) -> None:
+    done = command(user_folder, "train", "--config-dir=my_conf", "--help")
+    assert " mine, " in done.stdout
+    assert done.returncode == 0
+
+
+COMPLETE = """
+eval "$(rlvr {}-sc install=bash)"
+for COMP_LINE in 'rlvr tr' 'rlvr train algorithm=da' 'rlvr train experiment=quickstart rl.ste' 'rlvr watch run'
+do
+    COMP_WORDS=($COMP_LINE); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMPREPLY=()
+    hydra_bash_completion; echo "${{COMPREPLY[*]}}"
+done
+"""
+
+
+@pytest.mark.parametrize("after", ["", "train "])
+def test_the_shell_completes_commands_groups_and_settings(after: str, tmp_path: Path) -> None:
+    path = os.pathsep.join([str(RLVR.parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-c", COMPLETE.format(after)],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["train", "algorithm=dapo", "rl.steps=", ""]
+    assert done.stderr == ""
+
+
+def test_completion_without_a_shell_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "-sc"]) == 2
+    said = capsys.readouterr().err
+    assert 'eval "$(rlvr -sc install=bash)"' in said
+    assert len(said.splitlines()) == 1

@@ -49,7 +49,8 @@ usage: rlvr COMMAND [ARGUMENT ...]
   audit    does a reward deserve trust?       rlvr audit reward=math problems=arithmetic
   verify   check answers in a file:           rlvr verify ANSWERS.jsonl --out VERDICTS.jsonl
 
-rlvr --version   prints the version
+rlvr --version   prints the version; rlvr COMMAND --help says more of a command
+eval "$(rlvr -sc install=bash)"   has the shell complete groups, options and settings
 exit codes: 0 done, 1 unexpected error, 2 wrong configuration or data, 3 the run failed,
             4 an audited reward is under its thresholds,
             130 stopped by Ctrl-C or SIGTERM (train: after a checkpoint)
@@ -66,6 +67,10 @@ def main(arguments: Sequence[str] | None = None, stop: StopRequest | None = None
         print(__version__)
         return 0
     gc.set_threshold(FEW_COLLECTIONS)
+    if {"-sc", "--shell-completion"} & set(arguments):
+        from rlvr.commands.completion import complete
+
+        return complete(arguments, list(COMMANDS))
     command, *rest = arguments
     if command in COMMANDS:
         module, _, function = COMMANDS[command].partition(":")

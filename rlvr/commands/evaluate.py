@@ -18,6 +18,15 @@ from rlvr.pipeline.evaluate_config import EvaluateConfig
 from rlvr.record.layout import RESULTS
 from rlvr.results.evaluation import recount
 
+USAGE = """\
+How good is a model on these problems?
+
+  rlvr evaluate model=CHECKPOINT problems=[math500,mine.jsonl]   the same command goes on when stopped
+  rlvr evaluate model=CHECKPOINT problems=[math500] baseline=FOLDER_OR_CHECKPOINT
+  rlvr evaluate -m model=CHECKPOINT,OTHER problems=[math500]     a sweep: an evaluation for each
+  rlvr evaluate from=FOLDER 'ks=[1,4]'      count an evaluation's answers anew
+"""
+
 
 def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
     """Run the command; the exit code."""
@@ -41,7 +50,7 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
             print(f"rlvr: from={folder} is no folder of a finished evaluation", file=sys.stderr)
             return 2
         rest = [f"resume={folder}", *rest]
-    return launch(Command("evaluate", job), rest, stop)
+    return launch(Command("evaluate", USAGE, job), rest, stop)
 
 
 def written_out(argument: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rlvr.base.disk import disk_error
 from rlvr.base.stopping import StopRequest
 from rlvr.commands.arm import run_arm
-from rlvr.configuration.arguments import is_sweep, readable, resume_arguments
+from rlvr.configuration.arguments import config_dirs, is_sweep, readable, resume_arguments
 from rlvr.configuration.compose import COMPOSING, check_name, composing_message, register_schema
-from rlvr.configuration.keys import choices_of, config_folder
+from rlvr.configuration.keys import choices_of, config_folder, groups_of
 from rlvr.pipeline.status import recorded
 from rlvr.sweep.sweep import Sweep, sweep
 from rlvr.types import ConfigError, DataError, RlvrError, RunInterrupted
@@ -29,6 +30,22 @@ STARTS_WITH = {"train": "experiment", "recipe": "recipe"}  # command → the gro
 # A plan leaves nothing behind.
 NOWHERE = ["hydra.output_subdir=null", "hydra.run.dir=."]
 STOPPED = 130  # exit code
+HELP = """\
+{usage}
+groups, as GROUP=OPTION:
+{groups}
+
+settings, as KEY=VALUE with dots in KEY (all of them: docs/configuration.md, or --cfg job):
+  reward.clip=[-1,1]   another value
+  +reward.weights.x=2  one more, where any name may be
+  'name="a, b"'        in quotes for Hydra, what has commas or brackets in it
+  hydra.run.dir=DIR    where the run's folder is to be
+
+flags:
+  --cfg job            the configuration that this makes; nothing is started
+{plan}  --config-dir DIR     a folder of your own with groups, such as DIR/reward/mine.yaml
+  --info defaults      which files make the configuration; --hydra-help has Hydra's other flags
+"""
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,7 @@ class Command:
     """A command whose settings Hydra composes."""
 
     name: str
+    usage: str  # what it does, and what it takes beside settings
     run: Callable[[DictConfig, StopRequest | None], None]  # in Hydra's folder; the second is a sweep's
     plan: Callable[[DictConfig], None] | None = None  # what `--plan` prints
 
@@ -45,6 +63,9 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
 
     Errors meant for the user are printed: 2 for a wrong configuration or wrong data, 3 for what fails later.
     """
+    if {"-h", "--help"} & set(arguments):
+        print(help_of(command, arguments), end="")
+        return 0
     if not arguments and command.name in STARTS_WITH:
         group = STARTS_WITH[command.name]
         examples = "\n".join(f"  rlvr {command.name} {group}={name}" for name in choices_of()[group])
@@ -88,6 +109,28 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
         print(f"rlvr: {said}", file=sys.stderr)
         return 3
     return 0
+
+
+def help_of(command: Command, arguments: Sequence[str]) -> str:
+    """What `rlvr COMMAND --help` prints; groups in a `--config-dir` are among it."""
+    there, own = choices_of(), choices_of(*config_dirs(arguments))
+    groups = [group for group in own if group not in there or group in groups_of(command.name)]
+    widest = max(map(len, groups))
+    options = [
+        textwrap.fill(
+            ", ".join(own[group]),
+            110,
+            initial_indent=f"  {group:{widest}}  ",
+            subsequent_indent=" " * (widest + 4),
+        )
+        for group in groups
+    ]
+    plan = (
+        "  --plan               what would run, and what it takes; nothing is started\n"
+        if command.plan
+        else ""
+    )
+    return HELP.format(name=command.name, usage=command.usage, groups="\n".join(options), plan=plan)
 
 
 def _run(
