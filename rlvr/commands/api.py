@@ -44,7 +44,7 @@ def _run(command: str, overrides: Sequence[str]) -> Run:
     given = [override for override in overrides if not override.startswith(("resume=", "hydra."))]
     folder.mkdir(parents=True, exist_ok=True)
     with recorded(folder):
-        run_pipeline(config, folder, saved(command, tree), given, resumed)
+        run_pipeline(config, folder, saved(command, tree), given, resumed, command=command)
     return Run(folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -60,6 +61,10 @@ exit codes: 0 done, 1 unexpected error, 2 wrong configuration or data, 3 the run
 def main(arguments: Sequence[str] | None = None, stop: StopRequest | None = None) -> int:
     """Run a command; the exit code. `stop` is that of a sweep's arm, which listens already."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # what a terminal cannot show, such as an answer of a model, is no reason to end a run
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0 if arguments else 2

@@ -64,7 +64,7 @@ def _command(command: str, arguments: Sequence[str], stop: StopRequest | None) -
         from rlvr.pipeline.run import run_pipeline
 
         folder, overrides = _here()
-        run_pipeline(config, folder, saved(command, tree), overrides, resumed, stop)
+        run_pipeline(config, folder, saved(command, tree), overrides, resumed, stop, command)
         print_records(folder, curves="rl" in config.stages and not config.evaluation.every_stage)
 
     return launch(Command(command, USAGE[command], run, plan), arguments, stop)

@@ -100,7 +100,7 @@ def saved_by(folder: Path) -> str | None:
     """
     path = folder / f"{SAVED_CONFIG}.yaml"
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = yaml.safe_load(path.read_text("utf-8"))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} is damaged, so the run cannot be read: {one_line(str(error))}") from error
     defaults = tree.get("defaults") if isinstance(tree, dict) else None

@@ -58,6 +58,8 @@ def choices_of(*more: Path) -> dict[str, list[str]]:
 
 def groups_of(command: str) -> list[str]:
     """The groups that a command starts with, which are those that its command line can choose from."""
-    defaults: Sequence[Any] = yaml.safe_load((config_folder() / f"{command}.yaml").read_text())["defaults"]
+    defaults: Sequence[Any] = yaml.safe_load((config_folder() / f"{command}.yaml").read_text("utf-8"))[
+        "defaults"
+    ]
     named = [name for entry in defaults if isinstance(entry, dict) for name in entry]
     return [name for name in named if not name.startswith("override ")]
