@@ -223,3 +223,24 @@ def test_completion_without_a_shell_says_how(capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().err
     assert 'eval "$(rlvr -sc install=bash)"' in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("ascii_only", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_a_terminal_without_our_characters_ends_nothing(ascii_only: dict[str, str], tmp_path: Path) -> None:
+    def said(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [str(RLVR), "train", *arguments],
+            cwd=tmp_path,
+            env=os.environ | ascii_only,
+            capture_output=True,
+            timeout=120,
+        )
+        return done.returncode, (done.stdout + done.stderr).decode("ascii")
+
+    code, plan = said("experiment=quickstart", "--plan")
+    assert code == 0, plan
+    assert "?" in plan
+    code, error = said("reward.weights.math=2")
+    assert code == 2
+    assert "add it with +reward.weights.math=" in error
+    assert "Traceback" not in error

@@ -62,8 +62,9 @@ def main(arguments: Sequence[str] | None = None, stop: StopRequest | None = None
     """Run a command; the exit code. `stop` is that of a sweep's arm, which listens already."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
-        # what a terminal cannot show, such as an answer of a model, is no reason to end a run
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        # What a terminal cannot show, such as an answer of a model, is no reason to end a run. Python's own
+        # choice, the second one in the locale C, refuses it.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
