@@ -41,7 +41,8 @@ from random_models import make_model
 from rlvr.cluster.placement import place
 from rlvr.cluster.ray_cluster import ray_cluster
 from rlvr.cluster.workers import Workers
-from rlvr.configuration.compose import config_folder, register_schema, to_config
+from rlvr.configuration.compose import register_schema, to_config
+from rlvr.configuration.keys import config_folder
 from rlvr.pipeline.config import RunConfig
 from rlvr.record.journal import read_journal
 from rlvr.record.run_folder import versions

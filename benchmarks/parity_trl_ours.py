@@ -23,6 +23,7 @@ from torch import Tensor
 
 from rlvr.algorithms import objective
 from rlvr.configuration import compose
+from rlvr.configuration.keys import config_folder
 from rlvr.pipeline.config import RunConfig
 from rlvr.rollout.config import RolloutConfig
 from rlvr.types import FinishReason, Group, Problem, Rollout, Status, Verdict
@@ -245,7 +246,7 @@ def learn(folder: Path) -> None:
     (folder / "ours").mkdir()
     results = {}
     compose.register_schema()
-    with initialize_config_dir(config_dir=str(compose.config_folder()), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
         for number, (name, run) in enumerate(make_plan().ours.items()):
             results[name] = learn_run(folder, run, learner) | {"file": f"ours/{number}.npz"}
             np.savez(folder / "ours" / f"{number}.npz", **gradients)

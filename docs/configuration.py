@@ -14,7 +14,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
-from rlvr.configuration.compose import SCHEMAS, config_folder
+from rlvr.configuration.compose import SCHEMAS
+from rlvr.configuration.keys import config_folder
 
 PAGE = Path(__file__).with_suffix(".md")
 INTRODUCTION = """\

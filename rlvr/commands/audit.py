@@ -22,6 +22,13 @@ from rlvr.types import ConfigError
 
 UNTRUSTED = 4  # exit code: the audit was made, and the reward misses a threshold
 
+USAGE = """\
+Does a reward deserve trust on these problems? The exit code is 4 where it misses a threshold.
+
+  rlvr audit reward=math problems=arithmetic
+  rlvr audit reward=math audit.out=audit.json
+"""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Audit the configured reward; 0 if it meets all thresholds, 4 if not, 2 and 3 as for all commands.
@@ -44,4 +51,4 @@ def main(arguments: Sequence[str]) -> int:
         print(f"report: {out}")
         codes.append(0 if report["trusted"] else UNTRUSTED)
 
-    return launch(Command("audit", job, resumable=False), arguments) or max(codes, default=0)
+    return launch(Command("audit", USAGE, job, resumable=False), arguments) or max(codes, default=0)

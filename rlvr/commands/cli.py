@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -34,12 +35,12 @@ usage: rlvr COMMAND [ARGUMENT ...]
 
   recipe   a model through all its stages:    rlvr recipe recipe=quickstart
            some of them, or in another order: rlvr recipe recipe=quickstart stages=[teacher,distill,sft,rl]
-           what would run, and what it takes: rlvr recipe recipe=quickstart --plan
-  train    one run of SFT and RL:             rlvr train experiment=quickstart
-           go on with a stopped run:          rlvr train resume=runs/NAME/DATE
-           see the configuration first:       rlvr train experiment=quickstart --cfg job
-           sweep:                             rlvr train -m seed=0,1,2 experiment=quickstart
-           groups and options:                rlvr train --help
+  train    a warm start and RL:               rlvr train experiment=quickstart
+           for both: what would run, and what it takes: … --plan
+                     go on with a stopped run:          rlvr train resume=runs/NAME/DATE
+                     see the configuration first:       rlvr train experiment=quickstart --cfg job
+                     a sweep:                           rlvr train -m seed=0,1,2 experiment=quickstart
+                     groups and options:                rlvr train --help
   evaluate how good is a model?               rlvr evaluate model=CHECKPOINT problems=[math500,mine.jsonl]
   compare  arms of a sweep, with statistics:  rlvr compare runs/NAME/*
   report   a run as one HTML file:            rlvr report runs/NAME/DATE
@@ -49,7 +50,8 @@ usage: rlvr COMMAND [ARGUMENT ...]
   audit    does a reward deserve trust?       rlvr audit reward=math problems=arithmetic
   verify   check answers in a file:           rlvr verify ANSWERS.jsonl --out VERDICTS.jsonl
 
-rlvr --version   prints the version
+rlvr --version   prints the version; rlvr COMMAND --help says more of a command
+eval "$(rlvr -sc install=bash)"   has the shell complete groups, options and settings
 exit codes: 0 done, 1 unexpected error, 2 wrong configuration or data, 3 the run failed,
             4 an audited reward is under its thresholds,
             130 stopped by Ctrl-C or SIGTERM (train: after a checkpoint)
@@ -59,6 +61,11 @@ exit codes: 0 done, 1 unexpected error, 2 wrong configuration or data, 3 the run
 def main(arguments: Sequence[str] | None = None, stop: StopRequest | None = None) -> int:
     """Run a command; the exit code. `stop` is that of a sweep's arm, which listens already."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal cannot show, such as an answer of a model, is no reason to end a run. Python's own
+        # choice, the second one in the locale C, refuses it.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0 if arguments else 2
@@ -66,6 +73,10 @@ def main(arguments: Sequence[str] | None = None, stop: StopRequest | None = None
         print(__version__)
         return 0
     gc.set_threshold(FEW_COLLECTIONS)
+    if {"-sc", "--shell-completion"} & set(arguments):
+        from rlvr.commands.completion import complete
+
+        return complete(arguments, list(COMMANDS))
     command, *rest = arguments
     if command in COMMANDS:
         module, _, function = COMMANDS[command].partition(":")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +12,20 @@ from omegaconf import DictConfig
 from rlvr.base.stopping import StopRequest
 from rlvr.commands.launch import Command, launch
 from rlvr.configuration import compose
+from rlvr.configuration.arguments import SAVED_CONFIG
 from rlvr.pipeline.evaluate import prepare, run_evaluate
 from rlvr.pipeline.evaluate_config import EvaluateConfig
 from rlvr.record.layout import RESULTS
 from rlvr.results.evaluation import recount
+
+USAGE = """\
+How good is a model on these problems?
+
+  rlvr evaluate model=CHECKPOINT problems=[math500,mine.jsonl]   the same command goes on when stopped
+  rlvr evaluate model=CHECKPOINT problems=[math500] baseline=FOLDER_OR_CHECKPOINT
+  rlvr evaluate -m model=CHECKPOINT,OTHER problems=[math500]     a sweep: an evaluation for each
+  rlvr evaluate from=FOLDER 'ks=[1,4]'      count an evaluation's answers anew
+"""
 
 
 def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
@@ -37,24 +46,18 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
     rest = [written_out(argument) for argument in arguments if not argument.startswith("from=")]
     if counted:
         folder = Path(counted[-1])
-        if not (folder / RESULTS).is_file() or not (folder / f"{compose.SAVED_CONFIG}.yaml").is_file():
+        if not (folder / RESULTS).is_file() or not (folder / f"{SAVED_CONFIG}.yaml").is_file():
             print(f"rlvr: from={folder} is no folder of a finished evaluation", file=sys.stderr)
             return 2
         rest = [f"resume={folder}", *rest]
-    return launch(Command("evaluate", job), rest, stop)
+    return launch(Command("evaluate", USAGE, job), rest, stop)
 
 
 def written_out(argument: str) -> str:
-    """`model=X` and `problems=[a,name=file]` as Hydra takes them.
-
-    It has groups of these names, for other commands, and would take an = in a list for the end of a key.
-    """
+    """`model=X` and `problems=[a,b]` as settings: Hydra has groups of these names, for other commands."""
     key, given, value = argument.partition("=")
     if given and key == "model":
         return f"model.path={value}"
     if given and key == "problems":
-        listed = value if value.startswith("[") else f"[{value}]"
-        if not re.search(r"['\"]", listed):
-            listed = re.sub(r"[^\[\],\s][^\[\],]*=[^\[\],]*", lambda match: f"'{match.group()}'", listed)
-        return f"problems.sets={listed}"
+        return f"problems.sets={value if value.startswith('[') else f'[{value}]'}"
     return argument

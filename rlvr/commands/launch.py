@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rlvr.base.disk import disk_error
 from rlvr.base.stopping import StopRequest
 from rlvr.commands.arm import run_arm
-from rlvr.configuration.compose import (
-    SCHEMAS,
-    check_name,
-    choices_of,
-    composing_message,
-    config_folder,
-    is_sweep,
-    register_schema,
-    resume_arguments,
-)
+from rlvr.configuration.arguments import config_dirs, is_sweep, readable, resume_arguments
+from rlvr.configuration.compose import COMPOSING, check_name, composing_message, register_schema
+from rlvr.configuration.keys import choices_of, config_folder, groups_of
 from rlvr.pipeline.status import recorded
 from rlvr.sweep.sweep import Sweep, sweep
 from rlvr.types import ConfigError, DataError, RlvrError, RunInterrupted
@@ -36,6 +30,22 @@ STARTS_WITH = {"train": "experiment", "recipe": "recipe"}  # command → the gro
 # A plan leaves nothing behind.
 NOWHERE = ["hydra.output_subdir=null", "hydra.run.dir=."]
 STOPPED = 130  # exit code
+HELP = """\
+{usage}
+groups, as GROUP=OPTION:
+{groups}
+
+settings, as KEY=VALUE with dots in KEY (all of them: docs/configuration.md, or --cfg job):
+  reward.clip=[-1,1]   another value
+  +reward.weights.x=2  one more, where any name may be
+  'name="a, b"'        in quotes for Hydra, what has commas or brackets in it
+  hydra.run.dir=DIR    where the run's folder is to be
+
+flags:
+  --cfg job            the configuration that this makes; nothing is started
+{plan}  --config-dir DIR     a folder of your own with groups, such as DIR/reward/mine.yaml
+  --info defaults      which files make the configuration; --hydra-help has Hydra's other flags
+"""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class Command:
     """A command whose settings Hydra composes."""
 
     name: str
+    usage: str  # what it does, and what it takes beside settings
     run: Callable[[DictConfig, StopRequest | None], None]  # in Hydra's folder; the second is a sweep's
     plan: Callable[[DictConfig], None] | None = None  # what `--plan` prints
     resumable: bool = True  # its sweeps skip what is done; those of others are Hydra's own
@@ -53,6 +64,9 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
 
     Errors meant for the user are printed: 2 for a wrong configuration or wrong data, 3 for what fails later.
     """
+    if {"-h", "--help"} & set(arguments):
+        print(help_of(command, arguments), end="")
+        return 0
     if not arguments and command.name in STARTS_WITH:
         group = STARTS_WITH[command.name]
         examples = "\n".join(f"  rlvr {command.name} {group}={name}" for name in choices_of()[group])
@@ -65,7 +79,7 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, who know what to say of them
     register_schema()
     plans = command.plan is not None and "--plan" in arguments
-    arguments = [argument for argument in arguments if not (plans and argument == "--plan")]
+    arguments = readable([argument for argument in arguments if not (plans and argument == "--plan")])
     composing = [True]
     try:
         # before Hydra makes the folder
@@ -75,9 +89,8 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
         if command.resumable and is_sweep(arguments):
             return _sweep(command, arguments, plans)
         _run(command, resume_arguments(arguments, command.name), plans, stop, composing)
-    except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:
-        # of a part of a section that is not there, OmegaConf has no more to say than an AttributeError
-        message = composing_message(error, arguments, SCHEMAS[command.name], composing[0])
+    except COMPOSING as error:
+        message = composing_message(error, arguments, command.name, composing[0])
         if message is None:
             raise
         print(f"rlvr: {message}", file=sys.stderr)
@@ -97,6 +110,28 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
         print(f"rlvr: {said}", file=sys.stderr)
         return 3
     return 0
+
+
+def help_of(command: Command, arguments: Sequence[str]) -> str:
+    """What `rlvr COMMAND --help` prints; groups in a `--config-dir` are among it."""
+    there, own = choices_of(), choices_of(*config_dirs(arguments))
+    groups = [group for group in own if group not in there or group in groups_of(command.name)]
+    widest = max(map(len, groups))
+    options = [
+        textwrap.fill(
+            ", ".join(own[group]),
+            110,
+            initial_indent=f"  {group:{widest}}  ",
+            subsequent_indent=" " * (widest + 4),
+        )
+        for group in groups
+    ]
+    plan = (
+        "  --plan               what would run, and what it takes; nothing is started\n"
+        if command.plan
+        else ""
+    )
+    return HELP.format(name=command.name, usage=command.usage, groups="\n".join(options), plan=plan)
 
 
 def _run(

@@ -12,6 +12,24 @@ from typing import TYPE_CHECKING
 from rlvr.base.stopping import StopRequest
 from rlvr.commands.launch import Command, launch
 
+USAGE = {
+    "train": """\
+One run of the stages that `stages` names, SFT and RL for example.
+
+  rlvr train experiment=quickstart          begin a run; its folder is runs/NAME/DATE
+  rlvr train resume=FOLDER [rl.steps=200]   go on with a run that was stopped, or that is to be longer
+  rlvr train -m experiment=quickstart seed=0,1,2    a sweep: a run for each value
+""",
+    "recipe": """\
+A model through all its stages; a stage that was made before is taken as it is.
+
+  rlvr recipe recipe=quickstart             the same command goes on with what was stopped
+  rlvr recipe recipe=quickstart stages=[teacher,distill,sft,rl]
+  rlvr recipe resume=FOLDER                 go on with a run by its folder
+  rlvr recipe -m recipe=quickstart seed=0,1,2       a sweep: a run for each value
+""",
+}
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -49,7 +67,7 @@ def _command(command: str, arguments: Sequence[str], stop: StopRequest | None) -
         run_pipeline(config, folder, saved(command, tree), overrides, command, resumed, stop)
         print_records(folder, curves="rl" in config.stages and not config.evaluation.every_stage)
 
-    return launch(Command(command, run, plan), arguments, stop)
+    return launch(Command(command, USAGE[command], run, plan), arguments, stop)
 
 
 def _here() -> tuple[Path, list[str]]:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -170,11 +169,14 @@ def how_to_go_on(run: RunRecord) -> str:
     if run.is_evaluation:
         return "the command that it was started with goes on"
     if not run.config.get("artefacts"):
-        return f"go on with: rlvr train resume={run.folder.parent if alone else run.folder}"
-    overrides = run.folder / ".hydra" / "overrides.yaml"
-    if not overrides.exists() or is_arm(run.folder):
+        goes_on = f"resume={run.folder.parent if alone else run.folder}"
+        return f"go on with: {shlex.join(['rlvr', 'train', goes_on])}"
+    from rlvr.report.reproduce import read_hydra
+
+    given = read_hydra(run).given
+    if not given or is_arm(run.folder):
         return "the command that it was started with goes on"
-    return f"go on with: rlvr recipe {shlex.join(yaml.safe_load(overrides.read_text()))}"
+    return f"go on with: {shlex.join(['rlvr', 'recipe', *given])}"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +58,8 @@ def run_pipeline(
     """Run what is not done of a graph, in the folder `run_path`.
 
     A run that keeps its work for itself goes on only if it is `resumed`. An arm of a sweep, and a run whose
-    stages are shared, always go on. `stop` is that of a sweep, which has the signals already.
+    stages are shared, always go on. `stop` is that of a sweep, which has the signals already; `command` the
+    one that goes on with it.
 
     Raises:
         ConfigError, DataError: before anything is started.
@@ -82,9 +84,9 @@ def run_pipeline(
         if is_arm(path) and (outcome := read_outcome(path)) is not None and outcome.done:
             print(f"done before: {path}")  # by another process, meanwhile
             return pipeline
-        go_on = (
-            f"go on with: rlvr {command} resume={run.path}" if own else "the same command goes on from here"
-        )
+        # what the run keeps of its configuration is whole: it needs no folder that the command named
+        goes_on = shlex.join(["rlvr", command, f"resume={run.path}"])
+        go_on = f"go on with: {goes_on}" if own else "the same command goes on from here"
         try:
             pipeline.check()
             pipeline.begin()

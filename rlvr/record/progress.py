@@ -41,6 +41,7 @@ COURSES = ("train/reward", "heldout/pass@1", "heldout/true_steps")
 BAR_WIDTH = 50
 BLOCKS = "▁▂▃▄▅▆▇█"
 LINE_EVERY = 2.0  # seconds between plain lines, where steps are faster than that
+WITHIN_EVERY = 10.0  # seconds between plain lines within a step
 Metrics = Mapping[str, float | None]  # None was not finite
 
 
@@ -54,12 +55,13 @@ class StageView:
     def __init__(self, stage: str, steps: int | None, start: int = 0) -> None:
         self.stage, self.steps, self.start = stage, steps, start
         self.step = start
+        self._within = (0, 0)  # answers that there are of the next step, and all of them
         self._metrics: dict[str, float] = {}
         self._courses: dict[str, list[float]] = {}
 
     def update(self, step: int, metrics: Metrics) -> None:
         """`step` is done. A metric it lacks, such as held-out pass@1, keeps its last value."""
-        self.step = step
+        self.step, self._within = step, (0, 0)
         numbers = {name: math.nan if value is None else value for name, value in metrics.items()}
         tokens = numbers.get("tokens/sampled", numbers.get("tokens/trained"))
         seconds = numbers.get("time/step")
@@ -70,6 +72,10 @@ class StageView:
             if math.isfinite(numbers.get(name, math.nan)):
                 self._courses.setdefault(name, []).append(numbers[name])
 
+    def within(self, answers: int, of: int) -> None:
+        """The next step has so many of its answers."""
+        self._within = answers, of
+
     def line(self, seconds: float, running: bool = True) -> str:
         """`seconds` is what the steps since `start` have taken."""
         steps = f"/{self.steps}" if self.steps is not None else ""
@@ -77,6 +83,7 @@ class StageView:
         shares = [f"{phase} {share:.0%}" for phase, _, share in self._shares()]
         parts = [
             f"{self.stage} step {self.step}{steps}",
+            *self._next(),
             *shown,
             *([" ".join(shares)] if shares else []),
         ]
@@ -95,6 +102,7 @@ class StageView:
                 Text(f"step {self.step} of {self.steps}"),
                 ProgressBar(total=max(self.steps, 1), completed=self.step, width=24),
             ]
+        cells += [Text(text) for text in self._next()]
         cells.append(Text(f"elapsed {duration(seconds)}", style="dim"))
         if self.steps is not None:
             cells.append(Text(f"ETA {self._eta(seconds)}", style="dim"))
@@ -131,10 +139,16 @@ class StageView:
         return [courses] if courses.row_count else []
 
     def _eta(self, seconds: float) -> str:
-        done = self.step - self.start
+        answers, of = self._within
+        begun = answers / of if of else 0.0  # part of the next step
+        done = self.step - self.start + begun
         if done <= 0 or self.steps is None:
             return "–"
-        return duration(seconds / done * max(self.steps - self.step, 0))
+        return duration(seconds / done * max(self.steps - self.step - begun, 0))
+
+    def _next(self) -> list[str]:
+        answers, of = self._within
+        return [f"next: {answers} of {of} answers"] if of else []
 
     def _shown(self) -> list[tuple[str, str]]:
         found = [
@@ -190,14 +204,24 @@ class Progress:
         if self._in_place:
             self._live.stop()
 
+    def within(self, answers: int, of: int) -> None:
+        """Show that the next step has so many of its answers."""
+        self._view.within(answers, of)
+        # on a terminal it is seen when the panel is drawn again
+        if not self._in_place and monotonic() - max(self._printed, self._began) >= WITHIN_EVERY:
+            self._print()
+
     def update(self, step: int, metrics: Metrics) -> None:
         """Show that `step` is done."""
         self._view.update(step, metrics)
         if self._in_place:
             self._live.refresh()
         elif step == self._steps or "heldout/pass@1" in metrics or monotonic() - self._printed >= LINE_EVERY:
-            self._printed = monotonic()
-            self._console.print(Text(self._view.line(monotonic() - self._began)), soft_wrap=True)
+            self._print()
+
+    def _print(self) -> None:
+        self._printed = monotonic()
+        self._console.print(Text(self._view.line(self._printed - self._began)), soft_wrap=True)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.configuration import compose
+from rlvr.configuration.arguments import RUNS_OF, SAVED_CONFIG, saved_by
 from rlvr.pipeline.config import RunConfig
 from rlvr.record.journal import LEARNED, journal_path
 from rlvr.record.layout import CHANGES, MANIFEST
@@ -180,17 +181,19 @@ def open_recorded(path: str | Path) -> Recorded:
 
 def saved_config(home: Path) -> RunConfig:
     """The configuration of the run in `home`; a recipe's is one, too."""
-    by = compose.saved_by(home)
+    by = saved_by(home)
     schema = RunConfig if by is None else compose.SCHEMAS[by]
     if schema is not RunConfig:
         assert by is not None
-        raise DataError(f"{home} is the folder of {compose.RUNS_OF[by]}, not of a training run")
+        raise DataError(f"{home} is the folder of {RUNS_OF[by]}, not of a training run")
     compose.register_schema()
     try:
         with initialize_config_dir(config_dir=str(home), version_base="1.3"):
-            config = compose.to_config(hydra_compose(compose.SAVED_CONFIG), schema)
+            config = compose.to_config(hydra_compose(SAVED_CONFIG), schema)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"{home}/config.yaml: {compose.explain(error, schema)}") from error
+        raise ConfigError(
+            f"{home}/config.yaml: {compose.composing_message(error, (), by or 'train')}"
+        ) from error
     assert isinstance(config, RunConfig)
     return config
 

@@ -11,11 +11,11 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.configuration import compose
+from rlvr.configuration.arguments import SAVED_CONFIG
+from rlvr.configuration.keys import config_folder
 from rlvr.learner.checks import learner_messages
 from rlvr.pipeline.config import RunConfig
 from rlvr.rewards.combine import combine
@@ -66,8 +66,8 @@ def what_if(config: RunConfig, given: Sequence[str]) -> RunConfig:
                 tree[GROUP] = _option(str(override.input_line))
         values = [str(override.input_line) for override in overrides if not _is_option(override)]
         changed = compose.to_config(_with_values(tree, values, command), schema)
-    except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:
-        message = compose.composing_message(error, given, schema)
+    except compose.COMPOSING as error:
+        message = compose.composing_message(error, given, command)
         if message is None:
             raise
         raise ConfigError(message) from error
@@ -92,7 +92,7 @@ def _is_option(override: Override) -> bool:
 
 def _option(override: str) -> DictConfig:
     """The section that a fresh run would have with this option."""
-    with initialize_config_dir(config_dir=str(compose.config_folder()), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
         section: DictConfig = hydra_compose("train", overrides=[override])[GROUP]
     return section
 
@@ -101,9 +101,9 @@ def _with_values(tree: DictConfig, values: list[str], command: str) -> DictConfi
     """Hydra's own idea of what an override does to a configuration, which it reads from a file."""
     with tempfile.TemporaryDirectory() as folder:
         header = f"defaults:\n  - {command}_schema\n  - _self_\n"
-        (Path(folder) / f"{compose.SAVED_CONFIG}.yaml").write_text(header + OmegaConf.to_yaml(tree))
+        (Path(folder) / f"{SAVED_CONFIG}.yaml").write_text(header + OmegaConf.to_yaml(tree))
         with initialize_config_dir(config_dir=folder, version_base="1.3"):
-            return hydra_compose(compose.SAVED_CONFIG, overrides=values)
+            return hydra_compose(SAVED_CONFIG, overrides=values)
 
 
 def _messages(config: RunConfig, changed: RunConfig, values: list[str]) -> Iterator[str]:

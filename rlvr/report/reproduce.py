@@ -27,16 +27,27 @@ class Hydra:
     choices: Mapping[str, Any]  # configuration group → the file that was taken
     folder: str | None  # that the command was given in
     resumed: bool  # the overrides are those of a resume, and not the whole command
+    config_dirs: list[str]  # the user's own, from the command line
+
+    @property
+    def given(self) -> list[str]:
+        """What followed the command; empty where that is not known."""
+        if self.resumed or not self.overrides:
+            return []
+        return [*(f"--config-dir={folder}" for folder in self.config_dirs), *self.overrides]
 
 
 def read_hydra(run: RunRecord) -> Hydra:
     notes = home(run) / ".hydra"
     overrides, settings = _yaml(notes / "overrides.yaml"), _yaml(notes / "hydra.yaml")
+    known: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
+    sources = lookup(known, "hydra.runtime.config_sources", [])
     return Hydra(
-        [str(each) for each in overrides] if isinstance(overrides, list) else [],
-        lookup(settings, "hydra.runtime.choices", {}) if isinstance(settings, Mapping) else {},
-        lookup(settings, "hydra.runtime.cwd") if isinstance(settings, Mapping) else None,
-        isinstance(settings, Mapping) and lookup(settings, "hydra.job.config_name") == "config",
+        overrides=[str(each) for each in overrides] if isinstance(overrides, list) else [],
+        choices=lookup(known, "hydra.runtime.choices", {}),
+        folder=lookup(known, "hydra.runtime.cwd"),
+        resumed=lookup(known, "hydra.job.config_name") == "config",
+        config_dirs=[source["path"] for source in sources if source["provider"] == "command-line"],
     )
 
 
@@ -60,14 +71,10 @@ def commands(run: RunRecord, hydra: Hydra) -> list[tuple[str, str]]:
     saved = ["--config-path", str(folder), "--config-name", "config"]
     again = _command(name, *saved, "hydra.run.dir=runs/again")
     rows = [("again, with exactly these settings", again)]
-    if hydra.overrides and not hydra.resumed:
+    if hydra.given:
         where = f", in {hydra.folder}" if hydra.folder else ""
-        rows.insert(0, (f"as it was given{where}", _command(name, *hydra.overrides)))
-    if name == "train":
-        rows.append(("to go on from the last checkpoint", _command("train", f"resume={folder}")))
-    else:
-        goes_on = f'hydra.run.dir="{folder}"'
-        rows.append(("to go on: what is done is not done again", _command("recipe", *saved, goes_on)))
+        rows.insert(0, (f"as it was given{where}", _command(name, *hydra.given)))
+    rows.append(("to go on; completed stages are skipped", _command(name, f"resume={folder}")))
     return rows
 
 

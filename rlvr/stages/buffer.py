@@ -74,8 +74,10 @@ class RolloutBuffer:
         for group in groups:
             self.pool.submit(group)
 
-    def take(self, step: int) -> Taken:
+    def take(self, step: int, seen: Callable[[int, int], None] | None = None) -> Taken:
         """Wait until every group of `step` is complete, and hand it out.
+
+        `seen` is told meanwhile how many rollouts there are, and of how many.
 
         Raises:
             Interrupted: the user asked to stop.
@@ -88,6 +90,9 @@ class RolloutBuffer:
             if batch.complete:
                 break
             self._advance([])
+            if seen is not None:
+                drawn = sum(len(group.rollouts) for group in batch.groups.values())
+                seen(drawn, batch.size * len(batch.groups))
         del self.batches[step]
         return Taken(
             list(batch.groups.values()), batch.generated - batch.submitted, batch.scored - batch.generated

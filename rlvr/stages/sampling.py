@@ -25,6 +25,8 @@ from rlvr.types import ConfigError, Group, Problem
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+HUB_SECONDS = 5.0  # until the hub counts as out of reach
+
 Requests = Callable[[int, Problem], list[Request]]  # number of the chunk, problem → one group
 
 
@@ -76,7 +78,7 @@ def answer(
         for done, chunk in enumerate(missing, before + 1):
             groups = [requests(chunk, problem) for problem in chunk.problems]
             buffer.submit(chunk.number, chunk.problems, groups)
-            taken = buffer.take(chunk.number)
+            taken = buffer.take(chunk.number, seen=progress.within)
             write_journal(chunk.path, taken.groups)
             progress.update(done, chunk_metrics(taken.groups))
 
@@ -121,12 +123,28 @@ def as_teacher(stage: StageInput) -> StageInput:
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """Raises ConfigError if there is none, or one with token ids that the model has no embedding for."""
+    import httpx
+    from huggingface_hub import constants
     from transformers import AutoTokenizer, PretrainedConfig
 
+    named = not Path(path).is_dir()  # on the hub
+    offline = constants.HF_HUB_OFFLINE
+    if named and not offline:
+        # asked once, as its own library asks for every file six times and waits between
+        try:
+            httpx.head(constants.ENDPOINT, timeout=HUB_SECONDS)
+        except httpx.TransportError:
+            offline = True
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
-        model, _ = PretrainedConfig.get_config_dict(path)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, local_files_only=offline)
+        model, _ = PretrainedConfig.get_config_dict(path, local_files_only=offline)
     except (OSError, ValueError) as error:
+        if named and offline:
+            raise ConfigError(
+                f"model.path={path} is no folder here, the cache {constants.HF_HUB_CACHE} has no such model, "
+                f"and {constants.ENDPOINT} cannot be reached: give a folder, or download it where there is a "
+                "network"
+            ) from error
         raise ConfigError(f"model.path={path}: no tokenizer can be loaded from there: {error}") from error
     size = model.get("vocab_size") or (model.get("text_config") or {}).get("vocab_size")
     token, highest = max(tokenizer.get_vocab().items(), key=lambda entry: entry[1])

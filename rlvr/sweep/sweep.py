@@ -21,16 +21,18 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.base.identity import NEUTRAL, digest
 from rlvr.base.stopping import StopRequest
 from rlvr.base.text import one_line
 from rlvr.configuration import compose
+from rlvr.configuration.arguments import quoted
+from rlvr.configuration.keys import all_keys, config_folder
+from rlvr.configuration.messages import explain
 from rlvr.pipeline.arms import (
     NOT_SETTINGS,
     Arm,
@@ -85,7 +87,7 @@ class Sweep:
             try:
                 parsed = parser.parse_overrides(texts)
             except HydraException as error:
-                raise ConfigError(one_line(str(error))) from error
+                raise ConfigError(explain(error, command, self.schema)) from error
             self.own = [
                 o.input_line for o in parsed if o.is_hydra_override() and o.key_or_group != "hydra.mode"
             ]
@@ -191,7 +193,7 @@ class Sweep:
             self.refused[name] = str(error)
             print(f"rlvr: {name}: {error}", file=sys.stderr)
             return None
-        arm = Arm(name, folder, [*self.flags, *arguments, f"hydra.run.dir={_quoted(str(folder))}"])
+        arm = Arm(name, folder, [*self.flags, *arguments, f"hydra.run.dir={quoted(str(folder))}"])
         self.arms[name] = self.same[whole] = arm
         return arm
 
@@ -202,12 +204,11 @@ class Sweep:
 
     def _config(self, overrides: Sequence[str]) -> Any:
         """Raises ConfigError where they make no configuration."""
+        overrides = [*self._search(), *overrides]
         try:
-            return compose.to_config(
-                hydra_compose(self.command, overrides=[*self._search(), *overrides]), self.schema
-            )
-        except (AttributeError, AssertionError, HydraException, OmegaConfBaseException) as error:
-            message = compose.composing_message(error, overrides, self.schema)
+            return compose.to_config(hydra_compose(self.command, overrides=overrides), self.schema)
+        except compose.COMPOSING as error:
+            message = compose.composing_message(error, overrides, self.command)
             if message is None:
                 raise
             raise ConfigError(message) from error
@@ -247,12 +248,12 @@ class Sweep:
     @contextmanager
     def _hydra(self) -> Iterator[None]:
         compose.register_schema()
-        with initialize_config_dir(config_dir=str(compose.config_folder()), version_base="1.3"):
+        with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
             yield
 
     def _search(self) -> list[str]:
         """The user's own folder of configuration, as an override."""
-        return [f"hydra.searchpath=[{_quoted('file://' + flag.partition('=')[2])}]" for flag in self.flags]
+        return [f"hydra.searchpath=[{quoted('file://' + flag.partition('=')[2])}]" for flag in self.flags]
 
 
 def _is_neutral(key: str, schema: type[Any]) -> bool:
@@ -263,12 +264,7 @@ def _is_neutral(key: str, schema: type[Any]) -> bool:
     """
     if key.partition(".")[0] in NOT_SETTINGS and key != "name":
         return True
-    return key != "reward.deadline" and key.rpartition(".")[2] in NEUTRAL and key in compose.all_keys(schema)
-
-
-def _quoted(text: str) -> str:
-    """As a value on the command line that means `text` whatever is in it."""
-    return QuotedString(text, Quote.single).with_quotes()
+    return key != "reward.deadline" and key.rpartition(".")[2] in NEUTRAL and key in all_keys(schema)
 
 
 def _function(kind: str, settings: DictConfig) -> Any:
@@ -277,7 +273,7 @@ def _function(kind: str, settings: DictConfig) -> Any:
     Raises ConfigError for one of Hydra's, which run jobs of another kind.
     """
     if str(settings.get("_target_", "")).startswith(("hydra._internal.", "hydra_plugins.")):
-        there = sorted(path.stem for path in (compose.config_folder() / "hydra" / kind).glob("*.yaml"))
+        there = sorted(path.stem for path in (config_folder() / "hydra" / kind).glob("*.yaml"))
         raise ConfigError(f"hydra/{kind} names a plugin of Hydra; rlvr has its own: {', '.join(there)}")
     return instantiate(settings, _partial_=True, _convert_="all")
 

@@ -25,7 +25,7 @@ from rlvr.audit.report import make_report
 from rlvr.audit.rollouts import draw_rollouts
 from rlvr.audit.second import math_verify_reward
 from rlvr.commands.audit import main
-from rlvr.configuration import compose
+from rlvr.configuration.keys import all_keys
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.generated import arithmetic
 from rlvr.record.journal import journal_path, write_journal
@@ -526,7 +526,7 @@ def test_every_setting_of_the_audit_is_read_somewhere() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute)
     }
-    own = {key.rpartition(".")[2] for key in compose.all_keys(AuditConfig) if key.startswith("audit.")}
+    own = {key.rpartition(".")[2] for key in all_keys(AuditConfig) if key.startswith("audit.")}
     assert own - read == set()
 
 

@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 import rlvr
 from rlvr.commands.cli import main
 from rlvr.configuration import compose
+from rlvr.configuration.arguments import parsed, readable, resume_arguments
+from rlvr.configuration.keys import added_keys, all_keys, config_folder
+from rlvr.configuration.messages import unknown_key
 from rlvr.learner.config import LoraConfig
 from rlvr.pipeline.config import KINDS, RunConfig
 from rlvr.types import ConfigError, RlvrError
@@ -283,6 +287,113 @@ def test_groups_have_nearest_names_too(argument: str, said: str, capsys: pytest.
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "benchmark=math500"], "rlvr train has no group benchmark; its groups: model, problems, "),
+        (["audit", "model=scratch"], "rlvr audit has no group model; its groups: problems, reward"),
+        (["train", "--config-dir=mine", "reward=mne"], "no reward=mne: did you mean reward=mine? There are:"),
+        (["train", "reward=null"], "there is no reward=null: There are: "),
+        (["train", "model=[scratch,b]"], "there is no model=b: There are: pretrained, scratch"),
+        (
+            ["train", "hydra/launcher=rai"],
+            "no hydra/launcher=rai: did you mean hydra/launcher=ray? There are",
+        ),
+        (["train", "+seed=3"], "seed is there already: leave out the +"),
+        (["train", "~rl.stepz"], "there is no setting rl.stepz: did you mean rl.steps?"),
+        (["train", "rl={stepz: 1}"], "there is no setting rl.stepz: did you mean rl.steps?"),
+        (["train", "seed=1,2"], "seed=1,2 gives several values: add -m to run each of them"),
+        (["train", "experment=x", "rl.stepz=1"], "experment: did you mean experiment=ablation|quickstart?"),
+        (["train", "experment=x", "rl.stepz=1"], "there is no setting rl.stepz: did you mean rl.steps?"),
+        (["train", "seed=${nope}"], "seed: interpolation key 'nope' not found"),
+    ],
+)
+def test_what_hydra_refuses_is_said_in_our_words(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine/reward").mkdir(parents=True)
+    Path("mine/reward/mine.yaml").touch()
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "full_key" not in error
+    assert "hydra.cc" not in error
+
+
+def test_a_users_group_that_an_experiment_adds_can_be_chosen_from(capsys: pytest.CaptureFixture[str]) -> None:
+    for path, text in {
+        "mine/experiment/e.yaml": "# @package _global_\ndefaults:\n  - /sizes: small\n",
+        "mine/sizes/small.yaml": "# @package _global_\nrl: {steps: 3}\n",
+        "mine/sizes/large.yaml": "# @package _global_\nrl: {steps: 9}\n",
+    }.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+    assert main(["train", "--config-dir", "mine", "experiment=e", "sizes=large", "--cfg", "job"]) == 0
+    assert "steps: 9" in capsys.readouterr().out
+
+
+def test_a_resume_keeps_its_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "experiment=quickstart", "--cfg", "job"]) == 0
+    Path("runs/sweep/seed=0,x=1").mkdir(parents=True)
+    saved = "defaults:\n  - train_schema\n  - _self_\n" + capsys.readouterr().out
+    Path("runs/sweep/seed=0,x=1/config.yaml").write_text(saved)
+    assert main(["train", "resume=runs/sweep/seed=0,x=1", "reward=exact"]) == 2
+    assert "reward=exact: a run that goes on keeps its reward; set single" in capsys.readouterr().err
+    # the folder of an arm is read as it is written, and this is the one fault
+    assert main(["train", "resume=runs/sweep/seed=0,x=1", "rl.group_size=1"]) == 2
+    assert capsys.readouterr().err.startswith("rlvr: rl.group_size=1 gives no gradient")
+    Path("runs/sweep/seed=0,x=1/config.yaml").write_text("a: [")
+    assert main(["train", "resume=runs/sweep/seed=0,x=1"]) == 2
+    assert "config.yaml is damaged" in capsys.readouterr().err
+
+
+ARMS = ("runs/s/seed=0", "runs/s/seed=0,lr=1e-4/model", "runs/s/seed=1,lr=1e-4/model", "runs/a,b")
+
+
+@pytest.mark.parametrize(
+    ("argument", "read"),
+    [
+        *((f"model.path={arm}", f"model.path='{arm}'") for arm in ARMS),
+        ("model.path=runs/s/seed=7", "model.path='runs/s/seed=7'"),  # where there is none, that is told later
+        ("+x.path=/a/it's=1", "+x.path='/a/it\\'s=1'"),
+        ("name=a,b", "name=a,b"),
+        ("seed=3", "seed=3"),
+        ("model.path='runs/s/seed=0'", "model.path='runs/s/seed=0'"),
+        ('model.path="runs/s/seed=0"', 'model.path="runs/s/seed=0"'),
+        ("model={path: 'a=b'}", "model={path: 'a=b'}"),
+        ("seed=range(start=0,stop=3)", "seed=range(start=0,stop=3)"),
+        ("problems.sets=[a,mine=f=1.jsonl]", "problems.sets=[a,'mine=f=1.jsonl']"),
+        ("problems.sets=['x=y', a=b]", "problems.sets=['x=y', 'a=b']"),
+        ("resume=runs/s/seed=0", "resume=runs/s/seed=0"),
+        ("--config-dir=a=b", "--config-dir=a=b"),
+    ],
+)
+def test_folders_of_arms_are_read_as_they_are_written(argument: str, read: str) -> None:
+    for arm in ARMS:
+        Path(arm).mkdir(parents=True)
+    assert readable([argument]) == [read]
+    assert readable([read]) == [read]
+    if not argument.startswith(("resume=", "-")):
+        assert parsed(read) is not None
+
+
+def test_a_sweep_over_folders_of_arms_has_each_of_them() -> None:
+    for arm in ARMS:
+        Path(arm).mkdir(parents=True)
+    swept = f"model.path={ARMS[1]},{ARMS[2]},m"
+    assert readable([swept, "-m"]) == [f"model.path='{ARMS[1]}','{ARMS[2]}',m", "-m"]
+    assert readable(["seed=0,1", "-m"]) == ["seed=0,1", "-m"]
+
+
+def test_an_arms_folder_is_a_model_to_evaluate(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["model=runs/s/seed=0/m", "problems=[gsm8k,mine=a=b.jsonl]", "baseline=runs/s/seed=1"]
+    assert main(["evaluate", *given, "--cfg", "job"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["path"] == "runs/s/seed=0/m"
+    assert shown["problems"]["sets"] == ["gsm8k", "mine=a=b.jsonl"]
+    assert shown["baseline"] == "runs/s/seed=1"
+
+
 def test_an_evaluation_is_told_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "model=m", "resume=runs/x"]) == 2
     assert "runs/x holds no config.yaml" in capsys.readouterr().err
@@ -342,18 +453,18 @@ def attributes_read(folder: Path) -> set[str]:
 
 def test_every_setting_is_read_somewhere() -> None:
     read = attributes_read(Path(rlvr.__file__).parent)
-    keys = {*compose.all_keys(RunConfig), *compose.all_keys(RunConfig)}
+    keys = {*all_keys(RunConfig), *all_keys(RunConfig)}
     unread = {key for key in keys if key.rpartition(".")[2] not in read}
     # this one is read before there is a RunConfig: Hydra names the run's folder by it; and a recipe reads
     # the section of a stage by the stage's name
     assert unread - {"name", *KINDS} == set()
-    assert "${name}" in (compose.config_folder() / "train.yaml").read_text()
+    assert "${name}" in (config_folder() / "train.yaml").read_text()
     Path("config.yaml").touch()
-    assert f'hydra.run.dir="{Path.cwd()}"' in compose.resume_arguments(["resume=."], "train")
+    assert f'hydra.run.dir="{Path.cwd()}"' in resume_arguments(["resume=."], "train")
 
 
 def test_all_keys_finds_nested_ones_behind_optional_sections_too() -> None:
-    keys = list(compose.all_keys(RunConfig))
+    keys = list(all_keys(RunConfig))
     assert len(keys) == len(set(keys))
     assert {"seed", "rl", "rl.steps", "rl.optimizer.lr", "sft.optimizer.lr"} <= set(keys)
     assert "model.scratch.hidden_size" in keys  # scratch may be None
@@ -388,7 +499,7 @@ def test_an_error_of_the_job_is_not_taken_for_one_of_the_configuration(
 
 # --- conf/ -------------------------------------------------------------------------------------------
 
-FOLDER = compose.config_folder()
+FOLDER = config_folder()
 OF_EVALUATION = ("benchmark", "protocol")  # tests/problems/test_evaluation_sets.py composes these
 OPTIONS = sorted(
     str(path.relative_to(FOLDER).with_suffix(""))
@@ -456,8 +567,8 @@ def test_keys_that_the_schema_lacks_are_found_at_every_depth() -> None:
     vars(tree)["first"] = 1
     vars(tree.inner)["second"] = 2
     vars(tree.maybe)["third"] = 3
-    assert set(compose.added_keys(tree)) == {"first", "inner.second", "maybe.third"}
-    assert list(compose.added_keys(Outer())) == []
+    assert set(added_keys(tree)) == {"first", "inner.second", "maybe.third"}
+    assert list(added_keys(Outer())) == []
 
 
 @pytest.mark.parametrize(
@@ -470,4 +581,4 @@ def test_keys_that_the_schema_lacks_are_found_at_every_depth() -> None:
     ],
 )
 def test_the_nearest_key_is_suggested(key: str, near: str) -> None:
-    assert near in compose.unknown_key(key)
+    assert near in unknown_key(key, RunConfig)

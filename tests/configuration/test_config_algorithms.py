@@ -12,10 +12,11 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 from rlvr.configuration import compose
+from rlvr.configuration.keys import config_folder
 from rlvr.pipeline.checks import check_config
 from rlvr.types import ConfigError
 
-FOLDER = compose.config_folder()
+FOLDER = config_folder()
 NOISE = ["algorithm.advantage.false_positive=0.1", "algorithm.advantage.false_negative=0.2"]
 TOKENS = "rlvr.algorithms.token_level"
 OFF_POLICY = ["rl.updates_per_step=2"]

@@ -12,6 +12,7 @@ import pytest
 
 import rlvr
 from rlvr.configuration import compose
+from rlvr.configuration.keys import all_keys, config_folder
 
 DOCS = Path(rlvr.__file__).parent.parent / "docs"
 
@@ -42,7 +43,7 @@ def test_every_setting_is_there_with_help(made: ModuleType, command: str) -> Non
     rows = dict(re.findall(r"^\| \**`([\w.]+)`\** \| .* \| (.*) \|$", text, re.MULTILINE))
     referred = set(re.findall(r"`(\w+)`", "".join(re.findall(r"The same as above: .*", text))))
     as_others = {key for key, *_ in re.findall(r"### (\w+)\n\n(As|The same as) `", text)}
-    for key in compose.all_keys(compose.SCHEMAS[command]):
+    for key in all_keys(compose.SCHEMAS[command]):
         section = key.partition(".")[0]
         if section in referred | as_others:
             continue
@@ -53,9 +54,7 @@ def test_every_setting_is_there_with_help(made: ModuleType, command: str) -> Non
 
 def test_every_option_of_every_group_is_there_with_its_first_sentence(made: ModuleType) -> None:
     text = made.groups()
-    options = [
-        path for path in compose.config_folder().rglob("*.yaml") if path.parent != compose.config_folder()
-    ]
+    options = [path for path in config_folder().rglob("*.yaml") if path.parent != config_folder()]
     assert len(options) > 40
     for path in options:
         assert re.search(rf"^- `{re.escape(path.stem)}`: \S+", text, re.MULTILINE), path

@@ -14,13 +14,14 @@ from hydra import initialize_config_dir
 
 from rlvr.commands.evaluate import written_out
 from rlvr.configuration import compose
+from rlvr.configuration.keys import config_folder
 from rlvr.pipeline.evaluate_config import EvaluateConfig
 from rlvr.problems.benchmarks import ProblemSet, benchmark_files, load_sets, read_benchmark
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.prompts import fill_template
 from rlvr.types import ConfigError, DataError
 
-CONF = [compose.config_folder()]
+CONF = [config_folder()]
 BENCHMARKS = benchmark_files(CONF)
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

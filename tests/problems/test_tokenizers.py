@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,18 @@ def test_a_token_without_an_embedding_is_named(tmp_path: Path, nested: bool) -> 
 def test_no_tokenizer_at_all(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no tokenizer can be loaded from there"):
         load_tokenizer(tmp_path)
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    began = time.monotonic()
+    with pytest.raises(
+        ConfigError, match=r"model.path=nobody/no-model is no folder here, the cache .* reach"
+    ):
+        load_tokenizer("nobody/no-model")
+    assert time.monotonic() - began < 20

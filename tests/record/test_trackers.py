@@ -15,6 +15,7 @@ from hydra import initialize_config_dir
 from test_record_run import python
 
 from rlvr.configuration import compose
+from rlvr.configuration.keys import config_folder
 from rlvr.record import sinks
 from rlvr.record.config import RecordConfig
 from rlvr.record.sinks import MetricLog, read_metrics
@@ -141,7 +142,7 @@ def test_a_tracker_that_is_not_installed_is_an_error_before_anything_starts(
 )
 def test_trackers_of_the_command_line(given: str, named: list[Any]) -> None:
     compose.register_schema()
-    with initialize_config_dir(str(compose.config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose.to_config(hydra_compose("train", [given]))
     assert [
         (name, arguments)

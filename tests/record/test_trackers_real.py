@@ -7,6 +7,8 @@ import json
 import re
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +183,7 @@ def test_wandb_that_dies_does_not_stop_the_run(tmp_path: Path) -> None:
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 50
 
 
-def test_mlflow_keeps_a_run_under_the_run_and_goes_on_with_it(
+def test_mlflow_keeps_a_run_beside_others_and_goes_on_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     mlflow = pytest.importorskip("mlflow", reason="MLflow is an extra")
@@ -195,7 +197,7 @@ def test_mlflow_keeps_a_run_under_the_run_and_goes_on_with_it(
             for step in (first, first + 1):
                 log.log(step, {"train/reward": step / 4, "heldout/pass@1": 0.5, "reward/ä+b": float("nan")})
     assert [record for record in caplog.records if record.name.startswith("rlvr")] == []
-    client = mlflow.MlflowClient(f"sqlite:///{run}/mlflow/mlflow.db")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow/mlflow.db")
     experiment = client.get_experiment_by_name("sums")
     (found,) = client.search_runs([experiment.experiment_id])
     assert (found.info.run_name, found.info.status) == ("now/rl", "FINISHED")
@@ -214,7 +216,7 @@ def test_mlflow_keeps_a_run_under_the_run_and_goes_on_with_it(
     assert set(found.data.metrics) == {"train/reward", "heldout/pass_at_1", "reward/ä_b"}
     history = client.get_metric_history(found.info.run_id, "train/reward")
     assert [(point.step, point.value) for point in history] == [(step, step / 4) for step in range(4)]
-    tables = sorted(run.glob("mlflow/artifacts/*/artifacts/samples/train/*.csv"))
+    tables = sorted(tmp_path.glob("runs/mlflow/artifacts/*/artifacts/samples/train/*.csv"))
     assert [path.name for path in tables] == ["step_000000.csv", "step_000002.csv"]
     assert list(csv.reader(tables[0].open())) == [
         list(Sample._fields),
@@ -222,3 +224,35 @@ def test_mlflow_keeps_a_run_under_the_run_and_goes_on_with_it(
         ["", "", "", "timeout", ""],
     ]
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+
+
+ARM = """
+import sys
+from pathlib import Path
+from rlvr.record.trackers import TrackedStage
+from rlvr.record.trackers.mlflow import MLflow
+run = Path(sys.argv[1])
+(run / "rl").mkdir(parents=True)
+tracker = MLflow(TrackedStage(run / "rl", run, {"name": "sums", "seed": run.name}))
+for step in range(30):
+    tracker.log(step, {"train/reward": step / 30, "heldout/pass@1": 0.5})
+tracker.close()
+"""
+
+
+def test_arms_that_write_at_once_are_in_one_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="MLflow is an extra")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    arms = [tmp_path / "runs" / "sums" / "sweep-0a" / f"seed={seed}" for seed in range(3)]
+    begun = [
+        subprocess.Popen([sys.executable, "-c", ARM, arm], stderr=subprocess.PIPE, text=True) for arm in arms
+    ]
+    for process in begun:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow/mlflow.db")
+    found = client.search_runs([client.get_experiment_by_name("sums").experiment_id])
+    assert {run.info.run_name for run in found} == {f"seed={seed}/rl" for seed in range(3)}
+    for run in found:
+        history = client.get_metric_history(run.info.run_id, "train/reward")
+        assert [point.step for point in history] == list(range(30))

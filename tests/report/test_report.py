@@ -337,6 +337,13 @@ def test_the_command_of_a_run_is_that_which_was_given(run: Path) -> None:
     (notes / "hydra.yaml").write_text(yaml.safe_dump(settings))
     text = page_of(run).text
     assert "as it was given, in /home/me rlvr train experiment=quickstart 'name=a b'" in text
+    sources = [("main", "/conf"), ("command-line", "/home/me/my conf"), ("schema", "")]
+    settings["hydra"]["runtime"]["config_sources"] = [  # type: ignore[assignment]
+        {"path": path, "schema": "file", "provider": provider} for provider, path in sources
+    ]
+    (notes / "hydra.yaml").write_text(yaml.safe_dump(settings))
+    given = "rlvr train '--config-dir=/home/me/my conf' experiment=quickstart 'name=a b'"
+    assert f"as it was given, in /home/me {given}" in page_of(run).text
     settings["hydra"]["job"] = {"config_name": "config"}  # a resume has written its own over them
     (notes / "hydra.yaml").write_text(yaml.safe_dump(settings))
     text = page_of(run).text

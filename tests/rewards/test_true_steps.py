@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlvr.configuration import compose
+from rlvr.configuration.keys import config_folder
 from rlvr.pipeline.config import RunConfig
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.evaluate import evaluate
@@ -174,7 +175,7 @@ def broken(completion: str) -> float:
 )
 def test_the_quickstart_rewards_right_answers_with_true_steps_alone(command: str, option: str) -> None:
     compose.register_schema()
-    with initialize_config_dir(config_dir=str(compose.config_folder()), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
         config = compose.to_config(hydra_compose(command, overrides=[option]), compose.SCHEMAS[command])
     functions = load_functions(config.reward)
 

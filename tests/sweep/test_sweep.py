@@ -28,6 +28,7 @@ from rlvr.base.stopping import StopRequest
 from rlvr.commands.cli import main
 from rlvr.commands.records import print_records
 from rlvr.configuration import compose
+from rlvr.configuration.keys import config_folder
 from rlvr.pipeline.arms import LONGEST, Arm, Identity, arm_name, write_arm
 from rlvr.pipeline.config import RunConfig
 from rlvr.pipeline.folders import Folders, claimed
@@ -552,7 +553,7 @@ def test_optuna_without_a_choice_or_a_direction_says_so(capsys: pytest.CaptureFi
 @pytest.fixture
 def composed() -> Iterator[Callable[..., RunConfig]]:
     compose.register_schema()
-    with initialize_config_dir(config_dir=str(compose.config_folder()), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
         yield lambda *overrides: compose.to_config(hydra_compose("train", overrides=list(overrides)))
 
 

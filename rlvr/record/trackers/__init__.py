@@ -49,7 +49,7 @@ class ShowsSamples(Protocol):
 class TrackedStage:
     """A stage as a tracker names it."""
 
-    folder: Path  # of the stage; what a tracker writes lies in there or in `run`
+    folder: Path  # of the stage; what a tracker writes lies in there, or in a folder that runs share
     run: Path  # the run that the stage is done for
     config: Mapping[str, Any]  # resolved
 

@@ -1,4 +1,4 @@
-"""MLflow, in a file of the run or on a server."""
+"""MLflow, in a file that all runs share or on a server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from fcntl import LOCK_EX, flock
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +17,7 @@ from rlvr.base.files import atomic_write
 from rlvr.record.trackers import Sample, TrackedStage
 
 LONGEST_PARAM = 500  # characters: what every version of MLflow takes
+WAIT_SECONDS = 60  # for another run's write
 BATCH = 100  # params of one request; MLflow's own limit
 
 
@@ -23,7 +25,8 @@ class MLflow:
     """An MLflow run, continued under the same id when opened again.
 
     `uri` is that of a tracking server or a database; unset, it is MLFLOW_TRACKING_URI, and without that
-    the run's own `mlflow/mlflow.db` (SQLite; `mlflow ui --backend-store-uri sqlite:///PATH` shows it).
+    `runs/mlflow/mlflow.db` (SQLite; `mlflow ui --backend-store-uri sqlite:///PATH` shows it), so that the
+    page has all runs side by side. A run that is in no `runs` has the file beside it.
     The experiment is the configuration's `name`, the run is ARM/STAGE, and all settings are its params.
     """
 
@@ -33,11 +36,22 @@ class MLflow:
         self._mlflow: Any = import_module("mlflow")
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
-        local = stage.run / "mlflow"
         uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
-        if uri is None:
-            local.mkdir(parents=True, exist_ok=True)
-        self._client = self._mlflow.MlflowClient(uri or f"sqlite:///{local / 'mlflow.db'}")
+        if uri is not None:
+            self._begin(stage, uri, None)
+            return
+        above = stage.run.absolute().parents
+        local = next((folder for folder in above if folder.name == "runs"), above[0]) / "mlflow"
+        local.mkdir(parents=True, exist_ok=True)
+        # two that make its tables at once would fail; later, one waits for the other's write
+        with (local / "lock").open("w") as lock:
+            flock(lock, LOCK_EX)
+            database = f"sqlite:///{local / 'mlflow.db'}?timeout={WAIT_SECONDS}"
+            self._begin(stage, database, (local / "artifacts").as_uri())
+
+    def _begin(self, stage: TrackedStage, uri: str, artifacts: str | None) -> None:
+        """Open the stage's run, or make it; `artifacts` is where a new experiment keeps its files."""
+        self._client = self._mlflow.MlflowClient(uri)
         id_file = stage.folder / "mlflow_id"
         if id_file.exists():
             try:
@@ -49,7 +63,6 @@ class MLflow:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
         found = self._client.get_experiment_by_name(stage.experiment)
-        artifacts = None if uri else (local / "artifacts").as_uri()
         experiment = (
             found.experiment_id
             if found

@@ -1,0 +1,65 @@
+"""What can be set: the keys of a tree of settings, and the groups of conf/ with their options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+
+def all_keys(schema: Any, prefix: str = "") -> Iterator[str]:
+    """Every key of a tree of settings, with dots."""
+    hints = get_type_hints(schema)
+    for item in dataclasses.fields(schema):
+        yield f"{prefix}{item.name}"
+        for option in (hints[item.name], *getattr(hints[item.name], "__args__", ())):
+            if dataclasses.is_dataclass(option):
+                yield from all_keys(option, f"{prefix}{item.name}.")
+
+
+def optional_sections(schema: Any, prefix: str = "") -> Iterator[str]:
+    """The key of every section that may be None, with dots."""
+    hints = get_type_hints(schema)
+    for item in dataclasses.fields(schema):
+        for option in (hints[item.name], *getattr(hints[item.name], "__args__", ())):
+            if dataclasses.is_dataclass(option):
+                if option is not hints[item.name]:
+                    yield f"{prefix}{item.name}"
+                yield from optional_sections(option, f"{prefix}{item.name}.")
+
+
+def added_keys(config: Any, prefix: str = "") -> Iterator[str]:
+    """Every key of a tree of settings that its schema does not have."""
+    declared = {item.name for item in dataclasses.fields(config)}
+    for name, value in vars(config).items():
+        if name not in declared:
+            yield f"{prefix}{name}"
+        elif dataclasses.is_dataclass(value):
+            yield from added_keys(value, f"{prefix}{name}.")
+
+
+def config_folder() -> Path:
+    """conf/ of the wheel, or of the checkout."""
+    package = Path(__file__).resolve().parent.parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def choices_of(*more: Path) -> dict[str, list[str]]:
+    """Every group of conf/, and of further folders like it, with the names of its files."""
+    found: dict[str, set[str]] = {}
+    for folder in (config_folder(), *more):
+        for file in folder.glob("*/**/*.yaml"):
+            found.setdefault(file.parent.relative_to(folder).as_posix(), set()).add(file.stem)
+    return {group: sorted(options) for group, options in sorted(found.items())}
+
+
+def groups_of(command: str) -> list[str]:
+    """The groups that a command starts with, which are those that its command line can choose from."""
+    defaults: Sequence[Any] = yaml.safe_load((config_folder() / f"{command}.yaml").read_text("utf-8"))[
+        "defaults"
+    ]
+    named = [name for entry in defaults if isinstance(entry, dict) for name in entry]
+    return [name for name in named if not name.startswith("override ")]
