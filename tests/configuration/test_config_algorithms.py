@@ -101,7 +101,7 @@ CASES = {
     ),
     "a learner for select": (
         ["stages=[select]", "learner.workers=2"],
-        "learner.workers is read by the stage",
+        "learner.workers is read by none of the stages select",
     ),
     # KL and entropy
     "settings of no KL": (
@@ -222,7 +222,10 @@ CASES = {
     # stages, models, machines
     "no stage": (["stages=[]"], "stages is empty: name some of synthesize, select, distill"),
     "a stage twice": (["stages=[sft,sft]"], "each at most once"),
-    "key of a stage that does not run": (["select.samples=4"], "select.samples is read by the stage select"),
+    "key of a stage that does not run": (
+        ["select.samples=4"],
+        "select.samples is read by none of the stages rl, but by select",
+    ),
     "algorithm without rl": (
         ["stages=[select]", "algorithm=dapo"],
         "algorithm is read by none of the stages select, but by rl",

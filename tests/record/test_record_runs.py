@@ -47,16 +47,17 @@ def test_a_stage_of_a_run_has_the_run_s_settings(tmp_path: Path) -> None:
 def test_a_recipe_s_run_names_its_stages(tmp_path: Path) -> None:
     run, stages = tmp_path / "1", tmp_path / "stages"
     _record(stages / "sft-abc")
-    _record(stages / "sft-abc" / "evaluation-def", "heldout")
+    _record(stages / "sft-evaluation-def", "heldout")
     _record(stages / "rl-old", "train")  # of another seed
     run.mkdir()
     run.joinpath("config.yaml").write_text("stages: [sft, rl]\n")
-    run.joinpath("stages.json").write_text(json.dumps({"sft": "../stages/sft-abc", "rl": "../stages/none"}))
+    named = {"sft": "sft-abc", "sft-evaluation": "sft-evaluation-def", "rl": "none"}
+    run.joinpath("stages.json").write_text(json.dumps({k: f"../stages/{v}" for k, v in named.items()}))
     assert [stage.name for stage in open_run(run).stages] == ["sft", "sft-evaluation"]
     manifest = {"versions": {"rlvr": "2"}}
     (stages / "sft-abc" / "manifest.json").write_text(json.dumps(manifest))
     alone = open_run(stages / "sft-abc")
-    assert [stage.name for stage in alone.stages] == ["sft", "sft-evaluation"]
+    assert [stage.name for stage in alone.stages] == ["sft"]
     assert alone.versions == {"rlvr": "2"}
 
 

@@ -249,7 +249,7 @@ def test_a_tracker_that_cannot_open_or_whose_disk_is_full(
 def test_a_tracker_that_never_returns_does_not_keep_the_process(tmp_path: Path) -> None:
     code = """
 import sys
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from pathlib import Path
 from rlvr.record import sinks
 from rlvr.record.config import RecordConfig
@@ -257,7 +257,7 @@ sinks.CLOSE_SECONDS = 0.1
 with sinks.MetricLog(Path(sys.argv[1]), RecordConfig(["test_trackers.Blocks"]), {}) as log:
     log.log(0, {})
 """
-    ended = python(code, tmp_path, Path(__file__).parent)
+    ended = python(code, tmp_path, *Path(__file__).parents[:2])
     assert ended.returncode == 0
     assert ended.stderr.count("did not close in time") == 1
 
