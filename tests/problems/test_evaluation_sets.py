@@ -14,6 +14,7 @@ from hydra import initialize_config_dir
 
 from rlvr.commands.evaluate import written_out
 from rlvr.configuration import compose
+from rlvr.configuration.arguments import readable
 from rlvr.configuration.keys import config_folder
 from rlvr.pipeline.evaluate_config import EvaluateConfig
 from rlvr.problems.benchmarks import ProblemSet, benchmark_files, load_sets, read_benchmark
@@ -233,7 +234,9 @@ def hydra_folder() -> Iterator[None]:
     ],
 )
 def test_problems_on_the_command_line(argument: str, sets: list[str]) -> None:
-    tree = hydra_compose("evaluate", overrides=[written_out(argument), written_out("model=some/model")])
+    tree = hydra_compose(
+        "evaluate", overrides=readable([written_out(argument), written_out("model=some/model")])
+    )
     config = compose.to_config(tree, EvaluateConfig)
     assert (config.problems.sets, config.model.path) == (sets, "some/model")
     assert written_out("samples=4") == "samples=4"

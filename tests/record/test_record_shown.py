@@ -11,9 +11,12 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from groups import group, rollout, verdict
 from rich.console import Console
 
 import rlvr
@@ -24,6 +27,8 @@ from rlvr.record.sinks import JsonLines
 from rlvr.results import curves as plot
 from rlvr.results.curves import plot_curves, smoothed
 from rlvr.results.summary import summary_table
+from rlvr.rewards.pool import RewardPool
+from rlvr.stages.buffer import RolloutBuffer
 from rlvr.types import DataError
 
 STEP = {
@@ -91,6 +96,49 @@ def test_fast_steps_do_not_flood_a_log(clock: Clock) -> None:
     lines = out.getvalue().splitlines()
     assert 5 <= len(lines) <= 8
     assert lines[-1].startswith("sft step 101/101 | loss 1.0000 | tokens/s 10")
+
+
+def test_a_long_step_shows_its_answers_every_few_seconds(clock: Clock) -> None:
+    console, out = plain()
+    with Progress("distill", steps=2, console=console) as shown:
+        for second in range(25):
+            clock.now = float(second)
+            shown.within(2 * second, 100)
+        clock.now = 50.0
+        shown.update(1, {"train/accuracy": 0.5})
+    assert out.getvalue().splitlines() == [
+        "distill step 0/2 | next: 20 of 100 answers | ETA 1 min 30 s",
+        "distill step 0/2 | next: 40 of 100 answers | ETA 1 min 20 s",
+        "distill step 1/2 | accuracy 50.0% | ETA 50.0 s",
+    ]
+
+
+def test_the_panel_shows_the_answers_of_a_step_under_way(clock: Clock) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120, color_system=None)
+    with Progress("evaluate", steps=1, console=console) as shown:
+        shown.within(12, 96)
+    assert "next: 12 of 96 answers" in out.getvalue()
+
+
+class Drawn(RolloutBuffer):
+    """Its pool has one more answer each time that it waits, and all verdicts come at the end."""
+
+    def _advance(self, others: list[Any]) -> list[Any]:
+        group = next(iter(self.batches[3].groups.values()))
+        group.rollouts.append(rollout(len(group.rollouts)))
+        if len(group.rollouts) == self.batches[3].size:
+            group.verdicts.extend(verdict(1.0) for _ in group.rollouts)
+        return others
+
+
+def test_a_buffer_tells_how_many_answers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = SimpleNamespace(submit=lambda group: None)
+    buffer = Drawn(cast(Any, pool), RewardPool([], 1.0), False, lambda: False)
+    seen: list[tuple[int, int]] = []
+    buffer.submit(3, [group([], name="p").problem], [cast(Any, [None] * 4)])
+    assert len(buffer.take(3, seen=lambda *counts: seen.append(counts)).groups[0].rollouts) == 4
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_the_panel_divides_its_bar_by_time(clock: Clock) -> None:
