@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +44,9 @@ def recipe(overrides: Sequence[str]) -> Run:
 
 
 def _run(command: str, overrides: Sequence[str]) -> Run:
+    # functions of the notebook's own folder are named by their import path, in other processes, too
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     config, tree, folder = composed(command, overrides)
     resumed = any(override.startswith("resume=") for override in overrides)
     given = [override for override in overrides if not override.startswith(("resume=", "hydra."))]

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from rlvr.base.imports import lean_imports
 from rlvr.learner.packing import use_packed_attention
@@ -74,3 +81,17 @@ def load_model(
     if packing:
         use_packed_attention(model)
     return model
+
+
+def save_model(model: PreTrainedModel, path: Path, state: dict[str, torch.Tensor] | None = None) -> None:
+    """Write a checkpoint in Hugging Face format; `state` has its weights, if not the model's own.
+
+    The generation settings are those that the model came with. transformers loads some that it refuses to
+    save, such as a temperature without do_sample; that must not be found out at the first checkpoint.
+    """
+    generation, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        model.save_pretrained(path, state_dict=state)
+    finally:
+        model.generation_config = generation
+    generation.to_json_file(path / "generation_config.json")

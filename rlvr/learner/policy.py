@@ -17,7 +17,7 @@ from rlvr.learner.batching import MicroBatch
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.learner import Learner, token_outputs
 from rlvr.learner.lora import inject, parts, switched_off
-from rlvr.learner.models import load_model
+from rlvr.learner.models import load_model, save_model
 from rlvr.learner.modules import Policy
 from rlvr.types import ConfigError, FloatArray, TrainingBatch
 
@@ -154,9 +154,9 @@ class PolicyLearner(Learner):
         tied = self.model.config.tie_word_embeddings
         state = {name: w.clone().cpu() for name, w in self.named_weights() if not (tied and name == HEAD)}
         if self.rank == 0:
-            self.model.save_pretrained(folder / "model", state_dict=state)
+            save_model(self.model, folder / "model", state)
             if self.reference is not None and self.reference_is_own:
-                self.reference.model.save_pretrained(folder / "reference")
+                save_model(self.reference.model, folder / "reference")
         self.save_state(folder, "optimizer")
         dist.barrier()
 

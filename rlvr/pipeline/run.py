@@ -126,7 +126,7 @@ class Pipeline:
         return self.done[chain[-1].name].made
 
     def check(self) -> None:
-        """Look at what there is of a run that keeps its work for itself; nothing is written.
+        """Look at what there is of a run that keeps its work for itself; nothing of it is changed.
 
         Raises:
             ConfigError: it was made with other data, model or batch sizes; a stage has begun from what one
@@ -145,6 +145,11 @@ class Pipeline:
 
     def _begun_from(self, later: Node, first: Node) -> ConfigError:
         """What to say where `later` has begun from what `first` would change."""
+        if first.kind == "base":
+            return ConfigError(
+                f"{self.run_path} is of an earlier version of rlvr, which this one cannot go on with: start a "
+                f"new run, from its model if you like (model.path={self.folders[later]}/checkpoints/…/model)"
+            )
         mend = "leave it out" if first.kind in PROBLEMS else f"give {first.name}.steps its old value"
         mend = "put back a whole copy of its last checkpoint" if first.name in self.damaged else mend
         return ConfigError(
@@ -196,16 +201,17 @@ class Pipeline:
             if self.config.evaluation.every_stage and (new or node is self.prepared.nodes[-1]):
                 text = write_table(self.run_path, stage_rows(self.prepared.nodes, self.done))
         print(f"\nmodel:   {self.model}\nrun:     {self.run_path}")
+        if self.config.artefacts:
+            print(f"stages:  {self.config.artefacts}")
         if text:
-            print(
-                f"table:   {self.run_path}/table.md, .csv, .png\nstages:  {self.config.artefacts}\n\n{text}"
-            )
+            print(f"table:   {self.run_path}/table.md, .csv, .png\n\n{text}")
 
     def _take_done(self, node: Node) -> bool:
         """Take up what a node has made, if it is done."""
         path = self.folders[node] / MANIFEST
         manifest = read_mapping(path) if path.exists() else {}
         if not self.folders.shares(node):
+            known = "made" in manifest
             if node.makes_model or node.kind == "select":
                 # it may go on with other settings, as far as its checkpoints allow
                 if node.kind != "base":
@@ -219,6 +225,8 @@ class Pipeline:
                 )
             if node.kind not in ("base", EVALUATION) and (made := self._own_work(node)):
                 manifest |= self._manifest(node, manifest) | {"made": made}
+                if not known:  # it was killed before it could say so
+                    _write_json(path, manifest)
         if "made" not in manifest:
             return False
         self._take(node, manifest)
