@@ -31,16 +31,29 @@ class LearnerRank:
         self.config = config
         self.rank = rank
         self.critic: Learner | None = None
+        self.meeting: socket.socket | None = None  # where the ranks meet, until they do
 
     def whereabouts(self) -> Whereabouts:
         """Where this process is."""
         return self.process
 
     def address(self) -> tuple[str, int]:
-        """Host and a free port of it, where the ranks can meet."""
+        """Host and a port of it that is free now."""
         with socket.socket() as probe:
             probe.bind(("", 0))
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
+
+    def meeting_place(self) -> tuple[str, int]:
+        """Host and port where the ranks can meet. Nobody else can take it in the seconds until they do."""
+        return ray.util.get_node_ip_address(), self.listen()
+
+    def listen(self) -> int:
+        """The port of a new socket."""
+        self.meeting = socket.socket()
+        self.meeting.bind(("", 0))
+        self.meeting.listen()
+        port: int = self.meeting.getsockname()[1]
+        return port
 
     def start(
         self,
@@ -54,7 +67,8 @@ class LearnerRank:
             from rlvr.learner.learner import join_ranks
             from rlvr.learner.policy import PolicyLearner
 
-        device = join_ranks(self.rank, world_size, *address, self.config.gpus_per_worker > 0)
+        listening = self.meeting.detach() if self.meeting is not None else None
+        device = join_ranks(self.rank, world_size, *address, self.config.gpus_per_worker > 0, listening)
         self.learner = PolicyLearner(model_path, max_length, self.config, optimizer, device)
 
     def add_reference(self, model_path: str) -> None:
@@ -144,17 +158,15 @@ class LearnerGroup:
 
     def start(self, model_path: str, max_length: int, optimizer: OptimizerConfig) -> list[ray.ObjectRef]:
         """Begin to load the model on every rank; the references are done when they stand."""
-        return self.call("start", model_path, max_length, optimizer, len(self.ranks), self._address())
+        # not waited for here, as the first rank may not have a process yet
+        place = self.ranks[0].meeting_place.remote()
+        return self.call("start", model_path, max_length, optimizer, len(self.ranks), place)
 
     def connect(
         self, workers: Sequence[Any], gpus_per_worker: int, same_gpus: bool = False
     ) -> list[ray.ObjectRef]:
         """Begin to prepare the weight transfer to these rollout workers."""
-        return self.call("connect", workers, gpus_per_worker, same_gpus, self._address())
-
-    def _address(self) -> ray.ObjectRef:
-        """Where the ranks can meet; not waited for here, as the first rank may not have a process yet."""
-        return self.ranks[0].address.remote()
+        return self.call("connect", workers, gpus_per_worker, same_gpus, self.ranks[0].address.remote())
 
     def call(self, method: str, *arguments: Any) -> list[ray.ObjectRef]:
         """Call a method of every rank; large arguments are put into shared memory once."""

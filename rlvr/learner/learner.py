@@ -34,8 +34,13 @@ from rlvr.types import FloatArray, RlvrError, TrainingBatch
 Totals = dict[str, Tensor]  # name → a sum and what it is the sum of, [2] float64
 
 
-def join_ranks(rank: int, world_size: int, address: str, port: int, gpu: bool) -> torch.device:
-    """Make this process rank `rank` of the learner and say which device it computes on."""
+def join_ranks(
+    rank: int, world_size: int, address: str, port: int, gpu: bool, listening: int | None = None
+) -> torch.device:
+    """Make this process rank `rank` of the learner and say which device it computes on.
+
+    The ranks meet at `port` of rank 0, which may have a socket that listens there (its file descriptor).
+    """
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK="0",  # an actor sees its own GPU only
@@ -48,7 +53,13 @@ def join_ranks(rank: int, world_size: int, address: str, port: int, gpu: bool) -
         # gloo is quick enough on one host; this kernel would be compiled at first use, for half a
         # minute, and there may be no compiler
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    deepspeed.init_distributed(dist_backend="nccl" if gpu else "gloo", verbose=False)
+    backend = "nccl" if gpu else "gloo"
+    # libuv cannot take over a socket
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        address, port, world_size, rank == 0, master_listen_fd=listening, use_libuv=False
+    )
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
+    deepspeed.init_distributed(dist_backend=backend, verbose=False)
     return torch.device("cuda" if gpu else "cpu")
 
 

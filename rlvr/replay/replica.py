@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +28,7 @@ class LocalRank(LearnerRank):
     """A rank that is no actor: it takes nothing from Ray, and no cores for itself."""
 
     def __init__(self, config: RunConfig) -> None:
-        self.config, self.rank, self.critic = config.learner, 0, None
+        self.config, self.rank, self.critic, self.meeting = config.learner, 0, None, None
 
 
 class InProcess:
@@ -59,9 +58,7 @@ class Replica:
         self.config = config
         torch.set_num_threads(learner_threads(config))
         self.rank = LocalRank(config)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = probe.getsockname()
+        address = "127.0.0.1", self.rank.listen()
         self.rank.start(start, config.model.max_length, config.rl.optimizer, 1, address)
         shell: Any = InProcess(self.rank)
         self.learning = Learning(config.for_stages(), config.rl, shell, shell, start)

@@ -271,7 +271,7 @@ def test_the_runs_own_weights_give_its_own_rewards(replays: Replays) -> None:
         ("algorithm.kl.coef=0.1,0.2", "give one value"),
         ("algorithm.kl.estimator=k1", "no effect with coef 0"),
         ("algorithm.critic.lr=1", "algorithm.critic is not set"),
-        ("kl", "missing EQUAL"),
+        ("kl", "write KEY=VALUE"),
     ],
 )
 def test_settings_that_an_update_does_not_read_are_refused(given: str, message: str) -> None:
