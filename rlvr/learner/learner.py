@@ -54,11 +54,11 @@ def join_ranks(
         # minute, and there may be no compiler
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     backend = "nccl" if gpu else "gloo"
-    # libuv cannot take over a socket
-    store = dist.TCPStore(  # type: ignore[attr-defined]
-        address, port, world_size, rank == 0, master_listen_fd=listening, use_libuv=False
-    )
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
+    if not dist.is_initialized():  # a process that replays is one rank after the other
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            address, port, world_size, rank == 0, master_listen_fd=listening, use_libuv=False
+        )  # libuv cannot take over a socket
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
     deepspeed.init_distributed(dist_backend=backend, verbose=False)
     return torch.device("cuda" if gpu else "cpu")
 

@@ -148,7 +148,7 @@ class Pipeline:
         if first.kind == "base":
             return ConfigError(
                 f"{self.run_path} is of an earlier version of rlvr, which this one cannot go on with: start "
-                f"a new run, from its model if you like (model.path={self.folders[later]}/checkpoints/…/model)"
+                f"a new run, from its model if you like: model.path={self.folders[later]}/checkpoints/…"
             )
         mend = "leave it out" if first.kind in PROBLEMS else f"give {first.name}.steps its old value"
         mend = "put back a whole copy of its last checkpoint" if first.name in self.damaged else mend
