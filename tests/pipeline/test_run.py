@@ -367,7 +367,7 @@ def test_a_finished_run_says_how_to_ask_for_more(whole: Path) -> None:
     """And one that was killed after its last checkpoint gets what it lacks."""
     result = whole / "rl" / "result.json"
     said = result.read_text()
-    for path in (result, whole / "report.html"):
+    for path in (result, whole / "report.html", whole / "outcome.json"):
         path.unlink()
     code, output = train(whole.parent, f"resume={whole}")
     assert code == 0, output

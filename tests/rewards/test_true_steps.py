@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from rlvr.configuration import compose
 from rlvr.configuration.keys import config_folder
-from rlvr.pipeline.config import RunConfig
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.evaluate import evaluate
 from rlvr.rewards.functions import Sample, load_functions
@@ -186,6 +185,6 @@ def test_the_quickstart_rewards_right_answers_with_true_steps_alone(command: str
     assert right == 1.0
     for less in ("3+5=7\n7+1=9\n#9", "#9", "9+0=9\n#9", "1+1=2\n#9", "3+5=8\n8+1=10\n#10", ""):
         assert reward(less) == 0.0
-    if isinstance(config, RunConfig):  # and nothing else is an example
+    if command == "recipe":  # and nothing else is an example
         for least in (config.midtrain.choose, config.sft.choose, config.dpo.pairs):
             assert least.min_reward == right
