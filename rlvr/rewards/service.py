@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 
-from rlvr.rewards.channel import EVERY, Place, Report, picklable
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.counts import ServiceCounts
+from rlvr.rewards.evaluate import EVERY
 from rlvr.rewards.functions import check_ranges
-from rlvr.rewards.processes import BEGIN_TIMEOUT, Processes, ProcessesEnded
 from rlvr.rewards.tasks import Item, Task, Worker, sample_of, unreached, was_killed
+from rlvr.rewards.workers.channel import Place, Report, picklable
+from rlvr.rewards.workers.processes import BEGIN_TIMEOUT, Processes, ProcessesEnded
 from rlvr.types import DataError, RlvrError, Verdict
 from rlvr.verify.thoughts import MARKS
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from rlvr.rewards.channel import Frames, Page, Place
 from rlvr.rewards.functions import Sample
-from rlvr.rewards.processes import BEGIN_TIMEOUT
+from rlvr.rewards.workers.channel import Frames, Page, Place
+from rlvr.rewards.workers.processes import BEGIN_TIMEOUT
 from rlvr.types import DataError, FinishReason, Problem, Rollout, Status, Verdict
 from rlvr.verify.thoughts import MARKS, Marks, opened_by
 

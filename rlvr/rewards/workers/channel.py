@@ -17,7 +17,6 @@ from rlvr.types import Verdict
 
 FORK, KILL = b"F", b"K"  # control messages; FORK carries a socket and a page, KILL a process id
 MAX_PACKET = 1 << 16
-EVERY = -1  # the position of a call that all samples of the batch are in
 _LENGTH = struct.Struct("!Q")
 
 
