@@ -43,7 +43,6 @@ class Ready:
 class Report:
     """Verdicts of some samples of a worker's batch."""
 
-    batch: int
     verdicts: list[tuple[int, Verdict, float]]  # position in the batch, verdict, when it began
     ended: bool  # the worker is done with the batch
     remembered: tuple[int, int]  # comparisons taken from memory and made since the last report

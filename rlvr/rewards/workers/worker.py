@@ -254,7 +254,7 @@ class _Worker:
         place, paused = self.page.place(), time.monotonic()
         self.page.pause()
         spent = ended and self.is_spent()
-        self.frames.send(Report(self.batch, self.verdicts, ended, self.compared, self.unsure, spent))
+        self.frames.send(Report(self.verdicts, ended, self.compared, self.unsure, spent))
         self.verdicts, self.unsure = [], []
         self.compared, self.reported = (0, 0), time.monotonic()
         if place and not ended:
