@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 
 from rlvr.rewards.tasks import Task
 
@@ -40,10 +41,11 @@ class TaskQueue:
             self._waiting[task.ticket] = task
             heapq.heappush(self._order, task.ticket)
 
-    def discard(self, ticket: int) -> None:
-        """Forget the task of this ticket, if it waits."""
-        self._waiting.pop(ticket, None)
-        self._put_off.pop(ticket, None)
+    def discard(self, tickets: Iterable[int]) -> None:
+        """Forget the tasks of these tickets, as far as they wait."""
+        for ticket in tickets:
+            self._waiting.pop(ticket, None)
+            self._put_off.pop(ticket, None)
 
     def take(self, workers: int) -> list[Task]:
         """The next batch: an even share for `workers`, so that none idles while another has many.
@@ -53,6 +55,6 @@ class TaskQueue:
         size = min(self._batch, max(1, -(-len(self._waiting) // workers)))
         tasks: list[Task] = []
         while len(tasks) < size and (task := self.first) and not (tasks and (tasks[0].alone or task.alone)):
-            self.discard(task.ticket)
+            del (self._put_off if task.put_off else self._waiting)[task.ticket]
             tasks.append(task)
         return tasks

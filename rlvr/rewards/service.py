@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from types import TracebackType
 
 from rlvr.rewards.config import RewardConfig
@@ -48,7 +49,8 @@ class RewardService:
         self.reached = 0  # verdicts so far
         self._thoughts = MARKS if config.thoughts is None else config.thoughts
         self._tickets = 0
-        self._open: set[int] = set()  # tickets without a verdict that somebody waits for
+        # tickets without a verdict that somebody waits for → all of them of the same stream
+        self._open: dict[int, set[int]] = {}
         self._verdicts: dict[int, Verdict] = {}  # by ticket, until they are handed out
         self._queue = TaskQueue(config.batch)
         self._supervisor = Supervisor(config, niceness)
@@ -91,42 +93,40 @@ class RewardService:
 
     def _stream(self, items: Iterator[Item]) -> Iterator[Verdict]:
         tickets: deque[int] = deque()  # taken and not handed out, in order
-        own: set[int] = set()
+        unfinished: set[int] = set()  # those of them without a verdict
         limit = AHEAD * self.config.workers * self.config.batch
-        number, unfinished, more = 0, 0, True
+        numbered, more = enumerate(items), True
         try:
             while more or tickets:
-                while more and unfinished < limit and len(tickets) < HELD:
-                    try:
-                        item = next(items)
-                    except StopIteration:
-                        more = False
-                        break
-                    tickets.append(self._add(item, number))
-                    number, unfinished = number + 1, unfinished + 1
-                    own.add(tickets[-1])
+                room = min(limit - len(unfinished), HELD - len(tickets))
+                taken = list(islice(numbered, room)) if more else []
+                more = more and len(taken) == room
+                tickets += self._add(taken, unfinished)
                 for _ in range(limit):  # and then a look at the workers, however much is ready
-                    if not tickets or tickets[0] not in self._verdicts:
+                    if not tickets or tickets[0] in unfinished:
                         break
-                    ticket = tickets.popleft()
-                    own.discard(ticket)
-                    yield self._verdicts.pop(ticket)
+                    yield self._verdicts.pop(tickets.popleft())
                 if tickets:
-                    self._turn(wait=tickets[0] in self._open)
-                unfinished = len(own & self._open)
+                    self._turn(wait=tickets[0] in unfinished)
         finally:  # what nobody waits for any more is neither begun nor kept
-            self._open -= own
-            for ticket in own:
-                self._queue.discard(ticket)
+            self._queue.discard(unfinished)
+            for ticket in unfinished:
+                del self._open[ticket]
+            for ticket in tickets:
                 self._verdicts.pop(ticket, None)
 
-    def _add(self, item: Item, number: int) -> int:
-        """Queue an item; its ticket."""
-        sample = sample_of(item, number, self._supervisor.ready.asked, self._thoughts)
-        self._tickets += 1
-        self._open.add(self._tickets)
-        self._queue.add(Task(self._tickets, sample, time.monotonic()))
-        return self._tickets
+    def _add(self, numbered: list[tuple[int, Item]], unfinished: set[int]) -> list[int]:
+        """Queue items; their tickets, which are among those `unfinished` until they have verdicts."""
+        asked, now = self._supervisor.ready.asked, time.monotonic()
+        tickets = []
+        for number, item in numbered:
+            sample = sample_of(item, number, asked, self._thoughts)
+            self._tickets += 1
+            self._queue.add(Task(self._tickets, sample, now))
+            self._open[self._tickets] = unfinished
+            unfinished.add(self._tickets)
+            tickets.append(self._tickets)
+        return tickets
 
     def _turn(self, wait: bool) -> None:
         """Give out what waits, `wait` for the next message, exit or deadline, and act on what there is."""
@@ -140,19 +140,22 @@ class RewardService:
                 self._supervisor.renew(worker)
             else:
                 self._supervisor.give(worker, self._queue.take(self.config.workers))
-        for event in self._supervisor.turn(wait, self._queue.pressing):
-            task = event.task if isinstance(event, Judged) else event
-            if task.ticket not in self._open:
-                continue  # another try was first, or nobody waits for it any more
-            if isinstance(event, Judged):
-                self._finish(event)
-            else:
-                self._queue.add(event)
+        self._act(self._supervisor.turn(wait, self._queue.pressing))
 
-    def _finish(self, judged: Judged) -> None:
-        task, verdict, began = judged
-        self._open.remove(task.ticket)
-        self._queue.discard(task.ticket)
-        self._verdicts[task.ticket] = verdict
-        self.reached += 1
-        self._supervisor.counts.count(verdict, max(began - task.queued, 0.0))
+    def _act(self, events: list[Judged | Task]) -> None:
+        """Keep the verdicts that somebody waits for, and queue what is to be tried again."""
+        finished = []
+        for event in events:
+            if isinstance(event, Task):
+                if event.ticket in self._open:
+                    self._queue.add(event)
+                continue
+            task, verdict, began = event
+            unfinished = self._open.pop(task.ticket, None)
+            if unfinished is not None:  # no other try was first, and the stream was not left
+                unfinished.remove(task.ticket)
+                finished.append(task.ticket)
+                self._verdicts[task.ticket] = verdict
+                self._supervisor.counts.count(verdict, max(began - task.queued, 0.0))
+        self._queue.discard(finished)  # another try may wait
+        self.reached += len(finished)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rlvr.rewards.functions import Sample
 from rlvr.types import DataError, FinishReason, Problem, Rollout
@@ -12,8 +12,7 @@ from rlvr.verify.thoughts import MARKS, Marks, opened_by
 Item = tuple[Problem, Rollout | str]  # a rollout, or the text of a completion alone
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One try to check a sample. What earlier tries have shown decides how it is made."""
 
     ticket: int  # the same for all tries

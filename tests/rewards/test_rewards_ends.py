@@ -55,7 +55,7 @@ def test_where_any_of_several_may_be_at_fault_each_is_tried_alone(
     place: Place | None, cause: Cause | None
 ) -> None:
     found = outcomes(end(cause, place), {0: task(0), 3: task(3)}, READY, DEADLINE)
-    assert found == {0: replace(task(0), alone=True), 3: replace(task(3), alone=True)}
+    assert found == {0: task(0)._replace(alone=True), 3: task(3)._replace(alone=True)}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_verdict_says_where_and_how_the_worker_ended(ended: End, status: Sta
 
 def test_a_signal_from_outside_has_the_task_tried_once_more_alone() -> None:
     again = outcome(end(None, at(0)), task())
-    assert again == replace(task(), alone=True, killed=True)
+    assert again == task()._replace(alone=True, killed=True)
     assert isinstance(again, Task)
     verdict = outcome(end(None, at(0), -signal.SIGABRT), again)
     assert isinstance(verdict, Verdict)
@@ -89,13 +89,13 @@ def test_a_signal_from_outside_has_the_task_tried_once_more_alone() -> None:
 
 
 def test_a_check_ended_for_others_is_put_off() -> None:
-    assert outcome(end(Cause.OTHERS_WAIT, at(0)), task()) == replace(task(), put_off=True)
+    assert outcome(end(Cause.OTHERS_WAIT, at(0)), task()) == task()._replace(put_off=True)
 
 
 def test_a_deadline_is_the_answers_fault_where_the_function_says_so_and_was_at_work() -> None:
     enough = COMPUTED * DEADLINE
     late = outcome(end(Cause.DEADLINE, at(0, 1), computed=enough), task())
-    assert late == replace(task(), sample=replace(task().sample, late=(1,)))
+    assert late == task()._replace(sample=replace(task().sample, late=(1,)))
     for ended in (
         end(Cause.DEADLINE, at(0, 1), computed=0.9 * enough),  # it had no core
         end(Cause.DEADLINE, at(0, 0), computed=enough),  # another function, which does not say so
@@ -105,14 +105,14 @@ def test_a_deadline_is_the_answers_fault_where_the_function_says_so_and_was_at_w
 
 
 def test_a_function_that_is_late_does_not_hide_that_another_was() -> None:
-    tried = replace(task(), sample=replace(task().sample, late=(0,)))
+    tried = task()._replace(sample=replace(task().sample, late=(0,)))
     again = outcome(end(Cause.DEADLINE, at(0, 1), computed=DEADLINE), tried)
     assert isinstance(again, Task)
     assert again.sample.late == (0, 1)
 
 
 def test_what_ran_out_of_memory_is_tried_alone_in_a_new_process() -> None:
-    assert without_memory(task()) == replace(task(), alone=True, fresh=True)
+    assert without_memory(task()) == task()._replace(alone=True, fresh=True)
 
 
 def test_patience_is_many_usual_checks_and_never_too_short() -> None:

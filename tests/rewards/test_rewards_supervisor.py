@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +91,14 @@ def test_what_a_worker_had_not_begun_comes_back_when_it_ends(supervisor: Supervi
 def test_a_task_whose_worker_was_killed_comes_back_to_be_tried_alone(supervisor: Supervisor) -> None:
     (given,) = tasks("killed")
     supervisor.give(supervisor.idle()[0], [given])
-    assert events(supervisor, 1) == [replace(given, alone=True, killed=True)]
+    assert events(supervisor, 1) == [given._replace(alone=True, killed=True)]
     assert supervisor.counts.retried == 1
 
 
 def test_a_slow_check_is_put_off_only_while_others_wait(supervisor: Supervisor) -> None:
     (given,) = tasks("hang")
     supervisor.give(supervisor.idle()[0], [given])
-    assert events(supervisor, 1, others_wait=True) == [replace(given, put_off=True)]
+    assert events(supervisor, 1, others_wait=True) == [given._replace(put_off=True)]
     assert supervisor.counts.put_off == 1
 
 

@@ -55,7 +55,7 @@ def outcomes(end: End, owed: Mapping[int, Task], ready: Ready, deadline: float) 
     found: dict[int, Task | Verdict] = dict(owed)  # who was not at fault is tried again as before
     for position in suspects:
         if len(suspects) > 1:  # which of them it was shows when each is alone
-            found[position] = replace(owed[position], alone=True)
+            found[position] = owed[position]._replace(alone=True)
         else:
             found[position] = _outcome(owed[position], end, ready, deadline)
     return found
@@ -63,18 +63,18 @@ def outcomes(end: End, owed: Mapping[int, Task], ready: Ready, deadline: float) 
 
 def without_memory(task: Task) -> Task:
     """The next try of a task that ran out of memory where others may have kept too much."""
-    return replace(task, alone=True, fresh=True)
+    return task._replace(alone=True, fresh=True)
 
 
 def _outcome(task: Task, end: End, ready: Ready, deadline: float) -> Task | Verdict:
     """What becomes of the task that is at fault."""
     if end.cause is Cause.OTHERS_WAIT:
-        return replace(task, put_off=True)
+        return task._replace(put_off=True)
     if end.killed_from_outside and not task.killed:
-        return replace(task, alone=True, killed=True)
+        return task._replace(alone=True, killed=True)
     if end.cause is Cause.DEADLINE and end.place and _answers_fault(end.place, end.computed, ready, deadline):
         late = (*task.sample.late, end.place.function)  # without it: the other functions have their say
-        return replace(task, sample=replace(task.sample, late=late))
+        return task._replace(sample=replace(task.sample, late=late))
     return _unreached(task, end, ready, deadline)
 
 
