@@ -52,9 +52,15 @@ class TaskQueue:
 
         A task that must be alone, or was put off, is a batch by itself. Empty if nothing waits.
         """
-        size = min(self._batch, max(1, -(-len(self._waiting) // workers)))
+        if not self._waiting:
+            return [self._put_off.pop(ticket) for ticket in [*self._put_off][:1]]
+        size = min(self._batch, -(-len(self._waiting) // workers))
         tasks: list[Task] = []
-        while len(tasks) < size and (task := self.first) and not (tasks and (tasks[0].alone or task.alone)):
-            del (self._put_off if task.put_off else self._waiting)[task.ticket]
-            tasks.append(task)
+        while self._waiting and len(tasks) < size:
+            task = self._waiting.get(self._order[0])
+            if task and tasks and (task.alone or tasks[0].alone):
+                break
+            heapq.heappop(self._order)
+            if task:  # it was not discarded
+                tasks.append(self._waiting.pop(task.ticket))
         return tasks
