@@ -40,7 +40,7 @@ from random_models import make_model
 
 from rlvr.cluster.placement import place
 from rlvr.cluster.ray_cluster import ray_cluster
-from rlvr.cluster.workers import Workers
+from rlvr.cluster.workers import StandingWorkers, Workers
 from rlvr.configuration.compose import register_schema, to_config
 from rlvr.configuration.keys import config_folder
 from rlvr.pipeline.config import RunConfig
@@ -230,7 +230,11 @@ def measure(case: str, folder: Path, turns: int, quick: bool) -> dict[str, Any]:
     parameters = make_model(model, size)
     config = settings(model, overrides)
     asked = config.for_stages().workers(config.rl.max_staleness)
-    with ray_cluster(config.cluster), Workers(asked) as workers, ExitStack() as stack:
+    with (
+        ray_cluster(config.cluster),
+        StandingWorkers().of_stage(asked) as workers,
+        ExitStack() as stack,
+    ):
         there = place(asked)
         cores = {
             "generate": there.rollout[0].cores,

@@ -72,6 +72,10 @@ class RolloutWorker:
         finished = self.engine.run(seconds, self.paused.is_set)
         return Advanced(finished, self.engine.steps - before, peak_memory())
 
+    def load(self, model_path: str) -> None:
+        """Go on with another checkpoint, as a new worker would begin with it."""
+        self.engine.load(model_path)
+
     @ray.method(concurrency_group="control")
     def pause(self) -> None:
         self.paused.set()

@@ -15,7 +15,6 @@ import numpy as np
 
 from rlvr.base.files import atomic_write
 from rlvr.base.keys import key
-from rlvr.cluster.workers import Workers
 from rlvr.problems.prompts import fill_template
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.layout import OVERLAPS, TRACES
@@ -78,7 +77,7 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
     name = stage.name
     if missing:
         with (
-            Workers(stage.config.workers()) as workers,
+            stage.workers() as workers,
             EndpointTeacher(_requests(stage), stage.folder) as teacher,
             Progress(name, len(chunks), len(chunks) - len(missing)) as progress,
         ):

@@ -39,7 +39,7 @@ def run_rl(stage: StageInput) -> None:
         Interrupted: the user asked to stop; the last complete step has a checkpoint.
         WorkerDied: a process died that cannot be replaced while the others live.
     """
-    with Workers(stage.config.workers(stage.settings.max_staleness)) as workers:
+    with stage.workers(stage.settings.max_staleness) as workers:
         ReinforcementLearning(stage, workers).run()
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import ray
 
 from rlvr.algorithms.filters import accuracy
-from rlvr.cluster.workers import Workers
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.progress import Progress
 from rlvr.rewards.pool import RewardPool
@@ -69,7 +68,7 @@ def answer(
     if not missing:
         return
     before = len(chunks) - len(missing)
-    with Workers(stage.config.workers()) as workers, Progress(stage.name, len(chunks), before) as progress:
+    with stage.workers() as workers, Progress(stage.name, len(chunks), before) as progress:
         rewards = workers.rewards()
         pool = workers.rollout_pool(stage.model_path)
         turns = stage.config.rollout.gpus_per_worker == 0
