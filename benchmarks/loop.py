@@ -130,7 +130,7 @@ class Loop:
         self.number = 0
         self.done = Done()
         self.seconds: dict[str, float] = defaultdict(float)
-        count_seconds(self.rl.drawing, "take", self.seconds, "wait for answers and verdicts")
+        count_seconds(self.rl.collector, "take", self.seconds, "wait for answers and verdicts")
         count_seconds(self.rl.learner, "learn", self.seconds, "learn")
         count_seconds(self.rl.buffer, "publish", self.seconds, "publish")
         self._remember_what_is_done()

@@ -22,8 +22,8 @@ from rlvr.record.progress import Progress
 from rlvr.rollout.answers import TeacherAnswer
 from rlvr.rollout.endpoint import EndpointRequests, EndpointTeacher, Question
 from rlvr.stages.buffer import Interrupted
+from rlvr.stages.collector import group_requests
 from rlvr.stages.config import DistillConfig
-from rlvr.stages.drawing import group_requests
 from rlvr.stages.sampling import as_teacher, chunk_metrics, chunked, same_tokenizer, sample, score
 from rlvr.stages.stage import StageInput
 from rlvr.traces.card import write_card

@@ -186,7 +186,7 @@ def test_an_interrupted_evaluation_of_training_is_made_again_and_the_steps_line_
 ) -> None:
     """As the loop does it, and the run that goes on from its checkpoint."""
     from rlvr.stages.buffer import Interrupted
-    from rlvr.stages.redo import take_unevaluated
+    from rlvr.stages.resume import take_unevaluated
     from rlvr.stages.rl import ReinforcementLearning
 
     def interrupted(version: int) -> dict[str, float]:

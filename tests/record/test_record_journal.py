@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 from rlvr.record.journal import ARRAYS, LATER, LEARNED, journal_path, read_journal, truncate, write_journal
 from rlvr.record.sinks import JsonLines, read_metrics
-from rlvr.types import DataError, FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
+from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status, UpdateRecord, Verdict
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -142,10 +142,10 @@ def test_others_read_it_as_an_ordinary_table(tmp_path: Path) -> None:
     said = np.array([0, -1, -2], np.float32)
     learned = [
         [
-            Learned(None, np.array([0, 0.5, 0.5], np.float32), said, -said, said**2),
-            Learned("no advantage", np.array([0, -0.75, -0.25], np.float32)),
+            UpdateRecord(None, np.array([0, 0.5, 0.5], np.float32), said, -said, said**2),
+            UpdateRecord("no advantage", np.array([0, -0.75, -0.25], np.float32)),
         ],
-        [Learned("no verdict")],
+        [UpdateRecord("no verdict")],
     ]
     write_journal(path, [group("a"), unreached], learned)
     rows = pq.read_table(path).to_pylist(maps_as_pydicts="strict")
