@@ -89,7 +89,7 @@ def assert_identical(found: list[Group], expected: list[Group]) -> None:
             assert isinstance(mine.finish_reason, FinishReason)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(groups(), max_size=4))
 def test_round_trip_is_exact(written: list[Group]) -> None:
     with tempfile.TemporaryDirectory() as folder:
