@@ -111,28 +111,28 @@ class RolloutPool:
                 worker.receive(self.weights, time.monotonic())
 
     def _generate(self) -> None:
-        """Give groups that wait to the idle workers with least to do, and let all that have any work.
+        """Assign groups to the idle workers with least to do, and let those that have requests make steps.
 
         Nobody is given more than an equal share among those that stand, but for the rest of a group: those
         that are in a call take theirs once it is done.
         """
-        given: dict[int, list[Request]] = {
+        requests: dict[int, list[Request]] = {
             place: []
             for place, worker in enumerate(self.workers)
             if isinstance(worker.state, Idle) and worker.version == self.weights.version
         }
-        if not given:
+        if not requests:
             return
         share = self.work.size / len(self._standing)
         while self.work.waiting:
-            place = min(given, key=self.work.load)
+            place = min(requests, key=self.work.load)
             load = self.work.load(place)
             if load and (load >= share or load + len(self.work.waiting[0]) > self.capacity):
                 break
-            given[place] += self.work.assign(place)
-        for place, requests in given.items():
+            requests[place] += self.work.assign(place)
+        for place in requests:
             if self.work.load(place):
-                self.workers[place].generate(requests, SLICE, time.monotonic())
+                self.workers[place].generate(requests[place], SLICE, time.monotonic())
 
     def collect(self, call: ray.ObjectRef) -> list[Rollout]:
         """What a finished call brought.

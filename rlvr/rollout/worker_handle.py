@@ -22,7 +22,7 @@ UPDATE_DEADLINE = 300.0  # seconds for taking new weights
 
 @dataclass(frozen=True)
 class Weights:
-    """A version of the policy."""
+    """A version of the policy, for the workers to take."""
 
     version: int  # −1 is that of the model that workers start with
     location: dict[str, Any] | None  # where workers find them; None while nobody may begin to read them
@@ -41,12 +41,12 @@ class Idle:
     """It stands, and waits for a call."""
 
     process: Whereabouts
-    stalled: float | None = None  # since when its calls have brought no engine step; None: the last one did
+    stalled: float | None = None  # since when its calls have made no engine step; None: the last one did
 
 
 @dataclass(frozen=True)
 class Receiving:
-    """It takes weights; what it has of requests rests."""
+    """It takes weights, between two engine steps; its requests wait."""
 
     process: Whereabouts
     call: ray.ObjectRef
@@ -60,7 +60,7 @@ class Generating:
 
     process: Whereabouts
     call: ray.ObjectRef
-    since: float  # it has not been heard to make a step since then
+    since: float  # when it was called; or, of one that stalls, when it began to
 
 
 State = Starting | Idle | Receiving | Generating
