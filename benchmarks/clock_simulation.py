@@ -26,7 +26,7 @@ from rlvr.pipeline.config import RunConfig
 from rlvr.rewards import pool as reward_pool
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.rollout import pool as rollout_pool
-from rlvr.rollout.actor import Advanced
+from rlvr.rollout.actor import Progress
 from rlvr.rollout.engine import Request
 from rlvr.stages import buffer as rollout_buffer
 from rlvr.stages.collector import RolloutCollector
@@ -223,7 +223,7 @@ class SimulatedWorker:
         took, ended = self.state.run(self.costs, self.room, seconds)
         call.due = self.began + took
         finished = [self._rollout(active) for active in ended]
-        call.result = Advanced(finished, self.state.steps - self.before.steps, 0.0)
+        call.result = Progress(finished, self.state.steps - self.before.steps, 0.0)
         return call
 
     def _rollout(self, active: Active) -> Rollout:
