@@ -1,8 +1,8 @@
 """The training loop on a simulated clock: real scheduling, and processes that only say how long they take.
 
 `RolloutPool`, `RewardPool`, `RolloutBuffer` and `RolloutCollector` are the loop's own. What they see of Ray
-and of the time is simulated: a call is done at a moment that is known when it is made, and waiting for it moves
-the clock there. A rollout worker decodes as vLLM does: one token of all its sequences per engine step.
+and of the time is simulated: a call is done at a moment that is known when it is made, and waiting for it
+moves the clock there. A rollout worker decodes as vLLM does: one token of all its sequences per engine step.
 """
 
 from __future__ import annotations
