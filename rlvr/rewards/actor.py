@@ -45,7 +45,9 @@ class RewardWorker:
         """The verdicts of every group's rollouts, in the order of the groups and the rollouts."""
         items = [(group.problem, rollout) for group in groups for rollout in group.rollouts]
         verdicts = self.service.stream(items)
-        return GroupVerdicts([[next(verdicts) for _ in group.rollouts] for group in groups], self.service.counts())
+        return GroupVerdicts(
+            [[next(verdicts) for _ in group.rollouts] for group in groups], self.service.counts()
+        )
 
     def close(self) -> None:
         self.service.close()
