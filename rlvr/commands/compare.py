@@ -65,7 +65,7 @@ def run(
         ConfigError: `baseline` does not name one arm, or no run has `metric`.
         DataError: there are no runs, or their files are broken.
     """
-    from rlvr.base.files import atomic_write
+    from rlvr.base.files import write_text
     from rlvr.compare.arms import arms_of, baseline_of
     from rlvr.compare.curves import read_curve
     from rlvr.compare.results import compare
@@ -94,8 +94,7 @@ def run(
     contents = (text, arms_csv(results, base, metric), runs_csv(results, metric))
     try:
         for path, content in zip(files, contents, strict=False):
-            with atomic_write(path) as temporary:
-                temporary.write_text(content, encoding="utf-8")
+            write_text(path, content)
         from rlvr.compare.picture import draw
 
         draw(results, metric, files[-1], "step of the chain" if any(r.is_recipe for r in runs) else "step")

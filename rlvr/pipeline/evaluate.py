@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlvr.algorithms.config import AlgorithmConfig
+from rlvr.base.files import write_json
 from rlvr.base.identity import contents, digest, model_fingerprint, that_matter
 from rlvr.base.stopping import StopRequest
 from rlvr.evaluation.config import EvaluationConfig
@@ -31,7 +32,7 @@ from rlvr.problems.prompts import encode_prompt, fill_template
 from rlvr.record.config import RecordConfig
 from rlvr.record.layout import CONTENTS, MANIFEST, RESULTS, STAGES
 from rlvr.record.run_folder import RunFolder, versions
-from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, read_results, write_json
+from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, read_results
 from rlvr.results.samples import SAMPLES, write_samples
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward

@@ -7,7 +7,6 @@ held, here or on another host), or was killed.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import platform
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json
 from rlvr.record.layout import ARM, KEPT, MANIFEST, RESULT, RESULTS, RESULTS_TABLE, STAGES, UNEVALUATED
 from rlvr.record.run_folder import LOCK, RunFolderError
 from rlvr.record.runs import RunRecord, StageRecord, named_stages, read_mapping
@@ -58,8 +57,7 @@ def read_outcome(folder: Path) -> Outcome | None:
 
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
-    with atomic_write(folder / OUTCOME) as path:
-        path.write_text(json.dumps(asdict(outcome)) + "\n")
+    write_json(folder / OUTCOME, asdict(outcome))
 
 
 def forget_outcome(folder: Path) -> None:

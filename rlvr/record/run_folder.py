@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import platform
 import subprocess
@@ -14,7 +13,7 @@ from typing import Any, Self
 
 import rlvr
 from rlvr.base.disk import disk_errors
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json, write_text
 from rlvr.types import RlvrError
 
 PACKAGES = (
@@ -67,13 +66,11 @@ class RunFolder:
 
     def write_config(self, resolved_yaml: str) -> None:
         """Keep the resolved configuration as config.yaml; a resumed run writes its own."""
-        with atomic_write(self.path / "config.yaml") as path:
-            path.write_text(resolved_yaml, encoding="utf-8")
+        write_text(self.path / "config.yaml", resolved_yaml)
 
     def write_versions(self) -> None:
         """Keep what the run ran on as versions.json. Environment variables stay out: they hold secrets."""
-        with atomic_write(self.path / "versions.json") as path:
-            path.write_text(json.dumps(versions(), indent=2) + "\n", encoding="utf-8")
+        write_json(self.path / "versions.json", versions(), indent=2)
 
     def stage(self, name: str) -> Path:
         """The folder of one stage, made if it is not there."""

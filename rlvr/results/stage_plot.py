@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import atomic_write, write_text
 from rlvr.results.curves import BLUE, GREEN, GREY, ORANGE
 from rlvr.results.stage_table import (
     Measured,
@@ -106,7 +106,6 @@ def write_table(folder: Path, rows: Sequence[StageResult]) -> str:
     """
     text = markdown(rows)
     for name, content in (("table.md", text), ("table.csv", csv_text(rows))):
-        with atomic_write(folder / name) as temporary:
-            temporary.write_text(content)
+        write_text(folder / name, content)
     draw_stages(rows, folder / "table.png")
     return text

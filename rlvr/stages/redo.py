@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json
 from rlvr.base.identity import digest, model_fingerprint
 from rlvr.record.journal import read_journal
 from rlvr.record.layout import UNEVALUATED
@@ -49,8 +48,7 @@ def keep_unevaluated(stage: StageInput, step: int, metrics: Mapping[str, float])
     """
     numbers = {name: float(value) for name, value in metrics.items()}
     finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    with atomic_write(stage.folder / UNEVALUATED) as path:
-        path.write_text(json.dumps({"step": step, "metrics": finite}, allow_nan=False))
+    write_json(stage.folder / UNEVALUATED, {"step": step, "metrics": finite})
 
 
 def take_unevaluated(stage: StageInput, done: int) -> dict[str, float] | None:
@@ -77,8 +75,7 @@ def remember_settings(stage: StageInput, checkpoints: Checkpoints, done: int) ->
     since = _made_since(stage, checkpoints)
     # steps that are made again from further back are made with these settings, too
     since = done if since is None else min(since, done)
-    with atomic_write(_made_with(stage)) as path:
-        path.write_text(json.dumps({"settings": _settings(stage, checkpoints), "since": since}))
+    write_json(_made_with(stage), {"settings": _settings(stage, checkpoints), "since": since})
 
 
 def _made_since(stage: StageInput, checkpoints: Checkpoints) -> int | None:

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import atomic_write, write_text
 from rlvr.traces.criteria import drawn_by, in_order
 from rlvr.traces.traces import Trace
 from rlvr.types import DataError, Status
@@ -53,8 +53,7 @@ def write_card(folder: Path, traces: Sequence[Trace], about: Mapping[str, object
         *_examples(traces),
     ]
     card = folder / "card.md"
-    with atomic_write(card) as temporary:
-        temporary.write_text("\n\n".join(part for part in sections if part) + "\n", encoding="utf-8")
+    write_text(card, "\n\n".join(part for part in sections if part) + "\n")
     return card
 
 

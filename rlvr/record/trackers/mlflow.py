@@ -13,7 +13,7 @@ from fcntl import LOCK_EX, flock
 from importlib import import_module
 from typing import Any
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_text
 from rlvr.record.trackers import Sample, TrackedStage
 
 LONGEST_PARAM = 500  # characters: what every version of MLflow takes
@@ -71,8 +71,7 @@ class MLflow:
         tags = {"group": stage.group, "arm": stage.arm, "stage": stage.name}
         created = self._client.create_run(experiment, tags=tags, run_name=f"{stage.arm}/{stage.name}")
         self._run = created.info.run_id
-        with atomic_write(id_file) as temporary:
-            temporary.write_text(self._run)
+        write_text(id_file, self._run)
         self._log_params(stage.config)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
