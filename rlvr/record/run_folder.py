@@ -8,10 +8,10 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import rlvr
+from rlvr.base.closing import Closing
 from rlvr.base.disk import disk_errors
 from rlvr.base.files import write_json, write_text
 from rlvr.types import RlvrError
@@ -36,7 +36,7 @@ class RunFolderError(RlvrError):
     """The run folder cannot be used."""
 
 
-class RunFolder:
+class RunFolder(Closing):
     """A run folder, made if it is not there, and locked until closed or until the process ends.
 
     Raises RunFolderError when another process writes to it, naming that process, and DiskError when it
@@ -81,14 +81,6 @@ class RunFolder:
 
     def close(self) -> None:
         self._lock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def versions() -> dict[str, Any]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from rlvr.base.closing import Closing
 from rlvr.base.disk import disk_errors
 from rlvr.base.files import atomic_write
 from rlvr.base.targets import resolve
@@ -61,7 +61,7 @@ class JsonLines:
         self._file.close()
 
 
-class MetricLog:
+class MetricLog(Closing):
     """metrics.jsonl of a stage, and its trackers.
 
     `path` is the stage's folder, `run` that of the run which the stage is done for (that above it, if not
@@ -102,14 +102,6 @@ class MetricLog:
         for tracker in self._trackers:
             tracker.join(until)
         self._trackers = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read_metrics(path: Path) -> dict[int, dict[str, float | None]]:

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
 
+from rlvr.base.closing import Closing
 from rlvr.record.journal import SCHEMA
 from rlvr.record.runs import RunRecord, StageRecord, open_run
 from rlvr.record.sinks import read_metrics
@@ -34,7 +34,7 @@ OF_JOURNAL = {
 }
 
 
-class Library:
+class Library(Closing):
     """Reads the runs in `paths` and nothing else, and never writes to them.
 
     Journals are opened when they are first asked for. Raises DataError if a path is no run or has no
@@ -55,14 +55,6 @@ class Library:
         self._connection = _connect(Path(self._folder.name))
         self._journals: dict[tuple[int, str, str], Journal] = {}
         self._opening = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         for journal in self._journals.values():
