@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.base.disk import disk_error
+from rlvr.base.imports import find_own_functions
 from rlvr.base.stopping import StopRequest
 from rlvr.commands.arm import run_arm
 from rlvr.configuration.arguments import config_dirs, is_sweep, readable, resume_arguments
@@ -73,9 +74,7 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
         more = f"All that can be set: rlvr {command.name} --help"
         print(f"rlvr: {command.name} what? For example:\n{examples}\n{more}", file=sys.stderr)
         return 2
-    # a reward function in the user's own folder is named by its import path
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    find_own_functions()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, who know what to say of them
     register_schema()
     plans = command.plan is not None and "--plan" in arguments

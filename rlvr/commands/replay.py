@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 
-from rlvr.base.imports import lean_imports
+from rlvr.base.imports import find_own_functions, lean_imports
 from rlvr.replay.recorded import open_recorded
 from rlvr.replay.what_if import what_if
 from rlvr.types import ConfigError, DataError, RlvrError
@@ -29,9 +29,7 @@ SHOWN = 12  # numbers of a table that are shown though they do not differ
 def main(arguments: Sequence[str]) -> int:
     """Run the command; the exit code."""
     given = _parser().parse_args(arguments)
-    # a function in the user's own folder is named by its import path
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    find_own_functions()
     try:
         recorded = open_recorded(given.run)
         origin = recorded.origin(given.step)

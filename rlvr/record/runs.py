@@ -135,6 +135,15 @@ def _has_records(folder: Path) -> bool:
     return _is(folder, "metrics.jsonl") or _is(folder, "journal")
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a stage's folder says of how it was made; nothing before it has begun.
+
+    Raises:
+        DataError: the manifest is damaged.
+    """
+    return read_mapping(folder / MANIFEST) if _is(folder, MANIFEST) else {}
+
+
 def read_mapping(path: Path) -> dict[str, Any]:
     """The settings or facts by name in a YAML or JSON file.
 

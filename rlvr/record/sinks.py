@@ -104,7 +104,16 @@ class MetricLog(Closing):
         self._trackers = []
 
 
-def read_metrics(path: Path) -> dict[int, dict[str, float | None]]:
+Steps = dict[int, dict[str, float | None]]  # step → its metrics; None was not finite
+
+
+def stage_metrics(folder: Path) -> Steps:
+    """`read_metrics` of the stage in `folder`; nothing where it has logged none."""
+    path = folder / "metrics.jsonl"
+    return read_metrics(path) if path.exists() else {}
+
+
+def read_metrics(path: Path) -> Steps:
     """Step → its metrics, of all lines of that step, in the order of steps. None was not finite.
 
     Raises DataError when there is no such file or a line is broken; half a line at the end, which a
@@ -114,7 +123,7 @@ def read_metrics(path: Path) -> dict[int, dict[str, float | None]]:
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; give the folder of a run or of one of its stages") from None
-    steps: dict[int, dict[str, float | None]] = {}
+    steps: Steps = {}
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         step, metrics = metrics_of(path, number, line)
         steps.setdefault(step, {}).update(metrics)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rlvr.base.files import atomic_write
 from rlvr.record.runs import stage_folder
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import Steps, read_metrics
 from rlvr.types import DataError
 
 BLUE, ORANGE, GREEN, GREY = "#1f6fb4", "#d9822b", "#2e8b57", "#6b6b6b"
@@ -24,7 +24,6 @@ LABELS = {
     "heldout/pass@1": "pass@1",
     "heldout/true_steps": "right, all steps true",
 }
-Steps = dict[int, dict[str, float | None]]
 
 
 def plot_curves(run_path: Path) -> Path:

@@ -11,7 +11,7 @@ from rlvr.base.identity import digest, model_fingerprint
 from rlvr.record.journal import read_journal
 from rlvr.record.layout import UNEVALUATED
 from rlvr.record.runs import read_mapping
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import stage_metrics
 from rlvr.stages.checkpoints import Checkpoints
 from rlvr.stages.config import RlConfig, StageConfig
 from rlvr.stages.drawing import Drawn, filter_groups, filters_of, further_round
@@ -26,11 +26,10 @@ def last_recorded(stage: StageInput, checkpoints: Checkpoints, done: int) -> int
     them: they would not come out the same again.
     """
     folder = stage.folder
-    metrics = folder / "metrics.jsonl"
     since = _made_since(stage, checkpoints)
-    if not metrics.exists() or since is None or done < since:
+    if since is None or done < since:
         return done
-    recorded = read_metrics(metrics)
+    recorded = stage_metrics(folder)
     while done + 1 in recorded:
         try:
             if done >= 0:
@@ -59,8 +58,7 @@ def take_unevaluated(stage: StageInput, done: int) -> dict[str, float] | None:
     if not (stage.folder / UNEVALUATED).exists():
         return None
     kept = read_mapping(stage.folder / UNEVALUATED)
-    metrics = stage.folder / "metrics.jsonl"
-    if kept.get("step") != done or (metrics.exists() and done in read_metrics(metrics)):
+    if kept.get("step") != done or done in stage_metrics(stage.folder):
         forget_unevaluated(stage)
         return None
     return {name: math.nan if value is None else value for name, value in kept["metrics"].items()}

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from rlvr.base.closing import Closing
 from rlvr.record.journal import SCHEMA
 from rlvr.record.runs import RunRecord, StageRecord, open_run
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import Steps, read_metrics
 from rlvr.types import DataError
 from rlvr.viewer.journal import Journal
 from rlvr.viewer.rollout import describe
@@ -104,7 +104,7 @@ class Library(Closing):
     def curve(self, run: int, stage: str, kind: str, metric: str | None) -> dict[str, Any]:
         """The steps and values of `metric`, or of a favourite; and the names of all there are."""
         path = self.stage(run, stage)[1].folder / "metrics.jsonl"
-        metrics: dict[int, dict[str, float | None]] = {}
+        metrics: Steps = {}
         if path.exists():
             status = path.stat()
             metrics = _metrics(path, status.st_mtime_ns, status.st_size)
@@ -126,7 +126,7 @@ class Library(Closing):
 
 
 @lru_cache(maxsize=8)
-def _metrics(path: Path, changed: int, size: int) -> dict[int, dict[str, float | None]]:
+def _metrics(path: Path, changed: int, size: int) -> Steps:
     return read_metrics(path)
 
 
