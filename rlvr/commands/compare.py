@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlvr.commands.exit_codes import failed
 from rlvr.types import ConfigError, DataError, RlvrError
 
 if TYPE_CHECKING:
@@ -46,12 +46,8 @@ def main(arguments: Sequence[str]) -> int:
         return int(stop.code or 0)
     try:
         text, files = run(given.runs, given.metric, given.baseline, given.out)
-    except (ConfigError, DataError) as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 2
     except RlvrError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 3
+        return failed(error)
     print(f"{text}\nwritten: {', '.join(map(str, files))}")
     return 0
 

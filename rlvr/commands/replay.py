@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.errors import InstantiationException
 
 from rlvr.base.imports import find_own_functions, lean_imports
+from rlvr.commands.exit_codes import failed
 from rlvr.replay.recorded import open_recorded
 from rlvr.replay.what_if import what_if
-from rlvr.types import ConfigError, DataError, RlvrError
+from rlvr.types import RlvrError
 
 if TYPE_CHECKING:
     from rlvr.replay.replayed import Replayed
@@ -51,16 +52,12 @@ def main(arguments: Sequence[str]) -> int:
             given.json.write_text(json.dumps(_finite(_as_json(done)), indent=2) + "\n")
         if given.gradients:
             _write_gradients(given.gradients, done)
-    except (ConfigError, DataError) as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 2
     except InstantiationException as error:
         where = "run this in the folder that the run was started in, so that functions of yours are found"
         print(f"rlvr: {str(error).splitlines()[0]}: {where}", file=sys.stderr)
         return 2
     except RlvrError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 3
+        return failed(error)
     return 0
 
 

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from rlvr.base.text import one_line
+from rlvr.commands.exit_codes import failed
 from rlvr.pipeline.arms import is_arm
 from rlvr.pipeline.status import State, holder, planned_steps, read_outcome, run_state
 from rlvr.record.journal import KINDS
@@ -200,8 +201,7 @@ def main(arguments: Sequence[str]) -> int:
             follow(watched, console)
         return report(watched, console, options.once)
     except DataError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 2
+        return failed(error)
     except KeyboardInterrupt:
         print("rlvr: watching ends here; the run does not", file=sys.stderr)
         return 130
