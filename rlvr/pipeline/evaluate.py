@@ -19,7 +19,7 @@ from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.base.files import write_json
 from rlvr.base.identity import contents, digest, model_fingerprint, that_matter
 from rlvr.base.stopping import StopRequest
-from rlvr.evaluation.config import EvaluationConfig
+from rlvr.evaluation.config import evaluation_messages
 from rlvr.evaluation.summary import default_ks
 from rlvr.learner.config import LearnerConfig
 from rlvr.pipeline.arms import Identity
@@ -117,12 +117,7 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
 def _messages(config: EvaluateConfig) -> Iterator[str]:
     if not config.problems.sets:
         yield "problems is empty: name sets, as in problems=[math500,mine.jsonl]"
-    if config.temperature == 0 and config.samples > 1:
-        yield f"samples={config.samples} has no effect with temperature 0: all would be equal"
-    if config.temperature == 0 and config.top_p < 1:
-        yield f"top_p={config.top_p} has no effect with temperature 0"
-    if wrong := [k for k in config.ks or [] if not 1 <= k <= config.samples]:
-        yield f"ks names {wrong[0]}, but must be 1 to samples={config.samples}"
+    yield from evaluation_messages(config.for_stages(), section="")
     if config.cluster.address and config.cluster.cpus:
         yield "cluster.cpus has no effect with cluster.address: the cluster hands out its own cores"
 
@@ -327,11 +322,6 @@ class _Model:
             record=RecordConfig(),
             reward=config.reward,
             rollout=config.rollout,
-            evaluation=EvaluationConfig(
-                samples=config.samples,
-                temperature=config.temperature,
-                top_p=config.top_p,
-                max_tokens=config.max_tokens,
-            ),
+            evaluation=config.for_stages(),
             cluster=config.cluster,
         )

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -40,7 +39,6 @@ def plot_curves(run_path: Path) -> Path:
     ):
         raise DataError(f"{folder}/metrics.jsonl has neither train/accuracy nor heldout/pass@1 to draw")
     figure = Figure(figsize=(10, 3.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     training, heldout = figure.subplots(1, 2)
     _training(training, steps)
     _heldout(heldout, steps, start="SFT start" if stage_folder(run_path, "sft") else "start")

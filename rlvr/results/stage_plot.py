@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
@@ -40,7 +39,6 @@ def panels(count: int, bars: int) -> tuple[Figure, list[Axes]]:
     lines = -(-count // columns)
     width = max(5.0, 1.1 * bars + 1.2)
     figure = Figure(figsize=(min(width * columns, 15), 3.6 * lines + 0.4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     drawn = list(figure.subplots(lines, columns, squeeze=False).flat)
     for unused in drawn[count:]:
         unused.remove()
