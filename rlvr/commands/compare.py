@@ -93,7 +93,12 @@ def run(
             write_text(path, content)
         from rlvr.compare.picture import draw
 
-        draw(results, metric, files[-1], "step of the chain" if any(r.is_recipe for r in runs) else "step")
+        draw(
+            results,
+            metric,
+            files[-1],
+            "step of the chain" if any(r.record.is_recipe for r in runs) else "step",
+        )
     except OSError as error:
         raise DataError(f"--out {folder}: {error.strerror}; name a folder that can be written to") from error
     return text, files

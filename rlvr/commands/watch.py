@@ -169,8 +169,8 @@ def how_to_go_on(run: RunRecord) -> str:
         return "the recipe's command goes on with it"
     if run.is_evaluation:
         return "the command that it was started with goes on"
-    if not run.config.get("artefacts"):
-        goes_on = f"resume={run.folder.parent if alone else run.folder}"
+    if not run.is_recipe:
+        goes_on = f"resume={run.home}"
         return f"go on with: {shlex.join(['rlvr', 'train', goes_on])}"
     from rlvr.report.reproduce import read_hydra
 

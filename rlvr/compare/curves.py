@@ -93,7 +93,7 @@ def read_curve(found: Found, metric: str) -> Curve:
     Raises:
         DataError: a file of the run is broken.
     """
-    if not found.is_recipe:
+    if not found.record.is_recipe:
         return _train(found, metric)
     rows = _rows(found.folder / TABLE)
     named = dict.fromkeys(row["set"] for row in rows if row["set"])

@@ -46,6 +46,16 @@ class RunRecord:
         return "/".join(self.folder.parts[-2:])
 
     @property
+    def home(self) -> Path:
+        """The folder with config.yaml: that of the run, also where one of its stages was opened."""
+        return self.folder if _is(self.folder, "config.yaml") else self.folder.parent
+
+    @property
+    def is_recipe(self) -> bool:
+        """Whether its stages lie where other runs may use them."""
+        return bool(self.config.get("artefacts"))
+
+    @property
     def is_evaluation(self) -> bool:
         """Whether it is one of `rlvr evaluate`, which trains nothing."""
         problems = self.config.get("problems")

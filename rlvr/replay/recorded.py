@@ -159,7 +159,7 @@ def open_recorded(path: str | Path) -> Recorded:
         DataError, ConfigError: it is no such run, or its files are damaged.
     """
     run = open_run(path)
-    home = run.folder if (run.folder / "config.yaml").exists() else run.folder.parent
+    home = run.home
     if run.is_evaluation or not (home / "config.yaml").exists():
         raise DataError(f"{path} is no training run with its config.yaml; give a folder like runs/NAME/DATE")
     stage = run.stage(STAGE)
