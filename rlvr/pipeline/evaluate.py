@@ -41,6 +41,7 @@ from rlvr.stages.config import StageConfig
 from rlvr.types import ConfigError, DataError, RunInterrupted
 
 if TYPE_CHECKING:
+    from rlvr.cluster.workers import StandingWorkers
     from rlvr.stages.evaluate import AnsweredSet
 
 # Where models lie in the folder of a checkpoint, of checkpoints, of a stage or of a run: no deeper, as a
@@ -156,6 +157,7 @@ def run_evaluate(
         ConfigError, DataError: the tokenizer does not fit the problems; nothing is sampled.
         RunInterrupted: the user asked to stop; the same command goes on.
     """
+    from rlvr.cluster.workers import StandingWorkers
     from rlvr.stages.buffer import Interrupted
 
     with ExitStack() as stack:
@@ -169,13 +171,13 @@ def run_evaluate(
         asked = [(OTHER, prepared.baseline)] if prepared.baseline else []
         models = [_Model(prepared, path, name) for name, path in [*asked, ("", config.model.path)]]
         try:
-            with ExitStack() as cluster:
+            with ExitStack() as cluster, StandingWorkers() as standing:
                 if any(model.missing() for model in models):
                     from rlvr.cluster.ray_cluster import ray_cluster
 
                     cluster.enter_context(ray_cluster(config.cluster))
                 for model in models:
-                    model.evaluate(run.path / model.name, stop)
+                    model.evaluate(run.path / model.name, stop, standing)
         except Interrupted:
             raise RunInterrupted("stopped; the same command goes on from here") from None
         write_json(run.path / STAGES, models[-1].stages(run.path))
@@ -255,7 +257,7 @@ class _Model:
         """Set → its folder, for those who read a run's rollouts."""
         return {name: os.path.relpath(folder, run_path) for name, folder in self.folders.items()}
 
-    def evaluate(self, folder: Path, stop: StopRequest) -> None:
+    def evaluate(self, folder: Path, stop: StopRequest, standing: StandingWorkers) -> None:
         """Write samples.parquet and results.json into `folder`, without a comparison.
 
         Raises:
@@ -277,6 +279,7 @@ class _Model:
                 tokenizer=self.tokenizer,
                 stop=stop,
                 sizes={},
+                standing=standing,
             )
             groups = answer_sets(stage, self.sets)
         counted, votes = {}, {}

@@ -24,7 +24,7 @@ from rlvr.record.journal import LEARNED, journal_path
 from rlvr.record.layout import CHANGES
 from rlvr.record.runs import named_stages, open_run, read_manifest
 from rlvr.stages.checkpoints import Damaged, verify
-from rlvr.types import ConfigError, DataError, Learned
+from rlvr.types import ConfigError, DataError, UpdateRecord
 
 STAGE = "rl"
 ARRAYS = ("advantages", "learner_logprobs", "entropies", "corrections")
@@ -129,7 +129,7 @@ class Recorded:
     def start_is_gone(self) -> bool:
         return Path(self.start).is_absolute() and not Path(self.start).is_dir()
 
-    def learned(self, step: int) -> dict[tuple[str, int], Learned]:
+    def learned(self, step: int) -> dict[tuple[str, int], UpdateRecord]:
         """(problem, sample) → what the step's journal says that it made of it; empty if it does not.
 
         Raises:
@@ -144,7 +144,7 @@ class Recorded:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} cannot be read as a journal: {error}") from error
         return {
-            (row["problem_id"], row["sample"]): Learned(
+            (row["problem_id"], row["sample"]): UpdateRecord(
                 row["left_out"],
                 *(None if row[name] is None else np.array(row[name], dtype=np.float32) for name in ARRAYS),
             )

@@ -14,7 +14,6 @@ import numpy as np
 
 from rlvr.base.files import write_json
 from rlvr.base.keys import key
-from rlvr.cluster.workers import Workers
 from rlvr.problems.prompts import fill_template
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.layout import OVERLAPS, TRACES
@@ -22,8 +21,8 @@ from rlvr.record.progress import Progress
 from rlvr.rollout.answers import TeacherAnswer
 from rlvr.rollout.endpoint import EndpointRequests, EndpointTeacher, Question
 from rlvr.stages.buffer import Interrupted
+from rlvr.stages.collector import group_requests
 from rlvr.stages.config import DistillConfig
-from rlvr.stages.drawing import group_requests
 from rlvr.stages.sampling import as_teacher, chunk_metrics, chunked, same_tokenizer, sample, score
 from rlvr.stages.stage import StageInput
 from rlvr.traces.card import write_card
@@ -76,7 +75,7 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
     name = stage.name
     if missing:
         with (
-            Workers(stage.config.workers()) as workers,
+            stage.workers() as workers,
             EndpointTeacher(_requests(stage), stage.folder) as teacher,
             Progress(name, len(chunks), len(chunks) - len(missing)) as progress,
         ):

@@ -21,7 +21,7 @@ from rlvr.base.identity import that_matter
 from rlvr.problems.files import as_row
 from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.layout import KEPT
-from rlvr.stages.drawing import apply_filters, group_requests
+from rlvr.stages.collector import apply_filters, group_requests
 from rlvr.stages.sampling import chunked, sample
 from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Group, Problem, RlvrError

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rlvr.base.files import write_text
-from rlvr.cluster.workers import Workers
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.files import as_row
 from rlvr.problems.prompts import encode_prompt
@@ -149,7 +148,7 @@ def _equal_answers(stage: StageInput, groups: Sequence[Group]) -> list[set[tuple
         ]
     equal: list[set[tuple[str, str]]] = [set() for _ in groups]
     if asked:
-        with Workers(stage.config.workers()) as workers:
+        with stage.workers() as workers:
             score(workers.rewards(), [group for *_, group in asked], lambda: bool(stage.stop))
     for place, reference, others, group in asked:
         for other, verdict in zip(others, group.verdicts, strict=True):

@@ -15,7 +15,7 @@ from ray import cloudpickle
 from rlvr.cluster.config import WorkerSettings
 from rlvr.cluster.placement import divide_cores, place, shares_gpus
 from rlvr.pipeline.config import RunConfig
-from rlvr.stages.turns import Turns
+from rlvr.stages.gpu_sharing import Turns
 from rlvr.types import ConfigError
 
 

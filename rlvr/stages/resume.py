@@ -13,8 +13,8 @@ from rlvr.record.layout import UNEVALUATED
 from rlvr.record.runs import read_mapping
 from rlvr.record.sinks import stage_metrics
 from rlvr.stages.checkpoints import Checkpoints
+from rlvr.stages.collector import StepGroups, filter_groups, filters_of, further_round
 from rlvr.stages.config import RlConfig, StageConfig
-from rlvr.stages.drawing import Drawn, filter_groups, filters_of, further_round
 from rlvr.stages.stage import StageInput
 from rlvr.types import DataError, Group
 
@@ -91,8 +91,8 @@ def _settings(stage: StageInput, checkpoints: Checkpoints) -> str:
     return digest([checkpoints.identity, checkpoints.settings, model_fingerprint(stage.model_path)])
 
 
-def redrawn(config: StageConfig, settings: RlConfig, groups: Sequence[Group], step: int) -> Drawn:
-    """What `Drawing.take(step)` returned, from all groups of the step in the journal's order.
+def redrawn(config: StageConfig, settings: RlConfig, groups: Sequence[Group], step: int) -> StepGroups:
+    """What `RolloutCollector.take(step)` returned, from all groups of the step in the journal's order.
 
     The chance of a filter is keyed, so it keeps the same rollouts again. `rounds` is found out by
     going through them, as each is a function of the groups before it. Seconds are 0.
@@ -103,7 +103,7 @@ def redrawn(config: StageConfig, settings: RlConfig, groups: Sequence[Group], st
     rounds = 1
     while rounds < config.algorithm.max_rounds:
         known = [_first(group, shown[group.problem.id]) for group in groups[: len(shown)]]
-        drawn = Drawn(known)
+        drawn = StepGroups(known)
         filter_groups(drawn, filters, config.seed, step)
         growing, count = further_round(drawn, settings, config.algorithm.max_group_size)
         others = groups[len(shown) : len(shown) + count]
@@ -112,7 +112,7 @@ def redrawn(config: StageConfig, settings: RlConfig, groups: Sequence[Group], st
         shown |= {group.problem.id: shown[group.problem.id] + size for group in growing}
         shown |= {group.problem.id: size for group in others}
         rounds += 1
-    drawn = Drawn(list(groups), rounds=rounds)
+    drawn = StepGroups(list(groups), rounds=rounds)
     filter_groups(drawn, filters, config.seed, step)
     return drawn
 
