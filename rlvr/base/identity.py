@@ -152,6 +152,15 @@ def _imports(module: str, file: Path) -> Iterator[str]:
             yield from (f"{source}.{alias.name}" for alias in node.names)
 
 
+def flattened(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings with their dotted names. An empty mapping is a leaf."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 def flat_settings(config: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """Key, with dots, and value of every setting of a dataclass that decides what is computed.
 

@@ -1,7 +1,8 @@
-"""Settings of evaluation: of the one inside of training, and of `rlvr evaluate`."""
+"""Settings of evaluation, and those that cannot work or would do nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rlvr.base.settings import setting
@@ -19,3 +20,13 @@ class EvaluationConfig:
     every_stage: bool = setting(
         False, "evaluate the model of every stage, on problems.heldout and benchmarks, as rows of a table"
     )
+
+
+def evaluation_messages(evaluation: EvaluationConfig, section: str = "evaluation.") -> Iterator[str]:
+    samples = f"{section}samples={evaluation.samples}"
+    if evaluation.temperature == 0 and evaluation.samples > 1:
+        yield f"{samples} has no effect with temperature 0: all would be equal"
+    if wrong := [k for k in evaluation.ks if not 1 <= k <= evaluation.samples]:
+        yield f"{section}ks names {wrong[0]}, but must be 1 to {samples}"
+    if evaluation.temperature == 0 and evaluation.top_p < 1:
+        yield f"{section}top_p={evaluation.top_p} has no effect with temperature 0"

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlvr.algorithms.config import AlgorithmConfig
+from rlvr.base.files import write_json
 from rlvr.base.identity import contents, digest, model_fingerprint, that_matter
 from rlvr.base.stopping import StopRequest
-from rlvr.evaluation.config import EvaluationConfig
+from rlvr.evaluation.config import evaluation_messages
 from rlvr.evaluation.summary import default_ks
 from rlvr.learner.config import LearnerConfig
 from rlvr.pipeline.arms import Identity
@@ -31,7 +32,7 @@ from rlvr.problems.prompts import encode_prompt, fill_template
 from rlvr.record.config import RecordConfig
 from rlvr.record.layout import CONTENTS, MANIFEST, RESULTS, STAGES
 from rlvr.record.run_folder import RunFolder, versions
-from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, read_results, write_json
+from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, read_results
 from rlvr.results.samples import SAMPLES, write_samples
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
@@ -117,12 +118,7 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
 def _messages(config: EvaluateConfig) -> Iterator[str]:
     if not config.problems.sets:
         yield "problems is empty: name sets, as in problems=[math500,mine.jsonl]"
-    if config.temperature == 0 and config.samples > 1:
-        yield f"samples={config.samples} has no effect with temperature 0: all would be equal"
-    if config.temperature == 0 and config.top_p < 1:
-        yield f"top_p={config.top_p} has no effect with temperature 0"
-    if wrong := [k for k in config.ks or [] if not 1 <= k <= config.samples]:
-        yield f"ks names {wrong[0]}, but must be 1 to samples={config.samples}"
+    yield from evaluation_messages(config.for_stages(), section="")
     if config.cluster.address and config.cluster.cpus:
         yield "cluster.cpus has no effect with cluster.address: the cluster hands out its own cores"
 
@@ -329,11 +325,6 @@ class _Model:
             record=RecordConfig(),
             reward=config.reward,
             rollout=config.rollout,
-            evaluation=EvaluationConfig(
-                samples=config.samples,
-                temperature=config.temperature,
-                top_p=config.top_p,
-                max_tokens=config.max_tokens,
-            ),
+            evaluation=config.for_stages(),
             cluster=config.cluster,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rlvr.base.settings import setting
 from rlvr.cluster.config import ClusterConfig
+from rlvr.evaluation.config import EvaluationConfig
 from rlvr.rewards.config import RewardConfig
 from rlvr.rollout.config import RolloutConfig
 
@@ -56,3 +57,7 @@ class EvaluateConfig:
     rollout: RolloutConfig = setting(factory=RolloutConfig)
     cluster: ClusterConfig = setting(factory=ClusterConfig)
     answers: str = setting("???", "folder that keeps what was sampled")
+
+    def for_stages(self) -> EvaluationConfig:
+        """The evaluation as a stage takes it."""
+        return EvaluationConfig(self.samples, self.ks or [1], self.temperature, self.top_p, self.max_tokens)

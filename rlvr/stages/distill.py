@@ -6,14 +6,13 @@ be the student itself. Source: the data of stages 1 to 3 of Phi-4-Mini-Reasoning
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json
 from rlvr.base.keys import key
 from rlvr.problems.prompts import fill_template
 from rlvr.record.journal import journal_path, read_journal, write_journal
@@ -50,8 +49,7 @@ def run_distill(stage: StageInput) -> None:
     index = ngram_index(stage.unseen, settings.overlap_words)
     traces, overlaps = mark_overlaps(mark_duplicates(traces), index)
     rows = {problem: asdict(overlap) for problem, overlap in overlaps.items()}
-    with atomic_write(stage.folder / OVERLAPS) as path:
-        path.write_text(json.dumps(rows, indent=1))
+    write_json(stage.folder / OVERLAPS, rows, indent=2)
     write_traces(stage.folder / TRACES, traces)
     write_card(stage.folder, traces, _about(stage, source))
     print(f"{stage.name}: {_summary(traces)}")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json
 from rlvr.base.identity import digest, model_fingerprint
 from rlvr.record.journal import read_journal
 from rlvr.record.layout import UNEVALUATED
 from rlvr.record.runs import read_mapping
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import stage_metrics
 from rlvr.stages.checkpoints import Checkpoints
 from rlvr.stages.collector import StepGroups, filter_groups, filters_of, further_round
 from rlvr.stages.config import RlConfig, StageConfig
@@ -27,11 +26,10 @@ def last_recorded(stage: StageInput, checkpoints: Checkpoints, done: int) -> int
     them: they would not come out the same again.
     """
     folder = stage.folder
-    metrics = folder / "metrics.jsonl"
     since = _made_since(stage, checkpoints)
-    if not metrics.exists() or since is None or done < since:
+    if since is None or done < since:
         return done
-    recorded = read_metrics(metrics)
+    recorded = stage_metrics(folder)
     while done + 1 in recorded:
         try:
             if done >= 0:
@@ -49,8 +47,7 @@ def keep_unevaluated(stage: StageInput, step: int, metrics: Mapping[str, float])
     """
     numbers = {name: float(value) for name, value in metrics.items()}
     finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    with atomic_write(stage.folder / UNEVALUATED) as path:
-        path.write_text(json.dumps({"step": step, "metrics": finite}, allow_nan=False))
+    write_json(stage.folder / UNEVALUATED, {"step": step, "metrics": finite})
 
 
 def take_unevaluated(stage: StageInput, done: int) -> dict[str, float] | None:
@@ -61,8 +58,7 @@ def take_unevaluated(stage: StageInput, done: int) -> dict[str, float] | None:
     if not (stage.folder / UNEVALUATED).exists():
         return None
     kept = read_mapping(stage.folder / UNEVALUATED)
-    metrics = stage.folder / "metrics.jsonl"
-    if kept.get("step") != done or (metrics.exists() and done in read_metrics(metrics)):
+    if kept.get("step") != done or done in stage_metrics(stage.folder):
         forget_unevaluated(stage)
         return None
     return {name: math.nan if value is None else value for name, value in kept["metrics"].items()}
@@ -77,8 +73,7 @@ def remember_settings(stage: StageInput, checkpoints: Checkpoints, done: int) ->
     since = _made_since(stage, checkpoints)
     # steps that are made again from further back are made with these settings, too
     since = done if since is None else min(since, done)
-    with atomic_write(_made_with(stage)) as path:
-        path.write_text(json.dumps({"settings": _settings(stage, checkpoints), "since": since}))
+    write_json(_made_with(stage), {"settings": _settings(stage, checkpoints), "since": since})
 
 
 def _made_since(stage: StageInput, checkpoints: Checkpoints) -> int | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json
 from rlvr.base.identity import data_fingerprint, flat_settings
 from rlvr.base.stopping import StopRequest
 from rlvr.cluster.workers import StandingWorkers, Workers
@@ -94,8 +93,7 @@ class StageInput:
 
     def finish(self, step: int, checkpoint: Path, data: str = "") -> None:
         """Say that the stage is done: with which checkpoint, and what it learned from, in words."""
-        with atomic_write(self.folder / RESULT) as path:
-            path.write_text(json.dumps({"step": step, "checkpoint": checkpoint.name, "data": data}))
+        write_json(self.folder / RESULT, {"step": step, "checkpoint": checkpoint.name, "data": data})
 
     def result(self) -> str | None:
         """The model that the stage has made; None before its end, or if its checkpoint is no longer there.

@@ -77,6 +77,7 @@ def test_versions_name_the_commit_of_the_project_only(tmp_path: Path) -> None:
             "__init__.py",
             "types.py",
             "base/__init__.py",
+            "base/closing.py",
             "base/files.py",
             "record/__init__.py",
             "base/disk.py",
