@@ -107,7 +107,7 @@ class AlgorithmConfig:
     correction: CorrectionConfig = setting(factory=CorrectionConfig)
     kl: KlConfig = setting(factory=KlConfig)
     entropy: EntropyConfig = setting(factory=EntropyConfig)
-    critic: CriticConfig | None = setting(None, "the value model; for advantages that use `values`")
+    critic: CriticConfig | None = setting(None, "for advantages that use `values`")
     filters: dict[str, Any] = setting(factory=dict, help="name → {_target_: group filter, …}, in order")
     max_rounds: int = setting(
         1, "rounds of rollouts in a step; later rounds replace groups that the filters left out", ge=1

@@ -57,9 +57,7 @@ class OptimizerConfig:
     lr: float = setting(1e-6, "peak learning rate", gt=0)
     warmup_steps: int = setting(0, "steps of linear warm-up", ge=0)
     warmup_ratio: float = setting(0.0, "warm-up as a share of all steps, instead of warmup_steps", ge=0, lt=1)
-    decay: str = setting(
-        "constant", "shape of the learning rate after the warm-up", choices=("constant", "linear", "cosine")
-    )
+    decay: str = setting("constant", "decay after the warm-up", choices=("constant", "linear", "cosine"))
     final_lr_ratio: float = setting(0.0, "final learning rate as a share of the peak", ge=0, le=1)
     weight_decay: float = setting(0.0, "decoupled weight decay", ge=0)
     beta1: float = setting(0.9, "decay rate of the gradients' mean", ge=0, lt=1)

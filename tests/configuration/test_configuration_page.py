@@ -69,11 +69,11 @@ def test_types_and_defaults_are_as_they_are_given(made: ModuleType) -> None:
     page = made.page()
     for row in (
         "| `seed` | integer, ≥ 0 | `0` | seed of everything random |",
-        "| `rl.optimizer.decay` | `constant` or `linear` or `cosine` | `constant` | shape of the learning rate after the warm-up |",
+        "| `rl.optimizer.decay` | `constant` or `linear` or `cosine` | `constant` | decay after the warm-up |",
         "| `algorithm.critic.lr` | number, > 0 | `1.0e-05` | learning rate of the value model |",
         "| `sampling.temperature` | number, ≥ 0.01, ≤ 2 | `1.0` |",
         "| `reward.clip` | list of number or null | `null` |",
-        "| **`algorithm.critic`** | section or null | `null` | the value model; for advantages that use `values` |",
+        "| **`algorithm.critic`** | section or null | `null` | for advantages that use `values` |",
     ):
         assert row in page
     assert "As `sft`, with other defaults: `midtrain.trainer` is `{_target_: rlvr.stages.midtrain" in page
