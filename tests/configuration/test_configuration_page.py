@@ -69,7 +69,8 @@ def test_types_and_defaults_are_as_they_are_given(made: ModuleType) -> None:
     page = made.page()
     for row in (
         "| `seed` | integer, ≥ 0 | `0` | seed of everything random |",
-        "| `rl.optimizer.decay` | `constant` or `linear` or `cosine` | `constant` | decay after the warm-up |",
+        "| `rl.optimizer.beta1` | number, ≥ 0, < 1 | `0.9` | decay rate of the gradients' mean |",
+        "| `rl.optimizer.decay` | `constant` or `linear` or `cosine` | `constant` |",
         "| `algorithm.critic.lr` | number, > 0 | `1.0e-05` | learning rate of the value model |",
         "| `sampling.temperature` | number, ≥ 0.01, ≤ 2 | `1.0` |",
         "| `reward.clip` | list of number or null | `null` |",
