@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 CHUNK = 2**25  # logits at a time: 128 MiB in float32, of which there are two or three copies
-LARGE = 100.0  # times its own size a hidden state makes a soft cap show, also that of a model not trained yet
+LARGE = 100.0  # a hidden state so many times as large shows a soft cap, also where logits are small
 
 Transform = Callable[[Tensor], Tensor]  # of logits, each by itself
 
@@ -71,27 +71,25 @@ class Head(nn.Module):
 def head_of(model: PreTrainedModel) -> Head | None:
     """The head of a model in evaluation mode, or None where its logits are made in a way not known here.
 
-    It is known if `model(x).logits` are, to the bit, what the head makes of `model.base_model(x)`: of
-    hidden states as they are, and of large ones.
+    It is known if `model(x).logits` are, to the bit, what the head makes of the hidden states of
+    `model.base_model(x)`; one of the two is made large before the output layer reads it.
     """
     layer, body = model.get_output_embeddings(), model.base_model
     if not isinstance(layer, nn.Linear) or body is model:
         return None
-    sizes = torch.tensor([1.0, LARGE], device=model.device)[:, None]
-
-    def enlarge(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-        states = output.last_hidden_state
-        output["last_hidden_state"] = states * sizes.to(states.dtype)
-        return output
-
     inputs = of_one_sequence(torch.tensor([[0, 1]], device=model.device), model)
-    hook = body.register_forward_hook(enlarge)
+    sizes = torch.tensor([[1.0], [LARGE]], dtype=layer.weight.dtype, device=model.device)
+    hook = layer.register_forward_pre_hook(lambda module, given: given[0] * sizes)
     try:
-        hidden, logits = body(**inputs).last_hidden_state, model(**inputs).logits
+        logits = model(**inputs).logits
     finally:
         hook.remove()
+    hidden = body(**inputs).last_hidden_state
+    if hidden.shape[-1] != layer.in_features:
+        return None
     heads = (Head(layer, transform) for transform in _transforms(model.config.get_text_config()))
-    return next((head for head in heads if torch.equal(head.logits(hidden).to(logits.dtype), logits)), None)
+    large = hidden.to(layer.weight.dtype) * sizes
+    return next((head for head in heads if torch.equal(head.logits(large).to(logits.dtype), logits)), None)
 
 
 def _transforms(config: PretrainedConfig) -> Iterator[Transform | None]:

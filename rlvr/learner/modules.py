@@ -93,13 +93,14 @@ class ValueModel(TokenModel):
 
 
 def _inputs(micro: MicroBatch) -> dict[str, Any]:
-    """What the model reads."""
+    """What the model reads. Keys and values are for generation, which its configuration is left to decide."""
     if micro.packed is None:
-        return {"input_ids": micro.tokens[:, :-1]}
+        return {"input_ids": micro.tokens[:, :-1], "use_cache": False}
     return {
         "input_ids": micro.packed.tokens,
         "position_ids": micro.packed.positions,
         "packed_layout": micro.packed.layout,
+        "use_cache": False,
     }
 
 
