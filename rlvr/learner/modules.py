@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ class TokenModel(nn.Module):
     """A model that says something of every masked token of a micro-batch of B sequences, and 0 of the others.
 
     After a backward pass `hidden_gradient` [B, H] is the gradient of each sequence's share of the loss by a
-    bias on the last hidden states: a cheap view of how the sequences pull.
+    bias on the hidden states that the head reads: a cheap view of how the sequences pull.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -25,17 +26,16 @@ class TokenModel(nn.Module):
         self.model = model
         self.hidden_gradient: Tensor | None = None
 
-    def _watch(self, states: Tensor, micro: MicroBatch) -> None:
-        """Have the backward pass through these last hidden states leave their `hidden_gradient`."""
-        if not states.requires_grad:
-            return
+    def _read(self, states: Tensor, micro: MicroBatch) -> Tensor:
+        """Those of the last hidden states that the head reads, of the masked tokens [K, H]."""
+        hidden = _masked(states, micro)
+        if hidden.requires_grad:
+            hidden.register_hook(partial(self._keep, micro))  # type: ignore[no-untyped-call]
+        return hidden
 
-        def keep(gradient: Tensor) -> None:
-            zeros = gradient.new_zeros(len(micro.tokens), gradient.shape[-1], dtype=torch.float64)
-            self.hidden_gradient = zeros.index_add_(0, micro.rows, _masked(gradient, micro).double())
-
-        self.hidden_gradient = None
-        states.register_hook(keep)  # type: ignore[no-untyped-call]
+    def _keep(self, micro: MicroBatch, gradient: Tensor) -> None:
+        zeros = gradient.new_zeros(len(micro.tokens), gradient.shape[-1], dtype=torch.float64)
+        self.hidden_gradient = zeros.index_add_(0, micro.rows, gradient.double())
 
 
 class Policy(TokenModel):
@@ -55,9 +55,8 @@ class Policy(TokenModel):
         if self.head is None:
             logits = self._own_logits(micro)
         else:
-            hidden = self.model.base_model(**_inputs(micro)).last_hidden_state
-            self._watch(hidden, micro)
-            said = self.head(_masked(hidden, micro), micro)
+            states = self.model.base_model(**_inputs(micro)).last_hidden_state
+            said = self.head(self._read(states, micro), micro)
             if not micro.reference_logits:
                 names = ("logprobs", "entropy")[: said.shape[1]]
                 return {name: in_rows(said[:, i], micro.mask) for i, name in enumerate(names)}
@@ -68,10 +67,15 @@ class Policy(TokenModel):
 
     def _own_logits(self, micro: MicroBatch) -> Tensor:
         """[K, V] as the model itself makes them."""
-        learns = torch.is_grad_enabled()
-        said = self.model(**_inputs(micro), output_hidden_states=learns)
-        if learns:
-            self._watch(said.hidden_states[-1], micro)
+        said = self.model(**_inputs(micro), output_hidden_states=torch.is_grad_enabled())
+
+        def keep(gradient: Tensor) -> None:
+            # where a prompt is shared its sequences have one place in common: each is given an equal part
+            times = torch.bincount(micro.kept)[micro.kept]
+            self._keep(micro, _masked(gradient, micro) / times[:, None])
+
+        if said.logits.requires_grad:
+            said.hidden_states[-1].register_hook(keep)
         return _masked(said.logits, micro)
 
 
@@ -87,9 +91,8 @@ class ValueModel(TokenModel):
     def forward(self, micro: MicroBatch) -> dict[str, Tensor]:
         """`values` [B, L−1−first] float32: what is expected before each of tokens first+1 … L−1 is
         drawn. Temperatures have no part in it."""
-        hidden = self.model(**_inputs(micro)).last_hidden_state
-        self._watch(hidden, micro)
-        return {"values": in_rows(self.head(_masked(hidden, micro))[:, 0].float(), micro.mask)}
+        hidden = self._read(self.model(**_inputs(micro)).last_hidden_state, micro)
+        return {"values": in_rows(self.head(hidden)[:, 0].float(), micro.mask)}
 
 
 def _inputs(micro: MicroBatch) -> dict[str, Any]:
