@@ -66,17 +66,23 @@ class Policy(TokenModel):
         return {"logprobs": in_rows(-nll, micro.mask), "logits": logits}
 
     def _own_logits(self, micro: MicroBatch) -> Tensor:
-        """[K, V] as the model itself makes them."""
-        said = self.model(**_inputs(micro), output_hidden_states=torch.is_grad_enabled())
+        """[K, V] as the model itself makes them, which its output layer is watched at."""
 
         def keep(gradient: Tensor) -> None:
-            # where a prompt is shared its sequences have one place in common: each is given an equal part
+            # sequences that share a prompt have its last place in common: each is given an equal part
             times = torch.bincount(micro.kept)[micro.kept]
             self._keep(micro, _masked(gradient, micro) / times[:, None])
 
-        if said.logits.requires_grad:
-            said.hidden_states[-1].register_hook(keep)
-        return _masked(said.logits, micro)
+        def watch(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if inputs[0].requires_grad:
+                inputs[0].register_hook(keep)  # type: ignore[no-untyped-call]
+
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(watch)
+        try:
+            logits = self.model(**_inputs(micro)).logits
+        finally:
+            hook.remove()
+        return _masked(logits, micro)
 
 
 class ValueModel(TokenModel):

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from learner_worker import Case, Result, RunCases
 from test_head import SHAPES, SIZES, VOCABULARY, batch_of, chunks_of
+from test_learner import SHAPES as ROWS
+from test_learner import WEIGHTS, Reference, error, learner_config, make_batch, near_policy, train
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
@@ -180,4 +183,50 @@ def test_a_model_with_another_kind_of_head_makes_its_logits_itself(kind: str) ->
     batch = batch_of(SHAPES)
     policy = Policy(model)
     assert policy.head is None
-    assert_same(by_policy(policy, batch), plainly(model, batch, model.lm_head))
+    assert_same(by_policy(policy, batch), plainly(model, batch, model.get_output_embeddings()))
+
+
+# ---------------------------------------------------------------- learners
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "untied": ("llama", {"tie_word_embeddings": False}),
+    "tied": ("llama", {"tie_word_embeddings": True}),
+    "bias": ("phi", {}),
+    "cap, tied": ("gemma2", HEADS),
+    "factor, tied": ("cohere", {"logit_scale": 0.5}),
+    "divisor": ("granite", {"logits_scaling": 2.0, "tie_word_embeddings": False}),
+    "its own logits": ("modernbert-decoder", OWN["modernbert-decoder"]),
+}
+STAGES = [0, 2, 3]
+
+
+@dataclass
+class Runs:
+    results: dict[str, Result]
+    references: dict[str, Reference]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, learners: RunCases) -> Runs:
+    folder = tmp_path_factory.mktemp("families")
+    cases, references = [], {}
+    for name, (kind, sizes) in KINDS.items():
+        path = folder / name
+        made(kind, **sizes).save_pretrained(path)
+        batches = [near_policy(path, make_batch(seed, WEIGHTS, ROWS)) for seed in (1, 2)]
+        references[name] = train(path, batches)
+        cases += [
+            Case(f"{name}-{stage}", path, batches, learner_config(stage), chunk=5 * VOCABULARY)
+            for stage in STAGES
+        ]
+    (results, _) = learners(folder / "ranks", cases, 2)
+    return Runs(results, references)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_updates_of_every_kind_of_head_are_those_of_a_plain_loop(runs: Runs, kind: str, stage: int) -> None:
+    result, reference = runs.results[f"{kind}-{stage}"], runs.references[kind]
+    assert result.error == ""
+    assert error(result.weights, reference) < 2e-5
+    assert [m["grad_norm"] for m in result.metrics] == pytest.approx(reference.norms, rel=1e-4)
