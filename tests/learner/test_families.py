@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from rlvr.learner.batching import collate
-from rlvr.learner.modules import Policy
+from rlvr.learner.modules import Policy, ValueModel
+from rlvr.learner.packing import use_packed_attention
 from rlvr.types import TrainingBatch
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -184,6 +185,73 @@ def test_a_model_with_another_kind_of_head_makes_its_logits_itself(kind: str) ->
     policy = Policy(model)
     assert policy.head is None
     assert_same(by_policy(policy, batch), plainly(model, batch, model.get_output_embeddings()))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["head", "own logits"])
+def test_of_a_shared_prompt_each_sequence_pulls_with_its_own_part(known: bool) -> None:
+    model = made("llama", tie_word_embeddings=True)
+    use_packed_attention(model)
+    batch = batch_of([(4, 6), (4, 3), (4, 1), (2, 5)])
+    for row in (1, 2):
+        batch.tokens[row][:4] = batch.tokens[0][:4]
+    policy = Policy(model)
+    if not known:
+        policy.head = None
+    ours = by_policy(policy, batch, packing=True)
+    model.set_attn_implementation("sdpa")
+    theirs = plainly(model, batch, model.get_output_embeddings())
+    if not known:  # of the place that they share each is given an equal part
+        for said in (ours, theirs):
+            said.pulls[:3] = said.pulls[:3].sum(0)
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["llama", "phi", "gemma2", "cohere", "granite"])
+def test_heads_in_bfloat16_and_whole_distributions(kind: str) -> None:
+    """Rounded where the model rounds."""
+    model = made(kind, **FAMILIES[kind]).bfloat16()
+    batch = batch_of(SHAPES)
+    batch.reference_logits = True
+    micro = collate(batch, range(len(SHAPES)), CPU)
+    policy = Policy(model)
+    assert policy.head is not None
+    with torch.no_grad():
+        outputs = policy(micro)
+        whole = model(input_ids=micro.tokens[:, :-1], use_cache=False).logits[:, micro.first :]
+        logprobs = policy(replace(micro, reference_logits=False))["logprobs"]
+    expected = whole.float() / micro.temperatures[:, None, None]
+    torch.testing.assert_close(outputs["logits"], expected[micro.mask], atol=ROUNDING, rtol=0.01)
+    torch.testing.assert_close(outputs["logprobs"], logprobs, atol=0.02, rtol=0)
+
+
+def test_a_model_that_reads_images_too_learns_from_text() -> None:
+    text = SIZES | PADDING | FAMILIES["gemma3_text"]
+    image = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    config = AutoConfig.for_model("gemma3", text_config=text, vision_config=image | {"image_size": 28})
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    batch = batch_of(SHAPES)
+    policy = Policy(model)
+    assert policy.head is not None
+    assert_same(by_policy(policy.train(), batch), plainly(model.eval(), batch, model.get_output_embeddings()))
+
+
+def test_an_update_keeps_no_keys_and_values() -> None:
+    """Whatever the model's configuration says, which is for generation."""
+    kept = []
+    for packing in (False, True):
+        model = made("llama")
+        assert model.config.use_cache
+        if packing:
+            use_packed_attention(model)
+        model.base_model.register_forward_hook(lambda module, given, said: kept.append(said.past_key_values))
+        policy, micro = Policy(model), collate(batch_of(SHAPES), range(len(SHAPES)), CPU, packing)
+        policy(micro)
+        policy.head = None
+        policy(micro)
+        ValueModel(model.base_model)(micro)
+    assert len(kept) > 6
+    assert not any(kept)
 
 
 # ---------------------------------------------------------------- learners
