@@ -224,6 +224,16 @@ def test_heads_in_bfloat16_and_whole_distributions(kind: str) -> None:
     torch.testing.assert_close(outputs["logprobs"], logprobs, atol=0.02, rtol=0)
 
 
+def test_zero_3_is_told_what_a_head_reads() -> None:
+    """It would find out by itself, but only while the head works, too late to fetch ahead."""
+    model = made("phi")
+    layer = model.get_output_embeddings()
+    read = [parameter for _, parameter in Policy(model).head.ds_external_parameters()]
+    assert len(read) == 2
+    assert read[0] is layer.weight
+    assert read[1] is layer.bias
+
+
 def test_a_model_that_reads_images_too_learns_from_text() -> None:
     text = SIZES | PADDING | FAMILIES["gemma3_text"]
     image = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
