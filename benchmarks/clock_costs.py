@@ -28,7 +28,7 @@ from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.record.journal import write_journal
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.service import RewardService
-from rlvr.rollout.actor import Advanced
+from rlvr.rollout.actor import Progress
 from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
@@ -116,9 +116,9 @@ class Nobody:
     async def ready(self) -> Whereabouts:
         return Whereabouts("", 0, 0)
 
-    async def advance(self, _: Sequence[Request], seconds: float) -> Advanced:
+    async def advance(self, _: Sequence[Request], seconds: float) -> Progress:
         await asyncio.sleep(seconds)
-        return Advanced([], 1, 0.0)
+        return Progress([], 1, 0.0)
 
 
 def measure_call(workers: int, seconds: float = 4.0) -> float:

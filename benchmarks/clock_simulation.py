@@ -1,8 +1,8 @@
 """The training loop on a simulated clock: real scheduling, and processes that only say how long they take.
 
-`RolloutPool`, `RewardPool`, `RolloutBuffer` and `Drawing` are the loop's own. What they see of Ray and of
-the time is simulated: a call is done at a moment that is known when it is made, and waiting for it moves
-the clock there. A rollout worker decodes as vLLM does: one token of all its sequences per engine step.
+`RolloutPool`, `RewardPool`, `RolloutBuffer` and `RolloutCollector` are the loop's own. What they see of Ray
+and of the time is simulated: a call is done at a moment that is known when it is made, and waiting for it
+moves the clock there. A rollout worker decodes as vLLM does: one token of all its sequences per engine step.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from rlvr.pipeline.config import RunConfig
 from rlvr.rewards import pool as reward_pool
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.rollout import pool as rollout_pool
-from rlvr.rollout.actor import Advanced
+from rlvr.rollout.actor import Progress
 from rlvr.rollout.engine import Request
 from rlvr.stages import buffer as rollout_buffer
+from rlvr.stages.collector import RolloutCollector
 from rlvr.stages.config import RlConfig
-from rlvr.stages.drawing import Drawing
 from rlvr.types import FinishReason, Group, IntArray, Problem, Rollout, Status, Verdict
 
 NEVER = 10**9  # steps between evaluations and checks, which are not simulated
@@ -223,7 +223,7 @@ class SimulatedWorker:
         took, ended = self.state.run(self.costs, self.room, seconds)
         call.due = self.began + took
         finished = [self._rollout(active) for active in ended]
-        call.result = Advanced(finished, self.state.steps - self.before.steps, 0.0)
+        call.result = Progress(finished, self.state.steps - self.before.steps, 0.0)
         return call
 
     def _rollout(self, active: Active) -> Rollout:
@@ -263,7 +263,7 @@ def reward_actor(clock: Clock, costs: Costs, at_a_time: int) -> SimpleNamespace:
     return SimpleNamespace(score=remote(score))
 
 
-class SimulatedDrawing(Drawing):
+class SimulatedCollector(RolloutCollector):
     """Draws answers whose lengths are known: they stand in `max_tokens`, where no engine goes on."""
 
     def __init__(self, setup: Setup, buffer: rollout_buffer.RolloutBuffer) -> None:
@@ -329,9 +329,9 @@ def _simulate(clock: Clock, costs: Costs, setup: Setup) -> Outcome:
     pool = rollout_pool.RolloutPool(workers, setup.max_num_seqs, math.inf)
     rewards = reward_pool.RewardPool([reward_actor(clock, costs, setup.verdicts)], math.inf)
     buffer = rollout_buffer.RolloutBuffer(
-        pool, rewards, takes_turns=setup.staleness == 0, interrupted=lambda: False
+        pool, rewards, shares_cores=setup.staleness == 0, interrupted=lambda: False
     )
-    drawing = SimulatedDrawing(setup, buffer)
+    collector = SimulatedCollector(setup, buffer)
     learner: Any = _Learner(clock, costs)
     buffer.start()
     buffer.publish(learner, 0)
@@ -339,15 +339,15 @@ def _simulate(clock: Clock, costs: Costs, setup: Setup) -> Outcome:
     tokens, learning = 0, 0.0
     before = _totals(clock, workers)
     for step in range(1, setup.warmup + setup.steps + 1):
-        drawing.submit_ready(step - 1)
-        groups = drawing.take(step).kept
+        collector.submit_ready(step - 1)
+        groups = collector.take(step).kept
         rollouts = [rollout for group in groups for rollout in group.rollouts]
         oldest.append(step - 1 - min(int(rollout.versions[0]) for rollout in rollouts))
         learns = costs.learn * sum(len(rollout.tokens) for rollout in rollouts) / setup.learners
         update: Any = [Call(clock.now + learns)]
         buffer.wait("update", update, math.inf)
         buffer.publish(learner, step)
-        drawing.submit_ready(step)
+        collector.submit_ready(step)
         pool.dispatch()
         clock.now += costs.record * len(rollouts)
         ends.append(clock.now)

@@ -40,7 +40,7 @@ from random_models import make_model
 
 from rlvr.cluster.placement import place
 from rlvr.cluster.ray_cluster import ray_cluster
-from rlvr.cluster.workers import Workers
+from rlvr.cluster.workers import StandingWorkers, Workers
 from rlvr.configuration.compose import register_schema, to_config
 from rlvr.configuration.keys import config_folder
 from rlvr.pipeline.config import RunConfig
@@ -130,7 +130,7 @@ class Loop:
         self.number = 0
         self.done = Done()
         self.seconds: dict[str, float] = defaultdict(float)
-        count_seconds(self.rl.drawing, "take", self.seconds, "wait for answers and verdicts")
+        count_seconds(self.rl.collector, "take", self.seconds, "wait for answers and verdicts")
         count_seconds(self.rl.learner, "learn", self.seconds, "learn")
         count_seconds(self.rl.buffer, "publish", self.seconds, "publish")
         self._remember_what_is_done()
@@ -230,7 +230,11 @@ def measure(case: str, folder: Path, turns: int, quick: bool) -> dict[str, Any]:
     parameters = make_model(model, size)
     config = settings(model, overrides)
     asked = config.for_stages().workers(config.rl.max_staleness)
-    with ray_cluster(config.cluster), Workers(asked) as workers, ExitStack() as stack:
+    with (
+        ray_cluster(config.cluster),
+        StandingWorkers().of_stage(asked) as workers,
+        ExitStack() as stack,
+    ):
         there = place(asked)
         cores = {
             "generate": there.rollout[0].cores,

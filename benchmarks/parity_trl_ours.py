@@ -186,7 +186,7 @@ def learn_run(folder: Path, run: OurRun, learner: Any) -> dict[str, Any]:
     """One update as the stage makes it; what it learned from, and its loss."""
     from hydra.utils import instantiate
 
-    from rlvr.stages.drawing import apply_filters
+    from rlvr.stages.collector import apply_filters
     from rlvr.stages.learning import Learning
 
     config = configuration(folder, run)

@@ -129,7 +129,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Learned:
+class UpdateRecord:
     """What a training step made of one rollout. Arrays are [T], 0 where nothing was trained on; None
     where a number was not computed."""
 

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from learner_worker import Case, Result, RunCases
 
+# the same examples each time, however slow and busy the machine is
+settings.register_profile("rlvr", deadline=None, derandomize=True)
+settings.load_profile("rlvr")
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is fetched, and nobody waits for a hub that is out of reach
 
 

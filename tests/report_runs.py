@@ -13,7 +13,7 @@ import yaml
 from rlvr.record.config import RecordConfig
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.record.sinks import MetricLog
-from rlvr.types import FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
+from rlvr.types import FinishReason, Group, Problem, Rollout, Status, UpdateRecord, Verdict
 
 CONFIG: dict[str, Any] = {
     "name": "small",
@@ -59,18 +59,18 @@ def verdict(reward: float | None, status: Status | None = None, **further: Any) 
     return Verdict(status or found, reward, further.pop("reason", "3 = 3"), parts=parts, **further)
 
 
-def learned(rollout: Rollout, advantage: float | None, gap: float = 0.0) -> Learned:
+def learned(rollout: Rollout, advantage: float | None, gap: float = 0.0) -> UpdateRecord:
     """The learner's log-probability of the last token lies `gap` above the sampler's."""
     if advantage is None:
-        return Learned("no verdict")
+        return UpdateRecord("no verdict")
     logprobs = rollout.logprobs.copy()
     logprobs[-1] += gap
-    return Learned(None, (rollout.sampled * advantage).astype(np.float32), logprobs)
+    return UpdateRecord(None, (rollout.sampled * advantage).astype(np.float32), logprobs)
 
 
 def write_step(
     stage: Path,
-    rows: Sequence[tuple[Rollout, Verdict, Learned]],
+    rows: Sequence[tuple[Rollout, Verdict, UpdateRecord]],
     step: int = 1,
     kind: str = "train",
     problem: Problem | None = None,

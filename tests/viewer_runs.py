@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from rlvr.record.journal import journal_path, write_journal
-from rlvr.types import FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
+from rlvr.types import FinishReason, Group, Problem, Rollout, Status, UpdateRecord, Verdict
 from rlvr.viewer.library import Library
 from rlvr.viewer.server import create_app
 
@@ -36,7 +36,7 @@ class Made:
     group: int
     rollout: Rollout
     verdict: Verdict | None
-    learned: Learned
+    learned: UpdateRecord
 
     @property
     def gap(self) -> float | None:
@@ -86,11 +86,11 @@ def verdict(status: Status, random: np.random.Generator) -> Verdict:
     return Verdict(status, sum(parts.values()), "compared", "12", parts, seconds, "same text")
 
 
-def learned(drawn: Rollout, random: np.random.Generator) -> Learned:
+def learned(drawn: Rollout, random: np.random.Generator) -> UpdateRecord:
     if random.random() < 0.25:
-        return Learned(("no verdict", "filter no_signal")[int(random.integers(2))])
+        return UpdateRecord(("no verdict", "filter no_signal")[int(random.integers(2))])
     noise = random.normal(0, 0.1, len(drawn.tokens))
-    return Learned(
+    return UpdateRecord(
         None,
         np.where(drawn.sampled, random.normal(), 0).astype(np.float32),
         np.where(drawn.sampled, drawn.logprobs + noise, 0).astype(np.float32),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rlvr.base.disk import UNFINISHED, disk_errors
 
@@ -28,6 +30,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`text` as the whole of a file, as `atomic_write` does it."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any, indent: int | None = None) -> None:
+    """`value` as JSON, what JSON does not know as text."""
+    write_text(path, json.dumps(value, indent=indent, default=str) + "\n")
 
 
 def sync_folder(folder: Path) -> None:

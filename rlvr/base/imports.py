@@ -1,12 +1,20 @@
-"""How vLLM and DeepSpeed are imported. Most of the time that a small run takes to start is imports."""
+"""How vLLM and DeepSpeed are imported, as most of the time that a small run takes to start is imports; and
+where the user's own functions are found."""
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+
+def find_own_functions() -> None:
+    """Have functions of the user's own folder, this one, found by their import path."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,24 +15,73 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from rlvr.base.processes import require_nodes, stacks
 from rlvr.cluster.config import WorkerSettings
 from rlvr.cluster.placement import Place, place, shares_gpus
+from rlvr.cluster.waiting import finish
 from rlvr.learner.actor import LearnerActor, LearnerGroup
 from rlvr.rewards.actor import RewardActor
 from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.actor import RolloutActor
 from rlvr.rollout.pool import RolloutPool
-from rlvr.types import ConfigError, StallError
+from rlvr.rollout.shape import model_shape
+from rlvr.types import ConfigError, RlvrError, StallError
 
 GROUP_DEADLINE = 120.0  # seconds
+LEARNER, ENGINE, REWARDS = "learner rank", "rollout worker", "reward actor"
+
+
+class StandingWorkers:
+    """The workers of a run: within a `with` block, those that a stage leaves are kept for the next one.
+
+    A vLLM engine takes seconds to start; another checkpoint of the same shape is loaded in a fraction of one.
+    Workers are kept for a stage with the same settings, and its numbers are those of new ones, to the bit.
+    """
+
+    def __init__(self) -> None:
+        self.kept: Workers | None = None
+        self.keeps = False
+
+    def __enter__(self) -> Self:
+        self.keeps = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.keeps = False
+        self._end_kept()
+
+    @contextmanager
+    def of_stage(self, config: WorkerSettings) -> Iterator[Workers]:
+        """A stage's workers for the time of the block. None is kept where that ends in an error; where it was
+        a wait that failed, it is said where every process stands."""
+        if self.kept is None or self.kept.config != config:
+            self._end_kept()
+            self.kept = Workers(config)
+        workers, self.kept = self.kept, None
+        try:
+            yield workers
+        except BaseException as error:
+            if isinstance(error, StallError):
+                workers.show_stacks()
+            workers.end()
+            raise
+        if not self.keeps:
+            workers.end()
+            return
+        workers.leave()
+        self.kept = workers
+
+    def _end_kept(self) -> None:
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            kept.end()
 
 
 class Workers:
-    """Starts the actors that a stage asks for, and ends them with the block that it is used in.
-
-    Where a wait has failed, the block's end says where every process stands.
-    """
+    """The actors of a stage, in one placement group. They are started when they are asked for."""
 
     def __init__(self, config: WorkerSettings) -> None:
         self.config = config
+        self.shape: dict[str, Any] | None = None  # of the model that the engines were made for
         self.started: dict[str, tuple[Any, ray.ObjectRef]] = {}  # name → actor, its whereabouts
         self.placement = place(config)
         needed = sum(bundle.get("GPU", 0) for bundle in self.placement.bundles)
@@ -50,19 +101,22 @@ class Workers:
                 f"{ray.available_resources()} free: wait for others to end, or ask for fewer workers"
             )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, StallError):
-            self._show_stacks()
-        for actor, _ in self.started.values():
-            ray.kill(actor)
+    def end(self) -> None:
+        """End all actors."""
+        self._end(*self.started)
         remove_placement_group(self.group)
 
-    def _show_stacks(self) -> None:
+    def leave(self) -> None:
+        """End those that a next stage has no use for: every learner, and engines on GPUs, which learners
+        may need."""
+        on_gpus = (ENGINE,) if self.config.rollout.gpus_per_worker else ()
+        self._end(*(name for name in self.started if name.startswith((LEARNER, *on_gpus))))
+
+    def _end(self, *names: str) -> None:
+        for name in names:
+            ray.kill(self.started.pop(name)[0])
+
+    def show_stacks(self) -> None:
         """Say on stderr where every process stands."""
         for name, (_, whereabouts) in self.started.items():
             ready, _ = ray.wait([whereabouts], timeout=1.0)
@@ -82,25 +136,26 @@ class Workers:
         """All ranks; those that were there before are ended."""
         ranks = []
         for rank, here in enumerate(self.placement.learner):
-            name = f"learner rank {rank}"
+            name = f"{LEARNER} {rank}"
             if name in self.started:
-                ray.kill(self.started[name][0])
+                self._end(name)
             actor = LearnerActor.options(**self._at(here)).remote(self.config.learner, rank, here.cores)
             ranks.append(self._start(name, actor))
         return LearnerGroup(ranks)
 
     def rollout_pool(self, model_path: str) -> RolloutPool:
+        """Engines with this checkpoint: those that stand, if they can take it, or new ones."""
         config, length = self.config.rollout, self.config.max_length
         places, sleeps = self.placement.rollout, shares_gpus(self.config)
 
         def start(number: int) -> Any:
             options = self._at(places[number])
             arguments = (model_path, length, config, self.config.seed, places[number].cores, sleeps)
-            return self._start(f"rollout worker {number}", RolloutActor.options(**options).remote(*arguments))
+            return self._start(f"{ENGINE} {number}", RolloutActor.options(**options).remote(*arguments))
 
         on_policy = self.config.max_staleness == 0
         return RolloutPool(
-            [start(number) for number in range(config.workers)],
+            self._engines_with(model_path) or [start(number) for number in range(config.workers)],
             config.max_num_seqs,
             config.deadline,
             # one GPU's process cannot join a group for the weights' transfer that others have begun
@@ -108,12 +163,28 @@ class Workers:
             exact=config.workers == 1 and on_policy,
         )
 
+    def _engines_with(self, model_path: str) -> list[Any]:
+        """The engines that stand, with another checkpoint; none if it is of another shape."""
+        before, self.shape = self.shape, model_shape(model_path)
+        standing = {name: actor for name, (actor, _) in self.started.items() if name.startswith(ENGINE)}
+        if standing and self.shape is not None and self.shape == before:
+            try:
+                finish("next checkpoint", [each.load.remote(model_path) for each in standing.values()])
+                return list(standing.values())
+            except RlvrError as error:  # it has died meanwhile, say
+                print(f"\nrlvr: {str(error).splitlines()[0]}. Engines are started anew", file=sys.stderr)
+        self._end(*standing)
+        return []
+
     def rewards(self) -> RewardPool:
+        """Reward actors: those that stand, or new ones."""
         config = self.config.reward
         options = {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
 
         def start(place: int) -> Any:
             actor = RewardActor.options(**options).remote(config, self.placement.reward_cores)
-            return self._start(f"reward actor {place}", actor)
+            return self._start(f"{REWARDS} {place}", actor)
 
-        return RewardPool([start(place) for place in range(config.actors)], config.deadline, start)
+        standing = [actor for name, (actor, _) in self.started.items() if name.startswith(REWARDS)]
+        actors = standing or [start(place) for place in range(config.actors)]
+        return RewardPool(actors, config.deadline, start)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from rlvr.base.imports import find_own_functions
 from rlvr.commands.records import print_records
 from rlvr.configuration.compose import composed, saved
 from rlvr.pipeline.graph import MODELS
 from rlvr.pipeline.run import run_pipeline
 from rlvr.pipeline.status import State, recorded, run_state
-from rlvr.record.layout import MANIFEST
-from rlvr.record.runs import RunRecord, named_stages, open_run, read_mapping
-from rlvr.record.sinks import read_metrics
+from rlvr.record.runs import RunRecord, named_stages, open_run, read_manifest
+from rlvr.record.sinks import stage_metrics
 from rlvr.types import DataError
 
 if TYPE_CHECKING:
@@ -44,9 +42,7 @@ def recipe(overrides: Sequence[str]) -> Run:
 
 
 def _run(command: str, overrides: Sequence[str]) -> Run:
-    # functions of the notebook's own folder are named by their import path, in other processes, too
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    find_own_functions()  # in other processes, too
     config, tree, folder = composed(command, overrides)
     resumed = any(override.startswith("resume=") for override in overrides)
     given = [override for override in overrides if not override.startswith(("resume=", "hydra."))]
@@ -100,8 +96,7 @@ class Run:
         rows = [
             {"stage": name, "step": step, **metrics}
             for name, folder in self.stages.items()
-            if (folder / "metrics.jsonl").exists()
-            for step, metrics in read_metrics(folder / "metrics.jsonl").items()
+            for step, metrics in stage_metrics(folder).items()
         ]
         return pd.DataFrame(rows)
 
@@ -151,7 +146,7 @@ class Run:
     def model_path(self) -> str | None:
         """The model at the end of the chain of stages that are done; None before there is one."""
         for folder in reversed(named_stages(self.folder).values()):
-            manifest = read_mapping(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
+            manifest = read_manifest(folder)
             if manifest.get("kind") in MODELS and not manifest.get("side") and "made" in manifest:
                 made = manifest["made"]
                 return str(made["outside"] or folder / made["path"])

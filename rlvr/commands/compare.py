@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlvr.commands.exit_codes import failed
 from rlvr.types import ConfigError, DataError, RlvrError
 
 if TYPE_CHECKING:
@@ -46,12 +46,8 @@ def main(arguments: Sequence[str]) -> int:
         return int(stop.code or 0)
     try:
         text, files = run(given.runs, given.metric, given.baseline, given.out)
-    except (ConfigError, DataError) as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 2
     except RlvrError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 3
+        return failed(error)
     print(f"{text}\nwritten: {', '.join(map(str, files))}")
     return 0
 
@@ -65,7 +61,7 @@ def run(
         ConfigError: `baseline` does not name one arm, or no run has `metric`.
         DataError: there are no runs, or their files are broken.
     """
-    from rlvr.base.files import atomic_write
+    from rlvr.base.files import write_text
     from rlvr.compare.arms import arms_of, baseline_of
     from rlvr.compare.curves import read_curve
     from rlvr.compare.results import compare
@@ -94,11 +90,15 @@ def run(
     contents = (text, arms_csv(results, base, metric), runs_csv(results, metric))
     try:
         for path, content in zip(files, contents, strict=False):
-            with atomic_write(path) as temporary:
-                temporary.write_text(content, encoding="utf-8")
+            write_text(path, content)
         from rlvr.compare.picture import draw
 
-        draw(results, metric, files[-1], "step of the chain" if any(r.is_recipe for r in runs) else "step")
+        draw(
+            results,
+            metric,
+            files[-1],
+            "step of the chain" if any(r.record.is_recipe for r in runs) else "step",
+        )
     except OSError as error:
         raise DataError(f"--out {folder}: {error.strerror}; name a folder that can be written to") from error
     return text, files

@@ -17,14 +17,16 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.base.disk import disk_error
+from rlvr.base.imports import find_own_functions
 from rlvr.base.stopping import StopRequest
 from rlvr.commands.arm import run_arm
+from rlvr.commands.exit_codes import failed
 from rlvr.configuration.arguments import config_dirs, is_sweep, readable, resume_arguments
 from rlvr.configuration.compose import COMPOSING, check_name, composing_message, register_schema
 from rlvr.configuration.keys import choices_of, config_folder, groups_of
 from rlvr.pipeline.status import recorded
 from rlvr.sweep.sweep import Sweep, sweep
-from rlvr.types import ConfigError, DataError, RlvrError, RunInterrupted
+from rlvr.types import ConfigError, RlvrError, RunInterrupted
 
 STARTS_WITH = {"train": "experiment", "recipe": "recipe"}  # command → the group that says what to run
 # A plan leaves nothing behind.
@@ -73,9 +75,7 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
         more = f"All that can be set: rlvr {command.name} --help"
         print(f"rlvr: {command.name} what? For example:\n{examples}\n{more}", file=sys.stderr)
         return 2
-    # a reward function in the user's own folder is named by its import path
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    find_own_functions()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, who know what to say of them
     register_schema()
     plans = command.plan is not None and "--plan" in arguments
@@ -98,12 +98,8 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
     except RunInterrupted as stopped:
         print(f"\nrlvr: {stopped}", file=sys.stderr)
         return STOPPED
-    except (ConfigError, DataError) as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 2
     except RlvrError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 3
+        return failed(error)
     except OSError as error:
         if (said := disk_error(Path.cwd(), error, "cannot be read or written")) is None:
             raise

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 
-from rlvr.base.imports import lean_imports
+from rlvr.base.imports import find_own_functions, lean_imports
+from rlvr.commands.exit_codes import failed
 from rlvr.replay.recorded import open_recorded
 from rlvr.replay.what_if import what_if
-from rlvr.types import ConfigError, DataError, RlvrError
+from rlvr.types import RlvrError
 
 if TYPE_CHECKING:
     from rlvr.replay.replayed import Replayed
@@ -29,9 +30,7 @@ SHOWN = 12  # numbers of a table that are shown though they do not differ
 def main(arguments: Sequence[str]) -> int:
     """Run the command; the exit code."""
     given = _parser().parse_args(arguments)
-    # a function in the user's own folder is named by its import path
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    find_own_functions()
     try:
         recorded = open_recorded(given.run)
         origin = recorded.origin(given.step)
@@ -53,16 +52,12 @@ def main(arguments: Sequence[str]) -> int:
             given.json.write_text(json.dumps(_finite(_as_json(done)), indent=2) + "\n")
         if given.gradients:
             _write_gradients(given.gradients, done)
-    except (ConfigError, DataError) as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 2
     except InstantiationException as error:
         where = "run this in the folder that the run was started in, so that functions of yours are found"
         print(f"rlvr: {str(error).splitlines()[0]}: {where}", file=sys.stderr)
         return 2
     except RlvrError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 3
+        return failed(error)
     return 0
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlvr.commands.exit_codes import failed
 from rlvr.record.layout import REPORT
 from rlvr.record.runs import open_run
 from rlvr.report.write import write_report
@@ -29,6 +29,5 @@ def main(arguments: Sequence[str]) -> int:
         run = open_run(given.run)
         print(write_report(run, given.out or run.folder / REPORT))
     except DataError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 2
+        return failed(error)
     return 0

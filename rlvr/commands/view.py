@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
 
+from rlvr.commands.exit_codes import failed
 from rlvr.types import ConfigError, RlvrError
 
 PORT = 8765
@@ -21,8 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _serve(given.runs, given.port, browser=not given.no_browser)
     except RlvrError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 2
+        return failed(error)
     return 0
 
 

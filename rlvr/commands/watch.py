@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from rlvr.base.text import one_line
+from rlvr.commands.exit_codes import failed
 from rlvr.pipeline.arms import is_arm
 from rlvr.pipeline.status import State, holder, planned_steps, read_outcome, run_state
 from rlvr.record.journal import KINDS
@@ -168,8 +169,8 @@ def how_to_go_on(run: RunRecord) -> str:
         return "the recipe's command goes on with it"
     if run.is_evaluation:
         return "the command that it was started with goes on"
-    if not run.config.get("artefacts"):
-        goes_on = f"resume={run.folder.parent if alone else run.folder}"
+    if not run.is_recipe:
+        goes_on = f"resume={run.home}"
         return f"go on with: {shlex.join(['rlvr', 'train', goes_on])}"
     from rlvr.report.reproduce import read_hydra
 
@@ -200,8 +201,7 @@ def main(arguments: Sequence[str]) -> int:
             follow(watched, console)
         return report(watched, console, options.once)
     except DataError as error:
-        print(f"rlvr: {error}", file=sys.stderr)
-        return 2
+        return failed(error)
     except KeyboardInterrupt:
         print("rlvr: watching ends here; the run does not", file=sys.stderr)
         return 130

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlvr.base.identity import that_matter
+from rlvr.base.identity import flattened, that_matter
 from rlvr.compare.runs import Found
 from rlvr.record.layout import CONTENTS
 from rlvr.record.runs import read_mapping
@@ -66,20 +66,12 @@ def arms_of(runs: Sequence[Found]) -> tuple[list[Arm], list[str]]:
 def settings_of(run: Found) -> dict[str, Any]:
     """Dotted key → value, of the settings that the run's numbers depend on. Lists are values."""
     config = {key: value for key, value in run.config.items() if key not in NOT_SETTINGS}
-    flat: dict[str, Any] = {}
-
-    def flatten(section: Mapping[str, Any], prefix: str) -> None:
-        for key, value in section.items():
-            if isinstance(value, dict):  # an empty section is an unset one
-                flatten(value, f"{prefix}{key}.")
-            else:
-                flat[f"{prefix}{key}"] = value
-
-    flatten(that_matter(config), "")
+    # an empty section is an unset one
+    found = {key: value for key, value in flattened(that_matter(config)) if value != {}}
     contents = run.folder / CONTENTS
     for name, fingerprint in (read_mapping(contents) if contents.exists() else {}).items():
-        flat[f"content of {name}"] = str(fingerprint)[:8]
-    return flat
+        found[f"content of {name}"] = str(fingerprint)[:8]
+    return found
 
 
 def _following(seeds: Sequence[int], settings: Sequence[dict[str, Any]]) -> set[str]:

@@ -19,14 +19,13 @@ from rlvr.pipeline.status import State
 from rlvr.record.journal import journal_path
 from rlvr.record.layout import RESULTS
 from rlvr.record.runs import StageRecord
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import Steps, stage_metrics
 from rlvr.types import DataError, Status
 
 TABLE = "table.csv"  # of a recipe's run, a row for each stage that is done
 RESULT = "result.json"  # of a stage that has ended
 HELDOUT = re.compile(rf"heldout/(?:pass@(\d+)|{TRUE_STEPS})")
 COLUMNS = ("problem_id", "problem", "answer", "status")  # of a journal, beside true_steps
-Steps = dict[int, dict[str, float | None]]
 Row = dict[str, str]
 Asked = tuple[str, str | None]  # a problem's text, and its reference answer
 
@@ -94,7 +93,7 @@ def read_curve(found: Found, metric: str) -> Curve:
     Raises:
         DataError: a file of the run is broken.
     """
-    if not found.is_recipe:
+    if not found.record.is_recipe:
         return _train(found, metric)
     rows = _rows(found.folder / TABLE)
     named = dict.fromkeys(row["set"] for row in rows if row["set"])
@@ -118,7 +117,7 @@ def read_curve(found: Found, metric: str) -> Curve:
             break
         before = cost
     stage = found.record.stage(last) if last else None
-    steps = _metrics(stage) if stage else {}
+    steps = stage_metrics(stage.folder) if stage else {}
     there = sorted({*sets, *_names(steps)})
     return Curve(found, found.state(), list(_points(steps, metric, before)), total, there)
 
@@ -129,7 +128,7 @@ def _train(found: Found, metric: str) -> Curve:
     source: StageRecord | None = None
     cost = Cost()
     for stage in found.record.stages:
-        steps = _metrics(stage)
+        steps = stage_metrics(stage.folder)
         names.update(_names(steps))
         here = list(_points(steps, metric, cost))
         if here:
@@ -137,11 +136,6 @@ def _train(found: Found, metric: str) -> Curve:
         cost += _cost(steps)
     problems, asked = _journal(source, points[-1], metric) if source else ({}, {})
     return Curve(found, found.state(), points, cost, sorted(names), problems, asked)
-
-
-def _metrics(stage: StageRecord) -> Steps:
-    path = stage.folder / "metrics.jsonl"
-    return read_metrics(path) if path.exists() else {}
 
 
 def _names(steps: Steps) -> set[str]:

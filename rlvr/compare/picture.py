@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -32,7 +31,6 @@ def draw(results: Sequence[ArmResult], metric: str, picture: Path, steps: str = 
     columns = 1 if max(map(len, labels), default=0) > WIDEST // 2 else 3
     height = 3.7 + 0.19 * -(-len(labels) // columns)
     figure = Figure(figsize=(11, height), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     over_steps, over_time = figure.subplots(1, 2, sharey=True)
     for index, (result, label) in enumerate(
         zip((result for result in results if result.moments), labels, strict=True)

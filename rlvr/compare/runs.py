@@ -40,10 +40,6 @@ class Found:
         return int(self.config.get("seed", 0))
 
     @property
-    def is_recipe(self) -> bool:
-        return bool(self.config.get("artefacts"))
-
-    @property
     def is_evaluation(self) -> bool:
         """Of `rlvr evaluate`, finished or not: only its `problems` name sets."""
         return isinstance(self.config.get("problems"), dict) and "sets" in self.config["problems"]

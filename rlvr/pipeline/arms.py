@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json
 from rlvr.base.identity import changes, contents, digest, reward_deadline, that_matter
 from rlvr.pipeline.status import NotOurs, Outcome, read_outcome
 from rlvr.record.layout import ARM
@@ -101,5 +101,4 @@ def write_arm(folder: Path, swept: Sequence[str], identity: Identity) -> None:
     """
     check_same(folder, identity)
     if not is_arm(folder):
-        with atomic_write(folder / ARM) as path:
-            path.write_text(json.dumps({"overrides": list(swept), **asdict(identity)}, indent=2) + "\n")
+        write_json(folder / ARM, {"overrides": list(swept), **asdict(identity)}, indent=2)

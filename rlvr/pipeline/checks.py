@@ -12,17 +12,16 @@ from hydra.utils import instantiate
 
 from rlvr.base.settings import out_of_range
 from rlvr.base.targets import filter_messages, target_messages
-from rlvr.evaluation.checks import evaluation_messages
-from rlvr.learner.checks import learner_messages, optimizer_messages
+from rlvr.evaluation.config import evaluation_messages
+from rlvr.learner.config import learner_messages, optimizer_messages
 from rlvr.pipeline.config import KINDS, RunConfig
 from rlvr.pipeline.graph import READS, SOLUTIONS, Node, name_messages
-from rlvr.problems.checks import path_messages
+from rlvr.problems.config import path_messages
 from rlvr.problems.prompts import encode_prompt, encode_solution
 from rlvr.problems.template_file import read_templates
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
-from rlvr.stages.config import TeacherConfig
-from rlvr.stages.model_checks import model_messages
+from rlvr.stages.config import TeacherConfig, model_messages
 from rlvr.stages.opd import as_rl
 from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, rl_messages, schedule_messages
 from rlvr.stages.warm_start_checks import warm_start_messages

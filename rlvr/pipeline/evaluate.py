@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlvr.algorithms.config import AlgorithmConfig
+from rlvr.base.files import write_json
 from rlvr.base.identity import contents, digest, model_fingerprint, that_matter
 from rlvr.base.stopping import StopRequest
-from rlvr.evaluation.config import EvaluationConfig
+from rlvr.evaluation.config import evaluation_messages
 from rlvr.evaluation.summary import default_ks
 from rlvr.learner.config import LearnerConfig
 from rlvr.pipeline.arms import Identity
@@ -31,7 +32,7 @@ from rlvr.problems.prompts import encode_prompt, fill_template
 from rlvr.record.config import RecordConfig
 from rlvr.record.layout import CONTENTS, MANIFEST, RESULTS, STAGES
 from rlvr.record.run_folder import RunFolder, versions
-from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, read_results, write_json
+from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, read_results
 from rlvr.results.samples import SAMPLES, write_samples
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
@@ -40,6 +41,7 @@ from rlvr.stages.config import StageConfig
 from rlvr.types import ConfigError, DataError, RunInterrupted
 
 if TYPE_CHECKING:
+    from rlvr.cluster.workers import StandingWorkers
     from rlvr.stages.evaluate import AnsweredSet
 
 # Where models lie in the folder of a checkpoint, of checkpoints, of a stage or of a run: no deeper, as a
@@ -116,12 +118,7 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
 def _messages(config: EvaluateConfig) -> Iterator[str]:
     if not config.problems.sets:
         yield "problems is empty: name sets, as in problems=[math500,mine.jsonl]"
-    if config.temperature == 0 and config.samples > 1:
-        yield f"samples={config.samples} has no effect with temperature 0: all would be equal"
-    if config.temperature == 0 and config.top_p < 1:
-        yield f"top_p={config.top_p} has no effect with temperature 0"
-    if wrong := [k for k in config.ks or [] if not 1 <= k <= config.samples]:
-        yield f"ks names {wrong[0]}, but must be 1 to samples={config.samples}"
+    yield from evaluation_messages(config.for_stages(), section="")
     if config.cluster.address and config.cluster.cpus:
         yield "cluster.cpus has no effect with cluster.address: the cluster hands out its own cores"
 
@@ -160,6 +157,7 @@ def run_evaluate(
         ConfigError, DataError: the tokenizer does not fit the problems; nothing is sampled.
         RunInterrupted: the user asked to stop; the same command goes on.
     """
+    from rlvr.cluster.workers import StandingWorkers
     from rlvr.stages.buffer import Interrupted
 
     with ExitStack() as stack:
@@ -173,13 +171,13 @@ def run_evaluate(
         asked = [(OTHER, prepared.baseline)] if prepared.baseline else []
         models = [_Model(prepared, path, name) for name, path in [*asked, ("", config.model.path)]]
         try:
-            with ExitStack() as cluster:
+            with ExitStack() as cluster, StandingWorkers() as standing:
                 if any(model.missing() for model in models):
                     from rlvr.cluster.ray_cluster import ray_cluster
 
                     cluster.enter_context(ray_cluster(config.cluster))
                 for model in models:
-                    model.evaluate(run.path / model.name, stop)
+                    model.evaluate(run.path / model.name, stop, standing)
         except Interrupted:
             raise RunInterrupted("stopped; the same command goes on from here") from None
         write_json(run.path / STAGES, models[-1].stages(run.path))
@@ -259,7 +257,7 @@ class _Model:
         """Set → its folder, for those who read a run's rollouts."""
         return {name: os.path.relpath(folder, run_path) for name, folder in self.folders.items()}
 
-    def evaluate(self, folder: Path, stop: StopRequest) -> None:
+    def evaluate(self, folder: Path, stop: StopRequest, standing: StandingWorkers) -> None:
         """Write samples.parquet and results.json into `folder`, without a comparison.
 
         Raises:
@@ -281,6 +279,7 @@ class _Model:
                 tokenizer=self.tokenizer,
                 stop=stop,
                 sizes={},
+                standing=standing,
             )
             groups = answer_sets(stage, self.sets)
         counted, votes = {}, {}
@@ -326,11 +325,6 @@ class _Model:
             record=RecordConfig(),
             reward=config.reward,
             rollout=config.rollout,
-            evaluation=EvaluationConfig(
-                samples=config.samples,
-                temperature=config.temperature,
-                top_p=config.top_p,
-                max_tokens=config.max_tokens,
-            ),
+            evaluation=config.for_stages(),
             cluster=config.cluster,
         )

@@ -23,8 +23,7 @@ from rlvr.pipeline.sizes import (
     rollout_bytes,
     shown,
 )
-from rlvr.record.layout import MANIFEST
-from rlvr.record.runs import read_mapping
+from rlvr.record.runs import read_manifest
 from rlvr.stages.config import RlConfig
 from rlvr.types import ConfigError
 
@@ -104,10 +103,8 @@ def _stages(prepared: Prepared) -> list[Node]:
 def _state(prepared: Prepared, node: Node) -> str:
     if prepared.config.artefacts is None:
         return "to do"  # a run that keeps its work for itself begins anew
-    path = Folders(Path(), Path(prepared.config.artefacts))[node] / MANIFEST
-    if not path.exists():
-        return "to do"
-    return "done" if "made" in read_mapping(path) else "begun"
+    manifest = read_manifest(Folders(Path(), Path(prepared.config.artefacts))[node])
+    return "done" if "made" in manifest else "begun" if manifest else "to do"
 
 
 def stage_need(prepared: Prepared, node: Node) -> Need:

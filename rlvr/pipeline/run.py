@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ from rlvr.types import ConfigError, Problem, RlvrError, RunInterrupted
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from rlvr.cluster.workers import StandingWorkers
     from rlvr.stages.stage import StageInput
 
 # What the numbers of a stage depend on beside what all stages have: with another value it is another run.
@@ -117,7 +118,6 @@ class Pipeline:
         self.folders = Folders.of_run(self.config, run_path)
         self.done: dict[str, Done] = {}  # by name
         self.damaged: set[str] = set()  # nodes whose last checkpoint is
-        self.connected = False
 
     @property
     def model(self) -> str:
@@ -327,13 +327,14 @@ class Pipeline:
 
         return load_tokenizer(self.done[BASE].made)
 
-    def _connect(self) -> None:
-        """Join or start the cluster, which ends with the run, unless it is there."""
+    @cached_property
+    def standing(self) -> StandingWorkers:
+        """The run's workers, in a cluster that is joined or started for them; both end with the run."""
         from rlvr.cluster.ray_cluster import ray_cluster
+        from rlvr.cluster.workers import StandingWorkers
 
-        if not self.connected:
-            self.stack.enter_context(ray_cluster(self.config.cluster))
-            self.connected = True
+        self.stack.enter_context(ray_cluster(self.config.cluster))
+        return self.stack.enter_context(StandingWorkers())
 
     def _stage(self, node: Node, folder: Path) -> StageInput:
         """What the stage's runner is given."""
@@ -403,7 +404,7 @@ class Pipeline:
         if node.kind == "base":
             return self._base(stage.folder)
         if node.kind not in runners or stage.result() is None or not self.folders.shares(node):
-            self._connect()
+            stage = replace(stage, standing=self.standing)
         if node.kind == EVALUATION:
             return {"path": run_evaluation(stage, self.prepared.sets).name, "outside": None}
         if node.kind == "distill":

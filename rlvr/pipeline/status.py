@@ -7,7 +7,6 @@ held, here or on another host), or was killed.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import platform
 from collections.abc import Iterator
@@ -17,11 +16,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from rlvr.base.files import atomic_write
-from rlvr.record.layout import ARM, KEPT, MANIFEST, RESULT, RESULTS, RESULTS_TABLE, STAGES, UNEVALUATED
+from rlvr.base.files import write_json
+from rlvr.record.layout import ARM, KEPT, RESULT, RESULTS, RESULTS_TABLE, STAGES, UNEVALUATED
 from rlvr.record.run_folder import LOCK, RunFolderError
-from rlvr.record.runs import RunRecord, StageRecord, named_stages, read_mapping
-from rlvr.record.sinks import read_metrics
+from rlvr.record.runs import RunRecord, named_stages, read_manifest, read_mapping
+from rlvr.record.sinks import stage_metrics
 from rlvr.types import ConfigError, DataError, RlvrError, RunInterrupted
 
 OUTCOME = "outcome.json"
@@ -58,8 +57,7 @@ def read_outcome(folder: Path) -> Outcome | None:
 
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
-    with atomic_write(folder / OUTCOME) as path:
-        path.write_text(json.dumps(asdict(outcome)) + "\n")
+    write_json(folder / OUTCOME, asdict(outcome))
 
 
 def forget_outcome(folder: Path) -> None:
@@ -113,9 +111,8 @@ def _leaves_nothing(folder: Path, before: set[str]) -> bool:
 def last_value(folder: Path) -> float | None:
     """The last held-out value of a run; None if it has none."""
     for stage in reversed([*named_stages(folder).values()] or [folder / "rl"]):
-        path = stage / "metrics.jsonl"
-        steps = read_metrics(path) if path.exists() else {}
-        if values := [row[VALUE] for row in steps.values() if row.get(VALUE) is not None]:
+        metrics = stage_metrics(stage).values()
+        if values := [row[VALUE] for row in metrics if row.get(VALUE) is not None]:
             return values[-1]
         if (stage / RESULTS).exists():  # of a run that evaluates after each stage
             found = read_mapping(stage / RESULTS).get("heldout", {}).get("metrics", {}).get("pass@1", {})
@@ -160,7 +157,7 @@ def is_done(folder: Path, steps: int | None) -> bool:
         DataError: its manifest or its result is damaged.
     """
     # the manifest is there from the beginning; what was made is written into it at the end
-    if (folder / MANIFEST).exists() and "made" in read_mapping(folder / MANIFEST):
+    if "made" in read_manifest(folder):
         return True
     if (folder / RESULTS).exists() or steps is None:
         return any((folder / name).exists() for name in (RESULTS, RESULT, KEPT))
@@ -174,14 +171,6 @@ def needed_steps(config: dict[str, Any], stage: str) -> int | None:
     """How many steps `stage` must make to be done; None for one that ends once it learns no more."""
     section = _section(config, stage) or _section(_section(config, "trainers"), stage)
     return None if _section(section, "validation").get("share") else planned_steps(config, stage)
-
-
-def stage_state(run: RunRecord, stage: StageRecord) -> State:
-    """What has become of a stage that has begun."""
-    if is_done(stage.folder, needed_steps(run.config, stage.name)):
-        return State.DONE
-    of_run = run_state(run)
-    return State.KILLED if of_run in (State.DONE, State.WAITING) else of_run
 
 
 def planned_steps(config: dict[str, Any], stage: str) -> int | None:

@@ -13,7 +13,7 @@ from pyarrow import compute, parquet
 from rlvr.evaluation.metrics import TRUE_STEPS
 from rlvr.pipeline.graph import EVALUATION, Node
 from rlvr.record.layout import KEPT, RESULT, TRACES
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import stage_metrics
 from rlvr.results.stage_table import SetResult, StageResult
 
 TITLES = {
@@ -47,8 +47,7 @@ def stage_rows(nodes: Sequence[Node], done: Mapping[str, Done]) -> list[StageRes
 
 def _row(node: Node, done: Mapping[str, Done]) -> StageResult:
     folder = done[node.name].folder
-    metrics = folder / "metrics.jsonl"
-    steps = read_metrics(metrics) if metrics.exists() else {}
+    steps = stage_metrics(folder)
     totals = {
         name: sum(values.get(name) or 0 for values in steps.values())
         for name in ("tokens/trained", "learner/tokens", "tokens/sampled")

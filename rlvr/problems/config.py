@@ -1,7 +1,8 @@
-"""Settings of the problems and of how they are put to the model."""
+"""Settings of the problems and of how they are put to the model, and those that lead nowhere."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +11,25 @@ from rlvr.base.settings import setting
 
 @dataclass
 class PromptConfig:
-    template: str = setting("{problem}", "{problem} and any column of the problem, by name")
+    template: str = setting("{problem}", "may contain {problem} and {NAME} for any column of the problems")
     system: str | None = setting(None, "system message; needs chat: true")
-    chat: bool = setting(False, "put the filled template into the model's chat template")
+    chat: bool = setting(
+        False, "send the filled template as a user message, through the model's chat template"
+    )
 
 
 @dataclass
 class ProblemsConfig:
     """`train` and `heldout` name a problem source by import path (`_target_`) with its arguments."""
 
-    path: str | None = setting(None, "of a file that the sources below name as ${problems.path}")
-    train: dict[str, Any] = setting(factory=dict, help="the source that is trained on")
-    heldout: dict[str, Any] = setting(factory=dict, help="the source that evaluation measures on, if any")
+    path: str | None = setting(None, "a file; the sources below refer to it as ${problems.path}")
+    train: dict[str, Any] = setting(factory=dict, help="problem source for training")
+    heldout: dict[str, Any] = setting(
+        factory=dict, help="problem source for evaluation; empty: no evaluation"
+    )
     order: dict[str, Any] = setting(
         factory=lambda: {"_target_": "rlvr.problems.order.Epochs"},
-        help="which problems an RL step takes: the import path of a class like Epochs",
+        help="how an RL step chooses its problems: import path of a class like Epochs",
     )
     prompt: PromptConfig = setting(factory=PromptConfig)
 
@@ -42,3 +47,21 @@ class BenchmarkConfig:
     shuffle: bool = setting(False, "options come in an order of the seed's")
     by: list[str] = setting(factory=list, help="columns that results are split by, those that there are")
     note: str | None = setting(None, "what to know when it cannot be had from the hub")
+
+
+def path_messages(problems: ProblemsConfig) -> Iterator[str]:
+    """A file that no source reads."""
+    path = problems.path
+    asked = _paths(problems.train) + _paths(problems.heldout)
+    if path is None and None in asked:
+        yield "problems.path must be given: add problems.path=FILE to the command"
+    if path is not None and path not in str((problems.train, problems.heldout)):
+        yield f"problems.path={path} is read by no source: take problems=own, or name it in problems.train"
+
+
+def _paths(source: Any) -> list[Any]:
+    """What the arguments called `path` of a source, and of those that it is made of, are."""
+    if not isinstance(source, dict):
+        return []
+    inner = [path for part in source.values() for path in _paths(part)]
+    return inner + ([source["path"]] if "path" in source else [])

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from rlvr.base.files import atomic_write, remove_unfinished
 from rlvr.record.sinks import truncate_metrics
-from rlvr.types import DataError, FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
+from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status, UpdateRecord, Verdict
 
 KINDS = ("train", "heldout")
 
@@ -54,7 +54,7 @@ SCHEMA = pa.schema(
         pa.field("rule", pa.string()),
         pa.field("true_steps", pa.bool_()),  # null: no checkable step, or nobody looked
         pa.field("advantage", pa.float64()),  # mean over its tokens; null where none was given
-        # What the step's update made of it (`rlvr.types.Learned`); null where that is not known.
+        # What the step's update made of it (`rlvr.types.UpdateRecord`); null where that is not known.
         pa.field("left_out", pa.string()),
         pa.field("advantages", pa.list_(pa.float32())),
         pa.field("learner_logprobs", pa.list_(pa.float32())),
@@ -75,7 +75,7 @@ def journal_path(run_path: Path, kind: str, step: int) -> Path:
 
 
 def write_journal(
-    path: Path, groups: Sequence[Group], learned: Sequence[Sequence[Learned]] | None = None
+    path: Path, groups: Sequence[Group], learned: Sequence[Sequence[UpdateRecord]] | None = None
 ) -> None:
     """Write the groups of one step, whole or not at all, over what was there.
 
@@ -97,11 +97,13 @@ def write_journal(
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
-def _rows(groups: Sequence[Group], learned: Sequence[Sequence[Learned]] | None) -> Iterator[dict[str, Any]]:
+def _rows(
+    groups: Sequence[Group], learned: Sequence[Sequence[UpdateRecord]] | None
+) -> Iterator[dict[str, Any]]:
     for index, group in enumerate(groups):
         problem = group.problem
         verdicts: Sequence[Verdict | None] = group.verdicts or [None] * len(group.rollouts)
-        made: Sequence[Learned | None] = learned[index] if learned else [None] * len(group.rollouts)
+        made: Sequence[UpdateRecord | None] = learned[index] if learned else [None] * len(group.rollouts)
         further = json.dumps(dict(problem.columns), default=_plain, ensure_ascii=False)
         for rollout, verdict, own in zip(group.rollouts, verdicts, made, strict=True):
             yield {
@@ -135,7 +137,7 @@ def _rows(groups: Sequence[Group], learned: Sequence[Sequence[Learned]] | None) 
             }
 
 
-def _mean_advantage(learned: Learned, rollout: Rollout) -> float | None:
+def _mean_advantage(learned: UpdateRecord, rollout: Rollout) -> float | None:
     if learned.advantages is None or not rollout.sampled.any():
         return None
     return float(learned.advantages[rollout.sampled].mean())

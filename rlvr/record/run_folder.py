@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import rlvr
+from rlvr.base.closing import Closing
 from rlvr.base.disk import disk_errors
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json, write_text
 from rlvr.types import RlvrError
 
 PACKAGES = (
@@ -37,7 +36,7 @@ class RunFolderError(RlvrError):
     """The run folder cannot be used."""
 
 
-class RunFolder:
+class RunFolder(Closing):
     """A run folder, made if it is not there, and locked until closed or until the process ends.
 
     Raises RunFolderError when another process writes to it, naming that process, and DiskError when it
@@ -67,13 +66,11 @@ class RunFolder:
 
     def write_config(self, resolved_yaml: str) -> None:
         """Keep the resolved configuration as config.yaml; a resumed run writes its own."""
-        with atomic_write(self.path / "config.yaml") as path:
-            path.write_text(resolved_yaml, encoding="utf-8")
+        write_text(self.path / "config.yaml", resolved_yaml)
 
     def write_versions(self) -> None:
         """Keep what the run ran on as versions.json. Environment variables stay out: they hold secrets."""
-        with atomic_write(self.path / "versions.json") as path:
-            path.write_text(json.dumps(versions(), indent=2) + "\n", encoding="utf-8")
+        write_json(self.path / "versions.json", versions(), indent=2)
 
     def stage(self, name: str) -> Path:
         """The folder of one stage, made if it is not there."""
@@ -84,14 +81,6 @@ class RunFolder:
 
     def close(self) -> None:
         self._lock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def versions() -> dict[str, Any]:

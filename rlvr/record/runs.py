@@ -46,6 +46,16 @@ class RunRecord:
         return "/".join(self.folder.parts[-2:])
 
     @property
+    def home(self) -> Path:
+        """The folder with config.yaml: that of the run, also where one of its stages was opened."""
+        return self.folder if _is(self.folder, "config.yaml") else self.folder.parent
+
+    @property
+    def is_recipe(self) -> bool:
+        """Whether its stages lie where other runs may use them."""
+        return bool(self.config.get("artefacts"))
+
+    @property
     def is_evaluation(self) -> bool:
         """Whether it is one of `rlvr evaluate`, which trains nothing."""
         problems = self.config.get("problems")
@@ -133,6 +143,15 @@ def _stages(folder: Path, order: list[str]) -> Iterator[StageRecord]:
 
 def _has_records(folder: Path) -> bool:
     return _is(folder, "metrics.jsonl") or _is(folder, "journal")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a stage's folder says of how it was made; nothing before it has begun.
+
+    Raises:
+        DataError: the manifest is damaged.
+    """
+    return read_mapping(folder / MANIFEST) if _is(folder, MANIFEST) else {}
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from rlvr.base.closing import Closing
 from rlvr.base.disk import disk_errors
 from rlvr.base.files import atomic_write
 from rlvr.base.targets import resolve
@@ -61,7 +61,7 @@ class JsonLines:
         self._file.close()
 
 
-class MetricLog:
+class MetricLog(Closing):
     """metrics.jsonl of a stage, and its trackers.
 
     `path` is the stage's folder, `run` that of the run which the stage is done for (that above it, if not
@@ -103,16 +103,17 @@ class MetricLog:
             tracker.join(until)
         self._trackers = []
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+Steps = dict[int, dict[str, float | None]]  # step → its metrics; None was not finite
 
 
-def read_metrics(path: Path) -> dict[int, dict[str, float | None]]:
+def stage_metrics(folder: Path) -> Steps:
+    """`read_metrics` of the stage in `folder`; nothing where it has logged none."""
+    path = folder / "metrics.jsonl"
+    return read_metrics(path) if path.exists() else {}
+
+
+def read_metrics(path: Path) -> Steps:
     """Step → its metrics, of all lines of that step, in the order of steps. None was not finite.
 
     Raises DataError when there is no such file or a line is broken; half a line at the end, which a
@@ -122,7 +123,7 @@ def read_metrics(path: Path) -> dict[int, dict[str, float | None]]:
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; give the folder of a run or of one of its stages") from None
-    steps: dict[int, dict[str, float | None]] = {}
+    steps: Steps = {}
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         step, metrics = metrics_of(path, number, line)
         steps.setdefault(step, {}).update(metrics)

@@ -11,14 +11,14 @@ import numpy as np
 
 from rlvr.base.text import aligned
 from rlvr.replay.replayed import length
-from rlvr.types import FloatArray, Learned
+from rlvr.types import FloatArray, UpdateRecord
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from rlvr.replay.replayed import Replayed
 
-COLUMNS = {  # name in the journal → what `Learned` calls it
+COLUMNS = {  # name in the journal → what `UpdateRecord` calls it
     "advantages": "advantages",
     "learner_logprobs": "logprobs",
     "entropies": "entropies",
@@ -79,9 +79,9 @@ def recorded_numbers(metrics: Mapping[str, float | None], replayed: Replayed) ->
     ]
 
 
-def recorded_columns(recorded: Mapping[tuple[str, int], Learned], replayed: Replayed) -> list[Column]:
+def recorded_columns(recorded: Mapping[tuple[str, int], UpdateRecord], replayed: Replayed) -> list[Column]:
     """Each column, and `left_out`, whose difference is that of words: 0 or infinite."""
-    pairs: list[tuple[Learned, Learned]] = []
+    pairs: list[tuple[UpdateRecord, UpdateRecord]] = []
     for group, row in zip(replayed.drawn.groups, replayed.learned, strict=True):
         for rollout, learned in zip(group.rollouts, row, strict=True):
             pairs.append((recorded[rollout.problem_id, rollout.sample], learned))

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +21,10 @@ from rlvr.configuration import compose
 from rlvr.configuration.arguments import RUNS_OF, SAVED_CONFIG, saved_by
 from rlvr.pipeline.config import RunConfig
 from rlvr.record.journal import LEARNED, journal_path
-from rlvr.record.layout import CHANGES, MANIFEST
-from rlvr.record.runs import named_stages, open_run, read_mapping
+from rlvr.record.layout import CHANGES
+from rlvr.record.runs import named_stages, open_run, read_manifest
 from rlvr.stages.checkpoints import Damaged, verify
-from rlvr.types import ConfigError, DataError, Learned
+from rlvr.types import ConfigError, DataError, UpdateRecord
 
 STAGE = "rl"
 ARRAYS = ("advantages", "learner_logprobs", "entropies", "corrections")
@@ -130,7 +129,7 @@ class Recorded:
     def start_is_gone(self) -> bool:
         return Path(self.start).is_absolute() and not Path(self.start).is_dir()
 
-    def learned(self, step: int) -> dict[tuple[str, int], Learned]:
+    def learned(self, step: int) -> dict[tuple[str, int], UpdateRecord]:
         """(problem, sample) → what the step's journal says that it made of it; empty if it does not.
 
         Raises:
@@ -145,7 +144,7 @@ class Recorded:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} cannot be read as a journal: {error}") from error
         return {
-            (row["problem_id"], row["sample"]): Learned(
+            (row["problem_id"], row["sample"]): UpdateRecord(
                 row["left_out"],
                 *(None if row[name] is None else np.array(row[name], dtype=np.float32) for name in ARRAYS),
             )
@@ -160,7 +159,7 @@ def open_recorded(path: str | Path) -> Recorded:
         DataError, ConfigError: it is no such run, or its files are damaged.
     """
     run = open_run(path)
-    home = run.folder if (run.folder / "config.yaml").exists() else run.folder.parent
+    home = run.home
     if run.is_evaluation or not (home / "config.yaml").exists():
         raise DataError(f"{path} is no training run with its config.yaml; give a folder like runs/NAME/DATE")
     stage = run.stage(STAGE)
@@ -200,10 +199,10 @@ def saved_config(home: Path) -> RunConfig:
 
 def _start(home: Path, stage: Path) -> str:
     """The model that the RL stage began with: of the stage that its manifest names by its key."""
-    key = _manifest(stage).get("made_from", {}).get("model")
+    key = read_manifest(stage).get("made_from", {}).get("model")
     folders = named_stages(home).values()
     for folder in folders:
-        manifest = _manifest(folder)
+        manifest = read_manifest(folder)
         if key is not None and manifest.get("key") == key and "made" in manifest:
             made = manifest["made"]
             return str(made.get("outside") or folder / str(made.get("path")))
@@ -211,10 +210,6 @@ def _start(home: Path, stage: Path) -> str:
         f"{home} does not say where the model is that {stage} began with; give the folder of the run that "
         "made the stage"
     )
-
-
-def _manifest(stage: Path) -> dict[str, Any]:
-    return read_mapping(stage / MANIFEST) if (stage / MANIFEST).exists() else {}
 
 
 def _without_gap(first: int, journal: set[int]) -> Iterator[int]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from rlvr.stages.drawing import Drawn
-from rlvr.types import Learned, TrainingBatch
+from rlvr.stages.collector import StepGroups
+from rlvr.types import TrainingBatch, UpdateRecord
 
 Tensors = dict[str, torch.Tensor]
 
@@ -17,10 +17,10 @@ Tensors = dict[str, torch.Tensor]
 class Replayed:
     """A training step that was made again."""
 
-    drawn: Drawn
+    drawn: StepGroups
     batch: TrainingBatch
     metrics: dict[str, float]  # those of the step that are no times, as the run names them
-    learned: list[list[Learned]]  # of every rollout of every group
+    learned: list[list[UpdateRecord]]  # of every rollout of every group
     gradients: list[Tensors]  # of each update of the policy, before clipping, by parameter
     moved: float  # Euclidean length of what the step has added to the policy's weights
 

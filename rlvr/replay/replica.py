@@ -18,9 +18,9 @@ from rlvr.learner.policy import HEAD, PolicyLearner
 from rlvr.pipeline.config import RunConfig
 from rlvr.replay.replayed import Replayed, Tensors, length
 from rlvr.stages.learning import Learning
-from rlvr.stages.panel import step_metrics
-from rlvr.stages.redo import redrawn
+from rlvr.stages.resume import redrawn
 from rlvr.stages.rl_learner import LOOP_STATE
+from rlvr.stages.step_metrics import step_metrics
 from rlvr.types import ConfigError, Group
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rlvr.pipeline.config import RunConfig
 from rlvr.record.journal import read_journal
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import stage_metrics
 from rlvr.replay.compare import (
     Column,
     Number,
@@ -89,8 +89,7 @@ def replay(recorded: Recorded, origin: Origin, step: int, other: RunConfig | Non
         if other:
             groups = rewarded(groups, other.reward) if other.reward != config.reward else groups
             changed = Replica(other, _start(recorded, origin), state).replay(groups, step)
-    metrics = recorded.folder / "metrics.jsonl"
-    line = read_metrics(metrics).get(step, {}) if metrics.exists() else {}
+    line = stage_metrics(recorded.folder).get(step, {})
     learned = recorded.learned(step)
     return Replay(
         step,

@@ -16,12 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from rlvr.configuration import compose
 from rlvr.configuration.arguments import SAVED_CONFIG
 from rlvr.configuration.keys import config_folder
-from rlvr.learner.checks import learner_messages
+from rlvr.learner.config import learner_messages
 from rlvr.pipeline.config import RunConfig
 from rlvr.rewards.combine import combine
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import validate_reward
-from rlvr.stages.model_checks import model_messages
+from rlvr.stages.config import model_messages
 from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, rl_messages
 from rlvr.types import ConfigError, Group, Verdict
 

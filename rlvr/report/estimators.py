@@ -61,13 +61,12 @@ _SUMMARIES: dict[str, Callable[[list[float]], float]] = {
 LATE, LARGEST, SPIKE, FALL, RISE = _SUMMARIES
 
 
-@dataclass(frozen=True)
 class Estimator:
-    metric: str
-    title: str
-    reading: str  # how to read it, in one line
-    rules: tuple[Rule, ...] = ()
-    percent: bool = False
+    """A metric as a panel shows it; `reading` says in one line how to read it."""
+
+    def __init__(self, metric: str, title: str, reading: str, *rules: Rule, percent: bool = False) -> None:
+        self.metric, self.title, self.reading = metric, title, reading
+        self.rules, self.percent = rules, percent
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def _groups(metrics: Metrics) -> list[Estimator]:
             name,
             f"Left out by {name.removeprefix('filters/')}",
             "Share of the drawn groups that this filter left out.",
-            (Rule(LATE, ">", 0.8, "nearly all that is sampled is thrown away; choose other problems"),),
+            Rule(LATE, ">", 0.8, "nearly all that is sampled is thrown away; choose other problems"),
             percent=True,
         )
         for name in metrics.names("filters/")
@@ -124,13 +123,8 @@ def _groups(metrics: Metrics) -> list[Estimator]:
             "groups/no_signal",
             "Groups without a signal",
             "Share of groups whose rollouts all have one reward: they teach nothing.",
-            (
-                Rule(
-                    LATE,
-                    ">",
-                    0.7,
-                    "most rollouts are wasted; take harder or easier problems, or filter groups",
-                ),
+            Rule(
+                LATE, ">", 0.7, "most rollouts are wasted; take harder or easier problems, or filter groups"
             ),
             percent=True,
         ),
@@ -144,20 +138,20 @@ def _groups(metrics: Metrics) -> list[Estimator]:
             "groups/rounds",
             "Rounds of rollouts",
             "How often a step drew, to have enough groups that teach.",
-            (Rule(LATE, ">", 3, "most of the time goes into groups that are left out"),),
+            Rule(LATE, ">", 3, "most of the time goes into groups that are left out"),
         ),
         Estimator(
             "rollouts/truncated",
             "Cut off",
             "Share of answers that reached the token limit.",
-            (Rule(LATE, ">", 0.2, "answers need more room (sampling.max_tokens) or a price for length"),),
+            Rule(LATE, ">", 0.2, "answers need more room (sampling.max_tokens) or a price for length"),
             percent=True,
         ),
         Estimator(
             "rollouts/staleness",
             "Staleness",
             "Most policy versions that a token lies behind the policy it trains.",
-            (Rule(LARGEST, ">", 8, "rollouts are old; lower rl.max_staleness or correct for the sampler"),),
+            Rule(LARGEST, ">", 8, "rollouts are old; lower rl.max_staleness or correct for the sampler"),
         ),
     ]
 
@@ -168,56 +162,41 @@ def _policy() -> list[Estimator]:
             "learner/gradient_snr",
             "Signal to noise of the gradient",
             "‖mean‖² of the groups' gradients over the variance of that mean; 1 where there is only noise.",
-            (
-                Rule(
-                    LATE, "<", 1.1, "steps are mostly noise; more groups per step, or a smaller learning rate"
-                ),
-            ),
+            Rule(LATE, "<", 1.1, "steps are mostly noise; more groups per step, or a smaller learning rate"),
         ),
         Estimator(
             "learner/grad_norm",
             "Gradient norm",
             "Before clipping. Spikes are bad batches.",
-            (
-                Rule(
-                    SPIKE,
-                    ">",
-                    20,
-                    "one step's gradient was far larger than the others'; look at its data",
-                ),
-            ),
+            Rule(SPIKE, ">", 20, "one step's gradient was far larger than the others'; look at its data"),
         ),
         Estimator(
             "learner/entropy",
             "Entropy",
             "Nats per token. It falls as the policy grows sure; near 0 it explores no more.",
-            (
-                Rule(LATE, "<", 0.02, "the policy no longer explores; consider an entropy bonus"),
-                Rule(FALL, "<", 0.1, "the policy has lost nearly all of its entropy"),
-            ),
+            Rule(LATE, "<", 0.02, "the policy no longer explores; consider an entropy bonus"),
+            Rule(FALL, "<", 0.1, "the policy has lost nearly all of its entropy"),
         ),
         Estimator("learner/entropy_coef", "Weight of the entropy bonus", "As the entropy target moves it."),
         Estimator(
             "learner/ratio",
             "Mean ratio π/π_old",
             "1 on-policy; its drift is how far updates and stale rollouts lie apart.",
-            (
-                Rule(LATE, ">", 1.1, "the policy is far from the one that is its old policy"),
-                Rule(LATE, "<", 0.9, "the policy is far from the one that is its old policy"),
-            ),
+            Rule(LATE, ">", 1.1, "the policy is far from the one that is its old policy"),
+            Rule(LATE, "<", 0.9, "the policy is far from the one that is its old policy"),
         ),
         Estimator(
             "learner/clip_fraction",
             "Clipped tokens",
             "Share of tokens whose loss a bound changed.",
-            (Rule(LATE, ">", 0.3, "a third of the tokens is not learned from; smaller or fewer updates"),),
+            Rule(LATE, ">", 0.3, "a third of the tokens is not learned from; smaller or fewer updates"),
             percent=True,
         ),
         Estimator(
             "learner/ess",
             "Effective sample size",
             "(mean r)²/mean r² of the ratios: share of the tokens that carry the step.",
-            (Rule(LATE, "<", 0.5, "few tokens have most of the weight"),),
+            Rule(LATE, "<", 0.5, "few tokens have most of the weight"),
             percent=True,
         ),
         Estimator("learner/lr", "Learning rate", "As the schedule gave it."),
@@ -231,44 +210,38 @@ def _sampler(config: Mapping[str, Any]) -> list[Estimator]:
             "rollouts/logprob_gap",
             "vLLM against the learner",
             f"Mean |log π_vLLM − log π_learner| of the same weights; the run stops at {number(limit)}.",
-            (Rule(LARGEST, ">", limit / 2, "sampler and learner hardly agree; look at dtypes and versions"),),
+            Rule(LARGEST, ">", limit / 2, "sampler and learner hardly agree; look at dtypes and versions"),
         ),
         Estimator(
             "learner/logprob_gap",
             "Gap to the sampler",
             "Mean |log π/π_sampler| of the tokens trained on: numerics, staleness and earlier updates.",
-            (
-                Rule(
-                    LATE, ">", 0.1, "rollouts are off-policy; correct for the sampler, or lower the staleness"
-                ),
-            ),
+            Rule(LATE, ">", 0.1, "rollouts are off-policy; correct for the sampler, or lower the staleness"),
         ),
         Estimator(
             "learner/sampler_kl",
             "KL(π_sampler ‖ π)",
             "k3 estimate in nats per token.",
-            (Rule(LATE, ">", 0.05, "the policy that is trained is another than the one that sampled"),),
+            Rule(LATE, ">", 0.05, "the policy that is trained is another than the one that sampled"),
         ),
         Estimator(
             "learner/reference_kl",
             "KL(π ‖ π_ref)",
             "k3 estimate in nats per token: how far the policy has gone from its start.",
-            (Rule(LATE, ">", 0.5, "far from the reference; see whether held-out accuracy follows"),),
+            Rule(LATE, ">", 0.5, "far from the reference; see whether held-out accuracy follows"),
         ),
         Estimator(
             "learner/correction",
             "Weight of the sampler's correction",
             "Mean over tokens; 1 where sampler and old policy agree.",
-            (
-                Rule(LATE, "<", 0.8, "the correction takes away much of the gradient"),
-                Rule(LATE, ">", 1.2, "the correction weighs rollouts up"),
-            ),
+            Rule(LATE, "<", 0.8, "the correction takes away much of the gradient"),
+            Rule(LATE, ">", 1.2, "the correction weighs rollouts up"),
         ),
         Estimator(
             "learner/corrected",
             "Corrected tokens",
             "Share of tokens whose weight was cut or masked.",
-            (Rule(LATE, ">", 0.3, "the bounds of algorithm.correction change too many tokens"),),
+            Rule(LATE, ">", 0.3, "the bounds of algorithm.correction change too many tokens"),
             percent=True,
         ),
     ]
@@ -280,7 +253,7 @@ def _critic() -> list[Estimator]:
             "critic/explained_variance",
             "Explained variance of the value model",
             "1 − error/variance of the returns; 0 is no better than their mean.",
-            (Rule(LATE, "<", 0, "the value model is worse than a constant"),),
+            Rule(LATE, "<", 0, "the value model is worse than a constant"),
         ),
         Estimator("critic/grad_norm", "Gradient norm of the value model", "Before clipping."),
     ]
@@ -292,13 +265,13 @@ def _warm_start() -> list[Estimator]:
             "validation/loss",
             "Loss on the validation share",
             "Nats per token on worked answers that are not trained on.",
-            (Rule(RISE, ">", 1.05, "it has risen again: the stage learned by heart"),),
+            Rule(RISE, ">", 1.05, "it has risen again: the stage learned by heart"),
         ),
         Estimator(
             "learner/accuracy",
             "Pairs in the right order",
             "Share of pairs whose chosen answer has the larger implied reward; 50% is chance.",
-            (Rule(LATE, "<", 0.5, "the pairs are not told apart"),),
+            Rule(LATE, "<", 0.5, "the pairs are not told apart"),
             percent=True,
         ),
         Estimator("learner/margin", "Margin of the pairs", "Implied reward of the chosen less the rejected."),

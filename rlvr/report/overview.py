@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from rlvr.base.identity import flattened
 from rlvr.pipeline.config import RunConfig
 from rlvr.pipeline.status import is_done, needed_steps, planned_steps
 from rlvr.record.layout import RESULTS
@@ -18,19 +19,6 @@ from rlvr.record.runs import RunRecord, StageRecord
 from rlvr.report.measures import Metrics, lookup
 
 EVALUATION = "-evaluation"  # behind the name of a stage: a recipe's evaluation of its model
-
-
-def is_recipe(config: Mapping[str, Any]) -> bool:
-    return bool(config.get("artefacts"))
-
-
-def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings with their dotted names. An empty mapping is a leaf."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 @dataclass(frozen=True)
@@ -42,10 +30,12 @@ class Setting:
 
 def changed_settings(config: Mapping[str, Any]) -> list[Setting]:
     """The settings whose value is not that of the schema, in the order of the configuration."""
-    defaults = dict(flat(OmegaConf.to_container(OmegaConf.structured(RunConfig))))
+    schema = OmegaConf.to_container(OmegaConf.structured(RunConfig))
+    assert isinstance(schema, dict)
+    defaults = dict(flattened(schema))
     return [
         Setting(key, _shown(value), _shown(defaults[key]) if key in defaults else "–")
-        for key, value in flat(config)
+        for key, value in flattened(config)
         if key not in defaults or defaults[key] != value
     ]
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
+from rlvr.base.identity import flattened
 from rlvr.record.layout import CHANGES, MANIFEST
 from rlvr.record.runs import RunRecord, StageRecord
 from rlvr.report.measures import lookup
-from rlvr.report.overview import flat, is_recipe, read_json
+from rlvr.report.overview import read_json
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Hydra:
 
 
 def read_hydra(run: RunRecord) -> Hydra:
-    notes = home(run) / ".hydra"
+    notes = run.home / ".hydra"
     overrides, settings = _yaml(notes / "overrides.yaml"), _yaml(notes / "hydra.yaml")
     known: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
     sources = lookup(known, "hydra.runtime.config_sources", [])
@@ -49,11 +50,6 @@ def read_hydra(run: RunRecord) -> Hydra:
         resumed=lookup(known, "hydra.job.config_name") == "config",
         config_dirs=[source["path"] for source in sources if source["provider"] == "command-line"],
     )
-
-
-def home(run: RunRecord) -> Path:
-    """The folder with config.yaml: that of the run, also where one of its stages was opened."""
-    return run.folder if (run.folder / "config.yaml").exists() else run.folder.parent
 
 
 def _yaml(path: Path) -> Any:
@@ -67,7 +63,7 @@ def commands(run: RunRecord, hydra: Hydra) -> list[tuple[str, str]]:
     """(what for, command): as it was given, from the saved configuration, and to go on."""
     if not run.config:
         return []
-    name, folder = ("recipe" if is_recipe(run.config) else "train"), home(run)
+    name, folder = ("recipe" if run.is_recipe else "train"), run.home
     saved = ["--config-path", str(folder), "--config-name", "config"]
     again = _command(name, *saved, "hydra.run.dir=runs/again")
     rows = [("again, with exactly these settings", again)]
@@ -84,7 +80,9 @@ def _command(*words: str) -> str:
 
 def versions(run: RunRecord) -> list[tuple[str, str]]:
     """Name and version of everything that the run ran on; packages that were not there are left out."""
-    rows = [(key.removeprefix("packages."), value) for key, value in flat(run.versions) if value is not None]
+    rows = [
+        (key.removeprefix("packages."), value) for key, value in flattened(run.versions) if value is not None
+    ]
     return [(key, str(value)) for key, value in rows if not key.startswith("git.")]
 
 
@@ -100,7 +98,7 @@ def fingerprints(run: RunRecord) -> Iterator[tuple[str, str]]:
     """Keys and hashes of stages, problems and files: equal ones say that the same was used."""
     for stage in run.stages:
         yield from _stage_fingerprints(stage)
-    for path in [home(run) / "config.yaml", *(stage.folder / "metrics.jsonl" for stage in run.stages)]:
+    for path in [run.home / "config.yaml", *(stage.folder / "metrics.jsonl" for stage in run.stages)]:
         if path.is_file():
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()

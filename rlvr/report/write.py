@@ -84,7 +84,7 @@ def _content(run: RunRecord) -> dict[str, Any]:
 
 def _table(run: RunRecord) -> str:
     """The run's own table, as Markdown; empty where there is none yet."""
-    if overview.is_recipe(run.config):
+    if run.is_recipe:
         path = run.folder / "table.md"
         return path.read_text(errors="replace") if path.is_file() else ""
     try:

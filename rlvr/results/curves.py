@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rlvr.base.files import atomic_write
 from rlvr.record.runs import stage_folder
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import Steps, read_metrics
 from rlvr.types import DataError
 
 BLUE, ORANGE, GREEN, GREY = "#1f6fb4", "#d9822b", "#2e8b57", "#6b6b6b"
@@ -24,7 +23,6 @@ LABELS = {
     "heldout/pass@1": "pass@1",
     "heldout/true_steps": "right, all steps true",
 }
-Steps = dict[int, dict[str, float | None]]
 
 
 def plot_curves(run_path: Path) -> Path:
@@ -41,7 +39,6 @@ def plot_curves(run_path: Path) -> Path:
     ):
         raise DataError(f"{folder}/metrics.jsonl has neither train/accuracy nor heldout/pass@1 to draw")
     figure = Figure(figsize=(10, 3.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     training, heldout = figure.subplots(1, 2)
     _training(training, steps)
     _heldout(heldout, steps, start="SFT start" if stage_folder(run_path, "sft") else "start")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import atomic_write, write_json, write_text
 from rlvr.evaluation.summary import default_ks, summarize
 from rlvr.record.layout import RESULTS
 from rlvr.record.run_folder import RunFolder
@@ -116,8 +116,7 @@ def finish(folder: Path) -> None:
         results[BASELINE] = compared(read_results(folder / OTHER), results)
     write_json(folder / RESULTS, results)
     text = markdown(results)
-    with atomic_write(folder / TABLE) as path:
-        path.write_text(text)
+    write_text(folder / TABLE, text)
     print(f"\n{text}\nresults: {folder}/{RESULTS}, {TABLE}, {SAMPLES}")
 
 
@@ -157,8 +156,3 @@ def _by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         }
         for name, found in values.items()
     }
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, default=str) + "\n")

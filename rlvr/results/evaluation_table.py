@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rlvr.base.identity import flattened
 from rlvr.base.text import aligned
 from rlvr.evaluation.metrics import TRUE_STEPS
 from rlvr.statistics.change import TESTS, findings, p_text
@@ -37,23 +38,18 @@ def markdown(results: Result) -> str:
 
 def _sampled_by(results: Result) -> Iterator[str]:
     """By which other versions the answers were sampled, where they had been kept."""
-    now = _flat(results.get("versions") or {})
+    now = _by_name(results.get("versions") or {})
     for name, versions in (results.get("sampled_by") or {}).items():
-        then = _flat(versions)
+        then = _by_name(versions)
         changed = [key for key in dict.fromkeys([*then, *now]) if then.get(key) != now.get(key)]
         if changed:
             listed = ", ".join(f"{key} {then.get(key)} → {now.get(key)}" for key in changed)
             yield f"{_plain(name)} was sampled by other versions than it is counted with: {_plain(listed)}."
 
 
-def _flat(versions: Mapping[str, Any]) -> dict[str, Any]:
+def _by_name(versions: Mapping[str, Any]) -> dict[str, Any]:
     """Versions by name: `vllm`, `git commit`, `cpu model`."""
-    flat: dict[str, Any] = {}
-    for name, value in versions.items():
-        inside = value if isinstance(value, Mapping) else {"": value}
-        prefix = "" if name == "packages" else name
-        flat |= {f"{prefix} {key}".strip(): part for key, part in inside.items()}
-    return flat
+    return {key.removeprefix("packages.").replace(".", " "): value for key, value in flattened(versions)}
 
 
 def _plain(text: object) -> str:

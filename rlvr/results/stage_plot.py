@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import atomic_write, write_text
 from rlvr.results.curves import BLUE, GREEN, GREY, ORANGE
 from rlvr.results.stage_table import (
     Measured,
@@ -40,7 +39,6 @@ def panels(count: int, bars: int) -> tuple[Figure, list[Axes]]:
     lines = -(-count // columns)
     width = max(5.0, 1.1 * bars + 1.2)
     figure = Figure(figsize=(min(width * columns, 15), 3.6 * lines + 0.4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     drawn = list(figure.subplots(lines, columns, squeeze=False).flat)
     for unused in drawn[count:]:
         unused.remove()
@@ -106,7 +104,6 @@ def write_table(folder: Path, rows: Sequence[StageResult]) -> str:
     """
     text = markdown(rows)
     for name, content in (("table.md", text), ("table.csv", csv_text(rows))):
-        with atomic_write(folder / name) as temporary:
-            temporary.write_text(content)
+        write_text(folder / name, content)
     draw_stages(rows, folder / "table.png")
     return text

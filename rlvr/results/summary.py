@@ -7,12 +7,11 @@ from pathlib import Path
 from rlvr.base.text import aligned
 from rlvr.record.progress import duration
 from rlvr.record.runs import stage_folder
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import Steps, read_metrics
 
 HEAD = ("", "pass@1 (95% interval)", "gain", "steps", "wall-clock", "tokens")
 PASS, STEPS = "heldout/pass@1", "heldout/true_steps"
 STEPS_HEAD = "right, all steps true"
-Steps = dict[int, dict[str, float | None]]
 
 
 def summary_table(run_path: Path) -> str:

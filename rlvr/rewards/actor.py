@@ -17,7 +17,7 @@ from rlvr.types import Group, Verdict
 NICENESS = 10  # generation and learning on the same cores come first
 
 
-class Scored(NamedTuple):
+class GroupVerdicts(NamedTuple):
     verdicts: list[list[Verdict]]  # of every group's rollouts, in their order
     counts: ServiceCounts  # of this call
 
@@ -41,11 +41,13 @@ class RewardWorker:
         """Where this process is, and how many verdicts it has reached; also while it reaches others."""
         return self.process, self.service.reached
 
-    def score(self, groups: Sequence[Group]) -> Scored:
+    def score(self, groups: Sequence[Group]) -> GroupVerdicts:
         """The verdicts of every group's rollouts, in the order of the groups and the rollouts."""
         items = [(group.problem, rollout) for group in groups for rollout in group.rollouts]
         verdicts = self.service.stream(items)
-        return Scored([[next(verdicts) for _ in group.rollouts] for group in groups], self.service.counts())
+        return GroupVerdicts(
+            [[next(verdicts) for _ in group.rollouts] for group in groups], self.service.counts()
+        )
 
     def close(self) -> None:
         self.service.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -36,16 +36,8 @@ class ServiceCounts:
         self.queue.append(waited)
 
     def add(self, other: ServiceCounts) -> None:
-        self.statuses += other.statuses
-        self.latency += other.latency
-        self.queue += other.queue
-        self.respawns += other.respawns
-        self.put_off += other.put_off
-        self.retried += other.retried
-        self.recycled += other.recycled
-        self.restarts += other.restarts
-        self.cache_hits += other.cache_hits
-        self.cache_misses += other.cache_misses
+        for item in fields(self):
+            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
 
     def summary(self) -> dict[str, float]:
         """One number each: verdicts of every status, totals, percentiles; seconds where it is time.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rlvr.types import Rollout
 
 
-class Advanced(NamedTuple):
+class Progress(NamedTuple):
     """What a worker has done in one call."""
 
     rollouts: list[Rollout]  # that are finished
@@ -63,14 +63,18 @@ class RolloutWorker:
         """Where its process is, also while the engine is made."""
         return self.process
 
-    def advance(self, requests: Sequence[Request], seconds: float) -> Advanced:
+    def advance(self, requests: Sequence[Request], seconds: float) -> Progress:
         """Take further requests, make engine steps for about `seconds` or until paused, and hand out what
         finished."""
         self.paused.clear()
         self.engine.submit(requests)
         before = self.engine.steps
         finished = self.engine.run(seconds, self.paused.is_set)
-        return Advanced(finished, self.engine.steps - before, peak_memory())
+        return Progress(finished, self.engine.steps - before, peak_memory())
+
+    def load(self, model_path: str) -> None:
+        """Go on with another checkpoint, as a new worker would begin with it."""
+        self.engine.load(model_path)
 
     @ray.method(concurrency_group="control")
     def pause(self) -> None:

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
+from rlvr.base.closing import Closing
 from rlvr.base.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, RefusedError, plain_json
 from rlvr.base.settings import out_of_range, setting
 from rlvr.rollout.answers import AnswerFile, TeacherAnswer
@@ -57,7 +57,7 @@ class Question:
     seed: int  # sent along; endpoints may ignore it
 
 
-class EndpointTeacher:
+class EndpointTeacher(Closing):
     """Answers questions, each once for ever: `folder`/answers.jsonl remembers.
 
     An answer belongs to its question and to all that was sent (model, sampling, messages, seed), so
@@ -97,14 +97,6 @@ class EndpointTeacher:
         if self._running is not None:
             wait([self._running])
         self.file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def body(self, question: Question) -> dict[str, Any]:
         """The request: extra_body goes over our own settings, and null takes a key out."""

@@ -89,9 +89,8 @@ class RolloutEngine:
             **memory,
         )
         self.engine = LLMEngine.from_engine_args(arguments)
-        self.engine.set_weight_version("0")
         self.keep_stale_cache = config.keep_stale_cache
-        self.version = "0"
+        self._stamp(0)
         self.tokenizer = self.engine.get_tokenizer()
         self.requests: dict[str, Request] = {}  # under way, by vLLM's request id
         self.submitted = 0
@@ -185,6 +184,15 @@ class RolloutEngine:
         self.engine.collective_rpc("finish_weight_update")
         if not self.keep_stale_cache:
             self.engine.reset_prefix_cache(reset_running_requests=True)
+        self._stamp(version)
+
+    def load(self, model_path: str) -> None:
+        """Go on with another checkpoint of the same shape (`model_shape`); nothing may be under way."""
+        self.engine.collective_rpc("reload_weights", kwargs={"weights_path": model_path})
+        self._stamp(0)
+
+    def _stamp(self, version: int) -> None:
+        """What follows is of this policy version."""
         self.version = str(version)
         self.engine.set_weight_version(self.version)
 

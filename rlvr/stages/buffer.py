@@ -43,7 +43,7 @@ class _Batch:
 
 
 @dataclass(frozen=True)
-class Taken:
+class JudgedBatch:
     """A complete batch: groups in the order submitted, rollouts in sample order."""
 
     groups: list[Group]
@@ -58,12 +58,12 @@ class RolloutBuffer:
         self,
         pool: RolloutPool,
         rewards: RewardPool,
-        takes_turns: bool,
+        shares_cores: bool,
         interrupted: Callable[[], bool],
     ) -> None:
         self.pool = pool
         self.rewards = rewards
-        self.takes_turns = takes_turns  # engines and checks share cores
+        self.shares_cores = shares_cores  # engines and checks share cores
         self.interrupted = interrupted
         self.batches: dict[int, _Batch] = {}
 
@@ -74,7 +74,7 @@ class RolloutBuffer:
         for group in groups:
             self.pool.submit(group)
 
-    def take(self, step: int, seen: Callable[[int, int], None] | None = None) -> Taken:
+    def take(self, step: int, seen: Callable[[int, int], None] | None = None) -> JudgedBatch:
         """Wait until every group of `step` is complete, and hand it out.
 
         `seen` is told meanwhile how many rollouts there are, and of how many.
@@ -94,7 +94,7 @@ class RolloutBuffer:
                 drawn = sum(len(group.rollouts) for group in batch.groups.values())
                 seen(drawn, batch.size * len(batch.groups))
         del self.batches[step]
-        return Taken(
+        return JudgedBatch(
             list(batch.groups.values()), batch.generated - batch.submitted, batch.scored - batch.generated
         )
 
@@ -147,7 +147,7 @@ class RolloutBuffer:
         self.pool.dispatch()
         # An engine on the CPU waits for its slowest core at every operation, so checks beside it
         # would cost more time than they take: they come when it has nothing left to do.
-        if not (self.takes_turns and self.pool.busy):
+        if not (self.shares_cores and self.pool.busy):
             self.rewards.dispatch()
         pending = [*others, *self.pool.calls, *self.rewards.calls]
         done, _ = ray.wait(pending, timeout=0.5) if pending else ([], None)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlvr.base.disk import disk_errors
-from rlvr.base.files import atomic_write, sync_folder
+from rlvr.base.files import sync_folder, write_text
 from rlvr.base.identity import differences
 from rlvr.record.layout import CHANGES
 from rlvr.types import ConfigError, RlvrError
@@ -231,8 +231,7 @@ class Checkpoints:
             json.dumps({"step": step, "key": key, "old": old, "new": new}) + "\n" for key, old, new in found
         ]
         if kept + lines != before:
-            with atomic_write(path) as temporary:
-                temporary.write_text("".join(kept + lines))
+            write_text(path, "".join(kept + lines))
 
     def _there(self) -> list[Path]:
         return sorted(self.folder.glob("step_*"))

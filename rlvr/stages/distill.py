@@ -6,16 +6,14 @@ be the student itself. Source: the data of stages 1 to 3 of Phi-4-Mini-Reasoning
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json
 from rlvr.base.keys import key
-from rlvr.cluster.workers import Workers
 from rlvr.problems.prompts import fill_template
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.layout import OVERLAPS, TRACES
@@ -23,8 +21,8 @@ from rlvr.record.progress import Progress
 from rlvr.rollout.answers import TeacherAnswer
 from rlvr.rollout.endpoint import EndpointRequests, EndpointTeacher, Question
 from rlvr.stages.buffer import Interrupted
+from rlvr.stages.collector import group_requests
 from rlvr.stages.config import DistillConfig
-from rlvr.stages.drawing import group_requests
 from rlvr.stages.sampling import as_teacher, chunk_metrics, chunked, same_tokenizer, sample, score
 from rlvr.stages.stage import StageInput
 from rlvr.traces.card import write_card
@@ -51,8 +49,7 @@ def run_distill(stage: StageInput) -> None:
     index = ngram_index(stage.unseen, settings.overlap_words)
     traces, overlaps = mark_overlaps(mark_duplicates(traces), index)
     rows = {problem: asdict(overlap) for problem, overlap in overlaps.items()}
-    with atomic_write(stage.folder / OVERLAPS) as path:
-        path.write_text(json.dumps(rows, indent=1))
+    write_json(stage.folder / OVERLAPS, rows, indent=2)
     write_traces(stage.folder / TRACES, traces)
     write_card(stage.folder, traces, _about(stage, source))
     print(f"{stage.name}: {_summary(traces)}")
@@ -78,7 +75,7 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
     name = stage.name
     if missing:
         with (
-            Workers(stage.config.workers()) as workers,
+            stage.workers() as workers,
             EndpointTeacher(_requests(stage), stage.folder) as teacher,
             Progress(name, len(chunks), len(chunks) - len(missing)) as progress,
         ):

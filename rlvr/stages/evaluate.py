@@ -18,7 +18,7 @@ from rlvr.problems.config import PromptConfig
 from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.layout import RESULTS
 from rlvr.rollout.engine import Request
-from rlvr.stages.drawing import group_requests
+from rlvr.stages.collector import group_requests
 from rlvr.stages.sampling import Chunk, answer, chunked
 from rlvr.stages.stage import StageInput
 from rlvr.types import Group, Problem

@@ -19,9 +19,9 @@ from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
 from rlvr.stages.batches import judged, part, rollout_batch, token_advantages, whiten, without_truncated
 from rlvr.stages.buffer import RolloutBuffer
+from rlvr.stages.collector import StepGroups
 from rlvr.stages.config import RlConfig, StageConfig
-from rlvr.stages.drawing import Drawn
-from rlvr.types import FloatArray, Group, Learned, Rollout, TrainingBatch, Verdict
+from rlvr.types import FloatArray, Group, Rollout, TrainingBatch, UpdateRecord, Verdict
 
 
 class Learning:
@@ -190,8 +190,8 @@ class Learning:
             self.entropy_coef, self.entropy = state["entropy_coef"], state["entropy"]
 
     def learned(
-        self, drawn: Drawn, batch: TrainingBatch, kept: Mapping[int, Mapping[str, FloatArray]]
-    ) -> list[list[Learned]]:
+        self, drawn: StepGroups, batch: TrainingBatch, kept: Mapping[int, Mapping[str, FloatArray]]
+    ) -> list[list[UpdateRecord]]:
         """What the step made of each drawn rollout, for the journal."""
         rows = {
             (rollout.problem_id, rollout.sample): row
@@ -199,20 +199,24 @@ class Learning:
         }
         filtered = {problem: name for name, problems in drawn.dropped.items() for problem in problems}
 
-        def of(rollout: Rollout, verdict: Verdict) -> Learned:
+        def of(rollout: Rollout, verdict: Verdict) -> UpdateRecord:
             row = rows.get((rollout.problem_id, rollout.sample))
             if row is None:
                 if verdict.reward is None:
-                    return Learned("no verdict")
+                    return UpdateRecord("no verdict")
                 name = filtered.get(rollout.problem_id)
-                return Learned(f"filter {name}" if name else "a filter, alone of its group")
+                return UpdateRecord(f"filter {name}" if name else "a filter, alone of its group")
             advantages = batch.columns["advantages"][row]
             if not batch.mask[row].any():
-                return Learned("cut off")
+                return UpdateRecord("cut off")
             if row not in kept:
-                return Learned("no advantage" if not advantages.any() else "the policy waits", advantages)
+                return UpdateRecord(
+                    "no advantage" if not advantages.any() else "the policy waits", advantages
+                )
             values = kept[row]
-            return Learned(None, advantages, values["logprobs"], values["entropy"], values.get("correction"))
+            return UpdateRecord(
+                None, advantages, values["logprobs"], values["entropy"], values.get("correction")
+            )
 
         return [
             [of(*pair) for pair in zip(group.rollouts, group.verdicts, strict=True)] for group in drawn.groups

@@ -1,8 +1,8 @@
 """Reinforcement learning with verifiable rewards: the loop, on- or off-policy, for every algorithm.
 
 `step` is the whole of it: draw, judge, learn, publish. What goes on after a stop or a death is in
-`rlvr.stages.rl_learner`, what a step draws in `rlvr.stages.drawing`, what it learns in
-`rlvr.stages.learning`, what is noted of it in `rlvr.stages.panel`.
+`rlvr.stages.rl_learner`, what a step draws in `rlvr.stages.collector`, what it learns in
+`rlvr.stages.learning`, what is noted of it in `rlvr.stages.step_metrics`.
 
 Policy version v is the policy after v training steps. Step t is drawn once the version is at
 least t − 1 − `max_staleness`; 0 is synchronous, on-policy training. Steps that follow an evaluation,
@@ -19,9 +19,8 @@ from rlvr.record.journal import journal_path, truncate, write_journal
 from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
-from rlvr.stages.drawing import Drawing, group_requests
-from rlvr.stages.panel import Clock, step_metrics
-from rlvr.stages.redo import (
+from rlvr.stages.collector import RolloutCollector, group_requests
+from rlvr.stages.resume import (
     forget_unevaluated,
     keep_unevaluated,
     last_recorded,
@@ -30,6 +29,7 @@ from rlvr.stages.redo import (
 )
 from rlvr.stages.rl_learner import RlLearner
 from rlvr.stages.stage import StageInput
+from rlvr.stages.step_metrics import Clock, step_metrics
 
 
 def run_rl(stage: StageInput) -> None:
@@ -39,7 +39,7 @@ def run_rl(stage: StageInput) -> None:
         Interrupted: the user asked to stop; the last complete step has a checkpoint.
         WorkerDied: a process died that cannot be replaced while the others live.
     """
-    with Workers(stage.config.workers(stage.settings.max_staleness)) as workers:
+    with stage.workers(stage.settings.max_staleness) as workers:
         ReinforcementLearning(stage, workers).run()
 
 
@@ -59,12 +59,12 @@ class ReinforcementLearning:
             workers.rollout_pool(stage.model_path),
             workers.rewards(),
             # off-policy the pool is never idle for long: waiting for that would undo the overlap
-            takes_turns=self.config.rollout.gpus_per_worker == 0 and self.settings.max_staleness == 0,
+            shares_cores=self.config.rollout.gpus_per_worker == 0 and self.settings.max_staleness == 0,
             interrupted=lambda: bool(stage.stop),
         )
-        self.drawing = Drawing(stage, self.buffer)
+        self.collector = RolloutCollector(stage, self.buffer)
         version = max(self.recorded, 0)
-        self.learner = RlLearner(stage, workers, self.buffer, self.drawing, saved, version)
+        self.learner = RlLearner(stage, workers, self.buffer, self.collector, saved, version)
 
     @property
     def version(self) -> int:
@@ -97,16 +97,16 @@ class ReinforcementLearning:
     def step(self, step: int) -> dict[str, float]:
         """One training step; its metrics."""
         clock = Clock()
-        self.drawing.submit_ready(self.version)  # draw: rollouts of every step that the version allows
-        drawn = self.drawing.take(step)  # judge: wait for this step's, and for their verdicts
+        self.collector.submit_ready(self.version)  # draw: rollouts of every step that the version allows
+        drawn = self.collector.take(step)  # judge: wait for this step's, and for their verdicts
         clock.lap("wait")
         update = self.learner.learn(drawn, step)  # learn: advantages, loss, optimizer steps
-        self.drawing.order.observe(drawn.groups)
+        self.collector.order.observe(drawn.groups)
         clock.lap("learn")
         self.learner.publish()  # publish: the new weights to the rollout workers
         clock.lap("publish")
         if not self.evaluates(step):  # or an evaluation would share the engines with them
-            self.drawing.submit_ready(step)
+            self.collector.submit_ready(step)
             self.buffer.pool.dispatch()
         self.log.samples(step, "train", drawn.groups)
         if self.config.record.journal:

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from rlvr.algorithms.config import AlgorithmConfig, CorrectionConfig, EntropyConfig, KlConfig
 from rlvr.base.targets import filter_messages, resolve, target_messages
 from rlvr.cluster.placement import is_separate
-from rlvr.learner.checks import optimizer_messages
+from rlvr.learner.config import optimizer_messages
 from rlvr.rollout.config import SamplingConfig
 from rlvr.stages.config import RlConfig, StageConfig
 from rlvr.types import ConfigError

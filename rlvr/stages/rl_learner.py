@@ -15,13 +15,13 @@ from rlvr.cluster.waiting import finish
 from rlvr.cluster.workers import Workers
 from rlvr.record.journal import read_journal
 from rlvr.stages.buffer import RolloutBuffer
-from rlvr.stages.drawing import Drawing, Drawn
+from rlvr.stages.collector import RolloutCollector, StepGroups
+from rlvr.stages.gpu_sharing import GpuSharing
 from rlvr.stages.learning import Learning
 from rlvr.stages.logprob_check import check_logprobs
-from rlvr.stages.redo import redrawn
+from rlvr.stages.resume import redrawn
 from rlvr.stages.stage import StageInput
-from rlvr.stages.turns import Turns
-from rlvr.types import FloatArray, Group, Learned, RlvrError, TrainingBatch, WorkerDied
+from rlvr.types import FloatArray, Group, RlvrError, TrainingBatch, UpdateRecord, WorkerDied
 
 LOOP_STATE = "loop.json"  # in a checkpoint: what the loop itself remembers
 
@@ -48,47 +48,47 @@ class RlLearner:
         stage: StageInput,
         workers: Workers,
         buffer: RolloutBuffer,
-        drawing: Drawing,
+        collector: RolloutCollector,
         saved: tuple[int, Path] | None,
         version: int,
     ) -> None:
         self.stage, self.config, self.settings = stage, stage.config, stage.settings
-        self.workers, self.buffer, self.drawing = workers, buffer, drawing
+        self.workers, self.buffer, self.collector = workers, buffer, collector
         self.saved, self.version, self.first = saved, version, version + 1
-        self.turns = Turns(buffer, shares_gpus(self.config.workers(self.settings.max_staleness)))
+        self.sharing = GpuSharing(buffer, shares_gpus(self.config.workers(self.settings.max_staleness)))
         self.replaced = 0  # learners that died
-        self.drawn: Drawn | None = None  # of the newest step, until it is in the journal
-        if self.turns.shared:  # an engine takes its share of what is free when it starts
+        self.drawn: StepGroups | None = None  # of the newest step, until it is in the journal
+        if self.sharing.shared:  # an engine takes its share of what is free when it starts
             buffer.start()
-            self.turns.to_learner(None)
+            self.sharing.to_learner(None)
         self._start(resume=True)
         buffer.start()
         self._connect()
 
-    def learn(self, drawn: Drawn, step: int) -> Update:
+    def learn(self, drawn: StepGroups, step: int) -> Update:
         """Advantages, and the step's optimizer steps; the policy has the version `step` after them."""
-        self.turns.to_learner(self.group)
+        self.sharing.to_learner(self.group)
         update: Update = self._surviving(lambda: self._learn(drawn, step))
         self.version, self.drawn = step, drawn
         return update
 
     def publish(self) -> None:
         """Give the present weights to the rollout workers."""
-        self._surviving(lambda: self.turns.publish(self.group, self.version))
+        self._surviving(lambda: self.sharing.publish(self.group, self.version))
 
-    def learned(self, drawn: Drawn, update: Update) -> list[list[Learned]]:
+    def learned(self, drawn: StepGroups, update: Update) -> list[list[UpdateRecord]]:
         """What the newest step made of each of its rollouts, for the journal, which has them after this."""
         self.drawn = None
         return self.learning.learned(drawn, update.batch, update.kept)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint's files, with all that `drawing` and the algorithm remember."""
+        """Write a checkpoint's files, with all that the collector and the algorithm remember."""
         deadline = self.config.learner.deadline
         self._surviving(lambda: self.buffer.wait("save", self.group.call("save", folder), deadline))
-        state = {"drawing": self.drawing.state(), "learning": self.learning.state()}
+        state = {"drawing": self.collector.state(), "learning": self.learning.state()}
         (folder / LOOP_STATE).write_text(json.dumps(state))
 
-    def _learn(self, drawn: Drawn, step: int) -> Update:
+    def _learn(self, drawn: StepGroups, step: int) -> Update:
         # always at the first step after a start
         due = step == self.first or (step - 1) % self.settings.check_every == 0
         checked = self._check(drawn.groups) if due else {}
@@ -105,7 +105,7 @@ class RlLearner:
         }
 
     def _start(self, resume: bool = False) -> None:
-        """A learner at the present version; with `resume`, `drawing` goes the same way."""
+        """A learner at the present version; with `resume`, the collector goes the same way."""
         stage = self.stage
         self.group = self.workers.learner()
         started = self.group.start(stage.model_path, self.config.max_length, self.settings.optimizer)
@@ -118,19 +118,19 @@ class RlLearner:
             state: Mapping[str, Any] = json.loads((folder / LOOP_STATE).read_text())
             self.learning.load(state["learning"])
             if resume:
-                self.drawing.load(state["drawing"], done)
+                self.collector.load(state["drawing"], done)
         for step in range(done + 1, self.version + 1):
             drawn = self.drawn if step == self.version else None
             if drawn is None:
                 drawn = redrawn(self.config, self.settings, read_journal(stage.folder, "train", step), step)
             self.learning.update(self.learning.batch(drawn.kept), len(drawn.kept), step)
             if resume:
-                self.drawing.pass_over(step, drawn.groups)
+                self.collector.pass_over(step, drawn.groups)
 
     def _connect(self) -> None:
         actors, gpus = self.buffer.pool.actors, self.config.rollout.gpus_per_worker
-        finish("weight transfer", self.group.connect(actors, gpus, self.turns.shared))
-        self.turns.publish(self.group, self.version)
+        finish("weight transfer", self.group.connect(actors, gpus, self.sharing.shared))
+        self.sharing.publish(self.group, self.version)
 
     def _surviving(self, work: Callable[[], Any]) -> Any:
         """What `work` returns, which is done again by another learner if the learner dies."""

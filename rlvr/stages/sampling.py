@@ -12,14 +12,13 @@ import numpy as np
 import ray
 
 from rlvr.algorithms.filters import accuracy
-from rlvr.cluster.workers import Workers
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.progress import Progress
 from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.engine import Request
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
-from rlvr.stages.panel import true_steps
 from rlvr.stages.stage import StageInput
+from rlvr.stages.step_metrics import true_steps
 from rlvr.types import ConfigError, Group, Problem
 
 if TYPE_CHECKING:
@@ -69,11 +68,11 @@ def answer(
     if not missing:
         return
     before = len(chunks) - len(missing)
-    with Workers(stage.config.workers()) as workers, Progress(stage.name, len(chunks), before) as progress:
+    with stage.workers() as workers, Progress(stage.name, len(chunks), before) as progress:
         rewards = workers.rewards()
         pool = workers.rollout_pool(stage.model_path)
-        turns = stage.config.rollout.gpus_per_worker == 0
-        buffer = RolloutBuffer(pool, rewards, turns, interrupted=lambda: bool(stage.stop))
+        shares_cores = stage.config.rollout.gpus_per_worker == 0
+        buffer = RolloutBuffer(pool, rewards, shares_cores, interrupted=lambda: bool(stage.stop))
         buffer.start()
         for done, chunk in enumerate(missing, before + 1):
             groups = [requests(chunk, problem) for problem in chunk.problems]

@@ -16,12 +16,12 @@ import numpy as np
 from hydra.utils import instantiate
 
 from rlvr.algorithms.filters import accuracy, length_variation
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_text
 from rlvr.base.identity import that_matter
 from rlvr.problems.files import as_row
 from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.layout import KEPT
-from rlvr.stages.drawing import apply_filters, group_requests
+from rlvr.stages.collector import apply_filters, group_requests
 from rlvr.stages.sampling import chunked, sample
 from rlvr.stages.stage import StageInput
 from rlvr.types import ConfigError, Group, Problem, RlvrError
@@ -69,8 +69,8 @@ def selected(stage: StageInput) -> list[Problem] | None:
             f"select: the filters leave {len(kept)} of {len(groups)} problems ({said}), fewer than "
             f"rl.problems_per_step={stage.least_problems}: loosen select.filters, or lower it"
         )
-    with atomic_write(stage.folder / KEPT) as temporary:
-        temporary.write_text("".join(f"{json.dumps(_line(group), default=str)}\n" for group in kept))
+    lines = [json.dumps(_line(group), default=str) for group in kept]
+    write_text(stage.folder / KEPT, "\n".join(lines) + "\n")
     left_out = f"; left out: {said}" if said else ""
     print(f"select:  {len(kept)} of {len(groups)} problems kept in {stage.folder / KEPT}{left_out}")
     ids = {group.problem.id for group in kept}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json
 from rlvr.base.identity import data_fingerprint, flat_settings
 from rlvr.base.stopping import StopRequest
+from rlvr.cluster.workers import StandingWorkers, Workers
 from rlvr.problems.order import fingerprint
 from rlvr.record.layout import RESULT
 from rlvr.record.runs import read_mapping
@@ -43,12 +44,17 @@ class StageInput:
     run: Path | None = None  # the folder of the run; a recipe's stages lie elsewhere
     verified: set[Path] = field(default_factory=set)  # files of checkpoints that were found whole
     unseen: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # name → what is evaluated on
+    standing: StandingWorkers = field(default_factory=StandingWorkers)  # of the run
 
     @property
     def name(self) -> str:
         """That of the folder, without the key behind it: `sft`, or `sft evaluation`."""
         stage, *rest = self.folder.name.split("-")
         return f"{stage} evaluation" if "evaluation" in rest else stage
+
+    def workers(self, max_staleness: int = 0) -> AbstractContextManager[Workers]:
+        """The actors that draw, judge and learn for the stage, for the time of a block."""
+        return self.standing.of_stage(self.config.workers(max_staleness))
 
     def checkpoints(self) -> Checkpoints:
         """The stage's checkpoints, with what a resume must agree with and what it may change."""
@@ -87,8 +93,7 @@ class StageInput:
 
     def finish(self, step: int, checkpoint: Path, data: str = "") -> None:
         """Say that the stage is done: with which checkpoint, and what it learned from, in words."""
-        with atomic_write(self.folder / RESULT) as path:
-            path.write_text(json.dumps({"step": step, "checkpoint": checkpoint.name, "data": data}))
+        write_json(self.folder / RESULT, {"step": step, "checkpoint": checkpoint.name, "data": data})
 
     def result(self) -> str | None:
         """The model that the stage has made; None before its end, or if its checkpoint is no longer there.

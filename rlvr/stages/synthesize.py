@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rlvr.base.files import atomic_write
-from rlvr.cluster.workers import Workers
+from rlvr.base.files import write_text
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.files import as_row
 from rlvr.problems.prompts import encode_prompt
@@ -63,8 +62,7 @@ def run_synthesize(stage: StageInput) -> None:
     if not new:
         raise RlvrError(f"synthesize: no new problem came out of {len(found)}; left out: {said}")
     lines = [json.dumps(as_row(problem), default=str) for problem in (*stage.problems, *new)]
-    with atomic_write(stage.folder / KEPT) as path:
-        path.write_text("\n".join(lines) + "\n")
+    write_text(stage.folder / KEPT, "\n".join(lines) + "\n")
     print(f"synthesize: {len(new):,} new problems" + (f"; left out: {said}" if said else ""))
 
 
@@ -150,7 +148,7 @@ def _equal_answers(stage: StageInput, groups: Sequence[Group]) -> list[set[tuple
         ]
     equal: list[set[tuple[str, str]]] = [set() for _ in groups]
     if asked:
-        with Workers(stage.config.workers()) as workers:
+        with stage.workers() as workers:
             score(workers.rewards(), [group for *_, group in asked], lambda: bool(stage.stop))
     for place, reference, others, group in asked:
         for other, verdict in zip(others, group.verdicts, strict=True):

@@ -19,7 +19,6 @@ from hydra.utils import instantiate
 from rlvr.algorithms.objective import Objective
 from rlvr.base.files import atomic_write
 from rlvr.cluster.waiting import finish
-from rlvr.cluster.workers import Workers
 from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
 from rlvr.problems.prompts import encode_answer, encode_prompt
@@ -153,7 +152,7 @@ class WarmStart:
         start = found[0] if found else 0
         truncate(stage.folder, start)
         with (
-            Workers(config.workers()) as workers,
+            stage.workers() as workers,
             MetricLog(stage.folder, config.record, stage.run_config, stage.run) as log,
             Progress(self.name, self.steps, start) as progress,
         ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rlvr.base.targets import target_messages
-from rlvr.learner.checks import optimizer_messages
+from rlvr.learner.config import optimizer_messages
 from rlvr.stages.config import DpoConfig, SftConfig, ValidationConfig, WarmStartConfig
 from rlvr.traces.config import contradictions
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import atomic_write, write_text
+from rlvr.base.text import aligned
 from rlvr.traces.criteria import drawn_by, in_order
 from rlvr.traces.traces import Trace
 from rlvr.types import DataError, Status
@@ -53,8 +53,7 @@ def write_card(folder: Path, traces: Sequence[Trace], about: Mapping[str, object
         *_examples(traces),
     ]
     card = folder / "card.md"
-    with atomic_write(card) as temporary:
-        temporary.write_text("\n\n".join(part for part in sections if part) + "\n", encoding="utf-8")
+    write_text(card, "\n\n".join(part for part in sections if part) + "\n")
     return card
 
 
@@ -179,20 +178,11 @@ def _visible(char: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with aligned columns: the first to the left, the others to the right."""
-    cells = [[_plain(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(head))]
-    lines = [
-        [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        for row in cells
-    ]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+    return aligned([[_plain(cell) for cell in row] for row in (head, *rows)])
 
 
 def _picture(traces: Sequence[Trace]) -> Figure:
     figure = Figure(figsize=(11, 3.4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     rates, lengths, repetition = figure.subplots(1, 3)
     of_problem = {trace.problem.id: trace.pass_rate for trace in traces}
     known = [rate for rate in of_problem.values() if rate is not None]

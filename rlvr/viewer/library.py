@@ -7,15 +7,15 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
 
+from rlvr.base.closing import Closing
 from rlvr.record.journal import SCHEMA
 from rlvr.record.runs import RunRecord, StageRecord, open_run
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import Steps, read_metrics
 from rlvr.types import DataError
 from rlvr.viewer.journal import Journal
 from rlvr.viewer.rollout import describe
@@ -34,7 +34,7 @@ OF_JOURNAL = {
 }
 
 
-class Library:
+class Library(Closing):
     """Reads the runs in `paths` and nothing else, and never writes to them.
 
     Journals are opened when they are first asked for. Raises DataError if a path is no run or has no
@@ -55,14 +55,6 @@ class Library:
         self._connection = _connect(Path(self._folder.name))
         self._journals: dict[tuple[int, str, str], Journal] = {}
         self._opening = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         for journal in self._journals.values():
@@ -112,7 +104,7 @@ class Library:
     def curve(self, run: int, stage: str, kind: str, metric: str | None) -> dict[str, Any]:
         """The steps and values of `metric`, or of a favourite; and the names of all there are."""
         path = self.stage(run, stage)[1].folder / "metrics.jsonl"
-        metrics: dict[int, dict[str, float | None]] = {}
+        metrics: Steps = {}
         if path.exists():
             status = path.stat()
             metrics = _metrics(path, status.st_mtime_ns, status.st_size)
@@ -134,7 +126,7 @@ class Library:
 
 
 @lru_cache(maxsize=8)
-def _metrics(path: Path, changed: int, size: int) -> dict[int, dict[str, float | None]]:
+def _metrics(path: Path, changed: int, size: int) -> Steps:
     return read_metrics(path)
 
 

@@ -90,7 +90,7 @@ OF_GROUPS = pytest.mark.parametrize(
 
 
 @OF_GROUPS
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_advantages_are_what_their_definitions_say(
     function: Callable, definition: Callable, rewards: st.SearchStrategy, data: st.DataObject
@@ -104,7 +104,7 @@ def test_advantages_are_what_their_definitions_say(
 
 
 @OF_GROUPS
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_missing_verdict_changes_no_other_advantage(
     function: Callable, definition: Callable, rewards: st.SearchStrategy, data: st.DataObject
@@ -141,7 +141,6 @@ def test_equal_rewards_are_worth_exactly_nothing(function: Callable) -> None:
     assert not function(floats([0.1] * 7)).any()
 
 
-@settings(deadline=None)
 @given(st.lists(WHOLE, min_size=1, max_size=12), st.integers(-64, 64), st.integers(-3, 3))
 def test_grpo_ignores_shift_and_scale(rewards: list[float], shift: int, power: int) -> None:
     np.testing.assert_allclose(grpo(floats(rewards) * 2.0**power + shift), grpo(floats(rewards)), atol=1e-12)
@@ -204,7 +203,6 @@ def test_expectations_over_what_a_noisy_verifier_says(
     np.testing.assert_allclose(pushed, kept * (floats(truth) - 1), atol=1e-14)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([-1.0, 1.0, NAN]), min_size=1, max_size=12))
 def test_debiased_grpo_is_grpo_without_noise(rewards: list[float]) -> None:
     np.testing.assert_allclose(
@@ -246,7 +244,6 @@ TOKENS = st.lists(st.tuples(st.floats(-4, 4), st.floats(-4, 4)), min_size=1, max
 FACTORS = st.floats(0, 1)
 
 
-@settings(deadline=None)
 @given(TOKENS, FACTORS, FACTORS)
 def test_gae_is_the_discounted_sum_of_all_later_errors(
     tokens: list[tuple[float, float]], gamma: float, lam: float
@@ -338,7 +335,6 @@ def test_an_advantage_function_cannot_bring_back_an_unreached_verdict() -> None:
     assert (first.max(), last.max()) == (1, 0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(-4, 4), min_size=1, max_size=5), max_size=5), st.data())
 def test_whitening_gives_mean_zero_and_deviation_one_over_the_masked_tokens(
     rows: list[list[int]], data: st.DataObject

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from groups import group, rollout
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rlvr.learner.batching import collate, plan_micro_batches
@@ -79,7 +79,6 @@ def test_learning_rates(fields: dict[str, float | str], expected: list[float]) -
     assert rates(5, **fields) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 40),
     st.integers(0, 20),
@@ -100,7 +99,6 @@ def test_learning_rates_rise_then_fall_between_their_ends(
 # ---------------------------------------------------------------- micro-batches
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(2, 60), max_size=50),
     st.integers(1, 300),
@@ -147,7 +145,6 @@ def ragged(seed: int, sizes: list[tuple[int, int]]) -> TrainingBatch:
     )
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=6),
     st.integers(0, 99),

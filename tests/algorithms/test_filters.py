@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from groups import group
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rlvr.algorithms.filters import (
@@ -85,7 +85,6 @@ def test_the_status_counts_and_not_the_reward() -> None:
     assert len(kept.rollouts) == 2
 
 
-@settings(deadline=None)
 @given(REWARDS, st.integers(0, 99), st.sampled_from([0.25, 0.5, 1.0]))
 def test_rebalance_keeps_all_correct_and_as_many_incorrect(
     rewards: list[float | None], seed: int, most: float

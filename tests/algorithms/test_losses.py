@@ -76,7 +76,6 @@ def check(
 # ---------------------------------------------------------------- value and gradient
 
 
-@settings(deadline=None)
 @given(ROWS, st.floats(0.01, 0.9), st.floats(0.01, 2.0), st.none() | st.floats(1.01, 8.0))
 def test_ppo_clip(rows: Rows, low: float, high: float, dual: float | None) -> None:
     def expected(logprobs: list[float], old: list[float], advantages: list[float]) -> list[tuple]:
@@ -88,7 +87,6 @@ def test_ppo_clip(rows: Rows, low: float, high: float, dual: float | None) -> No
     check(partial(ppo_clip, clip_low=low, clip_high=high, dual_clip=dual), rows, expected)
 
 
-@settings(deadline=None)
 @given(ROWS, st.floats(0.01, 0.5), st.floats(0.01, 0.5))
 def test_gspo_has_one_ratio_for_a_sequence(rows: Rows, low: float, high: float) -> None:
     def expected(logprobs: list[float], old: list[float], advantages: list[float]) -> list[tuple]:
@@ -103,7 +101,6 @@ def test_gspo_has_one_ratio_for_a_sequence(rows: Rows, low: float, high: float) 
     check(partial(gspo, clip_low=low, clip_high=high), rows, expected)
 
 
-@settings(deadline=None)
 @given(ROWS, st.floats(0, 1, exclude_max=True), st.floats(1, 6))
 def test_cispo_bounds_the_weight_and_never_the_gradient(rows: Rows, low: float, high: float) -> None:
     def expected(logprobs: list[float], old: list[float], advantages: list[float]) -> list[tuple]:
@@ -118,7 +115,6 @@ def test_cispo_bounds_the_weight_and_never_the_gradient(rows: Rows, low: float, 
     check(partial(cispo, min_ratio=low, max_ratio=high), rows, expected)
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_reinforce_is_the_score_times_the_advantage(rows: Rows) -> None:
     def expected(logprobs: list[float], old: list[float], advantages: list[float]) -> list[tuple]:
@@ -242,7 +238,6 @@ def test_a_loss_that_does_not_fit_is_refused(returned: Callable, said: str) -> N
 # ---------------------------------------------------------------- scales, and cutting a batch up
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=8), st.integers(1, 40))
 def test_scales_make_means_of_token_losses(lengths: list[int], max_length: int) -> None:
     random = np.random.default_rng(len(lengths))
@@ -295,7 +290,7 @@ def random_batch(seed: int, sizes: list[tuple[int, int]]) -> TrainingBatch:
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=7),
     st.sampled_from(AGGREGATIONS),

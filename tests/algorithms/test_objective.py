@@ -141,7 +141,7 @@ CORRECTIONS = {
 }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10**6),
     st.sampled_from(["k1", "k2", "k3", None]),
@@ -288,7 +288,6 @@ def test_supervised_is_the_negative_log_likelihood() -> None:
 NUMBER = st.floats(-3, 3)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(NUMBER, NUMBER, NUMBER), min_size=1, max_size=8), st.none() | st.floats(0.05, 1.0))
 def test_the_value_loss_and_its_gradient(
     tokens: list[tuple[float, float, float]], clip: float | None

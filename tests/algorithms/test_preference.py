@@ -69,7 +69,7 @@ def example(seed: int, pairs: int) -> tuple[torch.Tensor, torch.Tensor, torch.Te
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(1, 4))
 def test_a_pair_is_the_closed_form_and_lies_on_the_chosen_answer(kind: str, seed: int, pairs: int) -> None:
     policy, reference, mask = example(seed, pairs)

@@ -90,7 +90,7 @@ def test_a_signal_that_comes_twice_at_once_is_one_request(monkeypatch: pytest.Mo
 
 def test_nobody_waits_for_rollout_workers_to_start_against_the_users_will() -> None:
     pool: Any = SimpleNamespace(starting=["rollout worker 0"])
-    buffer = RolloutBuffer(pool, cast(Any, None), takes_turns=False, interrupted=lambda: True)
+    buffer = RolloutBuffer(pool, cast(Any, None), shares_cores=False, interrupted=lambda: True)
     with pytest.raises(Interrupted):
         buffer.start()
     pool.starting.clear()

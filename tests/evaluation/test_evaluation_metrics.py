@@ -11,7 +11,7 @@ from statistics import stdev
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rlvr.evaluation.metrics import (
@@ -50,7 +50,6 @@ def test_pass_at_k_is_the_share_of_subsets_that_hold_a_correct_sample(n: int) ->
             assert pass_at_k(n, c, k) == hits / len(subsets)
 
 
-@settings(deadline=None)
 @given(n=st.integers(1, 400), data=st.data())
 def test_pass_at_k_is_the_rounded_exact_value(n: int, data: st.DataObject) -> None:
     c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
@@ -113,7 +112,6 @@ def test_interval_matches_the_exact_bootstrap_distribution() -> None:
     assert high == np.searchsorted(cdf, 0.95) / n
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.randoms(use_true_random=False))
 def test_interval_does_not_depend_on_the_order_of_problems(values: list[float], random: object) -> None:
     interval = bootstrap_interval(values, seed=3, resamples=200)
@@ -228,7 +226,6 @@ def test_majority_is_the_mean_over_all_subsets_for_every_profile_of_answers(n: i
 LABELS = st.lists(st.sampled_from([0, 0, 1, 1, 2, 3, 4, None]), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(LABELS, st.data())
 def test_majority_of_more_samples_against_all_subsets_in_any_order(
     labels: list[int | None], data: st.DataObject
@@ -238,7 +235,6 @@ def test_majority_of_more_samples_against_all_subsets_in_any_order(
     assert maj(data.draw(st.permutations(labels)), k) == maj(labels, k)
 
 
-@settings(deadline=None)
 @given(LABELS, st.data())
 def test_majority_of_one_is_the_mean_and_no_majority_is_beyond_pass_at_k(
     labels: list[int | None], data: st.DataObject

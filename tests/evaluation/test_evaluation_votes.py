@@ -64,7 +64,7 @@ def test_texts_that_decide_start_no_process(monkeypatch: pytest.MonkeyPatch) -> 
 WHOLE = st.integers(-(10**18) + 1, 10**18 - 1)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(WHOLE, st.integers(-3, 3))
 def test_whole_numbers_are_the_same_where_the_verifier_says_so(number: int, apart: int) -> None:
     """What lets the texts of two whole numbers decide."""

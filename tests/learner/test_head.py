@@ -49,7 +49,7 @@ def example(seed: int, tokens: int, hidden: int, vocabulary: int) -> tuple[Tenso
     return states, weight, targets, 0.5 + torch.rand(tokens, generator=generator, dtype=torch.float64)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10**6),
     st.integers(0, 9),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from learner_worker import MAX_LENGTH, Case, Result, RunCases
 from test_learner import (
@@ -48,7 +48,6 @@ pytestmark = pytest.mark.slow  # its models and runs
 
 
 @given(st.integers(0, 10**6), st.integers(2, 9), st.floats(0.1, 20))
-@settings(deadline=None)
 def test_the_exact_divergence_and_its_gradient_in_closed_form(seed: int, size: int, spread: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits, reference = spread * torch.randn(2, 3, size, generator=generator, dtype=torch.float64)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from learner_worker import MAX_LENGTH, Case, Result, RunCases
 from test_learner import (
@@ -57,7 +57,6 @@ CPU = torch.device("cpu")
 # ---------------------------------------------------------------- plans
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(2, 60), max_size=40),
     st.integers(1, 300),
@@ -90,7 +89,6 @@ def test_packed_micro_batches_have_no_room_for_each_other(lengths: list[int], bu
     assert len(filled) == 1 or filled[0] + filled[1] > budget
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=6), st.data())
 def test_a_packed_row_holds_the_rows_one_after_another(
     sizes: list[tuple[int, int]], data: st.DataObject

@@ -66,7 +66,6 @@ def cost(rows: list[int], lengths: list[int], prompts: list[Prompt]) -> int:
     return sum(once.values()) + sum(lengths[i] - prompts[i].length for i in rows)
 
 
-@settings(deadline=None)
 @given(FAMILIES, st.integers(1, 300), st.integers(1, 3), st.integers(1, 2), st.randoms(use_true_random=False))
 def test_a_plan_counts_a_prompt_once_and_keeps_its_rows_together(
     families: list[tuple[int, list[int]]], budget: int, workers: int, unit: int, random: Any
@@ -179,7 +178,7 @@ def alone(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
     return torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, -torch.inf).softmax(-1), v)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.lists(st.integers(1, 25), max_size=5)), min_size=1, max_size=4),
     st.sampled_from([1, 20, 128]),

@@ -77,7 +77,7 @@ def test_a_summary_by_hand() -> None:
     assert (found["unreached"], found["mean_tokens"], found["truncated"]) == (4, 2.0, 1 / 3)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_problems_and_of_samples_changes_no_number(random: Any) -> None:
     def shuffled(problem: Outcome) -> Outcome:
@@ -186,7 +186,7 @@ def test_an_interrupted_evaluation_of_training_is_made_again_and_the_steps_line_
 ) -> None:
     """As the loop does it, and the run that goes on from its checkpoint."""
     from rlvr.stages.buffer import Interrupted
-    from rlvr.stages.redo import take_unevaluated
+    from rlvr.stages.resume import take_unevaluated
     from rlvr.stages.rl import ReinforcementLearning
 
     def interrupted(version: int) -> dict[str, float]:

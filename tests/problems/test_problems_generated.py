@@ -92,7 +92,7 @@ def test_the_alphabet_has_no_character_that_nothing_needs():
     assert len(ALPHABET) == len(set(ALPHABET))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(EVERY_LEVEL), st.integers(0, 2**40), st.integers(0, 2**40))
 def test_train_and_heldout_never_meet_whatever_the_seeds(case, train_seed, heldout_seed):
     family, level = case
@@ -104,7 +104,7 @@ def test_train_and_heldout_never_meet_whatever_the_seeds(case, train_seed, heldo
         assert len({p.text for p in problems}) == len({p.id for p in problems}) == len(problems)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.sampled_from(FAMILIES), st.integers(0, 2**40), st.integers(1, 60), st.integers(0, 60))
 def test_the_same_arguments_give_the_same_problems_and_more_only_adds(family, seed, n, more):
     assert family("train", n + more, [2, 3], seed)[:n] == family("train", n, [2, 3], seed)

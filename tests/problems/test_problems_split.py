@@ -23,7 +23,7 @@ def sides(source, share=0.25, seed=0):
     return part(source, "train", share, seed), part(source, "heldout", share, seed)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.text(max_size=6), min_size=4, max_size=60, unique_by=lambda text: tuple(text.split())),
     st.floats(0.2, 0.8),
@@ -39,7 +39,7 @@ def test_parts_are_complementary_and_of_exact_size(texts, share, seed):
     assert abs(len(heldout) - share * len(texts)) <= 0.5 + 1e-9
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=40), st.floats(0.05, 0.95), st.integers(0, 99)
 )
@@ -58,7 +58,7 @@ def test_one_text_is_on_one_side(letters, share, seed):
     assert len(heldout) <= share * len(source) + 0.5 + 1e-9
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.randoms(use_true_random=False))
 def test_neither_order_nor_ids_decide(random_: random.Random):
     source = problems(f"{number}+1=?" for number in range(40))

@@ -123,7 +123,7 @@ REFERENCE = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(expressions(), SMALL, SMALL)
 def test_values_are_those_of_fractions_by_both_ways(expression, a, b):
     text, reference = expression
@@ -158,7 +158,7 @@ def test_values(text, value):
     assert as_fraction(evaluate(parse_expression(text, []), {})) == value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SMALL, SMALL, SMALL)
 def test_conditions_chain_as_in_mathematics(a, b, c):
     values = {"a": number(a), "b": number(b), "c": number(c)}
@@ -313,7 +313,7 @@ def test_the_works_needs_few_characters_and_short_lines(shop_floor):
 # As a source of problems
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(0, 2**40), st.integers(0, 2**40))
 def test_sides_never_meet_nor_the_users_own_whatever_the_seeds(train_seed, heldout_seed):
     train = from_templates(SHOP_TEMPLATES, 60, "train", train_seed)

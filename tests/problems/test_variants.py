@@ -140,7 +140,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(PIECES | st.text(max_size=20), max_size=30).map("".join), st.text(max_size=30))
 def test_hostile_replies_never_raise_and_never_get_through_with_a_mark(reply, original):
     found = read_proposal(reply, original)
@@ -210,7 +210,7 @@ def test_an_equality_that_does_not_carry_over_is_a_conflict():
     assert agreement(["1", "2", "3"] + ["9"] * 5, near, 0.5, 1).kept
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.none() | st.sampled_from(["1/2", "2/4", "3/6", "1", "2/2", "7"]), max_size=16),
     st.sampled_from([0.3, 0.5, 0.6, 1.0]),

@@ -155,7 +155,7 @@ PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(PIECES | st.text(printable[:95], max_size=3), max_size=40).map(" ".join))
 def test_only_harmless_elements_and_attributes_come_out(inner: str) -> None:
     for text in (inner, f"\\({inner}\\)"):

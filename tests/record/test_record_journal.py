@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 from rlvr.record.journal import ARRAYS, LATER, LEARNED, journal_path, read_journal, truncate, write_journal
 from rlvr.record.sinks import JsonLines, read_metrics
-from rlvr.types import DataError, FinishReason, Group, Learned, Problem, Rollout, Status, Verdict
+from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status, UpdateRecord, Verdict
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -89,7 +89,7 @@ def assert_identical(found: list[Group], expected: list[Group]) -> None:
             assert isinstance(mine.finish_reason, FinishReason)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(groups(), max_size=4))
 def test_round_trip_is_exact(written: list[Group]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -142,10 +142,10 @@ def test_others_read_it_as_an_ordinary_table(tmp_path: Path) -> None:
     said = np.array([0, -1, -2], np.float32)
     learned = [
         [
-            Learned(None, np.array([0, 0.5, 0.5], np.float32), said, -said, said**2),
-            Learned("no advantage", np.array([0, -0.75, -0.25], np.float32)),
+            UpdateRecord(None, np.array([0, 0.5, 0.5], np.float32), said, -said, said**2),
+            UpdateRecord("no advantage", np.array([0, -0.75, -0.25], np.float32)),
         ],
-        [Learned("no verdict")],
+        [UpdateRecord("no verdict")],
     ]
     write_journal(path, [group("a"), unreached], learned)
     rows = pq.read_table(path).to_pylist(maps_as_pydicts="strict")

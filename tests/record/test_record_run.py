@@ -77,6 +77,7 @@ def test_versions_name_the_commit_of_the_project_only(tmp_path: Path) -> None:
             "__init__.py",
             "types.py",
             "base/__init__.py",
+            "base/closing.py",
             "base/files.py",
             "record/__init__.py",
             "base/disk.py",
@@ -127,7 +128,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert [each.read_text() for each in path.parent.iterdir()] == ["whole"]
 
 
-@settings(max_examples=50, deadline=None)  # each waits for the disk
+@settings(max_examples=50)  # each waits for the disk
 @given(st.dictionaries(st.text().filter(lambda name: name != "step"), st.floats(), max_size=5))
 def test_json_lines_hold_every_metric_and_stay_json(metrics: dict[str, float]) -> None:
 

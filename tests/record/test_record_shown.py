@@ -121,7 +121,7 @@ def test_the_panel_shows_the_answers_of_a_step_under_way(clock: Clock) -> None:
     assert "next: 12 of 96 answers" in out.getvalue()
 
 
-class Drawn(RolloutBuffer):
+class StepGroups(RolloutBuffer):
     """Its pool has one more answer each time that it waits, and all verdicts come at the end."""
 
     def _advance(self, others: list[Any]) -> list[Any]:
@@ -134,7 +134,7 @@ class Drawn(RolloutBuffer):
 
 def test_a_buffer_tells_how_many_answers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = SimpleNamespace(submit=lambda group: None)
-    buffer = Drawn(cast(Any, pool), RewardPool([], 1.0), False, lambda: False)
+    buffer = StepGroups(cast(Any, pool), RewardPool([], 1.0), False, lambda: False)
     seen: list[tuple[int, int]] = []
     buffer.submit(3, [group([], name="p").problem], [cast(Any, [None] * 4)])
     assert len(buffer.take(3, seen=lambda *counts: seen.append(counts)).groups[0].rollouts) == 4

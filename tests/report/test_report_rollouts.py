@@ -12,9 +12,9 @@ from rlvr.record.journal import LEARNED, journal_path
 from rlvr.report.journal import Journal, correct_shares
 from rlvr.report.measures import Metrics
 from rlvr.report.rollouts import SHOWN_CHARACTERS, choose, shortened, show
-from rlvr.types import FinishReason, Learned, Rollout, Status, Verdict
+from rlvr.types import FinishReason, Rollout, Status, UpdateRecord, Verdict
 
-Row = tuple[Rollout, Verdict, Learned]
+Row = tuple[Rollout, Verdict, UpdateRecord]
 
 
 def row(reward: float | None, advantage: float | None = 0.0, gap: float = 0.0, **further: object) -> Row:

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from groups import rollout
 
+from rlvr.base.files import write_json
 from rlvr.evaluation.summary import Outcome, all_sets, outcomes, summarize
 from rlvr.pipeline.evaluate import _model_messages, sampled_by
-from rlvr.results.evaluation import OTHER, compared, read_results, recount, write_json
+from rlvr.results.evaluation import OTHER, compared, read_results, recount
 from rlvr.results.evaluation_table import _comparison, markdown
 from rlvr.results.samples import SAMPLES, read_samples, write_samples
 from rlvr.statistics.tests import holm

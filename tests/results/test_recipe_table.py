@@ -117,7 +117,7 @@ def test_gains_are_paired_by_problem_and_not_by_place() -> None:
     assert (gain.mean, gain.changed) == (0.5 / 3, 1)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(st.sampled_from([0, 0.5, 1.0]), st.sampled_from([0, 0.5, 1.0])), min_size=1, max_size=20

@@ -421,7 +421,7 @@ ANY = st.text(alphabet=st.characters(codec="utf-8"), max_size=200) | st.text(
 
 
 @given(ANY)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_completion_raises_and_the_same_one_gets_the_same(text: str) -> None:
     def values() -> list[float | Verdict | None]:
         return [

@@ -234,7 +234,7 @@ def test_true_arithmetic_holds_and_false_does_not(a: int, sign: str, b: int, for
 
 
 @given(st.text(alphabet="0123456789+-*/^=<>$\\{}()[]&%.,x frac\n≈", max_size=120))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_text_raises_and_the_share_is_a_share(text: str) -> None:
     verdict = steps_reward(text)
     assert verdict is None or 0 <= (verdict.reward or 0) <= 1

@@ -20,8 +20,8 @@ from rlvr.rewards.format import format_reward
 from rlvr.rewards.functions import Sample, load_functions, validate_reward
 from rlvr.rewards.math import math_reward
 from rlvr.stages.batches import rollout_batch
-from rlvr.stages.drawing import Drawn
-from rlvr.stages.panel import step_metrics
+from rlvr.stages.collector import StepGroups
+from rlvr.stages.step_metrics import step_metrics
 from rlvr.types import ConfigError, FinishReason, Group, Problem, Rollout, Status, Verdict
 
 PROBLEM = Problem("p1", "6 · 7?", "42", columns={"level": 3})
@@ -418,7 +418,7 @@ def test_the_share_of_rollouts_that_a_gate_stopped_is_a_metric() -> None:
     groups = [Group(PROBLEM, [rollout] * 5, verdicts)]
     batch = rollout_batch([rollout] * 4, [0] * 4)
     batch.columns["advantages"] = [np.ones(2, np.float32)] * 4
-    metrics = step_metrics(Drawn(groups, groups, rounds=1), batch, [], 1, {"format": 0.25})
+    metrics = step_metrics(StepGroups(groups, groups, rounds=1), batch, [], 1, {"format": 0.25})
     assert metrics["gates/format"] == 0.5
     assert metrics["reward/format"] == pytest.approx(np.mean(values))
     assert metrics["verdicts/timeout"] == 1

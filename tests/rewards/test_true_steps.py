@@ -103,7 +103,7 @@ SIDES = st.text(alphabet="0123456789+-*/^=().,% {}\\frac", min_size=1, max_size=
 
 
 @given(SIDES, st.sampled_from(["=", "approx", "<", "ge", "ne"]), SIDES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_exact_arithmetic_says_what_the_steps_reward_says(left: str, relation: str, right: str) -> None:
     step = calculation(left, relation, right)
     if step is not None:

@@ -466,7 +466,7 @@ except RlvrError as error:
         assert len(recorded(tmp_path)) == 24
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(texts=st.lists(st.text(), min_size=1, max_size=4), data=st.data())
 def test_a_file_cut_anywhere_keeps_its_whole_lines(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], data: st.DataObject

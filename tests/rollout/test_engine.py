@@ -540,9 +540,9 @@ def test_two_workers_share_groups_and_keep_them_whole(pairs: dict[str, Pair]) ->
 
     def watch(came: list[Rollout]) -> bool:
         nonlocal most
-        for worker, of_worker in zip(pool.workers, names, strict=True):
-            of_worker |= {problem for _, problem, _ in worker.under_way}
-            most = max(most, len(worker.under_way))
+        for place, of_worker in enumerate(names):
+            of_worker |= {problem for _, problem, _ in pool.work.assigned[place].running}
+            most = max(most, pool.work.load(place))
         return False
 
     came = run_pool(pool, watch)
@@ -559,7 +559,7 @@ def test_two_workers_share_groups_and_keep_them_whole(pairs: dict[str, Pair]) ->
 def test_a_stall_names_the_sample_and_shows_where_the_process_stands(pairs: dict[str, Pair]) -> None:
     pool = RolloutPool([pairs["untied"].worker], max_num_seqs=4, deadline=1e-6)
     pool.submit(make_requests(17, problems=1, samples=4))
-    run_pool(pool, lambda came: pool.workers[0].doing == "start" and not pool.calls)
+    run_pool(pool, lambda came: not pool.starting and not pool.calls)
     pool.check_progress()  # nothing to wait for
     pool.dispatch()
     with pytest.raises(

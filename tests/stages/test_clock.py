@@ -160,7 +160,7 @@ def test_a_driver_that_is_slow_to_answer_keeps_workers_waiting() -> None:
 # ---------------------------------------------------------------- staleness
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     workers=st.integers(1, 5),
     staleness=st.integers(0, 4),

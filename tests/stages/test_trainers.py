@@ -109,7 +109,7 @@ def test_midtraining_learns_the_whole_trace() -> None:
     assert all(mask.tolist() == [False] + [True] * (len(mask) - 1) for mask in batch.mask)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 17), min_size=1, max_size=30), st.integers(20, 60), st.integers(1, 4))
 def test_rows_are_filled_and_every_epoch_has_every_trace_once(
     lengths: list[int], row_tokens: int, batch_size: int

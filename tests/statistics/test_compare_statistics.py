@@ -54,7 +54,7 @@ def test_p_value_of_many_degrees_of_freedom_is_the_normal_s() -> None:
     assert paired_t_test(list(values)) == pytest.approx(math.erfc(1.7 / math.sqrt(2)), abs=1e-5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=12).filter(lambda all: len(set(all)) > 1))
 def test_t_tests_and_intervals_are_those_of_scipy(wholes: list[int]) -> None:
     values = [whole / 1000 for whole in wholes]
@@ -78,7 +78,7 @@ def test_paired_t_test_without_spread() -> None:
     assert math.isnan(paired_t_test([0.1, math.nan, 0.2]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=8))
 def test_the_interval_holds_zero_where_p_is_above_five_per_cent(values: list[float]) -> None:
     p, half = paired_t_test(values), half_interval(values)
@@ -98,7 +98,7 @@ def test_t_intervals_and_tests_are_wrong_as_often_as_they_say() -> None:
         assert covered == pytest.approx(1 - rejected, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.lists(quarters, min_size=1, max_size=9))
 def test_sign_flips_are_counted_as_brute_force_counts_them(values: list[float]) -> None:
     sums = [
@@ -109,14 +109,14 @@ def test_sign_flips_are_counted_as_brute_force_counts_them(values: list[float]) 
     assert sign_flip_test(values) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(quarters, min_size=2, max_size=9))
 def test_sign_flips_are_counted_as_scipy_counts_them(values: list[float]) -> None:
     expected = stats.permutation_test((values,), np.sum, permutation_type="samples", n_resamples=np.inf)
     assert sign_flip_test(values) == pytest.approx(expected.pvalue, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(quarters, min_size=1, max_size=60), st.randoms(use_true_random=False))
 def test_sign_flips_know_neither_order_nor_direction_nor_unchanged_pairs(
     values: list[float], random: object
@@ -254,7 +254,7 @@ def alone(found: Difference) -> Difference:
 gains_of_tables = st.lists(st.lists(quarters, min_size=1, max_size=16), min_size=1, max_size=5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(gains_of_tables, st.booleans())
 def test_a_change_is_called_one_where_the_corrected_p_is_below_five_per_cent_and_nowhere_else(
     tables: list[list[float]], seeds: bool
@@ -272,7 +272,7 @@ def test_a_change_is_called_one_where_the_corrected_p_is_below_five_per_cent_and
     assert {one.family for one in table.values()} == {sum(not math.isnan(one.p) for one in found)}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(quarters, min_size=1, max_size=16))
 def test_swapping_the_two_turns_the_change_round(gains: list[float]) -> None:
     round_about = {Change.BETTER: Change.WORSE, Change.WORSE: Change.BETTER, Change.UNCLEAR: Change.UNCLEAR}

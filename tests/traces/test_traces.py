@@ -217,7 +217,7 @@ def test_an_overlap_is_found_exactly_where_there_is_one(
         assert found.words in " ".join(evaluation[int(found.id)])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 13), st.booleans())
 def test_planted_overlaps_are_found_and_nothing_else(seed: int, n: int, in_answers: bool) -> None:
     """Every text has words of its own, but for the n words that are copied into some."""
@@ -324,7 +324,7 @@ def any_traces(draw: st.DrawFn) -> list[Trace]:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(any_traces())
 def test_round_trip_is_exact(written: list[Trace]) -> None:
     with tempfile.TemporaryDirectory() as folder:

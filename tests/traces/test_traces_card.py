@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
 from trace_examples import LENGTH, RIGHT, TIMEOUT, WRONG, trace
@@ -73,7 +73,6 @@ def test_the_picture_shows_something_for_every_kind_of_traces(tmp_path: Path) ->
         assert picture[..., :3].std() > 0.02
 
 
-@settings(deadline=None)
 @given(HOSTILE)
 def test_nothing_closes_a_fence(text: str) -> None:
     fence, *inside, end = _fenced(text).split("\n")
@@ -84,7 +83,6 @@ def test_nothing_closes_a_fence(text: str) -> None:
     assert all(char.isprintable() or char == "\t" for line in inside for char in line)
 
 
-@settings(deadline=None)
 @given(HOSTILE)
 def test_a_name_stays_on_its_line_without_markup(text: str) -> None:
     shown = _plain(text)

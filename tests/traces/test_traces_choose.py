@@ -65,7 +65,6 @@ def paired(traces: Sequence[Trace], seed: int = 0, **fields: Any) -> list[tuple[
 # choosing
 
 
-@settings(deadline=None)
 @given(MANY_TRACES, TRACE_CONFIGS, st.integers(0, 3), st.randoms(use_true_random=False))
 def test_what_is_chosen_meets_every_criterion_in_any_order(
     traces: list[Trace], config: TraceConfig, seed: int, order: random.Random
@@ -209,7 +208,7 @@ def test_defaults_are_in_range() -> None:
 # pairing
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(MANY_TRACES, PAIR_CONFIGS, st.integers(0, 3), st.randoms(use_true_random=False))
 def test_pairs_are_sound_in_any_order(
     traces: list[Trace], config: PairConfig, seed: int, order: random.Random

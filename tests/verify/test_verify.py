@@ -131,7 +131,7 @@ def test_numbers_equal_themselves_however_they_are_written(number: object) -> No
 
 
 @given(st.fractions(min_value=-50, max_value=50, max_denominator=20), st.integers(1, 5), st.integers(1, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_polynomials_equal_their_expansions_only(root: Fraction, power: int, shift: int) -> None:
     p, q = root.numerator, root.denominator
     factored = f"({q}x - ({p}))^2 + {power}"
@@ -223,7 +223,7 @@ LATEX = st.lists(
 
 
 @given(st.text(max_size=60) | LATEX, st.text(max_size=30) | LATEX)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_no_text_raises(completion: str, gold: str) -> None:
     verdict = check_answer(completion, gold)
     assert verdict == check_answer(completion, gold)

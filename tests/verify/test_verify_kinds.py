@@ -412,7 +412,7 @@ def _noisy(text: str, draw: random.Random) -> str:
 
 
 @given(EXPRESSIONS, st.integers(0, 2**16))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_layout_changes_nothing(text: str, seed: int) -> None:
     noisy = _noisy(text, random.Random(seed))
     assert equal_answers(text, text).equal
@@ -421,7 +421,7 @@ def test_layout_changes_nothing(text: str, seed: int) -> None:
 
 
 @given(EXPRESSIONS, EXPRESSIONS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_comparison_is_symmetric_and_repeatable(left: str, right: str) -> None:
     one = equal_answers(left, right)
     assert one == equal_answers(left, right)
@@ -429,7 +429,7 @@ def test_comparison_is_symmetric_and_repeatable(left: str, right: str) -> None:
 
 
 @given(EXPRESSIONS, st.integers(1, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_adding_something_changes_the_answer(text: str, more: int) -> None:
     assert not equal_answers(f"{text} + {more}", text).equal
     assert not equal_answers(f"{text}, {text} + {more}", text).equal

@@ -83,7 +83,7 @@ WANTED = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(wanted=WANTED)
 def test_filters_find_what_a_walk_over_all_rollouts_finds(viewed: Viewed, wanted: dict[str, Any]) -> None:
     expected = [one for one in viewed.made if _passes(one, wanted)]

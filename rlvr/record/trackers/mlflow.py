@@ -8,12 +8,13 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fcntl import LOCK_EX, flock
 from importlib import import_module
 from typing import Any
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_text
+from rlvr.base.identity import flattened
 from rlvr.record.trackers import Sample, TrackedStage
 
 LONGEST_PARAM = 500  # characters: what every version of MLflow takes
@@ -71,8 +72,7 @@ class MLflow:
         tags = {"group": stage.group, "arm": stage.arm, "stage": stage.name}
         created = self._client.create_run(experiment, tags=tags, run_name=f"{stage.arm}/{stage.name}")
         self._run = created.info.run_id
-        with atomic_write(id_file) as temporary:
-            temporary.write_text(self._run)
+        write_text(id_file, self._run)
         self._log_params(stage.config)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -94,7 +94,8 @@ class MLflow:
 
     def _log_params(self, config: Mapping[str, Any]) -> None:
         params = [
-            self._mlflow.entities.Param(allowed(key), value[:LONGEST_PARAM]) for key, value in _flat(config)
+            self._mlflow.entities.Param(allowed(key), str(value)[:LONGEST_PARAM])
+            for key, value in flattened(config)
         ]
         for start in range(0, len(params), BATCH):
             self._client.log_batch(self._run, params=params[start : start + BATCH])
@@ -107,11 +108,3 @@ def allowed(name: str) -> str:
     'heldout/pass_at_1'
     """
     return re.sub(r"[^\w./: -]", "_", name.replace("@", "_at_"))
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", str(value)

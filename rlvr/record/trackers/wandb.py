@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_text
 from rlvr.record.trackers import Sample, TrackedStage
 
 
@@ -56,8 +56,7 @@ class WandB:
         stage.folder.mkdir(parents=True, exist_ok=True)
         id_file = stage.folder / "wandb_id"
         if not id_file.exists():
-            with atomic_write(id_file) as temporary:
-                temporary.write_text(secrets.token_hex(4))
+            write_text(id_file, secrets.token_hex(4))
         self._table = wandb.Table
         self._run = wandb.init(
             project=project,

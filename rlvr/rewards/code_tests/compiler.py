@@ -245,13 +245,7 @@ class _Compiler:
         for node in body:
             self.declare(node, scope)
         self.declare_variables(body, scope)
-        codes = [self.statement(node, scope) for node in body]
-
-        def run(frame: Frame) -> None:
-            for code in codes:
-                code(frame)
-
-        return run
+        return self.inner(body, scope)
 
     def declare(self, node: ast.stmt, scope: Scope) -> None:
         match node:

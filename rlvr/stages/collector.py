@@ -24,7 +24,7 @@ Filter = Callable[[Group, np.random.Generator], Group | None]
 
 
 @dataclass
-class Drawn:
+class StepGroups:
     """What a step has drawn."""
 
     groups: list[Group] = field(default_factory=list)  # all of them, in the order they were submitted
@@ -35,7 +35,7 @@ class Drawn:
     reward_seconds: float = 0.0
 
 
-class Drawing:
+class RolloutCollector:
     """Submits requests to the buffer and takes complete groups from it.
 
     Step t is drawn once the policy version allows it (see `rlvr.stages.rl`). Its first round has
@@ -86,14 +86,14 @@ class Drawing:
         del self.chosen[step]
         self.submitted = step
 
-    def take(self, step: int) -> Drawn:
+    def take(self, step: int) -> StepGroups:
         """Wait for the step's groups, in as many rounds as it takes.
 
         Raises:
             Interrupted: the user asked to stop.
             RlvrError: no verdict was reached at all; the message quotes one.
         """
-        drawn = Drawn()
+        drawn = StepGroups()
         while True:
             taken = self.buffer.take(step)
             drawn.rounds += 1
@@ -135,7 +135,7 @@ class Drawing:
             return constant
         return float(self.schedule(step=step - 1, steps=self.settings.steps, temperature=constant))
 
-    def _submit_further(self, drawn: Drawn, step: int) -> bool:
+    def _submit_further(self, drawn: StepGroups, step: int) -> bool:
         """Submit another round if the step lacks groups; whether there was one to submit."""
         growing, count = further_round(drawn, self.settings, self.config.algorithm.max_group_size)
         seen = {group.problem.id for group in drawn.groups}
@@ -148,7 +148,9 @@ class Drawing:
         return bool(asked)
 
 
-def further_round(drawn: Drawn, settings: RlConfig, max_group_size: int | None) -> tuple[list[Group], int]:
+def further_round(
+    drawn: StepGroups, settings: RlConfig, max_group_size: int | None
+) -> tuple[list[Group], int]:
     """The groups that grow in a further round, and the number of other problems; none where none is due."""
     missing = max(settings.problems_per_step - len(drawn.kept), 0)
     most = max_group_size or 0
@@ -196,7 +198,7 @@ def filters_of(algorithm: AlgorithmConfig) -> dict[str, Filter]:
     return {name: instantiate(spec, _partial_=True) for name, spec in algorithm.filters.items()}
 
 
-def filter_groups(drawn: Drawn, filters: Mapping[str, Filter], seed: int, step: int) -> None:
+def filter_groups(drawn: StepGroups, filters: Mapping[str, Filter], seed: int, step: int) -> None:
     """Fill in what is kept of the groups, and which of them each filter has left out."""
     drawn.kept, drawn.dropped = [], {name: [] for name in filters}
     for group in drawn.groups:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlvr.base.files import atomic_write
+from rlvr.base.files import write_json
 from rlvr.base.identity import digest, model_fingerprint
 from rlvr.record.journal import read_journal
 from rlvr.record.layout import UNEVALUATED
 from rlvr.record.runs import read_mapping
-from rlvr.record.sinks import read_metrics
+from rlvr.record.sinks import stage_metrics
 from rlvr.stages.checkpoints import Checkpoints
+from rlvr.stages.collector import StepGroups, filter_groups, filters_of, further_round
 from rlvr.stages.config import RlConfig, StageConfig
-from rlvr.stages.drawing import Drawn, filter_groups, filters_of, further_round
 from rlvr.stages.stage import StageInput
 from rlvr.types import DataError, Group
 
@@ -27,11 +26,10 @@ def last_recorded(stage: StageInput, checkpoints: Checkpoints, done: int) -> int
     them: they would not come out the same again.
     """
     folder = stage.folder
-    metrics = folder / "metrics.jsonl"
     since = _made_since(stage, checkpoints)
-    if not metrics.exists() or since is None or done < since:
+    if since is None or done < since:
         return done
-    recorded = read_metrics(metrics)
+    recorded = stage_metrics(folder)
     while done + 1 in recorded:
         try:
             if done >= 0:
@@ -49,8 +47,7 @@ def keep_unevaluated(stage: StageInput, step: int, metrics: Mapping[str, float])
     """
     numbers = {name: float(value) for name, value in metrics.items()}
     finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    with atomic_write(stage.folder / UNEVALUATED) as path:
-        path.write_text(json.dumps({"step": step, "metrics": finite}, allow_nan=False))
+    write_json(stage.folder / UNEVALUATED, {"step": step, "metrics": finite})
 
 
 def take_unevaluated(stage: StageInput, done: int) -> dict[str, float] | None:
@@ -61,8 +58,7 @@ def take_unevaluated(stage: StageInput, done: int) -> dict[str, float] | None:
     if not (stage.folder / UNEVALUATED).exists():
         return None
     kept = read_mapping(stage.folder / UNEVALUATED)
-    metrics = stage.folder / "metrics.jsonl"
-    if kept.get("step") != done or (metrics.exists() and done in read_metrics(metrics)):
+    if kept.get("step") != done or done in stage_metrics(stage.folder):
         forget_unevaluated(stage)
         return None
     return {name: math.nan if value is None else value for name, value in kept["metrics"].items()}
@@ -77,8 +73,7 @@ def remember_settings(stage: StageInput, checkpoints: Checkpoints, done: int) ->
     since = _made_since(stage, checkpoints)
     # steps that are made again from further back are made with these settings, too
     since = done if since is None else min(since, done)
-    with atomic_write(_made_with(stage)) as path:
-        path.write_text(json.dumps({"settings": _settings(stage, checkpoints), "since": since}))
+    write_json(_made_with(stage), {"settings": _settings(stage, checkpoints), "since": since})
 
 
 def _made_since(stage: StageInput, checkpoints: Checkpoints) -> int | None:
@@ -96,8 +91,8 @@ def _settings(stage: StageInput, checkpoints: Checkpoints) -> str:
     return digest([checkpoints.identity, checkpoints.settings, model_fingerprint(stage.model_path)])
 
 
-def redrawn(config: StageConfig, settings: RlConfig, groups: Sequence[Group], step: int) -> Drawn:
-    """What `Drawing.take(step)` returned, from all groups of the step in the journal's order.
+def redrawn(config: StageConfig, settings: RlConfig, groups: Sequence[Group], step: int) -> StepGroups:
+    """What `RolloutCollector.take(step)` returned, from all groups of the step in the journal's order.
 
     The chance of a filter is keyed, so it keeps the same rollouts again. `rounds` is found out by
     going through them, as each is a function of the groups before it. Seconds are 0.
@@ -108,7 +103,7 @@ def redrawn(config: StageConfig, settings: RlConfig, groups: Sequence[Group], st
     rounds = 1
     while rounds < config.algorithm.max_rounds:
         known = [_first(group, shown[group.problem.id]) for group in groups[: len(shown)]]
-        drawn = Drawn(known)
+        drawn = StepGroups(known)
         filter_groups(drawn, filters, config.seed, step)
         growing, count = further_round(drawn, settings, config.algorithm.max_group_size)
         others = groups[len(shown) : len(shown) + count]
@@ -117,7 +112,7 @@ def redrawn(config: StageConfig, settings: RlConfig, groups: Sequence[Group], st
         shown |= {group.problem.id: shown[group.problem.id] + size for group in growing}
         shown |= {group.problem.id: size for group in others}
         rounds += 1
-    drawn = Drawn(list(groups), rounds=rounds)
+    drawn = StepGroups(list(groups), rounds=rounds)
     filter_groups(drawn, filters, config.seed, step)
     return drawn
 

@@ -7,7 +7,7 @@ from rlvr.learner.actor import LearnerGroup
 from rlvr.stages.buffer import CONTROL_DEADLINE, RolloutBuffer
 
 
-class Turns:
+class GpuSharing:
     """One sleeps while the other works: `to_learner` after generation, `publish` after learning.
 
     Where they share no GPUs, `to_learner` does nothing. While the learner works, the workers' weights are in

@@ -12,9 +12,9 @@ from groups import group, rollout, verdict
 
 from rlvr.learner.modules import signal_to_noise
 from rlvr.stages.batches import judged, rollout_batch, token_advantages, without_truncated
-from rlvr.stages.drawing import Drawn
-from rlvr.stages.panel import step_metrics
+from rlvr.stages.collector import StepGroups
 from rlvr.stages.sampling import chunk_metrics
+from rlvr.stages.step_metrics import step_metrics
 from rlvr.types import FinishReason, Group, Problem, Status, TrainingBatch, Verdict
 
 
@@ -26,7 +26,7 @@ def batch_of(groups: list[Group]) -> TrainingBatch:
 
 
 def metrics_of(groups: list[Group], **options: object) -> dict[str, float]:
-    drawn = Drawn(groups=groups, kept=groups, rounds=1)
+    drawn = StepGroups(groups=groups, kept=groups, rounds=1)
     given = {"batch": batch_of(groups), "updates": [], "step": 5, "gates": {}}
     return step_metrics(drawn, **(given | options))
 
@@ -54,7 +54,7 @@ def test_each_reward_function_and_each_gate_has_a_number() -> None:
 
 def test_groups_are_counted_as_drawn_and_as_kept() -> None:
     groups = [group([1.0, -1.0], lengths=[2, 6]), group([1.0, 1.0], "q", lengths=[4, 4]), group([None], "r")]
-    drawn = Drawn(groups=groups, kept=groups[:1], dropped={"a": ["1", "2"], "b": []}, rounds=3)
+    drawn = StepGroups(groups=groups, kept=groups[:1], dropped={"a": ["1", "2"], "b": []}, rounds=3)
     metrics = step_metrics(drawn, batch_of(groups[:1]), [], 5, {})
     shown = {name: value for name, value in metrics.items() if name.startswith(("groups/", "filters/"))}
     assert shown == {
@@ -103,7 +103,7 @@ def test_lengths_are_told_by_what_the_verdict_was() -> None:
 
 
 def test_a_step_without_verdicts_has_no_reward() -> None:
-    metrics = step_metrics(Drawn(groups=[group([None])], rounds=1), batch_of([]), [], 5, {})
+    metrics = step_metrics(StepGroups(groups=[group([None])], rounds=1), batch_of([]), [], 5, {})
     assert math.isnan(metrics["train/reward"])
     assert math.isnan(metrics["train/accuracy"])
     assert metrics["rollouts/trained"] == 0

@@ -17,8 +17,8 @@ from rlvr.pipeline.config import RunConfig
 from rlvr.problems.curriculum import PassRate
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.rollout.engine import Request
-from rlvr.stages.buffer import RolloutBuffer, Taken
-from rlvr.stages.drawing import Drawing, apply_filters
+from rlvr.stages.buffer import JudgedBatch, RolloutBuffer
+from rlvr.stages.collector import RolloutCollector, apply_filters
 from rlvr.stages.stage import StageInput
 from rlvr.types import Group, Problem, RlvrError
 
@@ -40,8 +40,10 @@ class Answers:
         self.submitted.append((step, list(groups)))
         self.waiting[step] = (problems, groups)
 
-    def take(self, step: int) -> Taken:
-        return Taken([self.answered(*pair) for pair in zip(*self.waiting.pop(step), strict=True)], 2.0, 0.5)
+    def take(self, step: int) -> JudgedBatch:
+        return JudgedBatch(
+            [self.answered(*pair) for pair in zip(*self.waiting.pop(step), strict=True)], 2.0, 0.5
+        )
 
     def answered(self, problem: Problem, requests: Sequence[Request]) -> Group:
         rollouts = [rollout(request.sample, name=problem.id) for request in requests]
@@ -54,7 +56,7 @@ class Answers:
         }
 
 
-def drawing(table: Table, problems: int = 12, **algorithm: Any) -> tuple[Drawing, Answers]:
+def collector(table: Table, problems: int = 12, **algorithm: Any) -> tuple[RolloutCollector, Answers]:
     """Four problems per step, groups of two; filtered by `informative` unless said otherwise."""
     config = RunConfig()
     config.rl.problems_per_step, config.rl.group_size, config.rl.steps = 4, 2, 10
@@ -74,7 +76,7 @@ def drawing(table: Table, problems: int = 12, **algorithm: Any) -> tuple[Drawing
         config.rl,
     )
     buffer = Answers(table)
-    return Drawing(stage, cast(RolloutBuffer, buffer)), buffer
+    return RolloutCollector(stage, cast(RolloutBuffer, buffer)), buffer
 
 
 def mixed(problem: str, sample: int) -> float:
@@ -89,7 +91,7 @@ def never(problem: str, sample: int) -> float:
 
 
 def test_a_step_whose_groups_are_kept_is_one_round() -> None:
-    draw, buffer = drawing(mixed, max_rounds=5)
+    draw, buffer = collector(mixed, max_rounds=5)
     draw.submit_ready(0)
     drawn = draw.take(1)
     assert (drawn.rounds, len(buffer.submitted)) == (1, 1)
@@ -101,7 +103,7 @@ def test_a_step_whose_groups_are_kept_is_one_round() -> None:
 
 def test_missing_groups_are_made_up_for_by_other_problems_until_the_step_is_full() -> None:
     first: list[str] = []
-    draw, buffer = drawing(lambda p, s: -1.0 if p in first[:3] else mixed(p, s), max_rounds=5)
+    draw, buffer = collector(lambda p, s: -1.0 if p in first[:3] else mixed(p, s), max_rounds=5)
     first += [draw.stage.problems[i].id for i in draw.order.choose(0, 4)]
     draw.submit_ready(0)
     drawn = draw.take(1)
@@ -119,7 +121,7 @@ def test_missing_groups_are_made_up_for_by_other_problems_until_the_step_is_full
     ("rounds", "drawn_groups"), [(1, [4]), (2, [4, 4]), (3, [4, 4, 4]), (9, [4, 4, 4])]
 )  # of twelve problems
 def test_rounds_end_at_the_budget_or_when_no_problem_is_left(rounds: int, drawn_groups: list[int]) -> None:
-    draw, buffer = drawing(never, max_rounds=rounds)
+    draw, buffer = collector(never, max_rounds=rounds)
     draw.submit_ready(0)
     drawn = draw.take(1)
     assert drawn.rounds == len(drawn_groups)
@@ -132,7 +134,7 @@ def test_rounds_end_at_the_budget_or_when_no_problem_is_left(rounds: int, drawn_
 
 
 def test_groups_without_success_grow_and_their_samples_are_numbered_on() -> None:
-    draw, buffer = drawing(lambda p, s: 1.0 if s == 5 else -1.0, max_rounds=9, max_group_size=7, problems=4)
+    draw, buffer = collector(lambda p, s: 1.0 if s == 5 else -1.0, max_rounds=9, max_group_size=7, problems=4)
     draw.submit_ready(0)
     drawn = draw.take(1)
     # 2, 4, 6 rollouts; the sixth is right
@@ -149,7 +151,7 @@ def test_groups_without_success_grow_and_their_samples_are_numbered_on() -> None
 
 
 def test_groups_grow_no_further_than_their_limit_and_then_others_come() -> None:
-    draw, buffer = drawing(never, max_rounds=3, max_group_size=5)
+    draw, buffer = collector(never, max_rounds=3, max_group_size=5)
     draw.submit_ready(0)
     drawn = draw.take(1)
     assert set(buffer.samples(1)) == set(buffer.samples(0))
@@ -167,7 +169,7 @@ def test_only_groups_without_success_grow() -> None:
         place = first.index(problem) if problem in first else 0
         return kinds.get(place, mixed(problem, sample))
 
-    draw, buffer = drawing(table, max_rounds=2, max_group_size=8)
+    draw, buffer = collector(table, max_rounds=2, max_group_size=8)
     first += [draw.stage.problems[i].id for i in draw.order.choose(0, 4)]
     draw.submit_ready(0)
     draw.take(1)
@@ -180,7 +182,7 @@ def test_only_groups_without_success_grow() -> None:
 
 def test_no_more_groups_grow_than_are_missing() -> None:
     """What a filter keeps though nothing in it is right needs no more rollouts."""
-    draw, buffer = drawing(
+    draw, buffer = collector(
         lambda p, s: None if p == "p0" else -1.0,
         problems=4,
         max_rounds=2,
@@ -194,7 +196,7 @@ def test_no_more_groups_grow_than_are_missing() -> None:
 
 
 def test_a_step_without_any_verdict_says_why() -> None:
-    draw, _ = drawing(lambda p, s: None)
+    draw, _ = collector(lambda p, s: None)
     draw.submit_ready(0)
     with pytest.raises(RlvrError, match=r"no verdict was reached .* step 1: check ran 5 s"):
         draw.take(1)
@@ -204,7 +206,7 @@ def test_a_step_without_any_verdict_says_why() -> None:
 
 
 def test_requests_are_keyed_by_seed_step_problem_and_sample() -> None:
-    draw, buffer = drawing(mixed)
+    draw, buffer = collector(mixed)
     draw.submit_ready(0)
     draw.take(1)
     draw.submit_ready(1)
@@ -219,7 +221,7 @@ def test_requests_are_keyed_by_seed_step_problem_and_sample() -> None:
 
 
 def test_steps_are_submitted_as_the_policy_version_allows() -> None:
-    draw, buffer = drawing(mixed)
+    draw, buffer = collector(mixed)
     draw.settings.max_staleness = 2
     draw.settings.evaluate_every, draw.settings.check_every = 4, 20
 
@@ -237,17 +239,17 @@ def test_steps_are_submitted_as_the_policy_version_allows() -> None:
 
 
 def test_the_temperature_of_a_step_is_that_of_the_schedule() -> None:
-    draw, buffer = drawing(mixed)
+    draw, buffer = collector(mixed)
     assert draw.temperature(7) == 1.0
     draw.config.sampling.schedule = {"_target_": "rlvr.rollout.schedules.linear", "final": 0.5}
-    draw = Drawing(draw.stage, cast(RolloutBuffer, buffer))
+    draw = RolloutCollector(draw.stage, cast(RolloutBuffer, buffer))
     assert [draw.temperature(step) for step in (1, 2, 6, 10)] == pytest.approx([1.0, 0.9, 0.5, 0.5])
     draw.submit_ready(0)
     assert {r.temperature for requests in buffer.submitted[-1][1] for r in requests} == {1.0}
 
 
 def test_the_order_of_problems_is_given_the_problems_themselves() -> None:
-    draw, _ = drawing(mixed)
+    draw, _ = collector(mixed)
     assert draw.order.problems is draw.stage.problems
 
 
@@ -309,8 +311,8 @@ def test_problems_that_were_chosen_ahead_are_drawn_again_after_a_resume(redone: 
     """Off-policy, a step is chosen before the pass rates of the one before it are known. Steps after the
     checkpoint, of step 1, may come from the journal."""
 
-    def curriculum() -> tuple[Drawing, Answers]:
-        draw, buffer = drawing(mixed)
+    def curriculum() -> tuple[RolloutCollector, Answers]:
+        draw, buffer = collector(mixed)
         draw.order = PassRate(draw.stage.problems, seed=0, hardness=4.0)
         draw.settings.max_staleness = 1
         draw.settings.check_every = draw.settings.evaluate_every = 100

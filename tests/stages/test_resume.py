@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_drawing import FILTERS, Table, drawing
+from test_collector import FILTERS, Table, collector
 
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.stages.checkpoints import Checkpoints
-from rlvr.stages.redo import (
+from rlvr.stages.resume import (
     forget_unevaluated,
     keep_unevaluated,
     last_recorded,
@@ -64,7 +64,7 @@ def test_a_step_is_drawn_again_from_its_groups(
     seed: int, filters: dict[str, object], rounds: int, most: int | None, problems: int
 ) -> None:
     settings = {"filters": filters, "max_rounds": rounds, "max_group_size": most}
-    draw, _ = drawing(table_of(seed), problems=problems, **settings)
+    draw, _ = collector(table_of(seed), problems=problems, **settings)
     draw.submit_ready(0)
     once = draw.take(1)
     again = redrawn(draw.config, draw.settings, once.groups, 1)
@@ -73,7 +73,7 @@ def test_a_step_is_drawn_again_from_its_groups(
 
 @pytest.mark.parametrize("filters", FILTER_SETS)
 def test_the_journal_holds_all_that_is_needed(tmp_path: Path, filters: dict[str, object]) -> None:
-    draw, _ = drawing(table_of(7), filters=filters, max_rounds=4, max_group_size=6)
+    draw, _ = collector(table_of(7), filters=filters, max_rounds=4, max_group_size=6)
     draw.submit_ready(0)
     once = draw.take(1)
     write_journal(journal_path(tmp_path, "train", 1), once.groups)
@@ -90,7 +90,7 @@ def test_steps_that_were_made_with_other_settings_are_not_done_again(tmp_path: P
     (tmp_path / "model").mkdir()
     stage: Any = SimpleNamespace(folder=tmp_path, model_path=str(tmp_path / "model"))
     slow, fast = (Checkpoints(tmp_path, {}, cast(Any, None), settings={"lr": lr}) for lr in (1e-6, 1e-5))
-    draw, _ = drawing(table_of(0))
+    draw, _ = collector(table_of(0))
     draw.submit_ready(0)
     groups = draw.take(1).groups
     for step in range(1, 7):

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlvr.algorithms.filters import informative, length_variation
 from rlvr.evaluation.metrics import TRUE_STEPS, sound_shares
-from rlvr.stages.drawing import Drawn
+from rlvr.stages.collector import StepGroups
 from rlvr.types import FinishReason, Status, TrainingBatch, Verdict
 
 
@@ -29,7 +29,7 @@ class Clock:
     def total(self) -> float:
         return time.monotonic() - self.began
 
-    def seconds(self, drawn: Drawn) -> dict[str, float]:
+    def seconds(self, drawn: StepGroups) -> dict[str, float]:
         """`time/…` of a training step. Idle is what no part of it accounts for."""
         parts = {
             "generate": drawn.generate_seconds,
@@ -43,7 +43,7 @@ class Clock:
 
 
 def step_metrics(
-    drawn: Drawn,
+    drawn: StepGroups,
     batch: TrainingBatch,
     updates: Sequence[Mapping[str, float]],
     step: int,
@@ -84,7 +84,7 @@ def true_steps(verdicts: Sequence[Verdict]) -> dict[str, float]:
     return {} if share is None else {f"train/{TRUE_STEPS}": share}
 
 
-def _groups(drawn: Drawn, batch: TrainingBatch) -> dict[str, float]:
+def _groups(drawn: StepGroups, batch: TrainingBatch) -> dict[str, float]:
     """`groups/no_signal` is the share of groups with equal rewards, `groups/length_variation` the mean
     coefficient of variation of the lengths in a group."""
     advantages = zip(batch.columns["advantages"], batch.mask, strict=True)
@@ -100,7 +100,7 @@ def _groups(drawn: Drawn, batch: TrainingBatch) -> dict[str, float]:
     }
 
 
-def _rollouts(drawn: Drawn, step: int) -> dict[str, float]:
+def _rollouts(drawn: StepGroups, step: int) -> dict[str, float]:
     """`rollouts/staleness` is the most versions that a token lies behind the policy it trains."""
     pairs = [pair for g in drawn.groups for pair in zip(g.rollouts, g.verdicts, strict=True)]
     rollouts = [rollout for rollout, _ in pairs]
