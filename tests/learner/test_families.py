@@ -1,4 +1,4 @@
-"""Model families, each a small one with random weights: the policy's numbers against those of the model's logits."""
+"""Model families, each a small one of random weights: what a policy says, against the logits of its model."""
 
 from __future__ import annotations
 
