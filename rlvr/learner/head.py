@@ -75,7 +75,7 @@ def head_of(model: PreTrainedModel) -> Head | None:
     `model.base_model(x)`; one of the two is made large before the output layer reads it.
     """
     layer, body = model.get_output_embeddings(), model.base_model
-    if not isinstance(layer, nn.Linear) or body is model:
+    if type(layer) is not nn.Linear or body is model:
         return None
     inputs = of_one_sequence(torch.tensor([[0, 1]], device=model.device), model)
     sizes = torch.tensor([[1.0], [LARGE]], dtype=layer.weight.dtype, device=model.device)
