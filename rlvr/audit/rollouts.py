@@ -9,13 +9,14 @@ from pathlib import Path
 
 from rlvr.base.keys import key
 from rlvr.base.targets import known_names
+from rlvr.record.journal import read_rows
 from rlvr.types import DataError, Problem, Status, Verdict
 from rlvr.verify.thoughts import opened_by
 
 Item = tuple[Problem, str]  # a problem and a completion
 
 _MOST = 2000  # rollouts that are judged again
-_COLUMNS = ["problem_id", "problem", "answer", "columns", "text"]
+_COLUMNS = ("problem_id", "problem", "answer", "columns", "text", "prompt_end")
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,8 @@ def _lines(path: Path, problems: Sequence[Problem]) -> Iterator[Item]:
 
 
 def _journal(path: Path) -> Iterator[Item]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     for file in sorted(path.glob("journal/train/*.parquet")):
-        try:
-            there = set(pq.read_schema(file).names)
-            rows = pq.read_table(file, columns=[*_COLUMNS, *({"prompt_end"} & there)]).to_pylist()
-        except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"{file} is no journal: {error}") from error
-        for row in rows:
+        for row in read_rows(file, _COLUMNS):
             columns = json.loads(row["columns"])
             problem = Problem(row["problem_id"], row["problem"], row["answer"], columns=columns)
-            yield problem, opened_by(row.get("prompt_end") or "") + row["text"]
+            yield problem, opened_by(row["prompt_end"] or "") + row["text"]

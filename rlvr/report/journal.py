@@ -82,7 +82,11 @@ class Journal:
         self._execute(sql, {"files": [_literal(file) for file in files]})
 
     def _execute(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        return _execute(self._connection, sql, parameters)
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except duckdb.Error as error:
+            said = str(error).splitlines()[0]
+            raise DataError(f"the journal cannot be read: {said}") from error
 
     def _is_readable(self, file: Path) -> bool:
         try:
@@ -175,42 +179,12 @@ class Journal:
         return journal_path(self._folder, self._kind, step)
 
 
-def correct_shares(file: Path, true_steps: bool = False) -> dict[str, float]:
-    """Problem → the share of its samples with a verdict that are correct, in one file of a journal.
-
-    With `true_steps`, that are right with all steps true: `rlvr.evaluation.metrics.sound_share`.
-
-    Raises:
-        DataError: it is not there, or cannot be read.
-    """
-    sound = " AND coalesce(true_steps, false)" if true_steps else ""
-    rows = _execute(
-        _connect(),
-        f"""
-        SELECT problem_id, avg((status = 'correct'{sound})::INTEGER) FROM read_parquet($file)
-        WHERE status NOT IN ('timeout', 'crashed') GROUP BY ALL
-        """,
-        {"file": _literal(file)},
-    )
-    return dict(rows)
-
-
 def _connect() -> duckdb.DuckDBPyConnection:
     # nothing is fetched, whatever DuckDB would like to have
     offline = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     connection = duckdb.connect(config={**offline, "memory_limit": "2GB"})
     connection.execute("SET enable_progress_bar = false")
     return connection
-
-
-def _execute(
-    connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any] | None
-) -> list[tuple[Any, ...]]:
-    try:
-        return connection.execute(sql, parameters).fetchall()
-    except duckdb.Error as error:
-        said = str(error).splitlines()[0]
-        raise DataError(f"the journal cannot be read: {said}") from error
 
 
 def _literal(path: Path) -> str:
