@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rlvr.base.keys import key
 from rlvr.base.targets import known_names
+from rlvr.problems.files import file_rows
 from rlvr.record.journal import read_rows
 from rlvr.types import DataError, Problem, Status, Verdict
 from rlvr.verify.thoughts import opened_by
@@ -54,22 +55,12 @@ def draw_rollouts(path: str, problems: Sequence[Problem], seed: int) -> list[Ite
 
 def _lines(path: Path, problems: Sequence[Problem]) -> Iterator[Item]:
     known = {problem.id: problem for problem in problems}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"audit.rollouts={path} cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line) if line.strip() else None
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{number} is no JSON: {error}") from error
-        if row is None:
-            continue
-        if not isinstance(row, dict) or not isinstance(row.get("completion"), str) or "id" not in row:
-            raise DataError(f'{path}:{number} must be {{"id": …, "completion": "…"}}')
+    for where, row in file_rows(str(path), "jsonl")[0]:
+        if not isinstance(row.get("completion"), str) or "id" not in row:
+            raise DataError(f'{where} must be {{"id": …, "completion": "…"}}')
         if str(row["id"]) not in known:
             near = known_names(str(row["id"]), list(known)[:20])
-            raise DataError(f"{path}:{number}: problems.train has no problem {row['id']!r}; {near}")
+            raise DataError(f"{where}: problems.train has no problem {row['id']!r}; {near}")
         yield known[str(row["id"])], row["completion"]
 
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.audit.config import AuditConfig
-from rlvr.base.settings import out_of_range
+from rlvr.base.settings import out_of_range, refuse
 from rlvr.configuration.arguments import SAVED_CONFIG, readable, resume_arguments
 from rlvr.configuration.keys import added_keys, config_folder
 from rlvr.configuration.messages import explain, unknown_key
@@ -74,15 +74,13 @@ def to_config(tree: DictConfig, schema: type[Any] = RunConfig) -> Any:
     Raises:
         ConfigError: a value is missing or out of its range; all of them are named.
     """
-    if missing := sorted(OmegaConf.missing_keys(tree)):
-        raise ConfigError("\n".join(f"{key} must be given: add {key}=… to the command" for key in missing))
+    missing = sorted(OmegaConf.missing_keys(tree))
+    refuse(f"{key} must be given: add {key}=… to the command" for key in missing)
     config = OmegaConf.to_object(tree)
     assert isinstance(config, schema)
     # `+key=…` adds to the tree what the schema does not have
-    if messages := [unknown_key(key, schema) for key in added_keys(config)]:
-        raise ConfigError("\n".join(messages))
-    if messages := list(out_of_range(config)):
-        raise ConfigError("\n".join(messages))
+    refuse(unknown_key(key, schema) for key in added_keys(config))
+    refuse(out_of_range(config))
     if isinstance(name := getattr(config, "name", None), str):
         check_name(name)
     return config

@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from rlvr.base.settings import refuse
 from rlvr.configuration import compose
 from rlvr.configuration.arguments import SAVED_CONFIG
 from rlvr.configuration.keys import config_folder
@@ -58,8 +59,7 @@ def what_if(config: RunConfig, given: Sequence[str]) -> RunConfig:
     compose.register_schema()
     try:
         overrides = OverridesParser.create().parse_overrides(list(given))
-        if messages := [message for override in overrides for message in _refusals(override)]:
-            raise ConfigError("\n".join(messages))
+        refuse(message for override in overrides for message in _refusals(override))
         tree = OmegaConf.structured(config)
         for override in overrides:
             if _is_option(override):
@@ -72,8 +72,7 @@ def what_if(config: RunConfig, given: Sequence[str]) -> RunConfig:
             raise
         raise ConfigError(message) from error
     changed.algorithm = replace(changed.algorithm, max_rounds=1, max_group_size=None)  # rounds are over
-    if messages := list(_messages(config, changed, values)):
-        raise ConfigError("\n".join(messages))
+    refuse(_messages(config, changed, values))
     return changed
 
 
