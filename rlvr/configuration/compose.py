@@ -5,7 +5,8 @@ A command has a primary configuration of its name in conf/ and a schema, a datac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any, TypeVar, overload
 
@@ -64,6 +65,18 @@ def composing_message(
     return None
 
 
+@contextmanager
+def said_plainly(arguments: Sequence[str], command: str) -> Iterator[None]:
+    """What composing raises comes out as a ConfigError that says which of `arguments` is wrong."""
+    try:
+        yield
+    except COMPOSING as error:
+        message = composing_message(error, arguments, command)
+        if message is None:
+            raise
+        raise ConfigError(message) from error
+
+
 @overload
 def to_config(tree: DictConfig) -> RunConfig: ...
 @overload
@@ -95,7 +108,7 @@ def composed(command: str, overrides: Sequence[str]) -> tuple[Any, DictConfig, P
     register_schema()
     schema = SCHEMAS[command]
     overrides = readable(overrides)
-    try:
+    with said_plainly(overrides, command):
         arguments = resume_arguments(overrides, command)
         name, folder = command, config_folder()
         if len(arguments) > len(overrides):  # two flags of Hydra's in place of resume=
@@ -107,11 +120,6 @@ def composed(command: str, overrides: Sequence[str]) -> tuple[Any, DictConfig, P
         with open_dict(tree):
             del tree["hydra"]
         return to_config(tree, schema), tree, run_dir
-    except COMPOSING as error:
-        message = composing_message(error, overrides, command)
-        if message is None:
-            raise
-        raise ConfigError(message) from error
 
 
 def check_name(name: str) -> None:
