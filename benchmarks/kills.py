@@ -65,7 +65,7 @@ KINDS = {
     "ray::RewardWorker": "reward actor",
     "raylet/raylet": "raylet",
     "gcs_server": "Ray's control service",
-    "rlvr.rewards.worker": "reward process",
+    "rlvr.rewards.workers.worker": "reward process",
 }
 HELPER = "helper of Ray"  # monitors, agents, processes that wait for work
 

@@ -26,6 +26,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import rlvr
 from rlvr.algorithms import objective
 from rlvr.algorithms.losses import ppo_clip
 from rlvr.base.imports import lean_imports
@@ -41,6 +42,7 @@ MAX_LENGTH = 64
 LIMIT = 300.0  # seconds for a list of cases
 DONE = "all cases are done"
 CHUNK = head.CHUNK
+PERSISTENT = 100  # numbers: below, ZeRO-3 keeps a weight whole; its 100 000 would be all of these models
 LOSS = partial(objective.policy, loss=partial(ppo_clip, clip_low=0.2, clip_high=0.3))
 # an eps of the gradients' size makes the step a smooth function of them; with a tiny one, a gradient
 # that is zero but for rounding moves its weight by the whole learning rate, either way
@@ -203,9 +205,17 @@ def work(folder: Path, rank: int, device: torch.device) -> None:
 
 def main(rank: int, world_size: int, port: int) -> None:
     with lean_imports():
-        from rlvr.learner.learner import join_ranks
+        from rlvr.learner import learner
 
-    device = join_ranks(rank, world_size, "127.0.0.1", port, gpu=False)
+    given = learner.deepspeed_config
+
+    def settings(config: LearnerConfig) -> dict[str, Any]:
+        result = given(config)
+        result["zero_optimization"]["stage3_param_persistence_threshold"] = PERSISTENT
+        return result
+
+    learner.deepspeed_config = settings
+    device = learner.join_ranks(rank, world_size, "127.0.0.1", port, gpu=False)
     for line in sys.stdin:
         work(Path(line.rstrip("\n")), rank, device)
         print(DONE, flush=True)
@@ -225,7 +235,7 @@ class Ranks:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.output,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(rlvr.__file__).parents[1])},
                 text=True,
             )
             for rank in range(world_size)

@@ -14,19 +14,23 @@ from rlvr.base.settings import setting
 class KlConfig:
     """A penalty for the distance from a reference model, such as a teacher."""
 
-    coef: float = setting(0.0, "β; 0 loads no reference model", ge=0)
-    reference: str | None = setting(None, "a model's path; unset is the model that the stage starts from")
+    coef: float = setting(0.0, "weight of the penalty (β); with 0 no reference model is loaded", ge=0)
+    reference: str | None = setting(
+        None, "path of the reference model; unset: the model that the stage starts from"
+    )
     estimator: str = setting(
         "k3",
-        "see rlvr/algorithms/kl.py; full takes no sample but sums over the vocabulary",
+        "estimator of the KL divergence, see rlvr/algorithms/kl.py; full sums over the vocabulary",
         choices=(*ESTIMATORS, "full"),
     )
     place: str = setting(
-        "loss", "a term of the loss, or taken from every token's reward", choices=("loss", "reward")
+        "loss",
+        "add the penalty to the loss, or subtract it from every token's reward",
+        choices=("loss", "reward"),
     )
     reset_every: int | None = setting(
         None,
-        "steps after which the policy becomes the reference and the optimizer starts anew (ProRL)",
+        "steps after which the policy becomes the reference and the optimizer is reset (ProRL)",
         ge=1,
     )
 
@@ -35,9 +39,11 @@ class KlConfig:
 class EntropyConfig:
     """A bonus for the entropy of the policy, of fixed weight, or of one that follows a target."""
 
-    coef: float = setting(0.0, "weight of the bonus; with a target, the weight to begin with", ge=0)
-    target: float | None = setting(None, "nats per token below which the bonus acts and grows", gt=0)
-    delta: float = setting(0.005, "what the weight gains or loses per step, with a target", gt=0)
+    coef: float = setting(0.0, "weight of the bonus; with a target, its initial value", ge=0)
+    target: float | None = setting(
+        None, "target entropy, in nats per token; below it the bonus acts and its weight grows", gt=0
+    )
+    delta: float = setting(0.005, "change of the weight per step, with a target", gt=0)
 
 
 @dataclass
@@ -46,12 +52,12 @@ class CorrectionConfig:
 
     kind: str = setting(
         "none",
-        "truncate the weight at `high`, or mask what is outside [low, high]",
+        "truncate: cap the weight at `high`; mask: leave out what lies outside [low, high]",
         choices=("none", "truncate", "mask"),
     )
     level: str = setting("token", "one weight per token, or per sequence", choices=("token", "sequence"))
-    low: float = setting(0.5, "least weight that is kept; of the mask", ge=0)
-    high: float = setting(2.0, "greatest weight", gt=0)
+    low: float = setting(0.5, "lower bound of the mask", ge=0)
+    high: float = setting(2.0, "upper bound of the weight", gt=0)
 
 
 @dataclass
@@ -62,8 +68,8 @@ class CriticConfig:
     """
 
     lr: float = setting(1e-5, "learning rate of the value model", gt=0)
-    clip: float | None = setting(0.2, "values move by no more than this per step; unset is no limit", gt=0)
-    warmup_steps: int = setting(0, "first steps, in which the value model learns alone", ge=0)
+    clip: float | None = setting(0.2, "clip range of value updates; unset: no clipping", gt=0)
+    warmup_steps: int = setting(0, "number of first steps in which only the value model is trained", ge=0)
 
 
 @dataclass
@@ -76,32 +82,36 @@ class AlgorithmConfig:
         factory=lambda: {"_target_": "rlvr.algorithms.group_relative.grpo"},
         help="{_target_: advantage estimator, …}",
     )
-    whiten: bool = setting(False, "advantages get mean 0 and deviation 1 over the tokens of the batch")
+    whiten: bool = setting(
+        False, "normalize advantages to mean 0 and standard deviation 1 over the batch's tokens"
+    )
     loss: dict[str, Any] = setting(
         factory=lambda: {"_target_": "rlvr.algorithms.losses.ppo_clip"},
         help="{_target_: loss of a token, …}",
     )
     aggregation: str = setting(
-        "token", "of token losses; constant divides by sampling.max_tokens", choices=AGGREGATIONS
+        "token",
+        "how token losses are averaged: over tokens, over sequences, or by the constant sampling.max_tokens",
+        choices=AGGREGATIONS,
     )
     truncated: str = setting(
         "keep",
-        "mask: answers that were cut off are in the baseline, not in the loss",
+        "answers that were cut off; mask: they count for the baseline, but not in the loss",
         choices=("keep", "mask"),
     )
     old_policy: str = setting(
         "sampler",
-        "whose log-probabilities are the ratio's denominator: vLLM's, or the learner's before the step",
+        "whose log-probabilities are the denominator of the ratio: vLLM's, or the learner's before the step",
         choices=("sampler", "learner"),
     )
     correction: CorrectionConfig = setting(factory=CorrectionConfig)
     kl: KlConfig = setting(factory=KlConfig)
     entropy: EntropyConfig = setting(factory=EntropyConfig)
-    critic: CriticConfig | None = setting(None, "only for advantages that take `values`")
+    critic: CriticConfig | None = setting(None, "for advantages that use `values`")
     filters: dict[str, Any] = setting(factory=dict, help="name → {_target_: group filter, …}, in order")
     max_rounds: int = setting(
-        1, "rounds of rollouts in a step: later ones make up for groups that the filters left out", ge=1
+        1, "rounds of rollouts in a step; later rounds replace groups that the filters left out", ge=1
     )
     max_group_size: int | None = setting(
-        None, "later rounds give groups without a correct answer more rollouts, up to this many", ge=2
+        None, "in later rounds, draw more rollouts for groups without a correct answer, up to this size", ge=2
     )

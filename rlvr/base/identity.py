@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import sysconfig
@@ -25,7 +26,7 @@ NEUTRAL = frozenset(
 LONGEST_NAME = 250  # bytes of a file's name that any system takes
 # Where Python, what is installed, and this package keep their code: its version is noted with the run.
 NOT_THE_USERS = (
-    *{Path(path).resolve() for path in (*sysconfig.get_paths().values(),)},
+    *{Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")},
     Path(__file__).resolve().parents[1],
 )
 
@@ -83,7 +84,7 @@ def data_fingerprint(path: str) -> str:
 def contents(settings: Any) -> dict[str, str]:
     """Fingerprints of the files, and of the user's own code, that a tree of settings names.
 
-    Of code it is the file of the module that an import path names, not of what that imports in turn.
+    Code is every module of the user's that an import path leads to, through the imports of those modules.
     """
     if isinstance(settings, Mapping):
         found: dict[str, str] = {}
@@ -105,20 +106,50 @@ def _may_be_file(text: str) -> bool:
 
 
 def _code(target: Any) -> dict[str, str]:
-    """The file of an import path, unless it is of this package, of Python or of an installed one."""
-    parts = str(target).split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        module = ".".join(parts[:length])
-        try:
-            spec = find_spec(module)
-        except (ImportError, ValueError, AttributeError):
-            continue
-        if spec is None or spec.origin is None or not (file := Path(spec.origin)).is_file():
-            continue
-        if any(file.is_relative_to(folder) for folder in NOT_THE_USERS):
-            return {}
-        return {f"code of {module}": data_fingerprint(str(file))}
-    return {}
+    """Fingerprints of the user's own modules that an import path names, and of those that they import."""
+    found: dict[str, Path] = {}
+    waiting = [str(target)]
+    while waiting:
+        parts = waiting.pop().split(".")
+        for module in (".".join(parts[: length + 1]) for length in range(len(parts))):
+            if module not in found and (file := _users_file(module)):
+                found[module] = file
+                waiting += _imports(module, file)
+    return {f"code of {module}": data_fingerprint(str(file)) for module, file in sorted(found.items())}
+
+
+def _users_file(module: str) -> Path | None:
+    """A module's file, unless it is of this package, of Python, or installed. It imports nothing."""
+    top, *below = module.split(".")
+    try:
+        spec = find_spec(top)
+    except ValueError:  # __main__
+        return None
+    if spec is None:
+        return None
+    if below:
+        roots = [Path(folder, *below) for folder in spec.submodule_search_locations or ()]
+        files = [file for root in roots for file in (root / "__init__.py", root.with_suffix(".py"))]
+    else:
+        files = [Path(spec.origin)] if spec.origin and spec.has_location else []
+    users = (file for file in files if not any(file.is_relative_to(folder) for folder in NOT_THE_USERS))
+    return next((file for file in users if file.is_file()), None)
+
+
+def _imports(module: str, file: Path) -> Iterator[str]:
+    """What a module may import: also what would be a name in a module and not a module."""
+    package = module if file.stem == "__init__" else module.rpartition(".")[0]
+    try:
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+    except (SyntaxError, ValueError):  # whoever imports it will say so
+        return
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: -(node.level - 1) or None] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{source}.{alias.name}" for alias in node.names)
 
 
 def flattened(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,19 +12,23 @@ from rlvr.rollout.config import RolloutConfig
 
 @dataclass
 class ClusterConfig:
-    address: str | None = setting(None, "`auto` or host:port joins a running Ray cluster; unset starts one")
-    cpus: int | None = setting(None, "cores of this machine that the run may use; unset is all", ge=1)
+    address: str | None = setting(
+        None, "`auto` or HOST:PORT of a running Ray cluster to join; unset: start one"
+    )
+    cpus: int | None = setting(None, "CPU cores of this machine that the run may use; unset: all", ge=1)
     placement: str = setting(
         "auto",
-        "colocated: rollout workers and learner have the same cores and take turns; separate: each has its "
-        "own; auto: colocated while rl.max_staleness is 0, else separate",
+        "colocated: rollout workers and learner share cores or GPUs and take turns; separate: each has "
+        "its own; auto: colocated if rl.max_staleness is 0, else separate",
         choices=("auto", "colocated", "separate"),
     )
     learner_cores: int | None = setting(
-        None, "cores of this machine for the learner where it has its own; unset is half of them", ge=1
+        None, "CPU cores for the learner, with placement separate; unset: half of them", ge=1
     )
     reward_cores: int = setting(
-        0, "cores for the reward processes alone; 0: those of the rollout workers, which go first", ge=0
+        0,
+        "CPU cores for the reward processes alone; 0: they share the rollout workers', at low priority",
+        ge=0,
     )
 
 

@@ -12,13 +12,14 @@ from rlvr.base.settings import setting
 class EvaluationConfig:
     samples: int = setting(1, "k: answers per problem; pass@1 is their mean (avg@k)", ge=1)
     ks: list[int] = setting(
-        factory=lambda: [1], help="of pass@k and maj@k, at most `samples`; 1 is always there"
+        factory=lambda: [1], help="values of k for pass@k and maj@k, up to `samples`; 1 is always included"
     )
     temperature: float = setting(1.0, "0 is greedy decoding", ge=0, le=2)
-    top_p: float = setting(1.0, "nucleus sampling: least mass of the tokens drawn from", gt=0, le=1)
-    max_tokens: int | None = setting(None, "longest answer; that of training when unset", ge=1)
+    top_p: float = setting(1.0, "nucleus sampling: probability mass of the tokens to draw from", gt=0, le=1)
+    max_tokens: int | None = setting(None, "token limit of an answer; unset: that of training", ge=1)
     every_stage: bool = setting(
-        False, "evaluate the model of every stage, on problems.heldout and benchmarks, as rows of a table"
+        False,
+        "evaluate the model after every stage, on problems.heldout and benchmarks; the results make a table",
     )
 
 

@@ -16,13 +16,14 @@ class LoraConfig:
     """
 
     rank: int | None = setting(
-        None, "of the adapters: learner.lora.rank=8 switches them on; unset trains the whole model", ge=1
+        None, "rank of the adapters; unset: no adapters, the whole model is trained", ge=1
     )
     alpha: float = setting(32.0, "adapters are multiplied by alpha/rank", gt=0)
     target_modules: list[str] | None = setting(
-        None, "ends of names, such as [q_proj, v_proj]; unset is every linear layer but the head"
+        None,
+        "layers by the end of their name, such as [q_proj, v_proj]; unset: all linear layers but the head",
     )
-    seed: int = setting(0, "of the adapters' random start", ge=0)
+    seed: int = setting(0, "seed of the adapters' initial values", ge=0)
 
 
 @dataclass
@@ -31,18 +32,22 @@ class LearnerConfig:
     gpus_per_worker: int = setting(0, "0 (CPU, gloo) or 1 (GPU, NCCL)", ge=0, le=1)
     zero_stage: int = setting(0, "DeepSpeed ZeRO stage", ge=0, le=3)
     dtype: str = setting(
-        "float32", "of the model; optimizer states stay float32", choices=("float32", "bfloat16")
+        "float32", "data type of the model; optimizer states are float32", choices=("float32", "bfloat16")
     )
     micro_batch_tokens: int = setting(
-        2048, "tokens of one micro-batch, padding included; a longer sequence goes alone", ge=1
+        2048,
+        "size of a micro-batch in tokens, padding included; a longer sequence has a micro-batch of its own",
+        ge=1,
     )
     packing: bool = setting(
-        False, "no padding: the sequences of a micro-batch make one row, each with attention of its own"
+        False, "pack the sequences of a micro-batch into one row without padding; each attends only to itself"
     )
-    gradient_checkpointing: bool = setting(False, "recompute activations: less memory, more time")
+    gradient_checkpointing: bool = setting(
+        False, "recompute activations in the backward pass: less memory, more time"
+    )
     lora: LoraConfig = setting(factory=LoraConfig)
-    max_grad_norm: float = setting(1.0, "gradients are scaled down to this norm", gt=0)
-    deadline: float = setting(1800.0, "seconds that one update may take before the run stops", gt=0)
+    max_grad_norm: float = setting(1.0, "gradient clipping: largest norm", gt=0)
+    deadline: float = setting(1800.0, "time limit of an update, in seconds; after it the run stops", gt=0)
 
 
 @dataclass
@@ -51,13 +56,13 @@ class OptimizerConfig:
 
     lr: float = setting(1e-6, "peak learning rate", gt=0)
     warmup_steps: int = setting(0, "steps of linear warm-up", ge=0)
-    warmup_ratio: float = setting(0.0, "the warm-up as a share of all steps, instead", ge=0, lt=1)
-    decay: str = setting("constant", "after the warm-up", choices=("constant", "linear", "cosine"))
-    final_lr_ratio: float = setting(0.0, "the decay ends at this share of the peak", ge=0, le=1)
-    weight_decay: float = setting(0.0, "decoupled from the gradient (AdamW)", ge=0)
-    beta1: float = setting(0.9, "decay of the mean of gradients", ge=0, lt=1)
-    beta2: float = setting(0.999, "decay of the mean of their squares", ge=0, lt=1)
-    eps: float = setting(1e-8, "added to the root of the mean square", gt=0)
+    warmup_ratio: float = setting(0.0, "warm-up as a share of all steps, instead of warmup_steps", ge=0, lt=1)
+    decay: str = setting("constant", "decay after the warm-up", choices=("constant", "linear", "cosine"))
+    final_lr_ratio: float = setting(0.0, "final learning rate as a share of the peak", ge=0, le=1)
+    weight_decay: float = setting(0.0, "decoupled weight decay", ge=0)
+    beta1: float = setting(0.9, "decay rate of the gradients' mean", ge=0, lt=1)
+    beta2: float = setting(0.999, "decay rate of the squared gradients' mean", ge=0, lt=1)
+    eps: float = setting(1e-8, "added to the denominator", gt=0)
 
 
 def learner_messages(learner: LearnerConfig) -> Iterator[str]:

@@ -226,7 +226,7 @@ class Learner:
 
     def _pull(self, pulls: Tensor, groups: Sequence[int]) -> Tensor:
         """Add the last micro-batch's gradients by the hidden states to those of their groups [K, H]."""
-        gradient = self.module.hidden_gradient
+        gradient, self.module.hidden_gradient = self.module.hidden_gradient, None
         assert gradient is not None
         if not pulls.numel():
             pulls = torch.zeros(pulls.shape[0], gradient.shape[1], dtype=torch.float64, device=self.device)

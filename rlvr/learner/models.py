@@ -77,7 +77,6 @@ def load_model(
     context = getattr(config.get_text_config(), "max_position_embeddings", max_length)
     if context < max_length:
         raise ConfigError(f"model.max_length={max_length}, but {path} has a context of {context} tokens")
-    model.config.use_cache = False
     if packing:
         use_packed_attention(model)
     return model

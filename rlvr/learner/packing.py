@@ -171,7 +171,7 @@ def packed_attention(
 
 def of_one_sequence(tokens: Tensor, model: PreTrainedModel) -> dict[str, Any]:
     """What a model, with packed attention or without, reads of one sequence [1, T]."""
-    inputs: dict[str, Any] = {"input_ids": tokens}
+    inputs: dict[str, Any] = {"input_ids": tokens, "use_cache": False}
     if model.config._attn_implementation == NAME:
         inputs["packed_layout"] = Layout([(0, [tokens.shape[1]])])
     return inputs
@@ -201,6 +201,7 @@ def _sees_others(model: PreTrainedModel) -> bool:
     tokens = torch.tensor([[0, 1, 0, 1, 1]], device=model.device)
     embedded = model.get_input_embeddings()(tokens).detach().requires_grad_()
     positions = torch.tensor([[0, 1, 0, 1, 2]], device=model.device)
-    said = model(inputs_embeds=embedded, position_ids=positions, packed_layout=Layout([(0, [2, 3])]))[0]
+    layout = Layout([(0, [2, 3])])
+    said = model(inputs_embeds=embedded, position_ids=positions, packed_layout=layout, use_cache=False)[0]
     (gradient,) = torch.autograd.grad(said[:, 2:].float().square().sum(), embedded)
     return bool(gradient[:, :2].any())

@@ -71,13 +71,14 @@ def _dpo() -> DpoConfig:
 class RunConfig:
     """Of `rlvr train` and `rlvr recipe`: both run the graph that `stages` names."""
 
-    name: str = setting("run", "of the folder under runs/")
-    seed: int = setting(0, "root of every random key", ge=0)
+    name: str = setting("run", "name of the run's folder under runs/")
+    seed: int = setting(0, "seed of everything random", ge=0)
     stages: list[str] = setting(
-        factory=lambda: ["rl"], help="in order, any of those with a section here or in `trainers`"
+        factory=lambda: ["rl"],
+        help="stages to run, in this order: those with a section here, and your own under `trainers`",
     )
     artefacts: str | None = setting(
-        None, "folder that keeps the stages' work for all runs that need the same; unset: each keeps its own"
+        None, "folder in which runs share completed stages; unset: each run keeps its own"
     )
     model: ModelConfig = setting(factory=ModelConfig)
     problems: ProblemsConfig = setting(factory=ProblemsConfig)
@@ -99,14 +100,14 @@ class RunConfig:
     opd: OpdConfig = setting(factory=OpdConfig)
     rl: RlConfig = setting(factory=RlConfig)
     trainers: dict[str, Any] = setting(
-        factory=dict, help="stages of your own: name → settings like those of sft, and pairs like dpo's"
+        factory=dict, help="your own training stages: name → settings as for sft, and `pairs` as for dpo"
     )
     benchmarks: dict[str, Any] = setting(
-        factory=dict, help="name → problem source: further columns of the table beside problems.heldout"
+        factory=dict, help="name → problem source: more sets to evaluate on, beside problems.heldout"
     )
     unseen: dict[str, Any] = setting(
         factory=dict,
-        help="name → problem source: sets that are not measured on here, and not trained on either",
+        help="name → problem source: sets not to train on, though this run does not evaluate on them",
     )
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from rlvr.rollout.config import RolloutConfig
 class EvaluatedModelConfig:
     path: str = setting("???", "checkpoint or hub name; model=X is short for model.path=X")
     max_length: int | None = setting(
-        None, "longest sequence, prompt and answer, in tokens; what the problems need when unset", ge=8
+        None, "longest sequence, prompt and answer, in tokens; unset: what the problems need", ge=8
     )
 
 
@@ -25,12 +25,14 @@ class EvaluatedProblemsConfig:
         factory=list,
         help="names of conf/benchmark/, files, or name=file; problems=[…] is short for problems.sets=[…]",
     )
-    limit: int | None = setting(None, "only so many problems of each set, from its top", ge=1)
-    template: str | None = setting(None, "prompt for all sets; each has its own when unset")
+    limit: int | None = setting(None, "use only the first problems of each set, this many", ge=1)
+    template: str | None = setting(None, "prompt template for all sets; unset: each has its own")
     system: str | None = setting(None, "system message; needs chat: true")
-    chat: bool = setting(False, "put the filled template into the model's chat template")
+    chat: bool = setting(
+        False, "send the filled template as a user message, through the model's chat template"
+    )
     by: list[str] = setting(
-        factory=list, help="columns that results are split by, beside those that a set names itself"
+        factory=list, help="columns to split the results by, beside those that a set names itself"
     )
 
 
@@ -38,25 +40,29 @@ class EvaluatedProblemsConfig:
 class EvaluateConfig:
     """`rlvr evaluate`."""
 
-    name: str = setting("evaluate", "of the folder under runs/, which keeps all answers that were sampled")
-    seed: int = setting(0, "root of every random key", ge=0)
+    name: str = setting("evaluate", "name of the folder under runs/ that keeps all sampled answers")
+    seed: int = setting(0, "seed of everything random", ge=0)
     model: EvaluatedModelConfig = setting(factory=EvaluatedModelConfig)
     baseline: str | None = setting(
-        None, "folder of an earlier evaluation, or another checkpoint: what the model is compared with"
+        None, "what to compare with: the folder of an earlier evaluation, or a checkpoint"
     )
     problems: EvaluatedProblemsConfig = setting(factory=EvaluatedProblemsConfig)
-    samples: int = setting(1, "k: answers per problem", ge=1)
+    samples: int = setting(1, "answers to sample per problem", ge=1)
     ks: list[int] | None = setting(
-        None, "of pass@k and maj@k; unset is the powers of two up to `samples`, and that"
+        None, "values of k for pass@k and maj@k; unset: powers of two up to `samples`, and `samples`"
     )
     temperature: float = setting(1.0, "0 is greedy decoding", ge=0, le=2)
-    top_p: float = setting(1.0, "nucleus sampling: least mass of the tokens drawn from", gt=0, le=1)
-    max_tokens: int = setting(2048, "longest answer, in tokens", ge=1)
-    chunk: int = setting(64, "problems that are answered at a time; a stopped run goes on after them", ge=1)
+    top_p: float = setting(1.0, "nucleus sampling: probability mass of the tokens to draw from", gt=0, le=1)
+    max_tokens: int = setting(2048, "token limit of an answer", ge=1)
+    chunk: int = setting(
+        64,
+        "problems that are answered and saved at a time; a resumed run continues with the next chunk",
+        ge=1,
+    )
     reward: RewardConfig = setting(factory=RewardConfig)
     rollout: RolloutConfig = setting(factory=RolloutConfig)
     cluster: ClusterConfig = setting(factory=ClusterConfig)
-    answers: str = setting("???", "folder that keeps what was sampled")
+    answers: str = setting("???", "folder that keeps the sampled answers")
 
     def for_stages(self) -> EvaluationConfig:
         """The evaluation as a stage takes it."""

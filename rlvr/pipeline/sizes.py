@@ -34,7 +34,7 @@ class ModelSizes:
 
     parameters: int  # all, a tied head once
     embedding: int  # of these, the input embedding
-    tied: bool  # the output layer is the input embedding
+    tied: bool  # use the input embedding as output layer
     layers: int
     hidden: int
     heads: int

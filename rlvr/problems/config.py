@@ -11,21 +11,25 @@ from rlvr.base.settings import setting
 
 @dataclass
 class PromptConfig:
-    template: str = setting("{problem}", "{problem} and any column of the problem, by name")
+    template: str = setting("{problem}", "may contain {problem} and {NAME} for any column of the problems")
     system: str | None = setting(None, "system message; needs chat: true")
-    chat: bool = setting(False, "put the filled template into the model's chat template")
+    chat: bool = setting(
+        False, "send the filled template as a user message, through the model's chat template"
+    )
 
 
 @dataclass
 class ProblemsConfig:
     """`train` and `heldout` name a problem source by import path (`_target_`) with its arguments."""
 
-    path: str | None = setting(None, "of a file that the sources below name as ${problems.path}")
-    train: dict[str, Any] = setting(factory=dict, help="the source that is trained on")
-    heldout: dict[str, Any] = setting(factory=dict, help="the source that evaluation measures on, if any")
+    path: str | None = setting(None, "a file; the sources below refer to it as ${problems.path}")
+    train: dict[str, Any] = setting(factory=dict, help="problem source for training")
+    heldout: dict[str, Any] = setting(
+        factory=dict, help="problem source for evaluation; empty: no evaluation"
+    )
     order: dict[str, Any] = setting(
         factory=lambda: {"_target_": "rlvr.problems.order.Epochs"},
-        help="which problems an RL step takes: the import path of a class like Epochs",
+        help="how an RL step chooses its problems: import path of a class like Epochs",
     )
     prompt: PromptConfig = setting(factory=PromptConfig)
 

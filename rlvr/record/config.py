@@ -15,13 +15,11 @@ class RecordConfig:
 
     trackers: list[Any] = setting(
         factory=lambda: ["tensorboard", "wandb"],
-        help="of tensorboard, wandb, mlflow, and import paths: {_target_: …, arguments}",
+        help="any of tensorboard, wandb, mlflow, or your own: {_target_: IMPORT_PATH, …}",
     )
-    wandb_project: str = setting("rlvr", "W&B project")
-    samples: int = setting(
-        8, "rollouts of each step and evaluation that trackers show; 0 for none", ge=0, le=100
-    )
-    journal: bool = setting(True, "keep every rollout with its verdict")
+    wandb_project: str = setting("rlvr", "name of the W&B project")
+    samples: int = setting(8, "rollouts of each step and evaluation that trackers show", ge=0, le=100)
+    journal: bool = setting(True, "record every rollout with its verdict")
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a tracker that there is not, or that cannot be made as it is asked for."""

@@ -22,18 +22,27 @@ class RewardConfig:
 
     functions: dict[str, Any] = setting(factory=dict, help="name → {_target_: import path, columns: […], …}")
     weights: dict[str, float] = setting(factory=dict, help="name → weight in the sum")
-    gates: dict[str, float] = setting(factory=dict, help="name → least value: below it there is no credit")
-    gate_value: float = setting(0.0, "reward when a gate holds credit back; at most that of a wrong answer")
-    clip: list[float] | None = setting(None, "[low, high]: bounds of the sum; unset is none")
-    logged: list[str] = setting(factory=list, help="functions whose values are recorded and nothing else")
-    deadline: float = setting(5.0, "seconds that the checks of one rollout may take", gt=0)
-    actors: int = setting(1, "reward services, spread over the nodes of a Ray cluster", ge=1)
-    workers: int = setting(1, "processes of each service that run checks", ge=1)
-    batch: int = setting(16, "most samples that a process is given at once", ge=1, le=4096)
+    gates: dict[str, float] = setting(
+        factory=dict, help="name → threshold; an answer below it gets gate_value at most"
+    )
+    gate_value: float = setting(
+        0.0, "reward of an answer that a gate stops; not above that of a wrong answer"
+    )
+    clip: list[float] | None = setting(None, "[low, high]: bounds of the reward; unset: none")
+    logged: list[str] = setting(
+        factory=list, help="functions that are only recorded and do not change the reward"
+    )
+    deadline: float = setting(5.0, "time limit, in seconds, for all checks of one rollout", gt=0)
+    actors: int = setting(1, "number of reward services, spread over the nodes of a Ray cluster", ge=1)
+    workers: int = setting(1, "processes in each service that run checks", ge=1)
+    batch: int = setting(16, "rollouts that a process is given at a time, at most", ge=1, le=4096)
     memory_gib: float = setting(
-        2.0, "address space of one such process beyond its start; one that keeps half of it is replaced", gt=0
+        2.0,
+        "memory limit of a process beyond what it starts with; one that retains half of it is replaced",
+        gt=0,
     )
     thoughts: list[list[str]] | None = setting(
-        None, "[opening, end] marks of thoughts, which hold no answer; unset: rlvr.verify.thoughts.MARKS"
+        None,
+        "[opening, end] marks of thoughts, which hold no answer; unset: rlvr.verify.thoughts.MARKS",
     )
-    cache: bool = setting(True, "remember comparisons of answers; off only to measure without")
+    cache: bool = setting(True, "cache comparisons of answers")

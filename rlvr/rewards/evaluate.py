@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlvr.rewards.channel import EVERY
 from rlvr.rewards.combine import combine
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import RewardFunction, Sample
@@ -21,6 +20,7 @@ MAX_MESSAGE = 500  # characters of what an exception says
 MAX_REASON = 1000  # characters
 GRACE = 0.5  # seconds that a cancelled coroutine has before its process is killed
 
+EVERY = -1  # the position of a call that all samples of the batch are in
 # Told where the evaluation goes next: position in the batch (or EVERY), index of the function, and
 # the seconds that it may take, or None for another function within the time already given. False
 # says that this sample, and those after it, are not wanted any more.

@@ -25,9 +25,9 @@ class ScratchModelConfig:
     hidden_size: int = setting(128, "width of the residual stream; a multiple of heads", ge=8)
     layers: int = setting(3, "transformer blocks", ge=1)
     heads: int = setting(4, "attention heads; a multiple of kv_heads", ge=1)
-    kv_heads: int = setting(2, "heads of keys and values, which the others share (GQA)", ge=1)
+    kv_heads: int = setting(2, "key and value heads (GQA)", ge=1)
     intermediate_size: int = setting(384, "width of the feed-forward layers", ge=8)
-    tie_embeddings: bool = setting(True, "the output layer is the input embedding")
+    tie_embeddings: bool = setting(True, "use the input embedding as output layer")
 
 
 @dataclass
@@ -43,7 +43,7 @@ class ModelConfig:
 class StageConfig:
     """What stages are told beside their own settings: the sections that several of them read."""
 
-    seed: int  # root of every random key
+    seed: int  # seed of everything random
     max_length: int  # longest sequence, prompt and answer, in tokens
     prompt: PromptConfig
     order: dict[str, Any]  # import path of what chooses the problems of an RL step
@@ -72,31 +72,35 @@ class WarmStartConfig:
     )
     data: list[str] = setting(
         factory=lambda: ["solutions"],
-        help="solutions (those of problems.train), files of traces, and in a recipe stages that make traces",
+        help="solutions (to train on those of problems.train), files of traces, or stages that make traces",
     )
     start: str = setting(
         "previous",
-        "the model that it begins with, in a recipe. previous: that of the stage before; base: the recipe's "
-        "own, for a model beside the chain, such as a teacher",
+        "the model to start from: previous, that of the stage before; base, the run's own, as for a teacher "
+        "beside the chain",
         choices=("previous", "base"),
     )
     steps: int | None = setting(100, "optimizer steps", ge=1)
-    epochs: int | None = setting(None, "passes over the data, with steps: null", ge=1)
+    epochs: int | None = setting(None, "passes over the data; needs steps: null", ge=1)
     batch_size: int = setting(64, "answers (or pairs, or packed rows) per optimizer step", ge=1)
     optimizer: OptimizerConfig = setting(factory=lambda: OptimizerConfig(lr=1e-5))
-    checkpoint_every: int = setting(100, "steps; the last step always makes one", ge=1)
+    checkpoint_every: int = setting(
+        100, "steps between checkpoints; there is always one of the last step", ge=1
+    )
 
 
 @dataclass
 class ValidationConfig:
     """Next-token loss on problems that are held back; training ends once it improves no more."""
 
-    share: float = setting(0.0, "of the problems; 0 validates nothing", ge=0, lt=1)
+    share: float = setting(0.0, "share of the problems that are held back; 0: no validation", ge=0, lt=1)
     every: int = setting(50, "steps between validations", ge=1)
     patience: int = setting(
-        2, "validations without a gain after which the stage ends with its best model", ge=1
+        2, "end the stage after this many validations without a gain, and keep the best model", ge=1
     )
-    min_gain: float = setting(0.001, "share of the best loss that counts as a gain", ge=0, lt=1)
+    min_gain: float = setting(
+        0.001, "least relative improvement of the best loss that counts as a gain", ge=0, lt=1
+    )
 
 
 @dataclass
@@ -123,16 +127,18 @@ class TeacherConfig:
 
     teacher: str = setting(
         "previous",
-        "previous: the model of the stage before (its own rollouts); base; another stage; a checkpoint; or "
-        "a name on the hub",
+        "who answers: previous (the model of the stage before), base, another stage, a checkpoint, or a name "
+        "on the hub",
     )
-    endpoint: EndpointConfig | None = setting(None, "ask this in place of the vLLM pool")
-    prompt: PromptConfig | None = setting(None, "how the teacher is asked, if otherwise than problems.prompt")
-    temperature: float = setting(1.0, "of its answers", ge=0, le=2)
-    top_p: float = setting(1.0, "nucleus sampling: least mass of the tokens drawn from", gt=0, le=1)
-    max_tokens: int | None = setting(None, "longest answer; sampling.max_tokens when unset", ge=1)
+    endpoint: EndpointConfig | None = setting(
+        None, "an OpenAI-compatible endpoint to ask, in place of the run's own vLLM engines"
+    )
+    prompt: PromptConfig | None = setting(None, "prompt for the teacher; unset: problems.prompt")
+    temperature: float = setting(1.0, "sampling temperature of its answers", ge=0, le=2)
+    top_p: float = setting(1.0, "nucleus sampling: probability mass of the tokens to draw from", gt=0, le=1)
+    max_tokens: int | None = setting(None, "token limit of an answer; unset: sampling.max_tokens", ge=1)
     max_length: int | None = setting(
-        None, "context of a teacher on the pool; model.max_length when unset", ge=8
+        None, "longest sequence of a teacher on the run's own engines; unset: model.max_length", ge=8
     )
 
 
@@ -140,65 +146,83 @@ class TeacherConfig:
 class DistillConfig(TeacherConfig):
     """Each problem is answered several times, and the answers are verified, labelled and cleaned."""
 
-    samples: int = setting(8, "k: answers per problem", ge=1)
-    domain_column: str | None = setting(None, "the problem's column that names its domain")
+    samples: int = setting(8, "answers to sample per problem", ge=1)
+    domain_column: str | None = setting(None, "column of the problems that names their domain")
     overlap_words: int = setting(
         13,
-        "in a row that a problem may not share with one that is evaluated on (problems.heldout, benchmarks, "
-        "unseen); a shorter problem may not be the same as a whole",
+        "a problem is dropped if it shares this many words in a row with an evaluation problem "
+        "(problems.heldout, benchmarks, unseen); a shorter one if it is the same",
         ge=1,
     )
-    chunk: int = setting(256, "problems that are answered at a time; a stopped run goes on after them", ge=1)
+    chunk: int = setting(
+        256,
+        "problems that are answered and saved at a time; a resumed run continues with the next chunk",
+        ge=1,
+    )
 
 
 @dataclass
 class SynthesizeConfig(TeacherConfig):
     """New problems beside those of problems.train: from templates, or proposed by a teacher."""
 
-    templates: str | None = setting(None, "YAML file of templates; see rlvr/problems/templates.py")
-    n: int = setting(1000, "problems from the templates", ge=1)
-    proposals: int = setting(0, "variants of each problem that the teacher is asked for", ge=0)
-    solutions: int = setting(8, "independent solutions of each proposed problem", ge=2)
-    agreement: float = setting(0.75, "share of them that must agree on the answer", gt=0.5, le=1)
-    chunk: int = setting(256, "problems that are answered at a time; a stopped run goes on after them", ge=1)
+    templates: str | None = setting(None, "YAML file of problem templates; see rlvr/problems/templates.py")
+    n: int = setting(1000, "number of problems to make from the templates", ge=1)
+    proposals: int = setting(0, "variants of each problem to ask the teacher for", ge=0)
+    solutions: int = setting(8, "independent solutions to sample for each proposed problem", ge=2)
+    agreement: float = setting(0.75, "share of these solutions that must agree on the answer", gt=0.5, le=1)
+    chunk: int = setting(
+        256,
+        "problems that are answered and saved at a time; a resumed run continues with the next chunk",
+        ge=1,
+    )
 
 
 @dataclass
 class SelectConfig:
     """Which problems are worth training on, found out with the model at hand before it trains."""
 
-    samples: int = setting(8, "answers per candidate problem", ge=2)
+    samples: int = setting(8, "answers to sample per candidate problem", ge=2)
     filters: dict[str, Any] = setting(
         factory=lambda: {"uniform_lengths": {"_target_": "rlvr.algorithms.filters.uniform_lengths"}},
-        help="name → {_target_: group filter, …}; a problem is kept if all of them keep its group",
+        help="name → {_target_: group filter, …}; a problem is kept if every filter keeps its group",
     )
-    chunk: int = setting(256, "problems that are sampled at a time; a stopped run goes on after them", ge=1)
+    chunk: int = setting(
+        256,
+        "problems that are sampled and saved at a time; a resumed run continues with the next chunk",
+        ge=1,
+    )
 
 
 @dataclass
 class RlConfig:
-    steps: int = setting(100, "training steps, each with rollouts of its own", ge=1)
-    problems_per_step: int = setting(32, "groups per step", ge=1)
-    group_size: int = setting(8, "G: rollouts per problem", ge=1)
-    updates_per_step: int = setting(1, "optimizer steps that share the rollouts of a step", ge=1)
-    max_staleness: int = setting(0, "policy versions that rollouts may lie behind; 0 is on-policy", ge=0)
+    steps: int = setting(100, "training steps, each with its own rollouts", ge=1)
+    problems_per_step: int = setting(32, "problems (groups) per step", ge=1)
+    group_size: int = setting(8, "rollouts per problem (G)", ge=1)
+    updates_per_step: int = setting(1, "optimizer steps on the rollouts of one step", ge=1)
+    max_staleness: int = setting(0, "policy versions that rollouts may be old; 0 is on-policy", ge=0)
     optimizer: OptimizerConfig = setting(factory=OptimizerConfig)
-    evaluate_every: int = setting(50, "steps; the first and the last are always evaluated", ge=1)
-    checkpoint_every: int = setting(50, "steps; the last step always makes one", ge=1)
+    evaluate_every: int = setting(
+        50, "steps between evaluations; before the first and after the last step there is always one", ge=1
+    )
+    checkpoint_every: int = setting(
+        50, "steps between checkpoints; there is always one of the last step", ge=1
+    )
     check_every: int = setting(
         20, "steps between comparisons of vLLM's and the learner's log-probabilities", ge=1
     )
-    max_logprob_gap: float = setting(1e-3, "mean absolute gap per token beyond which the run stops", gt=0)
+    max_logprob_gap: float = setting(
+        1e-3, "mean absolute difference per token, above which the run stops", gt=0
+    )
 
 
 @dataclass
 class OpdConfig:
     """On-policy distillation: rollouts of the student, and the teacher's opinion of every token."""
 
-    teacher: str = setting("", "a stage, a checkpoint or a name on the hub; of the student's vocabulary")
+    teacher: str = setting("", "a stage, a checkpoint or a name on the hub, with the student's vocabulary")
     estimator: str = setting(
         "full",
-        "of KL(student ‖ teacher): over the whole vocabulary, or at the drawn tokens alone",
+        "estimator of KL(student ‖ teacher): over the whole vocabulary, or at the sampled tokens only",
         choices=("full", "k2"),
     )
     loop: RlConfig = setting(factory=RlConfig)

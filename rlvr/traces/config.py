@@ -20,14 +20,18 @@ class TraceConfig:
 
     min_pass_rate: float | None = setting(None, "leave out problems that are solved less often", ge=0, le=1)
     max_pass_rate: float | None = setting(None, "leave out problems that are solved more often", ge=0, le=1)
-    min_reward: float | None = setting(None, "leave out answers that were rewarded less, right or not")
-    max_repetition: float | None = setting(None, "largest share of words in a repeated 8-gram", ge=0, le=1)
-    max_length: int | None = setting(None, "longest answer: tokens, or words where they are unknown", ge=1)
-    unfinished: bool = setting(False, "take answers that were cut off at the token limit")
-    per_problem: int | None = setting(None, "most traces of one problem", ge=1)
-    prefer: str = setting("first", "which of a problem's traces go first", choices=PREFER)
-    per_domain: int | None = setting(None, "most traces of one domain, which balances them", ge=1)
-    limit: int | None = setting(None, "most traces in all", ge=1)
+    min_reward: float | None = setting(None, "leave out answers with a lower reward, right or not")
+    max_repetition: float | None = setting(
+        None, "leave out answers with a larger share of words in repeated 8-grams", ge=0, le=1
+    )
+    max_length: int | None = setting(
+        None, "leave out longer answers; in tokens, or in words where tokens are unknown", ge=1
+    )
+    unfinished: bool = setting(False, "include answers that were cut off at the token limit")
+    per_problem: int | None = setting(None, "traces per problem, at most", ge=1)
+    prefer: str = setting("first", "which of a problem's traces to take first", choices=PREFER)
+    per_domain: int | None = setting(None, "traces per domain, at most; it balances the domains", ge=1)
+    limit: int | None = setting(None, "traces in all, at most", ge=1)
 
 
 @dataclass
@@ -39,17 +43,19 @@ class PairConfig:
     """
 
     min_reward: float | None = setting(
-        None, "prefer only what was rewarded as much; right answers with less are rejected like wrong ones"
+        None, "least reward of a chosen answer; right answers with less are rejected like wrong ones"
     )
-    per_problem: int | None = setting(4, "most pairs of one problem", ge=1)
-    pairing: str = setting("random", "which pairs go first", choices=PAIRING)
-    reuse: bool = setting(False, "let an answer be in several pairs")
+    per_problem: int | None = setting(4, "pairs per problem, at most", ge=1)
+    pairing: str = setting("random", "which pairs to take first", choices=PAIRING)
+    reuse: bool = setting(False, "allow an answer in several pairs")
     min_pass_rate: float | None = setting(None, "leave out problems that are solved less often", ge=0, le=1)
     max_pass_rate: float | None = setting(None, "leave out problems that are solved more often", ge=0, le=1)
-    max_length: int | None = setting(None, "longest answer: tokens, or words where they are unknown", ge=1)
-    max_length_ratio: float | None = setting(None, "longer over shorter answer, at most", ge=1)
-    unparseable: bool = setting(True, "reject answers in which no answer could be read, too")
-    truncated: bool = setting(False, "reject answers that were cut off at the token limit, too")
+    max_length: int | None = setting(
+        None, "leave out longer answers; in tokens, or in words where tokens are unknown", ge=1
+    )
+    max_length_ratio: float | None = setting(None, "longest ratio of the longer to the shorter answer", ge=1)
+    unparseable: bool = setting(True, "use completions without a readable answer as rejected ones, too")
+    truncated: bool = setting(False, "use completions cut off at the token limit as rejected ones, too")
 
 
 def contradictions(config: TraceConfig | PairConfig, path: str = "") -> Iterator[str]:

@@ -1,11 +1,14 @@
-"""The fingerprint of a model's folder."""
+"""Fingerprints of models and of the user's code."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
-from rlvr.base.identity import model_fingerprint
+import pytest
+
+from rlvr.base.identity import contents, model_fingerprint
 
 
 def test_a_byte_in_the_middle_of_a_large_file_changes_the_fingerprint(tmp_path: Path) -> None:
@@ -29,3 +32,43 @@ def test_a_copy_has_the_same_fingerprint_and_a_hub_name_is_its_own(tmp_path: Pat
     (tmp_path / "two" / "config.json").rename(tmp_path / "two" / "other.json")
     assert model_fingerprint(str(tmp_path / "one")) != model_fingerprint(str(tmp_path / "two"))
     assert model_fingerprint("owner/model") == "owner/model"
+
+
+FILES = {
+    "kitchen/__init__.py": "",
+    "kitchen/judge.py": "import numpy.linalg, pantry\nfrom . import scales\nfrom .deep.salt import pinch",
+    "kitchen/scales.py": "def weigh():\n    from kitchen import late",
+    "kitchen/late.py": "from ..nowhere import nothing\nimport absent.too",
+    "kitchen/deep/salt.py": "def pinch(): import kitchen.judge",  # a folder without __init__.py; a circle
+    "kitchen/unused.py": "",
+    "pantry.py": "this is no Python",
+}
+
+
+def test_the_code_of_an_import_path_is_every_own_module_that_it_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = {
+        "reward": [{"_target_": "kitchen.judge.Judge.call", "name": "pantry.py"}, {"_target_": "math.log"}]
+    }
+    before = contents(settings)
+    modules = ["kitchen", "kitchen.deep.salt", "kitchen.judge", "kitchen.late", "kitchen.scales", "pantry"]
+    assert list(before) == [f"code of {module}" for module in modules]
+    assert not {"kitchen", "pantry"} & set(sys.modules)  # the user's code has not been run for this
+    for name in FILES:
+        (tmp_path / name).write_text(FILES[name] + "\n# edited\n")
+        assert (contents(settings) != before) == (name != "kitchen/unused.py"), name
+        (tmp_path / name).write_text(FILES[name])
+    assert contents(settings) == before
+
+
+@pytest.mark.parametrize(
+    "target", ["rlvr.rewards.functions.correct", "torch.nn.Linear", "json.loads", "absent.f", "f"]
+)
+def test_code_of_the_package_of_python_and_of_installed_packages_is_not_the_users(target: str) -> None:
+    assert contents({"_target_": target}) == {}

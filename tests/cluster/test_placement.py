@@ -15,7 +15,7 @@ from ray import cloudpickle
 from rlvr.cluster.config import WorkerSettings
 from rlvr.cluster.placement import divide_cores, place, shares_gpus
 from rlvr.pipeline.config import RunConfig
-from rlvr.stages.gpu_sharing import Turns
+from rlvr.stages.gpu_sharing import GpuSharing
 from rlvr.types import ConfigError
 
 
@@ -119,7 +119,7 @@ def test_who_shares_a_gpu_takes_turns_on_it(ray_cluster: None) -> None:
         publish=lambda learner, version: ray.get(actor.publish.remote()),
     )
     learner: Any = SimpleNamespace(call=lambda method, *given: [getattr(actor, method).remote(*given)])
-    turns = Turns(buffer, shared=True)
+    turns = GpuSharing(buffer, shared=True)
     turns.to_learner(None)
     assert ray.get(actor.there.remote()) == set()
     for _ in range(2):

@@ -68,12 +68,13 @@ def test_every_option_of_every_group_is_there_with_its_first_sentence(made: Modu
 def test_types_and_defaults_are_as_they_are_given(made: ModuleType) -> None:
     page = made.page()
     for row in (
-        "| `seed` | integer, ≥ 0 | `0` | root of every random key |",
-        "| `rl.optimizer.decay` | `constant` or `linear` or `cosine` | `constant` | after the warm-up |",
+        "| `seed` | integer, ≥ 0 | `0` | seed of everything random |",
+        "| `rl.optimizer.beta1` | number, ≥ 0, < 1 | `0.9` | decay rate of the gradients' mean |",
+        "| `rl.optimizer.decay` | `constant` or `linear` or `cosine` | `constant` |",
         "| `algorithm.critic.lr` | number, > 0 | `1.0e-05` | learning rate of the value model |",
         "| `sampling.temperature` | number, ≥ 0.01, ≤ 2 | `1.0` |",
         "| `reward.clip` | list of number or null | `null` |",
-        "| **`algorithm.critic`** | section or null | `null` | only for advantages that take `values` |",
+        "| **`algorithm.critic`** | section or null | `null` | for advantages that use `values` |",
     ):
         assert row in page
     assert "As `sft`, with other defaults: `midtrain.trainer` is `{_target_: rlvr.stages.midtrain" in page

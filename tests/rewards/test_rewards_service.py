@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlvr.rewards import processes
 from rlvr.rewards.actor import RewardActor
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.pool import RewardPool
 from rlvr.rewards.service import AHEAD, RewardService
-from rlvr.rewards.worker import SPARE_CPU
+from rlvr.rewards.workers import processes
+from rlvr.rewards.workers.worker import SPARE_CPU
 from rlvr.types import ConfigError, DataError, FinishReason, Group, Problem, RlvrError, Rollout, Status
 
 USER_MODULE = '''

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from rlvr.rewards.config import RewardConfig
-from rlvr.rewards.service import RESTARTS, RewardService
+from rlvr.rewards.service import RewardService
+from rlvr.rewards.workers.supervisor import RESTARTS
 from rlvr.types import Problem, RlvrError, Status
 
 # What a completion does is written in it: the file that counts how often it was begun, and what then.
@@ -48,7 +49,7 @@ def act(completion):
     if what == "leak":
         kept.append(b"x" * (6 << 20))
     if what == "large":
-        return float(len(bytearray(40 << 20)) > 0)
+        return float(len(bytearray(44 << 20)) > 0)
     if what == "too-large":
         return float(len(bytearray(1 << 30)) > 0)
     return float(os.getpid()) if what == "pid" else 1.0
@@ -155,7 +156,7 @@ def test_a_service_that_is_idle_when_its_process_is_killed_goes_on() -> None:
 def test_another_process_takes_the_place_of_one_that_ends_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlvr.rewards.service.GONE", 0.5)
+    monkeypatch.setattr("rlvr.rewards.workers.supervisor.GONE", 0.5)
     with service(deadline=0.5) as rewards:
         verdicts = rewards.score(items("ok", counting(tmp_path, "server-stopped"), "ok"))
         counts = rewards.counts()
@@ -187,7 +188,7 @@ def test_a_function_that_keeps_memory_fails_no_sample(workers: int, target: str)
 
 
 def test_what_runs_out_of_memory_behind_others_is_checked_again_in_a_new_process() -> None:
-    with service() as rewards:  # 24 MiB are kept, less than half, and 40 more do not fit
+    with service() as rewards:  # 24 MiB are kept, less than half, and 44 more do not fit
         verdicts = rewards.score(items(*["leak"] * 4, "large", "too-large", "ok"))
         counts = rewards.counts()
     assert [verdict.reward for verdict in verdicts] == [*[1.0] * 5, None, 1.0]

@@ -17,7 +17,6 @@ from rlvr.types import Verdict
 
 FORK, KILL = b"F", b"K"  # control messages; FORK carries a socket and a page, KILL a process id
 MAX_PACKET = 1 << 16
-EVERY = -1  # the position of a call that all samples of the batch are in
 _LENGTH = struct.Struct("!Q")
 
 
@@ -44,7 +43,6 @@ class Ready:
 class Report:
     """Verdicts of some samples of a worker's batch."""
 
-    batch: int
     verdicts: list[tuple[int, Verdict, float]]  # position in the batch, verdict, when it began
     ended: bool  # the worker is done with the batch
     remembered: tuple[int, int]  # comparisons taken from memory and made since the last report

@@ -29,11 +29,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from rlvr.rewards.channel import FORK, KILL, MAX_PACKET, Frames, Page, Ready, Report, Start
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.evaluate import Evaluator
 from rlvr.rewards.functions import OF_A_ROLLOUT, RewardFunction, Sample, load_functions
 from rlvr.rewards.readonly import confine_writing
+from rlvr.rewards.workers.channel import FORK, KILL, MAX_PACKET, Frames, Page, Ready, Report, Start
 from rlvr.types import ConfigError, Status, Verdict
 
 SEND_EVERY = 0.002  # seconds: cheap verdicts travel together
@@ -254,7 +254,7 @@ class _Worker:
         place, paused = self.page.place(), time.monotonic()
         self.page.pause()
         spent = ended and self.is_spent()
-        self.frames.send(Report(self.batch, self.verdicts, ended, self.compared, self.unsure, spent))
+        self.frames.send(Report(self.verdicts, ended, self.compared, self.unsure, spent))
         self.verdicts, self.unsure = [], []
         self.compared, self.reported = (0, 0), time.monotonic()
         if place and not ended:

@@ -14,8 +14,8 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from rlvr.rewards.channel import FORK, KILL, MAX_PACKET, Frames, Page, Ready, Start
 from rlvr.rewards.config import RewardConfig
+from rlvr.rewards.workers.channel import FORK, KILL, MAX_PACKET, Frames, Page, Ready, Start
 from rlvr.types import ConfigError, RlvrError, StallError
 
 START_TIMEOUT = 120.0  # seconds for importing the reward functions
@@ -27,7 +27,7 @@ BEGIN_TIMEOUT = 60.0  # seconds until a worker takes and begins a batch that was
 _BOOTSTRAP = """\
 import json, sys
 sys.path[:] = json.loads(sys.argv[2])
-from rlvr.rewards.worker import serve
+from rlvr.rewards.workers.worker import serve
 serve(int(sys.argv[1]))
 """
 _TICKS = os.sysconf("SC_CLK_TCK")
