@@ -8,6 +8,7 @@ what was written, to the bit and the dtype, so that anything can be recomputed f
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -218,6 +219,11 @@ def _read(path: Path) -> list[Group]:
                 )
             )
     return list(groups.values())
+
+
+def for_duckdb(path: Path) -> str:
+    """The path as a pattern that matches it alone: DuckDB takes every path for a pattern."""
+    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", str(path))
 
 
 def read_rows(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:
