@@ -1,4 +1,4 @@
-"""`import rlvr`: runs from Python, and what they have left as data frames."""
+"""`import rlvr`: runs from Python, and their metrics and rollouts as data frames."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def train(overrides: Sequence[str]) -> Run:
-    """Run `rlvr train OVERRIDES` in this process, to its end.
+    """Run `rlvr train OVERRIDES` in this process until it ends.
 
-    `resume=FOLDER` goes on with a run. The first Ctrl-C stops it with a checkpoint.
+    `resume=FOLDER` continues a run. The first Ctrl-C stops it with a checkpoint.
 
     Raises:
-        ConfigError, DataError: what is asked for cannot be; nothing was started.
+        ConfigError, DataError: the settings or the data are wrong; nothing was started.
         RunInterrupted: the user asked to stop.
         RlvrError: the run failed.
     """
@@ -37,7 +37,7 @@ def train(overrides: Sequence[str]) -> Run:
 
 
 def recipe(overrides: Sequence[str]) -> Run:
-    """Run `rlvr recipe OVERRIDES` in this process, to its end; otherwise as `train`."""
+    """Run `rlvr recipe OVERRIDES` in this process until it ends; otherwise like `train`."""
     return _run("recipe", overrides)
 
 
@@ -46,9 +46,9 @@ def _run(command: str, overrides: Sequence[str]) -> Run:
     config, tree, folder = composed(command, overrides)
     resumed = any(override.startswith("resume=") for override in overrides)
     given = [override for override in overrides if not override.startswith(("resume=", "hydra."))]
-    notes = folder / ".hydra" / "overrides.yaml"  # as Hydra leaves them for the command
-    notes.parent.mkdir(parents=True, exist_ok=True)
-    notes.write_text(yaml.safe_dump(given))
+    saved_overrides = folder / ".hydra" / "overrides.yaml"  # where Hydra writes them for the command
+    saved_overrides.parent.mkdir(parents=True, exist_ok=True)
+    saved_overrides.write_text(yaml.safe_dump(given))
     with recorded(folder):
         run_pipeline(config, folder, saved(command, tree), given, command, resumed)
         print_records(folder, curves="rl" in config.stages and not config.evaluation.every_stage)
@@ -56,10 +56,10 @@ def _run(command: str, overrides: Sequence[str]) -> Run:
 
 
 class Run:
-    """The folder of a run, finished or not, of a recipe's run, or of one stage alone; it is only read.
+    """A run's folder, finished or not, or the folder of a single stage. It is only read.
 
     Raises:
-        DataError: there is no run, or one of its files is damaged.
+        DataError: the folder holds no run, or one of its files is damaged.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -80,17 +80,17 @@ class Run:
 
     @property
     def stages(self) -> dict[str, Path]:
-        """Stage → its folder, of those that have left metrics or rollouts."""
+        """Stage → its folder, for the stages that have written metrics or rollouts."""
         return {stage.name: stage.folder for stage in self._record.stages}
 
     @property
     def status(self) -> State:
-        """Not begun, running, stopped (by the user), killed, failed or finished."""
+        """The run's state: not begun, running, stopped (by the user), killed, failed or finished."""
         return run_state(self._record)
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """A row for each step of each stage: `stage`, `step`, and a column for each metric."""
+        """One row per step of each stage: `stage`, `step`, and a column per metric."""
         import pandas as pd
 
         rows = [
@@ -103,25 +103,26 @@ class Run:
     def rollouts(
         self, stage: str | None = None, kind: str = "train", step: int | None = None
     ) -> pd.DataFrame:
-        """A row for each rollout, with its verdict; of the last stage that has any, unless one is named.
+        """One row per rollout, with its verdict.
 
-        `kind` is train or heldout, `step` one step of several. Columns: step, problem_id, problem, answer,
-        sample, text, status, reward, reason, extracted, tokens (drawn), finish_reason, and the value of each
-        reward function as `reward/NAME`.
+        `stage` defaults to the last stage that has rollouts. `kind` is train or heldout. `step` selects one
+        step; unset, all. Columns: step, problem_id, problem, answer, sample, text, status, reward, reason,
+        extracted, tokens (number sampled), finish_reason, and the value of each reward function as
+        `reward/NAME`.
 
         Raises:
-            DataError: there are none.
+            DataError: the run has no such rollouts.
         """
         import pandas as pd
 
         from rlvr.record.journal import read_journal
 
         record = self._record
-        kept = [each for each in record.stages if kind in each.journals() and stage in (None, each.name)]
-        if not kept:
-            of = f" of the stage {stage}" if stage else ""
-            there = ", ".join(f"{each.name} ({', '.join(each.journals())})" for each in record.stages)
-            raise DataError(f"{self.folder} has no {kind} rollouts{of}; there are: {there or 'none'}")
+        recorded = [each for each in record.stages if kind in each.journals() and stage in (None, each.name)]
+        if not recorded:
+            which = f" of the stage {stage}" if stage else ""
+            known = ", ".join(f"{each.name} ({', '.join(each.journals())})" for each in record.stages)
+            raise DataError(f"{self.folder} has no {kind} rollouts{which}; there are: {known or 'none'}")
         return pd.DataFrame(
             {
                 "step": rollout.step,
@@ -138,13 +139,13 @@ class Run:
                 "finish_reason": str(rollout.finish_reason),
                 **{f"reward/{name}": value for name, value in verdict.parts.items()},
             }
-            for group in read_journal(kept[-1].folder, kind, step)
+            for group in read_journal(recorded[-1].folder, kind, step)
             for rollout, verdict in zip(group.rollouts, group.verdicts, strict=True)
         )
 
     @property
     def model_path(self) -> str | None:
-        """The model at the end of the chain of stages that are done; None before there is one."""
+        """The model of the last completed stage in the chain; None if no stage has made one yet."""
         for folder in reversed(named_stages(self.folder).values()):
             manifest = read_manifest(folder)
             if manifest.get("kind") in MODELS and not manifest.get("side") and "made" in manifest:

@@ -1,4 +1,4 @@
-"""The `rlvr` command. Light to import: each command brings what it needs when it runs."""
+"""The `rlvr` command. It is light to import: each command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import import_module
 from rlvr import __version__
 from rlvr.base.stopping import StopRequest
 
-COMMANDS = {  # the function that takes the arguments and returns the exit code
+COMMANDS = {  # command → the function that takes its arguments and returns the exit code
     "train": "rlvr.commands.train:main",
     "recipe": "rlvr.commands.train:recipe",
     "evaluate": "rlvr.commands.evaluate:main",
@@ -24,8 +24,8 @@ COMMANDS = {  # the function that takes the arguments and returns the exit code
     "verify": "rlvr.commands.verify:main",
 }
 
-# Of the million objects that an import makes nearly all stay. Python looks for garbage among them after every
-# 700 new ones, which takes a fifth of the time that a command takes to start.
+# Imports create about a million objects, and nearly all stay alive. By default Python's garbage collector runs
+# after every 700 new ones, which takes a fifth of a command's start-up time.
 FEW_COLLECTIONS = 50_000
 
 USAGE = """\
@@ -36,8 +36,8 @@ usage: rlvr COMMAND [ARGUMENT ...]
   recipe   a model through all its stages:    rlvr recipe recipe=quickstart
            some of them, or in another order: rlvr recipe recipe=quickstart stages=[teacher,distill,sft,rl]
   train    a warm start and RL:               rlvr train experiment=quickstart
-           for both: what would run, and what it takes: … --plan
-                     go on with a stopped run:          rlvr train resume=runs/NAME/DATE
+           for both: the stages and what they need:     … --plan
+                     continue a stopped run:            rlvr train resume=runs/NAME/DATE
                      see the configuration first:       rlvr train experiment=quickstart --cfg job
                      a sweep:                           rlvr train -m seed=0,1,2 experiment=quickstart
                      groups and options:                rlvr train --help
@@ -45,25 +45,25 @@ usage: rlvr COMMAND [ARGUMENT ...]
   compare  arms of a sweep, with statistics:  rlvr compare runs/NAME/*
   report   a run as one HTML file:            rlvr report runs/NAME/DATE
   view     its rollouts in the browser:       rlvr view runs/NAME/DATE [runs/OTHER/DATE]
-  watch    a run while it goes on:            rlvr watch runs/NAME/DATE
-  replay   a step's update again, or another: rlvr replay runs/NAME/DATE --step 7 --what-if algorithm=dr_grpo
+  watch    a run's progress, live:            rlvr watch runs/NAME/DATE
+  replay   repeat or vary a recorded step:    rlvr replay runs/NAME/DATE --step 7 --what-if algorithm=dr_grpo
   audit    does a reward deserve trust?       rlvr audit reward=math problems=arithmetic
   verify   check answers in a file:           rlvr verify ANSWERS.jsonl --out VERDICTS.jsonl
 
-rlvr --version   prints the version; rlvr COMMAND --help says more of a command
-eval "$(rlvr -sc install=bash)"   has the shell complete groups, options and settings
+rlvr --version   prints the version; rlvr COMMAND --help describes a command
+eval "$(rlvr -sc install=bash)"   enables completion of groups, options and settings in the shell
 exit codes: 0 done, 1 unexpected error, 2 wrong configuration or data, 3 the run failed,
-            4 an audited reward is under its thresholds,
+            4 an audited reward misses a threshold,
             130 stopped by Ctrl-C or SIGTERM (train: after a checkpoint)
 """
 
 
 def main(arguments: Sequence[str] | None = None, stop: StopRequest | None = None) -> int:
-    """Run a command; the exit code. `stop` is that of a sweep's arm, which listens already."""
+    """Run a command; the exit code. A sweep's arm passes its `stop`, which already handles signals."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
-        # What a terminal cannot show, such as an answer of a model, is no reason to end a run. Python's own
-        # choice, the second one in the locale C, refuses it.
+        # A character that the terminal cannot show, as in a model's answer, must not end a run. Python's
+        # default ("surrogateescape" in the locale C, else "strict") raises an error for it.
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -82,6 +82,6 @@ def main(arguments: Sequence[str] | None = None, stop: StopRequest | None = None
         module, _, function = COMMANDS[command].partition(":")
         run: Callable[..., int] = getattr(import_module(module), function)
         return run(rest) if stop is None else run(rest, stop)
-    there = ", ".join(COMMANDS)
-    print(f"rlvr: there is no command {command!r}; there are: {there}\n\n{USAGE}", file=sys.stderr, end="")
+    known = ", ".join(COMMANDS)
+    print(f"rlvr: there is no command {command!r}; there are: {known}\n\n{USAGE}", file=sys.stderr, end="")
     return 2

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rlvr.compare.results import ArmResult
 
 DESCRIPTION = """\
-Puts runs side by side. Runs whose settings differ only in the seed are one arm; each arm is compared with
-the baseline, seed by seed. Writes compare.md, compare.csv, runs.csv and compare.png, and prints the first.
+Compares runs. Runs whose settings differ only in the seed form one arm; each arm is compared with the
+baseline, seed by seed. Writes compare.md, compare.csv, runs.csv and compare.png, and prints compare.md.
 """
 METRIC = "heldout/pass@1"
 
@@ -33,16 +33,20 @@ def main(arguments: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, or folders that hold runs")
-    parser.add_argument("--metric", default=METRIC, help="what is compared (%(default)s)")
+    parser.add_argument("--metric", default=METRIC, help="the metric to compare (%(default)s)")
     parser.add_argument(
-        "--baseline", metavar="ARM", help="its label or a part of it; else the first arm with a value"
+        "--baseline",
+        metavar="ARM",
+        help="label of the baseline, or a part of it (default: the first arm that has the metric)",
     )
     parser.add_argument(
-        "--out", metavar="FOLDER", help="where the files go; else the sweep's folder, or here"
+        "--out",
+        metavar="FOLDER",
+        help="folder for the files (default: the sweep's folder, or else the current one)",
     )
     try:
         given = parser.parse_args(list(arguments))
-    except SystemExit as stop:  # argparse has said why
+    except SystemExit as stop:  # argparse has printed the reason
         return int(stop.code or 0)
     try:
         text, files = run(given.runs, given.metric, given.baseline, given.out)
@@ -55,11 +59,11 @@ def main(arguments: Sequence[str]) -> int:
 def run(
     paths: Sequence[str | Path], metric: str = METRIC, baseline: str | None = None, out: str | None = None
 ) -> tuple[str, list[Path]]:
-    """Compare the runs in `paths` and write the four files; the Markdown, and where they are.
+    """Compare the runs in `paths` and write the four files. Returns the Markdown and the files' paths.
 
     Raises:
-        ConfigError: `baseline` does not name one arm, or no run has `metric`.
-        DataError: there are no runs, or their files are broken.
+        ConfigError: `baseline` does not name exactly one arm, or no run has `metric`.
+        DataError: there are no runs, their files are broken, or `out` cannot be written to.
     """
     from rlvr.base.files import write_text
     from rlvr.compare.arms import arms_of, baseline_of
@@ -73,12 +77,12 @@ def run(
     runs = find_runs(paths, evaluations)
     arms, differing = arms_of(runs)
     curves = {arm.label: [read_curve(found, metric) for found in arm.runs] for arm in arms}
-    if not any(curve.points for of in curves.values() for curve in of):
-        there = sorted({name for of in curves.values() for curve in of for name in curve.metrics})
-        near = difflib.get_close_matches(metric, there, n=1)
+    if not any(curve.points for of_arm in curves.values() for curve in of_arm):
+        known = sorted({name for of_arm in curves.values() for curve in of_arm for name in curve.metrics})
+        near = difflib.get_close_matches(metric, known, n=1)
         raise ConfigError(
             f"no run has the metric {metric}{f': did you mean {near[0]}?' if near else ''}; there are: "
-            f"{', '.join(there) or 'none, as no run has begun'}"
+            f"{', '.join(known) or 'none, as no run has begun'}"
         )
     valued = [any(not math.isnan(curve.final) for curve in curves[arm.label]) for arm in arms]
     base = baseline_of(arms, baseline, valued)
@@ -105,7 +109,7 @@ def run(
 
 
 def _beside(arms: Sequence[Arm], base: int, metric: str) -> Sequence[ArmResult] | None:
-    """The same of answers that are right with all steps true; None where no run has such a number."""
+    """The same comparison for answers that are right with all steps true; None if no run has measured it."""
     from rlvr.compare.curves import companion, read_curve
     from rlvr.compare.results import compare
 
@@ -113,21 +117,21 @@ def _beside(arms: Sequence[Arm], base: int, metric: str) -> Sequence[ArmResult] 
     if other is None:
         return None
     curves = {arm.label: [read_curve(found, other) for found in arm.runs] for arm in arms}
-    measured = any(curve.points for of in curves.values() for curve in of)
+    measured = any(curve.points for of_arm in curves.values() for curve in of_arm)
     return compare(arms, curves, base, other) if measured else None
 
 
 def _remarks(arms: Sequence[Arm], chosen: int | None, evaluations: int) -> Iterator[str]:
-    """What was not asked for: a baseline (`chosen`) that is not the first arm, folders passed over."""
+    """Notes on choices made for the user: a baseline (`chosen`) that is not the first arm, skipped folders."""
     if chosen:
         yield f"The baseline is `{arms[chosen].label}`, the first arm that has a value."
     if evaluations:
         which = "1 evaluation is" if evaluations == 1 else f"{evaluations} evaluations are"
-        yield f"{which} passed over: `rlvr evaluate from=FOLDER baseline=FOLDER` compares them."
+        yield f"{which} left out: `rlvr evaluate from=FOLDER baseline=FOLDER` compares evaluations."
 
 
 def _folder(runs: Sequence[Path]) -> Path:
-    """The folder of the sweep that all runs are of; else that we are in."""
+    """The folder of the sweep that all runs belong to, or else the current folder."""
     from rlvr.record.layout import ARM
 
     sweep = runs[0].parent

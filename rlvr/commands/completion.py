@@ -1,4 +1,4 @@
-"""`rlvr -sc install=bash`: the shell completes groups, options and keys, as Hydra finds them."""
+"""`rlvr -sc install=bash`: shell completion of groups, options and keys, by Hydra."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from omegaconf import DictConfig
 from rlvr.configuration.compose import SCHEMAS, register_schema
 from rlvr.configuration.keys import config_folder
 
-HOW = """rlvr -sc wants to know for which shell: eval "$(rlvr -sc install=bash)", or zsh, or fish"""
+HOW = """rlvr -sc needs the name of the shell: eval "$(rlvr -sc install=bash)", or zsh, or fish"""
 
 
 def complete(arguments: Sequence[str], commands: Sequence[str]) -> int:
-    """What the shell's script asks for, `install=`, `uninstall=` or `query=SHELL`; the exit code.
+    """Handle `install=`, `uninstall=` or `query=SHELL`, as the shell's script asks; the exit code.
 
-    Hydra's script knows of no commands, so a query's is taken from the line, which is in COMP_LINE.
+    Hydra's script knows no commands, so a query's command is read from the command line, in COMP_LINE.
     """
     asked = [argument for argument in arguments if "=" in argument]
     if len(asked) != 1:
@@ -35,7 +35,7 @@ def complete(arguments: Sequence[str], commands: Sequence[str]) -> int:
         os.environ["COMP_LINE"] = f"rlvr {rest}"
 
     def job(tree: DictConfig) -> None:
-        raise AssertionError("a completion runs nothing")
+        raise AssertionError("completion must not run a command")
 
     register_schema()
     sys.argv = ["rlvr", "-sc", *asked]

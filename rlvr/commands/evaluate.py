@@ -21,10 +21,10 @@ from rlvr.results.evaluation import recount
 USAGE = """\
 How good is a model on these problems?
 
-  rlvr evaluate model=CHECKPOINT problems=[math500,mine.jsonl]   the same command goes on when stopped
+  rlvr evaluate model=CHECKPOINT problems=[math500,mine.jsonl]   run it again to continue when stopped
   rlvr evaluate model=CHECKPOINT problems=[math500] baseline=FOLDER_OR_CHECKPOINT
   rlvr evaluate -m model=CHECKPOINT,OTHER problems=[math500]     a sweep: an evaluation for each
-  rlvr evaluate from=FOLDER 'ks=[1,4]'      count an evaluation's answers anew
+  rlvr evaluate from=FOLDER 'ks=[1,4]'      recompute the results from the answers of an evaluation
 """
 
 
@@ -47,14 +47,14 @@ def main(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
     if counted:
         folder = Path(counted[-1])
         if not (folder / RESULTS).is_file() or not (folder / f"{SAVED_CONFIG}.yaml").is_file():
-            print(f"rlvr: from={folder} is no folder of a finished evaluation", file=sys.stderr)
+            print(f"rlvr: from={folder} is not the folder of a finished evaluation", file=sys.stderr)
             return 2
         rest = [f"resume={folder}", *rest]
     return launch(Command("evaluate", USAGE, job), rest, stop)
 
 
 def written_out(argument: str) -> str:
-    """`model=X` and `problems=[a,b]` as settings: Hydra has groups of these names, for other commands."""
+    """Expand the short forms `model=X` and `problems=[a,b]`, which Hydra would read as groups."""
     key, given, value = argument.partition("=")
     if given and key == "model":
         return f"model.path={value}"

@@ -1,4 +1,4 @@
-"""What a command says, and the code that it ends with, where it cannot do what was asked."""
+"""The message and exit code of a command that failed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from rlvr.types import ConfigError, DataError, RlvrError
 
 
 def failed(error: RlvrError) -> int:
-    """Print the error for the user; 2 for wrong settings or data, 3 for what failed later."""
+    """Print the error for the user; the exit code: 2 for wrong settings or data, 3 for later failures."""
     print(f"rlvr: {error}", file=sys.stderr)
     return 2 if isinstance(error, ConfigError | DataError) else 3

@@ -1,4 +1,4 @@
-"""A command from its arguments to its job: composing, resuming, sweeping, errors, exit codes."""
+"""Run a command from its arguments: compose the settings, resume, sweep, report errors, exit codes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rlvr.sweep.sweep import Sweep, sweep
 from rlvr.types import ConfigError, RlvrError, RunInterrupted
 
 STARTS_WITH = {"train": "experiment", "recipe": "recipe"}  # command → the group that says what to run
-# A plan leaves nothing behind.
+# Hydra's overrides for --plan, so that it writes no files.
 NOWHERE = ["hydra.output_subdir=null", "hydra.run.dir=."]
 STOPPED = 130  # exit code
 HELP = """\
@@ -38,15 +38,15 @@ groups, as GROUP=OPTION:
 {groups}
 
 settings, as KEY=VALUE with dots in KEY (all of them: docs/configuration.md, or --cfg job):
-  reward.clip=[-1,1]   another value
-  +reward.weights.x=2  one more, where any name may be
-  'name="a, b"'        in quotes for Hydra, what has commas or brackets in it
-  hydra.run.dir=DIR    where the run's folder is to be
+  reward.clip=[-1,1]   change a value
+  +reward.weights.x=2  add an entry to a section that takes any names
+  'name="a, b"'        quote a value that contains commas or brackets
+  hydra.run.dir=DIR    set the run's folder
 
 flags:
-  --cfg job            the configuration that this makes; nothing is started
+  --cfg job            print the resolved configuration; nothing is started
 {plan}  --config-dir DIR     a folder of your own with groups, such as DIR/reward/mine.yaml
-  --info defaults      which files make the configuration; --hydra-help has Hydra's other flags
+  --info defaults      which files make the configuration; --hydra-help lists Hydra's other flags
 """
 
 
@@ -55,16 +55,17 @@ class Command:
     """A command whose settings Hydra composes."""
 
     name: str
-    usage: str  # what it does, and what it takes beside settings
-    run: Callable[[DictConfig, StopRequest | None], None]  # in Hydra's folder; the second is a sweep's
-    plan: Callable[[DictConfig], None] | None = None  # what `--plan` prints
-    resumable: bool = True  # its sweeps skip what is done; those of others are Hydra's own
+    usage: str  # what it does, and its arguments beside settings
+    run: Callable[[DictConfig, StopRequest | None], None]  # in Hydra's folder; a sweep passes its stop
+    plan: Callable[[DictConfig], None] | None = None  # prints the plan for `--plan`
+    resumable: bool = True  # sweeps skip completed arms; False: sweeps are Hydra's own
 
 
 def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None = None) -> int:
     """Run `rlvr COMMAND ARGUMENTS`, or each arm of a sweep; the exit code.
 
-    Errors meant for the user are printed: 2 for a wrong configuration or wrong data, 3 for what fails later.
+    Errors for the user are printed. The exit code is 2 for a wrong configuration or wrong data, 3 for later
+    failures.
     """
     if {"-h", "--help"} & set(arguments):
         print(help_of(command, arguments), end="")
@@ -72,11 +73,11 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
     if not arguments and command.name in STARTS_WITH:
         group = STARTS_WITH[command.name]
         examples = "\n".join(f"  rlvr {command.name} {group}={name}" for name in choices_of()[group])
-        more = f"All that can be set: rlvr {command.name} --help"
+        more = f"All settings: rlvr {command.name} --help"
         print(f"rlvr: {command.name} what? For example:\n{examples}\n{more}", file=sys.stderr)
         return 2
     find_own_functions()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, who know what to say of them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors, which are explained below
     register_schema()
     plans = command.plan is not None and "--plan" in arguments
     arguments = readable([argument for argument in arguments if not (plans and argument == "--plan")])
@@ -109,9 +110,9 @@ def launch(command: Command, arguments: Sequence[str], stop: StopRequest | None 
 
 
 def help_of(command: Command, arguments: Sequence[str]) -> str:
-    """What `rlvr COMMAND --help` prints; groups in a `--config-dir` are among it."""
-    there, own = choices_of(), choices_of(*config_dirs(arguments))
-    groups = [group for group in own if group not in there or group in groups_of(command.name)]
+    """The text of `rlvr COMMAND --help`, with the groups in a `--config-dir`."""
+    shipped, own = choices_of(), choices_of(*config_dirs(arguments))
+    groups = [group for group in own if group not in shipped or group in groups_of(command.name)]
     widest = max(map(len, groups))
     options = [
         textwrap.fill(
@@ -123,7 +124,7 @@ def help_of(command: Command, arguments: Sequence[str]) -> str:
         for group in groups
     ]
     plan = (
-        "  --plan               what would run, and what it takes; nothing is started\n"
+        "  --plan               print the stages and what they need; nothing is started\n"
         if command.plan
         else ""
     )
@@ -133,9 +134,9 @@ def help_of(command: Command, arguments: Sequence[str]) -> str:
 def _run(
     command: Command, arguments: Sequence[str], plans: bool, stop: StopRequest | None, composing: list[bool]
 ) -> None:
-    """Have Hydra compose the settings and make the folder, and do the job; `composing` ends with the first.
+    """Let Hydra compose the settings and create the folder, then run the job.
 
-    Raises whatever the job raises.
+    `composing[0]` becomes False once the settings are composed. Raises whatever the job raises.
     """
     failed: list[Exception] = []
 
@@ -149,7 +150,7 @@ def _run(
             with recorded(Path(HydraConfig.get().runtime.output_dir)):
                 command.run(tree, stop)
         except (RlvrError, HydraException, OmegaConfBaseException) as error:
-            # past Hydra, which would print all overrides before what there is to say
+            # raised after Hydra returns: Hydra would print all overrides before the message
             failed.append(error)
 
     sys.argv = [f"rlvr {command.name}", *arguments, *(NOWHERE if plans else [])]
@@ -161,7 +162,9 @@ def _run(
 
 def _sweep(command: Command, arguments: Sequence[str], plans: bool) -> int:
     if any(argument.startswith("resume=") for argument in arguments):
-        raise ConfigError("resume= goes on with one run: leave out -m; a sweep goes on with its own command")
+        raise ConfigError(
+            "resume= continues one run: leave out -m; to continue a sweep, run its command again"
+        )
     with StopRequest() as stop:
         arms = Sweep(command.name, arguments, lambda arm: launch(command, arm, stop), run_arm, stop)
         if not plans:

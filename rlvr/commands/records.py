@@ -1,4 +1,4 @@
-"""What is written of a run once it has ended: its report, its curves, its table."""
+"""Files written once a run has ended: its report, its curves, its table."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rlvr.types import DataError
 
 
 def print_records(run_path: Path, curves: bool) -> None:
-    """Write what is read of a run that is done, and say where it lies, or why there is none.
+    """Write the report, curves and table of a finished run, and print their paths, or why one is missing.
 
-    The run is done either way: a full disk or a file that is in the way takes nothing from its model.
+    A file that cannot be written does not make the run fail.
     """
     records: list[tuple[str, Callable[[], object]]] = [
         ("report:  ", lambda: write_report(open_run(run_path), run_path / REPORT))

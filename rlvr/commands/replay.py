@@ -1,4 +1,4 @@
-"""`rlvr replay`: a training step again, from the journal, with the run's settings or with others."""
+"""`rlvr replay`: repeat a training step from the journal, with the run's settings or with others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rlvr.replay.replayed import Replayed
     from rlvr.replay.steps import Replay
 
-SHOWN = 12  # numbers of a table that are shown though they do not differ
+SHOWN = 12  # rows of a table that are shown although their numbers do not differ
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str]) -> int:
         config = recorded.config_at(given.step)
         other = what_if(config, given.what_if) if given.what_if else None
         if not config.learner.gpus_per_worker:
-            os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed would remark on it
-        # heavy: the command is known to be right
+            os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed would print a warning
+        # Heavy imports come after the arguments are checked.
         with lean_imports():
             from transformers.utils import logging
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         if given.gradients:
             _write_gradients(given.gradients, done)
     except InstantiationException as error:
-        where = "run this in the folder that the run was started in, so that functions of yours are found"
+        where = "run this in the folder where the run was started, so that your own functions are found"
         print(f"rlvr: {str(error).splitlines()[0]}: {where}", file=sys.stderr)
         return 2
     except RlvrError as error:
@@ -64,11 +64,11 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "rlvr replay",
-        description="Make a training step of a run again, from its journal: its loss, gradient and what it "
-        "computed of every token, beside what the run has recorded; or its update under other settings.",
+        description="Repeat a training step of a run from its journal, and compare its loss, gradient and "
+        "numbers per token with those recorded; or compute its update under other settings.",
         allow_abbrev=False,
     )
-    parser.add_argument("run", metavar="RUN", help="folder of a run, as in runs/NAME/DATE; it is not changed")
+    parser.add_argument("run", metavar="RUN", help="folder of a run, as in runs/NAME/DATE; it is only read")
     parser.add_argument("--step", metavar="N", type=int, required=True, help="training step, from 1")
     parser.add_argument(
         "--what-if",
@@ -78,12 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         help="another setting for the same rollouts, such as algorithm=dr_grpo or algorithm.kl.coef=0.1; "
         "can be given several times",
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write all numbers there")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all numbers to this file")
     parser.add_argument(
         "--gradients",
         metavar="FILE.safetensors",
         type=Path,
-        help="write the policy's gradients there, before clipping, by name of the parameter",
+        help="write the policy's gradients before clipping to this file, by parameter name",
     )
     return parser
 
@@ -98,7 +98,7 @@ def _show(done: Replay, what_if: Sequence[str]) -> None:
         print(f"\n{columns_table(done.columns)}")
     print(f"\n{done.verdict()}")
     if not done.replayed.gradients:
-        print("the policy waits for its value model in this step: it has no gradient")
+        print("only the value model is trained in this step: the policy has no gradient")
     if done.changed:
         print(f"\nwhat if {' '.join(what_if)}, from the same weights:\n")
         print(numbers_table(done.what_if, ("as it was", "what if"), SHOWN + 4))
@@ -110,8 +110,8 @@ def _show(done: Replay, what_if: Sequence[str]) -> None:
 
 
 def _as_json(done: Replay) -> dict[str, Any]:
-    """All of it but the tensors."""
-    found: dict[str, Any] = {
+    """Everything but the tensors."""
+    content: dict[str, Any] = {
         "step": done.step,
         "folder": str(done.folder),
         "origin": done.origin,
@@ -123,18 +123,18 @@ def _as_json(done: Replay) -> dict[str, Any]:
         "columns": [asdict(column) for column in done.columns],
     }
     if done.changed:
-        found["what_if"] = {
+        content["what_if"] = {
             "numbers": [
                 {"name": n.name, "as_it_was": n.one, "what_if": n.other, "difference": n.difference}
                 for n in done.what_if
             ],
             **done.angles,
         }
-    return found
+    return content
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no other numbers: null in their place."""
+    """`value` with None in place of nan and infinities, which JSON does not have."""
     if isinstance(value, dict):
         return {name: _finite(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -143,7 +143,7 @@ def _finite(value: Any) -> Any:
 
 
 def _write_gradients(path: Path, done: Replay) -> None:
-    """`replayed/NAME` and `what_if/NAME`; of several updates `replayed/1/NAME` and so on."""
+    """Write tensors named `replayed/NAME` and `what_if/NAME`; with several updates, `replayed/1/NAME` etc."""
     from safetensors.torch import save_file
 
     both: dict[str, Replayed] = {"replayed": done.replayed}

@@ -17,13 +17,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; the exit code."""
     parser = argparse.ArgumentParser(
         "rlvr report",
-        description="Write what was run, what came of it, and the rollouts worth a look as one HTML file.",
+        description="Write a run's settings, results, diagnostics and notable rollouts as one HTML file.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "run", metavar="RUN", help="folder of a run, finished or not, or of one of its stages"
     )
-    parser.add_argument("--out", metavar="FILE", type=Path, help="(RUN/report.html)")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="file to write (RUN/report.html)")
     given = parser.parse_args(arguments)
     try:
         run = open_run(given.run)

@@ -1,6 +1,6 @@
-"""`rlvr train` and `rlvr recipe`: a run of the graph that its `stages` name, or a sweep of such runs.
+"""`rlvr train` and `rlvr recipe`: run the stages that `stages` names, or a sweep of such runs.
 
-The two differ in what they start from, conf/train.yaml and conf/recipe.yaml.
+The two commands differ only in their primary configuration: conf/train.yaml and conf/recipe.yaml.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ USAGE = {
     "train": """\
 One run of the stages that `stages` names, SFT and RL for example.
 
-  rlvr train experiment=quickstart          begin a run; its folder is runs/NAME/DATE
-  rlvr train resume=FOLDER [rl.steps=200]   go on with a run that was stopped, or that is to be longer
+  rlvr train experiment=quickstart          start a run; its folder is runs/NAME/DATE
+  rlvr train resume=FOLDER [rl.steps=200]   continue a stopped run, or extend one to more steps
   rlvr train -m experiment=quickstart seed=0,1,2    a sweep: a run for each value
 """,
     "recipe": """\
-A model through all its stages; a stage that was made before is taken as it is.
+Train a model through several stages; completed stages are skipped.
 
-  rlvr recipe recipe=quickstart             the same command goes on with what was stopped
+  rlvr recipe recipe=quickstart             run the same command again to continue when stopped
   rlvr recipe recipe=quickstart stages=[teacher,distill,sft,rl]
-  rlvr recipe resume=FOLDER                 go on with a run by its folder
+  rlvr recipe resume=FOLDER                 continue the run in this folder
   rlvr recipe -m recipe=quickstart seed=0,1,2       a sweep: a run for each value
 """,
 }
@@ -71,7 +71,7 @@ def _command(command: str, arguments: Sequence[str], stop: StopRequest | None) -
 
 
 def _here() -> tuple[Path, list[str]]:
-    """The folder of Hydra's present job, and what its command line changes."""
+    """The folder of Hydra's current job, and the overrides of its command line."""
     from hydra.core.hydra_config import HydraConfig
 
     settings = HydraConfig.get()

@@ -1,4 +1,4 @@
-"""`rlvr verify FILE.jsonl`: a verdict on every line of a file of answers, in processes that can be killed."""
+"""`rlvr verify FILE.jsonl`: check every answer in a file, in worker processes that can be killed."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:  # numpy and the verifier wait until the arguments are known t
     from rlvr.types import Problem, Verdict
 
 DESCRIPTION = """\
-Check answers. Every line of FILE is {"id", "gold", "prediction"}: the reference answer, and the completion
-that is to end in it. A line without an id is known by its number; blank lines are passed over.
+Check answers. Every line of FILE is {"id", "gold", "prediction"}: gold is the reference answer, prediction
+the completion to check. A line without an id gets its line number as id; blank lines are skipped.
 Every line of VERDICTS is {"id", "status", "seconds", "extracted", "rule", "explanation"}, in the order of
 FILE; the status is correct, wrong, unparseable, timeout or crashed. The last line of standard output is a
 JSON object: how many of each, the seconds it took, and the seconds per answer (latency: p50, p99, max).
 """
 EXIT_CODES = """\
-A line that is no such object is reported with its number and counted (bad_lines); the rest is still done.
-exit codes: 0 every line has its verdict, 2 bad lines or wrong arguments, 3 it could not go on,
+A malformed line is reported with its number and counted (bad_lines); the other lines are still checked.
+exit codes: 0 every line has its verdict, 2 bad lines or wrong arguments, 3 an error ended the check,
             130 stopped by Ctrl-C
 """
 STRICTNESS = ("rounding_digits", "relative_tolerance", "require_units", "evaluated", "extraction")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     given = {name: getattr(options, name) for name in STRICTNESS if hasattr(options, name)}
-    # a pair of answers is compared; that a number is evaluated is for rewards to ask
+    # unlike the math reward, this command only compares answers: it does not ask for evaluated numbers
     strictness = {"evaluated": False, **given}
     config = RewardConfig(
         {"math": {"_target_": "rlvr.rewards.math.math_reward", **strictness}},
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
             out = _open_out(options.out, options.file, stack)
             tally = _verify(answers, config, out)
     except KeyboardInterrupt:
-        print("rlvr verify: stopped; the verdicts written so far are whole lines", file=sys.stderr)
+        print("rlvr verify: stopped; all verdicts written so far are complete lines", file=sys.stderr)
         return 130
     except (RlvrError, OSError) as error:
         print(f"rlvr verify: {error}", file=sys.stderr)
@@ -78,18 +78,18 @@ def main(arguments: Sequence[str]) -> int:
     tally.bad_lines = answers.bad_lines
     try:
         print(json.dumps(tally.summary(time.perf_counter() - started)), flush=True)
-    except OSError as error:  # nobody reads it, or there is no space
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would try again at its end
+    except OSError as error:  # a closed pipe, or a full disk
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would try again at exit
         print(f"rlvr verify: the summary could not be printed: {error}", file=sys.stderr)
         return 3
     return 2 if answers.bad_lines else 0
 
 
 class Answers:
-    """The answers of a JSON Lines file, plain or gzipped, read as they are asked for.
+    """The answers of a JSON Lines file, plain or gzipped, read lazily.
 
-    `items` skips bad lines, which are reported on standard error and counted in `bad_lines`. It
-    leaves the id of every item in `ids`, for whoever has its verdict to take from the left.
+    `items` skips bad lines, which are reported on standard error and counted in `bad_lines`. It appends the
+    id of every item to `ids`; the reader of verdicts, which arrive in the same order, pops it from the left.
     """
 
     def __init__(self, file: io.BufferedIOBase, name: str) -> None:
@@ -98,7 +98,7 @@ class Answers:
         self.bad_lines = 0
 
     def items(self) -> Iterator[tuple[Problem, str]]:
-        """A problem without a text, and the completion."""
+        """(Problem without a text, completion) for each good line."""
         from rlvr.types import Problem
 
         for number, line in self._lines():
@@ -113,14 +113,14 @@ class Answers:
             yield Problem(f"{identity}"[:80], "", gold), prediction
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """The number and content of every line that is not blank, up to where the file can be read."""
+        """The number and content of every line that is not blank, until the end or a read error."""
         number = 0
         while True:
             number += 1
             try:
                 line = self.file.readline()
             except (EOFError, OSError, zlib.error) as error:
-                self._report(number, f"it cannot be read, nor can what follows ({error}): get the file again")
+                self._report(number, f"the file cannot be read from here on ({error}): get it again")
                 return
             if not line:
                 return
@@ -145,7 +145,7 @@ class Tally:
         self.seconds.append(verdict.seconds)
 
     def summary(self, seconds: float) -> dict[str, Any]:
-        """`seconds` is wall-clock time in all; the latencies are those of single answers."""
+        """The last line of output. `seconds` is the total wall-clock time; latencies are per answer."""
         from rlvr.types import Status
 
         ordered = sorted(self.seconds)
@@ -163,7 +163,7 @@ class Tally:
 
 
 def _verify(answers: Answers, config: RewardConfig, out: io.BufferedIOBase | None) -> Tally:
-    """Check all `answers`; each verdict is written as soon as it and those before it are there."""
+    """Check all `answers`, and write the verdicts in order, each as soon as possible."""
     from rlvr.rewards.service import RewardService
 
     tally = Tally()
@@ -185,9 +185,9 @@ def _verify(answers: Answers, config: RewardConfig, out: io.BufferedIOBase | Non
 
 
 def _read(line: bytes, number: int) -> tuple[Any, str, str]:
-    """Id, gold and prediction of one line. Raises ValueError that says what is wrong with it."""
+    """Id, gold and prediction of one line. Raises ValueError, whose message says what is wrong with it."""
     try:
-        # Lone surrogates are written both as they are and escaped.
+        # Files contain lone surrogates both encoded as bytes and escaped.
         text = line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 (byte {error.start + 1}): save the file as UTF-8") from None
@@ -198,14 +198,14 @@ def _read(line: bytes, number: int) -> tuple[Any, str, str]:
         raise ValueError(
             f"not JSON ({error.msg}, column {error.colno}): write one object on one line"
         ) from None
-    except ValueError as error:  # an integer of too many digits, an infinity
+    except ValueError as error:  # an integer with too many digits, an infinity
         raise ValueError(f"not JSON ({error}): write such a value as a string") from None
     if not isinstance(row, dict):
         raise ValueError(f'a {_kind(row)} instead of an object: write {{"id", "gold", "prediction"}}')
     for key in ("gold", "prediction"):
         if key not in row:
-            there = ", ".join(name[:40] for name in list(row)[:_KEYS_SHOWN])
-            raise ValueError(f'no "{key}" (it has: {there or "nothing"}): name it so')
+            keys = ", ".join(name[:40] for name in list(row)[:_KEYS_SHOWN])
+            raise ValueError(f'no "{key}" (its keys: {keys or "none"}): add this key')
         if not isinstance(row[key], str):
             raise ValueError(f'"{key}" is a {_kind(row[key])}: write it as a string')
     return row.get("id", number), row["gold"], row["prediction"]
@@ -217,12 +217,12 @@ def _kind(value: object) -> str:
 
 
 def _open(path: str, stack: ExitStack) -> io.BufferedIOBase:
-    """The file at `path` (standard input for "-"), unpacked if its first bytes are those of gzip."""
+    """The file at `path` (standard input for "-"), decompressed if it starts with gzip's magic number."""
     from rlvr.types import DataError
 
     stdin = path == "-"
     try:
-        file = open(0 if stdin else path, "rb", closefd=not stdin)  # noqa: SIM115 (the stack's from here)
+        file = open(0 if stdin else path, "rb", closefd=not stdin)  # noqa: SIM115 (the stack closes it)
         stack.enter_context(file)
         zipped = file.peek(2)[:2] == b"\x1f\x8b"
     except OSError as error:
@@ -238,7 +238,7 @@ def _open_out(path: str | None, source: str, stack: ExitStack) -> io.BufferedIOB
     if path is None:
         return None
     if source != "-" and os.path.exists(path) and os.path.samefile(path, source):
-        raise DataError(f"--out {path} is the file to read: name another")
+        raise DataError(f"--out {path} is the input file: name another one")
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         return stack.enter_context(open(path, "wb"))
@@ -257,22 +257,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("file", metavar="FILE", help="JSON Lines, plain or gzipped; - is standard input")
-    add("--out", metavar="VERDICTS", help="write the verdicts here, over what is there; without it, nowhere")
+    add("--out", metavar="VERDICTS", help="write the verdicts to this file (overwritten); unset: only counts")
     add("--deadline", type=float, default=defaults.deadline, metavar="SECONDS",
-        help="for one answer, after which its verdict is timeout (%(default)s)")  # fmt: skip
+        help="time limit for one answer, after which its verdict is timeout (%(default)s)")  # fmt: skip
     add("--workers", type=int, default=defaults.workers, metavar="N", help="processes (%(default)s)")
     strict = parser.add_argument_group("strictness", "the settings of rlvr.verify.VerifySettings")
     add = strict.add_argument
-    # Suppressed, so that the defaults are the verifier's own, which it would take time to import.
+    # Defaults are suppressed: they are the verifier's own, and importing it here would take time.
     add("--rounding-digits", type=int, default=argparse.SUPPRESS, metavar="N",
-        help="a decimal with so many significant digits equals what it rounds; 0: exact (6)")  # fmt: skip
+        help="a decimal with this many significant digits equals the number that it rounds; "
+        "0: exact (6)")  # fmt: skip
     add("--relative-tolerance", type=float, default=argparse.SUPPRESS, metavar="X",
-        help="further slack between real numbers, relative to the reference (0)")  # fmt: skip
+        help="additional tolerance between real numbers, relative to the reference (0)")  # fmt: skip
     add("--require-units", action="store_true", default=argparse.SUPPRESS,
         help="the answer must name the unit that the reference names")  # fmt: skip
     add("--evaluated", action="store_true", default=argparse.SUPPRESS,
-        help="for a number the answer must be a number too, not an operation that gives it")  # fmt: skip
+        help="if the reference is a number, the answer must be one too, not an unevaluated "
+        "expression")  # fmt: skip
     add("--extraction", choices=("strict", "normal", "lenient"), default=argparse.SUPPRESS,
-        help="strict: only an answer that a mark names; normal: also what the last sentence says; "
+        help="strict: only an explicitly marked answer; normal: also the answer in the last sentence; "
         "lenient: also the last number (normal)")  # fmt: skip
     return parser

@@ -1,4 +1,4 @@
-"""`rlvr view`: the rollouts of runs, as a page that this machine serves to itself."""
+"""`rlvr view`: browse the rollouts of runs in a page served on localhost only."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rlvr view",
-        description="Show the rollouts of runs in the browser: step, group, rollout, verdict, token. It only "
-        "reads, and answers only this machine.",
+        description="Show the rollouts of runs in the browser: step, group, rollout, verdict, token. The "
+        "runs are only read, and the page is served to this machine only.",
     )
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="a folder: of a run, of a recipe's run, of a stage"
+        "runs", nargs="+", metavar="RUN", help="folder of a run, of a recipe's run, or of a stage"
     )
-    parser.add_argument("--port", type=int, help=f"default: {PORT}, or any free one if that is taken")
+    parser.add_argument("--port", type=int, help=f"default: {PORT}, or any free port if that is in use")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     return parser
 
@@ -48,7 +48,7 @@ def _serve(runs: Sequence[str], port: int | None, browser: bool) -> None:
         from rlvr.viewer.server import create_app
 
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        print(f"rlvr: the rollouts are at {address} (Ctrl-C ends this)", flush=True)
+        print(f"rlvr: the rollouts are at {address} (Ctrl-C stops the server)", flush=True)
         if browser and _has_screen():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         config = uvicorn.Config(create_app(library), log_level="warning", lifespan="off", server_header=False)
@@ -59,12 +59,12 @@ def _serve(runs: Sequence[str], port: int | None, browser: bool) -> None:
 
 
 def _has_screen() -> bool:
-    """Without one, what the system calls a browser may be one that takes over the terminal."""
+    """Whether there is a display. Without one, the default browser may be one that takes over the terminal."""
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _listen(port: int | None) -> socket.socket:
-    """A socket that only this machine reaches. A port that was asked for is taken or refused."""
+    """A socket on localhost. Raises ConfigError if the port that was asked for cannot be used."""
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -74,5 +74,5 @@ def _listen(port: int | None) -> socket.socket:
             listening.close()
             raise ConfigError(f"--port {port}: {error}; leave it out to get a free one") from None
         listening.bind(("127.0.0.1", 0))
-    listening.listen()  # whoever reads the address may ask at once, and waits until the server answers
+    listening.listen()  # a browser may connect at once, and waits until the server answers
     return listening

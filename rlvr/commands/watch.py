@@ -1,4 +1,4 @@
-"""`rlvr watch`: how far a run is, from what it leaves on disk. It only reads; the run does not notice."""
+"""`rlvr watch`: a run's progress, from its files. It only reads, so it does not disturb the run."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from rlvr.record.sinks import metrics_of
 from rlvr.results.summary import summary_table
 from rlvr.types import DataError
 
-EVERY = 1.0  # seconds between looks at the files that grow
-SLOWLY = 5.0  # seconds between looks for a stage that follows, and whether the run lives
+EVERY = 1.0  # seconds between reads of the growing files
+SLOWLY = 5.0  # seconds between checks for a new stage, and whether the run is alive
 TIMES = ("time/step", "time/evaluate", "time/validate")
 
 
 class GrowingMetrics:
-    """The lines of a metrics.jsonl as they come, whole ones only."""
+    """Reads the new lines of a growing metrics.jsonl, complete lines only."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: tuple[int, int] | None = None  # device and number of the file that was read
-        self._bytes = self._lines = 0  # of it, read so far
+        self._file: tuple[int, int] | None = None  # device and inode of the file that was read
+        self._bytes = self._lines = 0  # read so far
 
     def look(self) -> tuple[bool, list[tuple[int, dict[str, float | None]]]]:
-        """Whether what was read before is void, and the (step, metrics) since then.
+        """Whether the lines read before are invalid, and the new (step, metrics) pairs.
 
-        It is void when a resumed run has put a file in its place that lacks the steps to be done again.
+        They are invalid after a resumed run has replaced the file by one without the steps to be repeated.
         Raises DataError for a broken line.
         """
         try:
@@ -58,16 +58,16 @@ class GrowingMetrics:
                 new = file.read()
         except FileNotFoundError:
             return False, []
-        # half a line is left for the next time
+        # an incomplete last line is left for the next read
         whole = new[: new.rfind(b"\n") + 1]
         lines = whole.split(b"\n")[:-1]
-        found = [metrics_of(self._path, number, line) for number, line in enumerate(lines, self._lines + 1)]
+        steps = [metrics_of(self._path, number, line) for number, line in enumerate(lines, self._lines + 1)]
         self._bytes, self._lines = self._bytes + len(whole), self._lines + len(lines)
-        return void, found
+        return void, steps
 
 
 class WatchedStage:
-    """A stage's view, kept up with its folder."""
+    """A stage's view, updated from the files in its folder."""
 
     def __init__(self, record: StageRecord, steps: int | None) -> None:
         self.name, self.folder, self._steps = record.name, record.folder, steps
@@ -78,7 +78,7 @@ class WatchedStage:
         self.view, self.seconds = StageView(self.name, self._steps), 0.0
 
     def look(self) -> tuple[bool, bool]:
-        """Whether there is anything new, and whether an evaluation is among it."""
+        """Whether there is anything new, and whether it includes an evaluation."""
         void, lines = self._metrics.look()
         if void:
             self._begin()
@@ -86,7 +86,7 @@ class WatchedStage:
             self.view.update(step, metrics)
             self.seconds += sum(metrics.get(name) or 0.0 for name in TIMES)
         if not (self.folder / "metrics.jsonl").exists():
-            # a stage that only samples: its steps are the chunks that it has done
+            # a stage that only samples: its steps are its completed chunks
             done = sum(len(list(kept.glob("step_*.parquet"))) for kept in self._journals())
             if done != self.view.step:
                 self.view.update(done, {})
@@ -95,7 +95,7 @@ class WatchedStage:
         return void or bool(lines), evaluated
 
     def touched(self) -> float:
-        """When the stage last wrote something; Unix seconds."""
+        """The time of the stage's last write, in Unix seconds; 0 if it has written nothing."""
         paths = (self.folder / "metrics.jsonl", *self._journals())
         return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
 
@@ -107,7 +107,7 @@ class WatchedStage:
 
 
 class WatchedRun:
-    """All stages of a run that have begun, in order, and what has become of the run."""
+    """The stages of a run that have begun, in order, and the run's state."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -118,9 +118,9 @@ class WatchedRun:
         self.look()
 
     def look(self) -> list[tuple[WatchedStage, bool]]:
-        """Read what is new: the stages that have gone on, and whether each was evaluated."""
+        """Read what is new: (stage, whether it was evaluated) for each stage with news."""
         if time.monotonic() - self._opened >= SLOWLY:
-            # before the files: what a run writes before it ends is seen with its end
+            # checked before reading: then the last lines of a run that has just ended are read, too
             running = holder(self.folder) is not None
             self._open()
             news = self._look()
@@ -143,14 +143,14 @@ class WatchedRun:
         ]
 
     def _look(self) -> list[tuple[WatchedStage, bool]]:
-        found = [(stage, *stage.look()) for stage in self.stages]
-        return [(stage, evaluated) for stage, new, evaluated in found if new]
+        looked = [(stage, *stage.look()) for stage in self.stages]
+        return [(stage, evaluated) for stage, new, evaluated in looked if new]
 
 
 def is_beginning(folder: Path) -> bool:
-    """Whether a run has its folder, but its configuration is still being checked.
+    """Whether the run's folder exists, but its configuration is still being checked.
 
-    Raises DataError for a folder of several runs, such as a sweep.
+    Raises DataError for a folder that holds several runs, such as a sweep.
     """
     if (folder / "config.yaml").exists() or not folder.is_dir():
         return False
@@ -163,33 +163,33 @@ def is_beginning(folder: Path) -> bool:
 
 
 def how_to_go_on(run: RunRecord) -> str:
-    """The command that continues a run that has stopped."""
+    """How to continue a run that has stopped, as a clause for a message."""
     alone = not (run.folder / "config.yaml").exists()
     if alone and not run.config:
-        return "the recipe's command goes on with it"
+        return "run the recipe's command again to continue"
     if run.is_evaluation:
-        return "the command that it was started with goes on"
+        return "run the same command again to continue"
     if not run.is_recipe:
-        goes_on = f"resume={run.home}"
-        return f"go on with: {shlex.join(['rlvr', 'train', goes_on])}"
+        resume = f"resume={run.home}"
+        return f"continue with: {shlex.join(['rlvr', 'train', resume])}"
     from rlvr.report.reproduce import read_hydra
 
     given = read_hydra(run).given
     if not given or is_arm(run.folder):
-        return "the command that it was started with goes on"
-    return f"go on with: {shlex.join(['rlvr', 'recipe', *given])}"
+        return "run the same command again to continue"
+    return f"continue with: {shlex.join(['rlvr', 'recipe', *given])}"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`rlvr watch`: the exit code; 3 for a run that has stopped before its end."""
+    """Run `rlvr watch`; the exit code, which is 3 for a run that stopped before it was complete."""
     parser = argparse.ArgumentParser(
         prog="rlvr watch",
         description="Follow a run in the terminal until it ends. Ctrl-C ends watching, never the run.",
-        epilog="exit codes: 0 the run is finished (or, with --once, goes on), 2 there is no such run, "
-        "3 it has stopped before its end, 130 Ctrl-C",
+        epilog="exit codes: 0 the run is finished (or, with --once, running), 2 there is no such run, "
+        "3 it stopped before it was complete, 130 Ctrl-C",
     )
     parser.add_argument("run", help="folder of a run, a recipe's run or a stage, as in runs/NAME/DATE")
-    parser.add_argument("--once", action="store_true", help="print how far it is, and end")
+    parser.add_argument("--once", action="store_true", help="print the progress once, and exit")
     options = parser.parse_args(arguments)
     console = Console()
     folder = Path(options.run).absolute()
@@ -203,12 +203,12 @@ def main(arguments: Sequence[str]) -> int:
     except DataError as error:
         return failed(error)
     except KeyboardInterrupt:
-        print("rlvr: watching ends here; the run does not", file=sys.stderr)
+        print("rlvr: stopped watching; the run is not affected", file=sys.stderr)
         return 130
 
 
 def follow(watched: WatchedRun, console: Console) -> None:
-    """Show the run until it ends: in place on a terminal, as lines elsewhere."""
+    """Show the run until it ends: updated in place on a terminal, otherwise line by line."""
     if not console.is_terminal or console.is_dumb_terminal:
         follow_in_lines(watched, console)
         return
@@ -222,7 +222,7 @@ def follow(watched: WatchedRun, console: Console) -> None:
 
 def follow_in_lines(watched: WatchedRun, console: Console) -> None:
     printed, shown = -math.inf, None
-    news = [(stage, True) for stage in watched.stages]  # what there was before
+    news = [(stage, True) for stage in watched.stages]  # print every stage once at the start
     while watched.state is State.RUNNING:
         for stage, evaluated in news:
             if stage is not shown or evaluated or time.monotonic() - printed >= LINE_EVERY:
@@ -233,7 +233,7 @@ def follow_in_lines(watched: WatchedRun, console: Console) -> None:
 
 
 def overview(watched: WatchedRun) -> RenderableType:
-    """Lines of the stages, and the one that is being worked at in full."""
+    """One line per stage, and the current stage in full."""
     current = watched.current()
     rows: list[RenderableType] = [Text(f"{watched.run.name}: {watched.state}", style="bold")]
     for stage in watched.stages:
@@ -249,7 +249,7 @@ def overview(watched: WatchedRun) -> RenderableType:
 
 
 def report(watched: WatchedRun, console: Console, once: bool) -> int:
-    """Say how the run stands; the exit code."""
+    """Print the run's state; the exit code."""
     run, running = watched.run, watched.state is State.RUNNING
     if running and once and console.is_terminal:
         console.print(overview(watched))
@@ -263,7 +263,7 @@ def report(watched: WatchedRun, console: Console, once: bool) -> int:
     if unfinished and (outcome := read_outcome(run.folder)) is not None and outcome.reason:
         lines.append(one_line(outcome.reason))
     if unfinished:
-        lines.append(f"No process writes to it, and it is not at its end; {how_to_go_on(run)}")
+        lines.append(f"The run is not complete, and no process is running it; {how_to_go_on(run)}")
     elif watched.state is State.DONE and run.is_evaluation:
         lines.append(f"read {run.folder / RESULTS_TABLE}")
     elif watched.state is State.DONE and (table := run.folder / "table.md").exists():

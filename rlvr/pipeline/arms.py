@@ -1,6 +1,7 @@
-"""An arm of a sweep: a run in a folder named by what it is.
+"""An arm of a sweep: a run in a folder named by its swept values.
 
-`arm.json` in its folder says which settings and which data it has; a folder with other ones is refused.
+`arm.json` in its folder records its settings and the content of its data files. A folder that holds an arm
+with others is refused.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from rlvr.pipeline.status import NotOurs, Outcome, read_outcome
 from rlvr.record.layout import ARM
 from rlvr.record.runs import read_mapping
 
-SHARED = "shared"  # beside the arms: the stages that several of them begin with
-LONGEST = 100  # characters of a folder's name; file systems take 255 bytes
-# What a run is called, where its work is kept and where it runs do not make it another one.
+SHARED = "shared"  # folder beside the arms: the stages that several of them share
+LONGEST = 100  # characters of a folder's name; file systems allow 255 bytes
+# Settings that do not make a run a different one: its name, where its work is kept and where it runs.
 NOT_SETTINGS = ("name", "artefacts", "answers", "record", "cluster")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What an arm's numbers depend on."""
+    """Everything that an arm's numbers depend on."""
 
-    settings: dict[str, Any]  # as JSON gives them back
+    settings: dict[str, Any]  # as read back from JSON
     contents: dict[str, str]  # file, or code of the user's, that the settings name → its fingerprint
 
     @classmethod
@@ -46,17 +47,17 @@ class Identity:
 class Arm:
     name: str
     folder: Path
-    arguments: list[str]  # what follows the command to run it, or to go on with it
+    arguments: list[str]  # arguments of the command that runs or continues it
 
     def outcome(self) -> Outcome | None:
         return read_outcome(self.folder)
 
 
 def arm_name(swept: Sequence[str]) -> str:
-    """A folder's name that says which values make the arm, and is another one for other values.
+    """A folder name that shows the arm's swept values, and is unique to them.
 
-    `swept` are overrides, `key=value`. Where the name must be shortened, or characters be left out, a hash of
-    the whole stands behind it.
+    `swept` are overrides, `key=value`. If the name has to be shortened or characters replaced, a hash of the
+    whole is appended.
     """
     plain = ",".join(override.lstrip("+") for override in swept) or "arm"
     safe = re.sub(r"[^\w.=,+-]", "_", plain, flags=re.ASCII)
@@ -73,30 +74,31 @@ def read_arm(folder: Path) -> Identity:
 
 
 def check_same(folder: Path, identity: Identity) -> None:
-    """Raises NotOurs if `folder` holds something else than this arm."""
+    """Raises NotOurs if `folder` holds anything other than this arm."""
     if is_arm(folder):
-        there = read_arm(folder)
-        if found := changes(there.settings, identity.settings):
+        existing = read_arm(folder)
+        if changed := changes(existing.settings, identity.settings):
             raise NotOurs(
-                f"{folder} holds an arm with other settings ({', '.join(found)}): give the old ones, or the "
-                "sweep another folder with hydra.sweep.dir=…"
+                f"{folder} holds an arm with other settings ({', '.join(changed)}): give the old values, or "
+                "another folder for the sweep with hydra.sweep.dir=…"
             )
-        if there.contents != identity.contents:
+        if existing.contents != identity.contents:
             raise NotOurs(
-                f"{folder} holds an arm that was made with other content of {other_contents(there, identity)}"
+                f"{folder} holds an arm made with other content of {other_contents(existing, identity)}: "
+                "restore the old content, or give another folder for the sweep with hydra.sweep.dir=…"
             )
     elif (folder / "config.yaml").exists():
-        raise NotOurs(f"{folder} holds a run that is no arm of a sweep: give another hydra.sweep.dir=…")
+        raise NotOurs(f"{folder} holds a run that is not an arm of a sweep: give another hydra.sweep.dir=…")
 
 
 def other_contents(one: Identity, other: Identity) -> str:
-    """The files, and code, that two arms name and that are not the same in them."""
+    """The names of files and code whose content differs between two arms."""
     names = {*one.contents, *other.contents}
     return ", ".join(sorted(n for n in names if one.contents.get(n) != other.contents.get(n)))
 
 
 def write_arm(folder: Path, swept: Sequence[str], identity: Identity) -> None:
-    """Say in `folder` which arm it holds.
+    """Record in `folder` which arm it holds.
 
     Raises NotOurs if it holds something else.
     """

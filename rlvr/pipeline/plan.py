@@ -1,4 +1,4 @@
-"""What a recipe would run and what that takes, said without loading a model or starting anything."""
+"""`--plan`: the stages of a run and what they need, without loading a model or starting anything."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ from rlvr.record.runs import read_manifest
 from rlvr.stages.config import RlConfig
 from rlvr.types import ConfigError
 
-HEAD = ["stage", "state", "begins with", "reads", "steps", "tokens trained", "tokens sampled", "disk"]
+HEAD = ["stage", "state", "starts from", "reads", "steps", "tokens trained", "tokens sampled", "disk"]
 NONE = "–"
+UNKNOWN = "unknown"  # depends on data that does not exist yet
 STAGES_OF_ZERO = (0, 1, 2, 3)
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a stage takes at most; None where it depends on data that is not made yet."""
+    """Upper bounds of a stage's steps and tokens; None where they depend on data that does not exist yet."""
 
     steps: int | None = 0
     trained: int | None = 0  # tokens
@@ -45,19 +46,22 @@ def print_plan(config: RunConfig, overrides: Sequence[str]) -> None:
     """Check the recipe and print its plan.
 
     Raises:
-        ConfigError, DataError: as running it would, before anything is started.
+        ConfigError, DataError: the same as running it would raise before anything is started.
     """
-    # whatever is not on this machine is missing; a plan does not download it
+    # A plan downloads nothing: what is not on this machine is listed as missing.
     os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     absent: list[str] = []
     prepared = prepare(config, overrides, absent)
     source = config.model.scratch or str(config.model.path)
     sizes = model_sizes(source, prepared.alphabet)
-    count = f"{len(prepared.problems):,} problems" if prepared.problems else "problems not here yet"
+    count = f"{len(prepared.problems):,} problems" if prepared.problems else "problems not downloaded yet"
     where = f", stages in {config.artefacts}" if config.artefacts else ""
     print(f"{config.name}: {count}{where}\n")
     print(stage_table(prepared, sizes))
-    print("\nTokens are what the longest answers would make; evaluations are those after each stage.\n")
+    print(
+        "\nToken counts are upper bounds: every answer at its token limit. Tokens sampled include the "
+        f"evaluation after each stage.\n{UNKNOWN}: depends on data that does not exist yet.\n"
+    )
     if isinstance(sizes, ModelSizes):
         print(memory_table(config, sizes))
     missing = [*absent, *missing_things(prepared, sizes)]
@@ -70,7 +74,7 @@ def stage_table(prepared: Prepared, sizes: ModelSizes | NotHere) -> str:
     rows = [HEAD]
     evaluated = sum(map(len, prepared.sets.values())) * config.evaluation.samples
     evaluated *= config.evaluation.max_tokens or config.sampling.max_tokens
-    nothing = NONE if prepared.problems and all(prepared.sets.values()) else "by data"
+    nothing = NONE if prepared.problems and all(prepared.sets.values()) else UNKNOWN
     for node in _stages(prepared):
         need = stage_need(prepared, node)
         sampled = need.sampled + (evaluated if node.makes_model and config.evaluation.every_stage else 0)
@@ -87,8 +91,8 @@ def stage_table(prepared: Prepared, sizes: ModelSizes | NotHere) -> str:
                 _state(prepared, node),
                 node.model or node.teacher or node.outside or NONE,
                 ", ".join(name for name in reads if name) or NONE,
-                "by data" if need.steps is None else (f"{need.steps:,}" if need.steps else NONE),
-                "by data" if need.trained is None else (f"{need.trained:,}" if need.trained else NONE),
+                UNKNOWN if need.steps is None else (f"{need.steps:,}" if need.steps else NONE),
+                UNKNOWN if need.trained is None else (f"{need.trained:,}" if need.trained else NONE),
                 f"{sampled:,}" if sampled else nothing,
                 disk,
             ]
@@ -102,13 +106,13 @@ def _stages(prepared: Prepared) -> list[Node]:
 
 def _state(prepared: Prepared, node: Node) -> str:
     if prepared.config.artefacts is None:
-        return "to do"  # a run that keeps its work for itself begins anew
+        return "to do"  # a new run with private stages starts from the beginning
     manifest = read_manifest(Folders(Path(), Path(prepared.config.artefacts))[node])
     return "done" if "made" in manifest else "begun" if manifest else "to do"
 
 
 def stage_need(prepared: Prepared, node: Node) -> Need:
-    """Upper bounds, from the settings alone."""
+    """Upper bounds of a stage's steps and tokens, from the settings alone."""
     config = prepared.config
     if node.kind == "base":
         return Need()
@@ -129,7 +133,7 @@ def stage_need(prepared: Prepared, node: Node) -> Need:
 
 
 def most_problems(prepared: Prepared, node: Node) -> int:
-    """How many problems the stage can read: those of problems.train, and new ones of a stage before it."""
+    """How many problems the stage can read at most: problems.train, and new ones from an earlier stage."""
     if node.problems is None:
         return len(prepared.problems)
     (source,) = (other for other in prepared.nodes if other.name == node.problems)
@@ -141,17 +145,19 @@ def most_problems(prepared: Prepared, node: Node) -> int:
 
 
 def memory_table(config: RunConfig, sizes: ModelSizes) -> str:
-    """Memory per device: a learner rank by ZeRO stage, with and without a reference; an engine."""
+    """Memory per device: a learner rank for each ZeRO stage, with and without a reference; and an engine."""
     learner = config.learner
     rows = [["memory per device", *(f"ZeRO {stage}" for stage in STAGES_OF_ZERO)]]
     for title, reference in (("learner", False), ("learner and a reference model", True)):
         rows.append([title, *(_learner_memory(sizes, learner, stage, reference) for stage in STAGES_OF_ZERO)])
     engine = rollout_bytes(sizes, config.rollout)
-    cache = "the rest" if engine.cache is None else f"{shown(engine.cache)} ({engine.tokens:,} tokens)"
+    cache = "the remaining memory"
+    if engine.cache is not None:
+        cache = f"{shown(engine.cache)} ({engine.tokens:,} tokens)"
     return (
         f"{sizes.parameters:,} parameters, {learner.dtype}, {learner.workers} learner and "
         f"{config.rollout.workers} rollout workers; learner.zero_stage={learner.zero_stage}\n\n"
-        f"{aligned(rows)}\n\nrollout engine: {shown(engine.weights)} of weights, KV cache: {cache}"
+        f"{aligned(rows)}\n\nrollout engine: weights: {shown(engine.weights)}, KV cache: {cache}"
     )
 
 
@@ -163,16 +169,16 @@ def _learner_memory(sizes: ModelSizes, config: LearnerConfig, stage: int, refere
 
 
 def missing_things(prepared: Prepared, sizes: ModelSizes | NotHere) -> Iterator[str]:
-    """What must be there before the recipe can run to its end."""
+    """Everything that is missing for the recipe to run, one line each."""
     config = prepared.config
     todo = [node for node in _stages(prepared) if _state(prepared, node) != "done"]
     if isinstance(sizes, NotHere):
-        yield f"model.path: {sizes.reason}; it is downloaded when the recipe runs, and sizes are known then"
+        yield f"model.path: {sizes.reason}; the run downloads it, and its sizes are known then"
     for node in todo:
         if node.outside:
-            found = model_sizes(node.outside)
-            if isinstance(found, NotHere):
-                yield f"{node.name}.teacher: {found.reason}"
+            teacher = model_sizes(node.outside)
+            if isinstance(teacher, NotHere):
+                yield f"{node.name}.teacher: {teacher.reason}"
         endpoint = getattr(config.section(node.name), "endpoint", None) if node.kind != "base" else None
         if endpoint and endpoint.api_key_env and not os.environ.get(endpoint.api_key_env):
             yield f"{node.name}.endpoint: the environment variable {endpoint.api_key_env} is not set"
@@ -185,19 +191,19 @@ def missing_things(prepared: Prepared, sizes: ModelSizes | NotHere) -> Iterator[
         )
         needed += checkpoint_bytes(sizes, config.learner).peak
         place = Path(config.artefacts or "runs").absolute()
-        there = next(path for path in (place, *place.parents) if path.exists())
-        if (free := shutil.disk_usage(there).free) < needed:
-            yield f"disk: {shown(needed)} for models and checkpoints, but {there} has {shown(free)} left"
+        folder = next(path for path in (place, *place.parents) if path.exists())
+        if (free := shutil.disk_usage(folder).free) < needed:
+            yield f"disk: models and checkpoints need {shown(needed)}, but {folder} has {shown(free)} free"
 
 
 def _missing_gpus(config: RunConfig, todo: Sequence[Node]) -> Iterator[str]:
     if config.cluster.address is not None:
-        return  # another machine's GPUs are Ray's to count
-    there = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+        return  # a remote cluster's GPUs cannot be counted here
+    available = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
     rollout = config.rollout.workers * config.rollout.gpus_per_worker
     learner = config.learner.workers * config.learner.gpus_per_worker
     for node in todo:
         both = node.kind in ("rl", "opd")
         needed = learner if node.kind == "warm_start" else rollout + (learner if both else 0)
-        if node.kind != "base" and needed > there:
-            yield f"{node.name}: {needed} GPUs, but this machine has {there}"
+        if node.kind != "base" and needed > available:
+            yield f"{node.name}: needs {needed} GPUs, but this machine has {available}"

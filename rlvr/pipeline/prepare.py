@@ -1,4 +1,4 @@
-"""A run that is checked and laid out, with nothing started."""
+"""Check a run and build its graph, without starting anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlvr.problems.prompts import fill_template
 from rlvr.problems.templates import from_templates
 from rlvr.types import DataError, Problem
 
-HELDOUT = "heldout"  # name of problems.heldout among the evaluation sets
+HELDOUT = "heldout"  # the name of problems.heldout as an evaluation set
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,20 @@ class Prepared:
     problems: list[Problem]
     sets: dict[str, list[Problem]]  # evaluation set → problems
     unseen: dict[str, list[Problem]]  # the same, and further sets that nothing may be trained on
-    alphabet: str | None  # of a new model
+    alphabet: str | None  # characters that a new model has tokens for
 
     def node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
 
 
 def prepare(config: RunConfig, overrides: Sequence[str], absent: list[str] | None = None) -> Prepared:
-    """Check a run and lay it out; nothing is started.
+    """Check a run and build its graph; nothing is started.
 
-    A plan gives `absent`, which then takes what is said of problems that cannot be had; they are none there.
+    `absent` is for a plan: problems from the hub that are not on this machine count as empty, and the reason
+    is appended to `absent`. Without it they raise DataError.
 
     Raises:
-        ConfigError, DataError: everything that can be known to be wrong before anything runs.
+        ConfigError, DataError: everything that can be found wrong before anything runs.
     """
 
     def load(key: str, source: dict[str, Any]) -> list[Problem]:
@@ -69,7 +70,7 @@ def prepare(config: RunConfig, overrides: Sequence[str], absent: list[str] | Non
 
 
 def _alphabet(config: RunConfig, problems: Sequence[Problem]) -> str:
-    """The characters that a new model has tokens for: all that there are, and those of generated problems."""
+    """The characters that a new model has tokens for: those of all problems, and of generated problems."""
     texts = [ALPHABET, *(fill_template(problem, config.problems.prompt) for problem in problems)]
     texts += [problem.solution or "" for problem in problems]
     if "synthesize" in config.stages and config.synthesize.templates is not None:

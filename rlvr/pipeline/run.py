@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rlvr.cluster.workers import StandingWorkers
     from rlvr.stages.stage import StageInput
 
-# What the numbers of a stage depend on beside what all stages have: with another value it is another run.
+# Settings, beside those of all stages, that a stage's numbers depend on: a resumed run cannot change them.
 OF_IDENTITY = (
     *("batch_size", "data", "choose", "pairs", "trainer"),
     *("samples", "chunk"),
@@ -56,11 +56,11 @@ def run_pipeline(
     resumed: bool = False,
     stop: StopRequest | None = None,
 ) -> Pipeline:
-    """Run what is not done of a graph, in the folder `run_path`.
+    """Run the stages of a graph that are not done, in the folder `run_path`.
 
-    A run that keeps its work for itself goes on only if it is `resumed`. An arm of a sweep, and a run whose
-    stages are shared, always go on. `stop` is that of a sweep, which has the signals already; `command` the
-    one that goes on with it.
+    A run with private stages is continued only if `resumed`. An arm of a sweep, and a run whose stages are
+    shared, are always continued. A sweep passes its `stop`, which already handles signals. `command` is the
+    command that resumes the run.
 
     Raises:
         ConfigError, DataError: before anything is started.
@@ -71,11 +71,12 @@ def run_pipeline(
     own = config.artefacts is None and not is_arm(path)
     if own and not resumed and (path / "config.yaml").exists():
         raise ConfigError(
-            f"{run_path} holds a run: resume={run_path} goes on with it; or name another hydra.run.dir"
+            f"{run_path} already holds a run: continue it with resume={run_path}, or choose another folder "
+            "with hydra.run.dir=…"
         )
     if is_arm(path):
         check_same(path, Identity.of(config))
-    # heavy from here on: the configuration is known to be right
+    # Heavy imports come after the configuration is checked.
     from rlvr.stages.buffer import Interrupted
 
     with ExitStack() as stack:
@@ -83,11 +84,11 @@ def run_pipeline(
         run = stack.enter_context(claimed(path, stop) if is_arm(path) else RunFolder(path))
         pipeline = Pipeline(prepared, run.path, stop, stack)
         if is_arm(path) and (outcome := read_outcome(path)) is not None and outcome.done:
-            print(f"done before: {path}")  # by another process, meanwhile
+            print(f"already done: {path}")  # another process has run it in the meantime
             return pipeline
-        # what the run keeps of its configuration is whole: it needs no folder that the command named
-        goes_on = shlex.join(["rlvr", command, f"resume={run.path}"])
-        go_on = f"go on with: {goes_on}" if own else "the same command goes on from here"
+        # The saved configuration is complete, so the command needs no --config-dir.
+        resume = shlex.join(["rlvr", command, f"resume={run.path}"])
+        how_to_resume = f"continue with: {resume}" if own else "run the same command again to continue"
         try:
             pipeline.check()
             pipeline.begin()
@@ -97,14 +98,14 @@ def run_pipeline(
             _write_json(path / CONTENTS, Identity.of(config).contents)
             pipeline.run()
         except Interrupted:
-            raise RunInterrupted(f"stopped; {go_on}") from None
+            raise RunInterrupted(f"stopped; {how_to_resume}") from None
         except DiskError as error:
-            raise DiskError(f"{error}; then {go_on}") from error
+            raise DiskError(f"{error}; then {how_to_resume}") from error
     return pipeline
 
 
 class Pipeline:
-    """A prepared run under way."""
+    """A prepared run that is being executed."""
 
     def __init__(
         self,
@@ -117,20 +118,20 @@ class Pipeline:
         self.stop, self.stack = stop, stack
         self.folders = Folders.of_run(self.config, run_path)
         self.done: dict[str, Done] = {}  # by name
-        self.damaged: set[str] = set()  # nodes whose last checkpoint is
+        self.damaged: set[str] = set()  # nodes whose last checkpoint is damaged
 
     @property
     def model(self) -> str:
-        """That at the end of the chain."""
+        """The model of the last stage in the chain."""
         chain = [node for node in self.prepared.nodes if node.makes_model and not node.side]
         return self.done[chain[-1].name].made
 
     def check(self) -> None:
-        """Look at what there is of a run that keeps its work for itself; nothing of it is changed.
+        """Check that a run with private stages can be continued; its files are not changed.
 
         Raises:
-            ConfigError: it was made with other data, model or batch sizes; a stage has begun from what one
-                before it would change now; or there is nothing left to do.
+            ConfigError: it was made with other data, model or batch sizes; a later stage has already used
+                the output of a stage that would run again; or there is nothing left to do.
         """
         if self.folders.shared is not None:
             return
@@ -144,27 +145,27 @@ class Pipeline:
             raise self._nothing_to_do()
 
     def _begun_from(self, later: Node, first: Node) -> ConfigError:
-        """What to say where `later` has begun from what `first` would change."""
+        """The error for a stage `later` that has already used what `first` would now change."""
         if first.kind == "base":
             return ConfigError(
-                f"{self.run_path} is of an earlier version of rlvr, which this one cannot go on with: start "
-                f"a new run, from its model if you like: model.path={self.folders[later]}/checkpoints/…"
+                f"{self.run_path} was made by an earlier version of rlvr and cannot be resumed by this one: "
+                f"start a new run, if you like from its model: model.path={self.folders[later]}/checkpoints/…"
             )
-        mend = "leave it out" if first.kind in PROBLEMS else f"give {first.name}.steps its old value"
-        mend = "put back a whole copy of its last checkpoint" if first.name in self.damaged else mend
+        fix = "leave it out" if first.kind in PROBLEMS else f"give {first.name}.steps its old value"
+        fix = "restore an intact copy of its last checkpoint" if first.name in self.damaged else fix
         return ConfigError(
-            f"{self.folders[later]} has begun from what the stage {first.name} would change: {mend}, or "
-            "start a new run"
+            f"{self.folders[later]} has already used the output of the stage {first.name}, which would "
+            f"change: {fix}, or start a new run"
         )
 
     def _nothing_to_do(self) -> ConfigError:
         steps = {name: getattr(self.config.section(name), "steps", None) for name in self.config.stages}
         longer = [f"{name}.steps={2 * count}" for name, count in steps.items() if count]
         more = f"; ask for more, as in {longer[-1]}" if longer else ""
-        return ConfigError(f"{self.run_path}: all stages have done their steps{more}")
+        return ConfigError(f"{self.run_path}: all stages are complete{more}")
 
     def begin(self) -> None:
-        """Make the base model, and see whether its tokens leave room for all problems.
+        """Make the base model, and check the length of all problems with its tokenizer.
 
         Raises:
             DataError: a problem does not fit into `model.max_length`.
@@ -178,7 +179,7 @@ class Pipeline:
             check_lengths(self.config, prepared.nodes, prepared.problems, prepared.sets, self.tokenizer)
 
     def run(self) -> None:
-        """Make what is not done.
+        """Run the stages that are not done.
 
         Raises:
             Interrupted: the user asked to stop.
@@ -197,7 +198,7 @@ class Pipeline:
                 self._make(node)
             new = self.done[node.name].new
             if not new:
-                print(f"{node.name}: done before, in {self.folders[node]}")
+                print(f"{node.name}: already done, in {self.folders[node]}")
             if self.config.evaluation.every_stage and (new or node is self.prepared.nodes[-1]):
                 text = write_table(self.run_path, stage_rows(self.prepared.nodes, self.done))
         print(f"\nmodel:   {self.model}\nrun:     {self.run_path}")
@@ -207,25 +208,25 @@ class Pipeline:
             print(f"table:   {self.run_path}/table.md, .csv, .png\n\n{text}")
 
     def _take_done(self, node: Node) -> bool:
-        """Take up what a node has made, if it is done."""
+        """Use the output of `node` if it is done; whether it is."""
         path = self.folders[node] / MANIFEST
         manifest = read_mapping(path) if path.exists() else {}
         if not self.folders.shares(node):
             known = "made" in manifest
             if node.makes_model or node.kind == "select":
-                # it may go on with other settings, as far as its checkpoints allow
+                # it may be resumed with other settings, as far as its checkpoints allow
                 if node.kind != "base":
                     manifest.pop("made", None)
             elif manifest and manifest["key"] != node.key:
-                found = changes(manifest["settings"], node.settings)
-                found += changes(manifest["made_from"], node.made_from)
+                changed = changes(manifest["settings"], node.settings)
+                changed += changes(manifest["made_from"], node.made_from)
                 raise ConfigError(
-                    f"{self.folders[node]} was begun with other settings ({', '.join(found)}): give the old "
-                    "values, or start a new run"
+                    f"{self.folders[node]} was begun with other settings ({', '.join(changed)}): give the "
+                    "old values, or start a new run"
                 )
             if node.kind not in ("base", EVALUATION) and (made := self._own_work(node)):
                 manifest |= self._manifest(node, manifest) | {"made": made}
-                if not known:  # it was killed before it could say so
+                if not known:  # it was killed after its work, before it wrote the manifest
                     _write_json(path, manifest)
         if "made" not in manifest:
             return False
@@ -238,7 +239,7 @@ class Pipeline:
         self.done[node.name] = Done(folder, where, manifest["seconds"], new)
 
     def _own_work(self, node: Node) -> dict[str, str | None] | None:
-        """What a stage has made that is this run's alone, by its checkpoints, if it has come to its end.
+        """The output of a private stage, as its files show; None if the stage is not complete.
 
         Raises ConfigError if it was made with other data, model or batch sizes.
         """
@@ -256,14 +257,14 @@ class Pipeline:
         checkpoints, steps = stage.checkpoints(), _steps(stage.settings)
         newest = checkpoints.newest()
         if newest and steps and newest[0] >= steps and not (folder / UNEVALUATED).exists():
-            found = checkpoints.latest_model()
-            if found != newest:
+            intact = checkpoints.latest_model()
+            if intact != newest:
                 self.damaged.add(node.name)
-            if found is None or found[0] < steps:
+            if intact is None or intact[0] < steps:
                 return None
-            if stage.result() is None:  # it was killed at its very end
-                stage.finish(*found)
-            return {"path": os.path.relpath(found[1] / "model", folder), "outside": None}
+            if stage.result() is None:  # it was killed after its last checkpoint
+                stage.finish(*intact)
+            return {"path": os.path.relpath(intact[1] / "model", folder), "outside": None}
         ended = read_mapping(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
         if ended.get("key") == node.key and (model := stage.result()) is not None:
             return {"path": os.path.relpath(model, folder), "outside": None}
@@ -278,18 +279,18 @@ class Pipeline:
             "made_from": node.made_from,
             "settings": node.settings,
             "versions": versions(),
-            "seconds": before.get("seconds", 0.0),  # of all attempts that were not killed
+            "seconds": before.get("seconds", 0.0),  # sum over all attempts that were not killed
         }
 
     def _make(self, node: Node) -> None:
-        """Do a stage's work, or the rest of it."""
+        """Run a stage, or what remains of it."""
         from rlvr.stages.restarts import run_surviving
 
         folder = self.folders[node]
         with ExitStack() as lock:
             if self.folders.shares(node):
                 lock.enter_context(claimed(folder, self.stop))
-                if self._take_done(node):  # by another process, meanwhile
+                if self._take_done(node):  # another process has made it in the meantime
                     return
                 self._say_why(node)
             path = folder / MANIFEST
@@ -306,30 +307,30 @@ class Pipeline:
         self._take(node, manifest, new=True)
 
     def _say_why(self, node: Node) -> None:
-        """Whether the stage goes on, or is made anew because something has changed, and what."""
+        """Print whether the stage continues, starts, or runs again because something changed, and what."""
         folder = self.folders[node]
         if (folder / MANIFEST).exists():
-            print(f"{node.name}: goes on in {folder}")
+            print(f"{node.name}: continues in {folder}")
             return
         paths = folder.parent.glob(f"{node.name}-*/{MANIFEST}")
         latest = max(paths, key=lambda path: path.stat().st_mtime, default=None)
         if latest is None:
-            print(f"{node.name}: begins")
+            print(f"{node.name}: starts")
             return
         before = json.loads(latest.read_text())
-        found = changes(before["settings"], node.settings) + changes(before["made_from"], node.made_from)
-        print(f"{node.name}: made anew, beside {latest.parent.name}; changed: {', '.join(found)}")
+        changed = changes(before["settings"], node.settings) + changes(before["made_from"], node.made_from)
+        print(f"{node.name}: runs again, {latest.parent.name} is kept; changed: {', '.join(changed)}")
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """Of all models; slow to import, and a run that is done needs none."""
+        """The tokenizer of all models. Loaded late: the import is slow, and a completed run needs none."""
         from rlvr.stages.sampling import load_tokenizer
 
         return load_tokenizer(self.done[BASE].made)
 
     @cached_property
     def standing(self) -> StandingWorkers:
-        """The run's workers, in a cluster that is joined or started for them; both end with the run."""
+        """The run's workers, in a cluster joined or started for them; both are released when the run ends."""
         from rlvr.cluster.ray_cluster import ray_cluster
         from rlvr.cluster.workers import StandingWorkers
 
@@ -337,7 +338,7 @@ class Pipeline:
         return self.stack.enter_context(StandingWorkers())
 
     def _stage(self, node: Node, folder: Path) -> StageInput:
-        """What the stage's runner is given."""
+        """The input of the stage's runner."""
         from rlvr.problems.files import from_file
         from rlvr.stages.stage import StageInput
 
@@ -363,14 +364,14 @@ class Pipeline:
             unseen=self.prepared.unseen,
             tokenizer=None if node.kind == "base" else self.tokenizer,
             stop=self.stop,
-            # the name of a folder that runs share says it all
+            # the key in a shared stage's folder name already covers these
             sizes={} if self.folders.shares(node) or settings is None else self._sizes(settings),
             settings=settings,
             sources=sources,
         )
 
     def _kept(self, select: str, problems: Sequence[Problem]) -> list[Problem]:
-        """The problems of problems.train that a selection has kept; none if it selected from others."""
+        """The problems of problems.train that a selection has kept; empty if it selected from others."""
         node = self.prepared.node(select)
         if node.kind != "select" or node.problems is not None:
             return []
@@ -390,7 +391,7 @@ class Pipeline:
         return sizes
 
     def _work(self, node: Node, stage: StageInput) -> dict[str, str | None]:
-        """Where what the stage has made is: `path` in its folder, or `outside`."""
+        """Run the stage. Returns where its output is: `path` in its folder, or `outside`."""
         from rlvr.stages.distill import run_distill
         from rlvr.stages.evaluate import run_evaluation
         from rlvr.stages.opd import run_opd
@@ -437,14 +438,14 @@ class Pipeline:
 
 
 def _steps(settings: Any) -> int | None:
-    """How many the stage has; None where that depends on its data."""
+    """The number of steps of a stage; None where it depends on the data."""
     loop = settings.loop if isinstance(settings, OpdConfig) else settings
     steps: int | None = loop.steps
     return steps
 
 
 def _keep_model_only(checkpoints: Path, model: Path) -> None:
-    """Of a stage that is done nothing but its model is needed: the rest of its checkpoints goes."""
+    """Delete everything but the model from the checkpoints of a completed stage."""
     assert model.parent.parent == checkpoints, f"{model} is not in {checkpoints}"
     for path in (*checkpoints.iterdir(), *model.parent.iterdir()):
         if path not in (model, model.parent) and path.is_dir():

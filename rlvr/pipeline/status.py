@@ -1,4 +1,4 @@
-"""What has become of a stage, and of a run: decided here and nowhere else.
+"""The state of a stage and of a run. It is decided here and nowhere else.
 
 `outcome.json` in a run's folder says how it ended. A run without one has not begun, is running (its lock is
 held, here or on another host), or was killed.
@@ -24,14 +24,14 @@ from rlvr.record.sinks import stage_metrics
 from rlvr.types import ConfigError, DataError, RlvrError, RunInterrupted
 
 OUTCOME = "outcome.json"
-VALUE = "heldout/pass@1"  # what a run is worth, at its last evaluation
-BEGUN = (".hydra", "config.yaml")  # what a run that has begun has in its folder
+VALUE = "heldout/pass@1"  # the metric that rates a run, at its last evaluation
+BEGUN = (".hydra", "config.yaml")  # a run that has begun has these in its folder
 
 
 class State(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"  # by the user
-    KILLED = "killed"  # it neither runs nor has it said how it ended
+    KILLED = "killed"  # not running, and without an outcome
     FAILED = "failed"
     WAITING = "not begun"
     DONE = "finished"
@@ -42,9 +42,9 @@ class Outcome:
     """How a run ended."""
 
     status: str  # done, stopped or failed
-    code: int = 0  # that the command ended with
+    code: int = 0  # exit code of the command
     reason: str = ""  # why it failed
-    value: float | None = None  # of the last held-out evaluation
+    value: float | None = None  # VALUE at the last held-out evaluation
 
     @property
     def done(self) -> bool:
@@ -61,30 +61,30 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
 
 
 def forget_outcome(folder: Path) -> None:
-    """The run begins again: how it ended before says nothing of what comes of it now."""
+    """Remove the outcome of an earlier attempt, because the run starts again."""
     (folder / OUTCOME).unlink(missing_ok=True)
 
 
 class NotOurs(ConfigError):
-    """The folder holds another run than the one that was to run in it."""
+    """The folder holds a different run from the one that should use it."""
 
 
 @contextmanager
 def recorded(folder: Path) -> Iterator[None]:
-    """Keep how the run of the block ends.
+    """Write the outcome of the run inside the `with` block to its folder.
 
-    What was refused before it began leaves no folder, unless it is one that was there before.
+    A run that is refused before it begins leaves no folder, unless the folder existed before.
     """
     before = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     try:
         yield
     except (RunFolderError, NotOurs):
-        raise  # the folder is another process's, or another run's, and so is what becomes of it
+        raise  # the folder belongs to another process or another run, and so does its outcome
     except RunInterrupted:
         write_outcome(folder, Outcome("stopped", 130))
         raise
     except (ConfigError, DataError) as error:
-        ended = read_outcome(folder)  # of a run that is done, and that this command could add nothing to
+        ended = read_outcome(folder)  # a completed run, which this command could not extend, stays done
         if not _leaves_nothing(folder, before) and not (ended is not None and ended.done):
             write_outcome(folder, Outcome("failed", 2, str(error)))
         raise
@@ -97,13 +97,13 @@ def recorded(folder: Path) -> Iterator[None]:
 
 
 def _leaves_nothing(folder: Path, before: set[str]) -> bool:
-    """Remove Hydra's notes where nothing else has come of the command; whether that was so."""
+    """Remove the folder if it holds nothing but Hydra's files; whether it did."""
     if not before <= {".hydra"} or {path.name for path in folder.iterdir()} - {".hydra"}:
         return False
     for path in (folder / ".hydra").glob("*"):
         path.unlink()
     for path in (folder / ".hydra", folder):
-        with suppress(OSError):  # whatever somebody else has put there stays
+        with suppress(OSError):  # not empty: another process's files stay
             path.rmdir()
     return True
 
@@ -114,15 +114,15 @@ def last_value(folder: Path) -> float | None:
         metrics = stage_metrics(stage).values()
         if values := [row[VALUE] for row in metrics if row.get(VALUE) is not None]:
             return values[-1]
-        if (stage / RESULTS).exists():  # of a run that evaluates after each stage
-            found = read_mapping(stage / RESULTS).get("heldout", {}).get("metrics", {}).get("pass@1", {})
-            if found.get("value") is not None:
-                return float(found["value"])
+        if (stage / RESULTS).exists():  # the run evaluates after each stage
+            accuracy = read_mapping(stage / RESULTS).get("heldout", {}).get("metrics", {}).get("pass@1", {})
+            if accuracy.get("value") is not None:
+                return float(accuracy["value"])
     return None
 
 
 def run_state(run: RunRecord) -> State:
-    """What has become of a run, of the run that a stage belongs to, or of a stage that was opened alone."""
+    """The state of a run, of the run that a stage belongs to, or of a stage that was opened alone."""
     if holder(run.folder) is not None:
         return State.RUNNING
     outcome = read_outcome(run.folder)
@@ -135,7 +135,7 @@ def run_state(run: RunRecord) -> State:
 
 
 def is_complete(run: RunRecord) -> bool:
-    """Whether every stage of a run has come to its end."""
+    """Whether every stage of a run is complete."""
     if run.is_evaluation:
         return (run.folder / RESULTS_TABLE).exists()
     folders = {name: run.folder / name for name in run.config.get("stages", [])}
@@ -151,12 +151,12 @@ def is_complete(run: RunRecord) -> bool:
 
 
 def is_done(folder: Path, steps: int | None) -> bool:
-    """Whether the stage in `folder`, which needs so many `steps` (None: not known beforehand), has ended.
+    """Whether the stage in `folder` is complete. `steps` is how many it needs (None: not known beforehand).
 
     Raises:
         DataError: its manifest or its result is damaged.
     """
-    # the manifest is there from the beginning; what was made is written into it at the end
+    # the manifest is written when the stage begins; `made` is added when it ends
     if "made" in read_manifest(folder):
         return True
     if (folder / RESULTS).exists() or steps is None:
@@ -168,7 +168,7 @@ def is_done(folder: Path, steps: int | None) -> bool:
 
 
 def needed_steps(config: dict[str, Any], stage: str) -> int | None:
-    """How many steps `stage` must make to be done; None for one that ends once it learns no more."""
+    """How many steps `stage` must make to be done; None for one that stops early by its validation loss."""
     section = _section(config, stage) or _section(_section(config, "trainers"), stage)
     return None if _section(section, "validation").get("share") else planned_steps(config, stage)
 
@@ -181,14 +181,14 @@ def planned_steps(config: dict[str, Any], stage: str) -> int | None:
 
 
 def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
-    """Empty where there is none; a set of problems that is evaluated on may have a setting's name."""
+    """The section `name`, or {} if there is none: an evaluation set may have the name of a setting."""
     found = tree.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def holder(folder: Path) -> str | None:
-    """Who writes to a run, or to that of the stage in `folder`, as `PID on HOST`; None if nobody does."""
-    # what is above a run is a sweep, whose lock is not the run's
+    """The process that writes to the run, or stage of a run, in `folder`, as `PID on HOST`; None if none does."""
+    # the folder above a run is a sweep's, whose lock is not the run's
     is_run = any((folder / name).exists() for name in (*BEGUN, ARM))
     for home in (folder,) if is_run else (folder, folder.parent):
         if (home / LOCK).exists():
@@ -197,9 +197,10 @@ def holder(folder: Path) -> str | None:
 
 
 def _holder(lock: Path) -> str | None:
-    """The process that wrote its name into `lock`, if it has it open; only another machine's is tried.
+    """The process named in `lock`, if it still holds it; None otherwise.
 
-    To try a lock is to take it for a moment, in which a run that begins would be refused.
+    On this host the process's open files are checked. Trying the lock would take it for a moment, in which a
+    starting run would be refused, so that is done only for other hosts and users.
     """
     named = lock.read_text(errors="replace").strip()
     pid, _, host = named.partition(" on ")
@@ -208,9 +209,9 @@ def _holder(lock: Path) -> str | None:
             held = any(_leads_to(file, lock) for file in Path(f"/proc/{pid}/fd").iterdir())
             return named if held else None
         except FileNotFoundError:
-            return None  # it has ended
+            return None  # the process has ended
         except PermissionError:
-            pass  # another user's
+            pass  # the process belongs to another user
     with lock.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

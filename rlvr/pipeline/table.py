@@ -1,4 +1,4 @@
-"""The rows of the stage-by-stage table: what each stage of a run took, and how good its model is."""
+"""The rows of the stage-by-stage table: the cost of each stage of a run, and how good its model is."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Done:
-    """A node that is done."""
+    """A completed node."""
 
     folder: Path
-    made: str  # its model, or file of traces, problems or results
+    made: str  # path of its model, or of its file of traces, problems or results
     seconds: float
-    new: bool  # made by this run
+    new: bool  # made by this command
 
 
 def stage_rows(nodes: Sequence[Node], done: Mapping[str, Done]) -> list[StageResult]:
-    """Of all stages that are done so far; `done` has nodes by name."""
+    """One row for each stage that is done so far; `done` maps names to completed nodes."""
     return [_row(node, done) for node in nodes if node.kind != EVALUATION and node.name in done]
 
 
@@ -89,7 +89,7 @@ def _numbers(values: Sequence[float | None]) -> list[float]:
 
 
 def _drawn(folder: Path) -> int:
-    """Tokens of a stage's traces, as far as they are known."""
+    """Number of tokens in a stage's traces, as far as they are known."""
     if not (folder / TRACES).exists():
         return 0
     tokens = parquet.read_table(folder / TRACES, columns=["tokens"]).column("tokens")
@@ -97,7 +97,7 @@ def _drawn(folder: Path) -> int:
 
 
 def _data(folder: Path) -> str:
-    """What a stage learned from, or has made, in words."""
+    """A description of the data that a stage learned from, or has made."""
     if (folder / RESULT).exists():
         return str(json.loads((folder / RESULT).read_text())["data"])
     if (folder / TRACES).exists():

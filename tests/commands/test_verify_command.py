@@ -99,7 +99,7 @@ def test_bad_lines_are_named_and_the_rest_is_done(run: Any) -> None:
     for report, expected in zip(
         reports,
         [
-            "not JSON", "a list instead of an object", 'no "gold" (it has: id, answer, prediction)',
+            "not JSON", "a list instead of an object", 'no "gold" (its keys: id, answer, prediction)',
             '"gold" is a number', '"prediction" is a null', "not UTF-8", "not JSON", "not JSON", "nested",
         ],
         strict=True,
@@ -219,7 +219,7 @@ def test_an_empty_file_has_a_summary_too(run: Any) -> None:
     [
         (["nowhere.jsonl"], "nowhere.jsonl: No such file"),
         (["."], "Is a directory"),
-        (["answers.jsonl", "--out", "answers.jsonl"], "is the file to read"),
+        (["answers.jsonl", "--out", "answers.jsonl"], "is the input file"),
         (["answers.jsonl", "--out", "answers.jsonl/verdicts"], "--out answers.jsonl/verdicts"),
     ],
 )
@@ -266,7 +266,7 @@ def test_help_is_quick_and_names_the_real_defaults() -> None:
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     words = " ".join(done.stdout.split())
     defaults = VerifySettings()
-    assert f"what it rounds; 0: exact ({defaults.rounding_digits})" in words
+    assert f"number that it rounds; 0: exact ({defaults.rounding_digits})" in words
     assert f"relative to the reference ({defaults.relative_tolerance:g})" in words
     assert f"also the last number ({defaults.extraction})" in words
     assert not defaults.require_units

@@ -191,7 +191,8 @@ def test_a_run_that_has_died_says_how_to_go_on(tmp_path: Path, capsys: pytest.Ca
         code, lines = once(folder, capsys)
         assert code == 3
         assert lines[0].endswith(": killed")
-        assert lines[-1].endswith(f"not at its end; go on with: rlvr train resume={tmp_path}")
+        assert lines[-1].startswith("The run is not complete, and no process is running it; ")
+        assert lines[-1].endswith(f"; continue with: rlvr train resume={tmp_path}")
     # resumed by another process
     with RunFolder(tmp_path):
         assert once(tmp_path, capsys)[0] == 0
@@ -244,7 +245,7 @@ def test_a_recipes_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert code == 3
     assert lines[1].startswith("  teacher step 3/3 | ")
     assert lines[2] == "  distill step 1"
-    assert lines[-1].endswith("go on with: rlvr recipe recipe=quickstart 'a=[b, c]'")
+    assert lines[-1].endswith("continue with: rlvr recipe recipe=quickstart 'a=[b, c]'")
     (stages / "opd-0a" / "manifest.json").write_text('{"made": {}, "versions": {}}')
     (run / "table.md").write_text("| the table |\n")
     code, lines = once(run, capsys)
@@ -351,7 +352,7 @@ def test_ctrl_c_ends_watching_and_not_the_run(
         process = start(tmp_path, child, TERM="xterm-256color")
         until("no stage has begun")
         process.send_signal(signal.SIGINT)
-        until("watching ends here; the run does not")
+        until("stopped watching; the run is not affected")
         assert process.wait(timeout=30) == 130
         log(run.path / "sft", 1, 1)
     assert termios.tcgetattr(child) == before

@@ -33,7 +33,7 @@ def test_an_evaluation_is_known_as_one(tmp_path: Path, capsys: pytest.CaptureFix
     code, lines = once(tmp_path, capsys)
     assert code == 3
     assert lines[0].endswith(" (an evaluation): killed")
-    assert lines[-1].endswith("the command that it was started with goes on")
+    assert lines[-1].endswith("run the same command again to continue")
     (tmp_path / "results.json").write_text("{}")
     (tmp_path / "results.md").write_text("| a |")
     code, lines = once(tmp_path, capsys)

@@ -30,7 +30,7 @@ def test_evaluations_are_passed_over_and_counted(tmp_path: Path) -> None:
     make_evaluation(tmp_path / "evaluate" / "1")
     make_evaluation(tmp_path / "evaluate" / "2")
     text, _ = run([tmp_path, tmp_path / "evaluate"], out=str(tmp_path / "out"))
-    assert "- 2 evaluations are passed over: `rlvr evaluate from=FOLDER baseline=FOLDER`" in text
+    assert "- 2 evaluations are left out: `rlvr evaluate from=FOLDER baseline=FOLDER`" in text
     assert len(find_runs([tmp_path])) == 4
     with pytest.raises(DataError, match=r"only evaluations \(2\)"):
         find_runs([tmp_path / "evaluate"])

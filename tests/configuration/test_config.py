@@ -226,7 +226,7 @@ def test_a_folder_that_holds_a_run_is_not_written_to(capsys: pytest.CaptureFixtu
     Path("taken").mkdir()
     Path("taken/config.yaml").write_text("name: other\n")
     assert main(["train", *SMALL, "hydra.run.dir=taken"]) == 2
-    assert "taken holds a run: resume=" in capsys.readouterr().err
+    assert "taken already holds a run: continue it with resume=" in capsys.readouterr().err
     assert Path("taken/config.yaml").read_text() == "name: other\n"
 
 

@@ -313,7 +313,7 @@ def whole(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.mark.slow
 def test_killed_and_stopped_it_goes_on_and_samples_nothing_twice(whole: Made) -> None:
     assert whole.codes == [-signal.SIGKILL, 130, 0], whole.outputs
-    assert "the same command goes on" in whole.outputs[1]
+    assert "run the same command again to continue" in whole.outputs[1]
     _, killed, stopped, complete = whole.kept
     assert 0 < len(killed) < len(stopped) < CHUNKS
     assert killed.items() <= stopped.items() <= complete.items()

@@ -150,7 +150,7 @@ def test_a_file_that_no_source_reads_is_an_error(capsys: pytest.CaptureFixture[s
 def test_a_plan_of_what_is_not_here_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "recipe=qwen2.5_0.5b_gsm8k", "--plan"]) == 0
     said = capsys.readouterr().out
-    assert "problems not here yet" in said
+    assert "problems not downloaded yet" in said
     assert "openai/gsm8k" in said
     assert "distill.teacher: Qwen/Qwen2.5-Math-1.5B-Instruct" in said
     assert not list(Path.cwd().glob("runs*"))

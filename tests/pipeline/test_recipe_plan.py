@@ -75,7 +75,7 @@ def test_templates_that_cannot_be_read_are_said_before_anything_runs(tmp_path: P
         check_config(config, [])
 
 
-@pytest.mark.parametrize(("problems", "sampled"), [(PROBLEMS, "–"), ([], "by data")])
+@pytest.mark.parametrize(("problems", "sampled"), [(PROBLEMS, "–"), ([], "unknown")])
 def test_tokens_of_problems_that_are_not_here_are_not_known_and_templates_take_none(
     problems: list[Problem], sampled: str
 ) -> None:

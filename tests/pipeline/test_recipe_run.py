@@ -155,7 +155,7 @@ def test_what_is_done_is_not_done_again(chain: Made) -> None:
     weights = chain.weights("rl")
     code, output = recipe(chain.cwd, *CHAIN, "learner.micro_batch_tokens=999")
     assert code == 0, output
-    assert output.count("done before") == 7
+    assert output.count("already done") == 7
     after = {path: path.stat().st_mtime_ns for path in chain.cwd.glob("runs/small/stages/*/manifest.json")}
     assert after == before
     assert chain.weights("rl") == weights
@@ -173,7 +173,7 @@ def test_a_stage_whose_manifest_a_crash_left_unfinished_is_done_by_what_it_has_l
     path.write_text(json.dumps({name: value for name, value in manifest.items() if name != "made"}))
     code, output = recipe(chain.cwd, *CHAIN)
     assert code == 0, output
-    assert "rl: goes on" in output
+    assert "rl: continues" in output
     assert "rl step" not in output
     assert json.loads(path.read_text())["made"] == manifest["made"]
     assert chain.weights("rl") == weights
@@ -205,15 +205,15 @@ def test_a_stopped_recipe_goes_on_as_if_it_had_never_stopped_and_makes_a_change_
     try:
         checkpoint = "runs/small/stages/midtrain-*/checkpoints/step_000010/state.json"
         run.until(lambda: bool(list(cwd.glob(checkpoint))), "a checkpoint of mid-training")
-        assert "the same command goes on" in run.stop(signal.SIGINT)
+        assert "run the same command again to continue" in run.stop(signal.SIGINT)
     finally:
         run.kill()
     code, output = recipe(cwd, *changed)
     assert code == 0, output
-    assert "midtrain: goes on" in output
-    assert output.count("done before") == 3
+    assert "midtrain: continues" in output
+    assert output.count("already done") == 3
     assert Made(cwd, output).weights("midtrain") == chain.weights("midtrain")
-    assert "dpo: made anew" in output
+    assert "dpo: runs again" in output
     assert "dpo.trainer.beta 0.1 → 0.3" in output
     assert len(list(cwd.glob("runs/small/stages/dpo-*"))) == 2
 

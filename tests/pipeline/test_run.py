@@ -376,7 +376,7 @@ def test_a_finished_run_says_how_to_ask_for_more(whole: Path) -> None:
 
     code, output = train(whole.parent, f"resume={whole}")
     assert code == 2
-    assert "all stages have done their steps" in output
+    assert "all stages are complete" in output
     assert f"rl.steps={2 * STEPS}" in output
 
 

@@ -176,7 +176,7 @@ def test_all_of_it_goes_on_bit_for_bit_from_a_full_disk_once_there_is_room(
     assert (tmp_path / "code.txt").read_text() == "3\n"
     said = (tmp_path / "full.txt").read_text() + run.output.read_text()
     assert re.search(r"/rl/checkpoints/\S+ cannot be written \(No space left on device", said), said
-    assert "make room there; then go on with: rlvr train resume=" in said
+    assert "make room there; then continue with: rlvr train resume=" in said
     assert "Traceback" not in said
     assert (tmp_path / "checkpoints.txt").read_text() == f"step_{STEPS - 2:06d}\n"
     assert_same_run(tmp_path / "run", whole)

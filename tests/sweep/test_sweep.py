@@ -165,8 +165,8 @@ def test_the_same_command_does_what_is_left(capsys: pytest.CaptureFixture[str]) 
     assert sweep("seed=0,1,2") == 0
     assert ran() == ["seed=1"]
     said = capsys.readouterr().out
-    assert "done before: seed=0" in said
-    assert "done before: seed=2" in said
+    assert "already done: seed=0" in said
+    assert "already done: seed=2" in said
     assert sweep("seed=0,1,2") == 0
     assert ran() == []
     # further values are further arms
@@ -270,7 +270,7 @@ def test_a_folder_with_another_configuration_is_refused(capsys: pytest.CaptureFi
     assert ran() == ["seed=2"]  # the others go on
     said = capsys.readouterr().err
     assert "s/seed=0 holds an arm with other settings (rl.steps 100 → 8)" in said
-    assert "s/seed=3 holds a run that is no arm" in said
+    assert "s/seed=3 holds a run that is not an arm" in said
     assert {path: path.read_bytes() for path in before} == before
     assert Path("s/seed=3/config.yaml").read_text() == "name: mine\n"
 
@@ -282,7 +282,7 @@ def test_a_command_in_an_arms_folder_must_be_the_arms(capsys: pytest.CaptureFixt
     assert "other settings (rl.steps 100 → 8)" in capsys.readouterr().err
     assert read_outcome(Path("s/seed=0")) == Outcome("done", value=pytest.approx(0.91))
     assert main(["train", *SMALL, "seed=0", there]) == 0
-    assert "done before" in capsys.readouterr().out
+    assert "already done" in capsys.readouterr().out
 
 
 def test_two_commands_do_not_run_one_sweep(capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,7 +296,7 @@ def test_a_stopped_sweep_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
     assert sweep("seed=0,1", launcher="stop_after_first") == 130
     assert ran() == ["seed=0"]
     assert "1 of 2 arms are done" in (said := capsys.readouterr().err)
-    assert "the same command goes on" in said
+    assert "run the same command again to continue" in said
 
 
 # --- failures ----------------------------------------------------------------------------------------

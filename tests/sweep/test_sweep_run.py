@@ -75,7 +75,7 @@ def test_a_sweep_that_is_stopped_and_killed_goes_on_with_its_own_command(
     stopped.process.send_signal(signal.SIGTERM)
     assert stopped.wait() == 130, stopped.output.read_text()
     assert "0 of 3 arms are done" in (said := stopped.output.read_text())
-    assert "the same command goes on" in said
+    assert "run the same command again to continue" in said
     last = steps_of(warm_start())[-1]
     assert (warm_start() / "checkpoints" / f"step_{last:06d}").is_dir()
     assert not (first / "rl" / "metrics.jsonl").exists()
