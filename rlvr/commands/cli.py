@@ -24,8 +24,8 @@ COMMANDS = {  # command → the function that takes its arguments and returns th
     "verify": "rlvr.commands.verify:main",
 }
 
-# Imports create about a million objects, and nearly all stay alive. By default Python's garbage collector runs
-# after every 700 new ones, which takes a fifth of a command's start-up time.
+# Imports create about a million objects, and nearly all stay alive. By default Python's garbage collector
+# runs after every 700 new ones, which takes a fifth of a command's start-up time.
 FEW_COLLECTIONS = 50_000
 
 USAGE = """\

@@ -122,7 +122,7 @@ def _beside(arms: Sequence[Arm], base: int, metric: str) -> Sequence[ArmResult] 
 
 
 def _remarks(arms: Sequence[Arm], chosen: int | None, evaluations: int) -> Iterator[str]:
-    """Notes on choices made for the user: a baseline (`chosen`) that is not the first arm, skipped folders."""
+    """Notes on a `chosen` baseline that is not the first arm, and on skipped evaluations."""
     if chosen:
         yield f"The baseline is `{arms[chosen].label}`, the first arm that has a value."
     if evaluations:

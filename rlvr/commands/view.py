@@ -59,7 +59,7 @@ def _serve(runs: Sequence[str], port: int | None, browser: bool) -> None:
 
 
 def _has_screen() -> bool:
-    """Whether there is a display. Without one, the default browser may be one that takes over the terminal."""
+    """Whether there is a display. Without one, the default browser may be one that fills the terminal."""
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 

@@ -1,4 +1,4 @@
-"""Which runs are the seeds of one arm, and by what the arms differ."""
+"""Grouping of runs into arms (the same settings but for the seed), and the settings in which arms differ."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rlvr.record.layout import CONTENTS
 from rlvr.record.runs import read_mapping
 from rlvr.types import ConfigError
 
-# What a run is called, where it is kept and where it runs do not make it another experiment.
+# A run's name, where it is kept and where it runs do not make it a different experiment.
 NOT_SETTINGS = ("name", "seed", "record", "cluster", "artefacts", "defaults")
 UNSET = "—"
-MOST_SETTINGS = 3  # of a label; arms that differ in more are named by what the command line said
+MOST_SETTINGS = 3  # in a label; arms that differ in more are labelled by their command lines
 LONGEST = 60  # characters of a value in a label
 
 
@@ -27,15 +27,15 @@ class Arm:
 
     label: str
     runs: list[Found]
-    settings: str = ""  # all those in which the arms differ; the label may have fewer
+    settings: str = ""  # all settings in which the arms differ; the label may have fewer
 
 
 def arms_of(runs: Sequence[Found]) -> tuple[list[Arm], list[str]]:
-    """The runs by arm, in the order that the arms come in, and the settings in which the arms differ.
+    """Group runs into arms, in order of first appearance. Returns them and the settings in which they differ.
 
-    A setting that equals the seed in every run, of seeds that differ, follows it and is none in which arms
-    differ. A label is those settings, or, where they are more than three, what the command line changed, and
-    of arms that this does not tell apart also the first settings that do. A single arm has its name.
+    A setting that equals the seed in every run, where seeds differ, counts as the seed. A label shows the
+    differing settings. If there are more than three, it shows what the command line changed, and for arms
+    with equal command lines also the first differing settings. A single arm is labelled by its run's name.
     """
     settings = [settings_of(run) for run in runs]
     following = _following([run.seed for run in runs], settings)
@@ -64,18 +64,18 @@ def arms_of(runs: Sequence[Found]) -> tuple[list[Arm], list[str]]:
 
 
 def settings_of(run: Found) -> dict[str, Any]:
-    """Dotted key → value, of the settings that the run's numbers depend on. Lists are values."""
+    """Dotted key → value, for the settings that the run's numbers depend on. Lists are values."""
     config = {key: value for key, value in run.config.items() if key not in NOT_SETTINGS}
-    # an empty section is an unset one
-    found = {key: value for key, value in flattened(that_matter(config)) if value != {}}
+    # an empty section counts as unset
+    settings = {key: value for key, value in flattened(that_matter(config)) if value != {}}
     contents = run.folder / CONTENTS
     for name, fingerprint in (read_mapping(contents) if contents.exists() else {}).items():
-        found[f"content of {name}"] = str(fingerprint)[:8]
-    return found
+        settings[f"content of {name}"] = str(fingerprint)[:8]
+    return settings
 
 
 def _following(seeds: Sequence[int], settings: Sequence[dict[str, Any]]) -> set[str]:
-    """Settings that are another name of the seed (`seed: ${seed}`)."""
+    """Settings that always equal the seed (`seed: ${seed}`)."""
     if len(set(seeds)) < 2:
         return set()
     shared = set(settings[0]).intersection(*settings)
@@ -89,7 +89,7 @@ def _following(seeds: Sequence[int], settings: Sequence[dict[str, Any]]) -> set[
 
 
 def _shown(value: Any) -> str:
-    """A value as the command line takes it, cut where it is long."""
+    """A value as on the command line, shortened to LONGEST characters."""
     if isinstance(value, bool):
         text = str(value).lower()
     elif isinstance(value, list):
@@ -110,7 +110,7 @@ def _named(flat: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 
 def _by_overrides(firsts: Sequence[Found], settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the command line of each arm's first run changed and not all of them did."""
+    """Labels made of the overrides of each arm's first run that are not common to all arms."""
     given = [
         [
             override.lstrip("+")
@@ -131,7 +131,7 @@ def _by_overrides(firsts: Sequence[Found], settings: Sequence[Mapping[str, Any]]
 
 
 def _unique(labels: Sequence[str]) -> list[str]:
-    """Cut values may have become equal."""
+    """Number equal labels: shortened values may have become equal."""
     seen: dict[str, int] = {}
     named = []
     for label in labels:
@@ -141,12 +141,12 @@ def _unique(labels: Sequence[str]) -> list[str]:
 
 
 def baseline_of(arms: Sequence[Arm], asked: str | None, valued: Sequence[bool] = ()) -> int:
-    """Index of the baseline: the one arm that is labelled `asked`, or has it in its label.
+    """Index of the baseline: the arm whose label is `asked`, or the only one whose label contains it.
 
-    Without `asked` it is the first that has a value: `valued` says it of each, of all where it is empty.
+    Without `asked` it is the first arm with a value. `valued` says which arms have one; empty: all.
 
     Raises:
-        ConfigError: no label has it in it, or several have.
+        ConfigError: no label contains `asked`, or several do.
     """
     if asked is None:
         return next((index for index, has in enumerate(valued) if has), 0)
@@ -156,5 +156,5 @@ def baseline_of(arms: Sequence[Arm], asked: str | None, valued: Sequence[bool] =
         return matching[0]
     listed = "\n".join(f"  {arms[index].label}" for index in matching or range(len(arms)))
     if matching:
-        raise ConfigError(f"--baseline {asked} is part of several arms; give more of one:\n{listed}")
-    raise ConfigError(f"--baseline {asked} is part of no arm; there are:\n{listed}")
+        raise ConfigError(f"--baseline {asked} matches several arms; give more of the label:\n{listed}")
+    raise ConfigError(f"--baseline {asked} matches no arm; there are:\n{listed}")

@@ -1,4 +1,4 @@
-"""What a run reached, when, and what that took: its curve of one metric, and its last problems."""
+"""A run's curve of one metric, with the cost at each point, and the values per problem at its last point."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from rlvr.record.runs import StageRecord
 from rlvr.record.sinks import Steps, stage_metrics
 from rlvr.types import DataError, Status
 
-TABLE = "table.csv"  # of a recipe's run, a row for each stage that is done
-RESULT = "result.json"  # of a stage that has ended
+TABLE = "table.csv"  # in the folder of a recipe's run: a row for each completed stage
+RESULT = "result.json"  # in the folder of a completed stage
 HELDOUT = re.compile(rf"heldout/(?:pass@(\d+)|{TRUE_STEPS})")
-COLUMNS = ("problem_id", "problem", "answer", "status", TRUE_STEPS)  # of a journal
+COLUMNS = ("problem_id", "problem", "answer", "status", TRUE_STEPS)  # columns read from a journal
 Row = dict[str, str]
 Asked = tuple[str, str | None]  # a problem's text, and its reference answer
 
 
 def companion(metric: str) -> str | None:
-    """The metric of answers that are right with all steps true, beside `metric` of right answers."""
+    """The metric for answers that are right with all steps true, if `metric` is a pass@1; else None."""
     name, _, measure = metric.rpartition("/")
     return f"{name}/{TRUE_STEPS}" if measure == "pass@1" else None
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What was spent since the run began, evaluation left out as far as it is kept apart."""
+    """Cost since the run began; evaluations are excluded where they are timed separately."""
 
     steps: int = 0  # optimizer steps
     seconds: float = 0.0  # wall-clock
@@ -58,8 +58,8 @@ class Cost:
 class Point:
     """The metric at one moment of a run."""
 
-    key: str  # the same moment of another seed has it too: the step, of a recipe the stage
-    step: int  # what is drawn along the axis
+    key: str  # identifies the same moment in other seeds: the step, or for a recipe the stage
+    step: int  # position on the x axis
     value: float  # nan: measured, but not a number
     low: float  # ends of the 95% interval over problems that the run recorded, or nan
     high: float
@@ -68,13 +68,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A run's metric. `problems` and `asked` are of the last point, by id, where that is kept."""
+    """A run's metric. `problems` and `asked` map problem ids to values at the last point, if recorded."""
 
     found: Found
     state: State
     points: list[Point]  # in order; empty if the run has no such value
     cost: Cost  # of the whole run
-    metrics: list[str]  # that the run has
+    metrics: list[str]  # names of the run's metrics
     problems: Mapping[str, float] = field(default_factory=dict)
     asked: Mapping[str, Asked] = field(default_factory=dict)
 
@@ -87,8 +87,9 @@ class Curve:
 def read_curve(found: Found, metric: str) -> Curve:
     """The curve of `metric`.
 
-    Of a recipe's run `SET/pass@1` and `SET/true_steps` are its table: the models of its chain, one after the
-    other. Every other metric is of the last stage that has it.
+    For a recipe's run, `SET/pass@1` and `SET/true_steps` come from its table, with one point for each model
+    of its chain; every other metric comes from the chain's last stage. For other runs, a metric comes from
+    the last stage that has it.
 
     Raises:
         DataError: a file of the run is broken.
@@ -146,12 +147,12 @@ def _names(steps: Steps) -> set[str]:
 
 
 def _cost(steps: Steps) -> Cost:
-    """Of all of them."""
+    """The cost of all steps."""
     return deque((cost for _, cost in _running(steps, Cost())), maxlen=1).pop() if steps else Cost()
 
 
 def _running(steps: Steps, before: Cost) -> Iterator[tuple[int, Cost]]:
-    """The cost after each step. Wall-clock is the sum of time/step: no pause before a resume counts."""
+    """The cost after each step. Wall-clock is the sum of time/step: pauses before a resume do not count."""
     for step, metrics in steps.items():
         trained = metrics.get("tokens/trained") or metrics.get("learner/tokens") or 0.0
         spent = Cost(0, metrics.get("time/step") or 0.0, metrics.get("tokens/sampled") or 0.0, trained)
@@ -171,12 +172,13 @@ def _points(steps: Steps, metric: str, before: Cost) -> Iterator[Point]:
 
 
 def problem_values(path: Path, metric: str) -> tuple[dict[str, float], dict[str, Asked]]:
-    """Of each problem of a held-out evaluation, in one file of its journal: the metric, and what it asks.
+    """From one file of a held-out journal: problem id → value of the metric, and problem id → (text, answer).
 
-    nan for a problem with too few verdicts; both are empty for a metric that problems do not have.
+    The value is nan for a problem with too few verdicts. Both are empty for a metric that is not defined per
+    problem.
 
     Raises:
-        DataError: the file is not there, or cannot be read.
+        DataError: the file does not exist, or cannot be read.
     """
     matched = HELDOUT.fullmatch(metric)
     if not matched:
@@ -185,13 +187,13 @@ def problem_values(path: Path, metric: str) -> tuple[dict[str, float], dict[str,
     asked: dict[str, Asked] = {}
     for row in read_rows(path, COLUMNS):
         asked[row["problem_id"]] = (row["problem"], row["answer"])
-        found = verdicts.setdefault(row["problem_id"], [])
+        judged = verdicts.setdefault(row["problem_id"], [])
         if row["status"] is not None:
-            found.append((Status(row["status"]), row[TRUE_STEPS]))
+            judged.append((Status(row["status"]), row[TRUE_STEPS]))
     if matched[1] is None:
-        return {name: _sound(of) for name, of in verdicts.items()}, asked
+        return {name: _sound(judged) for name, judged in verdicts.items()}, asked
     k = int(matched[1])
-    return {name: _pass([status for status, _ in of], k) for name, of in verdicts.items()}, asked
+    return {name: _pass([status for status, _ in judged], k) for name, judged in verdicts.items()}, asked
 
 
 def _sound(verdicts: list[tuple[Status, bool | None]]) -> float:
@@ -206,24 +208,24 @@ def _pass(statuses: list[Status], k: int) -> float:
 
 
 def _rows(path: Path) -> list[Row]:
-    """The lines of a recipe's table; none before its first stage is done."""
+    """The rows of a recipe's table; none before its first stage is done."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     needed = {"stage", "title", "set", "avg", "low", "high", "steps", "trained", "sampled", "seconds"}
     if rows and (missing := sorted(needed - set(rows[0]))):
-        raise DataError(f"{path} is no table of a recipe: it has no column {', '.join(missing)}")
+        raise DataError(f"{path} is not the table of a recipe: it has no column {', '.join(missing)}")
     return rows
 
 
 def _aside(row: Row) -> bool:
-    """Whether the stage makes a model beside the chain, such as a teacher."""
+    """Whether the stage's model is not part of the chain, such as a teacher."""
     return row["title"].startswith("(")
 
 
 def _spent(rows: list[Row]) -> Iterator[tuple[str, list[Row], Cost]]:
-    """Each stage with its rows, and what was spent until its end. Steps are those of the chain alone."""
+    """Each stage with its rows, and the cost up to its end. Only the chain's steps are counted."""
     cost = Cost()
     for name, of in groupby(rows, key=lambda row: row["stage"]):
         stage = list(of)
@@ -242,7 +244,7 @@ def _number(text: str) -> float:
 
 
 def _results(found: Found, point: Point, name: str) -> dict[str, float]:
-    """The problems' values that the table's number is the mean of; a stage may have further evaluations."""
+    """The values per problem whose mean is the table's number; a stage may have other evaluations, too."""
     for stage in found.record.stages:
         path = stage.folder / RESULTS
         if stage.name != f"{point.key}-evaluation" or not path.exists():

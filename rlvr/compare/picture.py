@@ -17,15 +17,15 @@ from rlvr.compare.results import BAND_SEEDS, ArmResult
 from rlvr.compare.text import Numbers
 from rlvr.results.curves import GREY, smoothed
 
-# Okabe and Ito's colours, which stay apart for readers who see fewer; then again with other lines.
+# Okabe and Ito's colours, which colour-blind readers can distinguish; then the same with other line styles.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8b6bb1")
 LINES = ("-", "--", ":", "-.")
-MOST_MARKED = 40  # points of a curve that are marked one by one; a denser one is smoothed
+MOST_MARKED = 40  # points of a curve that are drawn as markers; a longer curve is smoothed
 WIDEST = 70  # characters of a label in the legend
 
 
 def draw(results: Sequence[ArmResult], metric: str, picture: Path, steps: str = "step") -> None:
-    """One line per arm, the mean over its seeds, with a band; `steps` names the axis of the left panel."""
+    """One line per arm, the mean over its seeds, with a band; `steps` is the label of the left x axis."""
     unit, size = _time_unit([m.cost.seconds for result in results for m in result.moments])
     labels = _labels([result for result in results if result.moments])
     columns = 1 if max(map(len, labels), default=0) > WIDEST // 2 else 3
@@ -63,7 +63,7 @@ def draw(results: Sequence[ArmResult], metric: str, picture: Path, steps: str = 
 
 
 def _time_unit(seconds: Sequence[float]) -> tuple[str, float]:
-    """What the axis of time is in, and how many seconds that is."""
+    """The unit of the time axis, and its length in seconds."""
     longest = max(seconds, default=0.0)
     return ("seconds", 1) if longest < 300 else ("minutes", 60) if longest < 5 * 3600 else ("hours", 3600)
 
@@ -86,7 +86,7 @@ def _line(
 
 
 def _labels(results: Sequence[ArmResult]) -> list[str]:
-    """For the legend: without what all labels say; of one that is too long the end, where arms differ."""
+    """Labels for the legend, without the words common to all; long ones keep their end, where arms differ."""
     words = [result.label.split(" ") for result in results]
     common = set(words[0]).intersection(*words) if len(words) > 1 else set()
     labels = []
@@ -106,5 +106,5 @@ def _bands(results: Sequence[ArmResult]) -> str:
     if any(count >= BAND_SEEDS for count in counts):
         parts.append("95% interval of the mean over seeds (Student's t)")
     if 2 in counts:
-        parts.append("from the lower to the higher of 2 seeds")
+        parts.append("both values where there are 2 seeds")
     return f"bands: {'; '.join(parts)}" if parts else "one seed each: no bands"

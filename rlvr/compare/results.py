@@ -1,4 +1,4 @@
-"""What the arms reached, how far they are from the baseline, and what they took: numbers, no text."""
+"""The arms' results, their differences to the baseline, and their costs: numbers, no text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rlvr.pipeline.status import State
 from rlvr.statistics.change import Difference, corrected, difference_over_seeds, paired_difference
 from rlvr.statistics.intervals import half_interval
 
-BAND_SEEDS = 3  # from which a band is an interval; two seeds are drawn from one to the other
+BAND_SEEDS = 3  # seeds from which a band is an interval; for two it spans both values
 
 
 @dataclass(frozen=True)
 class Interval:
     mean: float
-    low: float  # ends at 95%; nan if there is none
+    low: float  # ends of the 95% interval; nan if there is none
     high: float
 
 
@@ -35,16 +35,16 @@ class Moment:
 @dataclass(frozen=True)
 class ArmResult:
     arm: Arm
-    curves: list[Curve]  # of every run, in order
-    used: list[Curve]  # whose last value counts, one for a seed
+    curves: list[Curve]  # one per run, in order
+    used: list[Curve]  # the runs whose last value counts, one per seed
     repeated: list[Curve]  # finished, but another run of the same seed is used
-    value: Interval
+    value: Interval  # mean of the last values
     over: str  # what the interval is over: seeds, problems; empty if there is none
-    best: float  # mean over seeds of each one's best value
+    best: float  # mean over seeds of each run's best value
     cost: Cost  # mean over the runs used
     moments: list[Moment]
     difference: Difference | str  # to the baseline; or why there is none; empty for the baseline
-    reached: Moment | None = None  # first that is as good as the baseline is at its end
+    reached: Moment | None = None  # the first that is as good as the baseline's final value
 
     @property
     def label(self) -> str:
@@ -55,27 +55,27 @@ class ArmResult:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Of losses and of times; of all else more is better."""
+    """Whether smaller values of a metric are better: losses and times."""
     return "loss" in metric or metric.startswith("time/")
 
 
 def compare(
     arms: Sequence[Arm], curves: Mapping[str, Sequence[Curve]], baseline: int, metric: str
 ) -> list[ArmResult]:
-    """The results of `arms`, in their order; `curves` has those of each label, one for each run.
+    """The results of `arms`, in their order. `curves` maps each arm's label to the curves of its runs.
 
-    p values are adjusted over all arms that are compared with the baseline.
+    p values are adjusted (Holm) for the number of arms compared with the baseline.
     """
     results = [_arm(arm, curves[arm.label], metric) for arm in arms]
     base = results[baseline]
-    found = ["" if result is base else difference(base, result, metric) for result in results]
-    tested = corrected({place: one for place, one in enumerate(found) if isinstance(one, Difference)})
-    worse = lower_is_better(metric)
+    differences = ["" if result is base else difference(base, result, metric) for result in results]
+    tested = corrected({place: one for place, one in enumerate(differences) if isinstance(one, Difference)})
+    lower = lower_is_better(metric)
     return [
         replace(
             result,
-            difference=tested.get(place, found[place]),
-            reached=_reached(result.moments, base.value.mean, worse),
+            difference=tested.get(place, differences[place]),
+            reached=_reached(result.moments, base.value.mean, lower),
         )
         for place, result in enumerate(results)
     ]
@@ -84,7 +84,7 @@ def compare(
 def _arm(arm: Arm, curves: Sequence[Curve], metric: str) -> ArmResult:
     valued = [curve for curve in curves if not math.isnan(curve.final)]
     finished = [curve for curve in valued if curve.state is State.DONE]
-    chosen = {curve.found.seed: curve for curve in finished or valued}  # the last of each seed
+    chosen = {curve.found.seed: curve for curve in finished or valued}  # the last run of each seed
     used = sorted(chosen.values(), key=lambda curve: curve.found.seed)
     value, over = _value(used)
     best = min if lower_is_better(metric) else max
@@ -104,7 +104,7 @@ def _arm(arm: Arm, curves: Sequence[Curve], metric: str) -> ArmResult:
 
 
 def _value(used: Sequence[Curve]) -> tuple[Interval, str]:
-    """The mean of the last values; by Student's t over seeds, or of one seed what it recorded itself."""
+    """The mean of the last values, with Student's t interval over seeds or a single run's own interval."""
     if not used:
         return Interval(math.nan, math.nan, math.nan), ""
     if len(used) > 1:
@@ -129,19 +129,19 @@ def _mean_cost(costs: Sequence[Cost]) -> Cost:
 
 
 def _moments(used: Sequence[Curve]) -> list[Moment]:
-    """The mean curve, at the moments that every run used has a value of."""
+    """The mean curve, at the points where all runs used have a value."""
     points = [{p.key: p for p in curve.points if not math.isnan(p.value)} for curve in used]
     moments = []
     for key in points[0] if points else []:
-        here = [of[key] for of in points if key in of]
-        if len(here) < len(points):
+        at_key = [by_key[key] for by_key in points if key in by_key]
+        if len(at_key) < len(points):
             continue
-        values = [point.value for point in here]
+        values = [point.value for point in at_key]
         value = over_seeds(values)
         if len(values) < BAND_SEEDS:
             value = Interval(value.mean, min(values), max(values))
-        cost = _mean_cost([point.cost for point in here])
-        moments.append(Moment(value, cost, mean(point.step for point in here)))
+        cost = _mean_cost([point.cost for point in at_key])
+        moments.append(Moment(value, cost, mean(point.step for point in at_key)))
     return moments
 
 
@@ -152,9 +152,9 @@ def _reached(moments: Sequence[Moment], target: float, lower: bool) -> Moment | 
 
 
 def difference(base: ArmResult, arm: ArmResult, metric: str) -> Difference | str:
-    """How much more `arm` has than `base`, paired over the seeds that both have; or why that is not known.
+    """The difference `arm` − `base`, paired over the seeds that both have; or why they cannot be compared.
 
-    With one such seed it is paired over its held-out problems, which says nothing of other seeds.
+    With one seed in common it is paired over the held-out problems, which does not cover other seeds.
     """
     first = {curve.found.seed: curve for curve in base.used}
     second = {curve.found.seed: curve for curve in arm.used}
@@ -176,7 +176,7 @@ def shared_seeds(base: ArmResult, arm: ArmResult) -> list[int]:
 
 
 def _other_problems(first: Curve, second: Curve, metric: str) -> bool:
-    """Whether the two were evaluated on different problems, as far as can be seen."""
+    """Whether the two were evaluated on different problems, by their journals or else their settings."""
     if first.problems and second.problems:
         if first.problems.keys() != second.problems.keys():
             return True

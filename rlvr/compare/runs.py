@@ -1,4 +1,4 @@
-"""The runs that are compared: where they are, what they were run with, and how far they came."""
+"""The runs to compare: their folders, settings and states."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from rlvr.record.layout import ARM, MANIFEST
 from rlvr.record.runs import RunRecord, open_run, read_mapping
 from rlvr.types import DataError
 
-HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # there before the run has been checked
+HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # written before the run has been checked
 HYDRA_OVERRIDES = Path(".hydra") / "overrides.yaml"
 
 
 @dataclass(frozen=True)
 class Found:
-    """A run's folder with what it was asked to do."""
+    """A run with the overrides of its command line."""
 
     record: RunRecord
-    overrides: list[str]  # what the command line changed; empty if that is not known
+    overrides: list[str]  # empty if not known
 
     @property
     def folder(self) -> Path:
@@ -40,56 +40,55 @@ class Found:
 
     @property
     def is_evaluation(self) -> bool:
-        """Of `rlvr evaluate`, finished or not: only its `problems` name sets."""
+        """Whether `rlvr evaluate` made it, finished or not: only its `problems` have `sets`."""
         return isinstance(self.config.get("problems"), dict) and "sets" in self.config["problems"]
 
     def shares_stages(self) -> bool:
-        """Whether some of its work lies where other runs may use it."""
+        """Whether it uses shared stages, whose folders are outside its own."""
         return any(self.folder not in (stage.folder, *stage.folder.parents) for stage in self.record.stages)
 
     def state(self) -> State:
         return run_state(self.record)
 
     def reason(self) -> str:
-        """Why a sweep's arm failed; empty if that is not known."""
+        """Why the run failed; empty if it did not, or if that is not known."""
         outcome = read_outcome(self.folder)
         return " ".join(outcome.reason.split()) if outcome is not None else ""
 
 
 def find_runs(paths: Sequence[str | Path], evaluations: list[Path] | None = None) -> list[Found]:
-    """The runs in `paths`, each once: folders of runs, or of stages, or folders that hold runs, however deep.
+    """The runs in `paths`, each once: folders of runs or stages, or folders that contain runs at any depth.
 
-    Plain files are passed over, so that `runs/NAME/*` may hold an earlier comparison, and so are the
-    folders in which recipes keep their stages. Evaluations are put on the end of `evaluations`: they have
-    no course that could be compared.
+    Plain files are skipped, so that `runs/NAME/*` may match an earlier comparison, and so are the folders in
+    which recipes keep their stages. Evaluations have no curve to compare: they are appended to `evaluations`.
 
     Raises:
         DataError: a path does not exist, or there is no run in any of them.
     """
     found: dict[Path, Found] = {}
-    passed: list[Path] = [] if evaluations is None else evaluations
+    skipped: list[Path] = [] if evaluations is None else evaluations
     for given in paths:
         path = Path(given)
         if not path.exists():
             raise DataError(f"{given} does not exist; give folders of runs, or one that holds runs")
         stage = (path / "metrics.jsonl").exists() and not (path / MANIFEST).exists()
         for folder in [path] if stage else _runs_in(path):
-            if folder.resolve() in found or folder.resolve() in passed:
+            if folder.resolve() in found or folder.resolve() in skipped:
                 continue
             run = _open(folder)
             if run.is_evaluation:
-                passed.append(folder.resolve())
+                skipped.append(folder.resolve())
             else:
                 found[folder.resolve()] = run
-    if passed and not found:
+    if skipped and not found:
         raise DataError(
-            f"there is no run in {', '.join(map(str, paths))}, only evaluations ({len(passed)}); these are "
-            "compared by rlvr evaluate from=FOLDER baseline=FOLDER"
+            f"there is no run in {', '.join(map(str, paths))}, only evaluations ({len(skipped)}); compare "
+            "these with rlvr evaluate from=FOLDER baseline=FOLDER"
         )
     if not found:
         raise DataError(
             f"there is no run in {', '.join(map(str, paths))}; a run is a folder with config.yaml, "
-            "as runs/NAME/DATE or an arm of a sweep"
+            "such as runs/NAME/DATE or an arm of a sweep"
         )
     return list(found.values())
 
@@ -106,7 +105,7 @@ def _runs_in(folder: Path) -> Iterator[Path]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """2 before 10."""
+    """A sort key that puts 2 before 10."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.name)]
 
 
@@ -116,7 +115,7 @@ def _open(folder: Path) -> Found:
         record = open_run(folder) if (home / "config.yaml").exists() else _never_begun(folder)
         overrides = _overrides(home)
     except yaml.YAMLError as error:
-        raise DataError(f"{folder}: its configuration is not YAML: {error}") from error
+        raise DataError(f"{folder}: its configuration is not valid YAML: {error}") from error
     return Found(record, overrides)
 
 
@@ -134,14 +133,14 @@ def _never_begun(folder: Path) -> RunRecord:
         return RunRecord(folder.absolute(), read_mapping(folder / ARM)["settings"], {}, [])
     path = folder / HYDRA_CONFIG
     if not path.exists():
-        return open_run(folder)  # a stage's folder without a run around it
+        return open_run(folder)  # a stage's folder outside of a run
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     tree = OmegaConf.load(path)
     try:
         config = OmegaConf.to_container(tree, resolve=True)
-    except OmegaConfBaseException:  # what it names may be what was wrong with it
+    except OmegaConfBaseException:  # the run may have been refused for a broken interpolation
         config = OmegaConf.to_container(tree)
     assert isinstance(config, dict)
     return RunRecord(folder.absolute(), {str(key): value for key, value in config.items()}, {}, [])

@@ -17,7 +17,7 @@ Cell = str | int | float
 
 
 def arms_csv(results: Sequence[ArmResult], baseline: int, metric: str) -> str:
-    """A row for each arm; values as they are, not in per cent. What is not known is empty."""
+    """A row for each arm. Values are fractions, not percent; unknown ones are empty."""
     return _csv([_arm(result, index == baseline, metric) for index, result in enumerate(results)])
 
 

@@ -1,4 +1,4 @@
-"""The comparison in words: two Markdown tables, and what they do and do not say."""
+"""The comparison as Markdown: two tables, and notes on how to read them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rlvr.statistics.intervals import FEWEST, tells
 
 NONE = "–"
 NO_INTERVAL = f"({NONE})"
-REASON = 200  # characters of why a run failed
-MOST_NAMED = 12  # settings in the line that says in what the arms differ
+REASON = 200  # characters of the reason why a run failed
+MOST_NAMED = 12  # settings listed in the note on how the arms differ
 
 
 class Numbers:
-    """How values of a metric are written: shares in per cent, their differences in points."""
+    """Formats values of a metric: shares in percent, their differences in percentage points."""
 
     def __init__(self, metric: str) -> None:
         self.share = "pass@" in metric or metric.endswith(("accuracy", TRUE_STEPS))
@@ -34,7 +34,7 @@ class Numbers:
     def interval(
         self, interval: Interval | Difference, signed: bool = False, problems: int | None = None
     ) -> str:
-        """The mean, and the ends where there are any; – for ends that say nothing, of few `problems`, say."""
+        """The mean with its interval, if any; (–) for an uninformative one, as with too few `problems`."""
         scale, sign = 100 if self.share else 1, "+" if signed else ""
         form = f"{sign}.1f" if self.share else f"{sign}.4g"
         # + 0.0: no minus before a zero
@@ -59,14 +59,14 @@ def markdown(
     remarks: Sequence[str] = (),
     true_steps: Sequence[ArmResult] | None = None,
 ) -> str:
-    """compare.md: the results, what they took, and how to read both; `remarks` are further notes.
+    """The text of compare.md: the results, their cost, and how to read both. `remarks` are further notes.
 
-    `true_steps` are the same arms by answers that are right with all steps true, where there are such.
+    `true_steps` are the results of the same arms for answers that are right with all steps true, if measured.
     """
     numbers = Numbers(metric)
     rows = list(_result_rows(results, baseline, metric, numbers))
     if true_steps is not None:
-        cells = [numbers.interval(of.value, problems=_problems(of)) for of in true_steps]
+        cells = [numbers.interval(arm.value, problems=_problems(arm)) for arm in true_steps]
         further = ["right, all steps true (95%)", *cells]
         rows = [[*row[:3], cell, *row[3:]] for row, cell in zip(rows, further, strict=True)]
     table = aligned(rows)
@@ -74,12 +74,12 @@ def markdown(
     notes = [*_notes(results, baseline, metric, differing), *remarks]
     if NO_INTERVAL in table:
         notes.append(
-            f"{NO_INTERVAL}: no interval, as all values are equal or there are fewer than {FEWEST} problems, "
-            "which says nothing of others."
+            f"{NO_INTERVAL}: no interval, because all values are equal or there are fewer than {FEWEST} "
+            "problems: it would be too narrow to mean anything."
         )
     parts.append("\n".join(f"- {note}" for note in notes))
     parts += [f"![{metric} of each arm over steps and over wall-clock]({picture})"]
-    parts += ["## What it took", aligned(list(_cost_rows(results, baseline, numbers)))]
+    parts += ["## Cost", aligned(list(_cost_rows(results, baseline, numbers)))]
     parts.append(" ".join(_cost_notes(results, numbers.value(results[baseline].value.mean))))
     return "\n\n".join(parts) + "\n"
 
@@ -92,26 +92,26 @@ def _result_rows(
     head = ["arm", "runs", f"{metric} at the end (95%)", "best"]
     yield head + [f"against the baseline{points} (95%)", "p value", "p (Holm)"] * several
     for index, result in enumerate(results):
-        found = result.difference
-        if isinstance(found, Difference):
-            pairs = found.pairs if found.over == "problems" else None
-            gain = numbers.interval(found, signed=True, problems=pairs)
-            cells = [gain, p_text(found.p), p_text(found.p_holm)]
+        difference = result.difference
+        if isinstance(difference, Difference):
+            pairs = difference.pairs if difference.over == "problems" else None
+            gain = numbers.interval(difference, signed=True, problems=pairs)
+            cells = [gain, p_text(difference.p), p_text(difference.p_holm)]
         else:
-            cells = ["baseline" if index == baseline else f"not compared: {found}", NONE, NONE]
+            cells = ["baseline" if index == baseline else f"not compared: {difference}", NONE, NONE]
         value = numbers.interval(result.value, problems=_problems(result))
         yield [result.label, _runs(result), value, numbers.value(result.best)] + cells * several
 
 
 def _problems(result: ArmResult) -> int | None:
-    """How many the interval is over; None where it is over seeds, or the problems are not kept."""
+    """The number of problems that the interval is over; None if it is over seeds, or if that is unknown."""
     if result.over != "problems" or not result.used[0].problems:
         return None
     return sum(not math.isnan(value) for value in result.used[0].problems.values())
 
 
 def _runs(result: ArmResult) -> str:
-    """3; 2 of 3, 1 failed."""
+    """The number of runs used, as in "3" or "2 of 3, 1 failed"."""
     total = len(result.curves)
     states = [f"{count} {state}" for state in State if state != State.DONE and (count := result.count(state))]
     used = len(result.used)
@@ -120,29 +120,29 @@ def _runs(result: ArmResult) -> str:
 
 def _cost_rows(results: Sequence[ArmResult], baseline: int, numbers: Numbers) -> Iterator[list[str]]:
     held = [held_seconds(result) for result in results]
-    units = [unit for unit in ("GPU", "CPU") if any(unit in of for of in held)]
+    units = [unit for unit in ("GPU", "CPU") if any(unit in seconds for seconds in held)]
     several = len(results) > 1
     head = ["arm", "steps", "wall-clock", "tokens sampled", "tokens trained"]
-    yield head + [f"{unit} time held" for unit in units] + ["as good as the baseline"] * several
-    for result, of in zip(results, held, strict=True):
+    yield head + [f"{unit} time reserved" for unit in units] + ["reaches the baseline"] * several
+    for result, seconds in zip(results, held, strict=True):
         cost = result.cost
         cells = [f"{cost.steps:,}", duration(cost.seconds), f"{cost.sampled:,.0f}", f"{cost.trained:,.0f}"]
-        cells += [duration(of[unit]) if unit in of else NONE for unit in units]
+        cells += [duration(seconds[unit]) if unit in seconds else NONE for unit in units]
         cells += [_reached(result.reached)] * several
         yield [result.label, *(cells if result.used else [NONE] * len(cells))]
 
 
 def _cost_notes(results: Sequence[ArmResult], target: str) -> Iterator[str]:
     yield (
-        "Means over the runs used. Wall-clock is that of the steps, without evaluation in between; time held "
-        "is wall-clock × the GPUs or cores that the configuration gives the run."
+        "Means over the runs used. Wall-clock is the time of the steps, without the evaluations between "
+        "them; time reserved is wall-clock × the GPUs or cores that the configuration gives the run."
     )
     if any(curve.found.shares_stages() for result in results for curve in result.used):
-        yield "A stage that runs share counts in each of them, whichever made it."
+        yield "A shared stage counts in every run that uses it, whichever run made it."
     if len(results) > 1:
         yield (
-            "“As good as the baseline” is the first point at which the mean curve is at "
-            f"{target}, the baseline's value at its end; noise can bring that forward."
+            "“Reaches the baseline” is the first point at which the arm's mean curve is as good as the "
+            f"baseline's final value, {target}; by chance a noisy curve can reach it early."
         )
 
 
@@ -154,12 +154,12 @@ def _reached(moment: Moment | None) -> str:
 
 
 def held_seconds(result: ArmResult) -> dict[str, float]:
-    """GPU or CPU → seconds that a run of the arm held them, on average; without what is not known of all."""
+    """GPU or CPU → mean device-seconds that a run of the arm reserved; only units known for all runs."""
     held = [_held(curve) for curve in result.used]
     return {
-        unit: sum(of[unit] for of in held) / len(held)
+        unit: sum(seconds[unit] for seconds in held) / len(held)
         for unit in ("GPU", "CPU")
-        if held and all(unit in of for of in held)
+        if held and all(unit in seconds for seconds in held)
     }
 
 
@@ -173,8 +173,8 @@ def _held(curve: Curve) -> dict[str, float]:
     cpus = cluster.get("cpus")
     if cpus is None and not cluster.get("address"):
         cpus = (curve.found.record.versions.get("cpu") or {}).get("count")
-    found = {"GPU": gpus * curve.cost.seconds} if gpus else {}
-    return found | ({"CPU": cpus * curve.cost.seconds} if cpus else {})
+    seconds = {"GPU": gpus * curve.cost.seconds} if gpus else {}
+    return seconds | ({"CPU": cpus * curve.cost.seconds} if cpus else {})
 
 
 def _notes(
@@ -193,7 +193,7 @@ def _notes(
 
 
 def verdict(results: Sequence[ArmResult], baseline: int) -> str:
-    """Which arms differ from the baseline, given how many comparisons were made."""
+    """Which arms differ significantly from the baseline, corrected for the number of comparisons."""
     tested = {
         f"`{result.label}`": result.difference.p_holm
         for result in results
@@ -207,19 +207,19 @@ def verdict(results: Sequence[ArmResult], baseline: int) -> str:
 
 
 def _intervals(results: Sequence[ArmResult], base: ArmResult) -> Iterator[str]:
-    """What the intervals are over, and what they therefore do not say."""
+    """Notes on what the intervals are over, and what follows from that."""
     seeds = [result for result in results if result.over == "seeds"]
     single = [result for result in results if len(result.used) == 1]
     if seeds:
         counts = sorted({len(result.used) for result in seeds})
         yield (
-            f"Means of {' or '.join(map(str, counts))} seeds with intervals by Student's t: what other seeds "
-            "would give."
+            f"Means over {' or '.join(map(str, counts))} seeds, with intervals by Student's t: the "
+            "uncertainty from the choice of seeds."
         )
     if single:
         which = "Every arm has" if len(single) == len(results) else f"{_names(single)}:"
         what = (
-            "its interval is a bootstrap over the problems, so it says nothing of how much seeds differ"
+            "its interval is a bootstrap over the problems, and does not cover differences between seeds"
             if any(result.over == "problems" for result in single)
             else "no interval"
         )
@@ -235,11 +235,11 @@ def _intervals(results: Sequence[ArmResult], base: ArmResult) -> Iterator[str]:
         named = ", ".join(f"`{one.label}` (seed {shared_seeds(base, one)[0]})" for one, _ in problems)
         yield (
             f"Fewer than 2 seeds in common with the baseline: {named}. These are paired over "
-            f"{problems[0][1].pairs:,} held-out problems (bootstrap interval, sign-flip permutation test), "
-            "which tells two models apart, not two settings: another seed may turn the difference round."
+            f"{problems[0][1].pairs:,} held-out problems (bootstrap interval, sign-flip permutation test). "
+            "That compares two models, not two settings: with another seed the difference may be reversed."
         )
     if flat := [result for result, found in differences if math.isnan(found.p)]:
-        yield f"No p value for {_names(flat)}: every pair differs by the same, so there is no spread."
+        yield f"No p value for {_names(flat)}: all paired differences are equal, so there is no variance."
 
 
 def _names(results: Sequence[ArmResult]) -> str:
@@ -247,32 +247,32 @@ def _names(results: Sequence[ArmResult]) -> str:
 
 
 def _left_out(result: ArmResult, metric: str) -> Iterator[str]:
-    """The runs of an arm that are not in its numbers, or that are though they have not finished."""
+    """Notes on the runs of an arm that are left out, or used although they have not finished."""
     said: dict[str, list[str]] = {}
     for curve in result.curves:
         at = f"at step {curve.points[-1].step}" if curve.points else f"before its first {metric}"
         used = any(curve is other for other in result.used)
         if curve.state is not State.DONE:
-            then = "used, for want of a finished run" if used else "left out"
+            then = "used, because the arm has no finished run" if used else "left out"
             state = "still running," if curve.state is State.RUNNING else f"did not finish, {curve.state}"
             reason = f" ({curve.found.reason()[:REASON]})" if curve.found.reason() else ""
             why = f"{state} {at}{reason}; {then}"
             if curve.state is State.WAITING:
                 why = "not begun; left out"
         elif any(curve is other for other in result.repeated):
-            why = "left out, as a later run has the same settings and seed"
+            why = "left out, because a later run has the same settings and seed"
         elif not used:
             what = "its last value is not a number" if curve.points else f"it has no {metric}"
-            why = f"left out, as {what}"
+            why = f"left out, because {what}"
         else:
             continue
         said.setdefault(why, []).append(f"{curve.found.record.name} (seed {curve.found.seed})")
     for why, runs in said.items():
-        yield f"Of `{result.label}`: {', '.join(runs)}: {why}."
+        yield f"`{result.label}`, {', '.join(runs)}: {why}."
 
 
 def _versions(curves: Sequence[Curve]) -> Iterator[str]:
-    """Differences that no setting shows."""
+    """Notes on differences between runs beyond their settings: code versions and machines."""
     records = [curve.found.record.versions for curve in curves if curve.found.record.versions]
     commits = {
         git.get("commit", "")[:7] + ("*" if git.get("modified") else "")
@@ -282,9 +282,9 @@ def _versions(curves: Sequence[Curve]) -> Iterator[str]:
     if len(commits) > 1:
         listed = ", ".join(sorted(commits))
         yield (
-            f"The runs are of {len(commits)} versions of the code ({listed}; *: with changes of its own), "
-            "so not all of a difference need come from the settings."
+            f"The runs used {len(commits)} versions of the code ({listed}; *: with uncommitted changes), so "
+            "differences need not come from the settings alone."
         )
     machines = {f"{cpu.get('count')} × {cpu.get('model')}" for v in records if (cpu := v.get("cpu"))}
     if len(machines) > 1:
-        yield f"Wall-clock is of different machines: {', '.join(sorted(machines))}."
+        yield f"Wall-clock was measured on different machines: {', '.join(sorted(machines))}."

@@ -1,6 +1,6 @@
-"""What is wrong with a run, or would do nothing in it: found before anything starts.
+"""Checks of a run before anything starts: wrong settings, and settings without effect.
 
-Each package checks its own settings; here is what only the whole can say.
+Each package checks its own settings; the checks here need several sections.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ if TYPE_CHECKING:
 
 DPO = "rlvr.stages.dpo.RolloutDpo"
 PARTS_OF_PROBLEMS = ("problems.order", "problems.heldout")
-REWARDED = ("synthesize", "select", "distill", "rl", "opd")  # kinds whose answers are judged
+REWARDED = ("synthesize", "select", "distill", "rl", "opd")  # kinds of stage that judge answers
 
 
 def check_config(config: RunConfig, overrides: Sequence[str]) -> None:
-    """Raises ConfigError with everything that is wrong, and DataError for templates that cannot be read.
+    """Check the settings and `overrides`, those of the command line.
 
-    `overrides` are those of the command line.
+    Raises:
+        ConfigError: with everything that is wrong.
+        DataError: templates cannot be read.
     """
     messages = name_messages(config)
     if not messages:
@@ -57,7 +59,7 @@ def check_config(config: RunConfig, overrides: Sequence[str]) -> None:
         every_stage=config.evaluation.every_stage
     ):
         messages.append(
-            "evaluation has settings, but there is nothing to evaluate on: name problems.heldout or "
+            "evaluation has settings, but there are no problems to evaluate on: set problems.heldout or "
             "benchmarks"
         )
     refuse(messages)
@@ -85,11 +87,11 @@ def _unread(config: RunConfig, overrides: Sequence[str]) -> Iterator[str]:
     if evaluates:
         read |= {"evaluation", *READS["evaluation"]}
     if evaluates or {"distill", "synthesize"} & {*kinds}:
-        read.add("sampling")  # its longest answer
+        read.add("sampling")  # max_tokens is the default answer length
     if {"rl", "opd"} & {*kinds}:
         read.add("problems.order")
     if evaluates or {"distill", "synthesize", "warm_start"} & {*kinds}:
-        read.add("problems.heldout")  # what overlaps with it is not trained on
+        read.add("problems.heldout")  # training data that overlaps with it is left out
     every = {*KINDS, *(part for parts in READS.values() for part in parts), *PARTS_OF_PROBLEMS}
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
@@ -98,8 +100,8 @@ def _unread(config: RunConfig, overrides: Sequence[str]) -> Iterator[str]:
         if part in every and part not in read:
             readers = [name for name in KINDS if part == name or part in READS[KINDS[name]]]
             yield (
-                f"{key} is read by none of the stages {', '.join(config.stages)}, but by "
-                f"{(readers or ['rl'])[-1]}: drop it, or extend stages"
+                f"{key} is not used by the stages {', '.join(config.stages)}, only by "
+                f"{(readers or ['rl'])[-1]}: remove it, or extend stages"
             )
 
 
@@ -124,7 +126,7 @@ def _stage_messages(config: RunConfig, name: str, overrides: Sequence[str]) -> I
         yield from filter_messages("select.filters", settings.filters)
     elif kind == "opd":
         if settings.teacher in ("", "previous"):
-            yield "opd.teacher must be given: a stage, a checkpoint or a name on the hub, and not the student"
+            yield "opd.teacher must be given: a stage, a checkpoint or a hub name other than the student"
         yield from rl_messages(settings.loop, as_rl(config.for_stages(), settings, settings.teacher))
         yield from optimizer_messages("opd.loop", settings.loop.optimizer, settings.loop.steps)
     else:
@@ -157,7 +159,7 @@ def _teacher_messages(key: str, settings: TeacherConfig, config: RunConfig) -> I
 
 def _sampling_messages(config: RunConfig) -> Iterator[str]:
     if config.sampling.schedule and not {"rl", "opd"} & set(config.stages):
-        yield "sampling.schedule is read by none of the stages but rl: select has one temperature"
+        yield "sampling.schedule is used by rl and opd only: select has one temperature"
     if config.sampling.max_tokens >= config.model.max_length:
         yield (
             f"sampling.max_tokens={config.sampling.max_tokens} leaves no room for the prompt in "
@@ -171,7 +173,7 @@ def check_problems(
     problems: Sequence[Problem],
     sets: Mapping[str, Sequence[Problem]],
 ) -> None:
-    """What can only be said with the problems at hand; `sets` are not to be trained on.
+    """Checks that need the problems; `sets` are those that must not be trained on.
 
     Raises ConfigError.
     """
@@ -207,7 +209,7 @@ def check_problems(
 
 def _size_messages(key: str, size: int, problems: Sequence[Problem]) -> Iterator[str]:
     if size > len(problems):
-        yield f"{key}={size}, but problems.train has {len(problems)}: lower it to that"
+        yield f"{key}={size} is more than the {len(problems)} problems of problems.train: lower it"
 
 
 def _solution_messages(stage: str, problems: Sequence[Problem]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The settings of a run: one typed tree, assembled from the packages' own."""
+"""The settings of a run: one typed tree, made of the packages' settings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from rlvr.stages.config import (
 )
 from rlvr.types import ConfigError
 
-# stage → its kind; further stages are those that `trainers` names, of the kind warm_start
+# stage → its kind; the stages in `trainers` have the kind warm_start
 KINDS = {
     "synthesize": "synthesize",
     "select": "select",
@@ -69,7 +69,7 @@ def _dpo() -> DpoConfig:
 
 @dataclass
 class RunConfig:
-    """Of `rlvr train` and `rlvr recipe`: both run the graph that `stages` names."""
+    """Settings of `rlvr train` and `rlvr recipe`: both run the graph that `stages` names."""
 
     name: str = setting("run", "name of the run's folder under runs/")
     seed: int = setting(0, "seed of everything random", ge=0)
@@ -111,7 +111,7 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        """Give the settings of `trainers` their types. Raises ConfigError for what is none of theirs."""
+        """Convert `trainers` to typed settings. Raises ConfigError for unknown keys and wrong values."""
         for name, given in self.trainers.items():
             if isinstance(given, OwnConfig):
                 continue
@@ -121,8 +121,8 @@ class RunConfig:
             except (OmegaConfBaseException, AssertionError, ValueError) as error:
                 key = getattr(error, "full_key", None)
                 where = f"trainers.{name}.{key}" if key else f"trainers.{name}"
-                said = str(error).partition("\n")[0] or f"{given!r} is no section"
-                raise ConfigError(f"{where}: {said}; it takes what sft takes, and pairs") from error
+                said = str(error).partition("\n")[0] or f"{given!r} is not a section"
+                raise ConfigError(f"{where}: {said}; it takes the settings of sft, and pairs") from error
 
     def kind(self, stage: str) -> str:
         return "warm_start" if stage in self.trainers else KINDS[stage]
@@ -132,11 +132,11 @@ class RunConfig:
         return self.trainers[stage] if stage in self.trainers else getattr(self, stage)
 
     def stage_names(self) -> list[str]:
-        """All stages that there are settings for."""
+        """The names of all stages that have settings."""
         return [*KINDS, *self.trainers]
 
     def evaluates_itself(self, stage: str) -> bool:
-        """Whether the stage evaluates the model on its way."""
+        """Whether the stage evaluates the model during training."""
         if self.kind(stage) not in ("rl", "opd"):
             return False
         loop = self.section(stage)
@@ -144,7 +144,7 @@ class RunConfig:
         return not self.evaluation.every_stage or loop.evaluate_every < loop.steps
 
     def for_stages(self) -> StageConfig:
-        """What stages are told beside their own settings."""
+        """The settings that stages get beside their own."""
         shared = ("sampling", "reward", "algorithm", "rollout", "learner", "evaluation", "cluster", "record")
         return StageConfig(
             seed=self.seed,

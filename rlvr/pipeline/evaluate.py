@@ -1,8 +1,8 @@
-"""`rlvr evaluate`: answer, judge, count, compare, write.
+"""`rlvr evaluate`: sample answers, judge them, compute metrics, compare, write.
 
-What is sampled is kept in `answers`, one folder per set of problems whose name ends in a hash of all that its
-samples depend on. So the same command goes on where it was stopped, and another set, or another baseline,
-samples only what is new.
+Sampled answers are kept in `answers`, one folder per problem set. Its name ends in a hash of everything that
+the samples depend on. So the same command continues where it was stopped, and with another set or another
+baseline only the missing answers are sampled.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from rlvr.cluster.workers import StandingWorkers
     from rlvr.stages.evaluate import AnsweredSet
 
-# Where models lie in the folder of a checkpoint, of checkpoints, of a stage or of a run: no deeper, as a
-# slip such as model=/ would have the whole disk searched.
+# Where models are in the folder of a checkpoint, of checkpoints, of a stage or of a run. The search goes no
+# deeper: a slip such as model=/ would search the whole disk.
 MODELS = ("*", "*/model", "checkpoints/*/model", "*/checkpoints/*/model")
 
 
@@ -57,15 +57,15 @@ class Prepared:
     config: EvaluateConfig
     sets: list[ProblemSet]
     ks: list[int]
-    compared: Path | None = None  # folder of an earlier evaluation
-    baseline: str | None = None  # checkpoint that is evaluated too
+    compared: Path | None = None  # baseline: the folder of an earlier evaluation
+    baseline: str | None = None  # baseline: a checkpoint that is evaluated, too
 
-    def prompt(self, of: ProblemSet) -> PromptConfig:
+    def prompt(self, problem_set: ProblemSet) -> PromptConfig:
         asked = self.config.problems
-        return PromptConfig(asked.template or of.template, asked.system, asked.chat)
+        return PromptConfig(asked.template or problem_set.template, asked.system, asked.chat)
 
     def settings(self) -> dict[str, Any]:
-        """What samples depend on beside the model and the set."""
+        """The settings that samples depend on, beside the model and the set."""
         config = self.config
         return {
             "seed": config.seed,
@@ -84,7 +84,7 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
     """Check an evaluation; nothing is started. `folders` are configuration folders, with the benchmarks.
 
     Raises:
-        ConfigError, DataError: everything that can be known to be wrong before a model is loaded.
+        ConfigError, DataError: everything that can be found wrong before a model is loaded.
     """
     refuse([*_messages(config), *_model_messages("model", config.model.path)])
     messages: list[str] = []
@@ -94,13 +94,13 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
     columns = {each.name: {column for p in each.problems for column in p.columns} for each in sets}
     everywhere = sorted(set().union(*columns.values()))
     for each in sets:
-        found = validate_reward(config.reward, everywhere, shared=sorted(columns[each.name]))
-        messages += [f"{each.name}: {said}" for said in found]
+        wrong = validate_reward(config.reward, everywhere, shared=sorted(columns[each.name]))
+        messages += [f"{each.name}: {said}" for said in wrong]
         messages += [f"{each.name}: {said}" for said in data_messages(config.reward, each.problems)]
         for problem in each.problems:
             fill_template(problem, prepared.prompt(each))
     missing = {*config.problems.by} - {*everywhere}
-    messages += [f"problems.by names {column!r}, which is a column of no set" for column in sorted(missing)]
+    messages += [f"problems.by names {column!r}, which no set has as a column" for column in sorted(missing)]
     if config.baseline is not None:
         if (Path(config.baseline) / RESULTS).exists():
             prepared.compared = Path(config.baseline)
@@ -118,11 +118,11 @@ def _messages(config: EvaluateConfig) -> Iterator[str]:
         yield "problems is empty: name sets, as in problems=[math500,mine.jsonl]"
     yield from evaluation_messages(config.for_stages(), section="")
     if config.cluster.address and config.cluster.cpus:
-        yield "cluster.cpus has no effect with cluster.address: the cluster hands out its own cores"
+        yield "cluster.cpus has no effect with cluster.address: that cluster assigns its own cores"
 
 
 def _model_messages(key: str, path: str) -> Iterator[str]:
-    """What is wrong with a checkpoint, as far as its name says."""
+    """What is wrong with a checkpoint's path; nothing for a possible hub name."""
     folder = Path(path)
     if (folder / "config.json").exists():
         return
@@ -136,24 +136,24 @@ def _model_messages(key: str, path: str) -> Iterator[str]:
 
 
 def _newest_model(folder: Path) -> Path | None:
-    """The model that was written last where runs and stages keep theirs; none if that cannot be read."""
-    found: dict[Path, float] = {}
+    """The newest model where runs and stages keep theirs; None if there is none, or it cannot be read."""
+    modified: dict[Path, float] = {}
     for inside in MODELS:
         try:
-            found |= {file.parent: file.stat().st_mtime for file in folder.glob(f"{inside}/config.json")}
-        except OSError:  # it may be any folder, and this is only for a hint
+            modified |= {file.parent: file.stat().st_mtime for file in folder.glob(f"{inside}/config.json")}
+        except OSError:  # any folder may be given, and this is only for a hint
             continue
-    return max(found, key=lambda model: found[model], default=None)
+    return max(modified, key=lambda model: modified[model], default=None)
 
 
 def run_evaluate(
     prepared: Prepared, run_path: str | os.PathLike[str], saved_config: str, stop: StopRequest | None = None
 ) -> None:
-    """Answer what is not answered yet, and write results.json, results.md and samples.parquet.
+    """Sample the missing answers, and write results.json, results.md and samples.parquet.
 
     Raises:
         ConfigError, DataError: the tokenizer does not fit the problems; nothing is sampled.
-        RunInterrupted: the user asked to stop; the same command goes on.
+        RunInterrupted: the user asked to stop; the same command continues.
     """
     from rlvr.cluster.workers import StandingWorkers
     from rlvr.stages.buffer import Interrupted
@@ -177,7 +177,7 @@ def run_evaluate(
                 for model in models:
                     model.evaluate(run.path / model.name, stop, standing)
         except Interrupted:
-            raise RunInterrupted("stopped; the same command goes on from here") from None
+            raise RunInterrupted("stopped; run the same command again to continue") from None
         write_json(run.path / STAGES, models[-1].stages(run.path))
         if prepared.compared:
             keep_baseline(prepared.compared, run.path)
@@ -185,7 +185,7 @@ def run_evaluate(
 
 
 def sampled_by(folders: Mapping[str, Path]) -> dict[str, Any]:
-    """Set → the versions that its answers were begun with, from their manifest."""
+    """Set → the versions of the packages when sampling of its answers began, from the manifest."""
     read = {name: read_manifest(folder) for name, folder in folders.items()}
     return {name: manifest["versions"] for name, manifest in read.items() if "versions" in manifest}
 
@@ -224,11 +224,11 @@ class _Model:
         ]
 
     def _chunk(self, folder: Path) -> int:
-        """Problems of a chunk: as the folder has begun."""
+        """Problems per chunk: as in the folder's manifest, if it has begun."""
         return int(read_manifest(folder).get("chunk", self.config.chunk))
 
     def _longest(self) -> int:
-        """The sequences' room. Raises DataError where a problem and its answer do not fit."""
+        """Maximum sequence length, in tokens. Raises DataError if a problem and its answer exceed it."""
         from transformers import AutoConfig
 
         read = AutoConfig.from_pretrained(self.path).get_text_config()
@@ -250,7 +250,7 @@ class _Model:
         return any(not chunk.path.exists() for each in self.sets for chunk in each.chunks())
 
     def stages(self, run_path: Path) -> dict[str, str]:
-        """Set → its folder, for those who read a run's rollouts."""
+        """Set → its folder, for readers of the run's rollouts."""
         return {name: os.path.relpath(folder, run_path) for name, folder in self.folders.items()}
 
     def evaluate(self, folder: Path, stop: StopRequest, standing: StandingWorkers) -> None:
@@ -263,9 +263,9 @@ class _Model:
         from rlvr.stages.stage import StageInput
 
         with ExitStack() as stack:
-            for each in self.sets:
-                stack.enter_context(RunFolder(each.folder))
-                self._write_manifest(each)
+            for answered in self.sets:
+                stack.enter_context(RunFolder(answered.folder))
+                self._write_manifest(answered)
             stage = StageInput(
                 config=self._stage_config(),
                 folder=Path(self.config.answers),
@@ -279,13 +279,13 @@ class _Model:
             )
             groups = answer_sets(stage, self.sets)
         counted, votes = {}, {}
-        for of in self.prepared.sets:
-            by = list(dict.fromkeys([*of.by, *self.config.problems.by]))
-            counted[of.name], votes[of.name] = count(
-                groups[of.name], self.prepared.ks, by, self.config.reward.workers
+        for each in self.prepared.sets:
+            by = list(dict.fromkeys([*each.by, *self.config.problems.by]))
+            counted[each.name], votes[each.name] = count(
+                groups[each.name], self.prepared.ks, by, self.config.reward.workers
             )
-            about = {"source": of.source, "template": self.prepared.prompt(of).template, "split_by": by}
-            counted[of.name] |= about | {"fingerprint": fingerprint(of.problems)}
+            about = {"source": each.source, "template": self.prepared.prompt(each).template, "split_by": by}
+            counted[each.name] |= about | {"fingerprint": fingerprint(each.problems)}
         write_samples(folder / SAMPLES, groups, votes)
         write_json(
             folder / RESULTS,
@@ -308,7 +308,7 @@ class _Model:
             write_json(path, about | {"settings": asked, "versions": versions()})
 
     def _stage_config(self) -> StageConfig:
-        """The evaluation as the stages take it."""
+        """The evaluation's settings in the form that stages take."""
         config = self.config
         return StageConfig(
             seed=config.seed,

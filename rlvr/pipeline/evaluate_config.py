@@ -65,5 +65,5 @@ class EvaluateConfig:
     answers: str = setting("???", "folder that keeps the sampled answers")
 
     def for_stages(self) -> EvaluationConfig:
-        """The evaluation as a stage takes it."""
+        """The evaluation's settings in the form that a stage takes."""
         return EvaluationConfig(self.samples, self.ks or [1], self.temperature, self.top_p, self.max_tokens)

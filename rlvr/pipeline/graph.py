@@ -1,9 +1,9 @@
-"""A run as a graph: what each stage is made from, and a key that says whether it has been made before.
+"""A run as a graph: the inputs of each stage, and a key that identifies its result.
 
 A stage's key is a hash of the settings that its numbers depend on, of the content of the files that they
-name, and of the keys of what it is made from. Where runs share a folder of artefacts, a stage's work lies
-there under its key. So completed stages are found again, whatever other stages or seeds were run in between,
-and a change makes a new folder beside the old one.
+name, and of the keys of its inputs. Where runs share a folder of artefacts, a stage's folder is named by its
+key. So completed stages are found again, whatever other stages or seeds were run in between, and a change
+makes a new folder beside the old one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rlvr.pipeline.config import KINDS, RunConfig
 from rlvr.problems.order import fingerprint
 from rlvr.types import Problem
 
-FORMAT = 2  # of keys; another number makes everything anew
+FORMAT = 2  # version of the keys; after a change every stage runs again
 BASE = "base"
 PREVIOUS = "previous"
 SOLUTIONS = "solutions"
@@ -28,7 +28,7 @@ MODELS = ("base", "warm_start", "opd", "rl")  # kinds that make a model
 PROBLEMS = ("synthesize", "select")  # kinds that make problems
 EVALUATION = "evaluation"
 
-# kind → sections that it reads beside its own
+# kind → sections that a stage of this kind reads beside its own
 READS = {
     "base": (),
     "synthesize": ("reward", "rollout"),
@@ -47,14 +47,14 @@ class Node:
 
     name: str
     kind: str
-    model: str | None = None  # node whose model it begins with; None: no model, or an outside one
+    model: str | None = None  # node whose model it starts from; None: no model, or an outside one
     teacher: str | None = None  # node whose model answers or judges tokens
-    outside: str | None = None  # checkpoint or hub name of a teacher that is no node
+    outside: str | None = None  # checkpoint or hub name of a teacher that is not a node
     data: list[str] = field(default_factory=list)  # nodes whose traces it reads
     files: list[str] = field(default_factory=list)  # files of traces that it reads
     problems: str | None = None  # node whose problems it reads; None: those of problems.train
-    side: bool = False  # later stages do not go on from its model
-    settings: dict[str, Any] = field(default_factory=dict)  # what its numbers depend on
+    side: bool = False  # later stages do not start from its model
+    settings: dict[str, Any] = field(default_factory=dict)  # the settings that its numbers depend on
     made_from: dict[str, str] = field(default_factory=dict)  # role → key of a node, or fingerprint of a file
     key: str = ""
 
@@ -65,10 +65,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Outside:
-    """What a graph is made from that no stage of it makes."""
+    """Inputs of a graph that no stage of it makes."""
 
     train: Sequence[Problem]
-    sets: Mapping[str, Sequence[Problem]]  # what is evaluated on
+    sets: Mapping[str, Sequence[Problem]]  # the evaluation sets
     unseen: Mapping[str, Sequence[Problem]]  # the same, and further sets that nothing may be trained on
     alphabet: str | None  # a new model has a token for each of these characters
 
@@ -77,7 +77,7 @@ def build(config: RunConfig, outside: Outside) -> list[Node]:
     """The base model, the stages and the evaluations in order, with their keys.
 
     Raises:
-        ConfigError: a stage names something that no stage before it makes; all such are named.
+        ConfigError: a stage names an input that no stage before it makes; all of these are listed.
     """
     refuse(name_messages(config))
     messages: list[str] = []
@@ -108,14 +108,14 @@ def build(config: RunConfig, outside: Outside) -> list[Node]:
             evaluations.append(_evaluation(name))
     refuse(messages)
     evaluated = {each.model: each for each in evaluations} if config.evaluation.every_stage else {}
-    found: dict[str, Node] = {}
+    keyed: dict[str, Node] = {}
     for node in nodes.values():
-        _add_key(node, found, config, outside)
-        found[node.name] = node
+        _add_key(node, keyed, config, outside)
+        keyed[node.name] = node
         if outside.sets and (evaluation := evaluated.get(node.name)):
-            _add_key(evaluation, found, config, outside)
-            found[evaluation.name] = evaluation
-    return list(found.values())
+            _add_key(evaluation, keyed, config, outside)
+            keyed[evaluation.name] = evaluation
+    return list(keyed.values())
 
 
 def _evaluation(stage: str) -> Node:
@@ -129,19 +129,19 @@ def name_messages(config: RunConfig) -> list[str]:
         f"stages names {name!r}; {known_names(name, known)}" for name in config.stages if name not in known
     ]
     messages += [
-        f"trainers.{name} has the name of a stage that there is: choose another"
+        f"trainers.{name} has the name of an existing stage: choose another"
         for name in config.trainers
         if name in KINDS or name in (BASE, PREVIOUS, SOLUTIONS)
     ]
     messages += [
-        f"trainers.{name} is no name for a stage: letters, digits and _ make one"
+        f"trainers.{name} is not a valid stage name: use letters, digits and _"
         for name in config.trainers
         if not name.isidentifier()
     ]
     if not config.stages:
         messages.append(f"stages is empty: name some of {', '.join(known)}")
     if len(set(config.stages)) < len(config.stages):
-        messages.append(f"stages is {config.stages}: each at most once")
+        messages.append(f"stages is {config.stages}: name each stage at most once")
     return messages
 
 
@@ -156,25 +156,25 @@ def _add_data(node: Node, names: Sequence[str], nodes: dict[str, Node], messages
         elif Path(name).is_file():
             node.files.append(name)
         elif name != SOLUTIONS:
-            late = f"stages must name {name} before {node.name}" if name in KINDS else "no such file, either"
+            hint = f"stages must name {name} before {node.name}" if name in KINDS else "no such file, either"
             messages.append(
-                f"{key} names {name!r}, which is no stage before it that makes traces; "
-                f"{known_names(name, [SOLUTIONS, *makers])} ({late})"
+                f"{key} names {name!r}, which is not an earlier stage that makes traces; "
+                f"{known_names(name, [SOLUTIONS, *makers])} ({hint})"
             )
 
 
 def _add_teacher(
     node: Node, teacher: str, model: str, nodes: dict[str, Node], messages: list[str], known: Sequence[str]
 ) -> None:
-    """A node, or whatever else the name is, which is found out when it is loaded."""
+    """Set the node's teacher: a node, or else a checkpoint or hub name, which is checked at loading."""
     name = model if teacher == PREVIOUS else teacher
     if name in nodes and nodes[name].makes_model:
         node.teacher = name
     elif name in known:
-        there = [other.name for other in nodes.values() if other.makes_model]
+        makers = [other.name for other in nodes.values() if other.makes_model]
         messages.append(
-            f"{node.name}.teacher={name} is a stage, but none before {node.name} that makes a model; "
-            f"{known_names(name, there)}"
+            f"{node.name}.teacher={name} is a stage, but not one before {node.name} that makes a model; "
+            f"{known_names(name, makers)}"
         )
     else:
         node.outside = name
@@ -192,7 +192,7 @@ def _add_key(node: Node, nodes: dict[str, Node], config: RunConfig, outside: Out
     reads_answers = node.kind == "warm_start" and (SOLUTIONS in config.section(node.name).data or node.files)
     if node.kind in ("distill", "synthesize") or reads_answers:
         every = [problem for one in outside.unseen.values() for problem in one]
-        made_from["evaluation sets"] = fingerprint(every)  # what overlaps with them is not trained on
+        made_from["evaluation sets"] = fingerprint(every)  # training data that overlaps them is left out
     if node.kind == EVALUATION or (node.name in config.stages and config.evaluates_itself(node.name)):
         made_from |= {name: fingerprint(problems) for name, problems in outside.sets.items()}
     if node.outside:
@@ -208,7 +208,7 @@ def _add_key(node: Node, nodes: dict[str, Node], config: RunConfig, outside: Out
 def _settings(node: Node, config: RunConfig) -> dict[str, Any]:
     """The sections that a node reads."""
     if node.kind == "base":
-        # where a checkpoint lies does not matter, but what it is
+        # a checkpoint counts by its content, not by its path
         return {"model": asdict(config.model) | {"path": None}}
     proposes = node.kind == "synthesize" and config.synthesize.proposals > 0
     sections = READS[node.kind] if node.kind != "synthesize" or proposes else ()
@@ -219,7 +219,7 @@ def _settings(node: Node, config: RunConfig) -> dict[str, Any]:
         if config.evaluates_itself(node.name):
             settings["evaluation"] = asdict(config.evaluation)
     if "evaluation" in settings:
-        # these choose what is shown, not what is sampled
+        # these change what is reported, not what is sampled
         settings["evaluation"] |= {"ks": None, "every_stage": None}
     if node.kind == "rl":
         settings["order"] = config.problems.order
@@ -230,7 +230,7 @@ def _settings(node: Node, config: RunConfig) -> dict[str, Any]:
 
 
 def _roles(node: Node) -> list[tuple[str, str]]:
-    """What a node is made from, by what it is to it."""
+    """(role, node) for each node that this one is made from."""
     roles = [("model", node.model), ("teacher", node.teacher), ("problems", node.problems)]
     roles += [(f"data {name}", name) for name in node.data]
     return [(role, name) for role, name in roles if name is not None]

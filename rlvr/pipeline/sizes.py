@@ -1,9 +1,9 @@
-"""What a stage will need, in memory and on disk, without loading a model.
+"""Estimates of the memory and disk that a stage needs, without loading a model.
 
 Bytes follow what PyTorch 2.13, DeepSpeed 0.19.8 and vLLM 0.32 keep for the settings that
-`rlvr.learner.learner.deepspeed_config` gives. P is the number of parameters, t of those that are trained (the
-adapters with LoRA), n the number of ranks, b the bytes of a number in `learner.dtype`. Not counted: PyTorch
-and CUDA themselves (some hundreds of MiB per process), fragmentation, and the batch.
+`rlvr.learner.learner.deepspeed_config` gives. P is the number of parameters, t the number of trained ones
+(with LoRA, the adapters), n the number of ranks, b the bytes per number in `learner.dtype`. Not counted:
+PyTorch and CUDA themselves (some hundreds of MiB per process), fragmentation, and the batch.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from rlvr.stages.config import ScratchModelConfig
 from rlvr.stages.scratch import llama_sizes
 from rlvr.types import ConfigError
 
-WIDTH = {"float32": 4, "bfloat16": 2}  # bytes of a number
-MASTER, MOMENTS = 4, 8  # bytes per trained parameter: float32 weights, and AdamW's two means
-BUCKET = 500_000_000  # numbers in DeepSpeed's buffer for gradients on their way: zero's reduce_bucket_size
-GATHERED = 1_000_000_000  # parameters that ZeRO-3 may hold whole at a time: zero's max_live_parameters
-LOGIT_COPIES = 2  # of a chunk of logits in float32: log-softmax, and probabilities or their gradient
-CHUNK = 2**25  # logits at a time, `rlvr.learner.head.CHUNK`
+WIDTH = {"float32": 4, "bfloat16": 2}  # bytes per number
+MASTER, MOMENTS = 4, 8  # bytes per trained parameter: float32 weights, and AdamW's two moments
+BUCKET = 500_000_000  # numbers in DeepSpeed's gradient reduction buffer: zero's reduce_bucket_size
+GATHERED = 1_000_000_000  # parameters that ZeRO-3 may gather at a time: zero's max_live_parameters
+LOGIT_COPIES = 2  # float32 copies of a chunk of logits: log-softmax, and probabilities or their gradient
+CHUNK = 2**25  # logits per chunk, `rlvr.learner.head.CHUNK`
 
 
 @dataclass(frozen=True)
 class ModelSizes:
     """The shape of a causal language model."""
 
-    parameters: int  # all, a tied head once
-    embedding: int  # of these, the input embedding
-    tied: bool  # use the input embedding as output layer
+    parameters: int  # all parameters; a tied head counts once
+    embedding: int  # parameters of the input embedding
+    tied: bool  # whether the input embedding is also the output layer
     layers: int
     hidden: int
     heads: int
@@ -43,7 +43,7 @@ class ModelSizes:
     intermediate: int
     vocabulary: int
     linear: Mapping[str, int]  # name of a linear layer below the head → inputs + outputs
-    disk: int | None  # bytes of its weight files; None if they are not there, or not yet
+    disk: int | None  # bytes of its weight files; None if they do not exist (yet)
 
     def adapters(self, lora: LoraConfig) -> int:
         """Parameters of LoRA's adapters: rank · (inputs + outputs) for each layer that has one."""
@@ -58,16 +58,16 @@ class ModelSizes:
 
 @dataclass(frozen=True)
 class NotHere:
-    """A model whose sizes cannot be told on this machine."""
+    """A model whose sizes cannot be determined on this machine."""
 
     reason: str
 
 
 def model_sizes(source: str | ScratchModelConfig, alphabet: str | None = None) -> ModelSizes | NotHere:
-    """The sizes of a local folder, a hub name that was downloaded before, or a model to make from nothing.
+    """The sizes of a model: a local folder, a hub name in the cache, or a model to make from scratch.
 
     The architecture is built on torch's meta device: exact, without memory, without network. `alphabet` is
-    what a model that is made from nothing reads; unset, that of the generated problems.
+    the characters of a model from scratch; unset, those of the generated problems.
     """
     from transformers import AutoConfig, LlamaConfig
 
@@ -82,7 +82,7 @@ def model_sizes(source: str | ScratchModelConfig, alphabet: str | None = None) -
         return _sizes(config, None)
     folder = _local_folder(source)
     if folder is None:
-        return NotHere(f"{source} is no folder with a config.json and was not downloaded yet")
+        return NotHere(f"{source} is not a folder with a config.json and has not been downloaded yet")
     try:
         return _sizes(
             AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
@@ -94,7 +94,7 @@ def model_sizes(source: str | ScratchModelConfig, alphabet: str | None = None) -
 
 
 def _local_folder(path: str) -> Path | None:
-    """Where the model's files lie, if they do: the folder itself, or the hub's cache."""
+    """The folder of the model's files: `path` itself, or in the hub's cache; None if they are not here."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -102,7 +102,7 @@ def _local_folder(path: str) -> Path | None:
         return Path(path)
     try:
         found = try_to_load_from_cache(path, "config.json")
-    except HFValidationError:  # no name of the hub
+    except HFValidationError:  # not a valid hub name
         return None
     return Path(found).parent if isinstance(found, str) else None
 
@@ -146,7 +146,7 @@ def _sizes(config: Any, disk: int | None) -> ModelSizes:
 
 @dataclass(frozen=True)
 class Bytes:
-    """Parts of a need, in bytes."""
+    """A need for memory or disk by part, in bytes."""
 
     @property
     def total(self) -> int:
@@ -155,7 +155,7 @@ class Bytes:
 
 @dataclass(frozen=True)
 class StateBytes(Bytes):
-    """What one rank keeps for one model that it trains, while a backward pass is under way.
+    """Memory of one rank for one model that it trains, during a backward pass.
 
     | ZeRO | weights   | gradients               | master | moments |
     | 0    | b·P       | 4t                      | 0      | 8t      |
@@ -172,15 +172,15 @@ class StateBytes(Bytes):
     gradients: int
     master: int  # float32 weights that the optimizer works on
     moments: int  # AdamW's
-    bucket: int  # gradients on their way to other ranks; its whole length only on a GPU, where it is not lazy
-    gathered: int  # with ZeRO-3: weights that are whole for a while, at most max_live_parameters
+    bucket: int  # buffer of gradients being reduced; allocated in full only on a GPU
+    gathered: int  # with ZeRO-3: gathered weights, at most max_live_parameters
 
 
 def state_bytes(frozen: int, trained: int, config: LearnerConfig) -> StateBytes:
-    """Of a model with so many frozen and trained parameters.
+    """Memory of one rank for a model with these numbers of frozen and trained parameters.
 
     Raises:
-        ConfigError: bfloat16 without ZeRO, which DeepSpeed does not do with float32 gradients.
+        ConfigError: bfloat16 without ZeRO, which DeepSpeed does not support with float32 gradients.
     """
     stage, ranks, width = config.zero_stage, config.workers, WIDTH[config.dtype]
     half = config.dtype == "bfloat16"
@@ -189,7 +189,7 @@ def state_bytes(frozen: int, trained: int, config: LearnerConfig) -> StateBytes:
     everything = frozen + trained
     gradients = 4 * trained if stage < 2 else _share(4 * trained, ranks)
     if stage == 1 and half:
-        gradients += width * trained  # of the micro-batch at hand, before they are added up
+        gradients += width * trained  # of the current micro-batch, before accumulation
     bucketed = stage >= 2 or (stage == 1 and not half)
     return StateBytes(
         weights=_share(width * everything, ranks) if stage == 3 else width * everything,
@@ -207,29 +207,30 @@ def _share(number: int, ranks: int) -> int:
 
 @dataclass(frozen=True)
 class ActivationBytes(Bytes):
-    """What a forward and backward pass keeps of one micro-batch."""
+    """Memory of activations in a forward and backward pass over one micro-batch."""
 
-    layers: int
-    working: int  # the most that is there beside them at any time
+    layers: int  # kept by all layers
+    working: int  # the peak of everything else
 
 
 def activation_bytes(sizes: ModelSizes, config: LearnerConfig) -> ActivationBytes:
-    """Of a micro-batch of `micro_batch_tokens`, all of them trained on; a longer sequence needs more.
+    """Activations of a micro-batch of `micro_batch_tokens`, all trained on; a longer sequence needs more.
 
-    For each token a gated layer keeps b·(6h + 2a + 2c + 4i) bytes, h the hidden size, a = heads · head_dim,
-    c = kv_heads · head_dim, i the intermediate size: input, normalized input and output of both norms;
-    queries, keys, values, what attention makes of them; four of the MLP. In bfloat16 norms keep their input
-    in float32, 4h more. With gradient checkpointing a layer keeps only its input, b·h, and the layer at hand
-    is computed again.
+    For each token a gated layer keeps b·(6h + 2a + 2c + 4i) bytes, where h is the hidden size,
+    a = heads · head_dim, c = kv_heads · head_dim, and i the intermediate size: input, normalized input and
+    output of both norms; queries, keys, values and the output of attention; four tensors of the MLP. In
+    bfloat16 norms keep their input in float32, 4h more. With gradient checkpointing a layer keeps only its
+    input, b·h, and one layer at a time is computed again.
 
-    Beside them there are at one time the last norm, half of what two keep, and the logits, of as many tokens
-    as make a chunk LOGIT_COPIES · 4 bytes · vocabulary (in bfloat16, their gradient once more; the exact KL
-    term needs those of all tokens, which is not counted) or then the gradients in the norm; at another time
-    the gradients in an MLP, b·(2i + h). Attention is taken to be one kernel (SDPA), which keeps no
-    matrix of tokens × tokens. Within 6% of Llama-shaped models on a CPU, when the tokens are more than i.
+    The peak beside the layers is the larger of two. At the head: the last norm (half of what a layer's two
+    norms keep), and either the logits of one chunk, LOGIT_COPIES · 4 bytes · vocabulary per token (in
+    bfloat16, their gradient as well; the exact KL term needs the logits of all tokens, which is not counted),
+    or afterwards the gradients in the norm. In a layer: the gradients in an MLP, b·(2i + h). Attention is
+    assumed to be one kernel (SDPA), which keeps no tokens × tokens matrix. Within 6% of Llama-shaped models
+    on a CPU, when there are more tokens than i.
     """
     width, tokens = WIDTH[config.dtype], config.micro_batch_tokens
-    upcast = 2 * sizes.hidden if width == 2 else 0  # of one norm
+    upcast = 2 * sizes.hidden if width == 2 else 0  # bytes per norm
     attention = 2 * (sizes.heads + sizes.kv_heads) * sizes.head_dim
     mlp = 4 * width * sizes.intermediate
     norm = 3 * width * sizes.hidden + upcast
@@ -238,7 +239,7 @@ def activation_bytes(sizes: ModelSizes, config: LearnerConfig) -> ActivationByte
     logits = (LOGIT_COPIES * 4 + (width if width == 2 else 0)) * together
     norm_gradients = 12 * sizes.hidden + 2 * upcast
     mlp_gradients = width * (2 * sizes.intermediate + sizes.hidden)
-    in_layer = max(mlp_gradients, norm_gradients - mlp)  # the MLP is done when its norm's turn comes
+    in_layer = max(mlp_gradients, norm_gradients - mlp)  # the MLP is freed before its norm's backward pass
     if config.gradient_checkpointing:
         kept, in_layer = width * sizes.hidden, layer + in_layer
     else:
@@ -249,7 +250,7 @@ def activation_bytes(sizes: ModelSizes, config: LearnerConfig) -> ActivationByte
 
 @dataclass(frozen=True)
 class LearnerBytes(Bytes):
-    """What one rank needs at its peak. Policy and value model take turns, so activations count once."""
+    """Peak memory of one rank. Policy and value model take turns, so activations count once."""
 
     policy: int
     reference: int  # a frozen copy, whole on every rank; with LoRA the policy without its adapters
@@ -260,7 +261,7 @@ class LearnerBytes(Bytes):
 def learner_bytes(
     sizes: ModelSizes, config: LearnerConfig, *, reference: bool = False, value_model: bool = False
 ) -> LearnerBytes:
-    """Memory of one rank (of one device), from `state_bytes` and `activation_bytes`.
+    """Memory of one rank, that is of one device, from `state_bytes` and `activation_bytes`.
 
     Raises:
         ConfigError: bfloat16 without ZeRO.
@@ -277,32 +278,32 @@ def learner_bytes(
 
 
 def _value_parameters(sizes: ModelSizes) -> int:
-    """Of a model with one number per token in place of its output layer; LoRA is not for it."""
+    """Parameters of a value model: one number per token in place of the output layer, without LoRA."""
     head = 0 if sizes.tied else sizes.vocabulary * sizes.hidden
     return sizes.parameters - head + sizes.hidden + 1
 
 
 @dataclass(frozen=True)
 class RolloutBytes:
-    """What one engine needs; with tensor parallelism, on each of its devices."""
+    """Memory of one engine; with tensor parallelism, of each of its devices."""
 
     weights: int
-    per_token: int  # of the KV cache: 2 · layers · kv_heads · head_dim · bytes
-    cache: int | None  # reserved for it; None on a GPU whose memory is not known
+    per_token: int  # KV cache per token: 2 · layers · kv_heads · head_dim · bytes
+    cache: int | None  # size of the KV cache; None on a GPU whose memory is not known
 
     @property
     def tokens(self) -> int | None:
-        """That the cache holds, over all sequences under way."""
+        """Tokens that fit into the KV cache, over all running sequences."""
         return None if self.cache is None else self.cache // self.per_token
 
 
 def rollout_bytes(sizes: ModelSizes, config: RolloutConfig, device: int | None = None) -> RolloutBytes:
-    """Memory of an engine. On the CPU the cache is `kv_cache_gib`; on GPUs it is what
-    `gpu_memory_utilization` of the `device` bytes leaves beside the weights (and vLLM's own working memory,
-    which is not counted here). A sliding window or layers without attention need less per token."""
+    """Memory of an engine. On the CPU the KV cache has `kv_cache_gib`. On GPUs it has
+    `gpu_memory_utilization` of the `device` bytes, minus the weights (and vLLM's own working memory, which is
+    not counted here). A sliding window or layers without attention need less per token."""
     width, devices = WIDTH[config.dtype], max(config.gpus_per_worker, 1)
     weights = _share(width * sizes.parameters, devices)
-    heads = max(sizes.kv_heads // devices, 1)  # copied where there are fewer heads than devices
+    heads = max(sizes.kv_heads // devices, 1)  # replicated where there are fewer heads than devices
     cache: int | None = int(config.kv_cache_gib * 2**30)
     if config.gpus_per_worker:
         cache = None if device is None else max(int(config.gpu_memory_utilization * device) - weights, 0)
@@ -311,21 +312,21 @@ def rollout_bytes(sizes: ModelSizes, config: RolloutConfig, device: int | None =
 
 @dataclass(frozen=True)
 class CheckpointBytes(Bytes):
-    """One checkpoint folder, tokenizer and other small files left out."""
+    """Disk space of one checkpoint folder, without the tokenizer and other small files."""
 
     model: int  # Hugging Face format; with LoRA merged, without the adapters
     optimizer: int  # DeepSpeed's: weights again, float32 weights with ZeRO, moments; all ranks together
-    value_model: int  # likewise
+    value_model: int  # the same for the value model
     reference: int  # a reference that was reset during the run
 
     @property
     def kept(self) -> int:
-        """After the stage: the newest ones."""
+        """Bytes of all checkpoints that a stage keeps: its newest ones."""
         return KEPT * self.total
 
     @property
     def peak(self) -> int:
-        """While one more is written, before the oldest is removed."""
+        """Bytes of all checkpoints while one more is written, before the oldest is removed."""
         return (KEPT + 1) * self.total
 
 
@@ -344,13 +345,13 @@ def checkpoint_bytes(
 
 
 def _saved_state(frozen: int, trained: int, config: LearnerConfig) -> int:
-    """Without ZeRO weights and moments; with ZeRO also float32 weights, which with ZeRO-3 stand for those of
-    the model that are trained."""
+    """Bytes of DeepSpeed's state: weights and moments; with ZeRO also float32 weights, which with ZeRO-3
+    replace the trained weights."""
     weights = frozen if config.zero_stage == 3 else frozen + trained
     master = MASTER * trained if config.zero_stage else 0
     return WIDTH[config.dtype] * weights + master + MOMENTS * trained
 
 
 def shown(size: int) -> str:
-    """1.5 GiB, 12.0 MiB."""
+    """`size` bytes as text: 1.5 GiB, 12.0 MiB."""
     return f"{size / 2**30:,.1f} GiB" if size >= 0.95 * 2**30 else f"{size / 2**20:,.1f} MiB"

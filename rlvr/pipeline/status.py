@@ -187,7 +187,7 @@ def _section(tree: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def holder(folder: Path) -> str | None:
-    """The process that writes to the run, or stage of a run, in `folder`, as `PID on HOST`; None if none does."""
+    """The process that writes to the run, or stage of a run, in `folder`: `PID on HOST`, or None."""
     # the folder above a run is a sweep's, whose lock is not the run's
     is_run = any((folder / name).exists() for name in (*BEGUN, ARM))
     for home in (folder,) if is_run else (folder, folder.parent):

@@ -1,1 +1,1 @@
-"""Sweeps: many runs of `rlvr train` from one command, that go on where they stopped."""
+"""Sweeps: many runs from one command, which continue where they stopped."""

@@ -23,16 +23,17 @@ def sequential(arms: Sequence[Arm], sweep: Sweep) -> None:
         print(f"\narm {number} of {len(arms)}: {arm.name}", flush=True)
         try:
             sweep.run(arm.arguments)
-        except Exception:  # noqa: BLE001  whatever it is, it is written down, and no other arm's business
+        except Exception:  # noqa: BLE001  the arm's outcome records it; the other arms still run
             traceback.print_exc()
 
 
 def submitit_jobs(
     arms: Sequence[Arm], sweep: Sweep, cluster: str, parallel: int, parameters: dict[str, Any]
 ) -> None:
-    """Each as a job: of Slurm (cluster=slurm), or on this machine, whose cores `parallel` jobs share.
+    """Each arm as a job: of Slurm (cluster=slurm), or on this machine, whose cores `parallel` jobs share.
 
-    `parameters` are those of submitit.AutoExecutor. Raises ConfigError without submitit.
+    `parameters` are those of submitit.AutoExecutor. Raises ConfigError if submitit is not installed, or
+    refuses them.
     """
     if find_spec("submitit") is None:
         raise ConfigError("this launcher needs submitit: pip install 'rlvr[submitit]'")
@@ -41,7 +42,7 @@ def submitit_jobs(
     try:
         executor = AutoExecutor(folder=sweep.folder / "submitit", cluster=cluster)
         executor.update_parameters(**parameters)
-    except (RuntimeError, NameError, AssertionError) as error:  # all that Submitit says of wrong ones
+    except (RuntimeError, NameError, AssertionError) as error:  # what Submitit raises for wrong parameters
         raise ConfigError(f"hydra.launcher: {error}") from error
     here = sorted(os.sched_getaffinity(0)) if cluster == "local" else []
     count = min(parallel, len(arms))
@@ -52,10 +53,10 @@ def submitit_jobs(
 def ray_processes(
     arms: Sequence[Arm], sweep: Sweep, address: str | None, parallel: int, cpus: int, gpus: int
 ) -> None:
-    """Each as a process on a Ray cluster (address unset: one on this machine), with so many cores and GPUs.
+    """Each arm as a process with `cpus` cores and `gpus` GPUs on a Ray cluster (address unset: a local one).
 
-    The nodes need this command's folder, and the sweep's, at the same place. Raises ConfigError where the
-    cluster has no room for one arm.
+    The nodes need this command's folder, and the sweep's, at the same path. Raises ConfigError if the cluster
+    cannot be reached or is too small for one arm.
     """
     import ray
 
@@ -69,12 +70,12 @@ def ray_processes(
     except ConnectionError as error:
         raise ConfigError(f"hydra.launcher.address={address}: {error}") from error
     try:
-        there = ray.cluster_resources()
-        room = min(there.get("CPU", 0) // cpus, there.get("GPU", 0) // gpus if gpus else len(arms))
+        total = ray.cluster_resources()
+        room = min(total.get("CPU", 0) // cpus, total.get("GPU", 0) // gpus if gpus else len(arms))
         if room < 1:
             raise ConfigError(
-                f"hydra.launcher.cpus={cpus} and gpus={gpus}, but Ray has {there.get('CPU', 0):g} cores and "
-                f"{there.get('GPU', 0):g} GPUs"
+                f"hydra.launcher.cpus={cpus} and gpus={gpus}, but Ray has {total.get('CPU', 0):g} cores and "
+                f"{total.get('GPU', 0):g} GPUs"
             )
         actor = ray.remote(Slot).options(num_cpus=cpus, num_gpus=gpus, max_concurrency=2)
         slots = [actor.remote() for _ in range(min(int(room), parallel, len(arms)))]
@@ -87,7 +88,7 @@ def ray_processes(
 
 
 def own_cores(nodes: Sequence[tuple[str, list[int]]], cpus: int) -> list[list[int]]:
-    """For each slot, given its node and that node's cores, `cpus` of them that no other slot has."""
+    """For each slot, given as (node, cores of that node), `cpus` cores that no other slot has."""
     taken: dict[str, int] = defaultdict(int)
     own = []
     for node, cores in nodes:

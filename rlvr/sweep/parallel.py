@@ -1,4 +1,4 @@
-"""Several arms at a time, each in a process of its own: where, and the loop that keeps those places busy."""
+"""Several arms at a time, each in its own process: the places to run them, and the loop that fills these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rlvr.pipeline.arms import Arm
 from rlvr.pipeline.status import Outcome, write_outcome
 from rlvr.sweep.sweep import Sweep
 
-ENDED = (0, 1, 2, 3, 130)  # exit codes of `rlvr train`; after any other, nobody has said what happened
+ENDED = (0, 1, 2, 3, 130)  # exit codes of `rlvr train`; after any other, no outcome was written
 POLL = 0.2  # seconds
 
 
@@ -33,7 +33,7 @@ class Place(Protocol):
 
 
 def keep_busy(places: Sequence[Place], arms: Sequence[Arm], sweep: Sweep) -> None:
-    """Run all arms, or until the user asks to stop; then those that run are stopped and waited for."""
+    """Run all arms. If the user asks to stop, stop the running ones and wait for them."""
     waiting = deque(arms)
     busy: dict[int, Arm] = {}
     stopped = False
@@ -41,7 +41,7 @@ def keep_busy(places: Sequence[Place], arms: Sequence[Arm], sweep: Sweep) -> Non
         for number, place in enumerate(places):
             if number not in busy and waiting and not sweep.stop:
                 busy[number] = waiting.popleft()
-                print(f"begins: {busy[number].name}", flush=True)
+                print(f"starts: {busy[number].name}", flush=True)
                 place.start(busy[number])
         if sweep.stop and not stopped:
             stopped = True
@@ -52,19 +52,19 @@ def keep_busy(places: Sequence[Place], arms: Sequence[Arm], sweep: Sweep) -> Non
                 del busy[number]
                 if code not in ENDED:
                     write_outcome(arm.folder, Outcome("failed", 3, "its process was killed"))
-                print(f"ended with code {code}: {arm.name}", flush=True)
+                print(f"ended with exit code {code}: {arm.name}", flush=True)
         time.sleep(POLL)
 
 
 class SubmititPlace:
-    """A job of Slurm, or a process of this machine, by Submitit."""
+    """A Slurm job, or a process on this machine, by Submitit."""
 
     def __init__(self, executor: Any, sweep: Sweep, cores: Sequence[int]) -> None:
         self.executor, self.sweep, self.cores = executor, sweep, list(cores)
         self.job: Any = None
 
     def start(self, arm: Arm) -> None:
-        # what is started inherits this: Ctrl-C in the terminal is for the sweep alone, which stops its arms
+        # the job inherits this: Ctrl-C in the terminal goes to the sweep alone, which stops its arms
         on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             arguments = [self.sweep.command, *arm.arguments]
@@ -84,7 +84,7 @@ class SubmititPlace:
 
     def stop(self) -> None:
         if self.executor.cluster == "local":
-            # the job's controller hands this on; its own `cancel` leaves a second to save in
+            # the job's controller forwards the signal; Submitit's `cancel` leaves only a second to save
             with suppress(ProcessLookupError):
                 os.kill(int(self.job.job_id), signal.SIGTERM)
         else:
@@ -92,21 +92,21 @@ class SubmititPlace:
 
 
 class Slot:
-    """A Ray actor that runs one arm at a time as a process of its own, which starts its own Ray."""
+    """A Ray actor that runs one arm at a time in a separate process, which starts its own Ray."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
         self.stopped = False
 
     def node(self) -> tuple[str, list[int]]:
-        """Which node of the cluster this is, and the cores that may be used there."""
+        """The id of this actor's node, and the cores that it may use there."""
         import ray
 
         return ray.get_runtime_context().get_node_id(), sorted(os.sched_getaffinity(0))
 
     def run(self, module: str, arguments: Sequence[str], cores: Sequence[int], cwd: str, output: str) -> int:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        environment["RAY_ADDRESS"] = "local"  # or it would join a cluster that it finds on this machine
+        environment["RAY_ADDRESS"] = "local"  # otherwise it would join a cluster running on this machine
         os.sched_setaffinity(0, cores)  # the process inherits them
         command = [sys.executable, "-m", module, *arguments]
         with open(output, "ab") as file:

@@ -1,9 +1,9 @@
-"""`rlvr COMMAND -m`: from swept values to arms, and from arms to what is left to do.
+"""`rlvr COMMAND -m`: make arms of the swept values, and run those that are not done.
 
-The grammar is Hydra's; running is ours, because Hydra's own sweeps number their jobs, end with the first
-value that does not compose, and begin anew each time. A sweep's folder is named by the settings that all of
-its arms share, and an arm's by its values, so the same command finds what there is, and a command with
-further values adds to it.
+The grammar is Hydra's. Running is ours, because Hydra's own sweeps number their jobs, end at the first value
+that does not compose, and start from the beginning each time. A sweep's folder is named by the settings that
+all of its arms share, and an arm's folder by its swept values. So the same command finds the arms that exist,
+and a command with further values adds to them.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ from rlvr.pipeline.status import Outcome
 from rlvr.record.run_folder import RunFolder
 from rlvr.types import ConfigError, RlvrError
 
-Run = Callable[[Sequence[str]], int]  # what follows `rlvr COMMAND` → exit code
-# The same in a process of its own, with the command before; the second argument are the cores that it has.
-# The function's module can be run with -m.
+Run = Callable[[Sequence[str]], int]  # arguments of `rlvr COMMAND` → exit code
+# The same in a separate process: (command and arguments, its cores) → exit code. The function's module can be
+# run with -m.
 Program = Callable[[Sequence[str], Sequence[int]], int]
 Launcher = Callable[[Sequence[Arm], "Sweep"], None]
-KEY = "{key}"  # in hydra.sweep.dir: a hash of what all arms share
+KEY = "{key}"  # in hydra.sweep.dir: stands for a hash of the settings that all arms share
 
 
 def sweep(command: Sweep) -> int:
-    """Run the arms that a command asks for and that are not done; the exit code.
+    """Run the sweep's arms that are not done; the exit code.
 
     Raises:
-        ConfigError: all arms that failed have a wrong configuration.
+        ConfigError: arms failed, all of them for a wrong configuration or wrong data.
         RlvrError: arms failed.
     """
     with RunFolder(command.folder):
@@ -68,7 +68,7 @@ def sweep(command: Sweep) -> int:
 
 
 class Sweep:
-    """One command's sweep: its folder, its overrides, and the arms that have come up so far.
+    """One command's sweep: its folder, its overrides, and the arms proposed so far.
 
     `run` runs an arm in this process, `program` in another one. Raises ConfigError if no arm can be composed.
     """
@@ -91,7 +91,7 @@ class Sweep:
             self.own = [
                 o.input_line for o in parsed if o.is_hydra_override() and o.key_or_group != "hydra.mode"
             ]
-            # the last one given of a key counts, as in a single run
+            # the last override of a key counts, as in a single run
             named = {override.get_key_element(): override for override in parsed}
             self.overrides = [override for override in named.values() if not override.is_hydra_override()]
             settings = self._first()
@@ -106,7 +106,7 @@ class Sweep:
     def run_arms(self, choices: Sequence[Sequence[str]]) -> list[Arm | None]:
         """Run the arms with these values of the swept keys, each `key=value`, unless they are done.
 
-        Returns them in the same order, with None for one that is refused.
+        Returns the arms in the same order, with None for one whose configuration is refused.
         """
         with self._hydra():
             arms = [self._arm(chosen) for chosen in choices]
@@ -117,15 +117,15 @@ class Sweep:
                 refused.add(name)
                 continue
             if arm.name.partition(",content=")[0] != name:
-                print(f"the same settings as {arm.name}, and run once: {name}")
+                print(f"same settings as {arm.name}, so run only once: {name}")
             elif name in found:
-                print(f"given more than once, and run once: {name}")
+                print(f"given more than once, so run only once: {name}")
             found[arm.name] = arm
         left = []
         for arm in found.values():
             outcome = arm.outcome()
             if outcome is not None and outcome.done:
-                print(f"done before: {arm.name}")
+                print(f"already done: {arm.name}")
             else:
                 left.append(arm)
         total = len(found) + len(refused)
@@ -135,12 +135,12 @@ class Sweep:
         return arms
 
     def planned(self) -> Iterator[tuple[str, list[str]]]:
-        """The name of every arm of a grid, and what follows the command to have it; nothing is written."""
+        """(name, arguments of the command) for every arm of a grid; nothing is written."""
         for chosen in itertools.product(*map(values, self.swept)):
             yield arm_name(chosen), [*self.flags, *self._overrides(chosen)]
 
     def report(self) -> int:
-        """Say what has become of the arms; the exit code.
+        """Print how many arms are done; the exit code.
 
         Raises:
             ConfigError, RlvrError: some failed.
@@ -150,7 +150,7 @@ class Sweep:
         total = len(self.arms) + len(self.refused)
         said = f"{len(done)} of {total} arms are done in {self.folder}"
         if self.stop and len(done) < len(self.arms):
-            print(f"\nrlvr: sweep stopped; {said}; the same command goes on", file=sys.stderr)
+            print(f"\nrlvr: sweep stopped; {said}; run the same command again to continue", file=sys.stderr)
             return 130
         print(f"\nsweep: {said}")
         if done and self.command == "evaluate":
@@ -158,34 +158,38 @@ class Sweep:
         elif done:
             print(f"compare them: rlvr compare {self.folder}")
         failed = {name: Outcome("failed", 2, why) for name, why in self.refused.items()}
-        unknown = Outcome("failed", 3, "its process ended without a word, or another one has its folder")
+        unknown = Outcome("failed", 3, "its process left no outcome, or another process holds its folder")
         failed |= {name: outcome or unknown for name, outcome in outcomes.items() if name not in done}
         if not failed:
             return 0
         lines = [f"  {name}: {one_line(outcome.reason)}" for name, outcome in failed.items()]
         message = "\n".join(
-            [f"{len(failed)} of {total} arms failed; the same command tries them again:", *lines]
+            [f"{len(failed)} of {total} arms failed; run the same command to try them again:", *lines]
         )
         if all(outcome.code == 2 for outcome in failed.values()):
             raise ConfigError(message)
         raise RlvrError(message)
 
     def _arm(self, chosen: Sequence[str]) -> Arm | None:
-        """The arm with its folder made, or the one that has these settings; None if it cannot be, as told."""
+        """The arm, with its folder created, or an earlier arm with the same settings.
+
+        None if its configuration is refused; the reason is printed.
+        """
         name = arm_name(chosen)
         arguments = self._overrides(chosen)
         folder = self.folder / name
         self.refused.pop(name, None)
         try:
             config = self._config(arguments)
-            whole = digest(asdict(config))  # with what changes no number, which may be swept for its speed
+            # includes settings that change no number: these may be swept to compare speeds
+            whole = digest(asdict(config))
             if whole in self.same:
                 return self.same[whole]
             identity = Identity.of(config)
-            there = read_arm(folder) if is_arm(folder) else identity
-            if there.settings == identity.settings and there.contents != identity.contents:
+            existing = read_arm(folder) if is_arm(folder) else identity
+            if existing.settings == identity.settings and existing.contents != identity.contents:
                 name = f"{name},content={digest(identity.contents)}"
-                changed = other_contents(there, identity)
+                changed = other_contents(existing, identity)
                 print(f"{folder.name} was made with other content of {changed}; a new arm: {name}")
                 folder = self.folder / name
             write_arm(folder, chosen, identity)
@@ -203,7 +207,7 @@ class Sweep:
         return [next(values) if o.is_sweep_override() else str(o.input_line) for o in self.overrides]
 
     def _config(self, overrides: Sequence[str]) -> Any:
-        """Raises ConfigError where they make no configuration."""
+        """The configuration that the overrides make. Raises ConfigError if they make none."""
         overrides = [*self._search(), *overrides]
         with compose.said_plainly(overrides, self.command):
             return compose.to_config(hydra_compose(self.command, overrides=overrides), self.schema)
@@ -232,7 +236,7 @@ class Sweep:
         raise ConfigError("\n".join(dict.fromkeys(messages)))
 
     def _key(self) -> str:
-        """Depends on what all arms have in common, as it is written, but for what changes no number."""
+        """A hash of the overrides that all arms share, as written, without those that change no number."""
         fixed = [
             override.input_line
             for override in self.overrides
@@ -254,8 +258,8 @@ class Sweep:
 def _is_neutral(key: str, schema: type[Any]) -> bool:
     """Whether a setting changes no number.
 
-    Only what the schema declares can be: what an import path is called with means what its function makes
-    of it.
+    Only a setting that the schema declares can be neutral: the arguments of an imported function may mean
+    anything.
     """
     if key.partition(".")[0] in NOT_SETTINGS and key != "name":
         return True
@@ -265,16 +269,16 @@ def _is_neutral(key: str, schema: type[Any]) -> bool:
 def _function(kind: str, settings: DictConfig) -> Any:
     """The launcher or sweeper that `settings` name by an import path.
 
-    Raises ConfigError for one of Hydra's, which run jobs of another kind.
+    Raises ConfigError for one of Hydra's plugins, whose interface is different.
     """
     if str(settings.get("_target_", "")).startswith(("hydra._internal.", "hydra_plugins.")):
-        there = sorted(path.stem for path in (config_folder() / "hydra" / kind).glob("*.yaml"))
-        raise ConfigError(f"hydra/{kind} names a plugin of Hydra; rlvr has its own: {', '.join(there)}")
+        known = sorted(path.stem for path in (config_folder() / "hydra" / kind).glob("*.yaml"))
+        raise ConfigError(f"hydra/{kind} names a plugin of Hydra; rlvr has its own: {', '.join(known)}")
     return instantiate(settings, _partial_=True, _convert_="all")
 
 
 def values(override: Override) -> list[str]:
-    """What the sweep tries of a key, each as `key=value`; of an interval its start."""
+    """The values that a sweep tries for a key, each as `key=value`; for an interval, its start."""
     key, swept = override.get_key_element(), override.value()
     if isinstance(swept, IntervalSweep):
         return [f"{key}={swept.start}"]
@@ -282,16 +286,16 @@ def values(override: Override) -> list[str]:
 
 
 def _parse(command: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Hydra's flags that each arm gets too, and overrides."""
+    """Hydra's flags that every arm gets, and the overrides."""
     parser = argparse.ArgumentParser(prog=f"rlvr {command}", add_help=False, allow_abbrev=False)
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd")
     known, rest = parser.parse_known_args(list(arguments))
     if flags := [argument for argument in rest if argument.startswith("-")]:
-        raise ConfigError(f"{' '.join(flags)} is not for a sweep; see --cfg and --help without -m")
+        raise ConfigError(f"{' '.join(flags)} does not work with a sweep; use --cfg and --help without -m")
     if known.config_dir is None:
         return [], rest
     folder = Path(known.config_dir).absolute()
     if not folder.is_dir():
-        raise ConfigError(f"--config-dir={known.config_dir} is no folder")
+        raise ConfigError(f"--config-dir={known.config_dir} is not a folder")
     return [f"--config-dir={folder}"], rest

@@ -1,4 +1,4 @@
-"""What chooses the arms of a sweep: all combinations, or Optuna."""
+"""Sweepers, which choose the arms of a sweep: all combinations, or Optuna."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rlvr.types import ConfigError
 
 
 def grid(sweep: Sweep) -> None:
-    """Every combination of the swept values, the last key's changing fastest."""
+    """Every combination of the swept values; the last key changes fastest."""
     for override in sweep.swept:
         if override.is_interval_sweep():
             raise ConfigError(
-                f"{override.input_line}: an interval has no end of values; give some, or take "
+                f"{override.input_line}: an interval has infinitely many values; list some, or use "
                 "hydra/sweeper=optuna"
             )
     sweep.run_arms(list(itertools.product(*map(values, sweep.swept))))
@@ -28,12 +28,12 @@ def grid(sweep: Sweep) -> None:
 def optuna(sweep: Sweep, trials: int, parallel: int, direction: str, seed: int) -> None:
     """Values that Optuna's TPE proposes, `parallel` at a time, until `trials` arms have a held-out value.
 
-    `a,b`, choice(…) and range(…) are categories, interval(…) is a range of numbers, int(interval(…)) one of
-    whole numbers, tag(log, interval(…)) one of orders of magnitude. The study is kept in the sweep's folder;
-    what was under way when the command ended is proposed again first. Source: Bergstra et al., Algorithms for
-    Hyper-Parameter Optimization, 2011.
+    `a,b`, choice(…) and range(…) are categories, interval(…) is a range of real numbers, int(interval(…)) of
+    integers, tag(log, interval(…)) a range on a logarithmic scale. The study is kept in the sweep's folder.
+    Trials that were running when the command ended are proposed again first. Source: Bergstra et al.,
+    Algorithms for Hyper-Parameter Optimization, 2011.
 
-    Raises ConfigError without optuna, if nothing is swept, and for a direction that is none.
+    Raises ConfigError if optuna is not installed, if nothing is swept, and for an unknown direction.
     """
     if direction not in ("maximize", "minimize"):
         raise ConfigError(f"hydra.sweeper.direction is {direction!r}, but must be maximize or minimize")
@@ -57,7 +57,7 @@ def optuna(sweep: Sweep, trials: int, parallel: int, direction: str, seed: int) 
 
 
 def _study(sweep: Sweep, direction: Any, seed: int) -> Any:
-    """The sweep's study, with what was under way in it to be proposed again."""
+    """The sweep's study, in which unfinished trials are queued to be proposed again."""
     import optuna as library
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -67,7 +67,7 @@ def _study(sweep: Sweep, direction: Any, seed: int) -> Any:
     study = library.create_study(
         study_name="sweep", storage=storage, direction=direction, load_if_exists=True
     )
-    # a sampler begins its stream anew with each command, and would draw the same values again
+    # with a constant seed, each command's sampler would draw the same values again
     study.sampler = library.samplers.TPESampler(seed=seed + len(study.trials))
     for trial in study.trials:
         if trial.state.name == "RUNNING":
@@ -77,7 +77,7 @@ def _study(sweep: Sweep, direction: Any, seed: int) -> Any:
 
 
 def _distribution(override: Override) -> Any:
-    """Optuna's distribution of a swept key. Categories are as the command line has them."""
+    """Optuna's distribution for a swept key. Categories are the values as written on the command line."""
     from optuna import distributions
 
     swept = override.value()
@@ -90,7 +90,7 @@ def _distribution(override: Override) -> Any:
 
 
 def _tell(study: Any, trial: Any, arm: Arm | None, sweep: Sweep) -> None:
-    """Give an arm's value to the study; one that was stopped stays open, for the next command."""
+    """Report an arm's value to the study; a stopped trial stays open for the next command."""
     from optuna.trial import TrialState
 
     outcome = arm.outcome() if arm is not None else None

@@ -141,7 +141,7 @@ def test_unfinished_runs_count_only_where_nothing_else_does(tmp_path: Path) -> N
     assert (len(arm.used), arm.value.mean) == (1, 0.4)
     text, _ = run([tmp_path], out=str(tmp_path / "out"))
     assert "1 (seed 1): did not finish, killed at step 10; left out" in text
-    assert "2 (seed 0): did not finish, killed at step 10; used, for want of a finished run" in text
+    assert "2 (seed 0): did not finish, killed at step 10; used, because the arm has no finished run" in text
 
 
 def test_a_last_value_that_is_no_number_is_left_out(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_last_value_that_is_no_number_is_left_out(tmp_path: Path) -> None:
     assert result.best == pytest.approx(0.7)
     assert [moment.step for moment in result.moments] == [STEPS]  # where both runs have a number
     text, _ = run([tmp_path], out=str(tmp_path / "out"))
-    assert "1 (seed 1): left out, as its last value is not a number" in text
+    assert "1 (seed 1): left out, because its last value is not a number" in text
 
 
 def test_of_two_runs_of_a_seed_the_later_is_used_and_a_finished_one_before_an_unfinished(

@@ -56,7 +56,7 @@ CASES = {
     "sft key without sft": (["stages=[rl]", "sft.steps=3"], ["sft.steps is read by", "drop it"]),
     "held-out set without rl": (
         ["stages=[select]", "problems.heldout.n=9"],
-        ["problems.heldout.n is read by none"],
+        ["problems.heldout.n is not used by the stages"],
     ),
     "path to no module": (
         ["problems.train._target_=nowhere.at_all"],
@@ -126,7 +126,7 @@ CASES = {
     "nothing to resume": (["resume="], ["resume=", "no run folder"]),
     "more problems per step than there are": (
         ["problems=file", "problems.train.path=plain.jsonl"],
-        ["rl.problems_per_step=32", "problems.train has 1"],
+        ["rl.problems_per_step=32", "more than the 1 problems of problems.train"],
     ),
     "an order of problems that cannot be": (
         ["problems.order._target_=rlvr.problems.curriculum.PassRate", "+problems.order.hardness=-1"],
@@ -159,7 +159,7 @@ CASES = {
     ),
     "evaluation of nothing": (
         ["problems=file", "problems.train.path=plain.jsonl", "evaluation.samples=4"],
-        ["evaluation has settings", "name problems.heldout"],
+        ["evaluation has settings", "set problems.heldout"],
     ),
     "no value": (["seed"], ["seed"]),
     "part of a section that is not there": (

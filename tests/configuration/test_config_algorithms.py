@@ -97,11 +97,11 @@ CASES = {
     ),
     "a schedule for select": (
         ["stages=[select]", "sampling=annealed", "sampling.max_tokens=16"],
-        "sampling.schedule is read by none of the stages but rl",
+        "sampling.schedule is used by rl and opd only",
     ),
     "a learner for select": (
         ["stages=[select]", "learner.workers=2"],
-        "learner.workers is read by none of the stages select",
+        "learner.workers is not used by the stages select",
     ),
     # KL and entropy
     "settings of no KL": (
@@ -224,15 +224,15 @@ CASES = {
     "a stage twice": (["stages=[sft,sft]"], "each at most once"),
     "key of a stage that does not run": (
         ["select.samples=4"],
-        "select.samples is read by none of the stages rl, but by select",
+        "select.samples is not used by the stages rl, only by select",
     ),
     "algorithm without rl": (
         ["stages=[select]", "algorithm=dapo"],
-        "algorithm is read by none of the stages select, but by rl",
+        "algorithm is not used by the stages select, only by rl",
     ),
     "order without rl": (
         ["stages=[select]", "problems.order._target_=rlvr.problems.curriculum.PassRate"],
-        r"problems\.order\._target_ is read by none of the stages select, but by rl",
+        r"problems\.order\._target_ is not used by the stages select, only by rl",
     ),
     "path of a selection": (
         ["stages=[select]", "+select.filters.mine={_target_: nowhere.at_all}"],

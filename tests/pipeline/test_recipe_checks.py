@@ -34,11 +34,11 @@ CASES = {
     ),
     "a teacher that comes later": (
         ["stages=[distill,sft]", "distill.teacher=sft"],
-        ["distill.teacher=sft is a stage", "none before distill"],
+        ["distill.teacher=sft is a stage", "not one before distill"],
     ),
     "settings of a stage that does not run": (
         ["stages=[sft]", "rl.steps=3"],
-        ["rl.steps is read by none of the stages sft"],
+        ["rl.steps is not used by the stages sft"],
     ),
     "steps and epochs": (["stages=[sft]", "sft.epochs=2"], ["sft.steps and sft.epochs: both are given"]),
     "neither steps nor epochs": (["stages=[sft]", "sft.steps=null"], ["neither is given"]),
@@ -78,7 +78,7 @@ CASES = {
     "on-policy distillation of itself": (["stages=[opd]", "opd.teacher=previous"], ["not the student"]),
     "more problems a step than there are": (
         ["stages=[opd]", "opd.teacher=x/y", "opd.loop.problems_per_step=999"],
-        ["opd.loop.problems_per_step=999, but problems.train has 40"],
+        ["opd.loop.problems_per_step=999 is more than the 40 problems of problems.train"],
     ),
     "an endpoint and a teacher": (
         ["stages=[distill]", "distill={teacher: x, endpoint: {base_url: 'http://h/v1', model: m}}"],

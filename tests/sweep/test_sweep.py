@@ -234,8 +234,8 @@ def test_arms_of_the_same_settings_are_one(capsys: pytest.CaptureFixture[str]) -
     assert sweep("seed=0,00,0,1", "hydra.sweep.dir=s") == 0
     assert ran() == ["seed=0", "seed=1"]
     said = capsys.readouterr().out
-    assert "the same settings as seed=0, and run once: seed=00\n" in said
-    assert "given more than once, and run once: seed=0\n" in said
+    assert "same settings as seed=0, so run only once: seed=00\n" in said
+    assert "given more than once, so run only once: seed=0\n" in said
     assert "2 of 2 arms to run" in said
     assert "2 of 2 arms are done" in said
     assert not Path("s/seed=00").exists()
@@ -322,7 +322,7 @@ def test_without_any_arm_nothing_is_begun(capsys: pytest.CaptureFixture[str]) ->
     assert sweep("sampling.temperature=interval(0.5,1)") == 2
     assert "hydra/sweeper=optuna" in capsys.readouterr().err
     assert sweep("seed=0,1", "--cfg", "job") == 2
-    assert "--cfg is not for a sweep" in capsys.readouterr().err
+    assert "--cfg does not work with a sweep" in capsys.readouterr().err
     assert main(["train", "-m", "seed=0,1", "hydra/launcher=basic"]) == 2
     assert "has its own: ray, sequential, submitit_local, submitit_slurm" in capsys.readouterr().err
     assert main(["train", "-m", "seed=range(2"]) == 2
@@ -482,7 +482,7 @@ def test_arms_are_processes_that_say_how_they_ended(launcher: str) -> None:
     # a process of its own, since this one may be connected to a cluster of other tests
     code, said = complete(Path.cwd(), "train", "-m", *SMALL, *given, "hydra.launcher.parallel=2")
     assert code == 2, said
-    assert "ended with code 2: seed=3" in said
+    assert "ended with exit code 2: seed=3" in said
     assert "  seed=4: rl.group_size=1 gives no gradient" in said
 
 
