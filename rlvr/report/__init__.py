@@ -1,4 +1,4 @@
-"""A run as one HTML file that anybody can open: what was run, what came of it, and why to believe it."""
+"""A run's report as one self-contained HTML file: settings, results, diagnostics, reproducibility."""
 
 from rlvr.report.write import write_report
 

@@ -32,7 +32,7 @@ class Chapter:
     times: Times | None
     verdicts: Verdicts | None
     rollouts: list[Shown]
-    kind: str  # of the journal that the rollouts are from
+    kind: str  # kind of the journal that the rollouts are from: train or heldout
     missing: list[str]  # what could not be shown, and why
 
     @property
@@ -42,7 +42,7 @@ class Chapter:
 
 @dataclass
 class Parts:
-    """What a stage of the run has left, and what was measured of its model."""
+    """The folder of a stage, and the evaluations of its model."""
 
     name: str
     stage: StageRecord | None = None  # None: its model was only evaluated
@@ -50,7 +50,7 @@ class Parts:
 
     @property
     def key(self) -> str | None:
-        """That of the stage's work, by the manifests."""
+        """The stage's key, from the manifests; None if it is not known."""
         if self.stage:
             found = lookup(read_json(self.stage.folder / MANIFEST), "key")
         else:
@@ -72,7 +72,7 @@ def parts(stages: Sequence[StageRecord]) -> list[Parts]:
 
 
 def chapters(run: RunRecord) -> tuple[list[Chapter], Markup]:
-    """All chapters, and a chart of what was measured after each stage (empty unless there are several)."""
+    """All chapters, and a chart of the evaluations after each stage (empty unless there are several)."""
     all_parts = parts(run.stages)
     measured = {entry.name: _evaluations(entry, run) for entry in all_parts}
     logged = {
@@ -88,7 +88,7 @@ def chapters(run: RunRecord) -> tuple[list[Chapter], Markup]:
 
 
 def _evaluations(entry: Parts, run: RunRecord) -> dict[str, Evaluation]:
-    """Set → what the run's own evaluation found: another run's may lie beside it, of other sizes."""
+    """Set → result of the run's own evaluation; other runs' evaluations, of other sizes, may exist, too."""
     samples = lookup(run.config, "evaluation.samples")
     read = [(stage.folder, read_evaluation(stage.folder)) for stage in entry.evaluations]
     read = [(folder, found) for folder, found in read if found]
@@ -98,7 +98,7 @@ def _evaluations(entry: Parts, run: RunRecord) -> dict[str, Evaluation]:
 
 
 def _start(entry: Parts, all_parts: Sequence[Parts]) -> str | None:
-    """The stage of the run whose model this one began with, by the manifest."""
+    """The stage of the run whose model this one started from, by the manifest."""
     if entry.stage is None:
         return None
     key = lookup(read_json(entry.stage.folder / MANIFEST), "made_from.model")
@@ -141,7 +141,7 @@ def _chapter(
 
 
 def _journal(entry: Parts) -> tuple[Journal, str]:
-    """The rollouts that the stage learned from, or those of an evaluation where there are none."""
+    """The rollouts that the stage was trained on, or else those of an evaluation; and their kind."""
     places = [entry.stage, *entry.evaluations] if entry.stage else entry.evaluations
     for kind in ("train", "heldout"):
         for place in places:
@@ -153,7 +153,7 @@ def _journal(entry: Parts) -> tuple[Journal, str]:
 def _between(
     name: str, measured: Mapping[str, Mapping[str, Evaluation]], start: str | None
 ) -> Iterator[Result]:
-    """A stage's model beside the one that it began with, on each set."""
+    """A stage's model compared with the one it started from, on each set."""
     for set_name, after in measured[name].items():
         before = measured[start].get(set_name) if start else None
         yield compared(set_name, before, after, f"after {start}", f"after {name}")
@@ -170,7 +170,7 @@ def _tiles(results: Sequence[Result], metrics: Metrics, journal: Journal) -> Ite
     if metrics.last_step:
         yield "steps", f"{metrics.last_step:,}"
     if seconds := metrics.total("time/step"):
-        yield "in steps", duration(seconds)
+        yield "time in steps", duration(seconds)
     for label, name in (("tokens sampled", "tokens/sampled"), ("tokens trained on", "tokens/trained")):
         if count := metrics.total(name):
             yield label, f"{count:,.0f}"
@@ -181,17 +181,17 @@ def _tiles(results: Sequence[Result], metrics: Metrics, journal: Journal) -> Ite
 def _missing(
     chapter: Chapter, stage: StageRecord | None, metrics: Metrics, journal: Journal
 ) -> Iterator[str]:
-    """What a reader might look for in vain, and why it is not there."""
+    """What the chapter cannot show, and why."""
     if stage is None:
         return
     if not (stage.folder / "metrics.jsonl").exists():
-        yield "no metrics.jsonl: nothing was logged by step (a stage that only samples has none)"
+        yield "no metrics.jsonl: no metrics were logged (a stage that only samples has none)"
     elif metrics.last_step is None and not chapter.missing:
-        yield "metrics.jsonl holds no step yet"
+        yield "metrics.jsonl has no steps yet"
     samples = bool(metrics.values("train/reward") or metrics.values("tokens/sampled"))
     if not journal.files and samples:
         yield "no journal of rollouts (record.journal: false, or it was removed): no rollouts, no reasons"
     if samples and not chapter.results:
-        yield "no held-out evaluation: whether the model is better on other problems is not known"
+        yield "no held-out evaluation: accuracy on other problems is not known"
     if journal.files and not journal.has("learner_logprobs") and metrics.values("learner/logprob_gap"):
-        yield "a journal without the learner's log-probabilities (an older one): the widest gap is not shown"
+        yield "an older journal, without the learner's log-probabilities: the widest gap is not shown"

@@ -1,4 +1,4 @@
-"""Charts as inline SVG. Colours and fonts are the page's style, so that they follow light and dark.
+"""Charts as inline SVG. Colours and fonts come from the page's style, so they follow its light or dark theme.
 
 A `Line` or `Part` has a number from 0 to 7 as its colour. Every text is escaped here.
 """
@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-POINTS = 240  # of a line; more are averaged in equal runs of steps
-BINS = 30  # of the line that is drawn through many points
-COLUMNS = 80  # of a stacked chart
+POINTS = 240  # points of a line; more are averaged in equal runs of steps
+BINS = 30  # points of the smoothed line that is drawn over many points
+COLUMNS = 80  # columns of a stacked chart
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 8, 24  # around the plot, in the units of the view box
 
 FloatArray = npt.NDArray[np.float64]
@@ -23,7 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Line:
-    """y over x, in rising order of x, finite. `low` and `high` are the ends of an interval at each point."""
+    """y over x, finite, sorted by x. `low` and `high` are the ends of an interval at each point."""
 
     name: str
     x: Sequence[float]
@@ -77,7 +77,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def binned(x: Sequence[float], y: Sequence[float], bins: int) -> tuple[FloatArray, FloatArray]:
-    """Means of x and y over `bins` runs of neighbours, equal up to one point; all points if they are few."""
+    """Means of x and y over `bins` runs of neighbours of about equal size; all points if they are fewer."""
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if len(xs) <= bins:
         return xs, ys
@@ -87,7 +87,7 @@ def binned(x: Sequence[float], y: Sequence[float], bins: int) -> tuple[FloatArra
 
 
 class Axes:
-    """From data to the view box, and the frame around it."""
+    """Maps data to view-box coordinates, and draws the frame."""
 
     def __init__(
         self, x: tuple[float, float], y: tuple[float, float], width: int, height: int, percent: bool
@@ -130,7 +130,7 @@ def _y_range(lines: Sequence[Line], percent: bool) -> tuple[float, float]:
         return 0.0, 1.0 if high > 0.5 else high * 1.1 or 0.05
     if 0 < low < 0.6 * high:
         low = 0.0
-    # numbers that hardly differ are drawn as such: a ratio of 1 ± 1e-8 is a straight line
+    # nearly equal values are drawn as equal: a ratio of 1 ± 1e-8 is a straight line
     room = max(0.08 * (high - low), 0.02 * max(abs(low), abs(high))) or 1.0
     return (low if low == 0 else low - room), high + room
 
@@ -143,7 +143,7 @@ def line_chart(
     width: int = 480,
     height: int = 210,
 ) -> Markup:
-    """Lines over steps; of many points each is drawn thin, with the means of `BINS` runs over it."""
+    """Lines over steps; a line of many points is drawn thin, with a smoothed one of `BINS` means over it."""
     lines = [line for line in lines if len(line.x)]
     if not lines:
         return Markup("")
@@ -186,7 +186,7 @@ def _line(axes: Axes, line: Line) -> str:
 def stack_chart(
     title: str, x: Sequence[float], parts: Sequence[Part], *, width: int = 480, height: int = 210
 ) -> Markup:
-    """Shares of a whole over steps, as columns: of up to `COLUMNS` runs of steps, summed in each."""
+    """Shares of a whole over steps, as up to `COLUMNS` columns, each the sum over a run of steps."""
     parts = [part for part in parts if any(part.values)]
     if not parts or not len(x):
         return Markup("")

@@ -1,6 +1,6 @@
-"""The estimators of docs/algorithms.md as small multiples: what each says, and when to worry.
+"""The estimators of docs/algorithms.md as small charts, with their meaning and the rules for warnings.
 
-A rule is stated beside its chart whether it is broken or not, so that nobody has to trust a colour.
+A rule is stated beside its chart whether it is broken or not.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from rlvr.report.measures import Metrics, early, late, lookup
 
 @dataclass(frozen=True)
 class Rule:
-    """A bound on one number that is made of a series."""
+    """A bound on one statistic of a series."""
 
     over: str  # a key of _SUMMARIES
-    sign: str  # "<" or ">": the side of the bound that is worth a warning
+    sign: str  # "<" or ">": warns below or above the bound
     bound: float
     advice: str
 
@@ -30,7 +30,7 @@ class Rule:
         return _SUMMARIES[self.over](list(values))
 
     def broken(self, values: Sequence[float]) -> bool:
-        """False, too, where the number is not defined."""
+        """Whether to warn; False if the statistic is not defined."""
         found = self.measure(values)
         return found < self.bound if self.sign == "<" else found > self.bound
 
@@ -78,7 +78,7 @@ class Panel:
 
 
 def panels(metrics: Metrics, config: Mapping[str, Any]) -> list[Panel]:
-    """A chart for each estimator that the stage has recorded, in the order of their list."""
+    """A chart for each estimator that the stage has recorded, in the order of `estimators`."""
     found = []
     for estimator in estimators(metrics, config):
         steps, values = metrics.series(estimator.metric)
@@ -101,7 +101,7 @@ def panels(metrics: Metrics, config: Mapping[str, Any]) -> list[Panel]:
 
 
 def estimators(metrics: Metrics, config: Mapping[str, Any]) -> list[Estimator]:
-    """What the stage may have recorded. `entropy_coef` and the like are left out where they are always 0."""
+    """The estimators that the stage may have recorded. Some, such as `entropy_coef`, are omitted if always 0."""
     known = [*_groups(metrics), *_policy(), *_sampler(config), *_critic(), *_warm_start()]
     constant = {"learner/entropy_coef", "rollouts/staleness", "rollouts/truncated", "learner/corrected"}
     return [each for each in known if each.metric not in constant or any(metrics.values(each.metric))]
@@ -113,7 +113,7 @@ def _groups(metrics: Metrics) -> list[Estimator]:
             name,
             f"Left out by {name.removeprefix('filters/')}",
             "Share of the drawn groups that this filter left out.",
-            Rule(LATE, ">", 0.8, "nearly all that is sampled is thrown away; choose other problems"),
+            Rule(LATE, ">", 0.8, "nearly all samples are discarded; choose other problems"),
             percent=True,
         )
         for name in metrics.names("filters/")
@@ -122,7 +122,7 @@ def _groups(metrics: Metrics) -> list[Estimator]:
         Estimator(
             "groups/no_signal",
             "Groups without a signal",
-            "Share of groups whose rollouts all have one reward: they teach nothing.",
+            "Share of groups whose rollouts all have the same reward: they give no gradient.",
             Rule(
                 LATE, ">", 0.7, "most rollouts are wasted; take harder or easier problems, or filter groups"
             ),
@@ -131,26 +131,26 @@ def _groups(metrics: Metrics) -> list[Estimator]:
         Estimator(
             "groups/length_variation",
             "Length variation",
-            "Deviation over mean of the lengths in a group; large where answers wander.",
+            "Standard deviation over mean of the lengths in a group; large if answers differ much in length.",
         ),
         *filters,
         Estimator(
             "groups/rounds",
             "Rounds of rollouts",
-            "How often a step drew, to have enough groups that teach.",
-            Rule(LATE, ">", 3, "most of the time goes into groups that are left out"),
+            "How often a step sampled until it had enough groups with a signal.",
+            Rule(LATE, ">", 3, "most of the time is spent on groups that are left out"),
         ),
         Estimator(
             "rollouts/truncated",
             "Cut off",
             "Share of answers that reached the token limit.",
-            Rule(LATE, ">", 0.2, "answers need more room (sampling.max_tokens) or a price for length"),
+            Rule(LATE, ">", 0.2, "raise sampling.max_tokens, or penalize length in the reward"),
             percent=True,
         ),
         Estimator(
             "rollouts/staleness",
             "Staleness",
-            "Most policy versions that a token lies behind the policy it trains.",
+            "Largest number of policy versions between the policy that sampled a token and the trained one.",
             Rule(LARGEST, ">", 8, "rollouts are old; lower rl.max_staleness or correct for the sampler"),
         ),
     ]
@@ -161,7 +161,7 @@ def _policy() -> list[Estimator]:
         Estimator(
             "learner/gradient_snr",
             "Signal to noise of the gradient",
-            "‖mean‖² of the groups' gradients over the variance of that mean; 1 where there is only noise.",
+            "‖mean‖² of the groups' gradients over the variance of that mean; 1 if there is only noise.",
             Rule(LATE, "<", 1.1, "steps are mostly noise; more groups per step, or a smaller learning rate"),
         ),
         Estimator(
@@ -173,33 +173,33 @@ def _policy() -> list[Estimator]:
         Estimator(
             "learner/entropy",
             "Entropy",
-            "Nats per token. It falls as the policy grows sure; near 0 it explores no more.",
+            "Nats per token. It falls as the policy becomes certain; near 0 it no longer explores.",
             Rule(LATE, "<", 0.02, "the policy no longer explores; consider an entropy bonus"),
             Rule(FALL, "<", 0.1, "the policy has lost nearly all of its entropy"),
         ),
-        Estimator("learner/entropy_coef", "Weight of the entropy bonus", "As the entropy target moves it."),
+        Estimator("learner/entropy_coef", "Weight of the entropy bonus", "Adjusted to the entropy target."),
         Estimator(
             "learner/ratio",
             "Mean ratio π/π_old",
-            "1 on-policy; its drift is how far updates and stale rollouts lie apart.",
-            Rule(LATE, ">", 1.1, "the policy is far from the one that is its old policy"),
-            Rule(LATE, "<", 0.9, "the policy is far from the one that is its old policy"),
+            "1 on-policy; other values mean that updates or stale rollouts move the policy from π_old.",
+            Rule(LATE, ">", 1.1, "the policy is far from the old policy"),
+            Rule(LATE, "<", 0.9, "the policy is far from the old policy"),
         ),
         Estimator(
             "learner/clip_fraction",
             "Clipped tokens",
-            "Share of tokens whose loss a bound changed.",
-            Rule(LATE, ">", 0.3, "a third of the tokens is not learned from; smaller or fewer updates"),
+            "Share of tokens whose loss was clipped.",
+            Rule(LATE, ">", 0.3, "many tokens are not learned from; make smaller or fewer updates"),
             percent=True,
         ),
         Estimator(
             "learner/ess",
             "Effective sample size",
-            "(mean r)²/mean r² of the ratios: share of the tokens that carry the step.",
+            "(mean r)²/mean r² of the ratios: effective share of the tokens.",
             Rule(LATE, "<", 0.5, "few tokens have most of the weight"),
             percent=True,
         ),
-        Estimator("learner/lr", "Learning rate", "As the schedule gave it."),
+        Estimator("learner/lr", "Learning rate", "As set by the schedule."),
     ]
 
 
@@ -209,8 +209,8 @@ def _sampler(config: Mapping[str, Any]) -> list[Estimator]:
         Estimator(
             "rollouts/logprob_gap",
             "vLLM against the learner",
-            f"Mean |log π_vLLM − log π_learner| of the same weights; the run stops at {number(limit)}.",
-            Rule(LARGEST, ">", limit / 2, "sampler and learner hardly agree; look at dtypes and versions"),
+            f"Mean |log π_vLLM − log π_learner| with the same weights; the run stops at {number(limit)}.",
+            Rule(LARGEST, ">", limit / 2, "sampler and learner disagree; check dtypes and versions"),
         ),
         Estimator(
             "learner/logprob_gap",
@@ -222,25 +222,25 @@ def _sampler(config: Mapping[str, Any]) -> list[Estimator]:
             "learner/sampler_kl",
             "KL(π_sampler ‖ π)",
             "k3 estimate in nats per token.",
-            Rule(LATE, ">", 0.05, "the policy that is trained is another than the one that sampled"),
+            Rule(LATE, ">", 0.05, "the trained policy differs much from the one that sampled"),
         ),
         Estimator(
             "learner/reference_kl",
             "KL(π ‖ π_ref)",
-            "k3 estimate in nats per token: how far the policy has gone from its start.",
-            Rule(LATE, ">", 0.5, "far from the reference; see whether held-out accuracy follows"),
+            "k3 estimate in nats per token: how far the policy is from the reference.",
+            Rule(LATE, ">", 0.5, "far from the reference; check that held-out accuracy improves, too"),
         ),
         Estimator(
             "learner/correction",
             "Weight of the sampler's correction",
-            "Mean over tokens; 1 where sampler and old policy agree.",
-            Rule(LATE, "<", 0.8, "the correction takes away much of the gradient"),
-            Rule(LATE, ">", 1.2, "the correction weighs rollouts up"),
+            "Mean over tokens; 1 if sampler and old policy agree.",
+            Rule(LATE, "<", 0.8, "the correction removes much of the gradient"),
+            Rule(LATE, ">", 1.2, "the correction increases the weight of rollouts"),
         ),
         Estimator(
             "learner/corrected",
             "Corrected tokens",
-            "Share of tokens whose weight was cut or masked.",
+            "Share of tokens whose weight was truncated or masked.",
             Rule(LATE, ">", 0.3, "the bounds of algorithm.correction change too many tokens"),
             percent=True,
         ),
@@ -265,16 +265,16 @@ def _warm_start() -> list[Estimator]:
             "validation/loss",
             "Loss on the validation share",
             "Nats per token on worked answers that are not trained on.",
-            Rule(RISE, ">", 1.05, "it has risen again: the stage learned by heart"),
+            Rule(RISE, ">", 1.05, "it has risen again: the model is overfitting"),
         ),
         Estimator(
             "learner/accuracy",
             "Pairs in the right order",
             "Share of pairs whose chosen answer has the larger implied reward; 50% is chance.",
-            Rule(LATE, "<", 0.5, "the pairs are not told apart"),
+            Rule(LATE, "<", 0.5, "the model does not distinguish the pairs' answers"),
             percent=True,
         ),
-        Estimator("learner/margin", "Margin of the pairs", "Implied reward of the chosen less the rejected."),
+        Estimator("learner/margin", "Margin of the pairs", "Implied reward: chosen minus rejected answer."),
         Estimator(
             "learner/chosen_log_ratio",
             "log π/π_ref of the chosen answers",

@@ -1,7 +1,7 @@
-"""The rollouts of a stage for questions about all of them: light columns of each, all columns of a few.
+"""Queries on all rollouts of a stage: a few small columns for every rollout, all columns for a few.
 
-A journal may hold a million rollouts and billions of tokens. DuckDB reads of each rollout a few numbers, and
-of its tokens only how many were drawn; everything else is read for the rows that are named.
+A journal may hold a million rollouts and billions of tokens. For each rollout DuckDB reads a few numbers, and
+of its tokens only the number sampled. Everything else is read for selected rows only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rlvr.types import DataError, Status
 
 Key = tuple[int, int]  # the step of the file, the row in it
 
-# `step` is that of the file. `sampled` is the cheapest of the columns that have an entry per token.
+# `step` is the step in the file's name. `sampled` is the cheapest column with an entry per token.
 _LIGHT = r"""
     CREATE OR REPLACE TABLE {table} AS SELECT
         regexp_extract(filename, 'step_(\d+)\.parquet$', 1)::INTEGER AS step,
@@ -35,7 +35,7 @@ _LIGHT = r"""
 
 @dataclass(frozen=True)
 class Reason:
-    """Why verdicts came out as they did: those of one status and one rule."""
+    """The rollouts with one status and one rule (or reason)."""
 
     status: str
     why: str  # the rule, or the reason where a verdict names no rule
@@ -44,12 +44,12 @@ class Reason:
 
 
 class Journal:
-    """Rollouts of one kind, in memory some 150 bytes each. `query` sees them as the table `rollouts`."""
+    """A stage's rollouts of one kind, about 150 bytes each in memory; for `query`, the table `rollouts`."""
 
     def __init__(self, folder: Path, kind: str) -> None:
-        """Read them. Files that are no Parquet are left out, and named in `broken`.
+        """Read the journal in the stage's `folder`; without one it is empty.
 
-        `folder` is that of a stage. No journal is an empty one.
+        Files that are not valid Parquet are skipped, and named in `broken`.
         """
         self._folder, self._kind = folder, kind
         kept = journal_path(folder, kind, 0).parent
@@ -69,8 +69,8 @@ class Journal:
                 self._read(self.files, "rollouts")
 
     def _read(self, files: Sequence[Path], table: str) -> None:
-        # A run that was resumed by a newer version has files of two kinds. Finding that out file by file
-        # takes time and memory.
+        # A run that was resumed by a newer version has files with different columns. Only the first and the
+        # last file are compared: looking at every file takes time and memory.
         first, last = self._columns(files[0]), self._columns(files[-1])
         sql = _LIGHT.format(
             table=table,
@@ -91,12 +91,12 @@ class Journal:
         try:
             self._read([file], "probe")
         except DataError as error:
-            self.broken.append(f"{file.name} of the journal is left out: {error}")
+            self.broken.append(f"the journal's file {file.name} is left out: {error}")
             return False
         return True
 
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Rows of a query on `rollouts`; none where there is no journal."""
+        """The result rows of a query on `rollouts`; none without a journal."""
         return self._execute(sql, parameters) if self.files else []
 
     @property
@@ -115,7 +115,7 @@ class Journal:
         return found
 
     def reasons(self, most: int = 12) -> list[Reason]:
-        """The commonest reasons of verdicts, by their rule, each with that of the newest rollout."""
+        """The most common reasons of verdicts, by rule, each with the newest rollout's reason as example."""
         counted = self.query(
             """
             SELECT status, why, count(*) AS count, max((step, row)) AS newest FROM rollouts
@@ -130,7 +130,7 @@ class Journal:
         ]
 
     def left_out(self) -> list[tuple[str, int]]:
-        """Why rollouts were not learned from, commonest first; nothing of a journal that does not say."""
+        """(reason, count) for rollouts not trained on, most common first; empty for older journals."""
         counted = self.query(
             """
             SELECT left_out, count(*) AS count FROM rollouts WHERE left_out IS NOT NULL
@@ -144,7 +144,7 @@ class Journal:
         return bool(self.files) and column in self._columns(self.files[-1])
 
     def rows(self, keys: Iterable[Key], names: Sequence[str] | None = None) -> dict[Key, dict[str, Any]]:
-        """Some rows as they are on disk: of the columns `names`, or of all but those of single tokens."""
+        """Some rows as on disk: the columns `names`, or all columns but those with an entry per token."""
         wanted: dict[int, list[int]] = {}
         for step, row in keys:
             wanted.setdefault(step, []).append(row)
@@ -163,7 +163,7 @@ class Journal:
         return found
 
     def all_rows(self, step: int, names: Sequence[str]) -> dict[Key, dict[str, Any]]:
-        """Those columns of every rollout of one step; nothing where its file does not have them."""
+        """The columns `names` of every rollout of one step; empty if its file does not have them."""
         rows = self.query("SELECT row FROM rollouts WHERE step = $step", {"step": step})
         if not rows or not self._columns(self._file(step)).keys() >= set(names):
             return {}
@@ -179,7 +179,7 @@ class Journal:
 
 
 def _connect() -> duckdb.DuckDBPyConnection:
-    # nothing is fetched, whatever DuckDB would like to have
+    # DuckDB must not download extensions
     offline = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     connection = duckdb.connect(config={**offline, "memory_limit": "2GB"})
     connection.execute("SET enable_progress_bar = false")

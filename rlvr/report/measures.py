@@ -1,4 +1,4 @@
-"""The metrics of a stage as the report reads them: series of finite numbers, totals, late means."""
+"""The metrics of a stage for the report: series of finite numbers, totals, means over the last steps."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def early(values: list[float]) -> float:
 
 
 def lookup(config: Mapping[str, Any], key: str, default: Any = None) -> Any:
-    """The setting with dots in its name, or `default` where the configuration has none."""
+    """The setting with the dotted `key`, or `default` if the configuration does not have it."""
     found: Any = config
     for name in key.split("."):
         if not isinstance(found, Mapping) or found.get(name) is None:

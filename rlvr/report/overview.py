@@ -1,4 +1,4 @@
-"""What was run: the settings in words, those that are not the defaults, and how far each stage has come."""
+"""What was run: a summary of the settings, those that differ from the defaults, and each stage's progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rlvr.record.layout import RESULTS
 from rlvr.record.runs import RunRecord, StageRecord
 from rlvr.report.measures import Metrics, lookup
 
-EVALUATION = "-evaluation"  # behind the name of a stage: a recipe's evaluation of its model
+EVALUATION = "-evaluation"  # suffix of a stage's name: a recipe's evaluation of its model
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Setting:
 
 
 def changed_settings(config: Mapping[str, Any]) -> list[Setting]:
-    """The settings whose value is not that of the schema, in the order of the configuration."""
+    """The settings whose value differs from the schema's default, in the order of the configuration."""
     schema = OmegaConf.to_container(OmegaConf.structured(RunConfig))
     assert isinstance(schema, dict)
     defaults = dict(flattened(schema))
@@ -47,7 +47,7 @@ def _shown(value: Any) -> str:
 def facts(run: RunRecord, choices: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name, stages, model, problems, algorithm, reward, sampling and seed; those that are known.
 
-    `choices` are Hydra's: configuration group → the file that was taken.
+    `choices` are Hydra's: configuration group → option.
     """
     config = run.config
     rows = [
@@ -74,7 +74,7 @@ def _model(config: Mapping[str, Any]) -> str:
 
 
 def _function(called: Any) -> str:
-    """`rlvr.problems.generated.arithmetic(n=800, level=2)` of what Hydra would call."""
+    """A `_target_` section as a call, such as `rlvr.problems.generated.arithmetic(n=800, level=2)`."""
     if not isinstance(called, Mapping):
         return ""
     arguments = {name: value for name, value in called.items() if name != "_target_"}
@@ -109,7 +109,7 @@ def _sampling(config: Mapping[str, Any]) -> str:
 
 def _batch(config: Mapping[str, Any]) -> str:
     problems, size = lookup(config, "rl.problems_per_step"), lookup(config, "rl.group_size")
-    return f"{problems} problems of {size} rollouts each in a step of RL" if problems and size else ""
+    return f"{problems} problems × {size} rollouts per RL step" if problems and size else ""
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,13 @@ class StageState:
 
 
 def waiting(run: RunRecord, begun: Collection[str]) -> list[StageState]:
-    """The stages that were asked for and have left nothing; none of a stage that was opened alone."""
+    """The configured stages that have not begun; empty for a stage that was opened alone."""
     asked = lookup(run.config, "stages", []) if (run.folder / "config.yaml").exists() else []
-    return [StageState(str(name), False, "has left nothing yet") for name in asked if name not in begun]
+    return [StageState(str(name), False, "not begun") for name in asked if name not in begun]
 
 
 def state(run: RunRecord, stage: StageRecord, metrics: Metrics) -> StageState:
-    """Finished, by what a stage writes last; or at step N of M."""
+    """The stage's state in words: finished, or at step N of M."""
     step, last = metrics.last_step, planned_steps(run.config, stage.name)
     if is_done(stage.folder, needed_steps(run.config, stage.name)):
         return StageState(stage.name, True, "finished" + (f", {step:,} steps" if step else ""))
@@ -138,13 +138,13 @@ def state(run: RunRecord, stage: StageRecord, metrics: Metrics) -> StageState:
 
 
 def evaluated(name: str, evaluations: Sequence[StageRecord]) -> StageState:
-    """Of a model that the run only evaluated."""
+    """The state of a model that the run only evaluated."""
     done = any((each.folder / RESULTS).exists() for each in evaluations)
     return StageState(name, done, "evaluated" if done else "its evaluation has begun")
 
 
 def read_json(path: Path) -> Any:
-    """What the file holds; an empty mapping without a file that can be read."""
+    """The file's content; an empty mapping if it cannot be read."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How to have the same run again: command, seed, versions, commit, fingerprints, the whole configuration."""
+"""How to reproduce a run: commands, seed, versions, commit, fingerprints, the whole configuration."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from rlvr.report.overview import read_json
 
 @dataclass(frozen=True)
 class Hydra:
-    """What Hydra has noted beside the run; empty where it is gone."""
+    """What Hydra has saved in the run's folder; empty if that is missing."""
 
     overrides: list[str]
-    choices: Mapping[str, Any]  # configuration group → the file that was taken
-    folder: str | None  # that the command was given in
-    resumed: bool  # the overrides are those of a resume, and not the whole command
+    choices: Mapping[str, Any]  # configuration group → option
+    folder: str | None  # the working directory of the command
+    resumed: bool  # the overrides are those of a resume, not the whole command
     config_dirs: list[str]  # the user's own, from the command line
 
     @property
     def given(self) -> list[str]:
-        """What followed the command; empty where that is not known."""
+        """The command's arguments; empty if they are not known."""
         if self.resumed or not self.overrides:
             return []
         return [*(f"--config-dir={folder}" for folder in self.config_dirs), *self.overrides]
@@ -60,17 +60,17 @@ def _yaml(path: Path) -> Any:
 
 
 def commands(run: RunRecord, hydra: Hydra) -> list[tuple[str, str]]:
-    """(what for, command): as it was given, from the saved configuration, and to go on."""
+    """(purpose, command): the original command, a repetition with the saved settings, and the resume."""
     if not run.config:
         return []
     name, folder = ("recipe" if run.is_recipe else "train"), run.home
     saved = ["--config-path", str(folder), "--config-name", "config"]
     again = _command(name, *saved, "hydra.run.dir=runs/again")
-    rows = [("again, with exactly these settings", again)]
+    rows = [("repeat with exactly these settings", again)]
     if hydra.given:
         where = f", in {hydra.folder}" if hydra.folder else ""
-        rows.insert(0, (f"as it was given{where}", _command(name, *hydra.given)))
-    rows.append(("to go on; completed stages are skipped", _command(name, f"resume={folder}")))
+        rows.insert(0, (f"original command{where}", _command(name, *hydra.given)))
+    rows.append(("continue; completed stages are skipped", _command(name, f"resume={folder}")))
     return rows
 
 
@@ -79,7 +79,7 @@ def _command(*words: str) -> str:
 
 
 def versions(run: RunRecord) -> list[tuple[str, str]]:
-    """Name and version of everything that the run ran on; packages that were not there are left out."""
+    """Name and version of the packages and the machine; packages that were not installed are left out."""
     rows = [
         (key.removeprefix("packages."), value) for key, value in flattened(run.versions) if value is not None
     ]
@@ -89,13 +89,13 @@ def versions(run: RunRecord) -> list[tuple[str, str]]:
 def commit(run: RunRecord) -> str:
     git = run.versions.get("git")
     if not isinstance(git, Mapping):
-        return "not known: it was no checkout"
-    changed = "with changes that were not committed" if git.get("modified") else "without local changes"
+        return "not known: not run from a git checkout"
+    changed = "with uncommitted changes" if git.get("modified") else "without local changes"
     return f"{git.get('commit', '?')}, {changed}"
 
 
 def fingerprints(run: RunRecord) -> Iterator[tuple[str, str]]:
-    """Keys and hashes of stages, problems and files: equal ones say that the same was used."""
+    """Keys and hashes of stages, problems and files: equal hashes mean equal content."""
     for stage in run.stages:
         yield from _stage_fingerprints(stage)
     for path in [run.home / "config.yaml", *(stage.folder / "metrics.jsonl" for stage in run.stages)]:
@@ -119,7 +119,7 @@ def _stage_fingerprints(stage: StageRecord) -> Iterator[tuple[str, str]]:
 
 
 def resumes(run: RunRecord) -> Iterator[tuple[str, str]]:
-    """Settings that a resume has changed: when, and the old and the new value."""
+    """Settings changed by a resume: (stage and step, old and new value)."""
     for stage in run.stages:
         path = stage.folder / CHANGES
         for line in path.read_text().splitlines() if path.is_file() else []:

@@ -1,4 +1,4 @@
-"""What a stage made of the model, in words and numbers, and whether that is statistically significant."""
+"""A stage's effect on the model, in words and numbers, and whether it is statistically significant."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rlvr.types import DataError
 HELDOUT = "the held-out set"
 NOTE = (
     f"{OVER_PROBLEMS} p values are of the {TESTS['problems']}, after Holm's correction for all comparisons "
-    "between stages, or for all inside of stages. A change is statistically significant where "
+    "between stages, or for all within stages. A change is statistically significant if "
     f"p < {ALPHA}."
 )
 
@@ -58,7 +58,7 @@ class Result:
     after: Evaluation
     begin: str  # names of the two models
     end: str
-    missing: str  # why nothing is paired, if nothing is
+    missing: str  # why the models could not be paired problem by problem, if they could not
     gain: Difference | None
 
     @property
@@ -87,14 +87,14 @@ class Result:
         holm = f" after Holm's correction for {many} comparisons" if many > 1 else ""
         yield (
             f"Problem by problem, the {what} statistically significant ({self.gain.points}{holm}); "
-            f"{self.gain.changed:,} of {self.gain.pairs:,} problems have another share of correct answers."
+            f"the share of correct answers changed for {self.gain.changed:,} of {self.gain.pairs:,} problems."
         )
 
 
 def compared(
     name: str, before: Evaluation | None, after: Evaluation, begin: str, end: str, missing: str = ""
 ) -> Result:
-    """A set's result. `begin` and `end` name the two models, `missing` says why nothing is paired."""
+    """A set's result. `begin` and `end` name the two models, `missing` says why they are not paired."""
     gain = paired_difference(before.values, after.values) if before else None
     missing = missing or "no problem has a value in both evaluations"
     return Result(name, before, after, begin, end, missing, gain)
@@ -111,9 +111,9 @@ def tested(results: Mapping[str, Sequence[Result]]) -> dict[str, list[Result]]:
 
 
 def in_stage(stage: StageRecord, metrics: Metrics) -> Iterator[Result]:
-    """From the first to the last held-out evaluation inside of a stage, where there is one.
+    """From the first to the last held-out evaluation within a stage, if there is one.
 
-    First of right answers, then of those with all steps true where answers have checkable steps.
+    One result for right answers, and if answers have checkable steps, one for those with all steps true.
     """
     for metric, name in (("pass@1", HELDOUT), (TRUE_STEPS, beside(HELDOUT))):
         if steps := metrics.series(f"heldout/{metric}")[0]:
@@ -129,7 +129,7 @@ def _course(stage: StageRecord, metrics: Metrics, metric: str, name: str, steps:
             values[step] = problem_values(path, metric)[0]
         except DataError:
             values[step] = {}
-            missing = f"the journal of the held-out evaluation at step {step} is not there or cannot be read"
+            missing = f"the journal of the held-out evaluation at step {step} is missing or cannot be read"
     last = _at(metrics, metric, steps[-1], values)
     if steps[0] == steps[-1]:
         return compared(name, None, last, "", f"at step {steps[0]}")
@@ -150,7 +150,7 @@ def _at(metrics: Metrics, metric: str, step: int, values: Mapping[int, Mapping[s
 
 
 def read_evaluation(folder: Path) -> dict[str, Evaluation]:
-    """Set → result, of an evaluation's folder; empty without a readable results.json."""
+    """Set → result, from an evaluation's folder; empty without a readable results.json."""
     try:
         results = json.loads((folder / RESULTS).read_text())
         return {

@@ -1,6 +1,6 @@
-"""The rollouts worth a look: best, worst and strangest, each by a rule that is stated beside it.
+"""Notable rollouts: best, worst and strangest, each picked by a rule that is stated beside it.
 
-Each rule chooses among the rollouts that no rule before it has chosen; one that nothing fits shows nothing.
+Each rule picks from the rollouts that no earlier rule has picked; a rule that nothing matches is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rlvr.report.journal import Journal, Key
 from rlvr.report.measures import Metrics
 from rlvr.rewards.repetition import repeated_share, words_of
 
-SHOWN_CHARACTERS = 6000  # of a text; the middle of a longer one is left out
+SHOWN_CHARACTERS = 6000  # length limit of a text; the middle of a longer one is left out
 LONGEST = 100  # rewarded rollouts that are searched for repetition
 REPEATED = 0.3  # share of words in repeated 8-grams from which a text counts as repetitive
 
@@ -28,24 +28,24 @@ STEPS = {
     None: None,
 }
 
-# title → (why, in words; which rollouts, the one to show first). Ties go to the later step.
+# title → (the rule in words; the rule in SQL, best match first). Ties go to the later step.
 _BEST_AND_WORST = {
     "Best": (
-        "the largest reward; of those the largest advantage",
+        "the largest reward, and among equals the largest advantage",
         "WHERE reward IS NOT NULL ORDER BY reward DESC, advantage DESC NULLS LAST",
     ),
     "Worst": (
-        "the smallest reward; of those the smallest advantage",
+        "the smallest reward, and among equals the smallest advantage",
         "WHERE reward IS NOT NULL ORDER BY reward, advantage NULLS LAST",
     ),
 }
 _STRANGE = {
     "Rewarded, but not correct": (
-        "the largest reward without the status correct, where that is above the mean reward",
+        "the largest reward of an answer that is not correct, if it is above the mean reward",
         "WHERE status <> 'correct' AND reward > (SELECT avg(reward) FROM rollouts) ORDER BY reward DESC",
     ),
     "Correct, but not rewarded": (
-        "the smallest reward with the status correct, where that is below the mean reward",
+        "the smallest reward of a correct answer, if it is below the mean reward",
         "WHERE status = 'correct' AND reward < (SELECT avg(reward) FROM rollouts) ORDER BY reward",
     ),
     "Right, but not by true steps": (
@@ -60,14 +60,14 @@ _STRANGE = {
         "fewest tokens of all correct answers",
         "WHERE status = 'correct' ORDER BY length",
     ),
-    "Cut off, and correct all the same": (
+    "Cut off, but correct": (
         "a correct answer that reached the token limit",
         "WHERE status = 'correct' AND truncated ORDER BY reward DESC",
     ),
     "Timeout": ("the check ran past its deadline", "WHERE status = 'timeout' ORDER BY seconds DESC"),
     "Crashed": ("the check died or returned no verdict", "WHERE status = 'crashed' ORDER BY seconds DESC"),
     "Slowest check": (
-        "the check that took longest of those that came to an end",
+        "the longest check that was completed",
         "WHERE reward IS NOT NULL AND seconds > 0 ORDER BY seconds DESC",
     ),
 }
@@ -82,7 +82,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Shown:
-    """A chosen rollout as the page has it."""
+    """A chosen rollout as shown on the page."""
 
     chosen: Chosen
     problem_id: str
@@ -122,7 +122,7 @@ def _keys(journal: Journal, rule: str, most: int = 40) -> list[Key]:
 
 
 def _widest_gap(journal: Journal, metrics: Metrics) -> Iterator[tuple[str, str, Iterable[Key]]]:
-    """In the step whose mean gap is largest, so that no other step's tokens are read."""
+    """The widest gap in the step with the largest mean gap, so that no other step's tokens are read."""
     steps, gaps = metrics.series("learner/logprob_gap")
     if not steps:
         return
@@ -151,14 +151,14 @@ def _repetitive(journal: Journal) -> Iterator[tuple[str, str, Iterable[Key]]]:
     share, key = max(shares, key=lambda pair: (pair[0], pair[1]), default=(0.0, (0, 0)))
     if share >= REPEATED:
         why = (
-            f"{share:.0%} of its words lie in an 8-gram that had occurred before, the most of the "
-            f"{len(shares)} longest with a reward above the mean"
+            f"{share:.0%} of its words are in a repeated 8-gram, the most among the {len(shares)} longest "
+            "answers with a reward above the mean"
         )
         yield "Rewarded and repetitive", why, [key]
 
 
 def show(journal: Journal, chosen: list[Chosen]) -> list[Shown]:
-    """What the page says of each of them; everything a model wrote comes out escaped."""
+    """The content of the page for each chosen rollout; everything a model wrote is escaped."""
     rows = journal.rows(each.key for each in chosen)
     return [_shown(each, rows[each.key], _length(journal, each.key)) for each in chosen]
 
@@ -216,7 +216,7 @@ def _columns(text: str) -> str:
 
 
 def shortened(text: str, most: int = SHOWN_CHARACTERS) -> str:
-    """The text, or its head and its tail with a note of what lies between."""
+    """The text, or its head and tail with a note of how much was left out."""
     if len(text) <= most:
         return text
     head, tail = most * 3 // 4, most // 4

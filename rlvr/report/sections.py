@@ -1,4 +1,4 @@
-"""What a stage's metrics say of learning, of rewards and of time: charts with the numbers beside them."""
+"""Charts and tables of a stage's metrics: learning, rewards and time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _line(metrics: Metrics, metric: str, name: str, colour: int) -> Line:
 
 
 def curves(metrics: Metrics) -> list[Markup]:
-    """Learning at a glance: accuracy, reward, held-out, length, entropy, loss; those that there are."""
+    """Learning curves: accuracy, reward, held-out, length, entropy, loss, as far as they were recorded."""
     charts = [
         heldout_chart(metrics),
         line_chart(
@@ -43,7 +43,7 @@ def curves(metrics: Metrics) -> list[Markup]:
         line_chart("Cut off at the token limit", [_line(metrics, "rollouts/truncated", "", 3)], percent=True),
         line_chart("Entropy, nats per token", [_line(metrics, "learner/entropy", "", 6)]),
     ]
-    if not metrics.values("train/reward"):  # a policy gradient's loss says nothing
+    if not metrics.values("train/reward"):  # the value of a policy-gradient loss is not informative
         losses = [
             _line(metrics, "train/loss", "training", 0),
             _line(metrics, "validation/loss", "validation", 1),
@@ -53,7 +53,7 @@ def curves(metrics: Metrics) -> list[Markup]:
 
 
 def heldout_chart(metrics: Metrics) -> Markup:
-    """Held-out pass@1 with the interval of each evaluation, and with true steps where answers have steps."""
+    """Held-out pass@1 with intervals, and where answers have steps, the share with all steps true."""
     lines = []
     for line, name in zip(
         _with_true_steps(metrics, "heldout/pass@1", 2), ("pass@1", TRUE_STEPS), strict=False
@@ -68,7 +68,7 @@ def heldout_chart(metrics: Metrics) -> Markup:
 
 
 def _with_true_steps(metrics: Metrics, metric: str, colour: int) -> list[Line]:
-    """Right answers, and beside them those with all steps true, where answers have checkable steps."""
+    """The share of right answers, and where answers have checkable steps, of those with all steps true."""
     steps = f"{metric.partition('/')[0]}/{TRUE_STEPS}"
     if not metrics.values(steps):
         return [_line(metrics, metric, "", colour)]
@@ -77,14 +77,14 @@ def _with_true_steps(metrics: Metrics, metric: str, colour: int) -> list[Line]:
 
 @dataclass(frozen=True)
 class Times:
-    per_step: Markup  # empty, like `total`, where all the time is that of one phase
+    per_step: Markup  # empty, like `total`, if there is only one phase
     total: Markup
     rows: list[tuple[str, str, str]]  # phase, time, share
     rates: list[tuple[str, str]]  # what, per second
 
 
 def times(metrics: Metrics) -> Times | None:
-    """Where the time went; None where no phase was measured. Evaluation is outside of `time/step`."""
+    """Time per phase; None if none was measured. Evaluation is not part of `time/step`."""
     found = {phase: metrics.total(f"time/{phase}") for phase in PHASES if metrics.values(f"time/{phase}")}
     whole = sum(found.values())
     if not whole:
@@ -125,9 +125,9 @@ class Verdicts:
 
 
 def verdicts(metrics: Metrics, journal: Journal) -> Verdicts | None:
-    """Rewards by part, verdicts by status, and what the reward services did; None if nothing was judged.
+    """Rewards by function, verdicts by status, and reward service statistics; None if nothing was judged.
 
-    Statuses are those of the metrics, or of the journal where the stage has none.
+    Statuses come from the metrics, or from the journal if the stage has no metrics.
     """
     steps, counts = _statuses(metrics, journal)
     parts = metrics.names("reward/")
@@ -138,7 +138,7 @@ def verdicts(metrics: Metrics, journal: Journal) -> Verdicts | None:
     gates = metrics.names("gates/")
     charts = [
         line_chart("Mean of each reward function", _named(metrics, parts)),
-        line_chart("Held back by a gate", _named(metrics, gates), percent=True),
+        line_chart("Reward withheld by a gate", _named(metrics, gates), percent=True),
         stack_chart("Verdicts", steps, stack) if len(steps) > 1 else Markup(""),
     ]
     totals = [(name, sum(values)) for name, values in counts.items()]
@@ -169,7 +169,7 @@ def _named(metrics: Metrics, names: Sequence[str]) -> list[Line]:
 
 
 def _service(metrics: Metrics) -> list[tuple[str, str]]:
-    """Totals of counts, largest of maxima, means of percentiles; nothing where no check was counted."""
+    """Totals of counts, maxima of maxima, means of percentiles; empty if no check was counted."""
     checks = metrics.total("rewards/checks")
     if not checks:
         return []
@@ -185,19 +185,19 @@ def _service(metrics: Metrics) -> list[tuple[str, str]]:
         ("checks, held-out ones included", f"{checks:,.0f}"),
         ("seconds in checks", f"{metrics.total('rewards/seconds'):,.2f}"),
         (
-            "latency: median, 99%, largest",
+            "latency: median, p99, max",
             f"{mean('latency_p50')}, {mean('latency_p99')}, {largest('latency_max')}",
         ),
-        ("queue: median, 99%, largest", f"{mean('queue_p50')}, {mean('queue_p99')}, {largest('queue_max')}"),
+        ("queue: median, p99, max", f"{mean('queue_p50')}, {mean('queue_p99')}, {largest('queue_max')}"),
         (
             "timeouts, crashes",
             f"{metrics.total('rewards/timeout'):,.0f}, {metrics.total('rewards/crashed'):,.0f}",
         ),
-        ("workers that were started again", f"{metrics.total('rewards/respawns'):,.0f}"),
+        ("worker restarts", f"{metrics.total('rewards/respawns'):,.0f}"),
     ]
     if hits + misses:
         rows.append(
-            ("comparisons taken from memory", f"{hits / (hits + misses):.1%} of {hits + misses:,.0f}")
+            ("comparisons answered from the cache", f"{hits / (hits + misses):.1%} of {hits + misses:,.0f}")
         )
     return rows
 

@@ -1,4 +1,4 @@
-"""From a run to its report."""
+"""Write the report of a run."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from rlvr.results.summary import summary_table
 from rlvr.types import DataError
 
 TEMPLATES = Path(__file__).parent / "templates"
-FEW = 25  # changed settings are shown at once; more are folded
+FEW = 25  # up to this many changed settings are shown unfolded
 
 
 def write_report(run: RunRecord, path: Path) -> Path:
-    """Write the report of `run` as one HTML file, whole or not at all, over what was there.
+    """Write the report of `run` to `path` as one HTML file, atomically; an existing file is replaced.
 
-    It asks nothing of any network, has no script, and shows what models and configurations wrote as text.
-    What is missing of the run is named in it. Returns `path`.
+    The page makes no network requests, has no script, and escapes the text of models and configurations. It
+    lists what is missing of the run. Returns `path`.
 
     Raises:
         DataError: it is an evaluation, which has results of its own; or the file cannot be written.
     """
     if run.is_evaluation:
         raise DataError(
-            f"{run.folder} is an evaluation, and a report is of training; read {run.folder / RESULTS_TABLE}"
+            f"{run.folder} is an evaluation, and reports are for training; read {run.folder / RESULTS_TABLE}"
         )
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -46,7 +46,7 @@ def write_report(run: RunRecord, path: Path) -> Path:
     page = environment.get_template("report.html").render(_content(run))
     try:
         with atomic_write(path) as temporary:
-            # a name of a metric may hold half a surrogate pair, which JSON knows and UTF-8 does not
+            # a metric's name may contain a lone surrogate, which JSON can hold and UTF-8 cannot
             temporary.write_bytes(page.encode("utf-8", errors="replace"))
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); name another file") from error
@@ -83,13 +83,13 @@ def _content(run: RunRecord) -> dict[str, Any]:
 
 
 def _table(run: RunRecord) -> str:
-    """The run's own table, as Markdown; empty where there is none yet."""
+    """The run's own table, as Markdown; empty if there is none yet."""
     if run.is_recipe:
         path = run.folder / "table.md"
         return path.read_text(errors="replace") if path.is_file() else ""
     try:
         return summary_table(run.folder) if run.stage("rl") else ""
-    except DataError:  # its metrics cannot be read, which the stage's chapter says
+    except DataError:  # its metrics cannot be read; the stage's chapter reports that
         return ""
 
 

@@ -107,7 +107,7 @@ def test_what_was_run(run: Path) -> None:
     assert "math = rlvr.rewards.math.math_reward()" in text
     assert "at step 2 of 3" in text
     assert "not finished" in text
-    assert "abc123, with changes that were not committed" in text
+    assert "abc123, with uncommitted changes" in text
     assert "torch 2.13" in text
     assert f"rlvr train resume={run}" in text
 
@@ -121,9 +121,8 @@ def test_the_result_is_the_paired_difference_of_the_journals(run: Path) -> None:
     assert "25.0% (15.0% to 35.0%) at step 0, 75.0% (65.0% to 85.0%) at step 2." in text
     points = f"+{100 * gain.mean:.1f} points, 95% CI +{100 * gain.low:.1f} to +{100 * gain.high:.1f}"
     assert gain.p == 2 / 2**8
-    assert (
-        f"the gain is statistically significant ({points}, p = 0.008); 8 of 8 problems have another" in text
-    )
+    assert f"the gain is statistically significant ({points}, p = 0.008); " in text
+    assert "the share of correct answers changed for 8 of 8 problems" in text
     assert "They do not cover what another seed of the training would have given." in text
 
 
@@ -141,7 +140,7 @@ def test_without_heldout_journals_nothing_is_paired(run: Path) -> None:
     text = page_of(run).text
     assert "75.0% (65.0% to 85.0%) at step 2." in text
     assert (
-        "not tested problem by problem: the journal of the held-out evaluation at step 2 is not there" in text
+        "not tested problem by problem: the journal of the held-out evaluation at step 2 is missing" in text
     )
 
 
@@ -154,7 +153,7 @@ def test_times_tokens_and_verdicts_are_the_sums_of_the_metrics(run: Path) -> Non
     assert "tokens sampled per second of a step 75" in text
     assert "correct 7 87.50%" in text
     assert "wrong 1 12.50%" in text
-    assert "latency: median, 99%, largest 2 ms, 4 ms, 8 ms" in text
+    assert "latency: median, p99, max 2 ms, 4 ms, 8 ms" in text
 
 
 def test_reasons_are_counted_by_rule_where_there_is_one(run: Path) -> None:
@@ -193,13 +192,13 @@ def test_sft_alone_has_a_report(tmp_path: Path) -> None:
     assert "sft finished, 2 steps" in page.text
     assert "Loss" in page.text
     assert "tokens trained on per second of learning 50" in page.text
-    assert "Nothing was measured on held-out problems yet." in page.text
+    assert "There is no held-out evaluation yet." in page.text
 
 
 def test_a_run_that_crashed_at_once_has_a_report(tmp_path: Path) -> None:
     text = page_of(write_run(tmp_path / "run", {})).text
-    assert "No stage has left anything to read yet." in text
-    assert "rl has left nothing yet" in text
+    assert "No stage has written any data yet." in text
+    assert "rl not begun" in text
 
 
 def test_half_a_line_of_metrics_is_passed_over(run: Path) -> None:
@@ -323,7 +322,7 @@ def test_an_evaluation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"answers": "x", "problems": {"sets": ["mine"]}}))
     assert main([str(tmp_path)]) == 2
     assert (
-        f"is an evaluation, and a report is of training; read {tmp_path}/results.md"
+        f"is an evaluation, and reports are for training; read {tmp_path}/results.md"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "report.html").exists()
@@ -336,14 +335,14 @@ def test_the_command_of_a_run_is_that_which_was_given(run: Path) -> None:
     settings = {"hydra": {"runtime": {"cwd": "/home/me", "choices": {"algorithm": "dapo"}}}}
     (notes / "hydra.yaml").write_text(yaml.safe_dump(settings))
     text = page_of(run).text
-    assert "as it was given, in /home/me rlvr train experiment=quickstart 'name=a b'" in text
+    assert "original command, in /home/me rlvr train experiment=quickstart 'name=a b'" in text
     sources = [("main", "/conf"), ("command-line", "/home/me/my conf"), ("schema", "")]
     settings["hydra"]["runtime"]["config_sources"] = [  # type: ignore[assignment]
         {"path": path, "schema": "file", "provider": provider} for provider, path in sources
     ]
     (notes / "hydra.yaml").write_text(yaml.safe_dump(settings))
     given = "rlvr train '--config-dir=/home/me/my conf' experiment=quickstart 'name=a b'"
-    assert f"as it was given, in /home/me {given}" in page_of(run).text
+    assert f"original command, in /home/me {given}" in page_of(run).text
     settings["hydra"]["job"] = {"config_name": "config"}  # a resume has written its own over them
     (notes / "hydra.yaml").write_text(yaml.safe_dump(settings))
     text = page_of(run).text

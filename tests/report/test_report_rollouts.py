@@ -56,7 +56,7 @@ def test_each_rule_finds_its_own(tmp_path: Path) -> None:
         "Shortest correct": 6,
         "Rewarded, but not correct": 7,
         "Correct, but not rewarded": 8,
-        "Cut off, and correct all the same": 9,
+        "Cut off, but correct": 9,
         "Timeout": 10,
         "Crashed": 11,
         "Slowest check": 12,
