@@ -1,1 +1,1 @@
-"""What everything stands on: settings, keys, import paths, files, processes, text, the identity of runs."""
+"""Basics used by all packages: settings, keys, import paths, files, processes, text, the identity of runs."""

@@ -1,4 +1,4 @@
-"""What the end of a `with` block closes."""
+"""A base class for context managers that close at the end of a `with` block."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Closing:
-    """A class with a `close` that is a context manager by it."""
+    """Makes a class with a `close` method a context manager."""
 
     def close(self) -> None:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Disks that take no more, or nothing at all: one error that names the file and says what to do."""
+"""Failures of a disk (full, read-only, broken) as one error that names the file and says what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rlvr.types import RlvrError
 
-UNFINISHED = ".tmp"  # how the name of a file ends that is being written
+UNFINISHED = ".tmp"  # suffix of a file that is being written
 _ROOM = "make room there"
 MEND = {
     errno.ENOSPC: _ROOM,
@@ -23,23 +23,23 @@ MEND = {
     errno.EPERM: "give this user the permission",
     errno.EIO: "look at the disk",
 }
-# PyTorch's and NumPy's words where they know no more than how much was written.
+# The messages of PyTorch and NumPy for an incomplete write, which carry no errno.
 _CUT_OFF = re.compile(r"inline_container\.cc|\d requested and \d+ written")
-# What writes files in Rust has the number in its message alone.
+# Libraries in Rust give the errno only in the message.
 _NUMBERED = re.compile(r"\(os error (\d+)\)|\[errno (\d+)\]", re.IGNORECASE)
 
 
 class DiskError(RlvrError, OSError):
-    """A file cannot be written; also an OSError, for those who can do without the file."""
+    """A file cannot be written. Also an OSError, for callers that can continue without the file."""
 
 
 def disk_error(path: Path, error: Exception, what: str = "cannot be written") -> DiskError | None:
-    """What to say of an `error` of writing `path`, or under it; None if the disk has no part in it."""
+    """The DiskError for an `error` while writing `path`, or a file in it; None if it is another error."""
     number = _number(error)
     if number is not None:
         reason, mend = os.strerror(number), MEND[number]
     elif _CUT_OFF.search(str(error)):
-        reason, mend = "not the whole of it was taken", "see whether the disk is full"
+        reason, mend = "it was written incompletely", "check whether the disk is full"
     else:
         return None
     named = getattr(error, "filename", None)
@@ -52,7 +52,7 @@ def disk_error(path: Path, error: Exception, what: str = "cannot be written") ->
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Raises DiskError in place of whatever a library raises when it cannot write `path`, or under it."""
+    """Raises DiskError in place of a library's error when it cannot write `path`, or a file in it."""
     try:
         yield
     except DiskError:
@@ -65,7 +65,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def _number(error: Exception) -> int | None:
-    """The errno of a disk's failure, from the error or from its words."""
+    """The errno of a disk failure, from the error or its message; None for other errors."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (found := _NUMBERED.search(str(error))):
         number = int(found[1] or found[2])
@@ -77,9 +77,9 @@ def _number(error: Exception) -> int | None:
 
 
 def _free(file: Path) -> str:
-    """How much room there is where `file` was to be, for a message."""
+    """The free space where `file` should be written, for a message."""
     there = next((folder for folder in file.absolute().parents if folder.is_dir()), Path("/"))
     try:
         return f"; {shutil.disk_usage(there).free / 2**30:.2f} GiB are free"
-    except OSError:  # a disk that is in trouble need not tell
+    except OSError:  # a failing disk may not report it
         return ""

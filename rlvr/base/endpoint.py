@@ -1,7 +1,4 @@
-"""Requests to an OpenAI-compatible chat endpoint: what is tried again, when, and what is given up.
-
-Nothing here knows what is asked: a judge and a teacher are both models behind such an endpoint.
-"""
+"""Requests to an OpenAI-compatible chat endpoint, with retries. Used for judges and for teachers."""
 
 from __future__ import annotations
 
@@ -23,17 +20,17 @@ from rlvr.types import RlvrError
 Result = TypeVar("Result")
 
 _RETRIED = (408, 409, 425, 429, 500, 502, 503, 504, 529)
-_LONGEST_WAIT = 120.0  # seconds between two tries, and that an endpoint may ask us to wait
+_LONGEST_WAIT = 120.0  # seconds between two tries; also the longest Retry-After that is honoured
 _LARGEST_BODY = 64 * 2**20  # bytes
-_DRIP = 1.0  # seconds beyond the timeout after which a body that still comes is given up
+_DRIP = 1.0  # seconds beyond the timeout after which an incomplete body is given up
 
 
 class EndpointError(RlvrError):
-    """A request has no answer, and asking again now would not bring one."""
+    """A request failed for good: all retries failed, or a retry would be useless."""
 
 
 class RefusedError(EndpointError):
-    """The endpoint answered with a `status` that says not to ask again, or not for a long time."""
+    """The endpoint answered with a `status` that should not be retried, or not for a long time."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -42,7 +39,7 @@ class RefusedError(EndpointError):
 
 @dataclass(frozen=True)
 class Failed:
-    """A request to be made again, after `wait` seconds if the endpoint named a time."""
+    """A request that should be retried, after `wait` seconds if the endpoint named a time."""
 
     why: str
     wait: float | None = None
@@ -53,7 +50,7 @@ class ChatReply:
     """The first choice of a chat completion. What the endpoint left out, or sent as another type, is None."""
 
     content: str | None
-    reasoning: str | None  # of servers that cut it out of the content
+    reasoning: str | None  # from servers that separate it from the content
     finish_reason: str | None  # in the server's own words
     completion_tokens: int | None  # reasoning included
     model: str | None  # the name of the model that answered
@@ -86,9 +83,9 @@ class ChatEndpoint:
         self._key = None if api_key_env is None else _read_key(api_key_env)
 
     def client(self) -> httpx.AsyncClient:
-        """The connections, which belong to the event loop that runs when they are used.
+        """An HTTP client, to be used in one event loop.
 
-        There may be any number: how many requests are under way is the caller's to bound.
+        The number of connections is not limited: the caller bounds the number of concurrent requests.
         """
         headers = {"Content-Type": "application/json"}
         if self._key is not None:
@@ -100,9 +97,9 @@ class ChatEndpoint:
     async def ask(
         self, key: str, wanted: str, once: Callable[[Failed | None], Awaitable[Result | Failed]]
     ) -> Result:
-        """Call `once`, with the last failure, until its result is none. `key` varies the waiting.
+        """Call `once`, with the last failure, until it does not fail. `key` seeds the variation of the wait.
 
-        Raises EndpointError, which says that there was no `wanted`, when the last try failed too.
+        Raises EndpointError, whose message says that there was no `wanted`, if the last try fails, too.
         """
         failed: Failed | None = None
         for attempt in range(self.retries + 1):
@@ -124,14 +121,14 @@ class ChatEndpoint:
         return min(self.backoff * 2 ** (attempt - 1) * (1 + drawn / 2), _LONGEST_WAIT)
 
     async def post(self, client: httpx.AsyncClient, body: Mapping[str, Any]) -> ChatReply | Failed:
-        """The reply to one request, or why to try again.
+        """The reply to one request, or why it should be retried.
 
-        Raises EndpointError when that would be useless, RefusedError among them.
+        Raises RefusedError if a retry would be useless.
         """
         data = bytearray()
         sent = json.dumps(body, ensure_ascii=False).encode(errors="replace")
         try:
-            # The client's own timeouts are for each step, and say which one; this one is for them all.
+            # The client's timeouts apply to each step, and their errors name it; this one covers all steps.
             async with (
                 asyncio.timeout(self.timeout + _DRIP),
                 client.stream("POST", self._url, content=sent) as response,
@@ -159,13 +156,13 @@ class ChatEndpoint:
         return Failed(why, wait)
 
     def _shown(self, text: str) -> str:
-        """The beginning of `text`, without the key, which servers like to repeat."""
+        """The beginning of `text`, without the key, which some servers repeat."""
         text = text.replace(self._key, "…") if self._key is not None else text
         return text[:300].encode(errors="replace").decode()
 
 
 def read_reply(data: bytes, shown: str) -> ChatReply | Failed:
-    """The first choice of the chat completion `data`, whatever else may be wrong with it.
+    """The first choice of the chat completion `data`; other fields may be missing or malformed.
 
     JSON can hold lone surrogates, which files cannot: they become question marks.
     """
@@ -197,7 +194,7 @@ def _text(value: object) -> str | None:
 
 
 def plain_json(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `value` as JSON has it. Raises ValueError, which names the setting, if it cannot have it."""
+    """A copy of `value` as JSON has it. Raises ValueError, naming the setting, if that is not possible."""
     try:
         copied: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -217,7 +214,7 @@ def _read_key(variable: str) -> str:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait as the header says, which are a number or a date; None without one."""
+    """Seconds to wait by a Retry-After header (a number or a date); None without a valid one."""
     if value is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rlvr.base.disk import UNFINISHED, disk_errors
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; what was written there becomes `path` at once, or never.
+    """Yield a temporary path beside `path`; the file written there then replaces `path` atomically.
 
-    The content is on disk before the name is, so neither a crash nor a full disk leaves half a file.
-    Raises DiskError when the disk does not take it; what was there before stays.
+    The content is synced to disk before the rename, so neither a crash nor a full disk leaves a partial file.
+    Raises DiskError if it cannot be written; an existing file is then kept.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     with disk_errors(path):
@@ -33,18 +33,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`text` as the whole of a file, as `atomic_write` does it."""
+    """Write `text` to a file with `atomic_write`."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any, indent: int | None = None) -> None:
-    """`value` as JSON, what JSON does not know as text."""
+    """Write `value` as JSON with `atomic_write`; values that JSON does not support become strings."""
     write_text(path, json.dumps(value, indent=indent, default=str) + "\n")
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in `folder` on disk."""
+    """Sync the directory entries of `folder` to disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -53,6 +53,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed had begun to write into `folder`. For its only writer."""
+    """Remove the partial files of killed processes from `folder`. Only for its single writer."""
     for path in folder.glob(f".*.*{UNFINISHED}"):
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What makes two runs the same: the settings that numbers depend on, and the content of what they name."""
+"""The identity of a run: the settings that its numbers depend on, and the content of the files they name."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NEUTRAL = frozenset(
 )
 
 
-LONGEST_NAME = 250  # bytes of a file's name that any system takes
-# Where Python, what is installed, and this package keep their code: its version is noted with the run.
+LONGEST_NAME = 250  # bytes of a file's name that every system allows
+# Folders of Python, installed packages and this package: their versions are recorded with the run.
 NOT_THE_USERS = (
     *{Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")},
     Path(__file__).resolve().parents[1],
@@ -32,9 +32,9 @@ NOT_THE_USERS = (
 
 
 def that_matter(value: Any) -> Any:
-    """Settings without neutral and unset ones: a new setting that is off changes nothing.
+    """Settings without neutral and unset ones, so that a new setting that is off changes nothing.
 
-    What an import path is called with stays as it is: to a user's function, names mean what it says.
+    The arguments of an import path are kept as they are: to a user's function their names may mean anything.
     """
     if isinstance(value, dict) and "_target_" not in value:
         kept = {name: part for name, part in value.items() if name not in NEUTRAL and part is not None}
@@ -48,12 +48,12 @@ def reward_deadline(reward: Mapping[str, Any]) -> dict[str, float]:
 
 
 def digest(value: Any) -> str:
-    """Ten hexadecimal digits that depend on a tree of settings."""
+    """Hash of a tree of settings, as ten hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:10]
 
 
 def model_fingerprint(path: str) -> str:
-    """A hub name as it is; a folder by the names and contents of its files."""
+    """The name itself for a hub name; for a folder, a hash of the names and contents of its files."""
     folder = Path(path)
     if not folder.is_dir():
         return path
@@ -67,13 +67,13 @@ def model_fingerprint(path: str) -> str:
 
 @lru_cache(maxsize=1 << 12)
 def _content(file: Path, _changed: int, _size: int) -> str:
-    """SHA-256 of a file; read once in a process, as weights take seconds, until it has changed."""
+    """SHA-256 of a file, cached until the file changes, because hashing weights takes seconds."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def data_fingerprint(path: str) -> str:
-    """SHA-256 of a file's content; a name that is no file, as it is."""
+    """SHA-256 of a file's content; the name itself if there is no such file."""
     file = Path(path).absolute()
     if not file.is_file():
         return path
@@ -101,7 +101,7 @@ def contents(settings: Any) -> dict[str, str]:
 
 
 def _may_be_file(text: str) -> bool:
-    """Whether a system can be asked for a file of this name."""
+    """Whether this can be a file's name."""
     return 0 < len(text) < LONGEST_NAME and "\n" not in text and "\0" not in text
 
 
@@ -119,7 +119,7 @@ def _code(target: Any) -> dict[str, str]:
 
 
 def _users_file(module: str) -> Path | None:
-    """A module's file, unless it is of this package, of Python, or installed. It imports nothing."""
+    """The file of a module of the user's own, found without importing it; None for any other module."""
     top, *below = module.split(".")
     try:
         spec = find_spec(top)
@@ -137,11 +137,11 @@ def _users_file(module: str) -> Path | None:
 
 
 def _imports(module: str, file: Path) -> Iterator[str]:
-    """What a module may import: also what would be a name in a module and not a module."""
+    """Names of modules that a module may import; some may be names inside a module instead."""
     package = module if file.stem == "__init__" else module.rpartition(".")[0]
     try:
         nodes = list(ast.walk(ast.parse(file.read_bytes())))
-    except (SyntaxError, ValueError):  # whoever imports it will say so
+    except (SyntaxError, ValueError):  # importing it reports the error
         return
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -162,9 +162,9 @@ def flattened(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def flat_settings(config: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Key, with dots, and value of every setting of a dataclass that decides what is computed.
+    """(dotted key, value) of every setting of a dataclass that numbers depend on.
 
-    A dictionary is one value, as its names are the user's own; so is a section that may be absent.
+    A dictionary is one value, because its names are the user's own; so is a section that may be absent.
     """
     for item in fields(config):
         key, value = f"{prefix}{item.name}", getattr(config, item.name)
@@ -178,9 +178,9 @@ def flat_settings(config: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Key, with dots, old and new value where two trees differ; what only one of them has is passed over.
+    """(dotted key, old value, new value) where two trees differ; keys that only one of them has are skipped.
 
-    So a setting of a later version is no difference. What an import path is called with is one value.
+    So a setting added by a later version is not a difference. The arguments of an import path are one value.
     """
     for name in old:
         if name not in new or old[name] == new[name]:
@@ -193,7 +193,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tupl
 
 
 def changes(before: Any, after: Any, prefix: str = "") -> list[str]:
-    """The keys, with dots, in which two trees of settings differ."""
+    """Each difference of two trees of settings, as `dotted.key OLD → NEW`."""
     if isinstance(before, dict) and isinstance(after, dict):
         names = dict.fromkeys([*before, *after])
         return [c for name in names for c in changes(before.get(name), after.get(name), f"{prefix}{name}.")]

@@ -1,5 +1,5 @@
-"""How vLLM and DeepSpeed are imported, as most of the time that a small run takes to start is imports; and
-where the user's own functions are found."""
+"""Faster imports of vLLM and DeepSpeed, which take most of a small run's start-up time; and the import path
+of the user's own functions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 
 
 def find_own_functions() -> None:
-    """Have functions of the user's own folder, this one, found by their import path."""
+    """Put the current folder on the import path, so that the user's own functions are found."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 
 
 @contextmanager
 def lean_imports() -> Iterator[None]:
-    """Import within this block at three quarters of the cost or less.
+    """Imports within this block take three quarters of the time or less.
 
-    Python looks for garbage again and again among a million new objects that all stay. And DeepSpeed, for an
-    autotuner that nobody asks for, brings in MLflow where it is installed: here it finds none.
+    Garbage collection is off, because it would scan a million new objects that all stay alive. MLflow is
+    hidden, because DeepSpeed imports it, if installed, for an autotuner that is not used.
     """
     modules: dict[str, Any] = sys.modules
     hidden = "mlflow" not in modules

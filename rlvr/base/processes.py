@@ -1,8 +1,8 @@
-"""Processes of the cluster: how often a dead one is replaced, and where a stuck one stands.
+"""Processes of the cluster: how often a dead one is replaced, and the stack traces of a stuck one.
 
-A process that calls `answer_for_stacks` writes the stacks of all its threads into memory of its own
-whenever it gets a signal. That needs neither the interpreter's lock nor its cooperation, and leaves no
-file behind.
+A process that calls `answer_for_stacks` writes the stack traces of all its threads into an anonymous memory
+file whenever it gets a signal. That needs neither the interpreter's lock nor its cooperation, and leaves no
+file on disk.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rlvr.types import WorkerDied
 
 SIGNAL = signal.SIGUSR1
-DEATHS = 3  # in one place and without any progress between, after which nothing is tried again
+DEATHS = 3  # deaths in one place without progress between, after which there is no restart
 START_DEADLINE = 900.0  # seconds; loading a large checkpoint from a slow disk takes minutes
-LOOK = 5.0  # seconds between looks at whether the cluster is still there, while something starts
+LOOK = 5.0  # seconds between checks that the cluster is alive, while something starts
 MEMORY = "rlvr-stacks"
 PATIENCE = 10.0  # seconds that a node may take to answer
 
 
 def has_nodes() -> bool:
-    """Whether any node of the cluster lives; without, what is started waits for ever."""
+    """Whether any node of the cluster is alive; without one, whatever is started would wait for ever."""
     return any(node["Alive"] for node in ray.nodes())
 
 
 def require_nodes(what: str) -> None:
-    """Raises WorkerDied, for `what` waits in vain, if no node of the cluster lives."""
+    """Raises WorkerDied, naming the waiting task `what`, if no node of the cluster is alive."""
     if not has_nodes():
         raise WorkerDied(f"{what}: Ray has lost its last node (its process raylet ended).")
 
@@ -44,7 +44,7 @@ class Whereabouts:
 
     node: str  # Ray's id of its node
     pid: int
-    file: int  # its descriptor of the memory that holds its stacks
+    file: int  # its descriptor of the memory file for its stack traces
 
     def __str__(self) -> str:
         return f"process {self.pid}"
@@ -56,14 +56,14 @@ def peak_memory() -> float:
 
 
 def answer_for_stacks() -> Whereabouts:
-    """Have this process answer `stacks`, for as long as it lives."""
+    """Make this process answer `stacks` from now on."""
     file = os.memfd_create(MEMORY)
     faulthandler.register(SIGNAL, file=file, all_threads=True)
     return Whereabouts(ray.get_runtime_context().get_node_id(), os.getpid(), file)
 
 
 def stacks(process: Whereabouts) -> str:
-    """The stacks of all threads of a process, innermost call first; or why there are none."""
+    """The stack traces of all threads of a process, innermost call first; or why there are none."""
     strategy = NodeAffinitySchedulingStrategy(process.node, soft=False)
     look = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=strategy)(_stacks_here)
     try:

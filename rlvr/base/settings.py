@@ -1,4 +1,4 @@
-"""How a setting is declared: a dataclass field with its default, bounds and one line of help."""
+"""Declaration of settings: dataclass fields with a default, bounds and one line of help."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _HOLDS = {
 def refuse(messages: Iterable[str]) -> None:
     """Raises ConfigError with all of `messages`, each once; does nothing without any."""
     if said := "\n".join(dict.fromkeys(messages)):
-        from rlvr.types import ConfigError  # brings numpy, which a command that only helps can do without
+        from rlvr.types import ConfigError  # imports numpy, which `--help` does not need
 
         raise ConfigError(said)
 

@@ -1,4 +1,4 @@
-"""The user's wish to stop."""
+"""The user's request to stop, by a signal."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from types import FrameType
 from typing import Any, Self
 
-AT_ONCE = 0.5  # seconds in which a signal counts once
+AT_ONCE = 0.5  # seconds within which repeated signals count as one
 
 
 class StopRequest:
     """Turns the first SIGINT or SIGTERM into a flag, so that a stage can save; the second ends at once.
 
-    `timeout` sends its signal to the process and then to its group, so what comes at once is the first still.
-    As a context manager it gives the signals back to whoever had them.
+    A signal within AT_ONCE of the first counts as the first: `timeout` signals the process, then its group.
+    As a context manager it restores the previous signal handlers.
     """
 
     def __init__(self) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, head first, that is readable as text: the first column to the left, numbers right.
+    """A Markdown table, head first, readable as text: the first column is left-aligned, the others right.
 
-    What would break the table, or move the cursor of a terminal, is escaped or left out.
+    Pipes are escaped; line breaks become spaces; control characters are left out.
     """
     rows = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -29,6 +29,6 @@ def _cell(text: str) -> str:
 
 
 def one_line(text: str, longest: int = 300) -> str:
-    """The lines of a message behind one another, cut off where they are too long to be read in a list."""
+    """The lines of a message joined by "; ", and cut off after `longest` characters."""
     line = "; ".join(part.strip() for part in text.splitlines() if part.strip())
     return line if len(line) <= longest else f"{line[:longest]}…"

@@ -1,1 +1,1 @@
-"""A training step made again from what its run has left: with the run's settings, or with others."""
+"""Repeat a training step from its run's files: with the run's settings, or with others."""

@@ -1,4 +1,4 @@
-"""A replayed step beside the run's record of it, and beside the same step under other settings."""
+"""Compare a replayed step with the run's record of it, and with the same step under other settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = {  # name in the journal → what `UpdateRecord` calls it
     "entropies": "entropies",
     "corrections": "corrections",
 }
-FIRST = (  # of the numbers of a table; the others follow by name
+FIRST = (  # the first rows of a table; the others follow, sorted by name
     "train/loss",
     "learner/grad_norm",
     "learner/clip_fraction",
@@ -42,7 +42,7 @@ FIRST = (  # of the numbers of a table; the others follow by name
 
 @dataclass(frozen=True)
 class Number:
-    """One number of a step, seen twice. None where there is none."""
+    """Two values of one number of a step; None if it is missing."""
 
     name: str
     one: float | None
@@ -54,7 +54,7 @@ class Number:
 
     @property
     def difference(self) -> float | None:
-        """NaN where one of them is not finite."""
+        """`other` − `one`; NaN if one of them is not finite, None if one is missing."""
         if self.same:
             return 0.0
         return None if self.one is None or self.other is None else self.other - self.one
@@ -62,16 +62,16 @@ class Number:
 
 @dataclass(frozen=True)
 class Column:
-    """What the journal says of every token of a step's rollouts, beside what was computed again."""
+    """The comparison of a journal column with an entry per token with the replayed values."""
 
     name: str
-    rollouts: int  # that have it, in one of the two
-    same: int  # of them, to the bit
-    largest: float  # absolute difference of a token; infinite where one of the two has none
+    rollouts: int  # rollouts that have it, in the journal or in the replay
+    same: int  # rollouts that are equal bit by bit
+    largest: float  # largest absolute difference of a token; infinite if one of the two is missing
 
 
 def recorded_numbers(metrics: Mapping[str, float | None], replayed: Replayed) -> list[Number]:
-    """The numbers of metrics.jsonl that a replay makes; of one that is not finite, it has null."""
+    """The metrics of metrics.jsonl that a replay computes, too; null there stands for a non-finite number."""
     return [
         Number(name, math.nan if metrics[name] is None else metrics[name], replayed.metrics[name])
         for name in sorted_names(replayed.metrics)
@@ -80,7 +80,7 @@ def recorded_numbers(metrics: Mapping[str, float | None], replayed: Replayed) ->
 
 
 def recorded_columns(recorded: Mapping[tuple[str, int], UpdateRecord], replayed: Replayed) -> list[Column]:
-    """Each column, and `left_out`, whose difference is that of words: 0 or infinite."""
+    """Each column, and `left_out`, a text, whose difference is 0 or infinite."""
     pairs: list[tuple[UpdateRecord, UpdateRecord]] = []
     for group, row in zip(replayed.drawn.groups, replayed.learned, strict=True):
         for rollout, learned in zip(group.rollouts, row, strict=True):
@@ -102,14 +102,14 @@ def _gap(one: FloatArray | None, other: FloatArray | None) -> float:
 
 
 def what_if_numbers(one: Replayed, other: Replayed) -> list[Number]:
-    """All numbers of two replays; NaN for what cannot be had. Rounds are over in both."""
+    """All numbers of two replays, without `groups/rounds`; None for a number that one of them lacks."""
     ours, theirs = one.metrics | _further(one), other.metrics | _further(other)
     names = [name for name in sorted_names({**ours, **theirs}) if name != "groups/rounds"]
     return [Number(name, ours.get(name), theirs.get(name)) for name in names]
 
 
 def _further(replayed: Replayed) -> dict[str, float]:
-    """Of the advantages of all tokens that were drawn and judged; and how far the weights have gone."""
+    """Statistics of the advantages over the batch's tokens, rollouts trained on, and the weights' change."""
     batch = replayed.batch
     masked = [values[mask] for values, mask in zip(batch.columns["advantages"], batch.mask, strict=True)]
     advantages = np.concatenate([np.zeros(0), *masked]).astype(np.float64)
@@ -122,7 +122,7 @@ def _further(replayed: Replayed) -> dict[str, float]:
 
 
 def angles(one: Replayed, other: Replayed) -> dict[str, float]:
-    """The two gradients of the first update, which both have from the same weights."""
+    """Cosine and norm ratio of the two gradients of the first update, both taken at the same weights."""
     if not (one.gradients and other.gradients):
         return {}
     ours, theirs = one.gradients[0], other.gradients[0]
@@ -131,7 +131,7 @@ def angles(one: Replayed, other: Replayed) -> dict[str, float]:
 
 
 def cosine(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """Of the angle between two gradients over all parameters; NaN if one of them is zero."""
+    """Cosine of the angle between two gradients over all parameters; NaN if one of them is zero."""
     product = sum(float((tensor.double() * other[name].double()).sum()) for name, tensor in one.items())
     lengths = length(one) * length(other)
     return product / lengths if lengths else float("nan")
@@ -144,7 +144,7 @@ def sorted_names(names: Mapping[str, object]) -> list[str]:
 
 
 def numbers_table(numbers: Sequence[Number], heads: tuple[str, str], most: int) -> str:
-    """The first `most`, and all others that differ."""
+    """A table of the first `most` numbers, and all others that differ."""
     shown = [number for place, number in enumerate(numbers) if place < most or not number.same]
     rows = [(n.name, _text(n.one), _text(n.other), _text(n.difference)) for n in shown]
     return aligned([("number", *heads, "difference"), *rows])
@@ -152,7 +152,7 @@ def numbers_table(numbers: Sequence[Number], heads: tuple[str, str], most: int) 
 
 def columns_table(columns: Sequence[Column]) -> str:
     rows = [(c.name, f"{c.rollouts:,}", f"{c.same:,}", _text(c.largest)) for c in columns]
-    return aligned([("of every token", "rollouts", "same to the bit", "largest difference"), *rows])
+    return aligned([("per token", "rollouts", "bit-identical", "largest difference"), *rows])
 
 
 def _text(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What a run has left of its RL stage: its settings at every step, models to begin with, what was learned."""
+"""The files of a run's RL stage: its settings at every step, models to start from, the journal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ARRAYS = ("advantages", "learner_logprobs", "entropies", "corrections")
 
 @dataclass(frozen=True)
 class Origin:
-    """Models to begin with: the stage's own start, or a checkpoint of it."""
+    """Models to start a replay from: the stage's start, or one of its checkpoints."""
 
     step: int  # of the checkpoint; 0 is the start
     checkpoint: Path | None
@@ -41,14 +41,14 @@ class Recorded:
     """The RL stage of a run."""
 
     folder: Path  # of the stage
-    config: RunConfig  # as its last steps had it
-    start: str  # the model that the stage began with: a folder, or a name on the hub
+    config: RunConfig  # the settings of its last steps
+    start: str  # the model that the stage started from: a folder, or a hub name
 
     def config_at(self, step: int) -> RunConfig:
-        """The settings that `step` was made with: a resume may have changed some since.
+        """The settings of `step`; a resume may have changed some later.
 
         Raises:
-            DataError: what is written of that is damaged, or is not known to this version.
+            DataError: the record of such changes is damaged, or names a setting unknown to this version.
         """
         tree = OmegaConf.structured(self.config)
         later = [change for change in self._changes() if change[0] >= step]
@@ -66,7 +66,7 @@ class Recorded:
         return sorted({step for step, _, _ in self._changes()})
 
     def _changes(self) -> list[tuple[int, str, object]]:
-        """Step after which a setting has changed, its key, and the value that it had before."""
+        """(step after which a setting changed, its key, its old value) for each change by a resume."""
         path = self.folder / CHANGES
         try:
             lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -80,7 +80,7 @@ class Recorded:
         return sorted(int(path.stem.removeprefix("step_")) for path in paths)
 
     def origin(self, step: int) -> Origin:
-        """The nearest models before `step` from which the journal leads to it without a gap.
+        """The nearest models before `step` such that the journal has all steps in between.
 
         Raises:
             DataError: there are none, or the step is not in the journal; the message names the steps that
@@ -93,25 +93,25 @@ class Recorded:
                 return origin
         origins = [origin for origin in self._origins() if self._is_whole(origin)]
         reachable = {step for origin in origins for step in _without_gap(origin.step + 1, journal)}
-        there = f"these can be replayed: {_ranges(reachable)}" if reachable else "no other step can, either"
+        hint = f"these can be replayed: {_ranges(reachable)}" if reachable else "no other step can, either"
         if step not in journal:
-            raise DataError(f"{self.folder} has no train journal of step {step}; {there}")
+            raise DataError(f"{self.folder} has no train journal of step {step}; {hint}")
         raise DataError(
-            f"step {step} of {self.folder} cannot be replayed: the journal leads there neither from a "
-            f"checkpoint nor from the stage's start, {self.start}; {there}"
+            f"step {step} of {self.folder} cannot be replayed: the journal lacks steps since the last "
+            f"usable checkpoint and since the stage's start, {self.start}; {hint}"
         )
 
     def _origins(self) -> list[Origin]:
-        """The start, unless it is gone, and the checkpoints that have an optimizer's state for one rank."""
-        found = [] if self.start_is_gone else [Origin(0, None)]
+        """The start, unless it is gone, and the checkpoints whose optimizer state one rank can load."""
+        origins = [] if self.start_is_gone else [Origin(0, None)]
         learner = self.config.learner
-        if learner.zero_stage and learner.workers > 1:  # each rank's file is a part of it
-            return found
+        if learner.zero_stage and learner.workers > 1:  # the state is split over the ranks' files
+            return origins
         for path in sorted((self.folder / "checkpoints").glob("step_*")):
-            # of a recipe's stage that is done only the model is left
+            # a completed stage of a recipe keeps only the model
             if all((path / name).is_file() for name in ("optimizer/layout.json", "loop.json")):
-                found.append(Origin(int(path.name.removeprefix("step_")), path))
-        return found
+                origins.append(Origin(int(path.name.removeprefix("step_")), path))
+        return origins
 
     def _is_whole(self, origin: Origin) -> bool:
         if origin.checkpoint is None:
@@ -128,7 +128,7 @@ class Recorded:
         return Path(self.start).is_absolute() and not Path(self.start).is_dir()
 
     def learned(self, step: int) -> dict[tuple[str, int], UpdateRecord]:
-        """(problem, sample) → what the step's journal says that it made of it; empty if it does not.
+        """(problem, sample) → the journal's record of the update; empty if the journal has none.
 
         Raises:
             DataError: the journal cannot be read.
@@ -146,10 +146,10 @@ class Recorded:
 
 
 def open_recorded(path: str | Path) -> Recorded:
-    """The RL stage of the run at `path`, or that stage's own folder inside of one.
+    """The RL stage of the run at `path`, which may also be the stage's own folder.
 
     Raises:
-        DataError, ConfigError: it is no such run, or its files are damaged.
+        DataError, ConfigError: it is not such a run, or its files are damaged.
     """
     run = open_run(path)
     home = run.home
@@ -172,7 +172,7 @@ def open_recorded(path: str | Path) -> Recorded:
 
 
 def saved_config(home: Path) -> RunConfig:
-    """The configuration of the run in `home`; a recipe's is one, too."""
+    """The configuration of the run in `home`, of `rlvr train` or `rlvr recipe`."""
     by = saved_by(home)
     schema = RunConfig if by is None else compose.SCHEMAS[by]
     if schema is not RunConfig:
@@ -191,7 +191,7 @@ def saved_config(home: Path) -> RunConfig:
 
 
 def _start(home: Path, stage: Path) -> str:
-    """The model that the RL stage began with: of the stage that its manifest names by its key."""
+    """The model that the RL stage started from, found by its key in the stage's manifest."""
     key = read_manifest(stage).get("made_from", {}).get("model")
     folders = named_stages(home).values()
     for folder in folders:

@@ -1,4 +1,4 @@
-"""What a step that is made again gives."""
+"""The result of a replayed step."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Replayed:
-    """A training step that was made again."""
+    """The result of a replayed training step."""
 
     drawn: StepGroups
     batch: TrainingBatch
-    metrics: dict[str, float]  # those of the step that are no times, as the run names them
-    learned: list[list[UpdateRecord]]  # of every rollout of every group
-    gradients: list[Tensors]  # of each update of the policy, before clipping, by parameter
-    moved: float  # Euclidean length of what the step has added to the policy's weights
+    metrics: dict[str, float]  # the step's metrics except times, named as in the run
+    learned: list[list[UpdateRecord]]  # for every rollout of every group
+    gradients: list[Tensors]  # for each update of the policy, before clipping, by parameter
+    moved: float  # Euclidean norm of the change of the policy's weights
 
 
 def length(tensors: Mapping[str, torch.Tensor]) -> float:
-    """Euclidean length over all of them together."""
+    """Euclidean norm over all tensors together."""
     return sum(float(tensor.double().square().sum()) for tensor in tensors.values()) ** 0.5

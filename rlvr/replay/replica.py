@@ -1,4 +1,4 @@
-"""The learner of a stage in this process, alone: one rank, no Ray, no rollout engine."""
+"""A stage's learner in this process: one rank, no Ray, no rollout engine."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from rlvr.types import ConfigError, Group
 
 
 class LocalRank(LearnerRank):
-    """A rank that is no actor: it takes nothing from Ray, and no cores for itself."""
+    """A learner rank that is not a Ray actor and does not claim cores."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config, self.rank, self.critic, self.meeting = config.learner, 0, None, None
 
 
 class InProcess:
-    """Stands for the learner's actors and for the buffer that waits for them: calls are done at once."""
+    """Replaces the learner's actors and the buffer that waits for them: calls are executed at once."""
 
     def __init__(self, rank: LearnerRank) -> None:
         self.rank = rank
@@ -45,10 +45,10 @@ class InProcess:
 
 
 class Replica:
-    """Models and optimizers of a stage, which make its updates again.
+    """Models and optimizers of a stage, which repeat its updates.
 
-    They begin as `start`, a model, with new optimizers; or with what `state`, a checkpoint or what `save`
-    wrote, has of them. The number of threads is the run's, since sums depend on it in their last bits.
+    They start from the model `start` with new optimizers, or from `state`, a checkpoint or a folder written
+    by `save`. The number of threads is the run's, because sums depend on it in their last bits.
 
     Raises:
         ConfigError, RlvrError: they cannot be loaded.
@@ -71,17 +71,17 @@ class Replica:
         return self.rank.learner
 
     def save(self, folder: Path) -> None:
-        """Write all that another replica needs to begin with."""
+        """Write the state that another replica can start from."""
         self.rank.save(folder)
         (folder / LOOP_STATE).write_text(json.dumps({"learning": self.learning.state()}))
 
     def redo(self, groups: Sequence[Group], step: int) -> None:
-        """The updates of a step."""
+        """Repeat the updates of a step."""
         drawn = redrawn(self.config.for_stages(), self.config.rl, groups, step)
         self.learning.update(self.learning.batch(drawn.kept), len(drawn.kept), step)
 
     def replay(self, groups: Sequence[Group], step: int) -> Replayed:
-        """The updates of a step, with all that there is to know of them."""
+        """Repeat the updates of a step, and return their metrics, gradients and records."""
         drawn = redrawn(self.config.for_stages(), self.config.rl, groups, step)
         before = self.weights()
         batch = self.learning.batch(drawn.kept)
@@ -98,13 +98,13 @@ class Replica:
         )
 
     def weights(self) -> Tensors:
-        """Of the policy, by checkpoint name."""
+        """The policy's weights, by checkpoint name."""
         tied = self.learner.model.config.tie_word_embeddings
         return {n: w.clone().cpu() for n, w in self.learner.named_weights() if not (tied and n == HEAD)}
 
     @contextmanager
     def _gradients(self) -> Iterator[list[Tensors]]:
-        """What the policy's optimizer is given at each of its steps in this block."""
+        """Collects the gradients of each step of the policy's optimizer within this block."""
         engine, found = self.learner.engine, cast(list[Tensors], [])
         step = engine.step
 
@@ -112,7 +112,7 @@ class Replica:
             found.append(_gradients_of(self.learner))
             return step(*arguments, **keywords)
 
-        engine.step = read  # with ZeRO there is no hook that comes before it clips
+        engine.step = read  # with ZeRO there is no hook before clipping
         try:
             yield found
         finally:
@@ -125,14 +125,14 @@ def _gradients_of(learner: PolicyLearner) -> Tensors:
     for name, parameter in learner.model.named_parameters():
         if parameter.requires_grad:
             gradient = safe_get_full_grad(parameter)
-            # that of a parameter which the loss does not reach is zero
+            # a parameter that the loss does not depend on has gradient zero
             zeros = torch.zeros(getattr(parameter, "ds_shape", parameter.shape))
             gradients[name] = zeros if gradient is None else gradient.detach().float().cpu().clone()
     return gradients
 
 
 def learner_threads(config: RunConfig) -> int:
-    """As many as a rank of the run's learner has on this machine."""
+    """The number of threads that a rank of the run's learner has on this machine."""
     try:
         cores = place(config.for_stages().workers(config.rl.max_staleness)).learner[0].cores
     except ConfigError:  # the run had a larger machine

@@ -1,4 +1,4 @@
-"""From a run's folder to a step that is made again, and again with other settings."""
+"""Replay a step of a run, with its own and with other settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rlvr.types import DataError
 
 @dataclass(frozen=True)
 class Replay:
-    """A step beside its record, and beside what other settings make of it."""
+    """A replayed step compared with its record, and with the same step under other settings."""
 
     step: int
     folder: Path  # of the stage
@@ -43,9 +43,10 @@ class Replay:
 
     @property
     def same(self) -> bool:
-        """Whether there is a record, and all of it came out the same."""
-        there = bool(self.numbers or self.columns)
-        return there and all(n.same for n in self.numbers) and all(c.same == c.rollouts for c in self.columns)
+        """Whether there is a record, and all of it was reproduced bit by bit."""
+        recorded = bool(self.numbers or self.columns)
+        equal = all(n.same for n in self.numbers) and all(c.same == c.rollouts for c in self.columns)
+        return recorded and equal
 
     def verdict(self) -> str:
         """In one line, how the replay differs from the record."""
@@ -60,14 +61,12 @@ class Replay:
 
 
 def replay(recorded: Recorded, origin: Origin, step: int, other: RunConfig | None = None) -> Replay:
-    """Make a training step of a run again, and once more from the same weights with the settings `other`.
+    """Repeat a training step of a run, and compute it again from the same weights with the settings `other`.
 
-    `origin` is what the run's `origin(step)` gives, or one further back.
-
-    The folder of the run is only read.
+    `origin` is the result of `recorded.origin(step)`, or an earlier one. The run's folder is only read.
 
     Raises:
-        DataError: the model that is the reference is gone; said before any is loaded.
+        DataError: the reference model is gone; raised before any model is loaded.
         RlvrError: a model cannot be loaded, or an update fails.
     """
     config = recorded.config_at(step)
@@ -105,9 +104,9 @@ def replay(recorded: Recorded, origin: Origin, step: int, other: RunConfig | Non
 
 
 def models_before(recorded: Recorded, origin: Origin, step: int, temporary: Path) -> Replica:
-    """The models that `step` began with: the updates since `origin` are made again.
+    """The models before `step`, made by repeating the updates since `origin`.
 
-    Where a resume has changed settings, another replica goes on.
+    After each step at which a resume changed settings, a new replica continues with those.
     """
     changes = [after for after in recorded.changed_after() if origin.step < after < step]
     state, start = origin.checkpoint, _start(recorded, origin)
@@ -126,7 +125,7 @@ def models_before(recorded: Recorded, origin: Origin, step: int, temporary: Path
 
 
 def _start(recorded: Recorded, origin: Origin) -> str:
-    """The model of the stage's start; where that is gone, one of the same sizes that a checkpoint fills."""
+    """The model of the stage's start; if that is gone, the checkpoint's, which has the same sizes."""
     if recorded.start_is_gone and origin.checkpoint:
         return str(origin.checkpoint / "model")
     return recorded.start

@@ -1,4 +1,4 @@
-"""Other settings for an update that was made: what of them may differ, and the rewards that they give."""
+"""`--what-if`: which settings of a recorded update may be changed, and the rewards under changed settings."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ FREE = (
     ),
     *(f"reward.{name}" for name in ("weights", "gates", "gate_value", "clip", "logged")),
 )
-FIXED = "the step's rollouts are those that were drawn"
+FIXED = "it cannot change for rollouts that are already sampled"
 WHY_NOT = {
     "algorithm.max_rounds": FIXED,
     "algorithm.max_group_size": FIXED,
-    "learner": "the models and the optimizer's state to begin with are those of the run",
-    "reward": "no reward function is called: values in the journal can be combined anew, by "
+    "learner": "a replay starts from the run's own models and optimizer state",
+    "reward": "a replay calls no reward function: it can only recombine the values in the journal, by "
     "reward.weights, gates, gate_value, clip and logged",
-    "model": "the models to begin with are those of the run",
+    "model": "a replay starts from the run's own models",
 }
 
 
 def what_if(config: RunConfig, given: Sequence[str]) -> RunConfig:
-    """`config` with `algorithm=OPTION`, which takes the place of the whole section, and with other values.
+    """`config` with the overrides `given`; `algorithm=OPTION` replaces the whole section.
 
     Raises:
-        ConfigError: one of them is wrong, or is not read by an update.
+        ConfigError: an override is wrong, or cannot change a recorded update.
     """
     schema = type(config)
     command = next(name for name, of in compose.SCHEMAS.items() if of is schema)
@@ -85,14 +85,14 @@ def _is_option(override: Override) -> bool:
 
 
 def _option(override: str) -> DictConfig:
-    """The section that a fresh run would have with this option."""
+    """The section that a new run would have with this option."""
     with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
         section: DictConfig = hydra_compose("train", overrides=[override])[GROUP]
     return section
 
 
 def _with_values(tree: DictConfig, values: list[str], command: str) -> DictConfig:
-    """Hydra's own idea of what an override does to a configuration, which it reads from a file."""
+    """The tree with overrides applied by Hydra, which reads its configuration from a file."""
     with tempfile.TemporaryDirectory() as folder:
         header = f"defaults:\n  - {command}_schema\n  - _self_\n"
         (Path(folder) / f"{SAVED_CONFIG}.yaml").write_text(header + OmegaConf.to_yaml(tree))
@@ -111,8 +111,8 @@ def _messages(config: RunConfig, changed: RunConfig, values: list[str]) -> Itera
     yield from validate_reward(changed.reward)
     if changed.algorithm.critic and not config.algorithm.critic:
         yield (
-            "the run has no value model, and a new one has nothing to say of its rollouts: take an algorithm "
-            "without algorithm.critic"
+            "the run has no value model, and a new one would be untrained: choose an algorithm without "
+            "algorithm.critic"
         )
 
 

@@ -101,7 +101,7 @@ def panels(metrics: Metrics, config: Mapping[str, Any]) -> list[Panel]:
 
 
 def estimators(metrics: Metrics, config: Mapping[str, Any]) -> list[Estimator]:
-    """The estimators that the stage may have recorded. Some, such as `entropy_coef`, are omitted if always 0."""
+    """Estimators that the stage may have recorded. Some, such as `entropy_coef`, are omitted if always 0."""
     known = [*_groups(metrics), *_policy(), *_sampler(config), *_critic(), *_warm_start()]
     constant = {"learner/entropy_coef", "rollouts/staleness", "rollouts/truncated", "learner/corrected"}
     return [each for each in known if each.metric not in constant or any(metrics.values(each.metric))]

@@ -1,4 +1,4 @@
-"""What waits for a worker, and what is next. Knows nothing of processes."""
+"""The queue of tasks that wait for a worker. It knows nothing of processes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from rlvr.rewards.tasks import Task
 
 
 class TaskQueue:
-    """Tasks in the order of their tickets; those put off, one by one, when no other waits.
+    """Tasks in the order of their tickets; postponed tasks come last, one at a time.
 
-    So a task that comes back, because its worker ended or gave it up, is among the first again.
+    So a task that is returned, because its worker ended or gave it up, is among the first again.
     A batch has at most `batch` tasks.
     """
 
     def __init__(self, batch: int) -> None:
         self._batch = batch
         self._waiting: dict[int, Task] = {}  # by ticket
-        self._order: list[int] = []  # a heap of their tickets, and of some that were discarded
+        self._order: list[int] = []  # a heap of their tickets, and of some discarded ones
         self._put_off: dict[int, Task] = {}  # by ticket; the first is next
 
     @property
     def pressing(self) -> bool:
-        """Whether a task waits that was not put off."""
+        """Whether a task that is not postponed is waiting."""
         return bool(self._waiting)
 
     @property
@@ -34,7 +34,7 @@ class TaskQueue:
         return self._waiting[self._order[0]] if self._order else next(iter(self._put_off.values()), None)
 
     def add(self, task: Task) -> None:
-        """Queue a task, new or come back. There is one task of a ticket at a time."""
+        """Queue a new or returned task. A ticket has at most one task in the queue."""
         if task.put_off:
             self._put_off[task.ticket] = task
         else:
@@ -42,15 +42,15 @@ class TaskQueue:
             heapq.heappush(self._order, task.ticket)
 
     def discard(self, tickets: Iterable[int]) -> None:
-        """Forget the tasks of these tickets, as far as they wait."""
+        """Remove the tasks of these tickets, if they are waiting."""
         for ticket in tickets:
             self._waiting.pop(ticket, None)
             self._put_off.pop(ticket, None)
 
     def take(self, workers: int) -> list[Task]:
-        """The next batch: an even share for `workers`, so that none idles while another has many.
+        """The next batch: an even share for `workers`, so that none is idle while another has many tasks.
 
-        A task that must be alone, or was put off, is a batch by itself. Empty if nothing waits.
+        A task that must be alone, or was postponed, is a batch by itself. Empty if nothing is waiting.
         """
         if not self._waiting:
             return [self._put_off.pop(next(iter(self._put_off)))] if self._put_off else []

@@ -17,8 +17,8 @@ from rlvr.rewards.workers.supervisor import Judged, Supervisor
 from rlvr.types import RlvrError, Verdict
 from rlvr.verify.thoughts import MARKS
 
-AHEAD = 4  # batches per worker that may be unfinished: being checked, or waiting for it
-HELD = 1 << 16  # verdicts that may wait for one that comes before them
+AHEAD = 4  # batches per worker that may be unfinished: running or waiting
+HELD = 1 << 16  # verdicts that may wait for an earlier one
 
 
 class RewardService:
@@ -27,20 +27,22 @@ class RewardService:
     with RewardService(RewardConfig(functions={"math": {"_target_": …}})) as service:
         verdicts = service.score([(problem, rollout_or_text), …])
 
-    A check has `config.deadline` seconds of wall-clock time from the moment its worker begins it;
-    then the worker is killed and replaced, and the verdict is a timeout; or the answer is wrong, where the
-    function is one whose time the answer alone makes long (`wrong_when_late`): then the check is made again
-    without that function. A worker that ends by itself makes
-    the verdict of its sample crashed; one that a signal killed, only if that happens again when the sample
-    is tried once more, alone, so that whoever kills processes from outside changes no verdict. Neither
-    touches other samples: what else the worker had goes to others. Where several samples were in one call
-    (of a function per batch, say), each is tried again alone first. A worker whose functions keep half of
-    `memory_gib` is replaced between two samples; what ran out of memory in one that had checked others
-    before is checked again in a new one. If the process that forks the workers is killed, there is a new
-    one, and an error after `RESTARTS` with no verdict between. While others wait, a check that takes far
-    longer than usual is ended and begun again after them, once. `niceness` lets other processes on the same
-    cores go first. Not for use by several threads at once. Raises ConfigError when a setting is out of its
-    range or a configured function cannot be loaded.
+    Deadline: a check has `config.deadline` seconds of wall-clock time from its start in the worker. Then the
+    worker is killed and replaced, and the verdict is a timeout. For a function whose time depends on the
+    answer alone (`wrong_when_late`) the answer is wrong instead, and the check is repeated without it.
+
+    Crashes: if a worker ends by itself, the verdict of its sample is crashed. If a signal killed it, the
+    sample is tried once more, alone, and is crashed only if that happens again: so processes killed from
+    outside do not change verdicts. The worker's other samples go to other workers. If one call had several
+    samples (of a function per batch, say), each is first tried again alone.
+
+    Memory: a worker whose functions keep half of `memory_gib` is replaced between two samples. A sample that
+    ran out of memory in a worker that had checked others before is checked again in a new worker.
+
+    If the process that forks the workers is killed, it is restarted; after `RESTARTS` restarts without a
+    verdict in between there is an error. While others wait, a check that takes far longer than usual is
+    stopped and restarted after them, once. `niceness` lowers the priority of the workers. Not thread-safe.
+    Raises ConfigError if a setting is out of range or a configured function cannot be loaded.
     """
 
     def __init__(self, config: RewardConfig, niceness: int = 0) -> None:
@@ -51,7 +53,7 @@ class RewardService:
         self._tickets = 0
         # tickets without a verdict that somebody waits for → all of them of the same stream
         self._open: dict[int, set[int]] = {}
-        self._verdicts: dict[int, Verdict] = {}  # by ticket, until they are handed out
+        self._verdicts: dict[int, Verdict] = {}  # by ticket, until they are yielded
         self._queue = TaskQueue(config.batch)
         self._supervisor = Supervisor(config, niceness)
 
@@ -68,11 +70,11 @@ class RewardService:
         return list(self.stream(items))
 
     def stream(self, items: Iterable[Item]) -> Iterator[Verdict]:
-        """The verdict of every item, in the order of the items, as they come.
+        """Yield the verdict of every item, in the order of the items, as soon as possible.
 
-        Takes items only as they are needed: no more than AHEAD · workers · batch are unfinished at
-        any time, and no more than HELD verdicts wait for one before them. So an endless iterable
-        will do, and a stuck check delays what is handed out, not the work on what comes after it.
+        Items are taken lazily: no more than AHEAD · workers · batch are unfinished at any time, and no more
+        than HELD verdicts wait for an earlier one. So the iterable may be endless, and a stuck check delays
+        the output, but not the work on later items.
         """
         if self._supervisor.closed:
             raise RlvrError("the reward service is closed; make a new one")
@@ -84,7 +86,7 @@ class RewardService:
         return counts
 
     def counters(self) -> dict[str, float]:
-        """`counts` in one number each, as `ServiceCounts.summary` says."""
+        """`counts` as numbers by name, from `ServiceCounts.summary`."""
         return self.counts().summary()
 
     def close(self) -> None:
@@ -92,7 +94,7 @@ class RewardService:
         self._supervisor.close()
 
     def _stream(self, items: Iterator[Item]) -> Iterator[Verdict]:
-        tickets: deque[int] = deque()  # taken and not handed out, in order
+        tickets: deque[int] = deque()  # taken and not yet yielded, in order
         unfinished: set[int] = set()  # those of them without a verdict
         limit = AHEAD * self.config.workers * self.config.batch
         numbered, more = enumerate(items), True
@@ -108,7 +110,7 @@ class RewardService:
                     yield self._verdicts.pop(tickets.popleft())
                 if tickets:
                     self._turn(wait=tickets[0] in unfinished)
-        finally:  # what nobody waits for any more is neither begun nor kept
+        finally:  # if the caller has left the stream, drop its tasks and verdicts
             self._queue.discard(unfinished)
             for ticket in unfinished:
                 del self._open[ticket]
@@ -116,7 +118,7 @@ class RewardService:
                 self._verdicts.pop(ticket, None)
 
     def _add(self, numbered: list[tuple[int, Item]], unfinished: set[int]) -> list[int]:
-        """Queue items; their tickets, which are among those `unfinished` until they have verdicts."""
+        """Queue items, and return their tickets, which are in `unfinished` until they have verdicts."""
         asked, now = self._supervisor.ready.asked, time.monotonic()
         tickets = []
         for number, item in numbered:
@@ -129,7 +131,7 @@ class RewardService:
         return tickets
 
     def _turn(self, wait: bool) -> None:
-        """Give out what waits, `wait` for the next message, exit or deadline, and act on what there is."""
+        """Give tasks to workers, `wait` for the next message, exit or deadline, and handle what happened."""
         if self._supervisor.closed:
             raise RlvrError("the reward service was closed before all verdicts were reached")
         for worker in self._supervisor.idle():
@@ -143,7 +145,7 @@ class RewardService:
         self._act(self._supervisor.turn(wait, self._queue.pressing))
 
     def _act(self, events: list[Judged | Task]) -> None:
-        """Keep the verdicts that somebody waits for, and queue what is to be tried again."""
+        """Keep the verdicts that a stream waits for, and queue the tasks to retry."""
         finished = []
         for event in events:
             if isinstance(event, Task):

@@ -278,7 +278,7 @@ def test_the_baseline_can_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([str(runs), "--baseline", "0.8"]) == 0
     assert "-11.5 (" in capsys.readouterr().out
     assert main([str(runs), "--baseline", "temperature"]) == 2
-    assert "part of several arms" in capsys.readouterr().err
+    assert "matches several arms" in capsys.readouterr().err
 
 
 def test_mistakes_are_said_in_one_line_with_exit_code_2(

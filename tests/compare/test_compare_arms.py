@@ -104,9 +104,9 @@ def test_baseline_by_label_or_a_part_of_it() -> None:
     assert baseline_of(arms, None) == 0
     assert baseline_of(arms, "t=1") == 0  # the whole of one label, and part of another
     assert baseline_of(arms, "0.8") == 2
-    with pytest.raises(ConfigError, match=r"part of several arms(.|\n)*t=1 x=2\n  t=0.8 x=2"):
+    with pytest.raises(ConfigError, match=r"matches several arms(.|\n)*t=1 x=2\n  t=0.8 x=2"):
         baseline_of(arms, "x=2")
-    with pytest.raises(ConfigError, match=r"part of no arm(.|\n)*t=1\n"):
+    with pytest.raises(ConfigError, match=r"matches no arm(.|\n)*t=1\n"):
         baseline_of(arms, "nothing")
 
 

@@ -257,10 +257,10 @@ def test_the_runs_own_weights_give_its_own_rewards(replays: Replays) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("sampling.temperature=0.5", "the step's rollouts are those that were drawn"),
-        ("rl.group_size=8", "the step's rollouts are those that were drawn"),
-        ("algorithm.max_rounds=3", "the step's rollouts are those that were drawn"),
-        ("problems=equations", "the step's rollouts are those that were drawn"),
+        ("sampling.temperature=0.5", "it cannot change for rollouts that are already sampled"),
+        ("rl.group_size=8", "it cannot change for rollouts that are already sampled"),
+        ("algorithm.max_rounds=3", "it cannot change for rollouts that are already sampled"),
+        ("problems=equations", "it cannot change for rollouts that are already sampled"),
         ("learner.dtype=bfloat16", "are those of the run"),
         ("model.path=other", "are those of the run"),
         ("reward=math", "no reward function is called"),
@@ -308,7 +308,7 @@ def test_steps_that_are_not_there(
     assert "no train journal of step 2; these can be replayed: 1, 5" in refused(run, 2, capsys)
     said = refused(run, 4, capsys)
     assert "step 4 of" in said
-    assert "leads there neither from a checkpoint nor from the stage's start" in said
+    assert "the journal lacks steps since the last usable checkpoint and since the stage's start" in said
     assert open_recorded(run).origin(5).step == 4
 
 

@@ -218,7 +218,7 @@ def test_broken_metrics_are_named_and_the_rest_is_shown(run: Path) -> None:
 def test_a_broken_file_of_the_journal_is_named_and_the_rest_is_shown(run: Path) -> None:
     journal_path(run / "rl", "train", 2).write_bytes(b"PAR1 and no more")
     text = page_of(run).text
-    assert "step_000002.parquet of the journal is left out" in text
+    assert "the journal's file step_000002.parquet is left out" in text
     assert "correct same text 1" in text
 
 
