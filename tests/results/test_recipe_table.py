@@ -78,9 +78,9 @@ TABLE = """\
 Intervals are over problems: what other problems of the kind would have given these models. They do not cover\
  what another seed of the training would have given.
 
-p values are of the permutation test that flips the signs of the problems' differences, after Holm's\
- correction for all 3 gains in this table. A change is clear, that\
- is statistically significant, where p < 0.05.
+p values are from the permutation test that flips the signs of the problems' differences, after Holm's\
+ correction for all 3 gains in this table. A change is statistically\
+ significant if p < 0.05.
 
 † taken from before; its costs are those of its own run.
 
@@ -380,7 +380,9 @@ def test_seeds_are_means_with_students_intervals(tmp_path: Path) -> None:
     assert rows[2][2] == "–"
     assert rows[3] == ["+ sft", "68.3% ± 25.9", f"+55.0 ± {half:.1f}", f"{2 * paired_t_test(cell.gains):.3f}"]
     assert rows[4][3] == "1.00"
-    assert "p values are of the paired t test, after Holm's correction for all 2 gains in this table." in text
+    assert (
+        "p values are from the paired t test, after Holm's correction for all 2 gains in this table." in text
+    )
     assert rows[4][2] == "+0.0 ± 12.4"
     assert text.endswith("No clear improvement over these seeds: rl.\n")
 
