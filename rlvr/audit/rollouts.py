@@ -1,4 +1,4 @@
-"""Completions that a model wrote, judged again: where the reward and math-verify part."""
+"""Judges a model's completions again, to find where the reward and math-verify disagree."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COLUMNS = ["problem_id", "problem", "answer", "columns", "text"]
 
 @dataclass(frozen=True)
 class Rejudged:
-    """`second` is None where it was not asked, or not reached."""
+    """A completion with the reward's verdict and math-verify's (`second`; None if not available)."""
 
     problem: Problem
     completion: str
@@ -29,7 +29,7 @@ class Rejudged:
 
     @property
     def strangeness(self) -> int:
-        """3 where only the reward says correct, 2 where only math-verify does, 1 without a verdict."""
+        """3: only the reward says correct; 2: only math-verify does; 1: the check did not finish; else 0."""
         if not self.verdict.status.reached:
             return 1
         if self.second is None:
@@ -42,13 +42,13 @@ def draw_rollouts(path: str, problems: Sequence[Problem], seed: int) -> list[Ite
     """A keyed draw of the rollouts at `path`, at most 2,000.
 
     `path` is a JSON Lines file of {"id": of a problem, "completion": text}, or the folder of a stage,
-    whose training journal is read. Raises DataError for what is neither, naming the line.
+    whose training journal is read. Raises DataError, naming the line, if it is neither.
     """
-    found = list(_journal(Path(path)) if Path(path).is_dir() else _lines(Path(path), problems))
-    if not found:
-        raise DataError(f"audit.rollouts={path} holds no rollouts")
-    order = sorted(range(len(found)), key=lambda place: key("rollouts", seed, place))
-    return [found[place] for place in sorted(order[:_MOST])]
+    rollouts = list(_journal(Path(path)) if Path(path).is_dir() else _lines(Path(path), problems))
+    if not rollouts:
+        raise DataError(f"audit.rollouts={path} has no rollouts")
+    order = sorted(range(len(rollouts)), key=lambda place: key("rollouts", seed, place))
+    return [rollouts[place] for place in sorted(order[:_MOST])]
 
 
 def _lines(path: Path, problems: Sequence[Problem]) -> Iterator[Item]:
@@ -61,7 +61,7 @@ def _lines(path: Path, problems: Sequence[Problem]) -> Iterator[Item]:
         try:
             row = json.loads(line) if line.strip() else None
         except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{number} is no JSON: {error}") from error
+            raise DataError(f"{path}:{number} is not JSON: {error}") from error
         if row is None:
             continue
         if not isinstance(row, dict) or not isinstance(row.get("completion"), str) or "id" not in row:
@@ -78,10 +78,10 @@ def _journal(path: Path) -> Iterator[Item]:
 
     for file in sorted(path.glob("journal/train/*.parquet")):
         try:
-            there = set(pq.read_schema(file).names)
-            rows = pq.read_table(file, columns=[*_COLUMNS, *({"prompt_end"} & there)]).to_pylist()
+            present = set(pq.read_schema(file).names)
+            rows = pq.read_table(file, columns=[*_COLUMNS, *({"prompt_end"} & present)]).to_pylist()
         except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"{file} is no journal: {error}") from error
+            raise DataError(f"{file} cannot be read as a journal: {error}") from error
         for row in rows:
             columns = json.loads(row["columns"])
             problem = Problem(row["problem_id"], row["problem"], row["answer"], columns=columns)
