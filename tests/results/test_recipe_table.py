@@ -225,7 +225,7 @@ def test_a_stage_is_compared_with_what_it_began_with() -> None:
     assert "student: improves on base (+50.0 points" in summary(rows)
     with pytest.raises(DataError, match="student starts from nothing"):
         measure([replace(rows[2], start="nothing")])
-    with pytest.raises(DataError, match="one name"):
+    with pytest.raises(DataError, match="the same name"):
         measure([rows[0], rows[0]])
 
 
