@@ -266,7 +266,7 @@ def _with_unit(value: Quantity, rest: str, text: str, number: Literal, code: str
 
 
 def _priced(value: Quantity, text: str, number: Literal, code: str | None) -> Quantity:
-    """An amount of money. Prices do not have three decimals: 1.234 € is 1234 € (not so with dollars and the like)."""
+    """An amount of money. Prices do not have three decimals: 1.234 € is 1234 €, but dollars have a point."""
     if code is None:
         return value
     written = text[: number.end]
