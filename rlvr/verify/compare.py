@@ -153,7 +153,7 @@ class _Comparer:
         return Comparison(False, "equality of text", decided=False)
 
     def under_conditions(self, answer: Value, gold: Value) -> Comparison:
-        """Compares answers with conditions, which are ignored if only one side has one, or one is not read."""
+        """Compares answers with conditions: ignored if one side has none, or one is not understood."""
         if isinstance(answer, Given) and isinstance(gold, Given):
             conditions = answer.condition, gold.condition
             comparable = isinstance(conditions[0], Text) == isinstance(conditions[1], Text)
