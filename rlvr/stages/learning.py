@@ -120,8 +120,8 @@ class Learning:
         """The step's optimizer steps, each on its share of the groups.
 
         Returns:
-            The metrics of each optimizer step (`learner/…` for the policy, `critic/…` for the value model),
-            and the per-token values of every row that the policy learned from, by row of `batch`.
+            Metrics of each optimizer step (`learner/…` of the policy, `critic/…` of the value model), and
+            the per-token values of every row that the policy learned from, by row of `batch`.
         """
         settings, algorithm = self.settings, self.algorithm
         updates = []

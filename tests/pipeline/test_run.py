@@ -337,7 +337,7 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
     assert second.wait() == -signal.SIGKILL
     assert second.ended(60.0, but=RAYS_AGENTS) == []
     assert not [name for name in leftovers() - shared if "rlvr" in name]
-    assert second.output.read_text().count("The stage goes on from its last checkpoint") == 1
+    assert second.output.read_text().count("The stage resumes from its last checkpoint") == 1
     assert not checkpoints_of(rl)
 
     # in the evaluation of step 4, which only the next run comes back to
