@@ -29,8 +29,8 @@ class RolloutWorker:
     """One engine in a process of its own; calls run one after the other, between engine steps.
 
     `ready` must be called first: the engine's threads belong to the thread that creates it, which also has to
-    run its steps. Only `pause` and `whereabouts` run concurrently with other calls; `pause` ends a running `advance` after
-    its current step.
+    run its steps. Only `pause` and `whereabouts` run concurrently with other calls; `pause` ends a running
+    `advance` after its current step.
     """
 
     def __init__(

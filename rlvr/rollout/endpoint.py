@@ -249,8 +249,8 @@ class _Asking:
             self.ended = self.ended or f"{error}; {advice}"
         elif self.in_a_row >= max(_IN_A_ROW, 4 * self.teacher.config.concurrency):
             self.ended = self.ended or (
-                f"{self.in_a_row} questions in a row failed; the last one, {_named(question)}: {error}; check "
-                "that the endpoint is up and accepts such requests"
+                f"{self.in_a_row} questions in a row failed; the last one, {_named(question)}: {error}; "
+                "check that the endpoint is up and accepts such requests"
             )
 
     def _reason(self) -> str | None:

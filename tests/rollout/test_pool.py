@@ -314,7 +314,7 @@ def test_a_place_in_which_nobody_gets_on_is_given_up(fake: FakeRay) -> None:
     pool.dispatch()
     for number in range(DEATHS, 2 * DEATHS):
         pool.collect(fake.actors[number].fail(RayActorError()))
-    with pytest.raises(RlvrError, match=rf"rollout worker 0 died: .*tried {DEATHS} times in a row"):
+    with pytest.raises(RlvrError, match=rf"rollout worker 0 died: .*replaced {DEATHS} times in a row"):
         pool.collect(fake.actors[2 * DEATHS].fail(RayActorError()))
     assert pool.replaced == 2 * DEATHS
 
