@@ -50,8 +50,8 @@ class Policy(TokenModel):
         self.head = head_of(model)
 
     def forward(self, micro: MicroBatch) -> dict[str, Tensor]:
-        """`logprobs` [B, L−1−first] of tokens first+1 … L−1; `entropy`, likewise, if the objective reads it, or
-        instead the `logits` [K, V], divided by the temperatures. All float32."""
+        """`logprobs` [B, L−1−first] of tokens first+1 … L−1; `entropy`, likewise, if the objective reads it,
+        or instead the `logits` [K, V], divided by the temperatures. All float32."""
         if self.head is None:
             logits = self._own_logits(micro)
         else:
