@@ -114,7 +114,7 @@ def _block(code: str, marked: bool) -> Block:
 
 
 def _defined(node: ast.stmt) -> set[str]:
-    """The names that a statement at the top level defines; with those of the methods of `Solution`."""
+    """The names that a top-level statement defines, including the methods of a class `Solution`."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
             return {name}
@@ -160,7 +160,7 @@ def _that_counts(blocks: Sequence[Block], names: frozenset[str]) -> int:
 
 
 def _needed(blocks: Sequence[Block], last: int) -> set[int]:
-    """The blocks that have what block `last` uses, and what those use, and itself."""
+    """Block `last` and all blocks that define names it uses, directly or indirectly."""
     needed, new = {last}, [last]
     while new:
         number = new.pop()
