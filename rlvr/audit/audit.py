@@ -14,11 +14,12 @@ from rlvr.audit.probes import draw_problems, make_probes
 from rlvr.audit.rates import Outcome, judge_outcomes
 from rlvr.audit.rollouts import Item, Rejudged, draw_rollouts
 from rlvr.base.keys import key
+from rlvr.base.settings import refuse
 from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.rewards.service import RewardService
-from rlvr.types import ConfigError, FinishReason, Problem, Rollout, Verdict
+from rlvr.types import FinishReason, Problem, Rollout, Verdict
 from rlvr.verify.kinds import Kind
 
 SECOND = {"math_verify": {"_target_": "rlvr.audit.second.math_verify_reward"}}
@@ -50,10 +51,8 @@ def run_audit(config: AuditConfig, problems: Sequence[Problem]) -> Audit:
     drawn = draw_problems(problems, config.audit.samples, config.seed)
     shared = set.intersection(*(set(problem.columns) for problem in drawn))
     columns = set().union(*(problem.columns for problem in drawn))
-    if messages := list(validate_reward(config.reward, columns, shared)):
-        raise ConfigError("\n".join(messages))
-    if messages := list(data_messages(config.reward, drawn)):
-        raise ConfigError("\n".join(messages))
+    refuse(validate_reward(config.reward, columns, shared))
+    refuse(data_messages(config.reward, drawn))
     say_unused_columns(config.reward, columns)
     written = draw_rollouts(config.audit.rollouts, problems, config.seed) if config.audit.rollouts else []
     golds = [read_gold(problem.answer, stated_kind(problem, config.reward.functions)) for problem in drawn]

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from rlvr.base.keys import key
 from rlvr.base.targets import known_names
+from rlvr.problems.files import file_rows
+from rlvr.record.journal import read_rows
 from rlvr.types import DataError, Problem, Status, Verdict
 from rlvr.verify.thoughts import opened_by
 
 Item = tuple[Problem, str]  # a problem and a completion
 
 _MOST = 2000  # rollouts that are judged again
-_COLUMNS = ["problem_id", "problem", "answer", "columns", "text"]
+_COLUMNS = ("problem_id", "problem", "answer", "columns", "text", "prompt_end")
 
 
 @dataclass(frozen=True)
@@ -53,36 +55,18 @@ def draw_rollouts(path: str, problems: Sequence[Problem], seed: int) -> list[Ite
 
 def _lines(path: Path, problems: Sequence[Problem]) -> Iterator[Item]:
     known = {problem.id: problem for problem in problems}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"audit.rollouts={path} cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line) if line.strip() else None
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{number} is no JSON: {error}") from error
-        if row is None:
-            continue
-        if not isinstance(row, dict) or not isinstance(row.get("completion"), str) or "id" not in row:
-            raise DataError(f'{path}:{number} must be {{"id": …, "completion": "…"}}')
+    for where, row in file_rows(str(path), "jsonl")[0]:
+        if not isinstance(row.get("completion"), str) or "id" not in row:
+            raise DataError(f'{where} must be {{"id": …, "completion": "…"}}')
         if str(row["id"]) not in known:
             near = known_names(str(row["id"]), list(known)[:20])
-            raise DataError(f"{path}:{number}: problems.train has no problem {row['id']!r}; {near}")
+            raise DataError(f"{where}: problems.train has no problem {row['id']!r}; {near}")
         yield known[str(row["id"])], row["completion"]
 
 
 def _journal(path: Path) -> Iterator[Item]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     for file in sorted(path.glob("journal/train/*.parquet")):
-        try:
-            there = set(pq.read_schema(file).names)
-            rows = pq.read_table(file, columns=[*_COLUMNS, *({"prompt_end"} & there)]).to_pylist()
-        except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"{file} is no journal: {error}") from error
-        for row in rows:
+        for row in read_rows(file, _COLUMNS):
             columns = json.loads(row["columns"])
             problem = Problem(row["problem_id"], row["problem"], row["answer"], columns=columns)
-            yield problem, opened_by(row.get("prompt_end") or "") + row["text"]
+            yield problem, opened_by(row["prompt_end"] or "") + row["text"]

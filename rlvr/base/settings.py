@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, field
 from typing import Any
 
@@ -37,6 +37,14 @@ _HOLDS = {
     "≤": lambda value, bound: value <= bound,
     "<": lambda value, bound: value < bound,
 }
+
+
+def refuse(messages: Iterable[str]) -> None:
+    """Raises ConfigError with all of `messages`, each once; does nothing without any."""
+    if said := "\n".join(dict.fromkeys(messages)):
+        from rlvr.types import ConfigError  # brings numpy, which a command that only helps can do without
+
+        raise ConfigError(said)
 
 
 def out_of_range(config: Any, path: str = "") -> Iterator[str]:

@@ -16,7 +16,7 @@ from rlvr.compare.runs import Found
 from rlvr.evaluation.metrics import TRUE_STEPS, Tally, beside, pass_at_k, sound_share
 from rlvr.evaluation.summary import all_sets
 from rlvr.pipeline.status import State
-from rlvr.record.journal import journal_path
+from rlvr.record.journal import journal_path, read_rows
 from rlvr.record.layout import RESULTS
 from rlvr.record.runs import StageRecord
 from rlvr.record.sinks import Steps, stage_metrics
@@ -25,7 +25,7 @@ from rlvr.types import DataError, Status
 TABLE = "table.csv"  # of a recipe's run, a row for each stage that is done
 RESULT = "result.json"  # of a stage that has ended
 HELDOUT = re.compile(rf"heldout/(?:pass@(\d+)|{TRUE_STEPS})")
-COLUMNS = ("problem_id", "problem", "answer", "status")  # of a journal, beside true_steps
+COLUMNS = ("problem_id", "problem", "answer", "status", TRUE_STEPS)  # of a journal
 Row = dict[str, str]
 Asked = tuple[str, str | None]  # a problem's text, and its reference answer
 
@@ -134,7 +134,10 @@ def _train(found: Found, metric: str) -> Curve:
         if here:
             points, source = here, stage
         cost += _cost(steps)
-    problems, asked = _journal(source, points[-1], metric) if source else ({}, {})
+    problems: dict[str, float] = {}
+    asked: dict[str, Asked] = {}
+    if source and (path := journal_path(source.folder, "heldout", points[-1].step)).exists():
+        problems, asked = problem_values(path, metric)
     return Curve(found, found.state(), points, cost, sorted(names), problems, asked)
 
 
@@ -167,31 +170,24 @@ def _points(steps: Steps, metric: str, before: Cost) -> Iterator[Point]:
             yield Point(str(step), step, value, low, high, cost)
 
 
-def _journal(stage: StageRecord, point: Point, metric: str) -> tuple[dict[str, float], dict[str, Asked]]:
-    """The value of each held-out problem at `point`, and what it asks; empty for a metric that has none."""
-    path = journal_path(stage.folder, "heldout", int(point.key))
-    matched = HELDOUT.fullmatch(metric)
-    if not matched or not path.exists():
-        return {}, {}
-    import pyarrow as pa
-    from pyarrow import parquet
+def problem_values(path: Path, metric: str) -> tuple[dict[str, float], dict[str, Asked]]:
+    """Of each problem of a held-out evaluation, in one file of its journal: the metric, and what it asks.
 
-    try:
-        # not read_table, which brings pandas and half a second with it
-        file = parquet.ParquetFile(path)
-        names = [*COLUMNS, *([TRUE_STEPS] if TRUE_STEPS in file.schema_arrow.names else [])]
-        table = file.read(columns=names)
-        columns = [table.column(name).to_pylist() for name in COLUMNS]
-        steps = table.column(TRUE_STEPS).to_pylist() if TRUE_STEPS in names else [None] * len(table)
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise DataError(f"{path} is not a journal: {error}") from error
+    nan for a problem with too few verdicts; both are empty for a metric that problems do not have.
+
+    Raises:
+        DataError: the file is not there, or cannot be read.
+    """
+    matched = HELDOUT.fullmatch(metric)
+    if not matched:
+        return {}, {}
     verdicts: dict[str, list[tuple[Status, bool | None]]] = {}
     asked: dict[str, Asked] = {}
-    for name, text, answer, status, true in zip(*columns, steps, strict=True):
-        asked[name] = (text, answer)
-        verdicts.setdefault(name, [])
-        if status is not None:
-            verdicts[name].append((Status(status), true))
+    for row in read_rows(path, COLUMNS):
+        asked[row["problem_id"]] = (row["problem"], row["answer"])
+        found = verdicts.setdefault(row["problem_id"], [])
+        if row["status"] is not None:
+            found.append((Status(row["status"]), row[TRUE_STEPS]))
     if matched[1] is None:
         return {name: _sound(of) for name, of in verdicts.items()}, asked
     k = int(matched[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import yaml
 
 from rlvr.pipeline.status import State, read_outcome, run_state
 from rlvr.record.layout import ARM, MANIFEST
-from rlvr.record.runs import RunRecord, open_run
+from rlvr.record.runs import RunRecord, open_run, read_mapping
 from rlvr.types import DataError
 
 HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # there before the run has been checked
@@ -116,8 +115,8 @@ def _open(folder: Path) -> Found:
     try:
         record = open_run(folder) if (home / "config.yaml").exists() else _never_begun(folder)
         overrides = _overrides(home)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
-        raise DataError(f"{folder}: its configuration is not YAML or JSON: {error}") from error
+    except yaml.YAMLError as error:
+        raise DataError(f"{folder}: its configuration is not YAML: {error}") from error
     return Found(record, overrides)
 
 
@@ -125,14 +124,14 @@ def _overrides(folder: Path) -> list[str]:
     if (folder / HYDRA_OVERRIDES).exists():
         return [str(line) for line in yaml.safe_load((folder / HYDRA_OVERRIDES).read_text()) or []]
     if (folder / ARM).exists():
-        return list(json.loads((folder / ARM).read_text())["overrides"])
+        return list(read_mapping(folder / ARM)["overrides"])
     return []
 
 
 def _never_begun(folder: Path) -> RunRecord:
     """A run that was refused, or whose process died, before it wrote its configuration."""
     if (folder / ARM).exists():
-        return RunRecord(folder.absolute(), json.loads((folder / ARM).read_text())["settings"], {}, [])
+        return RunRecord(folder.absolute(), read_mapping(folder / ARM)["settings"], {}, [])
     path = folder / HYDRA_CONFIG
     if not path.exists():
         return open_run(folder)  # a stage's folder without a run around it

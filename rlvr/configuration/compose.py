@@ -5,7 +5,8 @@ A command has a primary configuration of its name in conf/ and a schema, a datac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any, TypeVar, overload
 
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlvr.audit.config import AuditConfig
-from rlvr.base.settings import out_of_range
+from rlvr.base.settings import out_of_range, refuse
 from rlvr.configuration.arguments import SAVED_CONFIG, readable, resume_arguments
 from rlvr.configuration.keys import added_keys, config_folder
 from rlvr.configuration.messages import explain, unknown_key
@@ -64,6 +65,18 @@ def composing_message(
     return None
 
 
+@contextmanager
+def said_plainly(arguments: Sequence[str], command: str) -> Iterator[None]:
+    """What composing raises comes out as a ConfigError that says which of `arguments` is wrong."""
+    try:
+        yield
+    except COMPOSING as error:
+        message = composing_message(error, arguments, command)
+        if message is None:
+            raise
+        raise ConfigError(message) from error
+
+
 @overload
 def to_config(tree: DictConfig) -> RunConfig: ...
 @overload
@@ -74,15 +87,13 @@ def to_config(tree: DictConfig, schema: type[Any] = RunConfig) -> Any:
     Raises:
         ConfigError: a value is missing or out of its range; all of them are named.
     """
-    if missing := sorted(OmegaConf.missing_keys(tree)):
-        raise ConfigError("\n".join(f"{key} must be given: add {key}=… to the command" for key in missing))
+    missing = sorted(OmegaConf.missing_keys(tree))
+    refuse(f"{key} must be given: add {key}=… to the command" for key in missing)
     config = OmegaConf.to_object(tree)
     assert isinstance(config, schema)
     # `+key=…` adds to the tree what the schema does not have
-    if messages := [unknown_key(key, schema) for key in added_keys(config)]:
-        raise ConfigError("\n".join(messages))
-    if messages := list(out_of_range(config)):
-        raise ConfigError("\n".join(messages))
+    refuse(unknown_key(key, schema) for key in added_keys(config))
+    refuse(out_of_range(config))
     if isinstance(name := getattr(config, "name", None), str):
         check_name(name)
     return config
@@ -97,7 +108,7 @@ def composed(command: str, overrides: Sequence[str]) -> tuple[Any, DictConfig, P
     register_schema()
     schema = SCHEMAS[command]
     overrides = readable(overrides)
-    try:
+    with said_plainly(overrides, command):
         arguments = resume_arguments(overrides, command)
         name, folder = command, config_folder()
         if len(arguments) > len(overrides):  # two flags of Hydra's in place of resume=
@@ -109,11 +120,6 @@ def composed(command: str, overrides: Sequence[str]) -> tuple[Any, DictConfig, P
         with open_dict(tree):
             del tree["hydra"]
         return to_config(tree, schema), tree, run_dir
-    except COMPOSING as error:
-        message = composing_message(error, overrides, command)
-        if message is None:
-            raise
-        raise ConfigError(message) from error
 
 
 def check_name(name: str) -> None:

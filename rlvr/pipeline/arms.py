@@ -16,6 +16,7 @@ from rlvr.base.files import write_json
 from rlvr.base.identity import changes, contents, digest, reward_deadline, that_matter
 from rlvr.pipeline.status import NotOurs, Outcome, read_outcome
 from rlvr.record.layout import ARM
+from rlvr.record.runs import read_mapping
 
 SHARED = "shared"  # beside the arms: the stages that several of them begin with
 LONGEST = 100  # characters of a folder's name; file systems take 255 bytes
@@ -67,7 +68,7 @@ def is_arm(folder: Path) -> bool:
 
 
 def read_arm(folder: Path) -> Identity:
-    read = json.loads((folder / ARM).read_text())
+    read = read_mapping(folder / ARM)
     return Identity(read["settings"], read.get("contents", {}))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
 
-from rlvr.base.settings import out_of_range
+from rlvr.base.settings import out_of_range, refuse
 from rlvr.base.targets import filter_messages, target_messages
 from rlvr.evaluation.config import evaluation_messages
 from rlvr.learner.config import learner_messages, optimizer_messages
@@ -26,7 +26,7 @@ from rlvr.stages.opd import as_rl
 from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, rl_messages, schedule_messages
 from rlvr.stages.warm_start_checks import warm_start_messages
 from rlvr.traces.duplicates import normalized
-from rlvr.types import ConfigError, DataError, Problem
+from rlvr.types import DataError, Problem
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,8 +60,7 @@ def check_config(config: RunConfig, overrides: Sequence[str]) -> None:
             "evaluation has settings, but there is nothing to evaluate on: name problems.heldout or "
             "benchmarks"
         )
-    if messages:
-        raise ConfigError("\n".join(dict.fromkeys(messages)))
+    refuse(messages)
     if "synthesize" in config.stages and config.synthesize.templates is not None:
         read_templates(config.synthesize.templates)
 
@@ -201,8 +200,7 @@ def check_problems(
     if rewarded:
         every = [*problems, *(each for one in sets.values() for each in one)]
         messages += [*validate_reward(config.reward, columns), *data_messages(config.reward, every)]
-    if messages:
-        raise ConfigError("\n".join(messages))
+    refuse(messages)
     if rewarded:
         say_unused_columns(config.reward, columns)
 

@@ -7,7 +7,6 @@ samples only what is new.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.base.files import write_json
 from rlvr.base.identity import contents, digest, model_fingerprint, that_matter
+from rlvr.base.settings import refuse
 from rlvr.base.stopping import StopRequest
 from rlvr.evaluation.config import evaluation_messages
 from rlvr.evaluation.summary import default_ks
@@ -32,13 +32,14 @@ from rlvr.problems.prompts import encode_prompt, fill_template
 from rlvr.record.config import RecordConfig
 from rlvr.record.layout import CONTENTS, MANIFEST, RESULTS, STAGES
 from rlvr.record.run_folder import RunFolder, versions
+from rlvr.record.runs import read_manifest
 from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, read_results
 from rlvr.results.samples import SAMPLES, write_samples
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.rollout.config import SamplingConfig
 from rlvr.stages.config import StageConfig
-from rlvr.types import ConfigError, DataError, RunInterrupted
+from rlvr.types import DataError, RunInterrupted
 
 if TYPE_CHECKING:
     from rlvr.cluster.workers import StandingWorkers
@@ -85,10 +86,8 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
     Raises:
         ConfigError, DataError: everything that can be known to be wrong before a model is loaded.
     """
-    messages = list(_messages(config))
-    messages += _model_messages("model", config.model.path)
-    if messages:
-        raise ConfigError("\n".join(messages))
+    refuse([*_messages(config), *_model_messages("model", config.model.path)])
+    messages: list[str] = []
     sets = load_sets(config.problems.sets, config.seed, folders)
     sets = [replace(each, problems=each.problems[: config.problems.limit]) for each in sets]
     prepared = Prepared(config, sets, config.ks or default_ks(config.samples))
@@ -109,8 +108,7 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
         else:
             messages += _model_messages("baseline", config.baseline)
             prepared.baseline = config.baseline
-    if messages:
-        raise ConfigError("\n".join(messages))
+    refuse(messages)
     say_unused_columns(config.reward, everywhere)
     return prepared
 
@@ -188,8 +186,7 @@ def run_evaluate(
 
 def sampled_by(folders: Mapping[str, Path]) -> dict[str, Any]:
     """Set → the versions that its answers were begun with, from their manifest."""
-    manifests = {name: folder / MANIFEST for name, folder in folders.items()}
-    read = {name: json.loads(path.read_text()) for name, path in manifests.items() if path.exists()}
+    read = {name: read_manifest(folder) for name, folder in folders.items()}
     return {name: manifest["versions"] for name, manifest in read.items() if "versions" in manifest}
 
 
@@ -228,8 +225,7 @@ class _Model:
 
     def _chunk(self, folder: Path) -> int:
         """Problems of a chunk: as the folder has begun."""
-        path = folder / MANIFEST
-        return int(json.loads(path.read_text())["chunk"]) if path.exists() else self.config.chunk
+        return int(read_manifest(folder).get("chunk", self.config.chunk))
 
     def _longest(self) -> int:
         """The sequences' room. Raises DataError where a problem and its answer do not fit."""

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.base.identity import contents, digest, model_fingerprint, reward_deadline, that_matter
+from rlvr.base.settings import refuse
 from rlvr.base.targets import known_names
 from rlvr.pipeline.config import KINDS, RunConfig
 from rlvr.problems.order import fingerprint
-from rlvr.types import ConfigError, Problem
+from rlvr.types import Problem
 
 FORMAT = 2  # of keys; another number makes everything anew
 BASE = "base"
@@ -78,9 +79,8 @@ def build(config: RunConfig, outside: Outside) -> list[Node]:
     Raises:
         ConfigError: a stage names something that no stage before it makes; all such are named.
     """
-    messages = name_messages(config)
-    if messages:
-        raise ConfigError("\n".join(messages))
+    refuse(name_messages(config))
+    messages: list[str] = []
     nodes = {BASE: Node(BASE, "base")}
     evaluations = [_evaluation(BASE)]
     model, source = BASE, None  # the chain so far
@@ -106,8 +106,7 @@ def build(config: RunConfig, outside: Outside) -> list[Node]:
         nodes[name] = node
         if kind in MODELS:
             evaluations.append(_evaluation(name))
-    if messages:
-        raise ConfigError("\n".join(messages))
+    refuse(messages)
     evaluated = {each.model: each for each in evaluations} if config.evaluation.every_stage else {}
     found: dict[str, Node] = {}
     for node in nodes.values():

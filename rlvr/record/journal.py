@@ -8,7 +8,8 @@ what was written, bits and dtypes, so that anything can be recomputed from the j
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -180,9 +181,7 @@ def read_journal(run_path: Path, kind: str = "train", step: int | None = None) -
 def _read(path: Path) -> list[Group]:
     file = pq.ParquetFile(path, page_checksum_verification=True)
     table = file.read([name for name in file.schema_arrow.names if name not in LEARNED])
-    missing = set(SCHEMA.names) - {*LEARNED, *LATER} - set(table.column_names)
-    if missing:
-        raise DataError(f"{path} is not a journal: it has no column {', '.join(sorted(missing))}")
+    _check_columns(path, table.column_names, SCHEMA.names)
     arrays = {name: _arrays(table.column(name)) for name in ARRAYS}
     groups: dict[int, Group] = {}
     for place, row in enumerate(table.drop_columns(list(ARRAYS)).to_pylist(maps_as_pydicts="strict")):
@@ -219,6 +218,33 @@ def _read(path: Path) -> list[Group]:
                 )
             )
     return list(groups.values())
+
+
+def for_duckdb(path: Path) -> str:
+    """The path as a pattern that matches it alone: DuckDB takes every path for a pattern."""
+    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", str(path))
+
+
+def read_rows(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Those columns of each rollout in one file; None where a file that is older than a column lacks it.
+
+    Raises DataError when the file is not there, damaged, or not a journal.
+    """
+    try:
+        # not read_table, which brings pandas and half a second with it
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        there = set(file.schema_arrow.names)
+        rows = file.read([name for name in names if name in there]).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as a journal: {error}") from error
+    _check_columns(path, there, names)
+    return [dict.fromkeys(names) | row for row in rows]
+
+
+def _check_columns(path: Path, there: Collection[str], names: Iterable[str]) -> None:
+    missing = set(names) - {*LEARNED, *LATER} - set(there)
+    if missing:
+        raise DataError(f"{path} is not a journal: it has no column {', '.join(sorted(missing))}")
 
 
 def _arrays(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:

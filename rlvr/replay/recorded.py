@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
@@ -20,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rlvr.configuration import compose
 from rlvr.configuration.arguments import RUNS_OF, SAVED_CONFIG, saved_by
 from rlvr.pipeline.config import RunConfig
-from rlvr.record.journal import LEARNED, journal_path
+from rlvr.record.journal import LEARNED, journal_path, read_rows
 from rlvr.record.layout import CHANGES
 from rlvr.record.runs import named_stages, open_run, read_manifest
 from rlvr.stages.checkpoints import Damaged, verify
@@ -135,14 +133,9 @@ class Recorded:
         Raises:
             DataError: the journal cannot be read.
         """
-        path = journal_path(self.folder, "train", step)
-        try:
-            file = pq.ParquetFile(path, page_checksum_verification=True)
-            if not set(LEARNED) <= set(file.schema_arrow.names):
-                return {}
-            rows = file.read(["problem_id", "sample", *LEARNED]).to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path} cannot be read as a journal: {error}") from error
+        rows = read_rows(journal_path(self.folder, "train", step), ("problem_id", "sample", *LEARNED))
+        if all(row[name] is None for row in rows for name in LEARNED):
+            return {}
         return {
             (row["problem_id"], row["sample"]): UpdateRecord(
                 row["left_out"],

@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from rlvr.base.settings import refuse
 from rlvr.configuration import compose
 from rlvr.configuration.arguments import SAVED_CONFIG
 from rlvr.configuration.keys import config_folder
@@ -23,7 +24,7 @@ from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import validate_reward
 from rlvr.stages.config import model_messages
 from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, rl_messages
-from rlvr.types import ConfigError, Group, Verdict
+from rlvr.types import Group, Verdict
 
 GROUP = "algorithm"  # the group whose options may be given
 FREE = (
@@ -56,24 +57,17 @@ def what_if(config: RunConfig, given: Sequence[str]) -> RunConfig:
     schema = type(config)
     command = next(name for name, of in compose.SCHEMAS.items() if of is schema)
     compose.register_schema()
-    try:
+    with compose.said_plainly(given, command):
         overrides = OverridesParser.create().parse_overrides(list(given))
-        if messages := [message for override in overrides for message in _refusals(override)]:
-            raise ConfigError("\n".join(messages))
+        refuse(message for override in overrides for message in _refusals(override))
         tree = OmegaConf.structured(config)
         for override in overrides:
             if _is_option(override):
                 tree[GROUP] = _option(str(override.input_line))
         values = [str(override.input_line) for override in overrides if not _is_option(override)]
         changed = compose.to_config(_with_values(tree, values, command), schema)
-    except compose.COMPOSING as error:
-        message = compose.composing_message(error, given, command)
-        if message is None:
-            raise
-        raise ConfigError(message) from error
     changed.algorithm = replace(changed.algorithm, max_rounds=1, max_group_size=None)  # rounds are over
-    if messages := list(_messages(config, changed, values)):
-        raise ConfigError("\n".join(messages))
+    refuse(_messages(config, changed, values))
     return changed
 
 

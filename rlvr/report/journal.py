@@ -6,7 +6,6 @@ of its tokens only how many were drawn; everything else is read for the rows tha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from rlvr.record.journal import journal_path
+from rlvr.record.journal import for_duckdb, journal_path
 from rlvr.types import DataError, Status
 
 Key = tuple[int, int]  # the step of the file, the row in it
@@ -79,10 +78,14 @@ class Journal:
             true_steps="true_steps" if "true_steps" in first | last else "NULL::BOOLEAN",
             union="false" if first == last else "true",
         )
-        self._execute(sql, {"files": [_literal(file) for file in files]})
+        self._execute(sql, {"files": [for_duckdb(file) for file in files]})
 
     def _execute(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        return _execute(self._connection, sql, parameters)
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except duckdb.Error as error:
+            said = str(error).splitlines()[0]
+            raise DataError(f"the journal cannot be read: {said}") from error
 
     def _is_readable(self, file: Path) -> bool:
         try:
@@ -153,7 +156,7 @@ class Journal:
             read = self._execute(
                 f"SELECT {columns} FROM read_parquet($file, file_row_number=true) "
                 "WHERE list_contains($rows, file_row_number)",
-                {"file": _literal(file), "rows": rows},
+                {"file": for_duckdb(file), "rows": rows},
             )
             for number, *values in read:
                 found[step, number] = dict(zip(chosen, values, strict=True))
@@ -168,31 +171,11 @@ class Journal:
 
     def _columns(self, file: Path) -> dict[str, str]:
         """Name → DuckDB's type."""
-        described = self._execute("DESCRIBE SELECT * FROM read_parquet($file)", {"file": _literal(file)})
+        described = self._execute("DESCRIBE SELECT * FROM read_parquet($file)", {"file": for_duckdb(file)})
         return {name: kind for name, kind, *_ in described}
 
     def _file(self, step: int) -> Path:
         return journal_path(self._folder, self._kind, step)
-
-
-def correct_shares(file: Path, true_steps: bool = False) -> dict[str, float]:
-    """Problem → the share of its samples with a verdict that are correct, in one file of a journal.
-
-    With `true_steps`, that are right with all steps true: `rlvr.evaluation.metrics.sound_share`.
-
-    Raises:
-        DataError: it is not there, or cannot be read.
-    """
-    sound = " AND coalesce(true_steps, false)" if true_steps else ""
-    rows = _execute(
-        _connect(),
-        f"""
-        SELECT problem_id, avg((status = 'correct'{sound})::INTEGER) FROM read_parquet($file)
-        WHERE status NOT IN ('timeout', 'crashed') GROUP BY ALL
-        """,
-        {"file": _literal(file)},
-    )
-    return dict(rows)
 
 
 def _connect() -> duckdb.DuckDBPyConnection:
@@ -201,18 +184,3 @@ def _connect() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={**offline, "memory_limit": "2GB"})
     connection.execute("SET enable_progress_bar = false")
     return connection
-
-
-def _execute(
-    connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any] | None
-) -> list[tuple[Any, ...]]:
-    try:
-        return connection.execute(sql, parameters).fetchall()
-    except duckdb.Error as error:
-        said = str(error).splitlines()[0]
-        raise DataError(f"the journal cannot be read: {said}") from error
-
-
-def _literal(path: Path) -> str:
-    """The path as a pattern that matches it alone: DuckDB takes every path for a pattern."""
-    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", str(path))

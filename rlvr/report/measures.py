@@ -56,14 +56,10 @@ def load_metrics(folder: Path) -> tuple[Metrics, str | None]:
         return Metrics(), str(error)
     return Metrics(
         {
-            step: {name: value for name, value in metrics.items() if value is not None and _is_finite(value)}
+            step: {n: value for n, value in metrics.items() if value is not None and math.isfinite(value)}
             for step, metrics in read.items()
         }
     ), None
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def late(values: list[float]) -> float:

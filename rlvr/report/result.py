@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rlvr.compare.curves import problem_values
 from rlvr.evaluation.metrics import TRUE_STEPS, beside
 from rlvr.evaluation.summary import all_sets
 from rlvr.record.journal import journal_path
 from rlvr.record.layout import RESULTS
 from rlvr.record.runs import StageRecord
 from rlvr.report.charts import Interval
-from rlvr.report.journal import correct_shares
 from rlvr.report.measures import Metrics
 from rlvr.results.stage_table import OVER_PROBLEMS
 from rlvr.statistics.change import ALPHA, TESTS, Change, Difference, corrected, paired_difference
@@ -126,7 +126,7 @@ def _course(stage: StageRecord, metrics: Metrics, metric: str, name: str, steps:
     for step in (steps[0], steps[-1]):
         try:
             path = journal_path(stage.folder, "heldout", step)
-            values[step] = correct_shares(path, true_steps=metric.endswith(TRUE_STEPS))
+            values[step] = problem_values(path, metric)[0]
         except DataError:
             values[step] = {}
             missing = f"the journal of the held-out evaluation at step {step} is not there or cannot be read"

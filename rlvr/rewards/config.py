@@ -10,8 +10,8 @@ from rlvr.base.settings import setting
 
 @dataclass
 class RewardConfig:
-    """`functions` maps names of your choice to import paths (`_target_`) with arguments. The list `columns` of
-    a function names parameters with a default that are filled from columns of the problems.
+    """`functions` maps names of your choice to import paths (`_target_`) with arguments. A function's list
+    `columns` names parameters with a default that are filled from columns of the problems.
 
     The reward of a rollout is the weighted sum of the values of its functions, clipped to `clip`. The
     default weight is 1. Functions in `gates` are part of the sum only if they have a weight; those in

@@ -29,7 +29,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rlvr.base.settings import out_of_range
+from rlvr.base.settings import out_of_range, refuse
 from rlvr.base.targets import BY_NAME, check_keywords, known_names, resolve
 from rlvr.rewards.combine import counts
 from rlvr.rewards.config import RewardConfig
@@ -140,9 +140,7 @@ class RewardFunction:
 
 def load_functions(config: RewardConfig) -> list[RewardFunction]:
     """The functions of `config`, in order. Raises ConfigError with all messages of `validate_reward`."""
-    messages = list(validate_reward(config))
-    if messages:
-        raise ConfigError("\n".join(messages))
+    refuse(validate_reward(config))
     return [_load(name, spec) for name, spec in config.functions.items()]
 
 
@@ -377,5 +375,4 @@ def check_ranges(config: RewardConfig) -> None:
         number = getattr(config, name)
         if not isinstance(number, int | float) or not math.isfinite(number):
             raise ConfigError(f"reward.{name} is {number!r}, but must be a finite number")
-    if messages := list(out_of_range(config, "reward.")):
-        raise ConfigError("\n".join(messages))
+    refuse(out_of_range(config, "reward."))

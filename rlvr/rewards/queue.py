@@ -53,7 +53,7 @@ class TaskQueue:
         A task that must be alone, or was put off, is a batch by itself. Empty if nothing waits.
         """
         if not self._waiting:
-            return [self._put_off.pop(ticket) for ticket in [*self._put_off][:1]]
+            return [self._put_off.pop(next(iter(self._put_off)))] if self._put_off else []
         size = min(self._batch, -(-len(self._waiting) // workers))
         tasks: list[Task] = []
         while self._waiting and len(tasks) < size:

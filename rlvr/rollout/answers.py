@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rlvr.base.files import sync_folder
 from rlvr.types import DataError, FinishReason, RlvrError
 
 
@@ -58,11 +59,7 @@ class AnswerFile:
                     self._end += len(line)
         os.ftruncate(self._file, self._end)
         os.fsync(self._file)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path.parent)
 
     def _key(self, line: bytes, number: int) -> str:
         try:

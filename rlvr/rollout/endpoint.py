@@ -18,7 +18,7 @@ import httpx
 
 from rlvr.base.closing import Closing
 from rlvr.base.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, RefusedError, plain_json
-from rlvr.base.settings import out_of_range, setting
+from rlvr.base.settings import out_of_range, refuse, setting
 from rlvr.rollout.answers import AnswerFile, TeacherAnswer
 from rlvr.rollout.config import EndpointConfig
 from rlvr.types import ConfigError, FinishReason
@@ -71,8 +71,7 @@ class EndpointTeacher(Closing):
     """
 
     def __init__(self, config: EndpointRequests, folder: Path) -> None:
-        for message in out_of_range(config):
-            raise ConfigError(message)
+        refuse(out_of_range(config))
         if not config.model:
             raise ConfigError("model is not set: name a model that the endpoint has")
         for name in ("messages", "model", "n", "stream"):

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from rlvr.algorithms import preference
+from rlvr.base.settings import refuse
 from rlvr.problems.order import problems_for_step
 from rlvr.stages.batches import preference_batch
 from rlvr.stages.config import DpoConfig
@@ -46,8 +47,7 @@ class RolloutDpo:
         beta: float = 0.1,
         length_normalized: bool = False,
     ) -> None:
-        for message in argument_messages(loss, beta):
-            raise ConfigError(message)
+        refuse(argument_messages(loss, beta))
         self.settings, self.seed = settings, seed
         self.objective = partial(LOSSES[loss], beta=beta, length_normalized=length_normalized)
         made, self.left_out = pairs(traces, settings.pairs, seed)

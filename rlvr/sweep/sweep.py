@@ -205,13 +205,8 @@ class Sweep:
     def _config(self, overrides: Sequence[str]) -> Any:
         """Raises ConfigError where they make no configuration."""
         overrides = [*self._search(), *overrides]
-        try:
+        with compose.said_plainly(overrides, self.command):
             return compose.to_config(hydra_compose(self.command, overrides=overrides), self.schema)
-        except compose.COMPOSING as error:
-            message = compose.composing_message(error, overrides, self.command)
-            if message is None:
-                raise
-            raise ConfigError(message) from error
 
     def _first(self) -> DictConfig:
         """Hydra's own settings, from the first arm that composes.

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rlvr.base.keys import key
-from rlvr.base.settings import out_of_range
+from rlvr.base.settings import out_of_range, refuse
 from rlvr.traces.config import PairConfig, TraceConfig, contradictions
 from rlvr.traces.traces import Trace
-from rlvr.types import ConfigError
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,7 @@ def bounds(settings: TraceConfig | PairConfig) -> Iterator[Criterion]:
 
 def check(settings: TraceConfig | PairConfig) -> None:
     """Raises ConfigError for settings out of range and for those that contradict one another."""
-    if messages := [*out_of_range(settings), *contradictions(settings)]:
-        raise ConfigError("\n".join(messages))
+    refuse([*out_of_range(settings), *contradictions(settings)])
 
 
 def listed(left_out: Mapping[str, int]) -> str:

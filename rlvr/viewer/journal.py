@@ -8,7 +8,6 @@ looking for files that are new, changed or gone, so that a run can be watched.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import duckdb
 
+from rlvr.record.journal import for_duckdb
 from rlvr.types import DataError
 from rlvr.viewer.filters import Filter, Sort, order, where
 
@@ -205,9 +205,7 @@ class Journal:
         return self.folder / f"step_{step:06d}.parquet"
 
     def _files(self, steps: Sequence[int]) -> list[str]:
-        # DuckDB reads [, * and ? in the name of a file as a pattern.
-        literal = [re.sub(r"[\[*?]", lambda sign: f"[{sign[0]}]", str(self._path(step))) for step in steps]
-        return [str(self._template), *literal]
+        return [str(self._template), *(for_duckdb(self._path(step)) for step in steps)]
 
     # ------------------------------------------------------------ questions
 

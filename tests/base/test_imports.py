@@ -65,7 +65,7 @@ assert deepspeed.__version__ and mlflow.__version__
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize(("module", "brought"), [("worker", False), ("math", True), ("steps", True)])
+@pytest.mark.parametrize(("module", "brought"), [("workers.worker", False), ("math", True), ("steps", True)])
 def test_a_reward_process_imports_the_verifier_once_and_only_if_a_function_needs_it(
     module: str, brought: bool
 ) -> None:

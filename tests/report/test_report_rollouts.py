@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from report_runs import learned, rollout, verdict, write_step
 
+from rlvr.compare.curves import problem_values
 from rlvr.record.journal import LEARNED, journal_path
-from rlvr.report.journal import Journal, correct_shares
+from rlvr.report.journal import Journal
 from rlvr.report.measures import Metrics
 from rlvr.report.rollouts import SHOWN_CHARACTERS, choose, shortened, show
 from rlvr.types import FinishReason, Rollout, Status, UpdateRecord, Verdict
@@ -135,7 +136,8 @@ def test_a_long_text_keeps_its_head_and_its_tail() -> None:
 
 def test_shares_of_correct_samples_leave_out_what_was_not_judged(tmp_path: Path) -> None:
     write_step(tmp_path, [row(1.0), row(-1.0), row(-1.0), row(None, None)])
-    assert correct_shares(journal_path(tmp_path, "train", 1)) == pytest.approx({"p": 1 / 3})
+    values, _ = problem_values(journal_path(tmp_path, "train", 1), "heldout/pass@1")
+    assert values == pytest.approx({"p": 1 / 3})
 
 
 def test_a_journal_of_two_versions_is_read_whole(tmp_path: Path) -> None:
@@ -162,8 +164,8 @@ def test_a_right_answer_without_true_steps_is_shown_and_counted(tmp_path: Path) 
     assert found[2]["steps"] == "not all true, or do not lead to the answer"
     assert "steps" not in found[1]
     path = journal_path(tmp_path, "train", 1)
-    assert correct_shares(path) == {"p": 3 / 4}
-    assert correct_shares(path, true_steps=True) == {"p": 1 / 4}
+    assert problem_values(path, "heldout/pass@1")[0] == {"p": 3 / 4}
+    assert problem_values(path, "heldout/true_steps")[0] == {"p": 1 / 4}
     pq.write_table(pq.read_table(path).drop_columns(["true_steps"]), path)
     assert "Right, but not by true steps" not in {
         each.title for each in choose(Journal(tmp_path, "train"), Metrics())

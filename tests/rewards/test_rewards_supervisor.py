@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -154,3 +155,19 @@ def test_a_worker_that_ended_in_time_is_not_missed_by_a_caller_who_comes_back_la
         found += supervisor.turn(wait=True, others_wait=False)
     assert verdicts(found) == [(0, Status.TIMEOUT)]
     assert supervisor.counts.restarts == 0
+
+
+@pytest.mark.parametrize("supervisor", [0.1], indirect=True)
+@pytest.mark.parametrize("text", ["exit", "killed"])
+def test_a_worker_that_ended_by_itself_was_not_late_though_the_caller_is(
+    supervisor: Supervisor, text: str
+) -> None:
+    (given,) = tasks(text)
+    supervisor.give(supervisor.idle()[0], [given])
+    assert select.select([supervisor._processes.control], [], [], 30.0)[0]  # it has ended
+    threading.Event().wait(0.2)  # longer than the deadline
+    (event,) = events(supervisor, 1)
+    if text == "killed":
+        assert event == given._replace(alone=True, killed=True)
+    else:
+        assert verdicts([event]) == [(0, Status.CRASHED)]

@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlvr.base.targets import check_keywords, known_names, resolve
+from rlvr.base.settings import refuse
+from rlvr.base.targets import known_names, resolve, target_messages
 from rlvr.types import ConfigError
 
 TRACKERS = {  # by the name of the package that each one needs
@@ -63,8 +64,4 @@ def _check(path: str, arguments: Mapping[str, Any]) -> None:
     lacks = [method for method in ("log", "close") if not callable(getattr(target, method, None))]
     if inspect.isclass(target) and lacks:
         raise ConfigError(f"{KEY}: {path} has no method {' and no '.join(lacks)}: see docs/trackers.md")
-    check_keywords(KEY, path, target, arguments, ("stage",))
-    try:
-        inspect.signature(target).bind(stage=None, **arguments)
-    except TypeError as error:
-        raise ConfigError(f"{KEY}: {path}: {error}") from error
+    refuse(target_messages(KEY, {"_target_": path, **arguments}, ("stage",)))

@@ -10,6 +10,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.text.metadata import create_summary_metadata
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util.tensor_util import make_tensor_proto
+
 from rlvr.record.trackers import Sample, TrackedStage
 
 MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$])")
@@ -22,16 +28,6 @@ class TensorBoard:
     """
 
     def __init__(self, stage: TrackedStage) -> None:
-        from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        self._protos = {
-            **vars(summary_pb2),
-            "Event": event_pb2.Event,
-            "SessionLog": event_pb2.SessionLog,
-            "TensorProto": tensor_pb2.TensorProto,
-            "TensorShapeProto": tensor_shape_pb2.TensorShapeProto,
-        }
         path = stage.folder / "tensorboard"
         path.mkdir(parents=True, exist_ok=True)
         self._resumed = any(path.glob("events.*"))
@@ -42,8 +38,9 @@ class TensorBoard:
         self._write(file_version="brain.Event:2")
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        value = self._protos["Summary"].Value
-        self._summary(step, [value(tag=name, simple_value=float(number)) for name, number in metrics.items()])
+        self._summary(
+            step, [Summary.Value(tag=name, simple_value=float(number)) for name, number in metrics.items()]
+        )
 
     def samples(self, step: int, kind: str, rows: Sequence[Sample]) -> None:
         table = [
@@ -52,31 +49,21 @@ class TensorBoard:
             *([_shown(cell) for cell in row] for row in rows),
         ]
         text = "\n".join(f"| {' | '.join(row)} |" for row in table)
-        protos = self._protos
-        metadata = protos["SummaryMetadata"](
-            plugin_data=protos["SummaryMetadata"].PluginData(plugin_name="text"),
-            data_class=protos["DATA_CLASS_TENSOR"],
-        )
-        tensor = protos["TensorProto"](
-            dtype="DT_STRING",
-            string_val=[text.encode()],
-            tensor_shape=protos["TensorShapeProto"](dim=[protos["TensorShapeProto"].Dim(size=1)]),
-        )
-        value = protos["Summary"].Value(tag=f"samples/{kind}", metadata=metadata, tensor=tensor)
-        self._summary(step, [value])
+        metadata = create_summary_metadata(display_name="", description="")
+        tensor = make_tensor_proto([text.encode()])
+        self._summary(step, [Summary.Value(tag=f"samples/{kind}", metadata=metadata, tensor=tensor)])
 
     def close(self) -> None:
         self._file.close()
 
-    def _summary(self, step: int, values: list[Any]) -> None:
+    def _summary(self, step: int, values: list[Summary.Value]) -> None:
         if self._resumed:
-            restart = self._protos["SessionLog"](status=self._protos["SessionLog"].START)
-            self._write(step=step, session_log=restart)
+            self._write(step=step, session_log=SessionLog(status=SessionLog.START))
             self._resumed = False
-        self._write(step=step, summary=self._protos["Summary"](value=values))
+        self._write(step=step, summary=Summary(value=values))
 
     def _write(self, **event: Any) -> None:
-        self._records.write(self._protos["Event"](wall_time=time.time(), **event).SerializeToString())
+        self._records.write(Event(wall_time=time.time(), **event).SerializeToString())
 
 
 def _shown(cell: str | float | None) -> str:

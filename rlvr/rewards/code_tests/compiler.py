@@ -1,8 +1,8 @@
 """Compiles the source of a test to an evaluator over plain values; the source itself is never executed.
 
 A name that the test neither assigns nor imports, and that is no builtin, belongs to the program. Calls of
-such names are made in the program's process: it gets the arguments, but never the expected results. Everything
-else is evaluated here, by the functions in `pure`, over values that `link` rebuilt from data.
+such names are made in the program's process: it gets the arguments, but never the expected results.
+Everything else is evaluated here, by the functions in `pure`, over values that `link` rebuilt from data.
 
 A call of the program must return a plain value, unless the test uses the result as an object. It does if it
 calls a method that plain values lack, or any method if a capitalized name created the object

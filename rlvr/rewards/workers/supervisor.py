@@ -131,7 +131,8 @@ class Supervisor:
             self.counts.recycled += 1
 
     def turn(self, wait: bool, others_wait: bool) -> list[Judged | Task]:
-        """What became of tasks: judged, or to be given again. `wait` for the next message, exit or deadline.
+        """What became of tasks: judged, or to be given again. If that is nothing yet, `wait` for the next
+        message, exit or deadline; what an exit or a deadline means shows in the next turn.
 
         While `others_wait`, a check that takes far longer than usual is ended, and its task put off.
 
@@ -139,6 +140,11 @@ class Supervisor:
             RlvrError: the process that forks the workers has ended once too often.
         """
         try:
+            # first: a caller who comes back late finds workers that ended well before their time was over
+            while exits := self._processes.exits():  # others may end while one is replaced
+                wait = False  # a new worker may be given something
+                for pid, status in exits:
+                    self._exited(self._workers.pop(pid), os.waitstatus_to_exitcode(status))
             now = time.monotonic()
             due = [self._watch(worker, now, others_wait) for worker in self._workers.values()]
             seconds = max(min([*due, now + LONGEST_WAIT]) - now, 0.0) if wait and not self._events else 0.0
@@ -147,13 +153,6 @@ class Supervisor:
             for stream in ready:
                 if stream in streams:
                     self._receive(streams[stream])
-            while exits := self._processes.exits():  # others may end while one is replaced
-                for pid, status in exits:
-                    self._exited(self._workers.pop(pid), os.waitstatus_to_exitcode(status))
-            # only now: a caller who comes back late finds the exits of a while
-            overdue = time.monotonic() - GONE
-            if any(worker.end and worker.end.at < overdue for worker in self._workers.values()):
-                raise ProcessesEnded("the reward service's process does not end a worker that it was told to")
         except ProcessesEnded as error:
             self._restart(error)
         events, self._events = self._events, []
@@ -164,6 +163,8 @@ class Supervisor:
         if worker.lost and not worker.given and worker.end is None:
             return self._kill(worker, Cause.IDLE)
         if worker.end is not None:
+            if now > worker.end.at + GONE:
+                raise ProcessesEnded("the reward service's process does not end a worker that it was told to")
             return worker.end.at + GONE
         if not worker.given:
             return math.inf
