@@ -221,17 +221,17 @@ def _read(path: Path) -> list[Group]:
 
 
 def for_duckdb(path: Path) -> str:
-    """The path as a pattern that matches it alone: DuckDB takes every path for a pattern."""
+    """The path with its special characters escaped, since DuckDB reads paths as glob patterns."""
     return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", str(path))
 
 
 def read_rows(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Those columns of each rollout in one file; None where a file that is older than a column lacks it.
+    """The columns `names` of each rollout in one file; None for columns that an older file lacks.
 
-    Raises DataError when the file is not there, damaged, or not a journal.
+    Raises DataError if the file is missing, damaged, or not a journal.
     """
     try:
-        # not read_table, which brings pandas and half a second with it
+        # not read_table, which imports pandas, in half a second
         file = pq.ParquetFile(path, page_checksum_verification=True)
         there = set(file.schema_arrow.names)
         rows = file.read([name for name in names if name in there]).to_pylist()

@@ -156,7 +156,7 @@ def truncate_metrics(path: Path, after_step: int) -> None:
     try:
         steps = [metrics_of(path, number, line)[0] for number, line in enumerate(lines, start=1)]
     except DataError as error:
-        raise DataError(f"{error}. Nothing was changed: mend that line or remove it, then go on") from error
+        raise DataError(f"{error}. Nothing was changed: repair or remove that line, then resume") from error
     kept = [line + b"\n" for line, step in zip(lines, steps, strict=True) if step <= after_step]
     with atomic_write(path) as temporary:
         temporary.write_bytes(b"".join(kept))

@@ -32,7 +32,7 @@ class ScratchModelConfig:
 
 @dataclass
 class ModelConfig:
-    """Either a checkpoint to start from (`path`), or a randomly initialized model (`scratch`)."""
+    """Exactly one of the two: a checkpoint to start from, or a new model with random weights."""
 
     path: str | None = setting(None, "Hugging Face folder or hub name")
     scratch: ScratchModelConfig | None = setting(None, "make a small model with random weights")
@@ -57,7 +57,7 @@ class StageConfig:
     record: RecordConfig
 
     def workers(self, max_staleness: int = 0) -> WorkerSettings:
-        """What the processes of a stage are started with."""
+        """The settings with which the processes of a stage are started."""
         parts = (self.cluster, self.rollout, self.learner, self.reward)
         return WorkerSettings(self.seed, self.max_length, *parts, max_staleness)
 
