@@ -22,19 +22,19 @@ from vllm.distributed.weight_transfer.base import (
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
 BACKEND = "rlvr_shared_memory"
-MEMORY = "rlvr-weights"  # name of the memory that the learner fills
+MEMORY = "rlvr-weights"  # name of the learner's memory file
 
 
 @dataclass
 class SharedMemoryInitInfo(WeightTransferInitInfo):
-    """Nothing to agree on beforehand."""
+    """Empty: no handshake is needed."""
 
 
 @dataclass
 class SharedMemoryUpdateInfo(WeightTransferUpdateInfo):
-    """Where the tensors lie. All lists have one entry per tensor."""
+    """The location of the tensors. All lists have one entry per tensor."""
 
-    path: str  # of the memory, as this process can open it
+    path: str  # of the memory, openable by this process
     names: list[str]
     dtypes: list[str]  # torch's names, without `torch.`
     shapes: list[list[int]]
@@ -42,7 +42,7 @@ class SharedMemoryUpdateInfo(WeightTransferUpdateInfo):
 
 
 class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemoryUpdateInfo]):
-    """Loads weights from memory that the learner filled, without copying them on the way."""
+    """Loads weights from the learner's memory, without an intermediate copy."""
 
     init_info_cls = SharedMemoryInitInfo
     update_info_cls = SharedMemoryUpdateInfo
@@ -55,25 +55,27 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
 
     @property
     def checksums(self) -> dict[str, int]:
-        """CRC-32 of what was last sent, by checkpoint name. They take longer than the update's copies do,
-        so they are made when somebody asks."""
+        """CRC-32 of the last update, by checkpoint name. Computed on request only: it takes longer than the
+        update itself."""
         return {name: checksum(tensor) for name, tensor in self.tensors}
 
     def init_transfer_engine(self, init_info: SharedMemoryInitInfo) -> None:
         pass
 
     def start_weight_update(self) -> None:
-        # loading into packed layers needs their unpacked form back first
+        # packed layers must be unpacked before loading
         initialize_layerwise_reload(self.model)
 
     def receive_weights(self, update_info: SharedMemoryUpdateInfo) -> None:
         """Load every tensor.
 
         Raises:
-            RuntimeError: a parameter of the model got no value; it would silently stay the old one.
+            RuntimeError: a parameter of the model got no value and would silently keep the old one.
         """
         if not os.readlink(update_info.path).startswith(f"/memfd:{MEMORY} "):
-            raise RuntimeError(f"{update_info.path} is not the learner's memory: both must be on one host")
+            raise RuntimeError(
+                f"{update_info.path} is not the learner's memory: worker and learner must be on one host"
+            )
         expected = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
         self._map(update_info)
         self.tensors = [
@@ -89,7 +91,7 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
             )
 
     def _map(self, update_info: SharedMemoryUpdateInfo) -> None:
-        """Map the learner's memory, if it is not that of the last update: the first touch of a page costs."""
+        """Map the learner's memory unless it is mapped already: the first access to each page is slow."""
         file = os.stat(update_info.path)
         if self.mapped != (file.st_dev, file.st_ino):
             size = update_info_size(update_info)
@@ -104,13 +106,13 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
 
 
 def update_info_size(info: SharedMemoryUpdateInfo) -> int:
-    """Bytes up to the end of the last tensor."""
+    """Size in bytes up to the end of the last tensor."""
     last = getattr(torch, info.dtypes[-1]).itemsize * int(np.prod(info.shapes[-1]))
     return info.offsets[-1] + last
 
 
 def tensor_at(memory: torch.Tensor, offset: int, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:
-    """The tensor of this type and shape that begins at byte `offset` of `memory` (uint8)."""
+    """A view of `memory` (uint8) as the tensor of this dtype and shape at byte `offset`."""
     size = dtype.itemsize * int(np.prod(shape))
     return memory[offset : offset + size].view(dtype).view(shape)
 
@@ -121,6 +123,6 @@ def checksum(tensor: torch.Tensor) -> int:
 
 
 def register() -> None:
-    """Make the back-end known to vLLM; once per process, however often vLLM calls it."""
+    """Register the back-end with vLLM; further calls in a process do nothing."""
     if BACKEND not in WeightTransferEngineFactory._registry:
         WeightTransferEngineFactory.register_engine(BACKEND, SharedMemoryEngine)
