@@ -173,7 +173,7 @@ class Workers:
                 finish("next checkpoint", [each.load.remote(model_path) for each in standing.values()])
                 return list(standing.values())
             except RlvrError as error:  # one has died meanwhile, say
-                print(f"\nrlvr: {str(error).splitlines()[0]}. Starting new engines", file=sys.stderr)
+                print(f"\nrlvr: {str(error).splitlines()[-1]}. Starting new engines", file=sys.stderr)
         self._end(*standing)
         return []
 

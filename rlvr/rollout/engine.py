@@ -187,9 +187,8 @@ class RolloutEngine:
         self._stamp(version)
 
     def load(self, model_path: str) -> None:
-        """Load another checkpoint of the same shape (`model_shape`); the engine must be idle."""
-        self.engine.collective_rpc("reload_weights", kwargs={"weights_path": model_path})
-        self._stamp(0)
+        """Load another checkpoint of the same shape (`model_shape`), on the CPU; the engine must be idle."""
+        self.receive_weights({"path": model_path, "names": [], "dtypes": [], "shapes": [], "offsets": []}, 0)
 
     def _stamp(self, version: int) -> None:
         """Mark all later tokens with this policy version."""

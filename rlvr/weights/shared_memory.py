@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from vllm.distributed.weight_transfer import WeightTransferEngineFactory
 from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
@@ -52,6 +56,8 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         self.tensors: list[tuple[str, torch.Tensor]] = []  # of the last update, in the learner's memory
         self.memory = torch.empty(0, dtype=torch.uint8)
         self.mapped: tuple[int, int] | None = None  # device and inode of that memory's file
+        # names of one and the same parameter; updates will make it several
+        self.tied = tied_names(dict(self.model.named_parameters(remove_duplicate=False)))
 
     @property
     def checksums(self) -> dict[str, int]:
@@ -67,23 +73,26 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         initialize_layerwise_reload(self.model)
 
     def receive_weights(self, update_info: SharedMemoryUpdateInfo) -> None:
-        """Load every tensor.
+        """Load every tensor from the learner's memory, or from the folder of a checkpoint.
 
         Raises:
             RuntimeError: a parameter of the model got no value and would silently keep the old one.
         """
-        if not os.readlink(update_info.path).startswith(f"/memfd:{MEMORY} "):
-            raise RuntimeError(
-                f"{update_info.path} is not the learner's memory: worker and learner must be on one host"
-            )
         expected = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
-        self._map(update_info)
-        self.tensors = [
-            (name, tensor_at(self.memory, offset, getattr(torch, dtype), shape))
-            for name, dtype, shape, offset in zip(
-                update_info.names, update_info.dtypes, update_info.shapes, update_info.offsets, strict=True
-            )
-        ]
+        if os.path.isdir(update_info.path):
+            self.tensors = checkpoint_tensors(Path(update_info.path), self.tied)
+        else:
+            self._map(update_info)
+            self.tensors = [
+                (name, tensor_at(self.memory, offset, getattr(torch, dtype), shape))
+                for name, dtype, shape, offset in zip(
+                    update_info.names,
+                    update_info.dtypes,
+                    update_info.shapes,
+                    update_info.offsets,
+                    strict=True,
+                )
+            ]
         loaded = self.model.load_weights(iter(self.tensors))
         if loaded is not None and (missing := expected - loaded):
             raise RuntimeError(
@@ -92,6 +101,10 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
 
     def _map(self, update_info: SharedMemoryUpdateInfo) -> None:
         """Map the learner's memory unless it is mapped already: the first access to each page is slow."""
+        if not os.readlink(update_info.path).startswith(f"/memfd:{MEMORY} "):
+            raise RuntimeError(
+                f"{update_info.path} is not the learner's memory: worker and learner must be on one host"
+            )
         file = os.stat(update_info.path)
         if self.mapped != (file.st_dev, file.st_ino):
             size = update_info_size(update_info)
@@ -103,6 +116,28 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
 
     def shutdown(self) -> None:
         pass
+
+
+def tied_names(parameters: Mapping[str, torch.Tensor]) -> list[set[str]]:
+    """The names of every parameter that has several, as a tied output layer has."""
+    names: defaultdict[int, set[str]] = defaultdict(set)
+    for name, parameter in parameters.items():
+        names[id(parameter)].add(name)
+    return [same for same in names.values() if len(same) > 1]
+
+
+def checkpoint_tensors(folder: Path, tied: Sequence[set[str]]) -> list[tuple[str, torch.Tensor]]:
+    """All tensors of a checkpoint's safetensors files, a tied one under each of its names.
+
+    The files have it under one name only, and layers that are packed one by one would keep the other old.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        tensors |= load_file(file)
+    for names in tied:
+        for name in names & tensors.keys():
+            tensors |= dict.fromkeys(names, tensors[name])
+    return list(tensors.items())
 
 
 def update_info_size(info: SharedMemoryUpdateInfo) -> int:
