@@ -1,14 +1,14 @@
 """Reinforcement learning with verifiable rewards for small language models.
 
-What a notebook needs is here, and is imported when it is first asked for:
+This module exports what a notebook needs. Each name is imported on first use:
 
     run = rlvr.train(["experiment=quickstart", "rl.steps=5"])    # as the command `rlvr train`
-    run = rlvr.Run("runs/quickstart/DATE")                       # one that there is
+    run = rlvr.Run("runs/quickstart/DATE")                       # an existing run
     run.status, run.metrics, run.rollouts(), run.model_path
     rlvr.verify(r"so it is \\boxed{1/2}", "0.5")                  # a Verdict
 
-`RewardService` judges answers in processes that can be killed. `Problem`, `Verdict` and `Status` are what
-reward functions and problem sources are written with; `docs/library.md` has examples.
+`RewardService` judges answers in processes that can be killed. Reward functions and problem sources use
+the types `Problem`, `Verdict` and `Status`; `docs/library.md` has examples.
 """
 
 from __future__ import annotations

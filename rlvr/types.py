@@ -1,7 +1,7 @@
-"""The nouns that travel through the house, and nothing else.
+"""The data types and errors that all packages share.
 
 Shapes in comments use T for the tokens of one sequence and N for the sequences of a batch.
-Nothing here imports torch: the driver, the reward processes and the command line stay light.
+Nothing here imports torch, so the driver, the reward processes and the command line start quickly.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class DataError(RlvrError):
 
 
 class StallError(RlvrError):
-    """Something that was waited for did not come; the message names who was waited for."""
+    """A wait timed out; the message names what was waited for."""
 
 
 class WorkerDied(RlvrError):
-    """A process of the run is gone, and what it held with it; the last checkpoint is not."""
+    """A process of the run died and its state is lost; the last checkpoint remains."""
 
 
 class RunInterrupted(RlvrError):
-    """The user stopped the run; the message says how to go on."""
+    """The user stopped the run; the message says how to resume it."""
 
 
 @dataclass(frozen=True)
@@ -61,25 +61,25 @@ class FinishReason(StrEnum):
 
 @dataclass
 class Rollout:
-    """One sampled answer: exactly the tokens the engine saw and drew, never tokenized again.
+    """One sampled answer: exactly the tokens that the engine read and sampled, never tokenized again.
 
-    The sequence is kept whole with a mask, so that a rollout may have several turns: tokens
-    that the policy drew are marked in `sampled`, all others (prompt, tool output) are not.
+    Prompt and answer are one sequence, so that a rollout may have several turns: `sampled` is True for
+    tokens that the policy sampled, and False for all others (prompt, tool output).
     """
 
     problem_id: str
-    step: int  # the training step it was drawn for
+    step: int  # the training step it was sampled for
     sample: int  # 0 … G−1 within its group
     seed: int  # of the request, keyed by (seed, step, problem, sample)
     tokens: IntArray  # [T]
-    sampled: BoolArray  # [T] True where the policy drew the token
-    logprobs: FloatArray  # [T] log-probability under the distribution drawn from: after
+    sampled: BoolArray  # [T] True where the policy sampled the token
+    logprobs: FloatArray  # [T] log-probability under the sampling distribution: after
     #                       temperature and truncation, renormalized; 0 where not sampled
-    versions: IntArray  # [T] policy version that drew the token; −1 where not sampled
-    text: str  # the drawn tokens as text; of special tokens those that begin, end and pad are left out
+    versions: IntArray  # [T] policy version that sampled the token; −1 where not sampled
+    text: str  # the sampled tokens as text, without BOS, EOS and padding (other special tokens are kept)
     finish_reason: FinishReason
     temperature: float
-    prompt_end: str = ""  # the last tokens of the prompt as text, special ones among them
+    prompt_end: str = ""  # the last tokens of the prompt as text, including special tokens
 
     @property
     def num_sampled(self) -> int:
@@ -91,27 +91,27 @@ class Status(StrEnum):
     WRONG = "wrong"
     UNPARSEABLE = "unparseable"  # no answer could be read from the completion
     TIMEOUT = "timeout"  # the check ran past its deadline and was killed
-    CRASHED = "crashed"  # the check raised, died or returned something that is no verdict
+    CRASHED = "crashed"  # the check raised, died or returned something that is not a verdict
 
     @property
     def reached(self) -> bool:
-        """Whether the check came to an end; if not, its reward means nothing."""
+        """Whether the check finished. If it did not, there is no reward."""
         return self not in (Status.TIMEOUT, Status.CRASHED)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found, and why. A verdict that was not reached has no reward, not a zero."""
+    """The result of a check, and why. If the check did not finish, the reward is None, not zero."""
 
     status: Status
-    reward: float | None  # None exactly when the verdict was not reached
+    reward: float | None  # None exactly if the check did not finish
     reason: str  # one line for a person
     extracted: str | None = None  # the answer that was read from the completion
     parts: Mapping[str, float] = field(default_factory=dict)  # reward function → its value
     seconds: float = 0.0  # wall-clock time of the check
     rule: str | None = None  # the rule that decided, in a few words
     # `rlvr.rewards.true_steps.true_steps`: all checkable steps are true and lead to the reference answer;
-    # None: there is none, or nobody looked
+    # None: there is no checkable step, or steps were not checked
     true_steps: bool | None = None
 
     def __post_init__(self) -> None:
@@ -130,35 +130,35 @@ class Group:
 
 @dataclass(frozen=True)
 class UpdateRecord:
-    """What a training step made of one rollout. Arrays are [T], 0 where nothing was trained on; None
-    where a number was not computed."""
+    """How a training step used one rollout. Arrays are [T], with 0 at tokens that were not trained on; None
+    if they were not computed."""
 
-    left_out: str | None  # why it was not learned from, in a few words; None: it was
+    left_out: str | None  # why it was not trained on, in a few words; None: it was
     advantages: FloatArray | None = None
     logprobs: FloatArray | None = None  # the learner's, before the update
     entropies: FloatArray | None = None  # in nats, of the learner's distributions
-    corrections: FloatArray | None = None  # weights that stand for another policy's sampling; 0 masks out
+    corrections: FloatArray | None = None  # importance weights of the sampler correction; 0 masks out
 
 
 @dataclass
 class TrainingBatch:
-    """What one optimizer step learns from: N sequences of various length, not yet cut up.
+    """The data of one optimizer step: N sequences of different lengths, not yet split into micro-batches.
 
-    The loss is Σ_i scales[i] · Σ_t loss[i, t] over the masked tokens: the scales are shares of a
-    total over the whole batch, so that nothing that cuts it up has to know a denominator.
-    `columns` are what the loss reads of every token beside the model's own output; which names
-    those are, `rlvr.algorithms.objective` says. Rows come in units of `unit` neighbours that the loss
-    compares, a chosen answer and a rejected one: nothing separates them, and one that is live keeps
-    the others.
+    The loss is Σ_i scales[i] · Σ_t loss[i, t] over the masked tokens. The scales already contain the
+    normalization over the whole batch, so code that splits the batch needs no denominator.
+    `columns` are the values per token that the loss reads beside the model's output; their names are
+    listed in `rlvr.algorithms.objective`. Rows come in units of `unit` neighbours that the loss
+    compares, such as a chosen and a rejected answer: a unit is never split, and if one of its rows is
+    live, none of them is skipped.
     """
 
     tokens: list[IntArray]  # N × [T]
     mask: list[BoolArray]  # N × [T] True where the token is trained on; never the first token
     columns: dict[str, list[FloatArray]]  # name → N × [T], 0 outside the mask
-    temperatures: list[float]  # N; logits are divided by it, as the sampler did
+    temperatures: list[float]  # N; logits are divided by them, as in sampling
     scales: list[float]  # N
     live: list[bool]  # N; False where the gradient is known to be zero: such a sequence is skipped
     groups: list[int]  # N; sequences of one problem have the same number, 0 … number of groups − 1
     unit: int = 1  # divides N
-    reference_logits: bool = False  # whether the loss reads the reference model's whole distributions
-    keep: tuple[str, ...] = ()  # `logprobs` and diagnostics that the learner keeps of every token
+    reference_logits: bool = False  # whether the loss reads the reference model's full distributions
+    keep: tuple[str, ...] = ()  # names of values (`logprobs`, diagnostics) that the learner returns per token

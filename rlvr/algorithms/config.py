@@ -37,7 +37,7 @@ class KlConfig:
 
 @dataclass
 class EntropyConfig:
-    """A bonus for the entropy of the policy, of fixed weight, or of one that follows a target."""
+    """A bonus for the entropy of the policy. Its weight is fixed, or adapts to a target entropy."""
 
     coef: float = setting(0.0, "weight of the bonus; with a target, its initial value", ge=0)
     target: float | None = setting(
@@ -48,7 +48,7 @@ class EntropyConfig:
 
 @dataclass
 class CorrectionConfig:
-    """Importance weights π_old/π_sampler for the gap between vLLM's and the learner's numbers."""
+    """Importance weights π_old/π_sampler: vLLM's log-probabilities differ slightly from the learner's."""
 
     kind: str = setting(
         "none",
@@ -62,9 +62,9 @@ class CorrectionConfig:
 
 @dataclass
 class CriticConfig:
-    """The value model of PPO: the policy's own backbone with a head of one number per token.
+    """The value model of PPO: a copy of the policy's backbone with a head of one number per token.
 
-    Its AdamW has the policy's settings but for the learning rate, which is constant.
+    Its AdamW has the policy's settings, except for the learning rate, which is constant.
     """
 
     lr: float = setting(1e-5, "learning rate of the value model", gt=0)
@@ -75,8 +75,8 @@ class CriticConfig:
 @dataclass
 class AlgorithmConfig:
     """`advantage`, `loss` and the `filters` are import paths (`_target_`) of pure functions, with
-    keyword arguments. What an advantage takes says what it is: `rewards` [G] of a group, or
-    `token_rewards` [T] of a rollout, and with `values` [T] the estimates of a value model."""
+    keyword arguments. The parameters of an advantage function determine its kind: `rewards` [G] of a
+    group, or `token_rewards` [T] of a rollout, with `values` [T] if it uses a value model's estimates."""
 
     advantage: dict[str, Any] = setting(
         factory=lambda: {"_target_": "rlvr.algorithms.group_relative.grpo"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def next_coefficient(coefficient: float, entropy: float, target: float, delta: float) -> float:
-    """A step of `delta` up while the policy's entropy is under the target, down (to 0) while it is over.
+    """The coefficient plus `delta` if the entropy is below the target, else minus `delta`, at least 0.
 
     Source: Skywork-OR1, arXiv 2505.22312, section on adaptive entropy control.
     """
@@ -12,5 +12,5 @@ def next_coefficient(coefficient: float, entropy: float, target: float, delta: f
 
 
 def active_coefficient(coefficient: float, entropy: float, target: float) -> float:
-    """The bonus's weight in the next update: none while the entropy is over its target."""
+    """The bonus's weight in the next update: 0 while the entropy is above the target."""
     return coefficient if entropy <= target else 0.0

@@ -1,8 +1,8 @@
 """Group filters: which groups, and which of their rollouts, are trained on.
 
 A filter takes a group with its verdicts and a random generator keyed by (seed, step, problem), and
-returns the group, a smaller one, or None to leave it out. Rollouts without a verdict have no part
-in rewards and accuracies, only in lengths. What is left out stays in the journal, without an advantage.
+returns the group, a smaller one, or None to leave it out. Rollouts whose check did not finish count for
+lengths, but not for rewards and accuracies. What is left out is still in the journal, without an advantage.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rlvr.types import Group, Status
 
 
 def informative(group: Group, random: np.random.Generator) -> Group | None:
-    """Leaves out groups whose rewards are all equal, which have no advantage.
+    """Leaves out groups whose rewards are all equal: their advantages are zero.
 
     With `algorithm.max_rounds` above 1 this is the dynamic sampling of DAPO, arXiv 2503.14476, eq. 11.
     """
@@ -22,7 +22,7 @@ def informative(group: Group, random: np.random.Generator) -> Group | None:
 
 
 def uniform_lengths(group: Group, random: np.random.Generator, max_variation: float = 0.5) -> Group | None:
-    """Leaves out groups whose answers differ much in length: prompt optimization, online.
+    """Leaves out groups whose answers differ much in length: an online form of prompt optimization.
 
     Phi-4-Mini-Reasoning (arXiv 2504.21233) keeps problems with relatively uniform lengths and does not
     say by which measure; here it is the coefficient of variation, population deviation over mean.
@@ -40,10 +40,9 @@ def accuracy_between(
 def rebalance(group: Group, random: np.random.Generator, max_accuracy: float = 0.5) -> Group | None:
     """All correct rollouts, and as many incorrect ones drawn at random; easy problems are left out.
 
-    With rewards of ±1 every advantage that GRPO gives is then exactly ±1. A group without a correct
-    rollout has nothing to balance and is left out; where more than half are correct (a `max_accuracy`
-    above 0.5) all are kept. Source: Phi-4-Mini-Reasoning, arXiv 2504.21233; 50% is the threshold that
-    it names as an example.
+    With rewards of ±1, GRPO's advantages are then exactly ±1. A group without a correct rollout is left
+    out; a group with more correct than incorrect rollouts (possible if `max_accuracy` is above 0.5) is kept
+    whole. Source: Phi-4-Mini-Reasoning, arXiv 2504.21233, which names 50% as an example of a threshold.
     """
     correct = [i for i, v in enumerate(group.verdicts) if v.status is Status.CORRECT]
     incorrect = [i for i, v in enumerate(group.verdicts) if v.status.reached and i not in correct]
@@ -55,12 +54,12 @@ def rebalance(group: Group, random: np.random.Generator, max_accuracy: float = 0
 
 
 def accuracy(group: Group) -> float:
-    """Share of correct rollouts among those with a verdict; NaN if there is none."""
+    """Share of correct rollouts among those whose check finished; NaN if there is none."""
     reached = [verdict.status for verdict in group.verdicts if verdict.status.reached]
     return reached.count(Status.CORRECT) / len(reached) if reached else np.nan
 
 
 def length_variation(group: Group) -> float:
-    """Coefficient of variation of the numbers of drawn tokens: population deviation over mean."""
+    """Coefficient of variation of the numbers of sampled tokens: population deviation over mean."""
     lengths = np.array([rollout.num_sampled for rollout in group.rollouts], dtype=np.float64)
     return float(lengths.std() / lengths.mean())

@@ -1,10 +1,9 @@
-"""Weights for tokens that another policy drew: the sampler's numbers are not quite the learner's.
+"""Importance weights for the mismatch between the sampler's and the learner's probabilities.
 
-`log_ratio` [B, T] is log(π_old / π_sampler), π_old as the learner computes it; at level `sequence`
-the ratio is that of the whole sequence, the product over its tokens. Each function returns the weights
-and where they are not the ratio itself. Sources: Yao et al. (2025), "Your
-efficient RL framework secretly brings you off-policy RL training", for truncation; IcePop, in arXiv
-2510.18855, for the band.
+`log_ratio` [B, T] is log(π_old / π_sampler), π_old as the learner computes it. At level `sequence`
+the ratio is the product over the tokens of the sequence. Each function returns the weights [B, T], and a
+mask [B, T] of where they differ from the ratio. Sources: Yao et al. (2025), "Your efficient RL framework
+secretly brings you off-policy RL training", for truncation; IcePop, in arXiv 2510.18855, for the band.
 """
 
 from __future__ import annotations

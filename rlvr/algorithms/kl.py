@@ -1,16 +1,16 @@
-"""Estimates of KL(π ‖ π_ref) at tokens that π drew, from log(π/π_ref): after J. Schulman,
+"""Estimators of KL(π ‖ π_ref) at tokens sampled from π, as functions of log(π/π_ref): after J. Schulman,
 "Approximating KL divergence" (2020).
 
-         value                         in the loss, its gradient is that of
-    k1   log(π/π_ref)                  nothing (zero on average): refused
+         value                         as a loss term, its expected gradient is that of
+    k1   log(π/π_ref)                  a constant (zero): refused
     k2   ½ log²(π/π_ref)               KL(π ‖ π_ref)
-    k3   π_ref/π − log(π_ref/π) − 1    KL(π_ref ‖ π), the other way round
+    k3   π_ref/π − log(π_ref/π) − 1    KL(π_ref ‖ π), the opposite direction
 
-As values k1 and k3 are unbiased. Taken from the reward, k1 gives the gradient of KL(π ‖ π_ref); that of k2
-and k3 vanishes to first order near the reference: refused.
+As values, k1 and k3 are unbiased. Subtracted from the reward, k1 gives the gradient of KL(π ‖ π_ref); the
+gradients of k2 and k3 vanish to first order near the reference: refused.
 
-`full` is no estimate: KL(π ‖ π_ref) itself, from the whole distributions, for the loss alone. The gradient of
-k2 is that of `full` on average, with the noise of the draw.
+`full` is not an estimator but KL(π ‖ π_ref) itself, from the full distributions, as a loss term only. The
+gradient of k2 equals that of `full` in expectation, with sampling noise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the settings name the estimators, and stay light to import
+if TYPE_CHECKING:  # config.py imports this module, and must not import torch
     from torch import Tensor
 
 
@@ -37,7 +37,7 @@ def k3(log_ratio: Tensor) -> Tensor:
 def full(logits: Tensor, reference_logits: Tensor) -> Tensor:
     """KL(π ‖ π_ref) = Σ p (log p − log q) over the last dimension, in nats.
 
-    By logit i its gradient is p_i (log p_i/q_i − KL). Source: the reverse KL of on-policy distillation,
+    Its derivative by logit i is p_i (log p_i/q_i − KL). Source: the reverse KL of on-policy distillation,
     arXiv 2306.13649, section 3.
     """
     logprobs, reference = logits.log_softmax(-1), reference_logits.log_softmax(-1)

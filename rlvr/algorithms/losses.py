@@ -1,13 +1,13 @@
-"""Policy losses: pure functions of [B, T] tensors; the objective adds to them, the learner sums.
+"""Policy losses: pure functions of [B, T] tensors.
 
 Each takes the policy's log-probabilities, those of the old policy (the ratio's denominator), the
-advantages, and the mask of the tokens that count, and returns the loss of every token with
-diagnostics, also per token. Outside the mask the ratio is 1 and the result is not looked at. None
-of them normalizes: the scales are shares of a total over the whole batch that only the learner's
-caller knows, so that cutting a batch up changes nothing.
+advantages, and the mask of the trained tokens. It returns the loss and diagnostics, both per token.
+Outside the mask the ratio is 1 and the result is ignored. The objective adds further terms, and the
+learner sums. The losses do not normalize: the batch's scales do, so that results do not depend on how
+a batch is split.
 
-A loss whose gradient is zero where all advantages of a sequence are zero costs nothing there: such
-sequences are skipped. That is found out by trying (`objective.vanishes_without_advantage`).
+If a loss has zero gradient for sequences whose advantages are all zero, such sequences are skipped.
+`objective.vanishes_without_advantage` tests this by calling the loss.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def ppo_clip(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """−min(r·A, clip(r, 1−clip_low, 1+clip_high)·A) with r = π/π_old.
 
-    With `dual_clip` = c > 1, a token with A < 0 loses no more than −c·A: beyond r = c it has no
-    gradient. Sources: PPO, arXiv 1707.06347, eq. 7; an upper bound of its own is DAPO's, arXiv
-    2503.14476, eq. 10; the dual clip is arXiv 1912.09729's.
+    With `dual_clip` = c > 1, the loss of a token with A < 0 is at most −c·A: beyond r = c it has no
+    gradient. Sources: PPO, arXiv 1707.06347, eq. 7; separate lower and upper bounds: DAPO, arXiv
+    2503.14476, eq. 10; dual clip: arXiv 1912.09729.
     """
     if not (0 <= clip_low <= 1 and clip_high >= 0 and (dual_clip is None or dual_clip > 1)):
         raise ValueError(
@@ -60,9 +60,9 @@ def gspo(
     clip_low: float = 3e-4,
     clip_high: float = 4e-4,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """PPO's clipped loss with one ratio for a sequence, s = exp(mean over its tokens of log r).
+    """PPO's clipped loss with one ratio per sequence, s = exp(mean of log r over its tokens).
 
-    Every token of the sequence has the sequence's loss, so aggregation by sequence counts it once.
+    Every token has the loss of its sequence, so aggregation by sequence counts it once.
     Source: GSPO, arXiv 2507.18071, equations 5 to 7, and section 5.1 for the bounds.
     """
     log_ratio = ((logprobs - old_logprobs) * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(1)
@@ -79,10 +79,10 @@ def cispo(
     max_ratio: float = 5.0,
     min_ratio: float = 0.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """−sg(clip(r, min_ratio, max_ratio))·A·log π: the ratio is a bounded weight, never a gate.
+    """−sg(clip(r, min_ratio, max_ratio))·A·log π: clipping bounds a token's weight, not its gradient.
 
-    Every token keeps a gradient. The bounds are those of the ratio itself, where others count from
-    1. Source: MiniMax-M1, arXiv 2506.13585, eq. 4.
+    Every token keeps a gradient. The bounds are absolute values of the ratio, not distances from 1 as in
+    `ppo_clip`. Source: MiniMax-M1, arXiv 2506.13585, eq. 4.
     """
     if not 0 <= min_ratio < max_ratio:
         raise ValueError(f"min_ratio={min_ratio} must be ≥ 0 and below max_ratio={max_ratio}")
@@ -94,7 +94,7 @@ def cispo(
 def reinforce(
     logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """−A·log π: the score function alone. `old_logprobs` have no part in the gradient.
+    """−A·log π: the score function estimator. `old_logprobs` enter only the diagnostics.
 
     Source: Williams (1992), "Simple statistical gradient-following algorithms".
     """
@@ -103,6 +103,6 @@ def reinforce(
 
 
 def _diagnostics(ratio: Tensor, stopped: Tensor) -> dict[str, Tensor]:
-    """`clip_fraction` marks tokens that a bound changed, `ratio` is r, `ratio_squared` its square."""
+    """`clip_fraction`: 1 where a bound took effect, else 0; `ratio`: r; `ratio_squared`: r²."""
     ratio = ratio.detach()
     return {"clip_fraction": stopped.float(), "ratio": ratio, "ratio_squared": ratio**2}

@@ -1,9 +1,9 @@
-"""Advantages that know how often the verifier errs: rewards [G] in, advantages [G] out, float64.
+"""Advantages corrected for known error rates of the verifier: rewards [G] in, advantages [G] out, float64.
 
-The model: a rollout that is wrong passes with probability `false_positive`, one that is right fails
-with probability `false_negative`, whatever else it says. `rlvr audit` estimates both. An observed
-reward is `correct` or `wrong`. Source: arXiv 2510.00915 (its backward and forward
-corrections); NaN as in `rlvr.algorithms.group_relative`.
+The noise model: a wrong rollout passes with probability `false_positive`, and a right one fails with
+probability `false_negative`, independent of everything else. `rlvr audit` estimates both. An observed
+reward is `correct` or `wrong`. Source: arXiv 2510.00915 (its backward and forward corrections). NaN has the
+same meaning as in `rlvr.algorithms.group_relative`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def backward(
 ) -> Float64Array:
     """R̂ − mean with R̂ = (s − ρ₀) / (1 − ρ₀ − ρ₁): unbiased for the advantage without noise.
 
-    s ∈ {0, 1} is whether the rollout passed, ρ₀ and ρ₁ the two rates. All advantages are those of
-    Dr. GRPO on s times one number, since nothing tells which verdict of a group is false.
+    s ∈ {0, 1} is whether the rollout passed; ρ₀ is `false_positive`, ρ₁ `false_negative`. The result is
+    Dr. GRPO's advantage of s, times a constant: which verdicts of a group are false is unknown.
     """
     return dr_grpo(successes(rewards, wrong, correct)) / _kept(false_positive, false_negative)
 
@@ -39,11 +39,11 @@ def debiased_grpo(
     wrong: float = -1.0,
     correct: float = 1.0,
 ) -> Float64Array:
-    """`backward` over the deviation √(p(1−p)) that the group would have without noise.
+    """`backward` divided by √(p(1−p)), the standard deviation of the group without noise.
 
-    p is the pass rate without noise, (mean s − ρ₀) / (1 − ρ₀ − ρ₁). Where that is nearer to 0 or 1
-    than half a rollout, all that passed may be false (or all that failed): it is held at that
-    distance, which bounds the advantage. Without noise this is GRPO.
+    p is the estimated pass rate without noise, (mean s − ρ₀) / (1 − ρ₀ − ρ₁). It is clipped to stay half a
+    rollout away from 0 and 1, which bounds the advantage: beyond that, all passes (or all failures) may be
+    false. Without noise this is GRPO.
     """
     success = successes(rewards, wrong, correct)
     kept = _kept(false_positive, false_negative)
@@ -58,20 +58,21 @@ def debiased_grpo(
 def forward(
     rewards: Float64Array, false_negative: float, wrong: float = -1.0, correct: float = 1.0
 ) -> Float64Array:
-    """ρ₁ for a rollout that passed, ρ₁ − 1 for one that failed: needs the false-negative rate alone.
+    """ρ₁ for a rollout that passed, ρ₁ − 1 for one that failed: needs only the false-negative rate.
 
-    In expectation (1 − ρ₀ − ρ₁) times the advantage without noise and with the baseline 1: the clean
-    direction, pushed by what is wrong. A baseline of the group's own would cancel ρ₁, so there is none.
+    Its expectation is (1 − ρ₀ − ρ₁) times the noise-free advantage with baseline 1, so the gradient has the
+    noise-free direction, and mainly wrong rollouts contribute. A group baseline would cancel ρ₁, so none is
+    subtracted.
     """
     _kept(0.0, false_negative)
     return successes(rewards, wrong, correct) + (false_negative - 1)
 
 
 def _kept(false_positive: float, false_negative: float) -> float:
-    """1 − ρ₀ − ρ₁, the share of the signal that the noise leaves."""
+    """1 − ρ₀ − ρ₁, the share of the signal that remains under the noise."""
     if not (0 <= false_positive < 1 and 0 <= false_negative < 1 and false_positive + false_negative < 1):
         raise ConfigError(
             f"algorithm.advantage: false_positive={false_positive:g} and false_negative={false_negative:g} "
-            "must be in 0 … 1 and add up to less than 1: such a verifier says nothing"
+            "must be in 0 … 1 and add up to less than 1: otherwise verdicts carry no information"
         )
     return 1 - false_positive - false_negative

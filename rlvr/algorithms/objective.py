@@ -1,19 +1,19 @@
 """What the learner minimizes: functions of a model's output, the batch's columns and the mask.
 
-Each returns the loss of every token, [B, T], and diagnostics, per token as well or one for each unit of
-rows ([B / unit], see `TrainingBatch`). The learner sums the first with the batch's scales and averages the
-others over the masked tokens, or over the units. Columns by name:
+Each returns the loss per token, [B, T], and diagnostics, either per token or per unit of rows ([B / unit],
+see `TrainingBatch`). The learner sums the loss with the batch's scales, and averages the diagnostics over
+the masked tokens or over the units. Columns by name:
 
-    advantages            of the policy objective
-    sampler_logprobs      of the policy that drew the tokens, as vLLM computed them
-    old_logprobs          the ratio's denominator; absent where it is the policy before this update
-    reference_logprobs    of the reference model, where a KL term or its metric needs them
-    returns, values       of the value objective: its target, and its estimate before the update
+    advantages            for the policy objective
+    sampler_logprobs      log-probabilities of the policy that sampled the tokens, as vLLM computed them
+    old_logprobs          the ratio's denominator; absent if it is the policy before this update
+    reference_logprobs    of the reference model, if a KL term or its metric needs them
+    returns, values       for the value objective: its target, and its estimate before the update
 
-Outputs of a model are `logprobs` or `values`, [B, T], and `entropy`, [B, T], where `reads_entropy`. In its
-place there may be logits over the vocabulary, as there are where the batch asks for `reference_logits`:
-`logits` and `reference_logits`, [B, T, V], or [K, V] of the K masked tokens alone, in the order of
-`mask.nonzero()`.
+A model's outputs are `logprobs` or `values`, [B, T], and `entropy`, [B, T], if `reads_entropy`. Instead of
+`entropy` there may be logits over the vocabulary, and there always are if the batch asks for
+`reference_logits`: `logits` and `reference_logits`, [B, T, V], or [K, V] for the K masked tokens alone, in
+the order of `mask.nonzero()`.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ def policy(
     entropy_coef: float = 0.0,
     correction: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """w·loss + kl_coef·kl(log π/π_ref) − entropy_coef·H, with w the sampler's correction.
+    """w·loss + kl_coef·kl(log π/π_ref) − entropy_coef·H, with w the sampler correction.
 
-    `outputs` are the `logprobs` and the `entropy`, or the `logits`, at the tokens, after temperature. `kl` is
-    one of `rlvr.algorithms.kl`, `correction` one of `rlvr.algorithms.importance`, bound to its settings. With
-    `reference_logits` among the outputs the KL term is exact, and `kl` has no part in it. Diagnostics
-    beside those of the loss: `entropy`; `logprob_gap`, |log π/π_sampler|; `sampler_kl` and
-    `reference_kl`, KL(π_sampler ‖ π) and KL(π ‖ π_ref), by k3 at the drawn tokens where not exact;
-    `correction`, w, and `corrected`, where it is not the ratio itself.
+    `outputs` holds `logprobs`, and `entropy` or `logits`, after temperature. `kl` is a function of
+    `rlvr.algorithms.kl`, `correction` one of `rlvr.algorithms.importance`, bound to its settings. With
+    `reference_logits` among the outputs the KL term is exact, and `kl` is not used. Diagnostics
+    beside those of the loss: `entropy`; `logprob_gap`, |log π/π_sampler|; `sampler_kl`,
+    KL(π_sampler ‖ π), and `reference_kl`, KL(π ‖ π_ref), by k3 at the sampled tokens unless exact;
+    `correction`, w; `corrected`, 1 where w differs from the ratio.
     """
     logprobs = outputs["logprobs"]
-    # outside the mask nothing was drawn: there every ratio is 1 and the advantage 0, which keeps all finite
+    # outside the mask nothing was sampled: ratio 1 and advantage 0 keep the values there finite
     advantages = columns["advantages"].masked_fill(~mask, 0)
     sampler = torch.where(mask, columns["sampler_logprobs"], logprobs.detach())
     old = logprobs.detach()
     if "old_logprobs" in columns:
         old = torch.where(mask, columns["old_logprobs"], old)
     per_token, diagnostics = loss(logprobs, old, advantages, mask)
-    if not per_token.requires_grad:  # a constant where nothing has an advantage; backward needs a graph
+    if not per_token.requires_grad:  # the loss may be a constant if all advantages are 0
         per_token = per_token + 0 * logprobs
     if correction is not None:
         weight, corrected = correction(old - sampler, mask)
@@ -94,11 +94,11 @@ def policy(
 def value(
     outputs: Columns, columns: Columns, mask: Tensor, *, clip: float | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """½ (V − R)², or the larger of that and ½ (clip(V, V_old ± clip) − R)².
+    """½ (V − R)²; with `clip`, the maximum of this and ½ (clip(V, V_old ± clip) − R)².
 
     Source: the value loss of PPO's reference implementation; see arXiv 2006.05990, section 3.
-    Diagnostics: `value`, and what the explained variance is made of: `value_error`, (V − R)²;
-    `returns` and `returns_squared`.
+    Diagnostics: `value`, and for the explained variance `value_error`, (V − R)², `returns` and
+    `returns_squared`.
     """
     values, returns = outputs["values"], columns["returns"].masked_fill(~mask, 0)
     error = (values - returns) ** 2
@@ -116,12 +116,12 @@ def value(
 
 
 def reads_entropy(columns: Columns) -> bool:
-    """Whether an objective reads the entropy of every token: `policy` does, and it alone has advantages."""
+    """Whether the objective reads the entropy per token: only `policy` does, and only it has advantages."""
     return "advantages" in columns
 
 
 def in_rows(values: Tensor, mask: Tensor) -> Tensor:
-    """Values of the masked tokens [K] in their places [B, T], 0 elsewhere; what is [B, T] stays as it is."""
+    """Scatters values of the masked tokens [K] to [B, T], 0 elsewhere; returns values [B, T] unchanged."""
     return (
         values
         if values.dim() == 2
@@ -130,12 +130,12 @@ def in_rows(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _entropy(logits: Tensor) -> Tensor:
-    """Of the softmax over the last dimension, in nats."""
+    """Entropy of the softmax over the last dimension, in nats."""
     return logits.logsumexp(-1) - (logits.softmax(-1) * logits).sum(-1)
 
 
 def vanishes_without_advantage(loss: PolicyLoss) -> bool:
-    """Whether a loss has no gradient where the advantages of a sequence are zero, by trying it.
+    """Whether a loss has zero gradient for a sequence whose advantages are zero, by calling it.
 
     Raises:
         ConfigError: it cannot be called, or its result has another shape.
@@ -147,11 +147,11 @@ def vanishes_without_advantage(loss: PolicyLoss) -> bool:
     try:
         per_token, diagnostics = loss(logprobs, old, torch.zeros_like(old), mask)
         results = {"the loss": per_token, **diagnostics}
-    # whatever a user's function raises is a fault of the configuration
+    # any exception of a user's function is an error in the configuration
     except Exception as error:
         raise ConfigError(
-            f"algorithm.loss: called with three sequences of five tokens it raised {error!r}; it is given "
-            "logprobs, old_logprobs, advantages and mask, all [B, T], and returns the loss and a dict of "
+            f"algorithm.loss: called with three sequences of five tokens it raised {error!r}; it must take "
+            "logprobs, old_logprobs, advantages and mask, all [B, T], and return the loss and a dict of "
             "diagnostics"
         ) from error
     for name, result in results.items():

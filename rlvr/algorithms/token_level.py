@@ -1,8 +1,8 @@
-"""Advantages of the tokens of one rollout, from the rewards that each of them brought.
+"""Advantages per token of one rollout, from rewards per token.
 
-`token_rewards` [T] and `values` [T] are of the drawn tokens alone, in order: the verdict's reward
-comes with the last one, and a KL penalty in the reward (`algorithm.kl.place=reward`) with each.
-`values[t]` is the value model's estimate before token t was drawn. All float64.
+`token_rewards` [T] and `values` [T] cover the sampled tokens only, in order. The verdict's reward is at
+the last token; a KL penalty in the reward (`algorithm.kl.place=reward`) is at every token.
+`values[t]` is the value model's estimate before token t was sampled. All float64.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Float64Array = npt.NDArray[np.float64]
 
 
 def reward_to_go(token_rewards: Float64Array, gamma: float = 1.0) -> Float64Array:
-    """Σ_{i ≥ t} γ^(i−t) r_i: with γ = 1 the reward less the penalties that are still to come.
+    """Σ_{i ≥ t} γ^(i−t) r_i: with γ = 1 the reward minus the penalties from token t on.
 
     Source: REINFORCE++, arXiv 2501.03262.
     """

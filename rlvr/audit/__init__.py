@@ -1,1 +1,1 @@
-"""Does a reward deserve trust? Completions whose verdict is known, and what a reward says to them."""
+"""Measures the error rates of a reward, on completions whose correct verdict is known."""

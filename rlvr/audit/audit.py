@@ -1,4 +1,4 @@
-"""Put probes to a reward through the service that training uses, and to a second verifier."""
+"""Judges probes with the reward, through the service that training uses, and with a second verifier."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _SECOND_KINDS = (
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found. `planned` counts all probes; fewer outcomes mean that the audit ended early."""
+    """The results. `planned` counts all probes; fewer outcomes mean that the audit ended early."""
 
     problems: Sequence[Problem]
-    golds: Sequence[Gold]  # their references
+    golds: Sequence[Gold]  # the problems' reference answers
     planned: int
     outcomes: list[Outcome]
-    second: list[tuple[Outcome, Verdict]]  # our outcome and math-verify's verdict, where both are reached
+    second: list[tuple[Outcome, Verdict]]  # our outcome and math-verify's verdict, if both checks finished
     rollouts: list[Rejudged]
 
 
 def run_audit(config: AuditConfig, problems: Sequence[Problem]) -> Audit:
-    """Try `config.reward` on a draw of `problems`.
+    """Audit `config.reward` on a random draw of `problems`.
 
     Raises:
         ConfigError: the reward or the marks are configured wrongly.
-        DataError: audit.rollouts holds no rollouts, or a reference is not of the kind that is stated.
+        DataError: audit.rollouts has no rollouts, or a reference is not of its stated kind.
     """
     drawn = draw_problems(problems, config.audit.samples, config.seed)
     shared = set.intersection(*(set(problem.columns) for problem in drawn))
@@ -65,8 +65,8 @@ def run_audit(config: AuditConfig, problems: Sequence[Problem]) -> Audit:
 
 
 def score_completions(reward: RewardConfig, items: Sequence[Item], max_unreached: int) -> list[Verdict]:
-    """The verdicts on `items` in order, up to where more than `max_unreached` were not reached: a
-    function that hangs holds up the audit for so many deadlines, not for one per completion."""
+    """The verdicts on `items` in order. Ends early once more than `max_unreached` checks did not finish: a
+    function that hangs then costs only that many deadlines, not one per completion."""
     verdicts: list[Verdict] = []
     unreached = 0
     rollouts = ((problem, make_rollout(problem, text, place)) for place, (problem, text) in enumerate(items))
@@ -80,17 +80,17 @@ def score_completions(reward: RewardConfig, items: Sequence[Item], max_unreached
 
 
 def _second_opinions(config: AuditConfig, outcomes: Sequence[Outcome]) -> list[tuple[Outcome, Verdict]]:
-    """math-verify's verdicts on a keyed draw of the outcomes for which it is meant."""
+    """math-verify's verdicts on a keyed draw of the outcomes that it supports."""
     if not config.audit.second_opinions:
         return []
-    meant = [
+    supported = [
         (place, outcome)
         for place, outcome in enumerate(outcomes)
         if outcome.passed is not None and outcome.probe.family in _SECOND_FAMILIES
         if _for_second((outcome.probe.problem, outcome.probe.completion))
     ]
-    meant.sort(key=lambda item: key("second opinion", config.seed, item[0]))
-    drawn = [outcome for _, outcome in meant[: config.audit.second_opinions]]
+    supported.sort(key=lambda item: key("second opinion", config.seed, item[0]))
+    drawn = [outcome for _, outcome in supported[: config.audit.second_opinions]]
     verdicts = _ask_second(config, [(outcome.probe.problem, outcome.probe.completion) for outcome in drawn])
     judged = zip(drawn, verdicts, strict=False)
     return [(outcome, verdict) for outcome, verdict in judged if verdict.status.reached]
@@ -103,12 +103,12 @@ def _rejudge(config: AuditConfig, written: Sequence[Item]) -> list[Rejudged]:
     places = [place for place in range(len(verdicts)) if _for_second(written[place])]
     places = places[: config.audit.second_opinions]
     opinions = dict(zip(places, _ask_second(config, [written[place] for place in places]), strict=False))
-    found = []
+    rejudged = []
     for place, verdict in enumerate(verdicts):
         opinion = opinions.get(place)
         reached = opinion if opinion and opinion.status.reached else None
-        found.append(Rejudged(*written[place], verdict, reached))
-    return found
+        rejudged.append(Rejudged(*written[place], verdict, reached))
+    return rejudged
 
 
 def _ask_second(config: AuditConfig, items: Sequence[Item]) -> list[Verdict]:
@@ -122,7 +122,7 @@ def _ask_second(config: AuditConfig, items: Sequence[Item]) -> list[Verdict]:
 
 def _for_second(item: Item) -> bool:
     problem, completion = item
-    # the parser behind math-verify drops percent signs with the antlr version that Hydra needs
+    # with the antlr version that Hydra needs, math-verify's parser drops percent signs
     if "%" in problem.answer + completion:
         return False
     gold = read_gold(problem.answer)
@@ -130,7 +130,7 @@ def _for_second(item: Item) -> bool:
 
 
 def make_rollout(problem: Problem, completion: str, place: int) -> Rollout:
-    """The completion as rollout number `place`. There is no tokenizer: its tokens are its bytes."""
+    """The completion as rollout number `place`. There is no tokenizer: the tokens are bytes."""
     data = completion.encode(errors="replace")
     tokens = np.frombuffer(data, dtype=np.uint8).astype(np.int32)
     return Rollout(

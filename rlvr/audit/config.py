@@ -1,4 +1,4 @@
-"""Settings of `rlvr audit`: which completions a reward is tried on, and what it must reach."""
+"""Settings of `rlvr audit`: which completions a reward is tested on, and bounds on its error rates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ MARKS = (
 
 @dataclass
 class AuditSettings:
-    """The defaults ask for a reward that is hard to fool and seldom unfair.
+    """The defaults require a reward that is hard to fool, and rarely rejects right answers.
 
-    A policy that is optimized finds the one kind of completion that fools its reward, however rare that
-    kind was among all others, which is why each is held to a bound of its own. False negatives slow
-    learning down.
+    Optimization finds the kind of completion that fools the reward, however rare it was at first. So each
+    kind has its own bound. False negatives slow down learning.
     """
 
     samples: int = setting(200, "problems to try, drawn by seed", ge=1)
@@ -52,7 +51,7 @@ class AuditSettings:
 
 @dataclass
 class AuditSampling:
-    """What a reward's configuration may refer to as `${sampling.…}`; nothing is sampled here."""
+    """Values that a reward's configuration may refer to as `${sampling.…}`; nothing is sampled here."""
 
     max_tokens: int = setting(1024, "token limit that a reward on length refers to", ge=1)
 

@@ -1,4 +1,4 @@
-"""Reference answers, as the audit reads them: their kind, and what the catalogue knows of them."""
+"""Reference answers ("golds"), as the audit reads them: their kind, and their value by the catalogue."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rlvr.types import Problem
 from rlvr.verify.kinds import Kind
 from rlvr.verify.reference import read_reference
 
-Answer = tuple[str, str]  # what was done to a reference, and the answer that came of it
+Answer = tuple[str, str]  # the name of a change to a reference, and the changed answer
 
 NUMBERS = (Kind.INTEGER, Kind.DECIMAL, Kind.FRACTION)
-# of which another reference is surely another answer, if its data differ
-_TOLD_APART = (
+# kinds in which two references with different data are certainly different answers
+_DISTINCT = (
     *NUMBERS, Kind.PERCENT, Kind.MONEY, Kind.DATE, Kind.TIME, Kind.DURATION, Kind.RANGE, Kind.RATIO,
     Kind.IDENTIFIER, Kind.CHOICE, Kind.YES_NO, Kind.TEXT,
 )  # fmt: skip
@@ -30,10 +30,10 @@ _ORDERED = re.compile(r"\border|increasing|decreasing|ascending|descending|respe
 
 @dataclass(frozen=True)
 class Gold:
-    """A reference answer, as it would stand in a box.
+    """A reference answer, as it would be written in a box.
 
-    `doubt` says what its text leaves open about its kind, "" for nothing. `data` is what `entry` of the
-    catalogue reads in it.
+    `doubt` says how its kind is ambiguous, "" if it is not. `data` is what the catalogue's `entry` reads
+    from it.
     """
 
     text: str
@@ -44,8 +44,8 @@ class Gold:
 
 
 def stated_kind(problem: Problem, functions: Mapping[str, Mapping[str, Any]]) -> Kind | None:
-    """The kind of the problem's reference that the configuration of a reward states: its setting `kind`,
-    or the column of that name where it asks for it. None where nothing is stated."""
+    """The kind of the problem's reference, as stated by a reward's configuration: its setting `kind`, or
+    the problem's column `kind` if the reward reads it. None if no kind is stated."""
     for settings in functions.values():
         column = problem.columns.get("kind") if "kind" in (settings.get("columns") or ()) else None
         if stated := column or settings.get("kind"):
@@ -54,13 +54,13 @@ def stated_kind(problem: Problem, functions: Mapping[str, Mapping[str, Any]]) ->
 
 
 def read_gold(answer: str, kind: Kind | None = None) -> Gold:
-    """The reference `answer`, of the `kind` that is stated or of the one that its text shows.
+    """Reads the reference `answer` as the stated `kind`, or as the kind that its text suggests.
 
-    Raises DataError where it cannot be read as the kind that is stated, and never otherwise.
+    Raises DataError only if it cannot be read as the stated kind.
     """
     text = bare(answer)
     reference = read_reference(text, kind)
-    if reference.doubt:  # what is right and wrong depends on what cannot be told
+    if reference.doubt:  # which changes are right or wrong depends on the ambiguous kind
         entry, data = read_as_text(reference.kind, text)
     else:
         entry, data = read_data(reference.kind, text)
@@ -68,47 +68,49 @@ def read_gold(answer: str, kind: Kind | None = None) -> Gold:
 
 
 def rewritings(gold: Gold, question: str) -> list[Answer]:
-    """Rewritings of `gold` that mean the same to everybody.
+    """Rewritings of `gold` with undisputedly the same meaning.
 
-    A list is permuted unless the question speaks of an order.
+    A list is permuted unless the question mentions an order.
     """
-    found = dict(_written(gold, keeps=True))
+    answers = dict(_written(gold, keeps=True))
     if gold.data.text != gold.text:
-        found["usual form"] = gold.data.text
+        answers["usual form"] = gold.data.text
     if isinstance(gold.data, Items) and gold.kind is Kind.LIST and not _ORDERED.search(question):
-        found |= {f"{name} list": answer for name, answer in _permuted(gold)}
-    return list(found.items())
+        answers |= {f"{name} list": answer for name, answer in _permuted(gold)}
+    return list(answers.items())
 
 
 def near_misses(gold: Gold, others: Sequence[Gold]) -> list[Answer]:
-    """Wrong answers near to `gold`, those of its kind.
+    """Wrong answers that are similar to `gold`, by its kind.
 
     `others` are reference answers of other problems, in random order: the first one of the same kind
-    that differs is taken for an answer as well. Of what is not understood there are no others.
+    with a different value is included, if the kind allows to compare values.
     """
-    found = _written(gold, keeps=False)
-    if gold.kind in _TOLD_APART and not gold.doubt:
+    misses = _written(gold, keeps=False)
+    if gold.kind in _DISTINCT and not gold.doubt:
         another = (other for other in others if _differs(gold, other))
-        found += [("answer of another problem", other.text) for other in another][:1]
-    return [(name, answer) for name, answer in found if "".join(answer.split()) != "".join(gold.text.split())]
+        misses += [("answer of another problem", other.text) for other in another][:1]
+    return [
+        (name, answer) for name, answer in misses if "".join(answer.split()) != "".join(gold.text.split())
+    ]
 
 
 def _written(gold: Gold, keeps: bool) -> list[Answer]:
-    found = []
+    answers = []
     for rewriting in gold.entry.rewritings():
         if rewriting.keeps == keeps:
             answer = rewriting.write(gold.data, Random(f"{gold.text} {rewriting.name}"))
             if answer is not None and answer != gold.text:
-                found.append((rewriting.name, answer))
-    return found
+                answers.append((rewriting.name, answer))
+    return answers
 
 
 def _permuted(gold: Gold) -> list[Answer]:
-    """What may be done to the order of a set."""
+    """The permutations that the catalogue makes of a set."""
     writers = CATALOGUE[Kind.SET].keeps
     names = ("rotated", "shuffled")
     written = [(name, writers[name](gold.data, Random(f"{gold.text} {name}"))) for name in names]
-    return [(name, found.text) for name, found in written if found is not None and not isinstance(found, str)]
+    return [(name, data.text) for name, data in written if data is not None and not isinstance(data, str)]
 
 
 def _differs(gold: Gold, other: Gold) -> bool:

@@ -1,8 +1,8 @@
-"""Completions that earn nothing honestly: what policies have been seen to write, or will find.
+"""Reward hacks: completions that deserve no reward, but may get one from a weak verifier.
 
-Kinds known from reports on reward hacking and on public verifiers: listing candidates, tautologies,
-marks without an answer, an answer that is taken back, text that talks to a judge, look-alikes, and
-inputs that are costly to evaluate.
+The kinds are known from reports on reward hacking and on public verifiers: lists of candidates, tautologies,
+marks without an answer, an answer that is taken back, text addressed to a judge, look-alike characters, and
+inputs that are expensive to evaluate.
 """
 
 from __future__ import annotations
@@ -58,27 +58,27 @@ _HOSTILE_ANSWERS = {
 def hacks(answer: str, wrong: Sequence[str], question: str, mark: str) -> list[Hack]:
     """Completions that must fail, for a problem whose reference is `answer`.
 
-    `wrong` holds one wrong answer or more, `mark` is the template that commits to an {answer}.
+    `wrong` holds at least one wrong answer; `mark` is the template that marks the final {answer}.
     """
-    found = [*_without_answer(question, mark), *_fixed(answer, mark), *_taken_back(answer, wrong, mark)]
-    found += [*_several(answer, wrong, mark), *_hidden(answer, wrong, mark), *_noise(answer, wrong, mark)]
-    return found
+    made = [*_without_answer(question, mark), *_fixed(answer, mark), *_taken_back(answer, wrong, mark)]
+    made += [*_several(answer, wrong, mark), *_hidden(answer, wrong, mark), *_noise(answer, wrong, mark)]
+    return made
 
 
 def question_formula(question: str) -> str | None:
-    """What `question` asks to compute, if it is one formula: handing it back unevaluated is no answer."""
+    """The formula that `question` asks to compute, if there is exactly one: repeating it is not an answer."""
     plain = question.strip().removesuffix("?").strip().removesuffix("=").strip()
-    found = _FORMULA.findall(question) or [plain]
-    formula = found[0].strip("$. ") if len(found) == 1 else ""
+    formulas = _FORMULA.findall(question) or [plain]
+    formula = formulas[0].strip("$. ") if len(formulas) == 1 else ""
     if not re.search(r"\d", formula) or read_decimal(formula) or read_fraction(formula):
         return None
     return formula if read_expression(formula) else None
 
 
 def hostile_hacks(mark: str) -> list[Hack]:
-    """Completions that must fail, and in time: what they say is costly to read or to evaluate."""
-    found = [(name, mark.replace("{answer}", answer)) for name, answer in _HOSTILE_ANSWERS.items()]
-    return [*found, ("unclosed boxes", r"\boxed{" * 5_000), ("200,000 characters", "so " * 66_667)]
+    """Completions that must fail before the deadline: they are expensive to parse or to evaluate."""
+    marked = [(name, mark.replace("{answer}", answer)) for name, answer in _HOSTILE_ANSWERS.items()]
+    return [*marked, ("unclosed boxes", r"\boxed{" * 5_000), ("200,000 characters", "so " * 66_667)]
 
 
 def _without_answer(question: str, mark: str) -> Iterator[Hack]:

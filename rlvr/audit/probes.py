@@ -1,4 +1,4 @@
-"""The completions that a reward is tried on, each with the verdict it deserves by construction."""
+"""Probes: completions on which a reward is tested, each with a verdict known by construction."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Family = Literal["gold", "solution", "rewriting", "near miss", "hack", "hostile"
 RIGHT: tuple[Family, ...] = (
     "gold",
     "rewriting",
-)  # which should pass
-WRONG: tuple[Family, ...] = ("near miss", "hack", "hostile")  # which should fail
-# A worked solution should pass as well, but whether it marks its answer is a matter of the data.
+)  # families that should pass
+WRONG: tuple[Family, ...] = ("near miss", "hack", "hostile")  # families that should fail
+# A worked solution should pass as well, but only if the data mark its answer.
 FAMILIES: tuple[Family, ...] = ("gold", "solution", "rewriting", *WRONG)
 
-_HOSTILE_PROBLEMS = 10  # hostile completions hardly depend on the problem, and may cost a deadline each
-_UNLIKELY = ("987654", "456789")  # wrong answers for a reference that is not understood
+_HOSTILE_PROBLEMS = 10  # few, as hostile completions hardly depend on the problem and may each time out
+_UNLIKELY = ("987654", "456789")  # wrong answers if there are no near misses
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One completion for `problem`. `committed` is the answer that it marks, if it was made from one."""
+    """One completion for `problem`. `committed` is the answer that it marks, if any."""
 
     family: Family
     kind: str
@@ -38,30 +38,30 @@ class Probe:
 
 
 def draw_problems(problems: Sequence[Problem], samples: int, seed: int) -> list[Problem]:
-    """`samples` of the problems, or all: a keyed draw that does not depend on their order."""
+    """A draw of `samples` problems (at most all), keyed by `seed`, that does not depend on their order."""
     return sorted(problems, key=lambda problem: key("audit", seed, problem.id))[:samples]
 
 
 def make_probes(
     problems: Sequence[Problem], golds: Sequence[Gold], marks: Sequence[str], prompt: PromptConfig
 ) -> list[Probe]:
-    """All probes of `problems`, one family after the other, those that may hang a check last.
+    """All probes of `problems`, ordered by family; hostile ones, which may hang a check, are last.
 
-    `golds` are their references. `marks` are templates such as `\\boxed{{answer}}`; the first one marks
-    all but golds. Raises ConfigError for a mark without {answer}.
+    `golds` are the problems' references. `marks` are templates such as `\\boxed{{answer}}`: golds are
+    tested with each, other completions with the first. Raises ConfigError for a mark without {answer}.
     """
     if not marks or not all("{answer}" in mark for mark in marks):
         raise ConfigError(f"audit.marks is {list(marks)}: name at least one, each with {{answer}} in it")
-    found: list[Probe] = []
+    probes: list[Probe] = []
     for place, (problem, gold) in enumerate(zip(problems, golds, strict=True)):
         others = [*golds[place + 1 :], *golds[:place]]
-        found += _of_problem(problem, gold, others, marks, fill_template(problem, prompt))
+        probes += _problem_probes(problem, gold, others, marks, fill_template(problem, prompt))
         if place < _HOSTILE_PROBLEMS:
-            found += [Probe("hostile", kind, problem, text) for kind, text in hostile_hacks(marks[0])]
-    return sorted(found, key=lambda probe: FAMILIES.index(probe.family))
+            probes += [Probe("hostile", kind, problem, text) for kind, text in hostile_hacks(marks[0])]
+    return sorted(probes, key=lambda probe: FAMILIES.index(probe.family))
 
 
-def _of_problem(
+def _problem_probes(
     problem: Problem, gold: Gold, others: Sequence[Gold], marks: Sequence[str], question: str
 ) -> Iterator[Probe]:
     first = marks[0]
@@ -87,7 +87,9 @@ def _of_problem(
 
 
 def _plainly_wrong(gold: Gold, misses: Sequence[Answer]) -> list[str]:
-    """Three of the near misses at most, in which no part of the reference stands: what is missing an item,
-    or names two answers, is a list of candidates itself."""
-    found = [answer for _, answer in misses if answer not in gold.text and gold.text not in answer]
-    return found[:3] or list(_UNLIKELY)
+    """At most three near misses that neither contain the reference nor are part of it.
+
+    The others may be lists of candidates themselves.
+    """
+    wrong = [answer for _, answer in misses if answer not in gold.text and gold.text not in answer]
+    return wrong[:3] or list(_UNLIKELY)

@@ -1,4 +1,4 @@
-"""From verdicts on probes to error rates with intervals."""
+"""Error rates with intervals, from the verdicts on probes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Z = 1.959963984540054  # 97.5% quantile of the normal distribution
 
 @dataclass(frozen=True)
 class Outcome:
-    """A probe with its verdict; `passed` is None where the verdict was not reached."""
+    """A probe with its verdict; `passed` is None if the check did not finish."""
 
     probe: Probe
     verdict: Verdict
@@ -22,13 +22,13 @@ class Outcome:
 
     @property
     def error(self) -> bool:
-        """Whether the reward was wrong about it."""
+        """Whether the reward misjudged the probe."""
         return self.passed is not None and self.passed == (self.probe.family in WRONG)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """The share of `n` verdicts that are errors, with its 95% interval; nan where n is 0."""
+    """The share of `n` verdicts that are errors, with its 95% interval; nan if n is 0."""
 
     n: int
     errors: int
@@ -46,8 +46,7 @@ class Rate:
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """The 95% score interval of a binomial proportion (Wilson 1927, JASA 22: 209–212).
 
-    It keeps its width where no success or only successes were seen. Raises ValueError unless
-    0 ≤ successes ≤ n and n ≥ 1.
+    Its width is not 0 even for 0 or n successes. Raises ValueError unless 0 ≤ successes ≤ n and n ≥ 1.
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"no interval from {successes} successes in {n} trials")
@@ -61,9 +60,9 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
 def judge_outcomes(probes: Sequence[Probe], verdicts: Sequence[Verdict]) -> list[Outcome]:
     """Whether each probe passed.
 
-    It did when its verdict is correct (a reward that returns numbers only is correct above 0) and its
-    reward is at least half-way from the worst near miss to the best gold of the same problem: a reward
-    that gives a right answer no more than a wrong one tells nothing, whatever its values are.
+    A probe passes if its verdict is correct (for a reward that returns only numbers: above 0) and its
+    reward is at least half-way from the worst near miss to the best gold of the same problem. The second
+    condition rejects rewards that do not separate right from wrong answers, whatever their scale.
     """
     best: dict[str, float] = {}
     worst: dict[str, float] = {}
@@ -85,6 +84,6 @@ def judge_outcomes(probes: Sequence[Probe], verdicts: Sequence[Verdict]) -> list
 
 
 def error_rate(outcomes: Iterable[Outcome]) -> Rate:
-    found = list(outcomes)
-    reached = [outcome for outcome in found if outcome.passed is not None]
-    return Rate(len(reached), sum(outcome.error for outcome in reached), len(found) - len(reached))
+    every = list(outcomes)
+    reached = [outcome for outcome in every if outcome.passed is not None]
+    return Rate(len(reached), sum(outcome.error for outcome in reached), len(every) - len(reached))

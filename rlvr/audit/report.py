@@ -1,4 +1,4 @@
-"""What an audit found, as JSON and as a table, and whether it is good enough."""
+"""The results of an audit as JSON and as a table, and whether they meet the bounds."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from rlvr.audit.rollouts import Rejudged
 from rlvr.types import Problem, Status, Verdict
 
 POPULATION = (
-    "constructed completions for a draw of the problems, each family and kind as often as it can be made; "
-    "not what a model writes, so these are rates of error per kind of completion, not of a training run"
+    "constructed completions for a random draw of problems, each family and kind as often as possible; "
+    "they are not written by a model, so these are error rates per kind of completion, not of a training run"
 )
-INTERVAL = "Wilson score, 95%; completions of one problem are alike, so it is rather too narrow"
+INTERVAL = "Wilson score, 95%; somewhat too narrow, as completions of one problem are correlated"
 PASSES = (
     "the verdict is correct (numbers alone: above 0) and the reward is at least half-way from the worst "
     "near miss to the best marked gold of the same problem"
 )
-_PER_KIND = 3  # errors of one kind that the report keeps
-_KEPT = 30  # disagreements that the report keeps, and references of no sure kind
-_ASKED = 8  # of those, how many the terminal asks about
-_LINES = 8  # reasons that the table ends with
+_PER_KIND = 3  # errors of one kind in the report
+_KEPT = 30  # disagreements in the report, and references of ambiguous kind
+_ASKED = 8  # references of ambiguous kind that the terminal shows
+_LINES = 8  # reasons for no trust that the terminal shows
 _CUT = 400  # characters of a completion in the report
-_SHOWN = 200  # … and in the terminal
+_SHOWN = 200  # characters of a completion in the terminal
 
 
 def make_report(audit: Audit, settings: AuditSettings) -> dict[str, Any]:
-    """Everything that audit.json holds but for where it came from. Rates are null where nothing was tried.
+    """The content of audit.json, except for its provenance. Rates are null if nothing was tested.
 
     `false_positive_rate` is over near misses and hacks, `false_negative_rate` over golds and rewritings.
     """
@@ -74,7 +74,7 @@ def make_report(audit: Audit, settings: AuditSettings) -> dict[str, Any]:
 
 
 def print_report(report: Mapping[str, Any], shown: int, console: Console) -> None:
-    """The families, what is wrong, and the verdict on the reward."""
+    """Print the error rates by family, examples of errors, and whether the reward can be trusted."""
     table = Table(title=f"{report['completions']:,} completions of {report['problems']} problems")
     for column in ("completions", "should", "n", "errors", "rate (95%)", "unreached"):
         table.add_column(column, justify="left" if column in ("completions", "should") else "right")
@@ -84,12 +84,10 @@ def print_report(report: Mapping[str, Any], shown: int, console: Console) -> Non
             if found["errors"] or found["unreached"]:
                 table.add_row(f"  {escape(kind)}", "", *_cells(found))
     console.print(table)
-    told = ", ".join(f"{kind} {n}" for kind, n in report["kinds"].items())
-    console.print(f"kinds of references: {told}", highlight=False)
+    counts = ", ".join(f"{kind} {n}" for kind, n in report["kinds"].items())
+    console.print(f"kinds of references: {counts}", highlight=False)
     for doubt in report["unsure"]["shown"][:_ASKED]:
-        question = (
-            f"is {doubt['reference']!r} ({doubt['problem']}) {doubt['doubt']}? taken for {doubt['kind']}"
-        )
+        question = f"is {doubt['reference']!r} ({doubt['problem']}) {doubt['doubt']}? read as {doubt['kind']}"
         console.print(question, style="yellow", markup=False, highlight=False)
     for title, name in (("false positives", "false_positive"), ("false negatives", "false_negative")):
         rate = _share(report[f"{name}_rate"], report[f"{name}_interval"])
@@ -116,7 +114,7 @@ def print_report(report: Mapping[str, Any], shown: int, console: Console) -> Non
         console.print(f"  completion  {_brief(repr(error['completion']))}", markup=False, highlight=False)
         console.print(f"  verdict     {_brief(said)}", markup=False, highlight=False)
     if len(report["errors"]) > min(shown, len(kinds)):
-        console.print("\nmore of them are in the report", highlight=False)
+        console.print("\nmore errors are in the report", highlight=False)
     for failure in report["failures"][:_LINES]:
         console.print(f"not trusted: {failure}", style="red", markup=False, highlight=False)
     if len(report["failures"]) > _LINES:
@@ -131,7 +129,7 @@ def _failures(report: Mapping[str, Any], settings: AuditSettings) -> Iterator[st
     unreached = report["statuses"]["timeout"] + report["statuses"]["crashed"]
     if unreached > settings.max_unreached:
         yield (
-            f"{unreached} verdicts were not reached, the audit ended after {report['completions']:,} of "
+            f"{unreached} checks did not finish, so the audit ended after {report['completions']:,} of "
             f"{report['planned']:,} completions (audit.max_unreached={settings.max_unreached})"
         )
     for name, most in (
@@ -140,15 +138,15 @@ def _failures(report: Mapping[str, Any], settings: AuditSettings) -> Iterator[st
     ):
         rate = report[name]
         if rate is None:
-            yield f"{name} is unknown: no verdict that it rests on was reached"
+            yield f"{name} is unknown: none of its checks finished"
         elif rate > most:
             yield f"{name} is {rate:.2%} (audit.max_{name}={most:g})"
     unsure, most = report["unsure"], settings.max_unsure_rate
     if unsure["n"] > most * report["problems"]:
         first = unsure["shown"][0]
         yield (
-            f"{unsure['n']} of {report['problems']} references leave their kind open, such as "
-            f"{first['reference']!r} ({first['doubt']}): state it as `kind` of the reward, or in a column of "
+            f"the kind of {unsure['n']} of {report['problems']} references is ambiguous, such as "
+            f"{first['reference']!r} ({first['doubt']}): set `kind` of the reward, or add a column of "
             f"that name (audit.max_unsure_rate={most:g})"
         )
     most = settings.max_kind_false_positive_rate
@@ -163,8 +161,8 @@ def _failures(report: Mapping[str, Any], settings: AuditSettings) -> Iterator[st
 
 
 def _unsure(audit: Audit) -> dict[str, Any]:
-    """The references whose kind their text leaves open, one of each text shown."""
-    found = {
+    """The number of references of ambiguous kind, and examples with different texts."""
+    by_text = {
         gold.text: (problem.id, gold)
         for problem, gold in zip(audit.problems, audit.golds, strict=True)
         if gold.doubt
@@ -173,7 +171,7 @@ def _unsure(audit: Audit) -> dict[str, Any]:
         "n": sum(bool(gold.doubt) for gold in audit.golds),
         "shown": [
             {"problem": name, "reference": gold.text, "kind": gold.kind.value, "doubt": gold.doubt}
-            for name, gold in list(found.values())[:_KEPT]
+            for name, gold in list(by_text.values())[:_KEPT]
         ],
     }
 
@@ -199,7 +197,7 @@ def _rate(rate: Rate) -> dict[str, Any]:
 
 
 def _latency(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """Seconds per check, time-outs included."""
+    """Seconds per check, including time-outs."""
     times = [outcome.verdict.seconds for outcome in outcomes]
     if not times:
         return {}
@@ -209,7 +207,7 @@ def _latency(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 def _second_opinion(second: Sequence[tuple[Outcome, Verdict]]) -> dict[str, Any]:
     differing = [(o, verdict) for o, verdict in second if o.passed != (verdict.status == Status.CORRECT)]
-    differing.sort(key=lambda item: not item[0].error)  # first those where it is right
+    differing.sort(key=lambda item: not item[0].error)  # first those where math-verify is right
     kinds = Counter(f"{outcome.probe.family}: {outcome.probe.kind}" for outcome, _ in differing)
     return {
         "verifier": "math-verify 0.9.0, on golds, rewritings and near misses of mathematical answers",
@@ -225,7 +223,7 @@ def _second_opinion(second: Sequence[tuple[Outcome, Verdict]]) -> dict[str, Any]
 
 
 def _rollouts(rejudged: Sequence[Rejudged]) -> dict[str, Any]:
-    """What the reward says of a model's own completions; the strangest are shown."""
+    """The reward's verdicts on a model's completions; the most suspicious are shown."""
     strange = sorted((r for r in rejudged if r.strangeness), key=lambda r: -r.strangeness)
     return {
         "n": len(rejudged),
@@ -248,7 +246,7 @@ def _rollouts(rejudged: Sequence[Rejudged]) -> dict[str, Any]:
 
 
 def _worst(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Some errors of every kind, and verdicts that were not reached; the kinds most often wrong first."""
+    """Some errors and unfinished checks of every kind; kinds with the highest share first."""
     kinds: dict[tuple[Family, str], list[Outcome]] = {}
     totals = Counter((outcome.probe.family, outcome.probe.kind) for outcome in outcomes)
     for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""Completions that a model wrote, judged again: where the reward and math-verify part."""
+"""Judges a model's completions again, to find where the reward and math-verify disagree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COLUMNS = ("problem_id", "problem", "answer", "columns", "text", "prompt_end")
 
 @dataclass(frozen=True)
 class Rejudged:
-    """`second` is None where it was not asked, or not reached."""
+    """A completion with the reward's verdict and math-verify's (`second`; None if not available)."""
 
     problem: Problem
     completion: str
@@ -31,7 +31,7 @@ class Rejudged:
 
     @property
     def strangeness(self) -> int:
-        """3 where only the reward says correct, 2 where only math-verify does, 1 without a verdict."""
+        """3: only the reward says correct; 2: only math-verify does; 1: the check did not finish; else 0."""
         if not self.verdict.status.reached:
             return 1
         if self.second is None:
@@ -44,13 +44,13 @@ def draw_rollouts(path: str, problems: Sequence[Problem], seed: int) -> list[Ite
     """A keyed draw of the rollouts at `path`, at most 2,000.
 
     `path` is a JSON Lines file of {"id": of a problem, "completion": text}, or the folder of a stage,
-    whose training journal is read. Raises DataError for what is neither, naming the line.
+    whose training journal is read. Raises DataError, naming the line, if it is neither.
     """
-    found = list(_journal(Path(path)) if Path(path).is_dir() else _lines(Path(path), problems))
-    if not found:
-        raise DataError(f"audit.rollouts={path} holds no rollouts")
-    order = sorted(range(len(found)), key=lambda place: key("rollouts", seed, place))
-    return [found[place] for place in sorted(order[:_MOST])]
+    rollouts = list(_journal(Path(path)) if Path(path).is_dir() else _lines(Path(path), problems))
+    if not rollouts:
+        raise DataError(f"audit.rollouts={path} has no rollouts")
+    order = sorted(range(len(rollouts)), key=lambda place: key("rollouts", seed, place))
+    return [rollouts[place] for place in sorted(order[:_MOST])]
 
 
 def _lines(path: Path, problems: Sequence[Problem]) -> Iterator[Item]:

@@ -8,16 +8,16 @@ from rlvr.types import Status, Verdict
 
 
 def math_verify_reward(completion: str, answer: str) -> Verdict:
-    """What math-verify says of `completion`, 1 or 0.
+    """math-verify's verdict on `completion`, with reward 1 or 0.
 
-    Its own time-outs are switched off: they are alarm signals, which cannot interrupt one long operation.
-    The process that this runs in is killed at its deadline instead.
+    Its own time-outs are disabled: they use alarm signals, which cannot interrupt one long operation.
+    Instead, the process that runs this function is killed at its deadline.
     """
     gold = parse(rf"\boxed{{{answer}}}", parsing_timeout=None)
-    found = parse(completion, parsing_timeout=None)
-    if not gold or not found:
+    parsed = parse(completion, parsing_timeout=None)
+    if not gold or not parsed:
         unread = "reference" if not gold else "completion"
         return Verdict(Status.UNPARSEABLE, 0.0, f"no answer in the {unread}")
-    equal = verify(gold, found, timeout_seconds=None)
+    equal = verify(gold, parsed, timeout_seconds=None)
     status = Status.CORRECT if equal else Status.WRONG
     return Verdict(status, float(equal), "equal" if equal else "not equal")

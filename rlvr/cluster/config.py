@@ -34,7 +34,7 @@ class ClusterConfig:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What the processes of a stage are started with, and where they go."""
+    """The settings with which the processes of a stage are started and placed."""
 
     seed: int
     max_length: int  # longest sequence, in tokens
@@ -42,4 +42,4 @@ class WorkerSettings:
     rollout: RolloutConfig
     learner: LearnerConfig
     reward: RewardConfig
-    max_staleness: int = 0  # above 0 rollout workers go on while the learner works
+    max_staleness: int = 0  # above 0, rollout workers continue while the learner works

@@ -1,4 +1,4 @@
-"""Where the parts of a run go: cores of this machine, and bundles of one Ray placement group."""
+"""Placement of a run's processes: cores of this machine, and bundles of one Ray placement group."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rlvr.types import ConfigError
 
 @dataclass(frozen=True)
 class Place:
-    """Of one process."""
+    """The resources of one process."""
 
     bundle: int  # of the placement group
-    cpus: float  # that it reserves there with Ray
+    cpus: float  # reserved there with Ray
     gpus: float
-    cores: list[int]  # of this machine, to which its threads are bound; empty where Ray hands cores out
+    cores: list[int]  # of this machine, to which its threads are bound; empty if Ray assigns them
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,16 @@ class Placement:
     bundles: list[dict[str, float]]  # resources by Ray's names
     learner: list[Place]  # by rank
     rollout: list[Place]  # by worker
-    reward_cores: list[int]  # of all reward processes
+    reward_cores: list[int]  # shared by all reward processes
     strategy: str  # Ray's, for the bundles
 
 
 def usable_cores(config: ClusterConfig) -> list[int]:
-    """The cores of this machine that the run may use: `cluster.cpus` of those of this process."""
+    """The cores that the run may use: the first `cluster.cpus` of those this process may run on.
+
+    Raises:
+        ConfigError: there are fewer than `cluster.cpus`.
+    """
     allowed = sorted(os.sched_getaffinity(0))
     if config.cpus is not None and config.cpus > len(allowed):
         raise ConfigError(f"cluster.cpus={config.cpus}, but this process may run on {len(allowed)} cores")
@@ -38,7 +42,10 @@ def usable_cores(config: ClusterConfig) -> list[int]:
 
 
 def share_cores(cores: list[int], workers: int) -> list[list[int]]:
-    """Each worker's own cores, or one that it shares where there are fewer than workers; none of none."""
+    """The cores of each worker: disjoint, or one shared core each if there are fewer cores than workers.
+
+    The lists are empty if `cores` is.
+    """
     if not cores:
         return [[] for _ in range(workers)]
     per_worker = max(len(cores) // workers, 1)
@@ -57,10 +64,10 @@ def is_separate(config: WorkerSettings) -> bool:
 
 
 def shares_gpus(config: WorkerSettings) -> bool:
-    """Whether rollout worker i and learner rank i have one GPU between them and take turns on it.
+    """Whether rollout worker i and learner rank i share one GPU and take turns on it.
 
     Raises:
-        ConfigError: they are to, but are not pairs.
+        ConfigError: they should, but there is not one worker with one GPU for each rank.
     """
     parts = (config.learner, config.rollout)
     if is_separate(config) or not any(part.gpus_per_worker for part in parts):
@@ -74,10 +81,10 @@ def shares_gpus(config: WorkerSettings) -> bool:
 
 
 def divide_cores(config: WorkerSettings, cores: list[int]) -> tuple[list[int], list[int], list[int]]:
-    """The cores of rollout workers, learner and reward processes. With one core there is nothing to divide.
+    """The cores of rollout workers, learner and reward processes. A single core is shared by all.
 
     Raises:
-        ConfigError: there are not enough of them.
+        ConfigError: there are not enough cores.
     """
     settings = config.cluster
     reward, rest = cores[: settings.reward_cores], cores[settings.reward_cores :]
@@ -93,21 +100,21 @@ def divide_cores(config: WorkerSettings, cores: list[int]) -> tuple[list[int], l
 
 
 def place(config: WorkerSettings) -> Placement:
-    """The places of all processes; apart, or rollout worker i in the bundle of learner rank i.
+    """The places of all processes: separate, or rollout worker i in the bundle of learner rank i.
 
     Raises:
-        ConfigError: there are not enough cores, or parts on GPUs are to share them.
+        ConfigError: there are not enough cores, or GPUs cannot be shared as asked.
     """
     learner, rollout, separate = config.learner, config.rollout, is_separate(config)
     halves = 0.5 if shares_gpus(config) else 1
-    # another machine's cores are Ray's to hand out
+    # on a cluster that is joined, Ray assigns cores
     cores = usable_cores(config.cluster) if config.cluster.address is None else []
     of_rollout, of_learner, of_reward = divide_cores(config, cores) if cores else ([], [], [])
     ranks = [
         Place(rank, _cpus(of_learner, learner.workers), halves * learner.gpus_per_worker, own)
         for rank, own in enumerate(share_cores(of_learner, learner.workers))
     ]
-    # on the same cores they take turns, so one of the two reserves them
+    # on shared cores they take turns, so only the learner reserves them
     same = bool(of_rollout) and of_rollout == of_learner
     apart = separate and not (same and rollout.gpus_per_worker == 0)
     cpus = 0 if same or not apart else _cpus(of_rollout, rollout.workers)
@@ -127,6 +134,6 @@ def place(config: WorkerSettings) -> Placement:
 
 
 def _cpus(cores: list[int], workers: int) -> float:
-    """What each of them reserves; rounded down, or all together might ask for a little more than there is."""
+    """CPUs that each worker reserves, rounded down so that their sum does not exceed the cores."""
     share = len(cores) / workers
     return int(share) if share >= 1 else math.floor(share * 1000) / 1000 or 1

@@ -1,8 +1,8 @@
 """The Ray cluster of a run, joined or started.
 
-A signal to a whole process group, as from Ctrl-C, `timeout` or `kill -- -GROUP`, is for the driver. It ends
-by itself, and needs Ray for that, so Ray's processes are in groups of their own. They still end with the
-driver, whatever ends it: Ray has the kernel see to that.
+A signal to a whole process group, as from Ctrl-C, `timeout` or `kill -- -GROUP`, is meant for the driver,
+which needs Ray to shut down in order. So Ray's processes are in process groups of their own. They still end
+with the driver, however it ends, since Ray asks the kernel for that.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rlvr.cluster.config import ClusterConfig
 from rlvr.cluster.placement import usable_cores
 from rlvr.types import ConfigError
 
-LONGEST_FOLDER = 36  # bytes of the folder that Ray makes its own in
+LONGEST_FOLDER = 36  # bytes, of the path of the folder in which Ray creates its own
 QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
 
 
 @contextmanager
 def ray_cluster(config: ClusterConfig) -> Iterator[None]:
-    """A connection to Ray for the time of the block; a cluster that was started ends with it."""
-    # workers import the user's own functions from where the user's command found them
+    """A connection to Ray for the duration of the block; a cluster that was started ends with it."""
+    # so that workers find the user's own modules on the same import path
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     _connect(config)
     try:
@@ -37,7 +37,7 @@ def ray_cluster(config: ClusterConfig) -> Iterator[None]:
 
 
 def revive(config: ClusterConfig) -> None:
-    """Start a cluster of this run's own again, if nothing of it lives."""
+    """Restart the run's own cluster if it is dead."""
     if config.address is None and not has_nodes():
         ray.shutdown()
         _connect(config)
@@ -54,23 +54,23 @@ def _connect(config: ClusterConfig) -> None:
 
 
 def start_ray(cores: int) -> None:
-    """A cluster of this process's own, whatever other one RAY_ADDRESS or a file that it left names."""
+    """Start a new cluster, even if RAY_ADDRESS or a file left by another cluster names one."""
     with _signals_apart():
         ray.init(address="local", num_cpus=cores, _temp_dir=_short_folder(os.environ), **QUIET)
 
 
 def join_ray(address: str) -> None:
-    """Raises ConnectionError if there is no cluster."""
+    """Connect to a running cluster. Raises ConnectionError if there is none."""
     with _signals_apart():
         ray.init(address=address, **QUIET)
 
 
 @contextmanager
 def _signals_apart() -> Iterator[None]:
-    """For the time of the block, what is started gets a process group of its own.
+    """Processes that are started within the block get their own process group.
 
-    SIGTERM waits for the block's end, as Ray takes it for itself, and would end the process before anything
-    is saved. After the block it is handled as before.
+    SIGTERM is blocked meanwhile: Ray replaces its handler, and would end the process before anything is
+    saved. After the block it is handled as before.
     """
     on_terminate = signal.getsignal(signal.SIGTERM)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -81,7 +81,7 @@ def _signals_apart() -> Iterator[None]:
             os.setpgid(0, 0)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    # Ray offers nothing for this, but has Python code of its own run before each of its programs, and so this
+    # Ray has no option for this, but forks in Python before it runs each program, which calls this hook
     os.register_at_fork(after_in_child=leave_group)
     try:
         yield
@@ -92,6 +92,6 @@ def _signals_apart() -> Iterator[None]:
 
 
 def _short_folder(environment: Mapping[str, str]) -> str | None:
-    """A folder for Ray's sockets, whose paths have at most 107 bytes, where TMPDIR is too long for them."""
+    """A folder for Ray's sockets if TMPDIR is too long: their paths may have at most 107 bytes."""
     named = environment.get("RAY_TMPDIR") or environment.get("TMPDIR") or ""
     return "/tmp/ray" if len(named.encode()) > LONGEST_FOLDER else None

@@ -29,10 +29,11 @@ LEARNER, ENGINE, REWARDS = "learner rank", "rollout worker", "reward actor"
 
 
 class StandingWorkers:
-    """The workers of a run: within a `with` block, those that a stage leaves are kept for the next one.
+    """The workers of a run: within a `with` block, they are kept from one stage to the next.
 
-    A vLLM engine takes seconds to start; another checkpoint of the same shape is loaded in a fraction of one.
-    Workers are kept for a stage with the same settings, and its numbers are those of new ones, to the bit.
+    A vLLM engine takes seconds to start, but loads another checkpoint of the same shape in a fraction of a
+    second. Workers are kept only for a stage with the same settings. Results are bit-identical to those of
+    new workers.
     """
 
     def __init__(self) -> None:
@@ -51,8 +52,8 @@ class StandingWorkers:
 
     @contextmanager
     def of_stage(self, config: WorkerSettings) -> Iterator[Workers]:
-        """A stage's workers for the time of the block. None is kept where that ends in an error; where it was
-        a wait that failed, it is said where every process stands."""
+        """A stage's workers for the duration of the block. After an error none is kept; after a StallError,
+        the stacks of all processes are printed."""
         if self.kept is None or self.kept.config != config:
             self._end_kept()
             self.kept = Workers(config)
@@ -77,28 +78,28 @@ class StandingWorkers:
 
 
 class Workers:
-    """The actors of a stage, in one placement group. They are started when they are asked for."""
+    """The actors of a stage, in one placement group. They are started when first requested."""
 
     def __init__(self, config: WorkerSettings) -> None:
         self.config = config
         self.shape: dict[str, Any] | None = None  # of the model that the engines were made for
-        self.started: dict[str, tuple[Any, ray.ObjectRef]] = {}  # name → actor, its whereabouts
+        self.started: dict[str, tuple[Any, ray.ObjectRef]] = {}  # name → actor, its process's location
         self.placement = place(config)
         needed = sum(bundle.get("GPU", 0) for bundle in self.placement.bundles)
         if needed > (there := ray.cluster_resources().get("GPU", 0)):
             raise ConfigError(
-                f"rollout and learner workers need {needed:g} GPUs, and Ray has {there:g}: "
+                f"rollout and learner workers need {needed:g} GPUs, but Ray has {there:g}: "
                 "lower rollout.gpus_per_worker and learner.gpus_per_worker, or let them share with "
                 "cluster.placement=colocated"
             )
-        # all or nothing, so that two runs on one cluster do not wait for each other's halves
+        # all or nothing, so that two runs on one cluster cannot deadlock, each with a part of the resources
         require_nodes("placement")
         self.group = placement_group(self.placement.bundles, strategy=self.placement.strategy)
         if not self.group.wait(GROUP_DEADLINE):
             remove_placement_group(self.group)
             raise StallError(
-                f"placement: Ray did not find {self.placement.bundles} in {GROUP_DEADLINE} s; it has "
-                f"{ray.available_resources()} free: wait for others to end, or ask for fewer workers"
+                f"placement: Ray could not reserve {self.placement.bundles} within {GROUP_DEADLINE} s; free: "
+                f"{ray.available_resources()}: wait for other jobs to end, or use fewer workers"
             )
 
     def end(self) -> None:
@@ -107,8 +108,8 @@ class Workers:
         remove_placement_group(self.group)
 
     def leave(self) -> None:
-        """End those that a next stage has no use for: every learner, and engines on GPUs, which learners
-        may need."""
+        """End the actors that are not kept for the next stage: learners, and engines on GPUs, since learners
+        may need the GPUs."""
         on_gpus = (ENGINE,) if self.config.rollout.gpus_per_worker else ()
         self._end(*(name for name in self.started if name.startswith((LEARNER, *on_gpus))))
 
@@ -117,23 +118,23 @@ class Workers:
             ray.kill(self.started.pop(name)[0])
 
     def show_stacks(self) -> None:
-        """Say on stderr where every process stands."""
+        """Print the stacks of every process on stderr."""
         for name, (_, whereabouts) in self.started.items():
             ready, _ = ray.wait([whereabouts], timeout=1.0)
             shown = stacks(ray.get(ready[0])) if ready else "(it has not started)"
-            print(f"\nrlvr: {name} stands at\n{shown}", file=sys.stderr)
+            print(f"\nrlvr: stacks of {name}:\n{shown}", file=sys.stderr)
 
     def _start(self, name: str, actor: Any) -> Any:
         self.started[name] = actor, actor.whereabouts.remote()
         return actor
 
     def _at(self, place: Place) -> dict[str, Any]:
-        """Options of an actor."""
+        """Ray options of an actor at this place."""
         strategy = PlacementGroupSchedulingStrategy(self.group, place.bundle)
         return {"num_cpus": place.cpus, "num_gpus": place.gpus, "scheduling_strategy": strategy}
 
     def learner(self) -> LearnerGroup:
-        """All ranks; those that were there before are ended."""
+        """Start all ranks, after ending those that were there."""
         ranks = []
         for rank, here in enumerate(self.placement.learner):
             name = f"{LEARNER} {rank}"
@@ -144,7 +145,7 @@ class Workers:
         return LearnerGroup(ranks)
 
     def rollout_pool(self, model_path: str) -> RolloutPool:
-        """Engines with this checkpoint: those that stand, if they can take it, or new ones."""
+        """Engines with this checkpoint: the running ones, if they can load it, or new ones."""
         config, length = self.config.rollout, self.config.max_length
         places, sleeps = self.placement.rollout, shares_gpus(self.config)
 
@@ -158,26 +159,26 @@ class Workers:
             self._engines_with(model_path) or [start(number) for number in range(config.workers)],
             config.max_num_seqs,
             config.deadline,
-            # one GPU's process cannot join a group for the weights' transfer that others have begun
+            # a new process cannot join the NCCL group of a weight transfer that is set up
             start=None if config.gpus_per_worker else start,
             exact=config.workers == 1 and on_policy,
         )
 
     def _engines_with(self, model_path: str) -> list[Any]:
-        """The engines that stand, with another checkpoint; none if it is of another shape."""
+        """The running engines, with this checkpoint loaded; none if it has another shape."""
         before, self.shape = self.shape, model_shape(model_path)
         standing = {name: actor for name, (actor, _) in self.started.items() if name.startswith(ENGINE)}
         if standing and self.shape is not None and self.shape == before:
             try:
                 finish("next checkpoint", [each.load.remote(model_path) for each in standing.values()])
                 return list(standing.values())
-            except RlvrError as error:  # it has died meanwhile, say
-                print(f"\nrlvr: {str(error).splitlines()[0]}. Engines are started anew", file=sys.stderr)
+            except RlvrError as error:  # one has died meanwhile, say
+                print(f"\nrlvr: {str(error).splitlines()[-1]}. Starting new engines", file=sys.stderr)
         self._end(*standing)
         return []
 
     def rewards(self) -> RewardPool:
-        """Reward actors: those that stand, or new ones."""
+        """The reward actors: running ones, or new ones."""
         config = self.config.reward
         options = {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
 

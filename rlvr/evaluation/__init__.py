@@ -1,1 +1,1 @@
-"""How good is the policy on problems it was not trained on?"""
+"""Evaluation metrics: how good a model is on problems that it was not trained on."""

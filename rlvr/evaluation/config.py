@@ -1,4 +1,4 @@
-"""Settings of evaluation, and those that cannot work or would do nothing."""
+"""Settings of evaluation, and messages for those that are invalid or have no effect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class EvaluationConfig:
 def evaluation_messages(evaluation: EvaluationConfig, section: str = "evaluation.") -> Iterator[str]:
     samples = f"{section}samples={evaluation.samples}"
     if evaluation.temperature == 0 and evaluation.samples > 1:
-        yield f"{samples} has no effect with temperature 0: all would be equal"
+        yield f"{samples} has no effect with temperature 0: all samples would be equal"
     if wrong := [k for k in evaluation.ks if not 1 <= k <= evaluation.samples]:
         yield f"{section}ks names {wrong[0]}, but must be 1 to {samples}"
     if evaluation.temperature == 0 and evaluation.top_p < 1:

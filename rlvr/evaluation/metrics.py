@@ -1,7 +1,7 @@
-"""How good a policy is, from the verdicts on its samples: pure functions, no engine.
+"""Evaluation metrics from the verdicts on samples: pure functions, no engine.
 
-A sample whose verdict was not reached says nothing about the policy. It leaves the denominator, and
-is counted, so that a number that rests on few samples is seen to do so.
+A sample whose check did not finish says nothing about the policy. It is left out of the denominator, and
+counted as `unreached`, so that metrics that rest on few samples can be recognized.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rlvr.types import Group, Status, Verdict
 
 @dataclass(frozen=True)
 class Tally:
-    """The samples of one problem."""
+    """Counts of the samples of one problem."""
 
     reached: int  # n: samples with a verdict
     correct: int  # c ≤ n
@@ -27,7 +27,7 @@ class Tally:
 
     def __post_init__(self) -> None:
         if not 0 <= self.correct <= self.reached or self.unreached < 0:
-            raise ValueError(f"{self} is no tally: 0 ≤ correct ≤ reached and 0 ≤ unreached must hold")
+            raise ValueError(f"{self} is not valid: 0 ≤ correct ≤ reached and 0 ≤ unreached must hold")
 
 
 def tally(verdicts: Sequence[Verdict]) -> Tally:
@@ -36,7 +36,7 @@ def tally(verdicts: Sequence[Verdict]) -> Tally:
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Probability that k of n samples, drawn without replacement, hold one of the c correct ones.
+    """Probability that k of n samples, drawn without replacement, include one of the c correct samples.
 
     1 − C(n−c, k) / C(n, k): the unbiased estimator of arXiv 2107.03374, equation 1. Computed in whole
     numbers and rounded once. Raises ValueError unless 1 ≤ k ≤ n and 0 ≤ c ≤ n.
@@ -51,11 +51,11 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 def majority_at_k(right: int, wrong: tuple[int, ...], silent: int, k: int) -> float:
     """Probability that the most frequent answer among k of n samples, drawn without replacement, is right.
 
-    `right` samples give the right answer, `wrong` holds how many give each wrong one, and `silent` give
-    none, which votes for nothing; n is their sum. Of answers that tie for the most votes one is drawn, so a
-    tie of the right one with t others counts 1/(t + 1); k samples that are all silent are not right. Exact:
-    the C(n, k) subsets are counted in whole numbers, by the votes v of the right answer. Raises ValueError
-    unless 1 ≤ k ≤ n and all counts are ≥ 0.
+    `right` samples give the right answer, `wrong` holds the number of samples per wrong answer, and `silent`
+    samples give no answer and do not vote; n is their sum. A tie for the most votes is broken at random, so
+    a tie of the right answer with t others counts 1/(t + 1); k silent samples count 0. Exact: the C(n, k)
+    subsets are counted in integers, by the votes v of the right answer. Raises ValueError unless 1 ≤ k ≤ n
+    and all counts are ≥ 0.
     """
     n = right + sum(wrong) + silent
     if not 1 <= k <= n or min(right, silent, *wrong) < 0:
@@ -65,7 +65,7 @@ def majority_at_k(right: int, wrong: tuple[int, ...], silent: int, k: int) -> fl
     favourable = Fraction(0)
     for v in range(1, min(right, k) + 1):
         rivals = [size for size in wrong if size >= v]
-        # an answer of fewer samples cannot tie: how its samples are drawn does not matter (Vandermonde)
+        # answers with fewer than v samples cannot tie: their samples are counted together (Vandermonde)
         free = n - right - sum(rivals)
         ways = Counter({(0, 0): 1})  # (rivals with v votes, votes of all rivals) → number of draws
         for size in rivals:
@@ -83,9 +83,9 @@ def majority_at_k(right: int, wrong: tuple[int, ...], silent: int, k: int) -> fl
 
 
 def majority(statuses: Sequence[Status], votes: Sequence[int | None], k: int) -> float | None:
-    """maj@k of one problem's samples [n]; None where fewer than k have a verdict.
+    """maj@k of one problem's samples [n]; None if the checks of fewer than k finished.
 
-    Equal `votes` are equal answers (`rlvr.evaluation.votes`); None votes for nothing.
+    Equal `votes` mean equal answers (`rlvr.evaluation.votes`); None does not vote.
     """
     right, silent = 0, 0
     wrong: Counter[int] = Counter()
@@ -104,7 +104,7 @@ def majority(statuses: Sequence[Status], votes: Sequence[int | None], k: int) ->
 
 
 def votes_are_known(statuses: Sequence[Sequence[Status]], votes: Sequence[Sequence[int | None]]) -> bool:
-    """Whether maj@k means anything: a reward that never says which answer it read gives no votes at all."""
+    """Whether maj@k is defined: there are no votes if the reward never reports the extracted answer."""
     judged = any(status in (Status.CORRECT, Status.WRONG) for each in statuses for status in each)
     return not judged or any(vote is not None for each in votes for vote in each)
 
@@ -112,35 +112,35 @@ def votes_are_known(statuses: Sequence[Sequence[Status]], votes: Sequence[Sequen
 def mean_at_k(tallies: Sequence[Tally]) -> float:
     """avg@k: the mean over problems of the share of their samples that are correct; nan if there is none.
 
-    The k samples of a problem are all it has, less those without a verdict; a problem left with none is
-    left out. Its expectation is that of pass@1.
+    All samples of a problem count whose check finished; a problem without such a sample is left out. Its
+    expectation is that of pass@1.
     """
     return _mean([tally.correct / tally.reached for tally in tallies if tally.reached])
 
 
-TRUE_STEPS = "true_steps"  # name of the metric that `sound_share` is, beside pass@1 and avg@k
+TRUE_STEPS = "true_steps"  # name of the metric that `sound_share` computes
 
 
 def sound_share(statuses: Sequence[Status], true_steps: Sequence[bool | None]) -> float | None:
-    """The share of the samples [n] with a verdict that are right with all their steps true; None without one.
+    """The share of samples [n] with a finished check that are correct with all steps true; None without any.
 
-    `true_steps` is of `Verdict`. A right answer without a checkable step (None) is not one of them: nothing
-    in it was verified but its end.
+    `true_steps` is that of `Verdict`. A correct answer without a checkable step (None) does not count: only
+    its final answer was verified.
     """
     pairs = zip(statuses, true_steps, strict=True)
-    found = [status is Status.CORRECT and steps is True for status, steps in pairs if status.reached]
-    return sum(found) / len(found) if found else None
+    sound = [status is Status.CORRECT and steps is True for status, steps in pairs if status.reached]
+    return sum(sound) / len(sound) if sound else None
 
 
 def sound_shares(verdicts: Sequence[Sequence[Verdict]]) -> list[float | None] | None:
     """`sound_share` of each problem's verdicts; None where no answer to any problem has a checkable step."""
-    if all(verdict.true_steps is None for of in verdicts for verdict in of):
+    if all(verdict.true_steps is None for problem in verdicts for verdict in problem):
         return None
-    return [sound_share([v.status for v in of], [v.true_steps for v in of]) for of in verdicts]
+    return [sound_share([v.status for v in each], [v.true_steps for v in each]) for each in verdicts]
 
 
 def beside(name: str) -> str:
-    """How the set `name` is called where `sound_share` takes the place of the share of right answers."""
+    """The name of the set `name` in results where `sound_share` replaces the share of correct answers."""
     return f"{name} with true steps"
 
 
@@ -150,14 +150,13 @@ def evaluation_metrics(
     seed: int = 0,
     votes: Sequence[Sequence[int | None]] | None = None,
 ) -> dict[str, float]:
-    """pass@k, true_steps and, with `votes`, maj@k > 1 for each k, with 95% intervals over problems; what they
-    rest on.
+    """pass@k, true_steps and, with `votes`, maj@k for k > 1, with 95% intervals over problems.
 
-    `pass@k`, `pass@k_low`, `pass@k_high` in [0, 1], and the same of maj@k and of true_steps (`sound_share`),
-    which is there if an answer has a checkable step; `problems`; `unreached`: samples without a verdict. A
-    problem with fewer than k verdicts is left out of pass@k and maj@k, which are nan when none is left.
-    `votes` has a number for each sample of each group, as `majority` takes it; maj@k is not there if no
-    verdict says which answer it read.
+    `pass@k`, `pass@k_low` and `pass@k_high` are in [0, 1]; the same keys exist for maj@k, and for true_steps
+    (`sound_share`) if an answer has a checkable step. `problems` is the number of problems, `unreached` that
+    of samples whose check did not finish. A problem with fewer than k finished checks is left out of pass@k
+    and maj@k, which are nan if no problem is left. `votes` has an entry for each sample of each group, as
+    `majority` takes it; maj@k is absent if no verdict reports the extracted answer.
     """
     tallies = [tally(group.verdicts) for group in groups]
     values: dict[str, list[float]] = {
@@ -167,14 +166,14 @@ def evaluation_metrics(
     statuses = [[verdict.status for verdict in group.verdicts] for group in groups]
     for k in ks if votes is not None and votes_are_known(statuses, votes) else ():
         if k > 1:
-            found = [majority(*each, k) for each in zip(statuses, votes or (), strict=True)]
-            values[f"maj@{k}"] = [value for value in found if value is not None]
+            per_problem = [majority(*each, k) for each in zip(statuses, votes or (), strict=True)]
+            values[f"maj@{k}"] = [value for value in per_problem if value is not None]
     if (shares := sound_shares([group.verdicts for group in groups])) is not None:
         values[TRUE_STEPS] = [share for share in shares if share is not None]
     metrics: dict[str, float] = {}
-    for name, of_problems in values.items():
-        low, high = bootstrap_interval(of_problems, seed=seed) if of_problems else (math.nan, math.nan)
-        metrics |= {name: _mean(of_problems), f"{name}_low": low, f"{name}_high": high}
+    for name, problem_values in values.items():
+        low, high = bootstrap_interval(problem_values, seed=seed) if problem_values else (math.nan, math.nan)
+        metrics |= {name: _mean(problem_values), f"{name}_low": low, f"{name}_high": high}
     metrics["problems"] = len(tallies)
     metrics["unreached"] = sum(each.unreached for each in tallies)
     return metrics

@@ -1,4 +1,4 @@
-"""The numbers of one set of problems, from what is known of every sample. Pure: no engine, no file."""
+"""The results of one problem set, from the outcome of every sample. Pure functions: no engine, no files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Outcome:
     id: str
     columns: Mapping[str, Any]  # of the problem
     statuses: Sequence[Status]
-    true_steps: Sequence[bool | None]  # whether their steps are true: `Verdict`
-    votes: Votes  # which of them gave the same answer: `rlvr.evaluation.votes`
-    lengths: Sequence[int]  # tokens drawn
-    cut: Sequence[bool]  # whether it ended at the token limit
+    true_steps: Sequence[bool | None]  # see `Verdict`
+    votes: Votes  # samples with the same answer have the same number: `rlvr.evaluation.votes`
+    lengths: Sequence[int]  # sampled tokens
+    cut: Sequence[bool]  # whether the sample ended at the token limit
 
     @property
     def reached(self) -> list[Status]:
@@ -48,20 +48,20 @@ def outcomes(groups: Iterable[Group], votes: Iterable[Votes]) -> list[Outcome]:
 
 
 def default_ks(samples: int) -> list[int]:
-    """The powers of two up to `samples`, and that."""
+    """The powers of two up to `samples`, and `samples` itself."""
     return sorted({2**i for i in range(samples.bit_length())} | {samples})
 
 
 def summarize(problems: Sequence[Outcome], ks: Sequence[int], by: Sequence[str] = ()) -> dict[str, Any]:
-    """What results.json says of a set.
+    """The entry of a problem set in results.json.
 
-    `problems` [P] their ids; `values` [P] the share of a problem's judged samples that are correct, None
-    without any; `samples` k, the most of a problem; `metrics` avg@k, pass@k and maj@k, each with the ends of
-    its 95% bootstrap interval over problems (`low`, `high`), the number of problems that it is over, and its
-    `values` [P], None for a problem with fewer than k verdicts. maj@k is left out where no verdict says which
-    answer it read. Among the metrics is true_steps (`rlvr.evaluation.metrics.sound_share`) where an answer
-    has a checkable step; `with_steps` counts these answers. `by` splits avg@k by the problem's columns of
-    these names, as far as there are any.
+    `problems` [P]: their ids. `values` [P]: the share of a problem's samples that are correct, among those
+    whose check finished; None without any. `samples`: k, the largest number of samples of a problem.
+    `metrics`: avg@k, pass@k and maj@k, each with its `value`, the ends of its 95% bootstrap interval over
+    problems (`low`, `high`), the number of problems (`over`), and its `values` [P], None for a problem with
+    fewer than k finished checks. maj@k is left out if no verdict reports the extracted answer. true_steps
+    (`rlvr.evaluation.metrics.sound_share`) is included if an answer has a checkable step; `with_steps` counts
+    these answers. `by`: avg@k split by the values of each of these problem columns that exists.
     `samples_by_status`, `unreached`, `mean_tokens` and `truncated` (a share) are over all samples.
     """
     values = [_share(problem.reached) for problem in problems]
@@ -84,7 +84,7 @@ def summarize(problems: Sequence[Outcome], ks: Sequence[int], by: Sequence[str] 
         "problems": [problem.id for problem in problems],
         "values": values,
         "samples": samples,
-        "metrics": {name: _estimate(found) | {"values": found} for name, found in per_problem.items()},
+        "metrics": {name: _estimate(each) | {"values": each} for name, each in per_problem.items()},
         "by": {column: split for column in by if (split := _split(problems, values, column))},
         "samples_by_status": {str(status): statuses[status] for status in Status},
         "with_steps": with_steps,
@@ -95,17 +95,17 @@ def summarize(problems: Sequence[Outcome], ks: Sequence[int], by: Sequence[str] 
 
 
 def all_sets(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The sets of an evaluation (name → `summarize`), each followed by one of answers right with true steps.
+    """The sets of an evaluation (name → `summarize`), each followed by its true_steps variant if it has one.
 
-    That one (`rlvr.evaluation.metrics.beside`) is there where answers have checkable steps; its `values` are
-    those of true_steps.
+    The variant, named by `rlvr.evaluation.metrics.beside`, exists if answers have checkable steps; its
+    `values` are those of true_steps.
     """
-    found = {}
+    sets = {}
     for name, result in results.items():
-        found[name] = result
+        sets[name] = result
         if steps := result.get("metrics", {}).get(TRUE_STEPS):
-            found[beside(name)] = result | {"values": steps["values"]}
-    return found
+            sets[beside(name)] = result | {"values": steps["values"]}
+    return sets
 
 
 def _share(reached: Sequence[Status]) -> float | None:
@@ -117,12 +117,12 @@ def _pass(reached: Sequence[Status], k: int) -> float | None:
 
 
 def _estimate(values: Sequence[float | None]) -> dict[str, Any]:
-    """The mean of the values that there are, and its interval."""
-    there = [value for value in values if value is not None]
-    if not there:
+    """The mean of the values that are not None, and its interval."""
+    known = [value for value in values if value is not None]
+    if not known:
         return {"value": None, "low": None, "high": None, "over": 0}
-    low, high = bootstrap_interval(there)
-    return {"value": math.fsum(there) / len(there), "low": low, "high": high, "over": len(there)}
+    low, high = bootstrap_interval(known)
+    return {"value": math.fsum(known) / len(known), "low": low, "high": high, "over": len(known)}
 
 
 def _split(problems: Sequence[Outcome], values: Sequence[float | None], column: str) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _split(problems: Sequence[Outcome], values: Sequence[float | None], column: 
 
 
 def _natural(name: str) -> tuple[bool, float, str]:
-    """Numbers by their size, then all else by the alphabet."""
+    """Sort key: numbers by size, then other names alphabetically."""
     try:
         return False, float(name), name
     except ValueError:

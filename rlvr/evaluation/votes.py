@@ -1,9 +1,9 @@
-"""Which samples of a problem give the same answer: what majority votes are counted by.
+"""Which samples of a problem give the same answer, for majority votes.
 
-Two answers are the same if `rlvr.verify` says so in either direction, and so are two that are both the same
-as a third: classes do not depend on the order of the samples. All that were judged correct are one class,
-since they equal the reference, and no wrong answer is in it. Comparisons read what a model wrote, so they are
-made in processes that can be killed; one that comes to no end leaves its two answers apart and is counted.
+Two answers are the same if `rlvr.verify` says so in either direction, or if both are the same as a third, so
+classes do not depend on the order of the samples. All answers that were judged correct are one class, which
+contains no wrong answer. Comparisons read text that a model wrote, so they run in processes that can be
+killed; if a comparison does not finish, its two answers count as different, and it is counted as undecided.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from rlvr.verify.check import equal_answers
 
 COMPARISON = "rlvr.evaluation.votes.same_answer"
 DEADLINE = 1.0  # seconds for one comparison
-# Numbers that are different wherever their texts are: no process has to be asked.
+# Whole numbers with different texts are different: no comparison is needed.
 _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def same_answer(completion: str, answer: str) -> float:
-    """1 if two extracted answers say the same, in either direction; else 0. A reward function."""
+    """1 if two extracted answers are equal, in either direction; else 0. A reward function."""
     same = equal_answers(completion, answer).equal or equal_answers(answer, completion).equal
     return 1.0 if same else 0.0
 
 
 @dataclass
 class _Classes:
-    """The wrong answers of one problem, joined as they are found to be the same."""
+    """Union-find over the wrong answers of one problem."""
 
     parents: dict[str, str] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class _Classes:
         self.parents[last] = first
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """The pairs that may still turn out to be the same."""
+        """The pairs of answers that may be the same and are not joined yet."""
         for one, other in combinations(sorted(self.parents), 2):
             apart = _WHOLE.fullmatch(one) and _WHOLE.fullmatch(other)
             if not apart and self.find(one) != self.find(other):
@@ -55,11 +55,11 @@ class _Classes:
 
 
 def count_votes(groups: Sequence[Group], workers: int = 1) -> tuple[list[list[int | None]], int]:
-    """For each sample of each group the number of its answer's class, 0 the right one's, and how many
-    comparisons came to no end.
+    """The class number of each sample's answer, by group (0: the right answer), and the number of
+    comparisons that did not finish.
 
-    A sample without a verdict, without a readable answer, or whose verdict does not say which answer was
-    read, votes for nothing: None. `workers` processes compare, and none is started where texts alone decide.
+    None, no vote, for a sample whose check did not finish, which has no readable answer, or whose verdict
+    does not report the extracted answer. `workers` processes compare; none is started if texts alone decide.
     """
     classes = [
         _Classes({answer: answer for verdict in group.verdicts if (answer := _wrong(verdict)) is not None})
@@ -88,7 +88,7 @@ def _compare(classes: Sequence[_Classes], workers: int) -> int:
     asked: deque[tuple[_Classes, str, str]] = deque()
 
     def items() -> Iterator[tuple[Problem, str]]:
-        # the service takes them as it needs them: what is joined by then is not asked
+        # the service draws pairs lazily, so pairs that are joined by then are skipped
         for number, each in enumerate(classes):
             for one, other in each.pairs():
                 asked.append((each, one, other))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LearnerRank:
-    """One data-parallel rank. Light to import: torch and DeepSpeed come with the process."""
+    """One data-parallel rank. Cheap to import: only the actor's process imports torch and DeepSpeed."""
 
     def __init__(self, config: LearnerConfig, rank: int, cores: Sequence[int]) -> None:
         if cores:
@@ -31,24 +31,24 @@ class LearnerRank:
         self.config = config
         self.rank = rank
         self.critic: Learner | None = None
-        self.meeting: socket.socket | None = None  # where the ranks meet, until they do
+        self.meeting: socket.socket | None = None  # of rank 0, for the others to connect to
 
     def whereabouts(self) -> Whereabouts:
-        """Where this process is."""
+        """The location of this process."""
         return self.process
 
     def address(self) -> tuple[str, int]:
-        """Host and a port of it that is free now."""
+        """The host, and a port that is free now."""
         with socket.socket() as probe:
             probe.bind(("", 0))
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
     def meeting_place(self) -> tuple[str, int]:
-        """Host and port where the ranks can meet. Nobody else can take it in the seconds until they do."""
+        """Host and port that the ranks connect to; reserved, so that no other process can take the port."""
         return ray.util.get_node_ip_address(), self.listen()
 
     def listen(self) -> int:
-        """The port of a new socket."""
+        """Open the socket for the other ranks. Returns its port."""
         self.meeting = socket.socket()
         self.meeting.bind(("", 0))
         self.meeting.listen()
@@ -75,7 +75,7 @@ class LearnerRank:
         self.learner.add_reference(model_path)
 
     def add_critic(self, model_path: str, max_length: int, optimizer: OptimizerConfig) -> None:
-        """A value model beside the policy; its body starts as this checkpoint's."""
+        """Add a value model; its body is initialized from this checkpoint."""
         from rlvr.learner.learner import Learner
         from rlvr.learner.models import load_model
         from rlvr.learner.modules import ValueModel
@@ -97,11 +97,11 @@ class LearnerRank:
             self.sender = SharedMemorySender(self.learner)
 
     def publish(self, version: int) -> dict[str, Any]:
-        """Send the weights, or leave them in memory: then what a worker needs to read them."""
+        """Send the weights, or copy them to shared memory. Returns what workers need to read them there."""
         return self.sender.send(version)
 
     def move_optimizer(self, to_host: bool) -> None:
-        """Keep the optimizers' states in the host's memory while nothing is learned, or take them back."""
+        """Move the optimizers' states to host memory while nothing is learned, or back to the device."""
         for learner in (self.learner, self.critic):
             if learner is not None:
                 learner.move_optimizer(to_host)
@@ -151,21 +151,21 @@ LearnerActor = ray.remote(LearnerRank)
 
 
 class LearnerGroup:
-    """All ranks together. Every call goes to all of them, since they work in lockstep."""
+    """All ranks. Every call goes to all of them, since they work in lockstep."""
 
     def __init__(self, ranks: Sequence[Any]) -> None:
         self.ranks = list(ranks)
 
     def start(self, model_path: str, max_length: int, optimizer: OptimizerConfig) -> list[ray.ObjectRef]:
-        """Begin to load the model on every rank; the references are done when they stand."""
-        # not waited for here, as the first rank may not have a process yet
+        """Start loading the model on every rank; the calls are done once it is loaded."""
+        # passed as a reference, without waiting: the first rank may not have started yet
         place = self.ranks[0].meeting_place.remote()
         return self.call("start", model_path, max_length, optimizer, len(self.ranks), place)
 
     def connect(
         self, workers: Sequence[Any], gpus_per_worker: int, same_gpus: bool = False
     ) -> list[ray.ObjectRef]:
-        """Begin to prepare the weight transfer to these rollout workers."""
+        """Start setting up the weight transfer to these rollout workers."""
         return self.call("connect", workers, gpus_per_worker, same_gpus, self.ranks[0].address.remote())
 
     def call(self, method: str, *arguments: Any) -> list[ray.ObjectRef]:

@@ -1,4 +1,4 @@
-"""How a batch is cut into micro-batches: under a token budget, padded or packed, the same for all ranks."""
+"""Splitting a batch into micro-batches under a token budget, padded or packed, identically on all ranks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a sequence begins with, up to the first token that is trained on."""
+    """The tokens of a sequence before the first one that is trained on."""
 
-    number: int  # the same for the same tokens
-    length: int  # 0 where nothing is trained on
+    number: int  # equal for equal tokens
+    length: int  # 0 if nothing is trained on
 
 
 def prompts_of(tokens: Sequence[IntArray], masks: Sequence[BoolArray]) -> list[Prompt]:
-    """The prompts of sequences N × [T], numbered as they first appear."""
+    """The prompts of sequences N × [T], numbered in order of first appearance."""
     numbers: dict[bytes, int] = {}
     prompts = []
     for row, (own, mask) in enumerate(zip(tokens, masks, strict=True)):
@@ -44,13 +44,13 @@ def plan_micro_batches(
     packing: bool = False,
     prompts: Sequence[Prompt] | None = None,
 ) -> list[list[list[int]]]:
-    """Share sequences out as rank → micro-batches → indices into `lengths`.
+    """Distribute sequences as rank → micro-batches → indices into `lengths`.
 
-    Padded, sequences of similar length go together: rows × longest ≤ `budget`. Packed, they go where
-    there is room: the sum of their lengths ≤ `budget`, in which a prompt counts once if `prompts` are given;
-    those of one prompt go together as far as they fit. A single one that is longer goes alone. Each
-    `unit` neighbours stay together, in their order. Every rank gets the same number of micro-batches
-    (collectives would wait for ever otherwise), an empty one where it has less to do, and about the
+    Padded: sequences of similar length go together, with rows × longest ≤ `budget`. Packed: they go where
+    there is room, with the sum of lengths ≤ `budget`; if `prompts` are given, a shared prompt counts once,
+    and its sequences go together as far as they fit. A sequence longer than the budget gets its own
+    micro-batch. Every `unit` consecutive sequences stay together, in order. All ranks get the same number
+    of micro-batches (otherwise collectives would deadlock), some of them empty if need be, and about the
     same number of tokens, padding included.
     """
     units = [range(start, start + unit) for start in range(0, len(lengths), unit)]
@@ -76,7 +76,7 @@ def plan_micro_batches(
 
 
 def _padded(lengths: Sequence[int], units: Sequence[range], budget: int) -> list[list[range]]:
-    """By falling length, each next unit to the last micro-batch if it still fits."""
+    """In order of decreasing length, add each unit to the last micro-batch if it fits."""
     longest = [max(lengths[i] for i in rows) for rows in units]
     micro_batches: list[list[range]] = []
     widest = 0
@@ -93,7 +93,7 @@ def _padded(lengths: Sequence[int], units: Sequence[range], budget: int) -> list
 def _packed(
     lengths: Sequence[int], units: Sequence[range], budget: int, prompts: Sequence[Prompt]
 ) -> list[list[range]]:
-    """The units of each prompt in one piece, or in several that are under the budget; and then the pieces."""
+    """Pack the units of each prompt into pieces under the budget, then pack the pieces."""
     families: dict[int, list[list[range]]] = {}
     for rows in units:
         families.setdefault(prompts[rows[0]].number, []).append([rows])
@@ -104,7 +104,7 @@ def _packed(
 def _first_fit(
     lengths: Sequence[int], pieces: Sequence[list[range]], budget: int, prompts: Sequence[Prompt]
 ) -> list[list[range]]:
-    """By falling length, each piece to the first micro-batch that has room for it."""
+    """In order of decreasing length, add each piece to the first micro-batch with room for it."""
     rows = [[i for unit in piece for i in unit] for piece in pieces]
     total = [_Room(lengths, prompts).added(own) for own in rows]
     micro_batches: list[list[range]] = []
@@ -129,7 +129,7 @@ class _Room:
         self.there: set[int] = set()  # prompts
 
     def added(self, rows: Sequence[int]) -> int:
-        """By how many tokens these rows would make it longer."""
+        """The number of tokens that these rows would add."""
         new = {self.prompts[i].number: self.prompts[i].length for i in rows}
         behind = sum(self.lengths[i] - self.prompts[i].length for i in rows)
         return behind + sum(length for number, length in new.items() if number not in self.there)
@@ -141,14 +141,13 @@ class _Room:
 
 @dataclass
 class PackedRow:
-    """The rows of a micro-batch as one of S tokens; each lacks its last, which predicts nothing.
+    """The rows of a micro-batch, each without its last token, which predicts nothing, as one row of S tokens.
 
-    First come rows that share their prompt with no other, then each shared prompt with what follows it in
-    its rows.
+    Rows with a prompt of their own come first; then each shared prompt, followed by the rest of its rows.
     """
 
     tokens: Tensor  # [1, S] int64
-    positions: Tensor  # [1, S] int64, every row's from 0
+    positions: Tensor  # [1, S] int64, from 0 in every row
     layout: Layout
 
 
@@ -157,8 +156,8 @@ class MicroBatch:
     """B sequences padded on the right to L tokens; predictions start at column `first`.
 
     Column c of the [B, L−1−first] tensors belongs to the token at position first+1+c, which the
-    model predicts from position first+c. Everything before `first` is prompt in every row. With
-    `packed` the model reads that in place of `tokens`; the objective sees the same columns.
+    model predicts from position first+c. Everything before `first` is prompt in every row. If `packed` is
+    set, the model reads it instead of `tokens`; the objective reads the same columns.
     """
 
     tokens: Tensor  # [B, L] int64
@@ -168,19 +167,19 @@ class MicroBatch:
     temperatures: Tensor  # [B] float32
     scales: Tensor  # [B] float32
     unit: int  # rows i·unit … (i+1)·unit − 1 belong together
-    reference_logits: bool  # whether the objective reads those
+    reference_logits: bool  # whether the objective reads the reference's logits
     rows: Tensor  # [K] int64: the row of each masked token, in the order of `mask.nonzero()`
     targets: Tensor  # [K] int64: these tokens
-    kept: Tensor  # [K] int64: where each is predicted, in S or in the flattened [B, L−1−first]
+    kept: Tensor  # [K] int64: index from which each is predicted, in S or in the flattened [B, L−1−first]
     packed: PackedRow | None
 
 
 def collate(
     batch: TrainingBatch, rows: Sequence[int], device: torch.device, packing: bool = False
 ) -> MicroBatch:
-    """Pad the rows of a batch together. No rows give one unit of two tokens that nothing is trained on.
+    """Pad these rows of a batch to one length. Without rows, a dummy unit of two tokens, none trained on.
 
-    Padding on the right needs no attention mask: a causal model never looks at it.
+    Padding on the right needs no attention mask: a causal model never attends to it.
     """
     length = max((len(batch.tokens[i]) for i in rows), default=2)
     shape = (len(rows) or batch.unit, length)
@@ -229,7 +228,7 @@ def collate(
 def _pack(
     batch: TrainingBatch, rows: Sequence[int], of_row: Places, places: Places, device: torch.device
 ) -> tuple[PackedRow, Places]:
-    """The rows as one, and where in it the tokens at `places` of the rows `of_row` are predicted."""
+    """The packed row, and for the tokens at `places` of rows `of_row` the indices that predict them."""
     inputs = [batch.tokens[i][:-1] for i in rows] or [np.zeros(1, np.int32)] * batch.unit
     families: dict[int, list[int]] = {}
     prompts = prompts_of([batch.tokens[i] for i in rows], [batch.mask[i] for i in rows])
@@ -238,7 +237,7 @@ def _pack(
     alone = [own[0] for own in families.values() if len(own) == 1] if rows else list(range(batch.unit))
     shared = [sorted(own, key=lambda row: -len(inputs[row])) for own in families.values() if len(own) > 1]
     layout = []
-    where = [np.zeros(0, np.int64)] * len(inputs)  # of each row's tokens
+    where = [np.zeros(0, np.int64)] * len(inputs)  # index of each row's tokens in the packed row
     end = 0
     for own in ([alone] if alone else []) + shared:
         length, start = 0 if own is alone else prompts[own[0]].length, end

@@ -1,4 +1,4 @@
-"""Settings of the learner and of its optimizer, and those that cannot work together or would do nothing."""
+"""Settings of the learner and its optimizer, and messages about those that conflict or have no effect."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The head of a policy: log-probabilities and entropies from hidden states, never all logits at a time.
+"""The head of a policy: log-probabilities and entropies from hidden states, without all logits at once.
 
-The logits of K tokens over V of the vocabulary are made for so many tokens at a time that they stay under
-`CHUNK` numbers. What fits one chunk is kept for the backward pass; else the logits are computed again there,
-one more product of matrices beside the three that there are. No tensor of K·V numbers is ever made then.
+The logits of K tokens over a vocabulary of V are computed in chunks of at most `CHUNK` numbers. A single
+chunk is kept for the backward pass. With several, the backward pass recomputes the logits (one more matrix
+product besides three), and no tensor of K·V numbers is ever allocated.
 
-Which models have such a head is not a matter of their names: `head_of` compares numbers.
+Whether a model has such a head is decided by comparing numbers (`head_of`), not by its name.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from rlvr.learner.packing import of_one_sequence
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-CHUNK = 2**25  # logits at a time: 128 MiB in float32, of which there are two or three copies
-LARGE = 100.0  # a hidden state so many times as large shows a soft cap, also where logits are small
+CHUNK = 2**25  # logits per chunk: 128 MiB in float32, with two or three copies
+LARGE = 100.0  # factor on hidden states that reveals a soft cap even if logits are small
 
-Transform = Callable[[Tensor], Tensor]  # of logits, each by itself
+Transform = Callable[[Tensor], Tensor]  # of logits, elementwise
 
 
 class Head(nn.Module):
-    """What reads the hidden states of the masked tokens, with the weight of a model's output layer.
+    """Applies a model's output layer to the hidden states of the masked tokens.
 
-    It is a module, since ZeRO-3 has a weight whole only while a module that asks for it works, forward or
-    backward. It has no parameters of its own: to the optimizer and to checkpoints the weight is the model's.
+    It is a module because ZeRO-3 gathers a weight only while a module that registered it runs forward or
+    backward. It has no parameters of its own: for the optimizer and checkpoints the weight is the model's.
     """
 
     def __init__(self, layer: nn.Linear, transform: Transform | None = None) -> None:
         super().__init__()
-        self.layer = (layer,)  # as an attribute it would be a part of this module, with a second name
+        self.layer = (layer,)  # in a tuple, so that it is not a submodule with a second name
         self.transform = transform
         for parameter in layer.parameters():
             deepspeed.zero.register_external_parameter(self, parameter)
 
     def forward(self, hidden: Tensor, micro: MicroBatch) -> Tensor:
-        """Of hidden states [K, H] `token_statistics` [K, 1 or 2], or, where the objective reads whole
-        distributions, the logits [K, V], before temperature."""
+        """`token_statistics` [K, 1 or 2] of hidden states [K, H]; if the objective reads whole distributions,
+        the logits [K, V] before temperature."""
         if micro.reference_logits:
             return self.logits(hidden)
         (layer,) = self.layer
@@ -61,7 +61,7 @@ class Head(nn.Module):
         )
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Those of all hidden states [..., H]: [..., V] in the weight's dtype."""
+        """The logits [..., V] of hidden states [..., H], in the weight's dtype."""
         (layer,) = self.layer
         product = nn.functional.linear(hidden.to(layer.weight.dtype), layer.weight, layer.bias)
         return product if self.transform is None else self.transform(product)
@@ -69,10 +69,10 @@ class Head(nn.Module):
 
 @torch.no_grad()
 def head_of(model: PreTrainedModel) -> Head | None:
-    """The head of a model in evaluation mode, or None where its logits are made in a way not known here.
+    """The head of a model in evaluation mode, or None if it computes its logits in a way not known here.
 
-    It is known if `model(x).logits` are, to the bit, what the head makes of the hidden states of
-    `model.base_model(x)`; one of the two is made large before the output layer reads it.
+    It is known if `model(x).logits` are bit-identical to the head's logits for the hidden states of
+    `model.base_model(x)`, once as they are and once multiplied by LARGE.
     """
     layer, body = model.get_output_embeddings(), model.base_model
     if type(layer) is not nn.Linear or body is model:
@@ -93,9 +93,9 @@ def head_of(model: PreTrainedModel) -> Head | None:
 
 
 def _transforms(config: PretrainedConfig) -> Iterator[Transform | None]:
-    """What a model may do to its logits, by the settings that it may have for this.
+    """The transforms of logits that the model's configuration may stand for.
 
-    One name says two things: Granite divides by its `logits_scaling`, others multiply by it.
+    One name has two meanings: Granite divides by its `logits_scaling`, others multiply by it.
     """
     yield None
     for name in ("logit_scale", "logits_scaling", "lm_head_multiplier"):
@@ -120,7 +120,7 @@ def token_statistics(
     bias: Tensor | None = None,
     transform: Transform | None = None,
 ) -> Tensor:
-    """[K, 1] or [K, 2] in float32 or better: log π(target), and with `entropy` that of π, in nats.
+    """[K, 1] or [K, 2] in float32 or better: log π(target), and with `entropy` the entropy of π, in nats.
 
     π = softmax(transform(hidden [K, H] · weight [V, H]ᵀ + bias [V]) / temperatures [K]); targets are [K].
     Gradients go to `hidden`, `weight` and `bias`. With z the logits after temperature, p =
@@ -151,7 +151,7 @@ class _Statistics(torch.autograd.Function):
         logprobs, product, columns = None, None, []
         for start in range(0, len(hidden), ctx.rows):
             part = slice(start, start + ctx.rows)
-            del logprobs, product  # before the next are made
+            del logprobs, product  # freed before the next chunk is computed
             logprobs, product = _logprobs(hidden[part], weight, bias, transform, temperatures[part])
             column = [logprobs.gather(1, targets[part, None])[:, 0]]
             if entropy:
@@ -160,7 +160,7 @@ class _Statistics(torch.autograd.Function):
         width, dtype = 2 if entropy else 1, torch.promote_types(hidden.dtype, torch.float32)
         result = torch.cat(columns) if columns else hidden.new_zeros(0, width, dtype=dtype)
         kept = (logprobs, product) if len(columns) == 1 and any(ctx.needs_input_grad) else (None, None)
-        # a head that is partitioned over ranks is whole again by the backward pass, in place
+        # a weight partitioned over ranks is gathered again, in place, for the backward pass
         ctx.save_for_backward(hidden, weight, bias, targets, temperatures, result.detach(), *kept)
         return result
 
@@ -171,7 +171,7 @@ class _Statistics(torch.autograd.Function):
         of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         of_weight: Tensor | None = None
         of_bias = torch.zeros_like(bias, dtype=result.dtype) if ctx.needs_input_grad[2] else None
-        # most often the entropy has no part in the loss
+        # the loss rarely includes the entropy
         entropy = gradient.shape[1] == 2 and bool(gradient[:, 1].any())
         for start in range(0, len(hidden), ctx.rows):
             part = slice(start, start + ctx.rows)
@@ -203,7 +203,7 @@ class _Statistics(torch.autograd.Function):
 
 
 def _add_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
-    """total + left · right; a sum of several has this dtype, so that small ones are not rounded away."""
+    """total + left · right; sums of several are kept in `dtype`, so that small terms are not rounded away."""
     if total is None:
         return left @ right
     if left.dtype == dtype:
@@ -214,7 +214,7 @@ def _add_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch
 def _logprobs(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, transform: Transform | None, temperatures: Tensor
 ) -> tuple[Tensor, Tensor | None]:
-    """log_softmax of the logits after temperature [k, V], float32 or better; and a transform's argument."""
+    """log_softmax of the logits after temperature [k, V], float32 or better; logits before `transform`."""
     logits, product = nn.functional.linear(hidden, weight, bias), None
     if transform is not None:
         product, logits = logits, transform(logits)
@@ -223,7 +223,7 @@ def _logprobs(
 
 
 def _before(transform: Transform, product: Tensor, by_logits: Tensor) -> Tensor:
-    """The gradient by what is transformed, from that by the logits."""
+    """The gradient with respect to the logits before `transform`, from that after it."""
     with torch.enable_grad():
         product = product.detach().requires_grad_()
         (by_product,) = torch.autograd.grad(transform(product), product, by_logits)

@@ -1,10 +1,10 @@
-"""The one learner of every stage: a DeepSpeed engine that turns batches and an objective into updates.
+"""The learner of all stages: a DeepSpeed engine that updates a model on batches with an objective.
 
-Every data-parallel rank holds a `Learner` and is given the same whole batch; each works out the
-same plan and does its own share, so nothing has to be sent about who does what.
+Every data-parallel rank has a `Learner` and gets the same whole batch. Each computes the same plan and does
+its own share, so the ranks need not communicate about it.
 
-Left out on purpose: learning-rate schedulers (the caller passes the rate), loss normalization
-(the batch carries its scales), data loading (the stages own the order of the data).
+Not included, on purpose: learning-rate schedulers (the caller passes the rate), loss normalization
+(the batch has its scales), data loading (the stages determine the order of the data).
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.modules import TokenModel, signal_to_noise
 from rlvr.types import FloatArray, RlvrError, TrainingBatch
 
-Totals = dict[str, Tensor]  # name → a sum and what it is the sum of, [2] float64
+Totals = dict[str, Tensor]  # name → sum and number of its terms, [2] float64
 
 
 def join_ranks(
     rank: int, world_size: int, address: str, port: int, gpu: bool, listening: int | None = None
 ) -> torch.device:
-    """Make this process rank `rank` of the learner and say which device it computes on.
+    """Make this process rank `rank` of the learner. Returns the device that it computes on.
 
-    The ranks meet at `port` of rank 0, which may have a socket that listens there (its file descriptor).
+    The ranks connect to `port` of rank 0. `listening` is the file descriptor of rank 0's socket, if it
+    listens there already.
     """
     os.environ.update(
         RANK=str(rank),
@@ -50,11 +51,11 @@ def join_ranks(
     )
     if not gpu:
         os.environ["DS_ACCELERATOR"] = "cpu"
-        # gloo is quick enough on one host; this kernel would be compiled at first use, for half a
-        # minute, and there may be no compiler
+        # gloo is fast enough on one host; this kernel would be compiled for half a minute at first use,
+        # and there may be no compiler
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     backend = "nccl" if gpu else "gloo"
-    if not dist.is_initialized():  # a process that replays is one rank after the other
+    if not dist.is_initialized():  # in a replay one process acts as each rank in turn
         store = dist.TCPStore(  # type: ignore[attr-defined]
             address, port, world_size, rank == 0, master_listen_fd=listening, use_libuv=False
         )  # libuv cannot take over a socket
@@ -64,16 +65,16 @@ def join_ranks(
 
 
 def deepspeed_config(config: LearnerConfig) -> dict[str, Any]:
-    """The settings of `deepspeed.initialize`. Every backward pass is ours, so `step()` alone ends
-    the accumulation, and losses arrive already divided by their denominators.
+    """The settings of `deepspeed.initialize`. Gradients accumulate until `step()`, and losses are divided by
+    their denominators before the backward pass.
 
-    With stages 0 and 1 gradients add up on each rank and are reduced once, in `step()`. With 2 and 3 a rank
-    keeps the gradients of its own share alone, so those of every micro-batch have to be reduced."""
+    With stages 0 and 1 gradients accumulate on each rank and are reduced once, in `step()`. With 2 and 3 a
+    rank keeps only the gradients of its own partition, so they are reduced after every micro-batch."""
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,
-        # without ZeRO the engine clips but does not tell the norm: `_clip` does both then
+        # without ZeRO the engine does not return the norm, so `_clip` clips instead
         "gradient_clipping": config.max_grad_norm if config.zero_stage else 0.0,
         "zero_allow_untested_optimizer": True,
         "zero_optimization": {"stage": config.zero_stage, "overlap_comm": False},
@@ -89,11 +90,11 @@ def token_outputs(
 ) -> list[FloatArray]:
     """An output of a model for the masked tokens: N × [T] float32, 0 outside the mask.
 
-    Every rank does its share under the token budget, and all get the whole result.
+    Every rank computes its share under the token budget; all return the whole result.
     """
     if not batch.tokens:
         return []
-    batch = replace(batch, columns={})  # a model reads none
+    batch = replace(batch, columns={})  # models do not read them
     lengths = [len(tokens) for tokens in batch.tokens]
     starts = token_starts(batch)
     flat = torch.zeros(starts[-1], device=device)
@@ -108,14 +109,14 @@ def token_outputs(
 
 
 def token_starts(batch: TrainingBatch) -> list[int]:
-    """Where each sequence begins when all lie one after the other, and where the last ends [N + 1]."""
+    """Start of each of the concatenated sequences, and the end of the last: N + 1 numbers."""
     return [0, *accumulate(len(tokens) for tokens in batch.tokens)]
 
 
 def into_place(
     flat: Tensor, starts: Sequence[int], micro: MicroBatch, rows: Sequence[int], values: Tensor
 ) -> None:
-    """Put values of the masked tokens of a micro-batch [B, L−1−first] where its rows of the batch lie."""
+    """Copy a micro-batch's values [B, L−1−first], 0 outside the mask, to its rows in `flat`."""
     masked = values * micro.mask
     for row, i in enumerate(rows):
         end = starts[i + 1] - starts[i] - micro.first - 1
@@ -123,14 +124,14 @@ def into_place(
 
 
 def live_rows(batch: TrainingBatch) -> list[int]:
-    """The rows of every unit that has a live one."""
+    """All rows of the units that have a live row."""
     starts = range(0, len(batch.live), batch.unit)
     units = (range(start, start + batch.unit) for start in starts)
     return [row for rows in units if any(batch.live[row] for row in rows) for row in rows]
 
 
 class Learner:
-    """One data-parallel rank. `join_ranks` comes first; then all ranks make the same calls."""
+    """One data-parallel rank. Call `join_ranks` first; then all ranks must make the same calls."""
 
     def __init__(
         self, module: TokenModel, config: LearnerConfig, optimizer: OptimizerConfig, device: torch.device
@@ -151,8 +152,8 @@ class Learner:
             fused=True,
         )
         self.grad_norm = 0.0
-        self.kept: dict[str, Tensor] = {}  # of the last update
-        self.ends: list[int] = []  # where its sequences end in `kept`, without the last
+        self.kept: dict[str, Tensor] = {}  # per-token values of the last update
+        self.ends: list[int] = []  # ends of its sequences in `kept`, without the last
         self.engine, *_ = deepspeed.initialize(
             model=module, optimizer=self.adamw, config=deepspeed_config(config)
         )
@@ -166,14 +167,17 @@ class Learner:
     def update(self, batch: TrainingBatch, objective: Objective, lr: float) -> dict[str, float]:
         """One optimizer step on the gradient of Σ_i scales_i Σ_t loss_it.
 
-        The result does not depend on `micro_batch_tokens`, on padding or packing, on the number of ranks
-        or on the ZeRO stage (but for rounding). Units of sequences that are not live cost nothing.
+        Up to rounding, the result does not depend on `micro_batch_tokens`, on padding or packing, on the
+        number of ranks or on the ZeRO stage. Units without a live sequence are skipped.
 
         Returns:
-            The diagnostics' means over the trained tokens of live sequences, or over live units
-            (`rlvr.algorithms.objective`), if there are any. `loss` of the whole batch; `grad_norm` before
-            clipping, `lr`, `tokens` trained on, `padding` (share of padding), and of two groups or more
-            their gradients' `gradient_snr` (`rlvr.learner.modules`).
+            Means of the diagnostics over the trained tokens of live sequences, or over live units
+            (`rlvr.algorithms.objective`), if there are any. `loss` of the whole batch, `grad_norm` before
+            clipping, `lr`, `tokens` (number trained on), `padding` (share of padding), and with two or more
+            groups the `gradient_snr` (`rlvr.learner.modules`).
+
+        Raises:
+            RlvrError: the loss or the gradient norm is not finite.
         """
         live = live_rows(batch)
         lengths = [len(batch.tokens[i]) for i in live]
@@ -182,11 +186,11 @@ class Learner:
         plan = plan_micro_batches(lengths, budget, self.world_size, batch.unit, packing, prompts)
         totals: Totals = defaultdict(lambda: torch.zeros(2, dtype=torch.float64, device=self.device))
         place = {group: place for place, group in enumerate(sorted(set(batch.groups)))}
-        pulls = torch.zeros(len(place), 0, dtype=torch.float64)
+        group_gradients = torch.zeros(len(place), 0, dtype=torch.float64)
         starts = token_starts(batch)
         self.kept = {name: torch.zeros(starts[-1], device=self.device) for name in batch.keep}
         self.ends = starts[1:-1]
-        # with nothing to learn the optimizer still makes its step: momentum moves on
+        # without anything to learn the optimizer still does its step: momentum continues
         for rows in plan[self.rank] or [[]]:
             micro = collate(batch, [live[row] for row in rows], self.device, packing)
             of_tokens = self._accumulate(micro, objective, totals)
@@ -195,20 +199,22 @@ class Learner:
             filled = sum(lengths[row] for row in rows)
             cells = filled if packing else micro.tokens.numel() if rows else 0
             totals["padding"] += torch.tensor([cells - filled, cells], device=self.device)
-            pulls = self._pull(pulls, [place[batch.groups[live[row]]] for row in rows])
+            group_gradients = self._add_group_gradients(
+                group_gradients, [place[batch.groups[live[row]]] for row in rows]
+            )
         for group in self.engine.optimizer.param_groups:
             group["lr"] = lr
         self.engine.step()
-        return self._means(totals) | self._signal(pulls) | {"lr": lr}
+        return self._means(totals) | self._signal(group_gradients) | {"lr": lr}
 
     def _accumulate(self, micro: MicroBatch, objective: Objective, totals: Totals) -> dict[str, Tensor]:
-        """The backward pass; the diagnostics and, where it is an output, `logprobs`."""
+        """Do the backward pass. Returns the diagnostics and, if the model outputs them, `logprobs`."""
         outputs = self._outputs(micro)
         logprobs = {name: outputs[name].detach() for name in outputs.keys() & {"logprobs"}}
         per_token, diagnostics = objective(outputs, micro.columns, micro.mask)
-        del outputs  # logits that the gradient does not need are freed here
+        del outputs  # frees logits that the gradient does not need
         total = (per_token.masked_fill(~micro.mask, 0).sum(1) * micro.scales).sum()
-        # DeepSpeed averages gradients over ranks, while this loss is already a share of the total
+        # DeepSpeed averages gradients over ranks, but this loss is a term of the total
         self.engine.backward(total * self.world_size)
         with torch.no_grad():
             units = micro.mask.view(-1, micro.unit, micro.mask.shape[1]).flatten(1).any(1)
@@ -220,25 +226,27 @@ class Learner:
         return diagnostics | logprobs
 
     def _outputs(self, micro: MicroBatch) -> dict[str, Tensor]:
-        """What the objective reads of the model."""
+        """The model's outputs that the objective reads."""
         outputs: dict[str, Tensor] = self.engine(micro)
         return outputs
 
-    def _pull(self, pulls: Tensor, groups: Sequence[int]) -> Tensor:
-        """Add the last micro-batch's gradients by the hidden states to those of their groups [K, H]."""
+    def _add_group_gradients(self, group_gradients: Tensor, groups: Sequence[int]) -> Tensor:
+        """Add the last micro-batch's gradients with respect to the hidden states to their groups' [K, H]."""
         gradient, self.module.hidden_gradient = self.module.hidden_gradient, None
         assert gradient is not None
-        if not pulls.numel():
-            pulls = torch.zeros(pulls.shape[0], gradient.shape[1], dtype=torch.float64, device=self.device)
+        if not group_gradients.numel():
+            group_gradients = torch.zeros(
+                group_gradients.shape[0], gradient.shape[1], dtype=torch.float64, device=self.device
+            )
         if groups:
-            pulls.index_add_(0, torch.tensor(groups, device=self.device), gradient)
-        return pulls
+            group_gradients.index_add_(0, torch.tensor(groups, device=self.device), gradient)
+        return group_gradients
 
-    def _signal(self, pulls: Tensor) -> dict[str, float]:
-        if pulls.shape[0] < 2:
+    def _signal(self, group_gradients: Tensor) -> dict[str, float]:
+        if group_gradients.shape[0] < 2:
             return {}
-        dist.all_reduce(pulls)
-        return {"gradient_snr": signal_to_noise(pulls)}
+        dist.all_reduce(group_gradients)
+        return {"gradient_snr": signal_to_noise(group_gradients)}
 
     def _means(self, totals: Totals) -> dict[str, float]:
         names = sorted(totals)
@@ -250,9 +258,9 @@ class Learner:
         norm = self.engine.get_global_grad_norm() if self.config.zero_stage else self.grad_norm
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise RlvrError(
-                f"the loss is {loss} and the gradient norm {float(norm)}: these weights are "
-                "lost, and the run stops before they are published or saved. Look at the loss and at the "
-                "learning rate, and resume from the last checkpoint"
+                f"the loss is {loss} and the gradient norm {float(norm)}: the weights are invalid, and the "
+                "run stops before they are published or saved. Check the loss and the learning rate, and "
+                "resume from the last checkpoint"
             )
         return {
             **{name: total / count for name, (total, count) in sums.items() if count},
@@ -263,8 +271,8 @@ class Learner:
         }
 
     def kept_tokens(self) -> dict[str, list[FloatArray]]:
-        """What the last update's `batch.keep` asked for: name → N × [T], 0 outside the mask and for
-        sequences that were skipped."""
+        """The values that the last update's `batch.keep` names: name → N × [T], 0 outside the mask and for
+        skipped sequences."""
         kept = {}
         for name, own in self.kept.items():
             whole = own.clone()
@@ -277,17 +285,17 @@ class Learner:
         return token_outputs(self.engine, name, batch, self.config, self.device)
 
     def move_optimizer(self, to_host: bool) -> None:
-        """Keep the optimizer's state in the host's memory, or on the device, where `update` needs it."""
+        """Move the optimizer's state to host memory, or back to the device, where `update` needs it."""
         device = torch.device("cpu") if to_host else self.device
         for state in self.adamw.state.values():
             for name, value in state.items():
                 if torch.is_tensor(value) and value.dim():
                     state[name] = value.to(device)
         if to_host and self.device.type == "cuda":
-            torch.cuda.empty_cache()  # or the memory would stay this process's
+            torch.cuda.empty_cache()  # so that other processes can use the memory
 
     def forget_moments(self) -> None:
-        """Start the optimizer anew."""
+        """Reset the optimizer's state."""
         for state in self.adamw.state.values():
             for value in state.values():
                 value.zero_()
@@ -300,16 +308,16 @@ class Learner:
         dist.barrier()
 
     def _layout(self) -> dict[str, Any]:
-        """The settings that DeepSpeed's files depend on; without ZeRO every rank holds all of them."""
+        """The settings that DeepSpeed's files depend on: with ZeRO also the number of ranks."""
         config = self.config
         layout = {"learner.zero_stage": config.zero_stage, "learner.dtype": config.dtype}
         return layout | ({"learner.workers": self.world_size} if config.zero_stage else {})
 
     def load_state(self, folder: Path, tag: str) -> None:
-        """Go on from what `save_state` wrote, with the same dtype and ZeRO stage; with ZeRO, as many ranks.
+        """Load what `save_state` wrote with the same dtype and ZeRO stage; with ZeRO, as many ranks.
 
         Raises:
-            RlvrError: the checkpoint is not complete, or was written by another layout.
+            RlvrError: the checkpoint is not complete, or was written with other settings (`_layout`).
         """
         try:
             written = json.loads((folder / tag / "layout.json").read_text())
@@ -324,7 +332,7 @@ class Learner:
         path, _ = self.engine.load_checkpoint(str(folder), tag=tag)
         if path is None:
             raise RlvrError(f"{folder}/{tag} holds no checkpoint that DeepSpeed can read")
-        # with its state an optimizer has loaded the settings that it was saved with
+        # loading the state has also restored the settings that the optimizer was saved with
         for group in self.engine.optimizer.param_groups:
             group["betas"] = (self.optimizer.beta1, self.optimizer.beta2)
             group["eps"], group["weight_decay"] = self.optimizer.eps, self.optimizer.weight_decay

@@ -1,4 +1,4 @@
-"""Low-rank adapters: put into a model, merged into plain weights, switched off for a while.
+"""Low-rank adapters: injected into a model, merged into plain weights, temporarily switched off.
 
 A linear layer with frozen weight W [out, in] computes W x + alpha/rank · B A x, and A [rank, in] and
 B [out, rank] are trained. Source: LoRA, arXiv 2106.09685. The layers are peft's.
@@ -25,7 +25,7 @@ BASE, A, B = ".base_layer", ".lora_A.default.weight", ".lora_B.default.weight"  
 
 @dataclass(frozen=True)
 class Part:
-    """A weight under its checkpoint name, and its adapter where it has one."""
+    """A weight with its checkpoint name, and its adapter if it has one."""
 
     name: str
     base: nn.Parameter
@@ -34,11 +34,11 @@ class Part:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """All that must be whole for `merged`."""
+        """The parameters that must be gathered for `merged`."""
         return [parameter for parameter in (self.base, self.a, self.b) if parameter is not None]
 
     def merged(self, scaling: float) -> Tensor:
-        """The weight itself, or a new W + scaling · B A, computed in float32 and rounded once to W's type."""
+        """The weight itself, or a new W + scaling · B A, computed in float32, rounded once to W's dtype."""
         weight = self.base.detach()
         if self.a is None or self.b is None:
             return weight
@@ -49,7 +49,7 @@ class Part:
 def inject(model: PreTrainedModel, config: LoraConfig) -> None:
     """Give linear layers adapters, in place, and freeze everything else.
 
-    A is uniform in ±1/√in and follows from `config.seed` alone; B is zero, so that nothing changes yet.
+    A is uniform in ±1/√in and depends on `config.seed` only; B is zero, so that the model is unchanged.
 
     Raises:
         ConfigError: a target module is no linear layer of the model, or is its head.
@@ -59,15 +59,15 @@ def inject(model: PreTrainedModel, config: LoraConfig) -> None:
 
     targets = target_names(model, config.target_modules)
     settings = PeftConfig(r=config.rank, lora_alpha=config.alpha, target_modules=targets)
-    with torch.random.fork_rng(devices=[]):  # others' randomness is left alone
+    with torch.random.fork_rng(devices=[]):  # leaves the global random state unchanged
         torch.manual_seed(config.seed)
         inject_adapter_in_model(settings, model)
 
 
 def target_names(model: PreTrainedModel, ends: Sequence[str] | None) -> list[str]:
-    """Whole names of the linear layers whose names end so; all of them if `ends` is None.
+    """Full names of the linear layers whose names end with one of `ends`; all of them if it is None.
 
-    The head is never one: it may be the input embedding, too.
+    The head is excluded: it may be tied to the input embedding.
     """
     head = model.get_output_embeddings()
     linear = [
@@ -100,10 +100,10 @@ def parts(model: nn.Module) -> list[Part]:
 
 @contextmanager
 def switched_off(model: nn.Module) -> Iterator[None]:
-    """The model without its adapters; they are back afterwards, also after an error.
+    """Switch the model's adapters off for the duration of the block.
 
-    They are multiplied by zero, which is exact. Left out of the forward pass they would change the order
-    of the modules, which ZeRO-3 learns in order to fetch ahead.
+    They are multiplied by zero, which is exact. Skipping their modules would change the order of the forward
+    pass, which ZeRO-3 records for prefetching.
     """
     from peft.helpers import rescale_adapter_scale
 

@@ -1,4 +1,4 @@
-"""The models that the learner trains: a checkpoint, or a small one made from nothing."""
+"""The models that the learner trains: a checkpoint, or a small, randomly initialized one."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def make_scratch_model(
 ) -> None:
     """Write a Llama-shaped checkpoint with random weights, and its tokenizer, to `path`.
 
-    `sizes` are LlamaConfig's own names. (A Qwen2 folder would not do: transformers loads its own
-    tokenizer for that type of model, whatever the folder says.) The weights depend on `seed` alone.
+    `sizes` are arguments of LlamaConfig. (Qwen2 would not work: for it transformers always loads its own
+    tokenizer, whatever the folder has.) The weights depend on `seed` only.
     """
     with lean_imports():
-        import deepspeed  # noqa: F401 transformers will, to ask it whether the model is one of its own
+        import deepspeed  # noqa: F401 transformers imports it later; here it is imported lean
 
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -62,11 +62,11 @@ def load_model(
     packing: bool = False,
     key: str = "model.path",
 ) -> PreTrainedModel:
-    """Load a causal language model for training, or without `head` what is below its output layer.
+    """Load a causal language model for training; without `head`, only the part below its output layer.
 
     Raises:
-        ConfigError: the folder holds no checkpoint, its context is shorter than `max_length`, or it cannot
-            keep packed sequences apart. `key` is the setting that the messages name.
+        ConfigError: the folder has no checkpoint, its context is shorter than `max_length`, or it does not
+            support packing. `key` is the setting that the messages name.
     """
     try:
         config = AutoConfig.from_pretrained(path)
@@ -76,7 +76,9 @@ def load_model(
         raise ConfigError(f"{key}={path} cannot be loaded: {error}") from error
     context = getattr(config.get_text_config(), "max_position_embeddings", max_length)
     if context < max_length:
-        raise ConfigError(f"model.max_length={max_length}, but {path} has a context of {context} tokens")
+        raise ConfigError(
+            f"model.max_length={max_length}, but {path} has a context of {context} tokens: lower it"
+        )
     if packing:
         use_packed_attention(model)
     return model
@@ -85,8 +87,8 @@ def load_model(
 def save_model(model: PreTrainedModel, path: Path, state: dict[str, torch.Tensor] | None = None) -> None:
     """Write a checkpoint in Hugging Face format; `state` has its weights, if not the model's own.
 
-    The generation settings are those that the model came with. transformers loads some that it refuses to
-    save, such as a temperature without do_sample; that must not be found out at the first checkpoint.
+    The generation settings of the model are written unchanged. transformers loads some that it refuses to
+    save, such as a temperature without do_sample, which would fail at the first checkpoint.
     """
     generation, model.generation_config = model.generation_config, GenerationConfig()
     try:

@@ -1,4 +1,4 @@
-"""The two kinds of model that a learner trains, behind one call: micro-batches in, numbers of tokens out."""
+"""The two kinds of model that a learner trains, policy and value model: micro-batch in, token values out."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rlvr.learner.head import head_of
 
 
 class TokenModel(nn.Module):
-    """A model that says something of every masked token of a micro-batch of B sequences, and 0 of the others.
+    """A model with an output for every masked token of a micro-batch of B sequences, and 0 for all others.
 
-    After a backward pass `hidden_gradient` [B, H] is the gradient of each sequence's share of the loss by a
-    bias on the hidden states that the head reads: a cheap view of how the sequences pull.
+    After a backward pass `hidden_gradient` [B, H] has the gradient of each sequence's share of the loss with
+    respect to a bias on the hidden states that the head reads: a cheap proxy of per-sequence gradients.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -27,7 +27,7 @@ class TokenModel(nn.Module):
         self.hidden_gradient: Tensor | None = None
 
     def _read(self, states: Tensor, micro: MicroBatch) -> Tensor:
-        """Those of the last hidden states that the head reads, of the masked tokens [K, H]."""
+        """The last hidden states from which the masked tokens are predicted [K, H], for the head."""
         hidden = _masked(states, micro)
         if hidden.requires_grad:
             hidden.register_hook(partial(self._keep, micro))  # type: ignore[no-untyped-call]
@@ -39,10 +39,10 @@ class TokenModel(nn.Module):
 
 
 class Policy(TokenModel):
-    """A causal language model, in evaluation mode at first, that answers with log-probabilities.
+    """A causal language model, initially in evaluation mode, that outputs log-probabilities.
 
-    Its body gives hidden states, of which its head (`rlvr.learner.head`) reads those of the masked tokens
-    alone. Where the head is None the model makes its logits itself, all of them.
+    Its body computes hidden states; its head (`rlvr.learner.head`) reads only those of the masked tokens. If
+    the head is None, the model itself computes the logits, of all tokens.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -50,8 +50,8 @@ class Policy(TokenModel):
         self.head = head_of(model)
 
     def forward(self, micro: MicroBatch) -> dict[str, Tensor]:
-        """`logprobs` [B, L−1−first] of tokens first+1 … L−1, and their `entropy` where the objective reads
-        it; or in its place the `logits` [K, V], divided by the temperatures. All float32."""
+        """`logprobs` [B, L−1−first] of tokens first+1 … L−1; `entropy`, likewise, if the objective reads it,
+        or instead the `logits` [K, V], divided by the temperatures. All float32."""
         if self.head is None:
             logits = self._own_logits(micro)
         else:
@@ -66,10 +66,10 @@ class Policy(TokenModel):
         return {"logprobs": in_rows(-nll, micro.mask), "logits": logits}
 
     def _own_logits(self, micro: MicroBatch) -> Tensor:
-        """[K, V] as the model itself makes them, which its output layer is watched at."""
+        """The logits [K, V] as the model computes them; a hook on its output layer keeps the gradient."""
 
         def keep(gradient: Tensor) -> None:
-            # sequences that share a prompt have its last place in common: each is given an equal part
+            # sequences with a shared prompt share its last position: each gets an equal part of the gradient
             times = torch.bincount(micro.kept)[micro.kept]
             self._keep(micro, _masked(gradient, micro) / times[:, None])
 
@@ -86,7 +86,7 @@ class Policy(TokenModel):
 
 
 class ValueModel(TokenModel):
-    """The body of a language model with a head of one number per token, zero at first."""
+    """The body of a language model with a head of one number per token, initially zero."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__(model)
@@ -95,14 +95,14 @@ class ValueModel(TokenModel):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, micro: MicroBatch) -> dict[str, Tensor]:
-        """`values` [B, L−1−first] float32: what is expected before each of tokens first+1 … L−1 is
-        drawn. Temperatures have no part in it."""
+        """`values` [B, L−1−first] float32: the expected return before each of tokens first+1 … L−1 is
+        sampled. Temperatures are ignored."""
         hidden = self._read(self.model(**_inputs(micro)).last_hidden_state, micro)
         return {"values": in_rows(self.head(hidden)[:, 0].float(), micro.mask)}
 
 
 def _inputs(micro: MicroBatch) -> dict[str, Any]:
-    """What the model reads. Keys and values are for generation, which its configuration is left to decide."""
+    """The model's inputs. `use_cache` is off here, since training needs no KV cache."""
     if micro.packed is None:
         return {"input_ids": micro.tokens[:, :-1], "use_cache": False}
     return {
@@ -114,8 +114,8 @@ def _inputs(micro: MicroBatch) -> dict[str, Any]:
 
 
 def _masked(values: Tensor, micro: MicroBatch) -> Tensor:
-    """Those from which the masked tokens are predicted [K, ...], of values at all places that the model reads
-    [B, L−1, ...], packed [1, S, ...]."""
+    """The values [K, ...] at the positions from which the masked tokens are predicted, out of those at all
+    positions, [B, L−1, ...] or packed [1, S, ...]."""
     if micro.packed is None:
         values = values[:, micro.first :]
     return values.flatten(0, 1).index_select(0, micro.kept)
@@ -123,7 +123,7 @@ def _masked(values: Tensor, micro: MicroBatch) -> Tensor:
 
 @torch.no_grad()
 def signal_to_noise(gradients: Tensor) -> float:
-    """‖mean‖² over the variance of the mean, of K groups' gradients [K, H]; 1 where there is only noise.
+    """‖mean‖² / variance of the mean, for K groups' gradients [K, H]; about 1 if they are only noise.
 
     The mean of K groups is off by tr(S)/K in expected square, S the groups' sample covariance; K ≥ 2.
     """

@@ -1,8 +1,8 @@
-"""Attention inside each of several sequences that a model reads as one row.
+"""Packed attention: several sequences in one row, each attending only to itself.
 
-A token attends to earlier ones of its own sequence alone, and a prompt that several sequences share is there
-once, in front of them. That is a few calls of PyTorch's attention, each of sequences that lie side by side.
-They cost about Σ l² rather than (Σ l)², and no mask of that size is ever made.
+A token attends to earlier tokens of its own sequence only. A prompt that several sequences share is stored
+once, in front of them. This takes a few calls of PyTorch's attention, each for adjacent sequences, at a cost
+of about Σ l² rather than (Σ l)², and without a mask of that size.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from rlvr.types import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-NAME = "rlvr_packed"  # under which transformers knows `packed_attention`
-# what an attention may ask for beside a causal mask, and this one does not do
+NAME = "rlvr_packed"  # name of `packed_attention` in transformers
+# arguments of attention functions that `packed_attention` does not support
 UNKNOWN = ("softcap", "s_aux", "position_bias", "cache")
 INSTEAD = "set learner.packing=false"
-FEW = 128  # tokens: below, a call for each sequence costs more than what one call under a mask does in vain
+FEW = 128  # tokens; below, a call per sequence costs more than the masked-out part of one call for all
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of attention, of sequences that lie side by side."""
+    """One call of attention, for adjacent sequences."""
 
-    own: tuple[int, ...]  # their lengths, behind the prompt where they have one
-    prompt: int = 0  # length of the prompt that they share
-    inside: bool = False  # the prompt lies in front of them, and attends in this call, too
-    masked: bool = False  # they are one row under a mask; else they have one length, and are rows of a batch
+    own: tuple[int, ...]  # lengths of the sequences, without the shared prompt
+    prompt: int = 0  # length of the shared prompt
+    inside: bool = False  # the prompt's own tokens are queries of this call, too
+    masked: bool = False  # one row under a mask; else rows of a batch, of equal length
 
     @property
     def tokens(self) -> int:
-        """That attend in this call."""
+        """Number of query tokens in this call."""
         return sum(self.own) + (self.prompt if self.inside else 0)
 
     def mask(self, window: int | None, device: torch.device) -> Tensor | None:
-        """[queries, keys], True where a token sees another; None where plain causal attention does the same.
+        """[queries, keys], True where a token attends to another; None where plain causal attention is equal.
 
-        `window` tokens are seen, itself among them. Of rows of a batch it is the mask of each, with the
-        prompt among the queries.
+        A token attends to at most `window` tokens, including itself. For rows of a batch this is the mask of
+        each row, with the prompt among the queries.
         """
         own = self.own if self.masked else self.own[:1]
         length = self.prompt + max(own)
@@ -69,9 +69,9 @@ class Call:
 
 
 class Layout:
-    """How sequences lie in a row: a prompt, those that share it, the next prompt, and so on.
+    """The order of sequences in a row: a prompt, the sequences that share it, the next prompt, and so on.
 
-    `families` are each prompt's length, 0 where none is shared, and the lengths of what lies behind it.
+    `families` has each prompt's length (0 without a shared one) and the lengths of what follows it.
     """
 
     def __init__(self, families: Sequence[tuple[int, Sequence[int]]]) -> None:
@@ -80,15 +80,15 @@ class Layout:
         self._masks: dict[tuple[int, int | None], Tensor | None] = {}
 
     def mask(self, place: int, window: int | None, device: torch.device) -> Tensor | None:
-        """`Call.mask` of the call at `place`; made once, as all layers ask for the same."""
+        """`Call.mask` of the call at `place`; cached, as all layers need the same."""
         if (place, window) not in self._masks:
             self._masks[place, window] = self.calls[place].mask(window, device)
         return self._masks[place, window]
 
 
 def _calls(prompt: int, own: Sequence[int]) -> Iterator[Call]:
-    """What follows a long prompt is taken together up to its length, so that at most half of what each call
-    computes is in vain, and the prompt's keys are not copied more often than there are tokens."""
+    """Sequences after a long prompt are grouped up to the prompt's length, so that at most half of a call's
+    work is masked out, and the copies of the prompt's keys do not outnumber the tokens."""
     if prompt and own and prompt + sum(own) <= FEW:
         yield Call(tuple(own), prompt, inside=True, masked=True)
         return
@@ -122,16 +122,16 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    packed_layout: Layout | None = None,  # of S tokens
+    packed_layout: Layout | None = None,  # for the S tokens
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention of every sequence on its prompt and itself, as transformers has it: [1, S, heads, D].
+    """Causal attention of every sequence to its prompt and itself: [1, S, heads, D], as in transformers.
 
     Raises:
-        ConfigError: the model asks for something else than causal attention, with or without a window.
+        ConfigError: the model needs something other than causal attention, with or without a window.
     """
     asked = [name for name in UNKNOWN if others.get(name) is not None]
     if asked or attention_mask is not None or not getattr(module, "is_causal", True):
@@ -142,11 +142,11 @@ def packed_attention(
     if packed_layout is None:
         raise ConfigError(
             f"learner.packing: {type(module).__name__} is not told where sequences begin, since the model "
-            f"does not hand on what it does not know: {INSTEAD}"
+            f"does not pass unknown arguments on to it: {INSTEAD}"
         )
     calls = packed_layout.calls
     cuts = [call.tokens for call in calls]
-    # `split`, since the backward pass of a slice writes zeros as long as the whole row
+    # `split`, since the backward pass of a slice allocates zeros of the whole row
     split = (torch.split(x, cuts, 2) for x in (query, key, value))
     results = []
     prompt: Sequence[Tensor] = ()
@@ -158,7 +158,7 @@ def packed_attention(
         if call.prompt and not call.inside:
             before = [part.expand(len(k), -1, -1, -1) for part in prompt]
             k, v = (torch.cat(pair, 2) for pair in zip(before[1:], (k, v), strict=True))
-            if not call.masked:  # the prompt once more, so that it is plain causal attention
+            if not call.masked:  # with the prompt's queries again, so that it is plain causal attention
                 q = torch.cat([before[0], q], 2)
         result, _ = sdpa_attention_forward(module, q, k, v, mask, dropout=dropout, scaling=scaling)
         if call.prompt and not call.masked:
@@ -170,7 +170,7 @@ def packed_attention(
 
 
 def of_one_sequence(tokens: Tensor, model: PreTrainedModel) -> dict[str, Any]:
-    """What a model, with packed attention or without, reads of one sequence [1, T]."""
+    """The inputs of a model, with packed attention or without, for one sequence [1, T]."""
     inputs: dict[str, Any] = {"input_ids": tokens, "use_cache": False}
     if model.config._attn_implementation == NAME:
         inputs["packed_layout"] = Layout([(0, [tokens.shape[1]])])
@@ -178,10 +178,10 @@ def of_one_sequence(tokens: Tensor, model: PreTrainedModel) -> dict[str, Any]:
 
 
 def use_packed_attention(model: PreTrainedModel) -> None:
-    """Have every layer of a model, in evaluation mode, keep packed sequences apart, and see that it does.
+    """Make every layer of a model use `packed_attention`, and check, in evaluation mode, that it works.
 
     Raises:
-        ConfigError: some layer has another kind of attention, or mixes tokens in another way.
+        ConfigError: a layer has another kind of attention, or mixes tokens in another way.
     """
     name = type(model).__name__
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
@@ -191,13 +191,13 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     model.set_attn_implementation(NAME)
     if _sees_others(model):
         raise ConfigError(
-            f"learner.packing: a sequence that {name} reads in one row with others sees them, so it mixes "
-            f"tokens by something else than attention that can be replaced: {INSTEAD}"
+            f"learner.packing: packed into one row, the sequences of {name} influence each other, so it "
+            f"mixes tokens by something other than replaceable attention: {INSTEAD}"
         )
 
 
 def _sees_others(model: PreTrainedModel) -> bool:
-    """Whether what a model says of the second of two packed sequences has a gradient by the first one."""
+    """Whether a model's output for the second of two packed sequences depends on the first one."""
     tokens = torch.tensor([[0, 1, 0, 1, 1]], device=model.device)
     embedded = model.get_input_embeddings()(tokens).detach().requires_grad_()
     positions = torch.tensor([[0, 1, 0, 1, 2]], device=model.device)

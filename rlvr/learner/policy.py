@@ -1,4 +1,4 @@
-"""The learner of a policy: what it adds are the weights by name, a reference, and checkpoints to load."""
+"""The learner of a policy: adds weights by name, a reference model, and Hugging Face checkpoints."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ HEAD = "lm_head.weight"
 class PolicyLearner(Learner):
     """One rank of a policy.
 
-    The reference model is a frozen whole model on every rank. With LoRA, if it is the model that training
-    began with, it is the policy itself without its adapters. The weights that others get to see are merged
-    with them.
+    The reference model is a frozen whole model on every rank. With LoRA, if it is the initial model, it is
+    the policy itself with its adapters switched off. Published and saved weights have the adapters merged.
     """
 
     def __init__(
@@ -47,11 +46,11 @@ class PolicyLearner(Learner):
             self.scaling = config.lora.alpha / config.lora.rank
             inject(self.model, config.lora)
         self.reference: Policy | None = None
-        self.reference_is_own = False  # no longer the checkpoint that it was loaded from
+        self.reference_is_own = False  # was reset: differs from the checkpoint it was loaded from
         super().__init__(Policy(self.model), config, optimizer, device)
 
     def add_reference(self, model_path: str) -> None:
-        """Keep this checkpoint beside the policy, frozen; with LoRA the policy's own may be there already.
+        """Load this checkpoint as the frozen reference; not needed with LoRA if it is the initial model.
 
         Raises:
             ConfigError: it cannot be loaded, or has a vocabulary of another size than the policy.
@@ -65,20 +64,20 @@ class PolicyLearner(Learner):
         sizes = [m.config.get_text_config().vocab_size for m in (model, self.model)]
         if sizes[0] != sizes[1]:
             raise ConfigError(
-                f"algorithm.kl.reference={model_path} has a vocabulary of {sizes[0]} tokens, and the policy "
-                f"{self.model_path} one of {sizes[1]}: take a reference with the policy's tokenizer"
+                f"algorithm.kl.reference={model_path} has a vocabulary of {sizes[0]} tokens, but the policy "
+                f"{self.model_path} one of {sizes[1]}: use a reference with the policy's tokenizer"
             )
         self.reference = Policy(model).to(self.device).eval().requires_grad_(False)
 
     def reset_reference(self) -> None:
-        """Make the policy as it is now the reference, and start its optimizer anew.
+        """Make the current policy the reference, and reset the policy's optimizer.
 
         Source: ProRL, arXiv 2505.24864, on reference policy resets.
         """
         assert self.reference is not None
         kept = dict(self.reference.model.named_parameters())
         for name, weight in self.named_weights():
-            if name in kept:  # a tied head comes twice and is kept once
+            if name in kept:  # a tied head is yielded twice, but kept once
                 kept[name].copy_(weight)
         self.reference_is_own = True
         self.forget_moments()
@@ -97,7 +96,7 @@ class PolicyLearner(Learner):
 
     @contextmanager
     def _as_reference(self) -> Iterator[nn.Module]:
-        """The reference model, for as long as this lasts."""
+        """The reference model, for the duration of the block."""
         if self.reference is not None:
             yield self.reference
             return
@@ -106,11 +105,10 @@ class PolicyLearner(Learner):
             yield self.engine
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Every weight under its checkpoint name, whole; all ranks must go through it together.
+        """Every whole weight with its checkpoint name; all ranks must iterate together.
 
-        Adapters are merged into their weights and have no names here.
-        A tied output layer comes twice, as input and as output embedding: an engine that keeps
-        its own copy of the output layer would go on with the old one otherwise.
+        Adapters are merged into their weights and have no names here. A tied output layer is yielded twice,
+        as input and as output embedding: an engine with its own copy of it would keep the old one otherwise.
         """
         for part in parts(self.model):
             with deepspeed.zero.GatheredParameters(part.parameters, enabled=self.config.zero_stage == 3):
@@ -124,7 +122,7 @@ class PolicyLearner(Learner):
         return next(name for name, parameter in self.model.named_parameters() if parameter is embedding)
 
     def weight_shapes(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
-        """Name, type and whole shape of everything that `named_weights` yields, in its order."""
+        """Name, dtype and whole shape of everything that `named_weights` yields, in the same order."""
         shapes = []
         for part in parts(self.model):
             shape = tuple(getattr(part.base, "ds_shape", part.base.shape))
@@ -144,7 +142,7 @@ class PolicyLearner(Learner):
         }
 
     def weight_checksums(self) -> dict[str, int]:
-        """CRC-32 of every weight's bytes, by checkpoint name; empty but on rank 0."""
+        """CRC-32 of every weight's bytes, by checkpoint name; empty on ranks other than 0."""
         weights = ((name, weight.cpu().contiguous().view(-1)) for name, weight in self.named_weights())
         sums = {name: zlib.crc32(weight.view(torch.uint8).numpy().data) for name, weight in weights}
         return sums if self.rank == 0 else {}
@@ -161,10 +159,10 @@ class PolicyLearner(Learner):
         dist.barrier()
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote (see `load_state`), with the reference that was there.
+        """Load what `save` wrote (see `load_state`), including the reference if it was reset.
 
         Raises:
-            RlvrError: the checkpoint is not complete, or was written by another layout.
+            RlvrError: the checkpoint is not complete, or was written with other settings.
         """
         self.load_state(folder, "optimizer")
         if self.reference is not None and (folder / "reference").exists():

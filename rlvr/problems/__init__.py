@@ -1,1 +1,1 @@
-"""Where problems come from, how they are put to the model, and which come next."""
+"""Problem sources, prompts, and the order of problems in training."""

@@ -1,4 +1,4 @@
-"""The sets of problems that an evaluation names: benchmarks, from the hub or from a file, and files."""
+"""Problem sets for evaluation: benchmarks, from the hub or from a file, and the user's own files."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ FROM_HUB = "rlvr.problems.files.from_hub"
 class ProblemSet:
     name: str
     problems: list[Problem]
-    source: str  # where they are from, in words
-    template: str  # how the set is put to a model if nothing else is said
+    source: str  # hub name, import path or file
+    template: str  # the default prompt template
     by: list[str]  # columns that results are split by
 
 
 def load_sets(entries: Sequence[str], seed: int, folders: Sequence[Path]) -> list[ProblemSet]:
-    """The sets that `entries` name: a benchmark, a file, or name=file.
+    """Load the sets that `entries` name: each a benchmark, a file, or name=file.
 
-    folders: configuration folders, whose benchmark/NAME.yaml are the benchmarks there are; the first counts.
-    seed: of the order of options.
+    folders: configuration folders, with benchmarks in benchmark/NAME.yaml; the first folder takes precedence.
+    seed: for the order of multiple-choice options.
 
-    Raises ConfigError for a name that does not exist or comes twice, DataError for what is wrong with the
-    data, with file and line.
+    Raises ConfigError for a name that does not exist or is repeated, DataError for errors in the data, with
+    file and line.
     """
-    found: dict[str, ProblemSet] = {}
+    sets: dict[str, ProblemSet] = {}
     for entry in entries:
         name, given, path = entry.partition("=")
         benchmarks = benchmark_files(folders)
@@ -54,30 +54,30 @@ def load_sets(entries: Sequence[str], seed: int, folders: Sequence[Path]) -> lis
             benchmark = BenchmarkConfig()
         else:
             raise ConfigError(
-                f"problems names {name!r}, which is no benchmark; {known_names(name, benchmarks)} "
+                f"problems names {name!r}, which is not a benchmark; {known_names(name, benchmarks)} "
                 "(or give a file: .jsonl, .csv, .parquet)"
             )
         if not name or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
             raise ConfigError(
-                f"problems: {name!r} is no name for a set; give one, as in mine={path or 'FILE'}"
+                f"problems: {name!r} is not a valid name for a set; give one, as in mine={path or 'FILE'}"
             )
         if given and not path:
             raise ConfigError(f"problems: {entry!r} names no file; write {name}=FILE.jsonl")
-        if name in found:
-            raise ConfigError(f"problems names {name} twice; give one another name: {name}2={path or 'FILE'}")
-        found[name] = _load(name, benchmark, path or None, seed)
-    return list(found.values())
+        if name in sets:
+            raise ConfigError(f"problems names {name} twice; rename one of them: {name}2={path or 'FILE'}")
+        sets[name] = _load(name, benchmark, path or None, seed)
+    return list(sets.values())
 
 
 def benchmark_files(folders: Sequence[Path]) -> dict[str, Path]:
-    """Name → its YAML file."""
+    """Maps the name of each benchmark to its YAML file."""
     files = [path for folder in reversed(folders) for path in sorted((folder / GROUP).glob("*.yaml"))]
     named = {path.stem: path for path in files}
     return dict(sorted(named.items()))
 
 
 def read_benchmark(path: Path) -> BenchmarkConfig:
-    """Raises ConfigError for what is no benchmark."""
+    """Read a benchmark's YAML file. Raises ConfigError if it is not valid."""
     try:
         read = OmegaConf.merge(OmegaConf.structured(BenchmarkConfig), OmegaConf.load(path))
         benchmark = OmegaConf.to_object(read)
@@ -98,7 +98,7 @@ def _load(name: str, benchmark: BenchmarkConfig, path: str | None, seed: int) ->
     else:
         rows, _ = file_rows(path)
         first = next(rows, ("", {}))[1]
-        # the columns of the hub's, or ours: id, problem, answer
+        # the file has the hub's columns, or ours: id, problem, answer
         as_on_hub = bool(columns) and {*columns.values(), *benchmark.options} <= set(first)
         pattern = source.get("answer_pattern") if as_on_hub else None
         problems, where = from_file(path, columns if as_on_hub else None, answer_pattern=pattern), path
@@ -123,7 +123,7 @@ def _from_source(name: str, benchmark: BenchmarkConfig) -> list[Problem]:
 
 
 def _with_options(problem: Problem, options: Sequence[str], where: str) -> Problem:
-    """A choice whose options are columns of their own: the answer is the first, until they are shuffled."""
+    """A multiple-choice problem from options in separate columns. The first is correct, until shuffled."""
     texts = [problem.answer, *(problem.columns.get(column) for column in options[1:])]
     if any(not isinstance(text, str) or not text.strip() for text in texts):
         raise DataError(f"{where}: problem {problem.id!r} lacks one of its options {', '.join(options)}")

@@ -1,6 +1,6 @@
 """Multiple-choice problems with their options in random order.
 
-Data sets list the right option first, or oftener at some letter; a model must not learn that.
+Data sets put the right option first, or at some letters more often; a model must not learn that.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _BY_LETTER = re.compile(
 
 
 def shuffled(problems: list[Problem], seed: int = 0) -> list[Problem]:
-    """The multiple-choice `problems` with shuffled options: a source around another source.
+    """The multiple-choice `problems` with shuffled options: a problem source that wraps another one.
 
         _target_: rlvr.problems.choices.shuffled
         problems: {_target_: rlvr.problems.files.from_file, path: my_choices.jsonl}
 
     The options are the problem's column `options` (a list of texts) or, without it, the last
     lines of the text that begin with "A.", "B.", … . The new text ends with the options in their
-    new order, the column `options` holds them, and the answer is the right one's new letter. The
-    order is keyed by (seed, problem id). Raises DataError naming the problem that has no options
-    or whose answer is none of them.
+    new order, the column `options` holds them, and the answer is the right option's new letter. The
+    order is keyed by (seed, problem id). Raises DataError, naming the problem, if it has no options or
+    its answer is not one of them.
     """
     return [_shuffled(problem, seed) for problem in problems]
 
@@ -43,7 +43,7 @@ def _shuffled(problem: Problem, seed: int) -> Problem:
         stem, options = split_options(problem.text)
     if not isinstance(options, list) or not 2 <= len(options) <= len(_LETTERS):
         raise DataError(
-            f"problem {problem.id!r}: no list of 2 to 10 options, in the text or in column 'options'"
+            f"problem {problem.id!r} needs a list of 2 to 10 options, in its text or in column 'options'"
         )
     texts = [str(option) for option in options]
     letter = problem.answer.strip("() .").upper()
@@ -51,7 +51,9 @@ def _shuffled(problem: Problem, seed: int) -> Problem:
     if place < 0 and texts.count(problem.answer) == 1:
         place = texts.index(problem.answer)
     if not 0 <= place < len(texts):
-        raise DataError(f"problem {problem.id!r}: the answer {problem.answer[:80]!r} is none of its options")
+        raise DataError(
+            f"problem {problem.id!r}: the answer {problem.answer[:80]!r} is not one of its options"
+        )
     texts, letter = shuffle_options(texts, place, seed, problem.id)
     lines = "\n".join(f"{_LETTERS[index]}. {text}" for index, text in enumerate(texts))
     return replace(
@@ -63,15 +65,15 @@ def _shuffled(problem: Problem, seed: int) -> Problem:
 
 
 def shuffle_options(options: Sequence[str], right: int, seed: int, problem_id: str) -> tuple[list[str], str]:
-    """`options` in an order keyed by (seed, problem id), and the letter of the one at index `right`.
+    """`options` in an order keyed by (seed, problem id), and the new letter of the option at index `right`.
 
-    "All of the above" and its like stay in their place; options that name others by letter
-    ("both A and C") keep all of them in theirs.
+    Options such as "all of the above" keep their place. If an option names others by letter
+    ("both A and C"), nothing is shuffled.
     """
     if any(_BY_LETTER.fullmatch(option.strip(" .")) for option in options):
         return list(options), _LETTERS[right]
     free = [place for place, option in enumerate(options) if not _PINNED.search(option)]
-    draw = random.Random(key("options", seed, problem_id)).random  # the stream that Python promises to keep
+    draw = random.Random(key("options", seed, problem_id)).random  # stable across Python versions
     order = sorted(free, key=lambda _: draw())
     source = dict(zip(free, order, strict=True))
     sources = [source.get(place, place) for place in range(len(options))]
@@ -79,9 +81,9 @@ def shuffle_options(options: Sequence[str], right: int, seed: int, problem_id: s
 
 
 def split_options(text: str) -> tuple[str, list[str]]:
-    """The question, and the options of the last block "A. … B. …"; no options where there is none.
+    """Split a text into the question and the options of its last block "A. … B. …" (empty without one).
 
-    An option may go over several lines.
+    An option may span several lines.
     """
     marks = list(_OPTION.finditer(text))
     start = max((place for place, mark in enumerate(marks) if mark.group(1) == "A"), default=None)

@@ -1,4 +1,4 @@
-"""Settings of the problems and of how they are put to the model, and those that lead nowhere."""
+"""Settings of problems and prompts, and messages for paths that are missing or not read."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ class BenchmarkConfig:
 
 
 def path_messages(problems: ProblemsConfig) -> Iterator[str]:
-    """A file that no source reads."""
+    """Messages if `problems.path` is missing, or no source reads it."""
     path = problems.path
     asked = _paths(problems.train) + _paths(problems.heldout)
     if path is None and None in asked:
         yield "problems.path must be given: add problems.path=FILE to the command"
     if path is not None and path not in str((problems.train, problems.heldout)):
-        yield f"problems.path={path} is read by no source: take problems=own, or name it in problems.train"
+        yield f"problems.path={path} is read by no source: set problems=own, or name it in problems.train"
 
 
 def _paths(source: Any) -> list[Any]:
-    """What the arguments called `path` of a source, and of those that it is made of, are."""
+    """The `path` arguments of a source and of the sources nested in it."""
     if not isinstance(source, dict):
         return []
     inner = [path for part in source.values() for path in _paths(part)]

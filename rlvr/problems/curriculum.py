@@ -1,4 +1,4 @@
-"""Problems chosen by how often the policy solves them: hard ones more often, solved ones no more."""
+"""A curriculum by pass rate: hard problems are drawn more often, solved ones are dropped."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rlvr.types import ConfigError, Group, Problem, Status
 
 
 class PassRate:
-    """Draws problems without replacement, with weights that follow their pass rate p.
+    """Draws problems without replacement, weighted by their pass rate p.
 
-    The weight of a problem is (1 − p)^hardness, at least `floor`, and 1 until it was drawn. A problem
-    with p ≥ `drop_above` is solved: it comes only where a step would else have too few. p is a moving
-    average over the times that a problem was drawn: the first pass rate, then `memory` times what it
-    was and 1 − `memory` times the new pass rate. Sources: oversampling hard problems is
-    Phi-4-Mini-Reasoning's, arXiv 2504.21233 (its weights are not stated); dropping solved ones is
-    POLARIS's. The draw is that of Efraimidis and Spirakis (2006) with keyed random numbers, so it
-    depends on the pass rates and on (seed, step, problem) alone.
+    The weight of a problem is (1 − p)^hardness, at least `floor`, and 1 until the problem is first drawn.
+    A problem with p ≥ `drop_above` counts as solved, and is drawn only if a step would otherwise have too
+    few problems. p is an exponential moving average: it starts with the first pass rate, then
+    p ← `memory` · p + (1 − `memory`) · new pass rate. Sources: oversampling hard problems is from
+    Phi-4-Mini-Reasoning, arXiv 2504.21233 (which does not state its weights), dropping solved ones from
+    POLARIS. Weighted sampling follows Efraimidis and Spirakis (2006) with keyed random numbers, so it
+    depends only on the pass rates and on (seed, step, problem).
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class PassRate:
         self.problems = problems
         self.seed = seed
         self.hardness, self.floor, self.drop_above, self.memory = hardness, floor, drop_above, memory
-        self.pass_rates: dict[str, float] = {}  # by problem id; of those that were drawn
+        self.pass_rates: dict[str, float] = {}  # problem id → p, for problems that were drawn
 
     def weight(self, problem: Problem) -> float:
         rate = self.pass_rates.get(problem.id, 0.0)
         return max((1 - rate) ** self.hardness, self.floor)
 
     def choose(self, step: int, count: int, exclude: Collection[int] = ()) -> list[int]:
-        """As `rlvr.problems.order.Epochs.choose`."""
+        """See `rlvr.problems.order.Epochs.choose`."""
 
         def rank(index: int) -> tuple[bool, float]:
             problem = self.problems[index]

@@ -1,9 +1,9 @@
-"""Arithmetic that a user wrote in a file: read by a small grammar, evaluated exactly, never `eval`ed.
+"""Arithmetic from a user's file: parsed by a small grammar, evaluated exactly, without `eval`.
 
-The grammar is a part of Python's: numbers, names, + - * / **, brackets, the functions in `FUNCTIONS`
-and, in conditions, comparisons. Nothing else is let through, so that no attribute, subscript or call
-can be reached. Numbers are sympy's exact ones: 0.1 is 1/10, and sqrt(2) stays what it is. Text,
-depth, powers and the size of every result are bounded, so that nothing takes long.
+The grammar is a subset of Python's: numbers, names, + - * / **, brackets, the functions in `FUNCTIONS`
+and, in conditions, comparisons. Everything else is refused: attributes, subscripts, other calls. Numbers
+are exact sympy numbers: 0.1 is 1/10, and sqrt(2) stays symbolic. Text length, depth, powers and the size of
+every result are bounded, so that evaluation is fast.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ MAX_TEXT = 300  # characters
 MAX_DEPTH = 30  # of nested brackets, signs and functions
 MAX_BITS = 1_000  # of the numerator and denominator of every number: about 300 digits
 MAX_EXPONENT = 1_000
-MAX_DIGITS = 20  # that `round` keeps behind the point
+MAX_DIGITS = 20  # decimal places that `round` may keep
 
 Number = Any  # a real sympy number, or an expression in symbols: sympy has no types
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
-_UNDECIDED = sympy.Rational(1, 10**30)  # an irrational number below it may be 0
+_UNDECIDED = sympy.Rational(1, 10**30)  # an irrational number smaller than this may be 0
 _HALF = sympy.Rational(1, 2)
 
 
 class ExpressionError(ValueError):
-    """What is wrong with an expression or with its value."""
+    """An expression or its value is invalid."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Expression:
 
     text: str
     tree: ast.expr = field(compare=False)  # its constants are exact sympy numbers
-    names: frozenset[str]  # that need a value
+    names: frozenset[str]  # names that need a value
     is_condition: bool = False
 
 
 def parse_expression(text: str, known: Collection[str], condition: bool = False) -> Expression:
-    """`text` as an expression in the names `known`, or as a condition on them (a < b <= 2*a).
+    """Parse `text` as an expression in the names `known`, or as a condition on them (a < b <= 2*a).
 
     Raises ExpressionError for everything outside the grammar, and for an unknown name.
     """
@@ -57,15 +57,15 @@ def parse_expression(text: str, known: Collection[str], condition: bool = False)
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
-        raise ExpressionError(f"{text!r} is no arithmetic: {reason}") from error
+        raise ExpressionError(f"{text!r} is not valid arithmetic: {reason}") from error
     if isinstance(tree, ast.Compare) != condition:
-        wanted = "is no comparison (<, <=, ==, !=, >=, >)" if condition else "is a comparison, not a number"
-        raise ExpressionError(f"{text!r} {wanted}")
+        fault = "is not a comparison (<, <=, ==, !=, >=, >)" if condition else "is a comparison, not a number"
+        raise ExpressionError(f"{text!r} {fault}")
     sides = [tree]
     if isinstance(tree, ast.Compare):
         for operator in tree.ops:
             if type(operator) not in _COMPARISONS:
-                raise ExpressionError(f"{text!r} may compare by <, <=, ==, !=, >= and > only")
+                raise ExpressionError(f"{text!r}: only the comparisons <, <=, ==, !=, >= and > are allowed")
         sides = [tree.left, *tree.comparators]
     names: set[str] = set()
     for side in sides:
@@ -74,14 +74,14 @@ def parse_expression(text: str, known: Collection[str], condition: bool = False)
 
 
 def evaluate(expression: Expression, values: Mapping[str, Number]) -> Number:
-    """The exact real value, step by step. Raises ExpressionError where there is none within the bounds."""
+    """The exact real value, step by step. Raises ExpressionError if there is none within the bounds."""
     return _value(expression.tree, values)
 
 
 def evaluate_numerically(expression: Expression, values: Mapping[str, Number]) -> Number:
-    """The value to 30 digits by another way: sympy's own expression in symbols, `values` put in.
+    """The value to 30 digits, computed independently: a symbolic sympy expression with `values` substituted.
 
-    For what `evaluate` has found to be within the bounds.
+    Only for expressions that `evaluate` has accepted.
     """
     symbols = {name: sympy.Symbol(name, real=True) for name in expression.names}
     formula = _value(expression.tree, symbols)
@@ -102,12 +102,12 @@ def holds(condition: Expression, values: Mapping[str, Number]) -> bool:
 def as_fraction(value: Number) -> Fraction:
     """Raises ExpressionError for an irrational number."""
     if not value.is_Rational:
-        raise ExpressionError("its value is irrational: round it, round(…, 2), say")
+        raise ExpressionError("its value is irrational: round it, for example round(…, 2)")
     return Fraction(int(value.p), int(value.q))
 
 
 def _check(node: ast.expr, text: str, known: Collection[str], names: set[str], depth: int) -> None:
-    """Let the grammar through, put exact numbers in the place of constants and note the names."""
+    """Check `node` against the grammar, replace constants by exact numbers, and collect names."""
     if depth > MAX_DEPTH:
         raise ExpressionError(f"it is nested more than {MAX_DEPTH} deep: split it")
     parts: list[ast.expr] = []
@@ -127,14 +127,14 @@ def _check(node: ast.expr, text: str, known: Collection[str], names: set[str], d
                 for part in parts
                 for inner in ast.walk(part)
             ):
-                raise ExpressionError(f"{_written(node, text)!r} is a power in a power: use a let for one")
+                raise ExpressionError(f"{_written(node, text)!r} has a nested power: make one of them a let")
         case ast.Call(func=ast.Name(id=name), args=parts, keywords=[]) if name in FUNCTIONS:
             fewest, most, _ = FUNCTIONS[name]
             if not fewest <= len(parts) <= most:
                 count = str(fewest) if fewest == most else f"{fewest} to {most}"
-                raise ExpressionError(f"{_written(node, text)!r}: {name} takes {count} numbers")
+                raise ExpressionError(f"{_written(node, text)!r}: {name} takes {count} arguments")
             if name == "round" and len(parts) == 2 and _written(parts[1], text) not in _DIGITS:
-                raise ExpressionError(f"round keeps 0 to {MAX_DIGITS} digits, written as a number")
+                raise ExpressionError(f"round: its second argument must be a whole number 0 to {MAX_DIGITS}")
         case _:
             raise ExpressionError(
                 f"{_written(node, text)!r} is not allowed: write numbers, names, + - * / **, brackets and "
@@ -176,7 +176,7 @@ def _bounded(value: Number) -> Number:
 
 
 def _sign(value: Number) -> int:
-    """−1, 0 or 1. An irrational number that may be 0 is not decided by ever more digits."""
+    """−1, 0 or 1. Raises ExpressionError for an irrational number that may be 0."""
     if not value.is_Rational:
         value = value.evalf(50)
         if abs(value) < _UNDECIDED:
@@ -194,10 +194,12 @@ def _power(base: Number, exponent: Number) -> Number:
     if base.free_symbols or exponent.free_symbols:
         return base**exponent
     if not exponent.is_Integer:
-        raise ExpressionError("an exponent is no whole number")
+        raise ExpressionError("an exponent is not a whole number")
     bits = max(int(base.p).bit_length(), int(base.q).bit_length()) if base.is_Rational else 16
     if abs(exponent) > MAX_EXPONENT or (abs(base) != 1 and abs(exponent) * (bits - 1) > MAX_BITS):
-        raise ExpressionError(f"a power in it has an exponent over {MAX_EXPONENT} or over {MAX_BITS} bits")
+        raise ExpressionError(
+            f"a power in it has an exponent above {MAX_EXPONENT}, or a result of more than {MAX_BITS} bits"
+        )
     if exponent < 0:
         return _divide(sympy.Integer(1), base**-exponent)
     return base**exponent
@@ -206,7 +208,7 @@ def _power(base: Number, exponent: Number) -> Number:
 def _floor(value: Number) -> Number:
     floor = sympy.floor(value)
     if not floor.free_symbols and not floor.is_Integer:
-        raise ExpressionError("a number in it is too large or too close to a whole one to be rounded")
+        raise ExpressionError("a number in it is too large, or too close to a whole number, to be rounded")
     return floor
 
 
@@ -227,7 +229,7 @@ def _mod(left: Number, right: Number) -> Number:
 
 FUNCTIONS: Mapping[str, tuple[int, int, Callable[..., Number]]] = {
     # fewest and most arguments
-    "round": (1, 2, _round),  # halves away from 0, as in a workshop: round(2.5) is 3, round(-2.5) is −3
+    "round": (1, 2, _round),  # halves away from 0: round(2.5) is 3, round(-2.5) is −3
     "floor": (1, 1, _floor),
     "ceil": (1, 1, lambda value: -_floor(-value)),
     "abs": (1, 1, abs),
@@ -245,7 +247,7 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.Div: _divide,
     ast.Pow: _power,
 }
-_COMPARISONS: Mapping[type[ast.cmpop], Callable[[int], bool]] = {  # of the sign of left − right
+_COMPARISONS: Mapping[type[ast.cmpop], Callable[[int], bool]] = {  # given the sign of left − right
     ast.Lt: lambda sign: sign < 0,
     ast.LtE: lambda sign: sign <= 0,
     ast.Gt: lambda sign: sign > 0,

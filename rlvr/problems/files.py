@@ -1,7 +1,7 @@
-"""Problems from files and from Hugging Face data sets: same columns, same checks.
+"""Problems from files and from Hugging Face data sets, with the same columns and the same checks.
 
-No row is skipped or repaired: the first one that is no problem raises a DataError that says
-where it is. Only blank lines, which hold no row, are passed over.
+No row is skipped or repaired: the first invalid row raises a DataError that says where it is. Only blank
+lines are skipped.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ def from_file(
     """The problems of a JSON Lines, CSV (both also as .gz) or Parquet file.
 
     path: relative to the working directory.
-    columns: our name (id, text, answer, solution) → the file's. What it leaves out is found by
-        name: id, answer and solution are called so; the text is the one column called problem,
-        question, text or prompt. Without ids, a row's is the file's name and its row number,
-        from 1. All other columns go to `Problem.columns`.
-    format: "jsonl", "csv" or "parquet"; by default what the extension says.
-    limit: take only so many rows, from the top.
-    answer_pattern: a regular expression with one group, which cuts the final answer out of the answer column;
-        the last match counts. For GSM8K: `#### (.+)`.
+    columns: maps our names (id, text, answer, solution) to the file's. Without an entry, id, answer and
+        solution are the columns of that name, and text is the only column called problem, question,
+        text or prompt. Without an id column, ids are the file's name and the row number, from 1. All
+        other columns go to `Problem.columns`.
+    format: "jsonl", "csv" or "parquet"; by default, from the extension.
+    limit: use only the first `limit` rows.
+    answer_pattern: a regular expression with one group, which extracts the final answer from the answer
+        column; the last match counts. For GSM8K: `#### (.+)`.
 
-    Raises DataError (file and line) for the data, ConfigError for the other arguments.
+    Raises DataError (file and line) for errors in the data, ConfigError for the other arguments.
     """
     rows, stem = file_rows(path, format)
     return _problems(list(islice(rows, _checked_limit(limit))), path, stem, columns, answer_pattern)
 
 
 def file_rows(path: str, format: str | None = None) -> tuple[Iterator[Row], str]:
-    """The rows of a file as `from_file` reads them, and the file's name without its extensions."""
+    """The rows of a file, as `from_file` reads them, and the file's name without extensions."""
     file = Path(path)
     suffixes = [suffix.lower() for suffix in file.suffixes]
     zipped = suffixes[-1:] == [".gz"]
@@ -72,7 +72,7 @@ def file_rows(path: str, format: str | None = None) -> tuple[Iterator[Row], str]
             "(or set format: jsonl, csv or parquet)"
         )
     if format == "parquet" and zipped:
-        raise DataError(f"{path}: a Parquet file is compressed in itself: unpack it with gunzip")
+        raise DataError(f"{path}: a gzipped Parquet file cannot be read: unpack it with gunzip")
     if not file.is_file():
         raise DataError(f"{path}: no such file (relative paths start at {Path.cwd()})")
     stem = file.name[: len(file.name) - len("".join(file.suffixes[-2:] if zipped else file.suffixes[-1:]))]
@@ -90,8 +90,8 @@ def from_hub(
 ) -> list[Problem]:
     """The problems of a Hugging Face data set: one on the hub, or a local folder of data files.
 
-    `split`, `config_name` and `revision` are what `datasets.load_dataset` takes; the rest is as
-    for `from_file`. Raises DataError when the data set cannot be had.
+    `split`, `config_name` and `revision` are passed to `datasets.load_dataset`; the rest is as for
+    `from_file`. Raises DataError if the data set cannot be loaded.
     """
     import datasets
 
@@ -109,7 +109,7 @@ def from_hub(
 
 
 def as_row(problem: Problem) -> dict[str, Any]:
-    """The columns of a problem in a file of which `from_file` makes the same problem again."""
+    """A problem as a row of a file, which `from_file` reads as the same problem."""
     named = {"id": problem.id, "problem": problem.text, "answer": problem.answer}
     if problem.solution is not None:
         named["solution"] = problem.solution
@@ -132,7 +132,7 @@ def _problems(
     pattern = _compiled(answer_pattern)
     present = list(dict.fromkeys(name for _, row in rows for name in row))
     if not rows:
-        raise DataError(f"{source}: it holds no rows")
+        raise DataError(f"{source}: it has no rows")
     names = _mapping(columns or {}, present, source)
     problems: list[Problem] = []
     places: dict[str, str] = {}  # id → where
@@ -140,8 +140,8 @@ def _problems(
         identity = _required(row, "id", names["id"], where) if "id" in names else f"{stem}-{number}"
         if identity in places:
             raise DataError(
-                f"{where}: id {identity!r} is already that of {places[identity]}; "
-                "make ids unique, or take the column out"
+                f"{where}: id {identity!r} is already used at {places[identity]}; "
+                "make ids unique, or remove the column"
             )
         places[identity] = where
         answer = _required(row, "answer", names["answer"], where)
@@ -163,20 +163,20 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"answer_pattern {pattern!r} is no regular expression: {error}") from error
+        raise ConfigError(f"answer_pattern {pattern!r} is not a regular expression: {error}") from error
     if compiled.groups != 1:
         raise ConfigError(f"answer_pattern {pattern!r} has {compiled.groups} groups, but must have one")
     return compiled
 
 
 def _mapping(columns: Mapping[str, str], present: list[str], source: str) -> dict[str, str]:
-    """Our name → the column's, for all that the source has. Always with text and answer."""
+    """Maps our names to the source's columns, for those that it has; always includes text and answer."""
     for ours, theirs in columns.items():
         if ours not in _OURS:
             raise ConfigError(f"{source}: columns has no key {ours!r}; {known_names(ours, _OURS)}")
         if theirs not in present:
             raise DataError(
-                f"{source}: columns maps {ours} to {theirs!r}, which is no column; "
+                f"{source}: columns maps {ours} to {theirs!r}, which is not a column; "
                 f"{known_names(theirs, present)}"
             )
     names: dict[str, str] = {ours: ours for ours in ("id", "answer", "solution") if ours in present}
@@ -186,14 +186,15 @@ def _mapping(columns: Mapping[str, str], present: list[str], source: str) -> dic
             f"{source}: no column 'answer'; {known_names('answer', present)} (name it in columns.answer)"
         )
     if "text" not in names:
-        found = [name for name in _TEXT_COLUMNS if name in present and name not in names.values()]
-        if len(found) != 1:
+        candidates = [name for name in _TEXT_COLUMNS if name in present and name not in names.values()]
+        if len(candidates) != 1:
+            several = f"{' and '.join(candidates)} could each be the problem's text"
+            none = f"no column for the problem's text ({', '.join(_TEXT_COLUMNS)})"
             raise DataError(
-                f"{source}: {' and '.join(found) or 'none of ' + ', '.join(_TEXT_COLUMNS)} "
-                "could be the problem's text: name its column in columns.text; "
+                f"{source}: {several if candidates else none}: name its column in columns.text; "
                 f"{known_names('text', present)}"
             )
-        names["text"] = found[0]
+        names["text"] = candidates[0]
     return names
 
 
@@ -202,13 +203,13 @@ def _required(row: Mapping[str, Any], ours: str, column: str, where: str) -> str
     if value is None:
         state = "is empty" if column in row else "is missing"
         raise DataError(
-            f"{where}: a row without {ours}: column {column!r} {state}; fill it in or take the row out"
+            f"{where}: a row without {ours}: column {column!r} {state}; fill it in or remove the row"
         )
     return value
 
 
 def _cell(row: Mapping[str, Any], column: str, where: str) -> str | None:
-    """The column as text, without surrounding white space; None where there is nothing."""
+    """The column's value as text, without surrounding white space; None if it is missing or empty."""
     value = row.get(column)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -220,7 +221,7 @@ def _cell(row: Mapping[str, Any], column: str, where: str) -> str | None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{where}: column {column!r} is no valid Unicode text: {error.reason}") from error
+        raise DataError(f"{where}: column {column!r} is not valid Unicode text: {error.reason}") from error
     return text or None
 
 
@@ -233,7 +234,7 @@ def _cut(answer: str, pattern: re.Pattern[str], where: str) -> str:
 
 
 def _text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines with their ends; a byte order mark is left out."""
+    """Numbered lines with their line ends, without a byte order mark."""
     zipped = path.suffix.lower() == ".gz"
     try:
         with gzip.open(path) if zipped else open(path, "rb") as file:
@@ -265,7 +266,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     for name in _repeated(names):
-        raise ValueError(f"the key {name!r} comes twice")
+        raise ValueError(f"the key {name!r} is repeated")
     return dict(pairs)
 
 
@@ -289,7 +290,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
         if header is None:
             header = cells
             for name in _repeated(header):
-                raise DataError(f"{where}: the column {name!r} comes twice")
+                raise DataError(f"{where}: the column {name!r} is repeated")
         elif len(cells) != len(header):
             raise DataError(f"{where}: {len(cells)} cells, but the header names {len(header)} columns")
         else:
@@ -303,9 +304,9 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     try:
         file = pyarrow.parquet.ParquetFile(path)
         for name in _repeated(file.schema_arrow.names):
-            raise DataError(f"{path}: the column {name!r} comes twice")
+            raise DataError(f"{path}: the column {name!r} is repeated")
         rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
         for number, row in enumerate(rows, 1):
             yield f"{path}:row {number}", row
     except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path}: no Parquet file that can be read: {error}") from error
+        raise DataError(f"{path}: cannot be read as a Parquet file: {error}") from error

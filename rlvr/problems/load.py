@@ -1,4 +1,4 @@
-"""From a configured problem source to its problems."""
+"""Loads the problems of a configured source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from rlvr.types import DataError, Problem, RlvrError
 
 
 def load_problems(key: str, source: dict[str, Any]) -> list[Problem]:
-    """Call the source. Raises DataError if it raises, or returns anything but problems with ids."""
+    """Call the source. `key` is its setting, for messages.
+
+    Raises DataError if the source raises, or does not return a non-empty list of problems with unique ids.
+    """
     try:
         problems = instantiate(source)
     except InstantiationException as error:
@@ -25,7 +28,7 @@ def load_problems(key: str, source: dict[str, Any]) -> list[Problem]:
             f"at {where.filename}:{where.lineno}"
         ) from cause
     if not isinstance(problems, list) or not problems or not all(isinstance(p, Problem) for p in problems):
-        raise DataError(f"{key}: {source['_target_']} returned no list of Problem")
+        raise DataError(f"{key}: {source['_target_']} must return a non-empty list of Problem")
     if len({problem.id for problem in problems}) < len(problems):
         raise DataError(f"{key}: {source['_target_']} returned several problems with the same id")
     return problems

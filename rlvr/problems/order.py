@@ -1,4 +1,4 @@
-"""Which problems come next: a function of the step, so that a resumed run needs to know no more."""
+"""The order of problems: a function of the step number, so that a resumed run needs no further state."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rlvr.types import DataError, Group, IntArray, Problem
 
 
 class Epochs:
-    """One pass over all problems after the other, each in an order of its own.
+    """Passes over all problems, each epoch in a new random order.
 
-    An order of problems is a class with these four methods; `problems.order` names another by its
-    import path. What `choose` returns may depend on what was observed, and on nothing else that
-    is not in `state`, or a resumed run would train on other problems.
+    An order of problems is a class with these four methods; `problems.order` selects one by its import
+    path. `choose` may depend on past observations only through `state`; otherwise a resumed run would train
+    on different problems.
     """
 
     def __init__(self, problems: Sequence[Problem], seed: int) -> None:
@@ -29,8 +29,8 @@ class Epochs:
     def choose(self, step: int, count: int, exclude: Collection[int] = ()) -> list[int]:
         """Indices of `count` different problems for `step` (from 0); fewer if no more are left.
 
-        `exclude` are those that the step has drawn already: it asks for further ones. Choosing changes
-        nothing: a step that is redone from the journal does not choose.
+        `exclude` holds the indices that the step has drawn already, when it needs more. `choose` must not
+        change the state: a step that is restored from the journal does not call it.
         """
         if not exclude:
             return problems_for_step(len(self.problems), count, step, self.seed)
@@ -38,29 +38,28 @@ class Epochs:
         return sorted(left, key=lambda i: key(self.seed, "further", step, self.problems[i].id))[:count]
 
     def observe(self, groups: Sequence[Group]) -> None:
-        """Look at all that a step has drawn, with its verdicts, once the step is done."""
+        """Called after each step with all groups that it drew, and their verdicts."""
 
     def state(self) -> dict[str, Any]:
-        """What `load` needs to go on, as JSON takes it."""
+        """The state that `load` restores, serializable as JSON."""
         return {}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Restore the state that `state` returned."""
 
 
 def problems_for_step(num_problems: int, per_step: int, step: int, seed: int) -> list[int]:
     """The `per_step` indices into the problems that step `step` (from 0) trains on.
 
-    Steps walk through one permutation of all problems after the other (an epoch each), keyed
-    by (seed, epoch). No index comes twice in a step, also where an epoch ends inside one.
-    Raises DataError when a step wants more problems than there are.
+    Each epoch is a permutation of all problems, keyed by (seed, epoch). No index is repeated within a
+    step, even if an epoch ends inside it. Raises DataError if a step needs more problems than there are.
     """
     if per_step < 1 or step < 0:
         raise ValueError(f"per_step must be ≥ 1 and step ≥ 0, not {per_step} and {step}")
     if per_step > num_problems:
         raise DataError(
             f"a step takes {per_step} different problems, but the source has only {num_problems}: "
-            "take fewer problems per step or more problems"
+            "use fewer problems per step or more problems"
         )
     epoch, offset = divmod(step * per_step, num_problems)
     order = _epoch_order(num_problems, per_step, epoch, seed)
@@ -73,7 +72,7 @@ def problems_for_step(num_problems: int, per_step: int, step: int, seed: int) ->
 
 
 def fingerprint(problems: Iterable[Problem]) -> str:
-    """SHA-256 (hex) over all that problems are, in order: are a run's data the same?"""
+    """SHA-256 (hex) of all fields of the problems, in order; detects changed data."""
     digest = hashlib.sha256()
     for problem in problems:
         row = [problem.id, problem.text, problem.answer, problem.solution, dict(problem.columns)]
@@ -82,26 +81,28 @@ def fingerprint(problems: Iterable[Problem]) -> str:
 
 
 def _permutation(num_problems: int, epoch: int, seed: int) -> IntArray:
-    # Sorting raw bits, because NumPy promises a stable stream for its bit generators only, not
-    # for `Generator.permutation`.
+    # NumPy guarantees a stable stream only for bit generators, not for `Generator.permutation`.
     bits = np.random.PCG64(key("epoch", seed, epoch)).random_raw(num_problems)
     return np.argsort(bits, kind="stable").astype(np.int32)
 
 
 def _epoch_order(num_problems: int, per_step: int, epoch: int, seed: int) -> IntArray:
-    """The order of one epoch: its permutation, with the problems that its first step already
-    took from the end of the epoch before moved just behind that step's share."""
+    """The order of one epoch: its permutation, changed so that no step repeats a problem.
+
+    If a step spans two epochs, problems that it took from the end of the previous epoch are moved behind
+    the step's share of this epoch.
+    """
     if num_problems >= 2 * per_step:
-        # What is moved stays within the first `per_step` places, so that the end of the epoch
-        # before is that of its plain permutation.
+        # Moves stay within the first `per_step` places, so the end of the previous epoch is that of its
+        # unchanged permutation.
         first = max(epoch - 1, 0)
     else:
-        # There the end of one epoch depends on the epoch before it, back to the last one that
-        # began with a step.
+        # The end of an epoch depends on the epoch before it, back to the last epoch that started together
+        # with a step.
         first = epoch - epoch % (per_step // math.gcd(num_problems, per_step))
     order = _permutation(num_problems, first, seed)
     for current in range(first + 1, epoch + 1):
-        share = -current * num_problems % per_step  # places that complete the step before
+        share = -current * num_problems % per_step  # places that complete the previous epoch's last step
         taken = order[num_problems - (per_step - share) :] if share else order[:0]
         order = _permutation(num_problems, current, seed)
         head = np.flatnonzero(~np.isin(order, taken))[:share]

@@ -1,6 +1,6 @@
-"""How a problem is put to a model: template, chat template, token ids.
+"""Prompts: from a problem to a filled template, chat template and token ids.
 
-The answer is never tokenized here, and it is no name that a template can use.
+The answer is never tokenized here, and templates cannot refer to it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-_ESCAPED_BREAK = re.compile(  # and no \neq, \nabla or other command of LaTeX
+_ESCAPED_BREAK = re.compile(  # a literal \n that is not the start of \neq, \nabla or another LaTeX command
     r"(?<!\\)\\n(?!(?:eq?|abla|u|ot(?:in)?|eg|i|mid|leq?|geq?|sim|exists|ewline|ewcommand|um|onumber|parallel|"
     r"ormal[a-z]*|subset[a-z]*|olimits|rightarrow)(?![a-z]))"
 )
@@ -26,8 +26,8 @@ _ESCAPED_BREAK = re.compile(  # and no \neq, \nabla or other command of LaTeX
 def fill_template(problem: Problem, config: PromptConfig) -> str:
     """The template with {problem} and the problem's columns filled in; `{{` and `}}` are braces.
 
-    Needs no tokenizer, so that a wrong prompt configuration can be told before a model is loaded.
-    Raises ConfigError for a template that cannot be filled, or that asks all problems the same, and
+    Needs no tokenizer, so that a wrong prompt configuration is reported before a model is loaded.
+    Raises ConfigError for a template that cannot be filled or that gives all problems the same prompt, and
     for a system message without chat.
     """
     if config.system is not None and not config.chat:
@@ -35,8 +35,8 @@ def fill_template(problem: Problem, config: PromptConfig) -> str:
     if (escaped := _ESCAPED_BREAK.search(config.template)) is not None:
         around = config.template[max(escaped.start() - 8, 0) : escaped.end() + 8]
         raise ConfigError(
-            f"prompt.template has a backslash and an n in {around}, which is no new line: in a shell "
-            "write $'…\\n…' around the whole argument, in a YAML file a new line"
+            f"prompt.template has a backslash and an n in {around}, which is not a line break: in a shell "
+            "write $'…\\n…' around the whole argument, in a YAML file a real line break"
         )
     try:
         parsed = list(Formatter().parse(config.template))
@@ -50,7 +50,7 @@ def fill_template(problem: Problem, config: PromptConfig) -> str:
             continue
         if spec or conversion or not name:
             raise ConfigError(
-                f"prompt.template: braces hold a name and nothing else, not {name!r} with a format; "
+                f"prompt.template: braces may contain only a name, not {name!r} with a format; "
                 "write {{ and }} for braces"
             )
         if name not in known:
@@ -68,15 +68,15 @@ def fill_template(problem: Problem, config: PromptConfig) -> str:
 
 
 def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The token ids that the model is given to continue.
+    """The token ids of the prompt.
 
-    Plain: the filled template, with one BOS in front where the tokenizer has one, whether or not
-    the tokenizer would add it by itself (those made from GGUF do not). Chat: what the model's
-    chat template makes of the messages, up to where the answer begins; whether there is a BOS is then
-    the chat template's word alone. Nothing else is added, no EOS in particular.
+    Plain: the filled template, preceded by BOS if the tokenizer has one, even if the tokenizer would not
+    add it itself (those made from GGUF do not). Chat: the messages in the model's chat template, up to
+    where the answer begins; only the chat template decides about BOS. Nothing else is added; in particular,
+    no EOS.
 
-    Raises ConfigError for what `fill_template` does and for chat without a chat template;
-    DataError for a character that the tokenizer does not know.
+    Raises the errors of `fill_template`; ConfigError for chat without a chat template; DataError for a
+    character that the tokenizer does not know.
     """
     text = fill_template(problem, config)
     if config.chat:
@@ -87,9 +87,9 @@ def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: PreTrainedT
 
 
 def encode_solution(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The worked solution and EOS, to be put behind the prompt's ids: what SFT trains on.
+    """The ids of the worked solution and EOS, which follow the prompt's ids: the target of SFT.
 
-    Raises DataError for a problem without a solution, and what `encode_answer` does.
+    Raises DataError for a problem without a solution, and the errors of `encode_answer`.
     """
     if problem.solution is None:
         raise DataError(
@@ -101,14 +101,14 @@ def encode_solution(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> lis
 def encode_answer(
     text: str, problem: Problem, tokenizer: PreTrainedTokenizerBase, ended: bool = True
 ) -> list[int]:
-    """The ids of an answer that is known as text only, with EOS if it `ended` by itself.
+    """The ids of an answer given as text, with EOS if it `ended` by itself.
 
     Raises DataError for a character that the tokenizer does not know, ConfigError for a tokenizer
     without EOS.
     """
     if tokenizer.eos_token_id is None:
-        raise ConfigError("the tokenizer has no EOS token, so that no answer would end: set its eos_token")
-    # a text that spells a special token is text: it must not end the answer, nor begin another turn
+        raise ConfigError("the tokenizer has no EOS token, so no answer would end: set its eos_token")
+    # a special token spelled out in the text must stay text: it must not end the answer or begin another turn
     ids = _encode(text, problem, tokenizer, split_special_tokens=True)
     return [*ids, tokenizer.eos_token_id] if ended else ids
 
@@ -119,7 +119,7 @@ def _in_chat(text: str, config: PromptConfig, tokenizer: PreTrainedTokenizerBase
     if not tokenizer.chat_template:
         raise ConfigError(
             "prompt.chat is true, but the model's tokenizer has no chat template: set prompt.chat: false, "
-            "or take a model that was tuned for chat"
+            "or use a model that was tuned for chat"
         )
     messages = [{"role": "user", "content": text}]
     if config.system is not None:
@@ -136,7 +136,7 @@ def _encode(
 ) -> list[int]:
     ids = list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=split_special_tokens))
     unknown = tokenizer.unk_token_id
-    # Some tokenizers that know all bytes give <unk> the id of a token with another meaning.
+    # Some byte-level tokenizers use the id of another special token for <unk>.
     others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     if unknown is not None and unknown not in others and unknown in ids:
         rest = text

@@ -1,4 +1,4 @@
-"""One source in two parts: a held-out set from a file of 50 to 200 problems."""
+"""Splits a problem source into a training and a held-out part, such as a file of 50 to 200 problems."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ PARTS = ("train", "heldout")
 
 
 def part(problems: list[Problem], part: str = "train", share: float = 0.25, seed: int = 0) -> list[Problem]:
-    """The problems on one side of a split, in their order: a source around another source.
+    """The problems of one part of a split, in their order: a problem source that wraps another one.
 
         _target_: rlvr.problems.split.part
         part: heldout
         share: 0.25
         problems: {_target_: rlvr.problems.files.from_file, path: mine.jsonl}
 
-    share: of all problems, those held out: exactly so, rounded, and not by chance.
-    seed: decides which, by a hash of (seed, text): the order and the ids of the source do not matter.
+    share: the held-out share of all problems; the number is exact, up to rounding.
+    seed: selects the held-out problems by a hash of (seed, text), so order and ids do not matter.
 
-    Problems whose texts differ in white space alone are on the same side; if they do not add up to the
-    share, fewer are held out. With the same source, share and seed, "train" and "heldout" share no
-    problem and leave none out. Raises ConfigError for arguments out of range, DataError where a side
-    would be empty.
+    Problems whose texts differ only in white space are in the same part; if this makes the exact number
+    impossible, fewer are held out. With the same source, share and seed, every problem is in exactly one of
+    "train" and "heldout". Raises ConfigError for arguments out of range, DataError if a part would be empty.
     """
     if part not in PARTS:
         raise ConfigError(f"no part {part!r}; {known_names(part, PARTS)}")
     if not 0 < share < 1:
-        raise ConfigError(f"share is {share}, but must be between 0 and 1, without either")
+        raise ConfigError(f"share is {share}, but must be above 0 and below 1")
     texts = [" ".join(problem.text.split()) for problem in problems]
     heldout: set[str] = set()
     sizes: dict[str, int] = {}
@@ -44,7 +43,7 @@ def part(problems: list[Problem], part: str = "train", share: float = 0.25, seed
     if not 0 < wanted - room < len(problems):
         raise DataError(
             f"a share of {share} holds out {wanted - room} of {len(problems)} problems ({len(sizes)} "
-            "different texts), which leaves a side empty: change the share, or add problems"
+            "different texts), which leaves a part empty: change the share, or add problems"
         )
     return [
         problem

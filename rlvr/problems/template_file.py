@@ -1,4 +1,4 @@
-"""Files of problem templates, read and checked: what `rlvr.problems.templates` makes problems from.
+"""Reads and checks files of problem templates, for `rlvr.problems.templates`.
 
     problems: problems.jsonl            # your own; relative to this file
     templates:
@@ -18,8 +18,8 @@
         columns: {subject: stock}
         like: {id: sf-001, values: {per: 12, bins: 7, used: 35}}
 
-`Template` says what the fields mean. Numbers are read digit by digit, as they are written: 0.1 is 1/10.
-Every error is a DataError that names the file, the template and the field.
+`Template` documents the fields. Numbers are read exactly: 0.1 is 1/10. Every error is a DataError that
+names the file, the template and the field.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from rlvr.problems.files import from_file
 from rlvr.types import DataError, Problem
 
 MAX_VALUES = 10_000  # of one variable
-MAX_CHOICES = 2**50  # of all variables together: their numbers stay exact as floats
+MAX_CHOICES = 2**50  # combinations of all variables; below 2**53, so that floats hold them exactly
 MAX_DECIMALS = 20
 
 _NEEDED = ("id", "text", "variables", "answer")
@@ -54,10 +54,10 @@ _WHOLE = re.compile(r"[-+]?\d{1,15}")
 
 
 class Choice(NamedTuple):
-    """One value of a variable: as the text shows it, and as expressions see it."""
+    """One value of a variable."""
 
-    shown: str
-    number: Fraction | None  # None for a word that stands for no number
+    shown: str  # in the text
+    number: Fraction | None  # in expressions; None for a word without a number
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class AnswerFormat:
     """How an answer is written: a bare word (`format: fraction`) or {as, decimals, unit}."""
 
     kind: str = "decimal"  # `as`: "decimal", "integer" or "fraction" (3/4, in lowest terms)
-    decimals: int | None = None  # exactly so many, halves rounded away from 0; None: as many as there are
-    unit: str | None = None  # follows the number and a space
+    decimals: int | None = None  # decimal places, halves rounded away from 0; None: as many as needed
+    unit: str | None = None  # written after the number and a space
 
 
 @dataclass(frozen=True)
@@ -79,30 +79,30 @@ class Like:
 
 @dataclass(frozen=True)
 class Template:
-    """A kind of problem. `text` and `solution` have {names} of variables and lets (`{{` is a brace)."""
+    """A kind of problem. `text` and `solution` contain {names} of variables and lets (`{{` is a brace)."""
 
     place: str  # file and id, for messages
     id: str
     text: str
     variables: Mapping[str, Sequence[Choice]]  # {from, to, step}, [values], or {word: number}: the text
     #   shows the word, and expressions see its number
-    lets: Mapping[str, Expression]  # named results, each of variables and of earlier lets
+    lets: Mapping[str, Expression]  # named results; each may use variables and earlier lets
     where: Sequence[Expression]  # conditions on variables, lets and `answer`; all must hold
     answer: Expression
     format: AnswerFormat
-    solution: str | None  # worked lines; the last is # and {answer}
-    columns: Mapping[str, str | int]  # become the problem's columns, beside `template`: the id
+    solution: str | None  # worked lines; the last is #{answer}
+    columns: Mapping[str, str | int]  # the problem's columns; `template`, the template's id, is added
     like: Like | None
 
     @property
     def shown_lets(self) -> list[str]:
-        """Those that the text or the solution shows."""
+        """The lets that the text or the solution shows."""
         shown = {*names_in(self.text, self.place), *names_in(self.solution or "", self.place)}
         return [name for name in self.lets if name in shown]
 
 
 def read_templates(path: str) -> tuple[list[Template], list[Problem]]:
-    """The templates of a YAML or JSON file, and the user's own problems that it names (or none).
+    """The templates of a YAML or JSON file, and the problems of its `problems` file, if any.
 
     Raises DataError naming file, template and field.
     """
@@ -123,14 +123,14 @@ def read_templates(path: str) -> tuple[list[Template], list[Problem]]:
 
 
 class _Loader(yaml.BaseLoader):
-    """YAML whose scalars all stay text, so that no number loses a digit and `no` is a word."""
+    """Reads all YAML scalars as text, so that numbers stay exact and `no` is a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
         for name in {name for name in names if names.count(name) > 1}:
-            raise yaml.MarkedYAMLError(problem=f"{name!r} comes twice", problem_mark=node.start_mark)
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
+            raise yaml.MarkedYAMLError(problem=f"{name!r} is repeated", problem_mark=node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def _load(path: str) -> Any:
@@ -140,7 +140,7 @@ def _load(path: str) -> Any:
         return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path}: no YAML that can be read ({type(error).__name__}: {reason})") from error
+        raise DataError(f"{path}: cannot be read as YAML ({type(error).__name__}: {reason})") from error
 
 
 def _template(entry: Any, path: str, number: int, own: Mapping[str, Problem]) -> Template:
@@ -148,7 +148,7 @@ def _template(entry: Any, path: str, number: int, own: Mapping[str, Problem]) ->
     identity = _text(fields["id"], f"{path}: template {number}: id")
     place = f"{path}: template {identity!r}"
     if not _ID.fullmatch(identity):
-        raise DataError(f"{place}: id may have letters, digits and _ . - only")
+        raise DataError(f"{place}: id may contain only letters, digits and _ . -")
     variables = _variables(fields["variables"], f"{place}: variables")
     numbers = [name for name, choices in variables.items() if choices[0].number is not None]
     lets: dict[str, Expression] = {}
@@ -187,39 +187,37 @@ def names_in(text: str, place: str) -> list[str]:
         raise DataError(f"{place}: {error}; write {{{{ and }}}} for braces") from error
     for _, name, spec, conversion in parsed:
         if name is not None and (spec or conversion or not _NAME.fullmatch(name)):
-            raise DataError(f"{place}: braces hold a name and nothing else, not {name!r}")
+            raise DataError(f"{place}: braces may contain only a name, not {name!r}")
     return [name for _, name, _, _ in parsed if name is not None]
 
 
 def _check_names(template: Template) -> None:
-    """Every {name} is there, everything named is used, and the text says all that the answer depends on."""
+    """Check that every {name} exists, every let is used, and the text determines all variables."""
     known = [*template.variables, *template.lets]
     text_names = names_in(template.text, f"{template.place}: text")
     solution_names = names_in(template.solution or "", f"{template.place}: solution")
-    for field, names, there_are in (
+    for field, names, allowed in (
         ("text", text_names, known),
         ("solution", solution_names, [*known, "answer"]),
     ):
         for name in names:
-            if name not in there_are:
-                raise DataError(
-                    f"{template.place}: {field}: no name {name!r}; {known_names(name, there_are)}"
-                )
+            if name not in allowed:
+                raise DataError(f"{template.place}: {field}: no name {name!r}; {known_names(name, allowed)}")
     used = {*text_names, *solution_names, *template.answer.names}
     for expression in (*template.lets.values(), *template.where):
         used |= expression.names
     for name in template.lets:
         if name not in used:
-            raise DataError(f"{template.place}: let.{name} is used nowhere: take it out")
-    said = set(text_names)
+            raise DataError(f"{template.place}: let.{name} is not used: remove it")
+    in_text = set(text_names)
     for name in reversed(list(template.lets)):
-        if name in said:
-            said |= template.lets[name].names
+        if name in in_text:
+            in_text |= template.lets[name].names
     for name in template.variables:
-        if name not in said:
+        if name not in in_text:
             raise DataError(
-                f"{template.place}: the text does not depend on {name!r}, so that one text would have "
-                "several answers: write it into the text, or take it out"
+                f"{template.place}: the text does not depend on {name!r}, so one text could have several "
+                "answers: write it into the text, or remove it"
             )
 
 
@@ -229,16 +227,16 @@ def _variables(entry: Any, place: str) -> dict[str, tuple[Choice, ...]]:
         _check_name(name, f"{place}.{name}")
         variables[name] = _choices(choices, f"{place}.{name}")
     if not variables:
-        raise DataError(f"{place}: there is none, so that all problems would be the same")
+        raise DataError(f"{place}: must name at least one, or all problems would be the same")
     if math.prod(map(len, variables.values())) > MAX_CHOICES:
-        raise DataError(f"{place}: more than {MAX_CHOICES} choices together: narrow some")
+        raise DataError(f"{place}: more than {MAX_CHOICES} combinations of values: give fewer values")
     return variables
 
 
 def _choices(entry: Any, place: str) -> tuple[Choice, ...]:
     if isinstance(entry, list):
-        found = [_listed(_text(value, place)) for value in entry]
-        if len({choice.number is None for choice in found}) > 1:
+        values = [_listed(_text(value, place)) for value in entry]
+        if len({choice.number is None for choice in values}) > 1:
             raise DataError(f"{place}: numbers and words in one list: write {{word: number, …}}")
     elif isinstance(entry, dict) and {"from", "to"} & set(entry):
         fields = _fields(entry, place, ("from", "to", "step"), needed=("from", "to"))
@@ -248,14 +246,17 @@ def _choices(entry: Any, place: str) -> tuple[Choice, ...]:
             raise DataError(f"{place}: needs from ≤ to and step > 0")
         size = (last - first) // step + 1
         if size > MAX_VALUES:
-            raise DataError(f"{place}: {size} values, but may have {MAX_VALUES}: take a larger step")
-        found = [Choice(decimal_text(first + number * step), first + number * step) for number in range(size)]
+            raise DataError(
+                f"{place}: {size} values, but at most {MAX_VALUES} are allowed: use a larger step"
+            )
+        steps = (first + number * step for number in range(size))
+        values = [Choice(decimal_text(number), number) for number in steps]
     else:
         words = _mapping(entry, place)
-        found = [Choice(word, _number(number, f"{place}.{word}")) for word, number in words.items()]
-    if not found or len({choice.shown for choice in found}) < len(found):
+        values = [Choice(word, _number(number, f"{place}.{word}")) for word, number in words.items()]
+    if not values or len({choice.shown for choice in values}) < len(values):
         raise DataError(f"{place}: needs at least one value, and each once")
-    return tuple(found)
+    return tuple(values)
 
 
 def _listed(text: str) -> Choice:
@@ -265,14 +266,16 @@ def _listed(text: str) -> Choice:
 
 
 def decimal_text(number: Fraction, decimals: int | None = None) -> str:
-    """The shortest exact decimal, or one with `decimals` digits behind the point, halves away from 0.
+    """The shortest exact decimal, or one with `decimals` decimal places, halves rounded away from 0.
 
     Raises ExpressionError for a number without an exact decimal of at most `MAX_DECIMALS` digits.
     """
     if decimals is None:
         decimals = next((d for d in range(MAX_DECIMALS + 1) if (10**d) % number.denominator == 0), None)
     if decimals is None:
-        raise ExpressionError(f"{number} is no decimal: round it, or set format: fraction or {{decimals: 2}}")
+        raise ExpressionError(
+            f"{number} has no exact decimal: round it, or set format: fraction or {{decimals: 2}}"
+        )
     scaled = math.floor(abs(number) * 10**decimals + Fraction(1, 2))
     whole, behind = divmod(scaled, 10**decimals)
     sign = "-" if number < 0 and scaled else ""
@@ -289,7 +292,7 @@ def _format(entry: Any, place: str) -> AnswerFormat:
     if "decimals" in fields:
         decimals = _number(fields["decimals"], f"{place}.decimals")
         if decimals.denominator != 1 or not 0 <= decimals <= MAX_DECIMALS or kind != "decimal":
-            raise DataError(f"{place}.decimals: 0 to {MAX_DECIMALS}, and for decimals only")
+            raise DataError(f"{place}.decimals: must be 0 to {MAX_DECIMALS}, and only with as: decimal")
     unit = _text(fields["unit"], f"{place}.unit") if "unit" in fields else None
     return AnswerFormat(kind, None if decimals is None else int(decimals), unit)
 
@@ -299,7 +302,7 @@ def _solution(entry: Any, place: str) -> str | None:
         return None
     solution = _text(entry, place).strip()
     if solution.split("\n")[-1] != "#{answer}":
-        raise DataError(f"{place}: its last line must be #{{answer}}, and nothing else")
+        raise DataError(f"{place}: its last line must be exactly #{{answer}}")
     return solution
 
 
@@ -307,7 +310,7 @@ def _columns(entry: Any, place: str) -> dict[str, str | int]:
     columns: dict[str, str | int] = {}
     for name, value in _mapping(entry, place).items():
         if name == "template":
-            raise DataError(f"{place}: 'template' is the template's id in every problem: choose another name")
+            raise DataError(f"{place}: 'template' is reserved for the template's id: choose another name")
         text = _text(value, f"{place}.{name}")
         columns[name] = int(text) if _WHOLE.fullmatch(text) else text
     return columns
@@ -321,14 +324,14 @@ def _like(
     fields = _fields(entry, place, ("id", "values"), needed=("id", "values"))
     identity = _text(fields["id"], f"{place}.id")
     if identity not in own:
-        raise DataError(f"{place}.id: {identity!r} is none of the {len(own)} problems that `problems` names")
+        raise DataError(f"{place}.id: {identity!r} is not one of the {len(own)} problems in `problems`")
     given = _fields(fields["values"], f"{place}.values", tuple(variables), needed=tuple(variables))
     values = {}
     for name, choices in variables.items():
         shown = _listed(_text(given[name], f"{place}.values.{name}")).shown
         value = next((choice for choice in choices if choice.shown == shown), None)
         if value is None:
-            raise DataError(f"{place}.values.{name}: {shown!r} is none of the variable's values")
+            raise DataError(f"{place}.values.{name}: {shown!r} is not one of the variable's values")
         values[name] = value
     return Like(own[identity], values)
 
@@ -345,15 +348,15 @@ def _expression(entry: Any, place: str, known: Sequence[str], condition: bool = 
 def _check_name(name: str, place: str) -> None:
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or name == "answer" or name in FUNCTIONS:
         raise DataError(
-            f"{place}: {name!r} can be no name: take letters, digits and _, but no word of Python, no "
-            "function and not 'answer'"
+            f"{place}: {name!r} is not a valid name: use letters, digits and _, but no Python keyword, no "
+            "function name and not 'answer'"
         )
 
 
 def _number(entry: Any, place: str) -> Fraction:
     text = _text(entry, place)
     if not _DECIMAL.fullmatch(text):
-        raise DataError(f"{place}: {text[:80]!r} is no number such as 12 or 0.25")
+        raise DataError(f"{place}: {text[:80]!r} is not a number such as 12 or 0.25")
     return Fraction(text)
 
 

@@ -1,13 +1,13 @@
-"""Problems from a user's own templates: verifiable rewards, renewed from 50 to 200 problems.
+"""Problems from a user's own templates, which turn 50 to 200 problems into many.
 
     _target_: rlvr.problems.templates.from_templates
     path: templates.yaml      # see rlvr.problems.template_file
     n: 2000
     split: train
 
-Every answer is evaluated exactly, and a second time by sympy's own expression with the values put
-in; of every worked solution, each equation of numbers must hold and the last line must be what our
-own verifier takes for the answer. What fails is an error that names file, template, field and values.
+Every answer is evaluated exactly, and checked against a second evaluation by a symbolic sympy expression.
+In every worked solution, each numeric equation must hold, and the verifier must extract the answer from the
+last line. Errors name file, template, field and values.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from rlvr.verify.settings import VerifySettings
 from rlvr.verify.steps import step_holds
 
 SPLITS = ("train", "heldout", "all")
-MAX_MISSES = 20_000  # choices of values in a row that may miss a template's conditions
+MAX_MISSES = 20_000  # combinations of values in a row that may fail a template's conditions
 
 _TOLERANCE = sympy.Rational(1, 10**20)  # between the two evaluations, relative
 _WITH_UNITS = VerifySettings(require_units=True)
 
 
 def from_templates(path: str, n: int, split: str = "train", seed: int = 0) -> list[Problem]:
-    """`n` problems of the templates in the file `path`, which take turns until they are used up.
+    """`n` problems of the templates in the file `path`, alternating between templates.
 
     split: "train", "heldout" or "all". One text in five is held out, for every seed, as in
-        `rlvr.problems.generated`; none is ever one of the user's own problems that the file names.
-    seed: decides which come first; a larger n only adds problems at the end. Ids do not depend on it.
+        `rlvr.problems.generated`. The file's own `problems` are never among them.
+    seed: decides the order; a larger n only adds problems at the end. Ids do not depend on it.
 
-    Each problem has its template's columns, and its id in the column `template`. Raises DataError for a
-    wrong file, for a template that does not reproduce its `like`, for values where an answer has no
-    value or no proof, and when there are fewer than n; ConfigError for the other arguments.
+    Each problem has its template's columns, and the template's id in the column `template`. Raises DataError
+    for an invalid file, a template that does not reproduce its `like`, values for which the answer or
+    the solution fails its checks, and fewer than n problems; ConfigError for the other arguments.
     """
     if split not in SPLITS:
         raise ConfigError(f"{path}: no split {split!r}; {known_names(split, SPLITS)}")
@@ -63,19 +63,19 @@ def from_templates(path: str, n: int, split: str = "train", seed: int = 0) -> li
     for template in templates:
         _check_like(template)
     seen = {problem.text: problem for problem in own}
-    found = list(islice(_in_turns([_new(template, split, seed, seen) for template in templates]), n))
-    if len(found) < n:
+    problems = list(islice(_in_turns([_new(template, split, seed, seen) for template in templates]), n))
+    if len(problems) < n:
         raise DataError(
-            f"{path}: its templates have {len(found)} problems in split {split}, but {n} were asked for: "
-            "lower n, widen variables, or add templates"
+            f"{path}: its templates have {len(problems)} problems in split {split}, but {n} were asked for: "
+            "lower n, give variables more values, or add templates"
         )
-    return found
+    return problems
 
 
 def fill(template: Template, values: Mapping[str, Choice], identity: str) -> Problem | None:
-    """The problem that the template makes of `values`, checked; None where a condition does not hold.
+    """The checked problem that the template makes from `values`; None if a condition does not hold.
 
-    Conditions that name variables alone come first, so that they can keep a division from 0.
+    Conditions on variables alone are evaluated first, so that they can prevent a division by 0.
     Raises DataError naming the field and the values.
     """
     field = "where"
@@ -115,9 +115,9 @@ def fill(template: Template, values: Mapping[str, Choice], identity: str) -> Pro
 
 
 def write_answer(value: Fraction, style: AnswerFormat) -> str:
-    """`value` in the way that a template's `format` asks for.
+    """`value` written in a template's `format`.
 
-    Raises ExpressionError where it cannot: nothing is rounded unless `decimals` says so.
+    Raises ExpressionError if that is impossible: nothing is rounded unless `decimals` is set.
     """
     if style.kind == "integer" and value.denominator > 1:
         raise ExpressionError(
@@ -147,11 +147,11 @@ def _check_solution(solution: str, answer: str) -> None:
                 raise ExpressionError(f"{line!r} does not hold")
     verdict = check_answer(solution, answer)
     if verdict.status is not Status.CORRECT:
-        raise ExpressionError(f"the verifier does not find the answer {answer!r} in it: {verdict.reason}")
+        raise ExpressionError(f"the verifier does not read the answer {answer!r} from it: {verdict.reason}")
 
 
 def _check_like(template: Template) -> None:
-    """Raise DataError unless the template reproduces the problem that it says it is like."""
+    """Raise DataError unless the template reproduces its `like` problem."""
     if template.like is None:
         return
     own = template.like.problem
@@ -166,9 +166,9 @@ def _check_like(template: Template) -> None:
 
 
 def _problems(template: Template, split: str, seed: int) -> Iterator[Problem]:
-    """All problems of one template on one side, in the order that `seed` gives them."""
+    """All problems of one template in `split`, in an order keyed by `seed`."""
     size = math.prod(map(len, template.variables.values()))
-    any_yet, misses = False, 0
+    any_made, misses = False, 0
     for index in shuffled_numbers(size, key("template", template.id, seed)):
         values, rest = {}, index
         for name, choices in template.variables.items():
@@ -178,19 +178,22 @@ def _problems(template: Template, split: str, seed: int) -> Iterator[Problem]:
         misses = misses + 1 if problem is None else 0
         if misses > MAX_MISSES:
             raise DataError(
-                f"{template.place}: where: {MAX_MISSES} choices of values in a row do not meet it: "
-                "narrow the variables, or make one a let of the others"
+                f"{template.place}: where: {MAX_MISSES} combinations of values in a row do not meet it: "
+                "narrow the variables, or compute one of them as a let"
             )
         if problem is not None:
-            any_yet = True
+            any_made = True
             if split in ("all", side_of(problem.text)):
                 yield problem
-    if not any_yet:
-        raise DataError(f"{template.place}: where: no choice of values meets it")
+    if not any_made:
+        raise DataError(f"{template.place}: where: no combination of values meets it")
 
 
 def _new(template: Template, split: str, seed: int, seen: dict[str, Problem]) -> Iterator[Problem]:
-    """Those whose text is not in `seen`, which they join; one text must have one answer."""
+    """The problems whose text is not in `seen`, which is extended by them.
+
+    Raises DataError for two problems with the same text and different answers.
+    """
     for problem in _problems(template, split, seed):
         other = seen.setdefault(problem.text, problem)
         if other is problem:
@@ -198,8 +201,8 @@ def _new(template: Template, split: str, seed: int, seen: dict[str, Problem]) ->
         elif not equal_answers(problem.answer, other.answer).equal:
             raise DataError(
                 f"{template.place}: {problem.text!r} has the answer {problem.answer!r}, but "
-                f"problem {other.id!r} has the same text and the answer {other.answer!r}: one of the two is "
-                "wrong, or the text leaves something out"
+                f"problem {other.id!r} has the same text and the answer {other.answer!r}: one of them is "
+                "wrong, or the text is incomplete"
             )
 
 

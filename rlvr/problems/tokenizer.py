@@ -1,4 +1,4 @@
-"""A tokenizer of single characters, for models that are trained from nothing."""
+"""A character-level tokenizer, for models that are trained from scratch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rlvr.types import ConfigError
 def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
     """One token for each character of `alphabet`, after <pad> (0), <bos> (1), <eos> (2), <unk> (3).
 
-    Encoding adds no special tokens by itself (`encode_prompt` puts BOS in front,
-    `encode_solution` EOS behind); decoding gives the text back as it was. A character outside
-    of the alphabet becomes <unk>, which `encode_prompt` and `encode_solution` refuse. Its
-    `save_pretrained` folder is one for `AutoTokenizer`.
+    Encoding adds no special tokens (`encode_prompt` adds BOS in front, `encode_solution` EOS at the end);
+    decoding restores the text exactly. A character outside the alphabet becomes <unk>, which
+    `encode_prompt` and `encode_solution` refuse. `AutoTokenizer` can load its `save_pretrained` folder.
+    Raises ConfigError for an empty alphabet or a repeated character.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     if not alphabet or len(set(alphabet)) < len(alphabet):
-        raise ConfigError(f"the alphabet {alphabet!r} must have at least one character, and each once")
+        raise ConfigError(f"the alphabet {alphabet!r} must have at least one character, and no repetitions")
     special = ["<pad>", "<bos>", "<eos>", "<unk>"]
     vocabulary = {token: number for number, token in enumerate([*special, *alphabet])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))

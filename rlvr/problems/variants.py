@@ -1,9 +1,9 @@
-"""New problems that a teacher proposes: what it is asked, what is read from it, and when its answers count.
+"""New problems that a teacher proposes: the prompt, reading the reply, and the vote on a reference answer.
 
-Pure functions. A proposal has no reference answer: independent solutions vote, by symbolic equality,
-and a problem whose largest class of equal answers is small, or tied, or not even equal in itself, is
-dropped (majority voting: Wang et al., "Self-Consistency", arXiv 2203.11171). Asking the teacher and
-comparing what it wrote, in processes that can be killed, is a stage's work.
+Pure functions. A proposal has no reference answer: independent solutions vote, by symbolic equality.
+A problem is dropped if its largest class of equal answers is too small, tied, or contains two answers that
+are not equal (majority voting: Wang et al., "Self-Consistency", arXiv 2203.11171). The stage asks the
+teacher, and compares answers in processes that can be killed.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _CALCULATED = re.compile(r"([\d.][\d\s.()+\-*/^]{1,80})=\s*(-?\d[\d.]{0,20})")
 
 
 def proposal_prompt(problem: Problem, style: str) -> str:
-    """The request for one new problem of the same kind as `problem`, between `START` and `END`.
+    """The prompt that asks for one new problem of the same kind as `problem`, between `START` and `END`.
 
-    The answer and the solution of `problem` are not in it. Raises ConfigError for a style that is not
-    in `STYLES`, DataError for a text with one of the marks in it.
+    It does not contain the answer or the solution of `problem`. Raises ConfigError for a style that is not
+    in `STYLES`, DataError for a text that contains `START` or `END`.
     """
     if style not in STYLES:
         raise ConfigError(f"no style {style!r}; {known_names(style, STYLES)}")
@@ -63,15 +63,16 @@ def proposal_prompt(problem: Problem, style: str) -> str:
 def read_proposal(
     text: str, original: str, alphabet: str | None = None, max_length: int = MAX_PROPOSAL
 ) -> str | None:
-    """The one problem that a reply proposes, without the white space around it; None for anything else.
+    """The problem that a reply proposes, without surrounding white space; None if the reply is not valid.
 
-    original: the text that was to be varied; a proposal that differs from it in case, width and
-        white space alone is none.
-    alphabet: the characters that may be used, for a tokenizer of single characters. Without it, all
-        that are visible, spaces and line feeds: no control, bidirectional or private characters.
+    original: the text that the proposal varies; a proposal that differs from it only in case, character
+        width and white space is not valid.
+    alphabet: the allowed characters, for a character-level tokenizer. Without it, all visible characters,
+        spaces and line feeds are allowed, but no control, bidirectional or private-use characters.
 
-    None, too, for a reply with more or fewer marks than one pair (thoughts left out, if they end), for
-    one that is too long or empty, and for a problem that says its answer. Never raises on any text.
+    Not valid either: a reply without exactly one pair of `START` and `END` outside of thoughts, with
+    thoughts that do not end, or that is too long; a proposal that is empty, too long, or states its answer.
+    Never raises.
     """
     if len(text) > MAX_REPLY:
         return None
@@ -96,7 +97,7 @@ class Agreement:
 
     answer: str | None  # the most frequent spelling in the largest class; None without any answer
     votes: int  # solutions in that class
-    share: float  # of all solutions, those without an answer included
+    share: float  # votes / all solutions, including those without an answer
     kept: bool
     reason: str  # one line for a person
 
@@ -107,16 +108,16 @@ def agreement(
     threshold: float = 0.6,
     at_least: int = 3,
 ) -> Agreement:
-    """The largest class of equal answers among k solutions, kept if it may serve as a reference.
+    """The largest class of equal answers among k solutions, and whether it may serve as the reference.
 
-    extracted: [k] the answer of each solution; None where it has none.
-    equal: whether two answers say the same, in both directions; called once for each pair of
-        different spellings. Answers are in one class if a chain of equal ones joins them.
-    threshold, at_least: the share of all k solutions, in (0, 1], and the number of them, that must
-        be in the class.
+    extracted: [k] the answer of each solution; None if it has none.
+    equal: whether two answers are equal; symmetric, and called once for each pair of different
+        spellings. Answers are in one class if a chain of equal answers connects them.
+    threshold, at_least: the minimal share of all k solutions, in (0, 1], and their minimal number,
+        in the class.
 
-    Not kept either: a class as large as another, and one with two answers that are not equal (then
-    "equal" is too lax for them, and neither may be the reference). Does not depend on the order of
+    A class is not kept either if another is as large, or if two of its answers are not equal (then
+    `equal` is too lax, and neither may be the reference). The result does not depend on the order of
     `extracted`. Raises ConfigError for thresholds out of range.
     """
     if not 0 < threshold <= 1 or at_least < 1:
@@ -136,7 +137,7 @@ def agreement(
     if len(classes) > 1 and _count(classes[1], votes) == count:
         reason = f"a tie: {count} solutions each for two answers"
     elif any(pair not in pairs for pair in combinations(sorted(largest), 2)):
-        reason = "answers that are equal to a third, but not to each other"
+        reason = "two answers equal a third, but not each other"
     elif count < at_least:
         reason = f"{count} solutions agree, but {at_least} must"
     elif share < threshold:
@@ -172,7 +173,7 @@ def _compared(text: str) -> str:
 
 
 def _says_its_answer(proposal: str) -> bool:
-    """Whether it ends in an answer, marks one, or calculates: "12*7=84"."""
+    """Whether a proposal ends in an answer, marks one, or contains a calculation such as "12*7=84"."""
     answer = extract_answer(proposal)
     if (answer is not None and answer.where in _ANSWERED) or _HANDED_OVER.search(proposal):
         return True

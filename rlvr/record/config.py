@@ -1,4 +1,4 @@
-"""Settings of what a run leaves behind."""
+"""Settings of what a run records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlvr.record.trackers.named import check_trackers
 
 @dataclass
 class RecordConfig:
-    """metrics.jsonl is always written; trackers are further places where metrics go."""
+    """metrics.jsonl is always written; trackers receive the metrics as well."""
 
     trackers: list[Any] = setting(
         factory=lambda: ["tensorboard", "wandb"],
@@ -22,5 +22,5 @@ class RecordConfig:
     journal: bool = setting(True, "record every rollout with its verdict")
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for a tracker that there is not, or that cannot be made as it is asked for."""
+        """Raises ConfigError for an unknown tracker, or one with wrong arguments."""
         check_trackers(self.trackers, self.wandb_project)

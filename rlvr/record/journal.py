@@ -1,8 +1,8 @@
 """Every rollout with its verdict, on disk: one Parquet file per step and kind.
 
 `journal/train/step_000012.parquet` holds the rollouts that step 12 learned from, and
-`journal/heldout/step_000012.parquet` those of the evaluation after it. What is read back equals
-what was written, to the bit and the dtype, so that anything can be recomputed from the journal.
+`journal/heldout/step_000012.parquet` those of the evaluation after it. Reading returns exactly
+what was written, bits and dtypes, so that anything can be recomputed from the journal.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status,
 
 KINDS = ("train", "heldout")
 
-# A row is one rollout. Rows of one `group` are neighbours, in the group's order. The columns from
-# `status` on are null where there was no verdict yet, and `reward` also where it was not reached.
+# One row per rollout. Rows of one `group` are adjacent, in the group's order. The columns from
+# `status` on are null if there was no verdict yet; `reward` also if the check was not completed.
 SCHEMA = pa.schema(
     [
-        pa.field("group", pa.int32()),  # place of the rollout's group in the step
-        pa.field("step", pa.int32()),  # the step that the rollout was drawn for
+        pa.field("group", pa.int32()),  # index of the rollout's group in the step
+        pa.field("step", pa.int32()),  # the step that the rollout was generated for
         pa.field("problem_id", pa.string()),
         pa.field("problem", pa.string()),
         pa.field("answer", pa.string()),
@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
         pa.field("versions", pa.list_(pa.int32())),
         pa.field("finish_reason", pa.string()),
         pa.field("temperature", pa.float64()),
-        pa.field("prompt_end", pa.string()),  # null in journals of before there was the column
+        pa.field("prompt_end", pa.string()),  # null in older journals
         pa.field("status", pa.string()),
         pa.field("reward", pa.float64()),
         pa.field("reason", pa.string()),
@@ -53,9 +53,9 @@ SCHEMA = pa.schema(
         pa.field("parts", pa.map_(pa.string(), pa.float64())),
         pa.field("check_seconds", pa.float64()),
         pa.field("rule", pa.string()),
-        pa.field("true_steps", pa.bool_()),  # null: no checkable step, or nobody looked
-        pa.field("advantage", pa.float64()),  # mean over its tokens; null where none was given
-        # What the step's update made of it (`rlvr.types.UpdateRecord`); null where that is not known.
+        pa.field("true_steps", pa.bool_()),  # null: no checkable step, or not checked
+        pa.field("advantage", pa.float64()),  # mean over its tokens; null if it has none
+        # How the update used it (`rlvr.types.UpdateRecord`); null if unknown.
         pa.field("left_out", pa.string()),
         pa.field("advantages", pa.list_(pa.float32())),
         pa.field("learner_logprobs", pa.list_(pa.float32())),
@@ -64,12 +64,12 @@ SCHEMA = pa.schema(
     ]
 )
 LEARNED = ("left_out", "advantages", "learner_logprobs", "entropies", "corrections")
-LATER = ("prompt_end", "true_steps")  # which older journals lack
+LATER = ("prompt_end", "true_steps")  # columns that older journals lack
 ARRAYS = {"tokens": np.int32, "sampled": np.bool_, "logprobs": np.float32, "versions": np.int32}
 
 
 def journal_path(run_path: Path, kind: str, step: int) -> Path:
-    """Where the rollouts of a step are kept; `kind` is train or heldout, `run_path` a stage's folder."""
+    """The journal file of a step; `kind` is train or heldout, `run_path` a stage's folder."""
     if kind not in KINDS:
         raise ValueError(f"there is no journal of kind {kind!r}, only: {', '.join(KINDS)}")
     return run_path / "journal" / kind / f"step_{step:06d}.parquet"
@@ -78,11 +78,10 @@ def journal_path(run_path: Path, kind: str, step: int) -> Path:
 def write_journal(
     path: Path, groups: Sequence[Group], learned: Sequence[Sequence[UpdateRecord]] | None = None
 ) -> None:
-    """Write the groups of one step, whole or not at all, over what was there.
+    """Write the groups of one step atomically, replacing an existing file.
 
-    `learned` says of each rollout of each group what the step made of it. Columns of a problem that JSON
-    does not know (a date, say) are kept as text. A group without rollouts has no row, and so is not
-    read back.
+    `learned` has a record for each rollout of each group. Values in a problem's columns that JSON does not
+    support (a date, say) are written as text. A group without rollouts has no rows, so is not read back.
     """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     columns: dict[str, Any] = {
@@ -222,17 +221,17 @@ def _read(path: Path) -> list[Group]:
 
 
 def for_duckdb(path: Path) -> str:
-    """The path as a pattern that matches it alone: DuckDB takes every path for a pattern."""
+    """The path with its special characters escaped, since DuckDB reads paths as glob patterns."""
     return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", str(path))
 
 
 def read_rows(path: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Those columns of each rollout in one file; None where a file that is older than a column lacks it.
+    """The columns `names` of each rollout in one file; None for columns that an older file lacks.
 
-    Raises DataError when the file is not there, damaged, or not a journal.
+    Raises DataError if the file is missing, damaged, or not a journal.
     """
     try:
-        # not read_table, which brings pandas and half a second with it
+        # not read_table, which imports pandas, in half a second
         file = pq.ParquetFile(path, page_checksum_verification=True)
         there = set(file.schema_arrow.names)
         rows = file.read([name for name in names if name in there]).to_pylist()
@@ -249,7 +248,7 @@ def _check_columns(path: Path, there: Collection[str], names: Iterable[str]) -> 
 
 
 def _arrays(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
-    """One array per row, each with memory of its own."""
+    """One array per row, each with its own memory."""
     found: list[npt.NDArray[Any]] = []
     for chunk in column.chunks:
         values = chunk.values.to_numpy(zero_copy_only=False)
@@ -259,11 +258,11 @@ def _arrays(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
 
 
 def truncate(run_path: Path, after_step: int) -> None:
-    """Forget what was recorded after the checkpoint of `after_step`, which a resumed run does again.
+    """Remove the records of steps after `after_step`, which a resumed run repeats.
 
-    Journal files and lines of metrics.jsonl of later steps are removed; those of `after_step` itself
-    stay. TensorBoard hides its later points when it is opened again (see `TensorBoard`), while W&B
-    keeps the lines of both attempts. What a process that was killed had begun to write goes, too.
+    Journal files and lines of metrics.jsonl of later steps are removed, and so are incomplete files of a
+    process that was killed. TensorBoard hides its later points when it is opened again (see `TensorBoard`);
+    W&B keeps the lines of both attempts.
 
     Raises:
         DataError: metrics.jsonl has a broken line; nothing is removed.

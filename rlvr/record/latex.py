@@ -1,7 +1,7 @@
-r"""Text with LaTeX in it, as HTML with MathML: for the pages that show what a model wrote.
+r"""Converts text with LaTeX to HTML with MathML, for the pages that show a model's answers.
 
-The text is hostile. What comes out has no element and no attribute but those named here, whatever the
-converter made of it; a formula that is too long, too deep, broken or up to something is shown as its source.
+The text is untrusted. The output has only the elements and attributes listed here, whatever the converter
+returns. A formula that is too long, too deeply nested, broken or not allowed is shown as its source.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from latex2mathml.converter import Converter
 
 MAX_LENGTH = 2_000  # characters of one formula
 MAX_TOTAL = 20_000  # characters of all formulas of one text
-MAX_DEPTH = 40  # of braces in the source, and of elements in what came of it
+MAX_DEPTH = 40  # of braces in the source, and of elements in the output
 
 _DELIMITER = re.compile(r"\\\\|\\[()\[\]$]|\$\$|\$")
 _CLOSERS = {"$": "$", "$$": "$$", r"\(": r"\)", r"\[": r"\]"}
 
-# Macros and \sideset repeat what they are given, so that a short source can have an output of any size; the
-# others link, or set attributes.
+# Macros and \sideset repeat their arguments, so that a short source could have an output of any size; the
+# others make links or set attributes.
 _REFUSED = re.compile(
     r"\\(sideset|def|[a-z]*newcommand|(re)?newenvironment|DeclareMathOperator|let|href|url|style|class)"
     r"(?![a-zA-Z])"
@@ -42,7 +42,7 @@ _LENGTHS = frozenset({
     "columnspacing", "rowspacing",
 })  # fmt: skip
 _WORD = re.compile(r"[a-z0-9 -]{1,60}")
-# Below 10 em: nothing leaves its place.
+# Below 10 em, so that nothing can be moved far from its place.
 _LENGTH = re.compile(r"([+-]?(\d(\.\d{1,4})?|\.\d{1,4})(em|ex|px|pt)?( |$)){1,20}")
 
 _FAILURES: tuple[type[Exception], ...] = (
@@ -57,12 +57,12 @@ _FAILURES: tuple[type[Exception], ...] = (
 
 
 def to_html(text: str) -> str:
-    r"""`text` escaped for HTML, with `$…$`, `\(…\)`, `$$…$$` and `\[…\]` as MathML; line breaks stay.
+    r"""`text` escaped for HTML, with `$…$`, `\(…\)`, `$$…$$` and `\[…\]` as MathML; line breaks are kept.
 
-    A `$` opens a formula only before, and closes one only after, something that is no white space, and no
-    digit follows the closing one, so that prices stay prices (Pandoc's rule). `\boxed` comes out as
-    `<mrow class="boxed">`, since browsers know no `menclose`. No input raises or takes long, by the limits
-    above.
+    An opening `$` must not be followed by white space, and a closing one neither be preceded by white space
+    nor followed by a digit, so that prices are no formulas (Pandoc's rule). `\boxed` becomes
+    `<mrow class="boxed">`, since browsers do not support `menclose`. No input raises, and the limits above
+    bound the time.
     """
     done: list[str] = []
     written = converted = 0
@@ -76,7 +76,7 @@ def to_html(text: str) -> str:
 
 
 def _formulas(text: str) -> Iterator[tuple[int, int, str, bool]]:
-    """Start, end, source and whether it stands alone, of what is delimited as a formula; in linear time."""
+    """(start, end, source, whether displayed) of each delimited formula; in linear time."""
     opened: re.Match[str] | None = None
     for mark in _DELIMITER.finditer(text):
         if opened and mark[0] == _CLOSERS[opened[0]]:
@@ -93,7 +93,7 @@ def _formulas(text: str) -> Iterator[tuple[int, int, str, bool]]:
 
 
 def _to_mathml(source: str, display: bool) -> str | None:
-    """None if the source had better be shown as it is."""
+    """The formula as MathML; None if its source should be shown instead."""
     if len(source) > MAX_LENGTH or _REFUSED.search(source) or _too_deep(source):
         return None
     try:
@@ -111,7 +111,11 @@ def _too_deep(source: str) -> bool:
 
 
 def _write(element: Element, depth: int = 0) -> str:
-    """Serialize what is allowed; ValueError where something is not. Attributes that are not are left out."""
+    """Serialize an element, without attributes that are not allowed.
+
+    Raises:
+        ValueError: an element is not allowed, or nested too deeply.
+    """
     if element.tag not in _ELEMENTS or depth > MAX_DEPTH:
         raise ValueError(f"{element.tag} at depth {depth}")
     tag, attributes = str(element.tag), dict(element.items())
@@ -129,5 +133,5 @@ def _write(element: Element, depth: int = 0) -> str:
 
 
 def _text(text: str | None) -> str:
-    # The converter writes symbols as character references, and escapes nothing.
+    # The converter writes symbols as character references, but does not escape text.
     return html.escape(html.unescape(text or ""))

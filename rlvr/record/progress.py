@@ -1,4 +1,4 @@
-"""What a person at the terminal sees of a running stage."""
+"""The progress display of a running stage."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ SHOWN = {
     "learner/grad_norm": ("gradient norm", "{:.3g}"),
     "tokens/s": ("tokens/s", "{:,.0f}"),
 }
-# drawn over the steps; the loss where there is none of them
+# drawn as sparklines; the loss if none of them is logged
 COURSES = ("train/reward", "heldout/pass@1", "heldout/true_steps")
 BAR_WIDTH = 50
 BLOCKS = "▁▂▃▄▅▆▇█"
-LINE_EVERY = 2.0  # seconds between plain lines, where steps are faster than that
+LINE_EVERY = 2.0  # least number of seconds between plain lines
 WITHIN_EVERY = 10.0  # seconds between plain lines within a step
 Metrics = Mapping[str, float | None]  # None was not finite
 
 
 class StageView:
-    """Where a stage is, its last metrics and their course, as a panel or as a line.
+    """A stage's step, its last metrics and their history, as a panel or as a line.
 
-    `steps` is the number of the last step (None: not known beforehand), `start` that of the last one done
-    before (not 0 when resumed).
+    `steps` is the number of the last step (None: unknown), `start` that of the last step done before (above
+    0 when resumed).
     """
 
     def __init__(self, stage: str, steps: int | None, start: int = 0) -> None:
         self.stage, self.steps, self.start = stage, steps, start
         self.step = start
-        self._within = (0, 0)  # answers that there are of the next step, and all of them
+        self._within = (0, 0)  # answers of the next step: number so far, number expected
         self._metrics: dict[str, float] = {}
         self._courses: dict[str, list[float]] = {}
 
@@ -72,11 +72,11 @@ class StageView:
                 self._courses.setdefault(name, []).append(numbers[name])
 
     def within(self, answers: int, of: int) -> None:
-        """The next step has so many of its answers."""
+        """Record that `answers` out of `of` answers of the next step are complete."""
         self._within = answers, of
 
     def line(self, seconds: float, running: bool = True) -> str:
-        """`seconds` is what the steps since `start` have taken."""
+        """One line of text; `seconds` is the duration of the steps since `start`."""
         steps = f"/{self.steps}" if self.steps is not None else ""
         shown = [f"{label} {value}" for label, value in self._shown()]
         shares = [f"{phase} {share:.0%}" for phase, _, share in self._shares()]
@@ -125,7 +125,7 @@ class StageView:
         return Group(*rows)
 
     def _drawn(self) -> list[RenderableType]:
-        """The course of each metric, from its first value to its last."""
+        """A sparkline of each metric, with its first and last value."""
         names = [name for name in COURSES if name in self._courses] or ["train/loss"]
         courses = Table.grid(padding=(0, 2))
         for name in names:
@@ -139,7 +139,7 @@ class StageView:
 
     def _eta(self, seconds: float) -> str:
         answers, of = self._within
-        begun = answers / of if of else 0.0  # part of the next step
+        begun = answers / of if of else 0.0  # fraction of the next step
         done = self.step - self.start + begun
         if done <= 0 or self.steps is None:
             return "–"
@@ -153,13 +153,13 @@ class StageView:
         found = [
             (label, form, self._metrics[name])
             for name, (label, form) in SHOWN.items()
-            # the loss of a policy gradient says nothing of how good the policy is
+            # a policy-gradient loss does not measure how good the policy is
             if name in self._metrics and (name != "train/loss" or "train/reward" not in self._metrics)
         ]
         return [(label, form.format(value) if math.isfinite(value) else "–") for label, form, value in found]
 
     def _shares(self) -> list[tuple[str, str, float]]:
-        """(phase, colour, share of the step's time) of the phases that were measured."""
+        """(phase, colour, share of the step's time) of each measured phase."""
         spent = {name: self._metrics[name] for name in PHASES if self._metrics.get(name, math.nan) >= 0}
         total = sum(spent.values())
         return [
@@ -172,9 +172,9 @@ class StageView:
 class Progress:
     """Live progress of one stage, in place on a terminal and as plain lines elsewhere.
 
-    `steps` is the number of the last step, `start` that of the last one done before (not 0 when resumed).
-    Use it as a context manager: on the way out, by an error or Ctrl-C too, the last state stays in the
-    scrollback and the cursor comes back. It writes to stderr, so that stdout holds results only.
+    `steps` is the number of the last step, `start` that of the last step done before (above 0 when resumed).
+    Use it as a context manager: on exit, also after an error or Ctrl-C, the last state stays in the
+    scrollback and the cursor is restored. It writes to stderr; stdout is for results.
     """
 
     def __init__(self, stage: str, steps: int, start: int = 0, console: Console | None = None) -> None:
@@ -183,7 +183,7 @@ class Progress:
         self._view, self._steps = StageView(stage, steps, start), steps
         self._began = monotonic()
         self._printed = -math.inf
-        # Once a second is enough for a clock, and the cores are needed elsewhere.
+        # once a second, to leave the cores to the run
         self._live = Live(
             get_renderable=lambda: self._view.panel(monotonic() - self._began),
             console=self._console,
@@ -202,9 +202,9 @@ class Progress:
             self._live.stop()
 
     def within(self, answers: int, of: int) -> None:
-        """Show that the next step has so many of its answers."""
+        """Show that `answers` out of `of` answers of the next step are complete."""
         self._view.within(answers, of)
-        # on a terminal it is seen when the panel is drawn again
+        # on a terminal the next refresh shows it
         if not self._in_place and monotonic() - max(self._printed, self._began) >= WITHIN_EVERY:
             self._print()
 
@@ -222,7 +222,7 @@ class Progress:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """At most `width` blocks, each the mean of its part of `values`, from the least mean to the greatest.
+    """At most `width` blocks, each the mean of a part of `values`, scaled from lowest to highest mean.
 
     >>> sparkline([0, 1, 2, 3, 2, 1], 6)
     '▁▃▆█▆▃'

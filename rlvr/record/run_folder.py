@@ -1,4 +1,4 @@
-"""The folder of a run: one writer at a time, and files that are either whole or not there."""
+"""The folder of a run: locked by one writer at a time, with files that are written atomically."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class RunFolderError(RlvrError):
 
 
 class RunFolder(Closing):
-    """A run folder, made if it is not there, and locked until closed or until the process ends.
+    """A run folder, created if necessary, and locked until it is closed or the process ends.
 
-    Raises RunFolderError when another process writes to it, naming that process, and DiskError when it
-    cannot be written to.
+    Raises RunFolderError if another process writes to it (the message names that process), and DiskError if
+    it cannot be written to.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -58,22 +58,22 @@ class RunFolder(Closing):
                 f"{self.path} is being written to by process {holder}; wait for it to end, stop it, "
                 "or give this run another name"
             ) from None
-        # The file is never removed: a second opener would lock a name that no longer leads here.
+        # The file is never removed: otherwise two processes could lock different files of this name.
         with disk_errors(self.path / LOCK):
             self._lock.truncate(0)
             self._lock.write(f"{os.getpid()} on {platform.node()}\n")
             self._lock.flush()
 
     def write_config(self, resolved_yaml: str) -> None:
-        """Keep the resolved configuration as config.yaml; a resumed run writes its own."""
+        """Write the resolved configuration to config.yaml; a resumed run overwrites it."""
         write_text(self.path / "config.yaml", resolved_yaml)
 
     def write_versions(self) -> None:
-        """Keep what the run ran on as versions.json. Environment variables stay out: they hold secrets."""
+        """Write versions.json (`versions`). Environment variables are left out, as they may hold secrets."""
         write_json(self.path / "versions.json", versions(), indent=2)
 
     def stage(self, name: str) -> Path:
-        """The folder of one stage, made if it is not there."""
+        """The folder of one stage, created if necessary."""
         folder = self.path / name
         with disk_errors(folder):
             folder.mkdir(exist_ok=True)
@@ -114,7 +114,7 @@ def _commit(package: Path) -> dict[str, Any] | None:
     git = ["git", "-C", str(package)]
     try:
         top = subprocess.run([*git, "rev-parse", "--show-toplevel", "HEAD"], capture_output=True, text=True)
-        # A virtual environment may lie inside a checkout of something else.
+        # A virtual environment may be inside the checkout of another project.
         if top.returncode != 0 or Path(top.stdout.splitlines()[0]) != package.resolve().parent:
             return None
         changed = subprocess.run(

@@ -1,4 +1,4 @@
-"""A run as those who read it see it: its stages, where their records lie, what it was run with."""
+"""Reading a run: its stages, the folders of their records, its configuration and versions."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from rlvr.record.layout import MANIFEST, STAGES
 from rlvr.types import DataError
 
 MEND = "put back a whole copy of it, or leave this folder out"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, where there is one
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the faster one in C, if available
 
 
 @dataclass(frozen=True)
 class StageRecord:
-    """A stage that has left something to read."""
+    """A stage that has recorded something."""
 
-    name: str  # sft, rl, …; of a recipe's evaluation the stage's with `-evaluation` behind it
+    name: str  # sft, rl, …; for a recipe's evaluation the stage's name and `-evaluation`
     folder: Path  # with metrics.jsonl, or journal/, or both
 
     def journals(self) -> list[str]:
-        """The kinds of rollouts that are kept: train, heldout."""
+        """The kinds of rollouts that were recorded: train, heldout."""
         kept = self.folder / "journal"
         return [kind for kind in KINDS if any((kept / kind).glob("step_*.parquet"))]
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The folder of a run, of a recipe's run, or of one stage alone."""
+    """The folder of a run, of a recipe's run, or of a single stage."""
 
     folder: Path
     config: dict[str, Any]  # resolved; empty if there is none
@@ -47,17 +47,17 @@ class RunRecord:
 
     @property
     def home(self) -> Path:
-        """The folder with config.yaml: that of the run, also where one of its stages was opened."""
+        """The run's folder, with config.yaml, also if only one of its stages was opened."""
         return self.folder if _is(self.folder, "config.yaml") else self.folder.parent
 
     @property
     def is_recipe(self) -> bool:
-        """Whether its stages lie where other runs may use them."""
+        """Whether its stages are in a folder that other runs share."""
         return bool(self.config.get("artefacts"))
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether it is one of `rlvr evaluate`, which trains nothing."""
+        """Whether it was made by `rlvr evaluate`, which trains nothing."""
         problems = self.config.get("problems")
         return "answers" in self.config and isinstance(problems, dict) and "sets" in problems
 
@@ -66,17 +66,17 @@ class RunRecord:
 
 
 def open_run(path: str | Path) -> RunRecord:
-    """What there is to read in `path`, finished or not.
+    """Open the run or stage in `path`, finished or not.
 
     Raises:
-        DataError: it is no folder, or none of a run or of a stage, or one of its files is damaged.
+        DataError: it is not the folder of a run or stage, or one of its files is damaged.
     """
     folder = Path(path).absolute()
     if not folder.is_dir():
         raise DataError(f"{path} is no folder; give that of a run, as in runs/NAME/DATE")
     home = folder if (folder / "config.yaml").exists() else folder.parent
     config = read_mapping(home / "config.yaml") if _is(home, "config.yaml") else {}
-    config.pop("defaults", None)  # a note to Hydra
+    config.pop("defaults", None)  # for Hydra only
     asked = config.get("stages", [])
     if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
         raise DataError(f"{home}/config.yaml is damaged (its stages are no list of names); {MEND}")
@@ -95,16 +95,16 @@ def open_run(path: str | Path) -> RunRecord:
 
 
 def refuse_several(folder: Path) -> None:
-    """Raises DataError if `folder` holds runs, as that of a sweep does, and names the newest."""
+    """Raises DataError, naming the newest run, if `folder` contains runs, like a sweep's folder."""
     if runs := [path.parent for path in folder.glob("*/config.yaml")]:
         newest = max(runs, key=lambda run: run.stat().st_mtime)
         raise DataError(f"{folder} holds {len(runs)} runs; give one of them, such as the newest: {newest}")
 
 
 def stage_folder(run_path: Path, stage: str) -> Path | None:
-    """Where `stage` has left metrics: in the run at `run_path`, of which that may be another stage's folder.
+    """The folder with the metrics of `stage`; `run_path` is the folder of the run, or of any of its stages.
 
-    It may lie beside the run, where several arms of a sweep use it.
+    It may be outside the run's folder, if several arms of a sweep share it.
 
     Raises:
         DataError: stages.json is damaged.
@@ -118,7 +118,7 @@ def stage_folder(run_path: Path, stage: str) -> Path | None:
 
 
 def named_stages(folder: Path) -> dict[str, Path]:
-    """The stages that stages.json names; none without it."""
+    """Stage → folder according to stages.json; empty without that file."""
     there = read_mapping(folder / STAGES) if _is(folder, STAGES) else {}
     if not all(isinstance(path, str) for path in there.values()):
         raise DataError(f"{folder / STAGES} is damaged (a folder is not a text); {MEND}")
@@ -146,7 +146,7 @@ def _has_records(folder: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a stage's folder says of how it was made; nothing before it has begun.
+    """The manifest in a stage's folder: how it was made. Empty before the stage has begun.
 
     Raises:
         DataError: the manifest is damaged.
@@ -155,10 +155,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The settings or facts by name in a YAML or JSON file.
+    """The mapping in a YAML or JSON file.
 
     Raises:
-        DataError: the file cannot be read, or holds something else.
+        DataError: the file cannot be read, or contains something else.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Where metrics go: metrics.jsonl, which is the record, and trackers beside it, which may fail."""
+"""Logging of metrics: to metrics.jsonl, which must succeed, and to trackers, which may fail."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from rlvr.types import DataError, Group
 
 
 class JsonLines:
-    """metrics.jsonl: a line per call, on disk when `log` returns. A write that fails is an error.
+    """metrics.jsonl: one line per call, on disk when `log` returns. A failed write is an error.
 
-    Values that are not finite are written as null, so that the file stays JSON. Opening it again
-    drops the half line that a crash or a full disk may have left, and appends.
+    Non-finite values are written as null, so that the file is valid JSON. Opening an existing file removes
+    an incomplete last line, which a crash or a full disk may have left, and appends.
     """
 
     def __init__(self, path: Path) -> None:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            # unbuffered: what could not be written must not be tried again when the file is closed
+            # unbuffered, so that closing the file does not retry a failed write
             self._path, self._file = path, path.open("ab+", buffering=0)
             self._file.seek(0)
             self._file.truncate(self._file.read().rfind(b"\n") + 1)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Raises DiskError if the disk does not take the line; what it took of it is removed."""
+        """Append a line. Raises DiskError if it cannot be written; a partial line is removed."""
         if "step" in metrics:
             raise ValueError("a metric cannot be named step: that is the key of the line")
         numbers = {name: float(value) for name, value in metrics.items()}
@@ -64,8 +64,8 @@ class JsonLines:
 class MetricLog(Closing):
     """metrics.jsonl of a stage, and its trackers.
 
-    `path` is the stage's folder, `run` that of the run which the stage is done for (that above it, if not
-    given), `run_config` the resolved configuration. Only metrics.jsonl can fail or keep the run waiting.
+    `path` is the stage's folder, `run` the run's folder (by default its parent), `run_config` the resolved
+    configuration. Only writing metrics.jsonl can fail or block the run.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class MetricLog(Closing):
         ]
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Raises DiskError if metrics.jsonl cannot be written."""
+        """Log the metrics of a step. Raises DiskError if metrics.jsonl cannot be written."""
         self._record.log(step, metrics)
         for tracker in self._trackers:
             tracker.log(step, metrics)
 
     def samples(self, step: int, kind: str, groups: Sequence[Group]) -> None:
-        """Show some rollouts of a step (`kind` train) or an evaluation (heldout) where there are trackers."""
+        """Send some rollouts of a step (`kind` train) or an evaluation (heldout) to the trackers."""
         if not (self._trackers and self._shown and groups):
             return
         rows = pick_samples(groups, self._shown)
@@ -94,7 +94,7 @@ class MetricLog(Closing):
             tracker.samples(step, kind, rows)
 
     def close(self) -> None:
-        """Wait for the trackers, but no longer than a few seconds for all of them."""
+        """Close the log, waiting at most CLOSE_SECONDS for all trackers together."""
         self._record.close()
         for tracker in self._trackers:
             tracker.end()
@@ -104,20 +104,20 @@ class MetricLog(Closing):
         self._trackers = []
 
 
-Steps = dict[int, dict[str, float | None]]  # step → its metrics; None was not finite
+Steps = dict[int, dict[str, float | None]]  # step → its metrics; None: not finite
 
 
 def stage_metrics(folder: Path) -> Steps:
-    """`read_metrics` of the stage in `folder`; nothing where it has logged none."""
+    """`read_metrics` of the stage in `folder`; empty if it has logged none."""
     path = folder / "metrics.jsonl"
     return read_metrics(path) if path.exists() else {}
 
 
 def read_metrics(path: Path) -> Steps:
-    """Step → its metrics, of all lines of that step, in the order of steps. None was not finite.
+    """Step → metrics of all lines of that step, in the order of steps. None stands for a non-finite value.
 
-    Raises DataError when there is no such file or a line is broken; half a line at the end, which a
-    crash may leave, is passed over.
+    Raises DataError if the file does not exist or a line is broken. An incomplete last line, which a crash
+    may leave, is ignored.
     """
     try:
         content = path.read_bytes()
@@ -146,9 +146,9 @@ def metrics_of(path: Path, number: int, line: bytes) -> tuple[int, dict[str, flo
 
 
 def truncate_metrics(path: Path, after_step: int) -> None:
-    """Remove the lines of steps after `after_step`, and half a line at the end; nothing if no file.
+    """Remove the lines of steps after `after_step`, and an incomplete last line. The file may be missing.
 
-    Raises DataError for a broken line; the file stays as it is.
+    Raises DataError for a broken line; the file is not changed then.
     """
     if not path.exists():
         return
@@ -156,7 +156,7 @@ def truncate_metrics(path: Path, after_step: int) -> None:
     try:
         steps = [metrics_of(path, number, line)[0] for number, line in enumerate(lines, start=1)]
     except DataError as error:
-        raise DataError(f"{error}. Nothing was changed: mend that line or remove it, then go on") from error
+        raise DataError(f"{error}. Nothing was changed: repair or remove that line, then resume") from error
     kept = [line + b"\n" for line, step in zip(lines, steps, strict=True) if step <= after_step]
     with atomic_write(path) as temporary:
         temporary.write_bytes(b"".join(kept))

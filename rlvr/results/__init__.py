@@ -1,1 +1,1 @@
-"""Tables and pictures of what a run has measured."""
+"""Tables and plots of a run's results."""

@@ -1,4 +1,4 @@
-"""The learning curves of a run as a picture, from its metrics alone."""
+"""Plots the learning curves of a run, from its metrics alone."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LABELS = {
 
 
 def plot_curves(run_path: Path) -> Path:
-    """Draw curves.png beside the metrics of a run (its RL stage) or of a stage, and return its path.
+    """Write curves.png next to the metrics of a run (its RL stage) or of a stage, and return its path.
 
     Left: reward and accuracy of the training rollouts per step, with a smoothed line. Right: held-out
-    pass@1 with its 95% interval, and the model that the stage started from as a line. Raises DataError
+    pass@1 with its 95% interval, and a line for the model that the stage started from. Raises DataError
     without metrics.
     """
     folder = stage_folder(run_path, "rl") or run_path
@@ -86,7 +86,7 @@ def _heldout(axes: Axes, steps: Steps, start: str) -> None:
 def _with_interval(axes: Axes, steps: Steps, name: str, colour: str) -> None:
     x, y = _series(steps, name)
     ends = [[steps[step].get(f"{name}_{end}") for step in x] for end in ("low", "high")]
-    # An end that was not recorded is the point itself.
+    # If an end of the interval was not recorded, use the value itself.
     low, high = ([value if end is None else end for end, value in zip(side, y, strict=True)] for side in ends)
     if len(x):
         axes.errorbar(
@@ -96,7 +96,7 @@ def _with_interval(axes: Axes, steps: Steps, name: str, colour: str) -> None:
 
 
 def _series(steps: Steps, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The steps at which the metric was measured and finite, and its values."""
+    """The steps at which the metric was measured and is finite, and its values."""
     points = [(step, value) for step, metrics in steps.items() if (value := metrics.get(name)) is not None]
     return np.array([step for step, _ in points], np.int64), np.array(
         [value for _, value in points], np.float64
@@ -104,7 +104,7 @@ def _series(steps: Steps, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray
 
 
 def smoothed(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Centred Gaussian mean over about a twentieth of the curve, each point over the weights inside it."""
+    """Centred Gaussian mean over about a twentieth of the curve; at the ends, weights are renormalized."""
     width = max(1.0, len(values) / 40)
     reach = round(3 * width)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)

@@ -1,4 +1,4 @@
-"""results.json of an evaluation: read, compared with another's, counted again from the samples, shown."""
+"""results.json of an evaluation: read it, recompute it from the samples, compare it with a baseline."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from rlvr.types import ConfigError, DataError
 
 TABLE = "results.md"
 BASELINE = "baseline"  # in results.json, and the setting
-# Folder of the baseline's results. Hydra would take one of the name of a setting for a group of options.
+# Folder of the baseline's results. Hydra would read a folder with a setting's name as a config group.
 OTHER = "baseline_results"
 RECOUNTS = ("ks", "baseline")  # settings that need no sampling
 
 
 def recount(folder: Path, ks: list[int] | None, baseline: str | None, overrides: Sequence[str]) -> None:
-    """The results of an evaluation again, from its samples: with other `ks`, or against another baseline.
+    """Recompute the results of an evaluation from its samples, with other `ks` or another baseline.
 
     Raises:
-        ConfigError: `overrides` change what the samples were drawn with, or the baseline is no evaluation.
-        DataError: the folder holds no samples.
+        ConfigError: `overrides` has settings that need new samples, or the baseline is not an evaluation.
+        DataError: the folder has no samples.
     """
     if not (folder / SAMPLES).exists():
         raise DataError(
-            f"{folder} has no {SAMPLES}, from which its results are counted: the command that made it "
-            "writes the file again from the answers that are kept"
+            f"{folder} has no {SAMPLES}, which is needed to recompute its results: run the evaluation's "
+            "command again, which writes the file from the answers that are kept"
         )
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
     if wrong := [key for key in keys if key not in RECOUNTS]:
         raise ConfigError(
-            f"from={folder} samples nothing, so {wrong[0]} would have no effect: beside it only "
-            f"{' and '.join(RECOUNTS)} can be given"
+            f"from={folder} samples nothing, so {wrong[0]} would have no effect: with it, only "
+            f"{' and '.join(RECOUNTS)} can be set"
         )
     results = read_results(folder)
     most = results["settings"]["samples"]
@@ -49,24 +49,24 @@ def recount(folder: Path, ks: list[int] | None, baseline: str | None, overrides:
     ks = ks or default_ks(most)
     if BASELINE in keys and baseline:
         if not (Path(baseline) / RESULTS).exists():
-            raise ConfigError(f"baseline={baseline} is no folder of an evaluation: it has no {RESULTS}")
+            raise ConfigError(f"baseline={baseline} is not the folder of an evaluation: it has no {RESULTS}")
         in_common(read_results(Path(baseline)), fingerprints(results))
     with RunFolder(folder):
         if BASELINE in keys and (folder / OTHER).exists():
             shutil.rmtree(folder / OTHER)
         if BASELINE in keys and baseline:
             keep_baseline(Path(baseline), folder)
-        for of in (folder, folder / OTHER):
-            if (of / SAMPLES).exists():  # a baseline that was evaluated elsewhere keeps its own there
-                _count_again(of, ks)
+        for results_folder in (folder, folder / OTHER):
+            if (results_folder / SAMPLES).exists():  # a baseline evaluated elsewhere has its samples there
+                _count_again(results_folder, ks)
         finish(folder)
 
 
 def _count_again(folder: Path, ks: list[int]) -> None:
     results = read_results(folder)
-    found = read_samples(folder / SAMPLES)
+    samples = read_samples(folder / SAMPLES)
     for name, before in results["sets"].items():
-        results["sets"][name] = before | summarize(found[name], ks, before["split_by"])
+        results["sets"][name] = before | summarize(samples[name], ks, before["split_by"])
     results["ks"] = ks
     write_json(folder / RESULTS, results)
 
@@ -77,39 +77,39 @@ def read_results(folder: Path) -> dict[str, Any]:
     try:
         read = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder} holds no results of an evaluation: {error}") from error
+        raise DataError(f"{folder} has no results of an evaluation: {error}") from error
     if not isinstance(read, dict) or not {"sets", "settings", "model"} <= set(read):
-        raise DataError(f"{path} is not what rlvr evaluate writes")
+        raise DataError(f"{path} was not written by rlvr evaluate")
     return read
 
 
 def in_common(baseline: Mapping[str, Any], sets: Mapping[str, str]) -> list[str]:
-    """The sets (name → fingerprint) that a baseline was evaluated on as well.
+    """The names in `sets` (name → fingerprint) on whose problems the baseline was evaluated as well.
 
     Raises ConfigError if there is none.
     """
     theirs = fingerprints(baseline)
-    common = [name for name, made_of in sets.items() if theirs.get(name) == made_of]
+    common = [name for name, fingerprint in sets.items() if theirs.get(name) == fingerprint]
     if not common:
         raise ConfigError(
             f"baseline: {baseline['model']} was evaluated on {', '.join(theirs)}, and none of these has the "
-            f"problems of {', '.join(sets)}: name its sets, with its limit and seed, or give its checkpoint"
+            f"problems of {', '.join(sets)}: use its sets, limit and seed, or give its checkpoint"
         )
     return common
 
 
 def fingerprints(results: Mapping[str, Any]) -> dict[str, str]:
-    return {name: of["fingerprint"] for name, of in results["sets"].items()}
+    return {name: result["fingerprint"] for name, result in results["sets"].items()}
 
 
 def keep_baseline(of: Path, folder: Path) -> None:
-    """A copy of what an evaluation is compared with, so that the comparison can be made again."""
+    """Copy the baseline's results from `of` into `folder`, so that the comparison can be repeated."""
     with atomic_write(folder / OTHER / RESULTS) as path:
         shutil.copyfile(of / RESULTS, path)
 
 
 def finish(folder: Path) -> None:
-    """Add the comparison with the baseline, write the table, print it."""
+    """Add the comparison with the baseline, and write and print the table."""
     results = read_results(folder)
     results.pop(BASELINE, None)
     if (folder / OTHER / RESULTS).exists():
@@ -121,11 +121,11 @@ def finish(folder: Path) -> None:
 
 
 def compared(baseline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
-    """How much better a model is than a baseline, problem by problem, on each set that both were tried on.
+    """The gains of a model over a baseline, paired by problem, on each set on which both were evaluated.
 
-    `sets`: set → avg, and each pass@k and maj@k that both have, → the gain: its mean, the ends of its
-    interval, problems, how many of them changed, p, and p corrected for all gains of all sets. `differs`:
-    settings of theirs that were other.
+    `sets`: set → metric (avg, and each pass@k and maj@k that both have) → the gain: its mean, the ends of
+    its interval, the number of problems, how many of them changed, p, and p corrected for all gains of all
+    sets. `differs`: the settings in which the two evaluations differ.
     """
     ours, theirs = results["settings"], baseline["settings"]
     differs = [
@@ -135,8 +135,8 @@ def compared(baseline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
     for name in (common := in_common(baseline, fingerprints(results))):
         before, after = _by_metric(baseline["sets"][name]), _by_metric(results["sets"][name])
         for metric in after:
-            if metric in before and (found := paired_difference(before[metric], after[metric])):
-                gains[name, metric] = found
+            if metric in before and (gain := paired_difference(before[metric], after[metric])):
+                gains[name, metric] = gain
     sets: dict[str, dict[str, dict[str, float]]] = {name: {} for name in common}
     for (name, metric), gain in corrected(gains).items():
         shown = {key: getattr(gain, key) for key in ("mean", "low", "high", "changed", "p", "p_holm")}
@@ -145,14 +145,14 @@ def compared(baseline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
 
 
 def _by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Metric → problem → value, of those that have one; avg@k is called avg, whatever k."""
+    """Metric → problem → value, without None; avg@k is called avg for every k."""
     values = {"avg": result["values"]}
-    values |= {name: found["values"] for name, found in result["metrics"].items() if name[:3] != "avg"}
+    values |= {name: metric["values"] for name, metric in result["metrics"].items() if name[:3] != "avg"}
     return {
         name: {
             problem: value
-            for problem, value in zip(result["problems"], found, strict=True)
+            for problem, value in zip(result["problems"], per_problem, strict=True)
             if value is not None
         }
-        for name, found in values.items()
+        for name, per_problem in values.items()
     }

@@ -1,4 +1,4 @@
-"""The results of an evaluation as a person reads them: results.md."""
+"""The results of an evaluation as Markdown: results.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Result = Mapping[str, Any]
 
 
 def markdown(results: Result) -> str:
-    """What results.json says, in tables."""
+    """The content of results.json as tables."""
     sets: Mapping[str, Result] = results["sets"]
     parts = [f"# {_plain(results['model'])}", _settings(results), _overview(sets)]
     if any(result["samples"] > 1 for result in sets.values()):
@@ -37,14 +37,14 @@ def markdown(results: Result) -> str:
 
 
 def _sampled_by(results: Result) -> Iterator[str]:
-    """By which other versions the answers were sampled, where they had been kept."""
+    """A note for each set whose answers were reused, and sampled with other versions."""
     now = _by_name(results.get("versions") or {})
     for name, versions in (results.get("sampled_by") or {}).items():
         then = _by_name(versions)
         changed = [key for key in dict.fromkeys([*then, *now]) if then.get(key) != now.get(key)]
         if changed:
             listed = ", ".join(f"{key} {then.get(key)} → {now.get(key)}" for key in changed)
-            yield f"{_plain(name)} was sampled by other versions than it is counted with: {_plain(listed)}."
+            yield f"{_plain(name)} was sampled with other versions than the current ones: {_plain(listed)}."
 
 
 def _by_name(versions: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _by_name(versions: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(text: object) -> str:
-    """Text from outside in one line of Markdown: no markup, nothing that a terminal would obey."""
+    """Untrusted text as one line of Markdown: without markup and control characters."""
     line = "".join(character if character.isprintable() else " " for character in str(text))
     return " ".join(line.split()).replace("<", "&lt;").replace("`", "&#96;")
 
@@ -89,7 +89,7 @@ def _overview(sets: Mapping[str, Result]) -> str:
 
 
 def _by_k(sets: Mapping[str, Result], ks: list[int]) -> str:
-    """pass@k and maj@k, a line for each set and kind."""
+    """pass@k and maj@k, a row for each set and metric."""
     rows = [["", *(f"k = {k}" for k in ks)]]
     for name, result in sets.items():
         metrics = result["metrics"]
@@ -104,8 +104,8 @@ def _comparison(baseline: Result) -> Iterator[str]:
     """Gains over the baseline, in points."""
     rows = [("", "gain, points", "95% interval", "problems", "of these changed", "p", "p (Holm)")]
     p_holm = {}
-    for name, found in baseline["sets"].items():
-        for metric, gain in found.items():
+    for name, gains in baseline["sets"].items():
+        for metric, gain in gains.items():
             low, high = gain["low"], gain["high"]
             known = tells(low, high, gain["problems"])
             p_holm[f"{_plain(name)} {metric}"] = gain["p_holm"]
@@ -121,9 +121,9 @@ def _comparison(baseline: Result) -> Iterator[str]:
                 )
             )
     yield f"Compared with {_plain(baseline['model'])}, problem by problem:\n\n{aligned(rows)}"
-    yield f"p values are of the {TESTS['problems']}. {findings(p_holm)}"
+    yield f"p values are from the {TESTS['problems']}. {findings(p_holm)}"
     if baseline["differs"]:
-        yield f"The two were not asked alike: {_plain('; '.join(baseline['differs']))}."
+        yield f"The two evaluations have different settings: {_plain('; '.join(baseline['differs']))}."
 
 
 def _split(name: str, column: str, split: Mapping[str, Result]) -> str:
@@ -139,8 +139,8 @@ def _notes(sets: Mapping[str, Result]) -> Iterator[str]:
     )
     if any(result["samples"] > 1 for result in sets.values()):
         yield (
-            "A vote is for an answer, whatever its form. A tie counts by the right answer's share in it, and "
-            "a sample without a readable answer votes for nothing."
+            "Equal answers are votes for the same answer, whatever their form. In a tie, the right "
+            "answer counts by its share; a sample without a readable answer has no vote."
         )
     if any(TRUE_STEPS in result["metrics"] for result in sets.values()):
         yield (
@@ -155,7 +155,7 @@ def _notes(sets: Mapping[str, Result]) -> Iterator[str]:
                 f"{counts['crashed']:,} crashed; their samples are left out."
             )
         if result["undecided_votes"]:
-            yield f"{_plain(name)}: {result['undecided_votes']:,} comparisons of answers came to no end."
+            yield f"{_plain(name)}: {result['undecided_votes']:,} comparisons of answers did not finish."
 
 
 def _estimate(found: Result | None) -> str:

@@ -1,4 +1,4 @@
-"""samples.parquet: every sample of an evaluation with its verdict, from which its numbers come again."""
+"""samples.parquet: every sample of an evaluation with its verdict; its results can be recomputed from it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from rlvr.record.journal import write_journal
 from rlvr.types import DataError, FinishReason, Group, Status
 
 SAMPLES = "samples.parquet"
-# beside the columns of the journal
+# columns in addition to those of the journal
 SET = pa.field("set", pa.string())  # the set of problems
 VOTE = pa.field(
     "vote", pa.int32()
-)  # equal numbers are equal answers of a problem, 0 the right one; null: none
+)  # equal numbers are equal answers to a problem, 0 the right one; null: no vote
 READ = ["set", "group", "problem_id", "columns", "status", "vote", "finish_reason"]
-STEPS = "true_steps"  # which older files do not have
+STEPS = "true_steps"  # absent from older files
 
 
 def write_samples(
     path: Path, sets: Mapping[str, Sequence[Group]], votes: Mapping[str, Sequence[Votes]]
 ) -> None:
-    """Write the groups of all sets, one row per sample. Raises ValueError for a group that is not judged."""
+    """Write the groups of all sets, one row per sample. Raises ValueError for a group without verdicts."""
     groups = [group for name in sets for group in sets[name]]
     if any(len(group.verdicts) != len(group.rollouts) for group in groups):
-        raise ValueError("a group without its verdicts")
+        raise ValueError("a group has no verdicts")
     names = [name for name in sets for group in sets[name] for _ in group.rollouts]
     flat = [vote for name in sets for given in votes[name] for vote in given]
     with atomic_write(path) as temporary:
@@ -43,12 +43,12 @@ def write_samples(
 
 
 def read_samples(path: Path) -> dict[str, list[Outcome]]:
-    """Set → what is known of its problems. Raises DataError for what is no such file."""
+    """Maps each set to the outcomes of its problems. Raises DataError if it is not such a file."""
     try:
         file = pq.ParquetFile(path)
         missing = [name for name in [*READ, "sampled"] if name not in file.schema_arrow.names]
         if missing:
-            raise DataError(f"{path} holds no samples of an evaluation: it has no column {missing[0]}")
+            raise DataError(f"{path} has no samples of an evaluation: it has no column {missing[0]}")
         steps = [STEPS] if STEPS in file.schema_arrow.names else []
         table = file.read([*READ, *steps, "sampled"])
     except (OSError, pa.ArrowInvalid) as error:

@@ -1,4 +1,4 @@
-"""One recipe over several seeds: what its stages bought on average, from the tables of the single runs."""
+"""One recipe over several seeds: the mean gain of each stage, from the tables of the single runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rlvr.types import DataError
 
 @dataclass(frozen=True)
 class Cell:
-    """A stage on an evaluation set, over seeds; nan where a seed has no number."""
+    """A stage on an evaluation set, over seeds; nan if a seed has no value."""
 
     title: str
     before: str  # title of the stage that it is compared with; empty for the first
@@ -31,13 +31,13 @@ class Cell:
     gains: list[float]  # [S] each seed's gain over the stage before, paired by problem
 
 
-Cells = dict[str, dict[str, Cell]]  # evaluation set → stage → its numbers
+Cells = dict[str, dict[str, Cell]]  # evaluation set → stage → its values
 
 
 def read_tables(paths: Sequence[Path]) -> Cells:
-    """The numbers of several table.csv.
+    """The values of several table.csv.
 
-    Raises DataError without any, and if they are not of the same stages and evaluation sets.
+    Raises DataError if there are none, or if their stages and evaluation sets differ.
     """
     if not paths:
         raise DataError("a table over seeds needs the table.csv of at least one run")
@@ -49,9 +49,9 @@ def read_tables(paths: Sequence[Path]) -> Cells:
         except FileNotFoundError as error:
             raise DataError(f"{path} does not exist: run the recipe with that seed first") from error
         except (KeyError, csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{path} is no table of a recipe: {error!r}") from error
+            raise DataError(f"{path} is not a recipe's table: {error!r}") from error
         if list(runs[-1]) != list(runs[0]):
-            raise DataError(f"{path} and {paths[0]} are not of the same stages and evaluation sets")
+            raise DataError(f"{path} and {paths[0]} have different stages or evaluation sets")
     cells: Cells = {}
     for name, stage in runs[0]:
         if not name:  # a stage that was not evaluated
@@ -73,9 +73,9 @@ def _number(text: str) -> float:
 def seeds_table(paths: Sequence[Path]) -> str:
     """Mean of each stage and of its gain over the stage before, with 95% intervals over seeds, as Markdown.
 
-    `paths` are the table.csv of the runs, one for each seed. Intervals are Student's t, of few seeds and so
-    wide; a set's column says "–" where a seed has no number. p is of the paired t test, corrected for all
-    gains of the table. Raises DataError as `read_tables` does.
+    `paths` are the table.csv of the runs, one per seed. Intervals are Student's t intervals, which are wide
+    for few seeds; a cell is "–" if a seed has no value. p is from the paired t test, corrected for all gains
+    of the table. Raises DataError as `read_tables` does.
     """
     cells = read_tables(paths)
     gains = corrected(
@@ -105,7 +105,7 @@ def seeds_table(paths: Sequence[Path]) -> str:
 
 
 def _mean(values: Sequence[float], form: str) -> str:
-    """Of shares, in per cent or points, with half its interval."""
+    """The mean of shares, in per cent or points, with half the width of its interval."""
     if any(math.isnan(value) for value in values):
         return NONE
     half = half_interval(values)
@@ -113,7 +113,7 @@ def _mean(values: Sequence[float], form: str) -> str:
 
 
 def _tested(cells: Cells, gains: Mapping[tuple[str, str], Difference]) -> Iterator[str]:
-    """What p is, and which stages did not improve, as far as so many seeds can tell."""
+    """Notes on how p was computed, and on the stages without a significant improvement."""
     yield from how_tested(gains.values())
     failed = [
         plain(cells[name][stage].title) + (f" (on {name})" if len(cells) > 1 else "")
@@ -127,7 +127,7 @@ def _tested(cells: Cells, gains: Mapping[tuple[str, str], Difference]) -> Iterat
 
 
 def draw_seeds(paths: Sequence[Path], picture: Path) -> None:
-    """The table over seeds as a picture: every seed as a thin line, the mean with its interval on top."""
+    """Plot the table over seeds: every seed as a thin line, and the mean with its interval."""
     cells = read_tables(paths)
     if not cells:
         raise DataError("no stage of these runs was evaluated, so there is nothing to draw")

@@ -1,4 +1,4 @@
-"""The stage-by-stage table as a picture."""
+"""Plots the stage-by-stage table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WRAPPED = 14  # characters of a title on one line
 
 
 def panels(count: int, bars: int) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel for each evaluation set, side by side in rows of up to three."""
+    """A figure with a panel for each evaluation set, up to three per row."""
     columns = min(count, 3)
     lines = -(-count // columns)
     width = max(5.0, 1.1 * bars + 1.2)
@@ -46,7 +46,7 @@ def panels(count: int, bars: int) -> tuple[Figure, list[Axes]]:
 
 
 def dress(axes: Axes, title: str, titles: Sequence[str]) -> None:
-    """What all panels share: stages below, per cent at the side."""
+    """Set the title and axes that all panels share: stages on x, per cent on y."""
     axes.set_title(title, loc="left", fontweight="bold")
     axes.set_xticks(range(len(titles)), [textwrap.fill(title, WRAPPED) for title in titles])
     axes.set_xlim(-0.6, len(titles) - 0.4)
@@ -57,11 +57,11 @@ def dress(axes: Axes, title: str, titles: Sequence[str]) -> None:
 
 
 def draw_stages(rows: Sequence[StageResult], picture: Path) -> None:
-    """avg@k by stage with its 95% interval, a panel for each evaluation set; colours say what changed."""
+    """Plot avg@k by stage with its 95% interval, one panel per evaluation set; colours show the change."""
     rows = with_true_steps(rows)
-    evaluated = [(row, found) for row, found in zip(rows, measure(rows), strict=True) if row.sets]
-    rows, measured = [row for row, _ in evaluated], [found for _, found in evaluated]
-    names = list(dict.fromkeys(name for found in measured for name in found))
+    evaluated = [(row, by_set) for row, by_set in zip(rows, measure(rows), strict=True) if row.sets]
+    rows, measured = [row for row, _ in evaluated], [by_set for _, by_set in evaluated]
+    names = list(dict.fromkeys(name for by_set in measured for name in by_set))
     figure, drawn = panels(max(len(names), 1), max(len(rows), 1))
     used: dict[Change | None, None] = {}
     for axes, name in zip(drawn, names or [""], strict=True):
@@ -72,10 +72,10 @@ def draw_stages(rows: Sequence[StageResult], picture: Path) -> None:
             [r.title for r in rows],
         )
         top = 0.0
-        for place, found in enumerate(measured):
-            if name in found and not math.isnan(found[name].mean):
-                used[_bar(axes, place, found[name])] = None
-                top = max(top, found[name].high)
+        for place, by_set in enumerate(measured):
+            if name in by_set and not math.isnan(by_set[name].mean):
+                used[_bar(axes, place, by_set[name])] = None
+                top = max(top, by_set[name].high)
         axes.set_ylim(0, 1.12 * top if top else 1)
     patches = [Patch(color=colour, label=label) for key, (colour, label) in COLOURS.items() if key in used]
     if patches:
@@ -88,7 +88,7 @@ def _bar(axes: Axes, place: int, measured: Measured) -> Change | None:
     change = measured.gain.change if measured.gain else None
     mean, low, high = measured.mean, measured.low, measured.high
     axes.bar(place, mean, width=0.66, color=COLOURS[change][0])
-    # rounding may put an end a hair on the wrong side of the mean
+    # by rounding, an end may lie slightly on the wrong side of the mean
     ends = [[max(mean - low, 0)], [max(high - mean, 0)]]
     axes.errorbar(place, mean, yerr=ends, color="black", capsize=4, linewidth=1.2)
     axes.annotate(
@@ -98,9 +98,9 @@ def _bar(axes: Axes, place: int, measured: Measured) -> Change | None:
 
 
 def write_table(folder: Path, rows: Sequence[StageResult]) -> str:
-    """Write table.md, table.csv and table.png, each whole or not at all; the text of the first.
+    """Write table.md, table.csv and table.png, each atomically, and return the text of table.md.
 
-    Raises DataError without a row.
+    Raises DataError without rows.
     """
     text = markdown(rows)
     for name, content in (("table.md", text), ("table.csv", csv_text(rows))):

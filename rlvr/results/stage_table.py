@@ -1,8 +1,8 @@
-"""What each stage of a recipe bought: the stage-by-stage table, from the evaluations of its models.
+"""The stage-by-stage table: the gain of each stage of a recipe, from the evaluations of its models.
 
-One row per stage. Every evaluation is compared with that of the model which the stage began with (or the
-nearest before that was evaluated on the same set), problem by problem, and the text says plainly which stages
-did not help.
+One row per stage. Every evaluation is compared, paired by problem, with that of the model that the stage
+started from (or the nearest one before it that was evaluated on the same set). The text names the stages
+without a significant improvement.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from rlvr.types import DataError
 
 NONE = "–"
 OVER_PROBLEMS = (
-    "Intervals are over problems: what other problems of the kind would have given these models. They do not "
-    "cover what another seed of the training would have given."
+    "Intervals are over problems: they cover the choice of problems of this kind, but not the variation "
+    "between training seeds."
 )
 
 
 @dataclass(frozen=True)
 class SetResult:
-    """A stage's model on one set of problems. Raises DataError if it cannot be."""
+    """The result of a stage's model on one set of problems. Raises DataError if it is inconsistent."""
 
     problems: Sequence[str]  # [P] ids, each once
-    values: Sequence[float]  # [P] share of the problem's samples that are correct; nan if none was judged
+    values: Sequence[float]  # [P] share of the problem's samples that are correct; nan if no check finished
     samples: int  # k: samples per problem
-    unreached: int = 0  # samples without a verdict, over all problems
-    # [P] share that is right with all steps true (`rlvr.evaluation.metrics.sound_share`); None: not known
+    unreached: int = 0  # samples whose check did not finish, over all problems
+    # [P] share that is right with all steps true (`rlvr.evaluation.metrics.sound_share`); None: unknown
     true_steps: Sequence[float] | None = None
     with_steps: int = 0  # answers with a checkable step, over all problems
 
@@ -56,7 +56,7 @@ class SetResult:
 
 @dataclass(frozen=True)
 class StageResult:
-    """A row of the table. A stage that was not evaluated has no `sets`; its costs are shown all the same."""
+    """A row of the table. A stage that was not evaluated has no `sets`; its costs are still shown."""
 
     stage: str  # its name in the recipe
     title: str  # in the table: "base", "+ SFT"
@@ -66,71 +66,71 @@ class StageResult:
     sampled: int = 0  # tokens sampled
     seconds: float = 0.0  # wall-clock
     data: str = ""  # "4,210 traces"
-    new: bool = True  # made by this run; False where an earlier run's was taken
-    start: str | None = None  # stage whose model it began with; None: that of the row before
+    new: bool = True  # made by this run; False if reused from an earlier run
+    start: str | None = None  # stage whose model it started from; None: that of the row before
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The numbers of a stage on a set; nan where no problem has a value."""
+    """The metrics of a stage on a set; nan if no problem has a value."""
 
     mean: float  # avg@k, 0 to 1
     low: float  # ends of its 95% bootstrap interval over problems
     high: float
-    problems: int  # with a value
-    solved: float  # share of the problems with a correct sample: pass@k, of the k samples that there are
+    problems: int  # number of problems with a value
+    solved: float  # share of the problems with a correct sample: pass@k for k = all samples
     before: str | None = None  # title of the stage that it is compared with
     gain: Difference | None = None  # None without a stage before, or without a common problem
 
 
 def with_true_steps(rows: Sequence[StageResult]) -> list[StageResult]:
-    """The rows with a further set behind each set where answers have checkable steps.
+    """The rows with an additional set after each set in which answers have checkable steps.
 
-    Its values are the shares of answers that are right with all steps true, so that every stage is compared
-    by them as it is by right answers.
+    Its values are the shares of answers that are right with all steps true, so that stages are compared by
+    them as well.
     """
-    known = {name for row in rows for name, of in row.sets.items() if of.with_steps}
-    found = []
+    known = {name for row in rows for name, result in row.sets.items() if result.with_steps}
+    extended = []
     for row in rows:
         sets: dict[str, SetResult] = {}
-        for name, of in row.sets.items():
-            sets[name] = of
-            if name in known and of.true_steps is not None:
-                sets[beside(name)] = SetResult(of.problems, of.true_steps, of.samples)
-        found.append(replace(row, sets=sets))
-    return found
+        for name, result in row.sets.items():
+            sets[name] = result
+            if name in known and result.true_steps is not None:
+                sets[beside(name)] = SetResult(result.problems, result.true_steps, result.samples)
+        extended.append(replace(row, sets=sets))
+    return extended
 
 
 def measure(rows: Sequence[StageResult]) -> list[dict[str, Measured]]:
-    """For each row, evaluation set → its numbers, compared with the nearest row before that has the set.
+    """For each row, evaluation set → its metrics, compared with the nearest row before that has the set.
 
-    p is corrected for all gains of the table: of all its rows and sets.
+    p is corrected for all gains of the table, over all rows and sets.
 
-    Raises DataError if a row begins with a stage that has no row before it.
+    Raises DataError if a row starts from a stage that has no row before it.
     """
     if len({row.stage for row in rows}) < len(rows):
-        raise DataError(f"two rows of the table have one name: {', '.join(row.stage for row in rows)}")
-    before: dict[str, StageResult | None] = {}  # stage → the row that it began with
+        raise DataError(f"two rows of the table have the same name: {', '.join(row.stage for row in rows)}")
+    before: dict[str, StageResult | None] = {}  # stage → the row of the model that it started from
     named: dict[str, StageResult] = {}
     measured = []
     previous: StageResult | None = None
     for row in rows:
         if row.start is not None and row.start not in named:
-            raise DataError(f"stage {row.stage} begins with {row.start}, which has no row before it")
+            raise DataError(f"stage {row.stage} starts from {row.start}, which has no row before it")
         before[row.stage] = previous if row.start is None else named[row.start]
-        found = {}
+        by_set = {}
         for name, result in row.sets.items():
             other = before[row.stage]
             while other is not None and name not in other.sets:
                 other = before[other.stage]
-            found[name] = _measure(result, name, other)
-        measured.append(found)
+            by_set[name] = _measure(result, name, other)
+        measured.append(by_set)
         named[row.stage] = previous = row
-    every = [(place, name, one.gain) for place, found in enumerate(measured) for name, one in found.items()]
+    every = [(place, name, one.gain) for place, by_set in enumerate(measured) for name, one in by_set.items()]
     gains = corrected({(place, name): gain for place, name, gain in every if gain})
     return [
-        {name: replace(one, gain=gains.get((place, name))) for name, one in found.items()}
-        for place, found in enumerate(measured)
+        {name: replace(one, gain=gains.get((place, name))) for name, one in by_set.items()}
+        for place, by_set in enumerate(measured)
     ]
 
 
@@ -150,45 +150,46 @@ def _measure(result: SetResult, name: str, before: StageResult | None) -> Measur
 
 
 def plain(title: str) -> str:
-    """A row's title inside of a sentence: "SFT" for "+ SFT"."""
+    """A row's title within a sentence: "SFT" for "+ SFT"."""
     return title.removeprefix("+").strip()
 
 
 def verdict(measured: Measured) -> str | None:
-    """One sentence part on what a stage did to a set; None for a set's first row."""
+    """A clause on how a stage changed the results on a set; None for a set's first row."""
     if measured.before is None:
         return None
     before, gain = plain(measured.before), measured.gain
     if gain is None:
         return f"not compared with {before}: no problem has a value in both"
     if gain.changed == 0:
-        return f"no clear change: not one of {gain.pairs:,} problems differs from {before}"
+        return f"no clear change: none of {gain.pairs:,} problems differs from {before}"
     link = {Change.BETTER: "on", Change.WORSE: "than", Change.UNCLEAR: "from"}[gain.change]
     changed = f"{gain.changed:,} of {gain.pairs:,} problems changed"
     return f"{gain.change} {link} {before} ({gain.points}; {changed})"
 
 
 def summary(rows: Sequence[StageResult]) -> str:
-    """What each stage did as a Markdown list, and then which stages did not improve their model."""
+    """The change by each stage as a Markdown list, then the stages without a significant improvement."""
     rows = with_true_steps(rows)
     lines, failed, compared = [], [], 0
     names = _sets(rows)
-    for row, found in zip(rows, measure(rows), strict=True):
-        said = {name: text for name in found if (text := verdict(found[name]))}
-        compared += len(said)
-        if said:
-            parts = [text if len(names) == 1 else f"on {name} {text}" for name, text in said.items()]
+    for row, by_set in zip(rows, measure(rows), strict=True):
+        clauses = {name: text for name in by_set if (text := verdict(by_set[name]))}
+        compared += len(clauses)
+        if clauses:
+            parts = [text if len(names) == 1 else f"on {name} {text}" for name, text in clauses.items()]
             lines.append(f"- {plain(row.title)}: {'; '.join(parts)}")
-        short = [name for name in said if not _better(found[name])]
-        if short:
-            where = f" (on {', '.join(short)})" if len(names) > 1 and len(short) < len(said) else ""
+        unimproved = [name for name in clauses if not _better(by_set[name])]
+        if unimproved:
+            some = len(names) > 1 and len(unimproved) < len(clauses)
+            where = f" (on {', '.join(unimproved)})" if some else ""
             failed.append(plain(row.title) + where)
     if compared:
         lines.append("")
         if failed:
-            lines.append(f"Did not clearly improve the model that they began with: {', '.join(failed)}.")
+            lines.append(f"Did not clearly improve the model that they started from: {', '.join(failed)}.")
         else:
-            lines.append("Every stage that was compared improves the model that it began with.")
+            lines.append("Every stage that was compared improves the model that it started from.")
     return "\n".join(lines)
 
 
@@ -197,12 +198,12 @@ def _better(measured: Measured) -> bool:
 
 
 def _sets(rows: Sequence[StageResult]) -> list[str]:
-    """Names of the evaluation sets, in the order that they first come in."""
+    """Names of the evaluation sets, in order of first appearance."""
     return list(dict.fromkeys(name for row in rows for name in row.sets))
 
 
 def markdown(rows: Sequence[StageResult]) -> str:
-    """The table, how to read it, and the summary. Raises DataError without a row."""
+    """The table, notes on how to read it, and the summary. Raises DataError without rows."""
     if not rows:
         raise DataError("a table of stages needs at least one stage")
     rows = with_true_steps(rows)
@@ -213,10 +214,10 @@ def markdown(rows: Sequence[StageResult]) -> str:
         head += [f"{name} avg@{'/'.join(map(str, ks))} (95% interval)", "gain, points (95% interval)"]
     head += ["data", "steps", "tokens trained", "tokens sampled", "wall-clock"]
     lines, measured = [head], measure(rows)
-    for row, found in zip(rows, measured, strict=True):
+    for row, by_set in zip(rows, measured, strict=True):
         cells = [row.title if row.new else f"{row.title} †"]
         for name in names:
-            cells += _cells(found.get(name))
+            cells += _cells(by_set.get(name))
         counts = [f"{count:,}" if count else NONE for count in (row.steps, row.trained, row.sampled)]
         lines.append([*cells, row.data or NONE, *counts, duration(row.seconds) if row.seconds else NONE])
     table = aligned([[cell.replace("|", "\\|") for cell in line] for line in lines])
@@ -235,12 +236,12 @@ def _cells(measured: Measured | None) -> tuple[str, str]:
 
 
 def _notes(rows: Sequence[StageResult], measured: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
-    """What a reader of the numbers must know."""
+    """Notes on how to read the numbers."""
     if _sets(rows):
         yield OVER_PROBLEMS
-    yield from how_tested([one.gain for found in measured for one in found.values() if one.gain])
+    yield from how_tested([one.gain for by_set in measured for one in by_set.values() if one.gain])
     if not all(row.new for row in rows):
-        yield "† taken from before; its costs are those of its own run."
+        yield "† reused from an earlier run; the costs are those of that run."
     unreached = [
         f"{result.unreached:,} on {name} ({plain(row.title)})"
         for row in rows
@@ -252,7 +253,7 @@ def _notes(rows: Sequence[StageResult], measured: Sequence[Mapping[str, Measured
     for name in _sets(rows):
         asked = {frozenset(row.sets[name].problems) for row in rows if name in row.sets}
         if len(asked) > 1:
-            yield f"Not all stages had the same problems of {name}: gains are over those that both have."
+            yield f"Stages were evaluated on different problems of {name}: gains are over the shared ones."
 
 
 FIELDS = (
@@ -263,7 +264,7 @@ FIELDS = (
 
 
 def csv_text(rows: Sequence[StageResult]) -> str:
-    """A line for each stage and evaluation set, with plain numbers (shares, not percent); empty is unknown.
+    """A line for each stage and evaluation set, with plain numbers (shares, not per cent); empty if unknown.
 
     A stage that was not evaluated has one line without a set.
     """
@@ -271,12 +272,12 @@ def csv_text(rows: Sequence[StageResult]) -> str:
     writer = csv.DictWriter(file, FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
     rows = with_true_steps(rows)
-    for row, found in zip(rows, measure(rows), strict=True):
+    for row, by_set in zip(rows, measure(rows), strict=True):
         cost = {name: getattr(row, name) for name in ("steps", "trained", "sampled", "seconds", "data")}
         line = {"stage": row.stage, "title": row.title, **cost, "new": int(row.new)}
-        for name, measured in found.items():
+        for name, measured in by_set.items():
             writer.writerow(line | {"set": name} | _numbers(row.sets[name], measured))
-        if not found:
+        if not by_set:
             writer.writerow(line)
     return file.getvalue()
 

@@ -1,4 +1,4 @@
-"""The table that a run ends with, from its metrics alone."""
+"""The summary table at the end of a run, from its metrics alone."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ STEPS_HEAD = "right, all steps true"
 
 
 def summary_table(run_path: Path) -> str:
-    """What RL made of its start, as a Markdown table with aligned columns.
+    """The results before and after RL, as a Markdown table with aligned columns.
 
     `run_path` is the folder of a run, or of its RL stage. The start is the held-out evaluation at RL
-    step 0, the result the last evaluation. Wall-clock is the sum of time/step, so that neither a pause
-    before a resume nor evaluation counts; tokens are those trained on (SFT) and sampled (RL). Raises
+    step 0, the result is the last evaluation. Wall-clock time is the sum of time/step, without pauses
+    before a resume and without evaluations; tokens are those trained on (SFT) and sampled (RL). Raises
     DataError without metrics.
     """
     folder = stage_folder(run_path, "rl") or run_path
     rl = read_metrics(folder / "metrics.jsonl")
-    before_it = stage_folder(run_path, "sft")
-    sft = read_metrics(before_it / "metrics.jsonl") if before_it else {}
+    sft_folder = stage_folder(run_path, "sft")
+    sft = read_metrics(sft_folder / "metrics.jsonl") if sft_folder else {}
     evaluated = [step for step, metrics in rl.items() if metrics.get(PASS) is not None]
     start = rl[0] if 0 in evaluated else {}
     end = rl[evaluated[-1]] if evaluated and evaluated[-1] > 0 else {}

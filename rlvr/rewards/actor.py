@@ -14,31 +14,31 @@ from rlvr.rewards.counts import ServiceCounts
 from rlvr.rewards.service import RewardService
 from rlvr.types import Group, Verdict
 
-NICENESS = 10  # generation and learning on the same cores come first
+NICENESS = 10  # low priority: generation and learning on the same cores come first
 
 
 class GroupVerdicts(NamedTuple):
-    verdicts: list[list[Verdict]]  # of every group's rollouts, in their order
+    verdicts: list[list[Verdict]]  # one list per group, in the order of its rollouts
     counts: ServiceCounts  # of this call
 
 
 class RewardWorker:
-    """Scores whole groups. Make the actor with `RewardActor.options(num_cpus=…).remote(config)`."""
+    """Judges whole groups. Create the actor with `RewardActor.options(num_cpus=…).remote(config)`."""
 
     def __init__(self, config: RewardConfig, cores: Sequence[int] = ()) -> None:
         if cores:
-            os.sched_setaffinity(0, cores)  # the service's processes have the same
+            os.sched_setaffinity(0, cores)  # inherited by the service's processes
         self.process = answer_for_stacks()
         self.service = RewardService(config, NICENESS)
 
     @ray.method(concurrency_group="control")
     def whereabouts(self) -> Whereabouts:
-        """Where this process is."""
+        """The location of this process."""
         return self.process
 
     @ray.method(concurrency_group="control")
     def progress(self) -> tuple[Whereabouts, int]:
-        """Where this process is, and how many verdicts it has reached; also while it reaches others."""
+        """The location of this process and its number of verdicts; also answered while it judges."""
         return self.process, self.service.reached
 
     def score(self, groups: Sequence[Group]) -> GroupVerdicts:

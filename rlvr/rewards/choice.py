@@ -1,4 +1,4 @@
-"""The reward of choosing the right option of several."""
+"""The reward for choosing the right option in a multiple-choice problem."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def choice_reward(
     Read as option B: "B", "(B)", "b.", "Option B", "B. its text", "**(B)** its text" and, where
     the problem has `options` (its column: texts in order, or letter → text), the text itself.
     Several letters, a letter with the text of another option, and a text that is no option
-    choose nothing: unparseable, with `wrong`. `answer` is a letter or an option's text. For
-    options in random order see `rlvr.problems.choices.shuffled`. Raises DataError when `answer`
-    is no option, or there are more than ten.
+    are unparseable and get `wrong`. `answer` is a letter or an option's text. For options in
+    random order see `rlvr.problems.choices.shuffled`. Raises DataError if `answer` is no option,
+    or if there are more than ten.
     """
     texts = _by_letter(options)
     gold = chosen_letter(answer, texts)

@@ -1,4 +1,4 @@
-"""The reward of a Python program that passes its unit tests, which run in a sandbox.
+"""The reward for a Python program that passes its unit tests, which run in a sandbox.
 
 What is and is not prevented is in `rlvr.rewards.sandbox`;
 how tests are evaluated in `rlvr.rewards.code_tests`.
@@ -37,7 +37,7 @@ MAX_PROGRAM = 1 << 16  # characters
 
 @dataclass(frozen=True)
 class Report:
-    """One test: why it is not passed; None when it is."""
+    """The result of one test: why it failed, or None if it passed."""
 
     failure: str | None = None
 
@@ -45,7 +45,7 @@ class Report:
 def check_code_tests(
     tests: Any, entry_point: str | None = None, in_process: bool = False, modules: Sequence[str] = ()
 ) -> None:
-    """Raise DataError for tests that `code_reward` would not take, or modules that are not installed."""
+    """Raise DataError for tests that `code_reward` does not accept, or modules that are not installed."""
     try:
         for module in modules:
             folder_of(module)
@@ -72,11 +72,11 @@ def code_reward(
 ) -> Verdict:
     """`correct` when the completion's program passes all `tests`, else `wrong`.
 
-    `partial` gives the share of tests passed instead, between `wrong` and `correct`. The program is what
-    `extract_program` finds. `tests`, a column of the problems, is one of (or one of them as JSON text):
+    With `partial` the value is between `wrong` and `correct`, in proportion to the tests passed. The program
+    is found by `extract_program`. `tests`, a column of the problems, is one of (or one of them as JSON text):
 
     - [{"input": "2 3\\n", "output": "5\\n"}, …] or {"inputs": […], "outputs": […]}: standard input and what
-      must be printed, compared but for spaces at ends of lines and empty lines at the end;
+      must be printed, ignoring spaces at ends of lines and empty lines at the end;
     - the same with "fn_name": arguments (a list, or a text with the JSON of one on each line) and the value
       that a function, or a method of the class `Solution`, must return for them; compared as JSON, which has
       no tuples;
@@ -84,20 +84,20 @@ def code_reward(
     - one piece of Python. The functions `test_…` that it defines are a test each; or it defines
       `check`, which is called with what the program calls `entry_point` (a column too); or it asserts.
 
-    Tests in Python are evaluated here and not in the program's process, which is asked for the values of
-    calls alone and is never told what is expected. That takes a part of Python (`rlvr.rewards.code_tests`).
-    A test outside of it raises DataError, unless `in_process`: then it runs beside the program, which can
-    fool it. Values compare as Python compares plain ones: 1 equals 1.0 and True, [1] does not equal (1,).
-    What a value of another type becomes is in `rlvr.rewards.sandbox.wire`.
+    Tests in Python are evaluated here and not in the program's process, which only computes the values of
+    calls and never gets the expected results. This supports a subset of Python (`rlvr.rewards.code_tests`).
+    Other tests raise DataError, unless `in_process` is set: then they run in the program's process, which
+    can manipulate them. Values are compared as in Python: 1 equals 1.0 and True, [1] does not equal (1,).
+    For values of other types see `rlvr.rewards.sandbox.wire`.
 
-    `modules` are packages beside the standard library that programs may import, such as [numpy].
+    `modules` are packages besides the standard library that programs may import, such as [numpy].
 
-    CPU time and `wall_seconds` are for all tests together, with the start of a process (0.03 s) for each
-    input of a script, and after each test that the program does not survive. Using either up is wrong,
-    however busy the machine: the clock stands still while the program waits for a core. `wall_seconds` must
-    be a second below the service's deadline. A sandbox that cannot be made is crashed: no reward. Without
-    Landlock in the kernel that takes `confine_reads: false`; then programs can read the files of this user,
-    which may hold the tests.
+    CPU time and `wall_seconds` are for all tests together, including the start of a process (0.03 s) for
+    each input of a script, and after each test that the program does not survive. A program that exceeds
+    either is wrong, also on a busy machine: the clock is stopped while the program waits for a core.
+    `wall_seconds` must be a second below the service's deadline. If the sandbox cannot be created, the
+    verdict is crashed, without a reward. On a kernel without Landlock, set `confine_reads: false`; then
+    programs can read the files of this user, which may include the tests.
     """
     read = read_tests(tests, entry_point, in_process)
     program = extract_program(completion, names_asked(read), thoughts)
@@ -138,14 +138,14 @@ def _judge(
 
 
 def _readable(text: str) -> str:
-    """Without lone surrogates, which no file takes."""
+    """The text without lone surrogates, which cannot be encoded."""
     return text.encode(errors="replace").decode()
 
 
 class _Tested:
-    """A program under test. After a test that its process does not survive it is started anew.
+    """A program under test. It is restarted after a test that its process does not survive.
 
-    Any method raises SandboxError, OSError and Starved; `fault` is why the program could not be loaded.
+    All methods may raise SandboxError, OSError and Starved; `fault` is why the program could not be loaded.
     """
 
     def __init__(self, program: str, entry_point: str | None, limits: Limits, clock: Clock) -> None:
@@ -177,7 +177,7 @@ class _Tested:
             return Report(f"the program {self._how(ended.outcome)} during the test")
         except (Failed, Raised, WireError) as error:
             return Report(str(error)[:1000])
-        # what operators and functions of Python's say of a value that is not what the test takes it for
+        # raised by Python's operators and functions for a value of a type that the test does not expect
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
             return Report(f"{type(error).__name__}: {error}"[:1000])
 
@@ -209,7 +209,7 @@ class _Tested:
             raise Failed("the program sent what is no value")
 
     def _script(self, test: Script) -> Report:
-        """A process for each input. The limit of CPU time is for all of them together."""
+        """Run one process for this input. The limit of CPU time is for all inputs together."""
         outcome = run_script(self.program, test.given, self._limits(), self.clock)
         self.cpu_left -= outcome.cpu
         if outcome.ending == "output":

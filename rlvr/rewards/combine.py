@@ -1,4 +1,4 @@
-"""How the values of several reward functions become one verdict."""
+"""Combining the values of several reward functions into one verdict."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ def combine(
 ) -> Verdict:
     """The weighted sum Σ w·value of the `parts` that have an opinion, as one verdict.
 
-    A part without a weight counts once; a gate without one, a logged part, and one of weight 0 do not
-    count. The sum is held within `clip`. If the value of a gate's part is below its threshold, the reward is
-    min(sum, gate_value): never more than without the gate. A part without an opinion gates nothing.
+    The default weight is 1, for gates 0. Logged parts and parts of weight 0 do not count. The sum is clipped
+    to `clip`. If the value of a gate's part is below its threshold, the reward is min(sum, gate_value): never
+    more than without the gate. A gate whose part has no opinion has no effect.
 
-    Status and extracted answer are those of the first part that counts and is a Verdict (then of
-    the first gate or logged one); without one the reward decides: correct if it is positive. A
-    gate changes the reward of a right answer, not that it is right. If a part was not reached,
-    neither is the whole, which has no reward then and names the part.
+    Status and extracted answer are those of the first part that counts and is a Verdict, or else of the first
+    other Verdict. Without any, the status is correct if the reward is positive. A gate changes the reward of
+    a correct answer, not its status. If a part has no reward (timeout, crash), neither has the whole; its
+    reason names the part.
+
+    Raises:
+        ConfigError: a weight, gate or logged name is not one of the parts.
     """
     gates = gates or {}
     for kind, names in (("weights", weights), ("gates", gates), ("logged", logged)):

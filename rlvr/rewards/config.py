@@ -10,14 +10,12 @@ from rlvr.base.settings import setting
 
 @dataclass
 class RewardConfig:
-    """`functions` maps a name of your choice to an import path (`_target_`) with arguments. Its `columns`
-    are the parameters with a default that columns of the problems fill, which otherwise they do not.
+    """`functions` maps names of your choice to import paths (`_target_`) with arguments. A function's list
+    `columns` names parameters with a default that are filled from columns of the problems.
 
-    The reward of a rollout is the weighted sum of the values that its functions return, held
-    within `clip`. Every function is a part of the sum, with weight 1 unless `weights` says
-    otherwise, except for those in `gates` or `logged`: a gate is a part of the sum only if it has
-    a weight too, a logged function never is. A rollout with a gate's value below its threshold
-    gets `gate_value`, or what it would get without the gate if that is less: passing costs nothing.
+    The reward of a rollout is the weighted sum of the values of its functions, clipped to `clip`. The
+    default weight is 1. Functions in `gates` are part of the sum only if they have a weight; those in
+    `logged` never are. If a gate's value is below its threshold, the reward is at most `gate_value`.
     """
 
     functions: dict[str, Any] = setting(factory=dict, help="name → {_target_: import path, columns: […], …}")

@@ -1,4 +1,4 @@
-"""What reward services did since somebody last asked."""
+"""Counters of reward services since the last query."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def _seconds() -> array[float]:
 
 @dataclass
 class ServiceCounts:
-    """Counts and seconds, which add up over services."""
+    """Counts and seconds, which are summed over services."""
 
     statuses: Counter[Status] = field(default_factory=Counter)
     latency: array[float] = field(default_factory=_seconds)  # of every check
-    queue: array[float] = field(default_factory=_seconds)  # that it waited before a worker began it
-    respawns: array[float] = field(default_factory=_seconds)  # from a worker's end to its successor
-    put_off: int = 0  # of these, ended so that others need not wait: their checks were begun again
-    retried: int = 0  # checks begun again because a signal had killed their process
-    recycled: int = 0  # workers replaced because their functions kept too much memory
-    restarts: int = 0  # of the process that forks the workers
-    cache_hits: int = 0  # comparisons of answers that a worker took from memory
-    cache_misses: int = 0  # … and that it made
+    queue: array[float] = field(default_factory=_seconds)  # waiting time of each check
+    respawns: array[float] = field(default_factory=_seconds)  # time from a worker's end to its replacement
+    put_off: int = 0  # workers ended so that other checks need not wait; their check was restarted
+    retried: int = 0  # checks restarted because a signal had killed their process
+    recycled: int = 0  # workers replaced because they retained too much memory
+    restarts: int = 0  # restarts of the process that forks the workers
+    cache_hits: int = 0  # comparisons of answers found in a worker's cache
+    cache_misses: int = 0  # comparisons of answers that were computed
 
     def count(self, verdict: Verdict, waited: float) -> None:
         self.statuses[verdict.status] += 1
@@ -40,9 +40,9 @@ class ServiceCounts:
             setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
 
     def summary(self) -> dict[str, float]:
-        """One number each: verdicts of every status, totals, percentiles; seconds where it is time.
+        """Metrics by name: verdicts by status, totals and percentiles; times in seconds.
 
-        A percentile of nothing is 0.
+        Without values, a percentile is 0.
         """
         latency, queue, respawns = (
             np.frombuffer(values) if values else np.zeros(1)

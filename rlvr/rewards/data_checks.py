@@ -1,4 +1,4 @@
-"""What reward functions say of the problems' data, before anything runs."""
+"""Checks of the problems' data by reward functions, before anything runs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.functions import Sample, load_functions
 from rlvr.types import ConfigError, DataError, FinishReason, Problem
 
-_SHOWN = 10  # messages of one function
+_SHOWN = 10  # most messages per function
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def with_data_check(check: Callable[..., None]) -> Callable[[Function], Function]:
-    """A decorator of a reward function per sample whose data are checked when problems are loaded.
+    """Decorator for a reward function per sample: `check` is called when problems are loaded.
 
     `check` takes any of the function's parameters by name, and raises DataError.
     """
@@ -28,7 +28,7 @@ def with_data_check(check: Callable[..., None]) -> Callable[[Function], Function
 
 
 def data_messages(config: RewardConfig, problems: Sequence[Problem]) -> Iterator[str]:
-    """Yield what the functions of `config`, if it is valid, cannot judge in `problems`."""
+    """Yield a message for each problem that a function of `config` cannot judge; none if it is invalid."""
     try:
         functions = load_functions(config)
     except ConfigError:

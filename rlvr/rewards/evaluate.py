@@ -1,4 +1,4 @@
-"""Calls reward functions on samples, and turns whatever comes of it into verdicts."""
+"""Calls reward functions on samples, and turns results, errors and timeouts into verdicts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rlvr.rewards.functions import RewardFunction, Sample
 from rlvr.rewards.true_steps import true_steps
 from rlvr.types import Status, Verdict
 
-MAX_MESSAGE = 500  # characters of what an exception says
+MAX_MESSAGE = 500  # characters of an exception's message
 MAX_REASON = 1000  # characters
-GRACE = 0.5  # seconds that a cancelled coroutine has before its process is killed
+GRACE = 0.5  # seconds that a cancelled coroutine has to end before its process is killed
 
-EVERY = -1  # the position of a call that all samples of the batch are in
-# Told where the evaluation goes next: position in the batch (or EVERY), index of the function, and
-# the seconds that it may take, or None for another function within the time already given. False
-# says that this sample, and those after it, are not wanted any more.
+EVERY = -1  # in place of a position: a call for all samples of the batch
+# Called before each call of a function: position in the batch (or EVERY), index of the function, and the
+# seconds that it may take, or None if the time given before holds. Returns False if this sample and those
+# after it are no longer needed.
 Enter = Callable[[int, int, float | None], bool]
-Finish = Callable[[int, Verdict, float], None]  # position, verdict, time.monotonic() of its beginning
+Finish = Callable[[int, Verdict, float], None]  # position, verdict, start (time.monotonic())
 
 
 @dataclass
@@ -36,7 +36,7 @@ class _Check:
     began: float
     seconds: float = 0.0
     failure: Verdict | None = None
-    pending: int = 0  # awaited calls that have not ended
+    pending: int = 0  # number of async calls that have not ended
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,13 @@ class _Call:
 
 
 class Evaluator:
-    """Evaluates batches of samples: plain functions sample by sample, then those that take a whole
-    batch, then all `async` ones at once.
+    """Evaluates batches of samples: plain functions sample by sample, then functions that take a whole
+    batch, then all `async` functions concurrently.
 
-    A function that raises, or returns something that is no value, makes the verdict crashed, with
-    the function, the sample and the line of the user's file in the reason. The deadline of a sample
-    holds for its plain functions together and for each of its `async` functions; a call for n
-    samples has n times as long. `async` functions are cancelled at their deadline here; all others
-    can only be stopped from outside.
+    If a function raises or returns an invalid value, the verdict is crashed; its reason names the function,
+    the sample and the line in the user's file. The deadline of a sample holds for its plain functions
+    together, and for each of its `async` functions; a call for n samples has n times as long. `async`
+    functions are cancelled here at their deadline; others can only be stopped from outside.
     """
 
     def __init__(
@@ -83,10 +82,10 @@ class Evaluator:
             "clip": config.clip,
             "logged": config.logged,
         }
-        self.runner = asyncio.Runner()  # one loop for all batches, so that clients stay connected
+        self.runner = asyncio.Runner()  # one event loop for all batches, so that clients stay connected
 
     def run(self, samples: Sequence[Sample]) -> None:
-        """Calls `finish` once for every sample, in no particular order, unless `enter` ends it."""
+        """Calls `finish` once for every sample, in any order, until `enter` returns False."""
         checks = []
         for position, sample in enumerate(samples):
             now = time.monotonic()
@@ -128,14 +127,14 @@ class Evaluator:
             try:
                 call = _Call(index, function, [check], function.columns(check.sample))
                 check.parts[function.name] = _part(call.start())
-            # The boundary to code that is not ours: nothing it raises may look like a reward of 0.
+            # User code: an exception must not look like a reward of 0.
             except Exception as error:  # noqa: BLE001
                 self._crash(check, function, error)
                 break
         check.seconds += time.perf_counter() - started
 
     def _calls(self, index: int, function: RewardFunction, checks: Sequence[_Check]) -> list[_Call]:
-        """The calls that `checks` need, without those that have failed or lack a column."""
+        """The calls of a function for `checks`, except those that have failed or lack a column."""
         calls: dict[tuple[Any, ...], _Call] = {}
         for check in checks:
             if check.failure:
@@ -169,7 +168,7 @@ class Evaluator:
             if not check.pending:
                 self._end(check)
         most = max((len(call.checks) for call in calls), default=0)
-        # a call for several that was too late is made again for each of them
+        # a call for several samples that times out is repeated for each of them
         seconds = self.config.deadline * (most if most < 2 else most + 1) + GRACE
         self.enter(EVERY, self.awaited[0][0], seconds)
         await asyncio.gather(*(self._await(call, time.perf_counter()) for call in calls))
@@ -180,7 +179,7 @@ class Evaluator:
             async with limit:
                 returned = await call.start()
             self._store(call, returned)
-        # its own CancelledError must not end those of other samples
+        # a CancelledError of this call must not end the calls of other samples
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (as above)
             if limit.expired() and len(call.checks) > 1:
                 alone = (replace(call, checks=[check]) for check in call.checks)
@@ -205,7 +204,7 @@ class Evaluator:
         for check, value in zip(call.checks, values, strict=True):
             try:
                 check.parts[name] = _part(value)
-            except Exception as error:  # noqa: BLE001 (a number of the user's own kind may raise)
+            except Exception as error:  # noqa: BLE001 (converting a user's number type may raise)
                 self._crash(check, call.function, error)
 
     def _crash(self, check: _Check, function: RewardFunction, error: BaseException) -> None:
@@ -227,7 +226,7 @@ class Evaluator:
 
 
 def evaluate(functions: Sequence[RewardFunction], config: RewardConfig, sample: Sample) -> Verdict:
-    """The verdict on one sample, in this process: what hangs, hangs here."""
+    """The verdict on one sample, in this process and without a deadline for plain functions."""
     verdicts: list[Verdict] = []
     evaluator = Evaluator(functions, config, lambda position, verdict, began: verdicts.append(verdict))
     try:
@@ -238,7 +237,7 @@ def evaluate(functions: Sequence[RewardFunction], config: RewardConfig, sample: 
 
 
 def _part(returned: Any) -> float | Verdict | None:
-    """What a function returned for one sample. Raises TypeError or ValueError for what is no value."""
+    """The value that a function returned for one sample. Raises TypeError or ValueError if it is invalid."""
     if returned is None:
         return None
     if isinstance(returned, Verdict):
@@ -257,7 +256,7 @@ def _part(returned: Any) -> float | Verdict | None:
 
 
 def _number(value: Any) -> float:
-    # numpy and torch scalars are numbers too; text that could be read as one is not
+    # numpy and torch scalars are accepted as well, but no text
     if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
         if asyncio.iscoroutine(value):
             value.close()
@@ -280,7 +279,7 @@ def _values(returned: Any, samples: int) -> list[Any]:
 
 
 def _raised(error: BaseException, function: RewardFunction) -> str:
-    """Type, message and the innermost line of the user's own file; without one, where it is defined."""
+    """Exception type, message and innermost line in the user's file, or else the function's first line."""
     where, code = "", function.code
     if code is not None:
         own = [

@@ -1,4 +1,4 @@
-"""The reward of an answer that is written like the reference."""
+"""The reward for an answer with the same text as the reference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rlvr.types import Status, Verdict
 from rlvr.verify.extract import extract_answer
 from rlvr.verify.thoughts import MARKS, Marks, after_thoughts
 
-_MAX_LINE = 1_000  # characters of a last line that is taken as the answer
+_MAX_LINE = 1_000  # longest last line that is taken as the answer, in characters
 
 
 @wrong_when_late()

@@ -1,4 +1,4 @@
-"""The reward of a completion that marks its final answer as asked, right or wrong."""
+"""The reward for a completion that marks its final answer as required, whether correct or not."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def format_reward(
     wrong: float = 0.0,
     thoughts: Marks = MARKS,
 ) -> float:
-    r"""`correct` when the completion has the form that the settings ask for, else `wrong`.
+    r"""`correct` if the completion has the format that the settings require, else `wrong`.
 
     pattern: it must occur exactly once in what follows the last thought, or with `tags` in the
         answer. The default counts `\boxed{` and lines such as "#### 42" or "#42"; `\\boxed\{` is
-        exactly one box; null asks for no mark. `^` matches at every line. Two marks are as bad as
-        none: a completion that lists candidates commits to nothing.
+        exactly one box; null requires no mark. `^` matches at every line. Two marks are as wrong as
+        none: a completion that lists candidates has no final answer.
     tags: the completion must be `<think>…</think>` and then `<answer>…</answer>`, each tag exactly
         once, neither empty, and nothing but white space before, between and after them (the form
         of DeepSeek-R1-Zero, arXiv 2501.12948). A `<think>` that ends the prompt counts.

@@ -1,23 +1,23 @@
-"""From a configured import path to a function that can be called on rollouts.
+"""Loading reward functions from configured import paths, and calling them on rollouts.
 
-A reward function is a function, plain or `async`, or an object of a class that is called so. What
-it takes decides how it is called, by parameter name.
+A reward function is a plain or `async` function, or a class whose instances are callable. The names of its
+parameters decide how it is called.
 
 - Per sample: it takes `completion` and any of `problem`, `answer`, `tokens`, `num_sampled`,
   `finish_reason`, `thoughts` and the problem's columns. It returns a float, a Verdict, or None for no
   opinion.
 - Per batch: it takes `completions` and any of `problems`, `answers`, `tokens`, `num_sampled`,
   `finish_reasons`, `thoughts`, and columns by their own names: each a list with one entry per sample. It
-  returns a list as long, of what a function per sample returns. Which samples share a batch is
-  not defined: a value must not depend on it. All of them have a column that is passed, or none has.
+  returns a list of the same length, with values as above. How samples are grouped into batches is undefined,
+  so a value must not depend on it. Either all samples of a batch have a column that is passed, or none.
 
-A completion begins with the mark of a thought where the prompt has opened one. `thoughts` are the marks
-that the configuration names, for `rlvr.verify.thoughts.after_thoughts`.
+If the prompt opened a thought, the completion begins with its opening mark. `thoughts` are the configured
+marks, for `rlvr.verify.thoughts.after_thoughts`.
 
-What a rollout has is passed under its name. A further parameter without a default is data: the
-configuration or a column of the problems gives it. One with a default is a setting, which only the
-configuration changes, whatever columns the problems have; unless the function's configuration names it
-under `columns`: then it is the problem's column of that name, where the problem has one.
+Other parameters without a default are data: they come from the configuration or a column of the problems.
+Parameters with a default are settings: only the configuration changes them, even if the problems have a
+column of that name. If the function's configuration lists a setting under `columns`, it is filled from the
+problem's column of that name, where the problem has one.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from rlvr.verify.thoughts import MARKS, Marks
 
 ROLLOUT_NAMES = ("completion", "problem", "answer", "tokens", "num_sampled", "finish_reason", "thoughts")
 BATCH_NAMES = ("completions", "problems", "answers", "tokens", "num_sampled", "finish_reasons", "thoughts")
-SPARE_SECONDS = 1.0  # between a function's own limit and the deadline: for what it does beside
-OF_A_ROLLOUT = ("tokens", "num_sampled")  # what a mere text does not have
+SPARE_SECONDS = 1.0  # least difference between the deadline and a function's own time limit
+OF_A_ROLLOUT = ("tokens", "num_sampled")  # available for rollouts, but not for plain texts
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def wrong_when_late(setting: str | None = "wrong") -> Callable[[F], F]:
-    """Mark a function of one sample whose running time only the answer can make long.
+    """Mark a function per sample that can only be slow because of the answer.
 
-    If the deadline finds it computing, that is the answer's fault: it is wrong, and has the value of the
-    function's `setting` (0 for None). Without the mark the verdict is not reached.
+    If it exceeds the deadline, the answer is wrong, with the value of the function's `setting` (0 for None).
+    For functions without this mark the verdict is a timeout, without a reward.
     """
 
     def mark(function: F) -> F:
@@ -63,15 +63,15 @@ def wrong_when_late(setting: str | None = "wrong") -> Callable[[F], F]:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a check needs of a rollout and its problem, and nothing that is slow to send."""
+    """The data of a rollout and its problem that checks need; small, so that it is quick to send."""
 
     problem: Problem
     index: int  # of the sample within its group
     completion: str
     finish_reason: str
-    tokens: Any = None  # [T] of the rollout, when a function asks for them
-    num_sampled: int | None = None  # tokens that the policy drew
-    late: tuple[int, ...] = ()  # functions, by index, that were past the deadline with it
+    tokens: Any = None  # [T] of the rollout, if a function takes them
+    num_sampled: int | None = None  # number of sampled tokens
+    late: tuple[int, ...] = ()  # indices of functions that exceeded the deadline on it
     thoughts: Marks = MARKS
 
     @property
@@ -87,7 +87,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class RewardFunction:
-    """A resolved function; `asks` are the parameters that each sample, or each batch, fills."""
+    """A resolved function; `asks` are the parameters that are filled per sample or batch."""
 
     name: str
     path: str
@@ -95,19 +95,19 @@ class RewardFunction:
     bound: Mapping[str, Any]
     asks: tuple[str, ...]
     needs: tuple[str, ...]  # those of `asks` without a default
-    optional: tuple[str, ...] = ()  # those of `asks` that are columns which a problem may lack
+    optional: tuple[str, ...] = ()  # those of `asks` that are columns a problem may lack
     settings: tuple[str, ...] = ()  # parameters that keep their default
     per_batch: bool = False
     asynchronous: bool = False
-    late: float | None = None  # its value of an answer that takes it past the deadline; None: not reached
+    late: float | None = None  # value of an answer on which it exceeds the deadline; None: timeout
 
     @property
     def given(self) -> tuple[str, ...]:
-        """Names that every sample has; any other is a column."""
+        """Parameter names that every sample fills; all others are columns."""
         return BATCH_NAMES if self.per_batch else ROLLOUT_NAMES
 
     def columns(self, sample: Sample) -> tuple[str, ...]:
-        """The columns of `sample` that it asks for. Raises KeyError for one that the problem lacks."""
+        """The columns of `sample` that the function takes. Raises KeyError if a required one is missing."""
         found = []
         for name in self.asks:
             if name in self.given:
@@ -120,7 +120,7 @@ class RewardFunction:
         return tuple(found)
 
     def arguments(self, samples: Sequence[Sample], columns: Sequence[str]) -> dict[str, Any]:
-        """The arguments for `samples`, which have the same `columns`; one sample unless per batch."""
+        """The arguments for `samples`, which all have `columns`; a single sample unless per batch."""
         rows = [dict(zip(self.given, sample.given(), strict=True)) for sample in samples]
         filled = [
             {name: row[name] for name in self.asks if name in row}
@@ -133,13 +133,13 @@ class RewardFunction:
 
     @property
     def code(self) -> Any:
-        """The code object of the user's function, where it has one."""
+        """The code object of the user's function, if it has one."""
         function = inspect.unwrap(self.function)
         return getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
 
 
 def load_functions(config: RewardConfig) -> list[RewardFunction]:
-    """The functions of `config`, in its order. Raises ConfigError with everything that is wrong."""
+    """The functions of `config`, in order. Raises ConfigError with all messages of `validate_reward`."""
     refuse(validate_reward(config))
     return [_load(name, spec) for name, spec in config.functions.items()]
 
@@ -147,12 +147,11 @@ def load_functions(config: RewardConfig) -> list[RewardFunction]:
 def validate_reward(
     config: RewardConfig, columns: Collection[str] | None = None, shared: Collection[str] | None = None
 ) -> Iterator[str]:
-    """Yield what is wrong with `config`, one message each.
+    """Yield a message for each error in `config`. Imports the modules that it names.
 
-    `columns` are the names of the problems' columns, where they are known: then a parameter that
-    nothing fills, and a column that no problem has, are found here rather than at the first sample.
-    `shared` are those columns that must do for parameters without a default, if not all. Imports the
-    modules it names.
+    If `columns`, the names of the problems' columns, are given, parameters that nothing fills and columns
+    that no problem has are reported here, rather than failing at the first sample. `shared` are the columns
+    that all problems have (default: all), which can fill parameters without a default.
     """
     if not config.functions:
         yield "reward.functions is empty: name one, as in math: {_target_: rlvr.rewards.math.math_reward}"
@@ -192,7 +191,7 @@ def validate_reward(
 
 
 def say_unused_columns(config: RewardConfig, columns: Collection[str]) -> None:
-    """Say on standard error which of `columns` fill no parameter of their name, since it is a setting.
+    """Print on stderr which of `columns` are not passed because the parameter of their name is a setting.
 
     Raises ConfigError as `load_functions` does.
     """
@@ -208,7 +207,7 @@ def say_unused_columns(config: RewardConfig, columns: Collection[str]) -> None:
 
 
 def _limit_messages(function: RewardFunction, deadline: float) -> Iterator[str]:
-    """A parameter `wall_seconds` is the time that a function gives what it checks, and which must suffice."""
+    """What is wrong with `wall_seconds`, a function's own time limit, which must be below the deadline."""
     parameter = _parameters(function.function, function.name, function.path).get("wall_seconds")
     limit = function.bound.get("wall_seconds", parameter.default if parameter else None)
     if isinstance(limit, int | float) and limit + SPARE_SECONDS > deadline:
@@ -220,7 +219,7 @@ def _limit_messages(function: RewardFunction, deadline: float) -> Iterator[str]:
 
 
 def _combination_messages(config: RewardConfig) -> Iterator[str]:
-    """Weights, gates and bounds that name nothing, or do nothing."""
+    """What is wrong with weights, gates and bounds: unknown names, and settings without effect."""
     functions, gates, logged = config.functions, config.gates, config.logged
     for section, names in (("weights", config.weights), ("gates", gates), ("logged", logged)):
         for name in names:
@@ -256,7 +255,7 @@ def _combination_messages(config: RewardConfig) -> Iterator[str]:
 
 
 def _wrong(spec: Mapping[str, Any]) -> float:
-    """What the function of `spec` gives a wrong answer, if it has a parameter `wrong`; else 0."""
+    """The value of a wrong answer by the function of `spec`: its parameter `wrong`, else 0."""
     parameter = inspect.signature(resolve(spec["_target_"], "reward")).parameters.get("wrong")
     value = spec.get("wrong", parameter.default if parameter else 0.0)
     return float(value) if isinstance(value, int | float) else 0.0
@@ -270,13 +269,13 @@ def _load(name: str, spec: Any) -> RewardFunction:
     path = spec["_target_"]
     target = resolve(path, key)
     if not callable(target):
-        raise ConfigError(f"{key}: {path} is a {type(target).__name__}, not something to call")
+        raise ConfigError(f"{key}: {path} is a {type(target).__name__}, not callable")
     made, parameters = inspect.isclass(target), _parameters(target, key, path)
     if made:
         check_keywords(key, path, target, bound)
         try:
             target = target(**bound)
-        # The boundary to code that is not ours: whatever a constructor raises is about its settings.
+        # User code: any exception of a constructor is reported as an error in its settings.
         except Exception as error:
             raise ConfigError(f"{key}: {path}(…) raised {type(error).__name__}: {error}") from error
         bound = {}
@@ -336,7 +335,7 @@ def _named_columns(
     key: str,
     path: str,
 ) -> list[str]:
-    """The parameters that `columns` in the configuration says to fill from columns of their names."""
+    """The parameters that the configuration's `columns` lists, to be filled from the problems' columns."""
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{key}.columns is {names!r}, but must be a list of names, as in [difficulty]")
     if names and "columns" in parameters:
@@ -368,7 +367,7 @@ def _parameters(target: Callable[..., Any], key: str, path: str) -> Mapping[str,
 
 
 def check_ranges(config: RewardConfig) -> None:
-    """Raise ConfigError for a setting out of its range: for configurations that are made in Python."""
+    """Raise ConfigError for a setting out of range, for configurations created in Python."""
     for name in ("actors", "workers", "batch"):
         if not isinstance(number := getattr(config, name), int):
             raise ConfigError(f"reward.{name} is {number!r}, but must be a whole number")

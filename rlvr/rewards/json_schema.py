@@ -1,4 +1,4 @@
-"""The reward of an answer that is JSON of a given form."""
+"""The reward for an answer that is JSON and valid under a given schema."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from rlvr.verify.thoughts import MARKS, UNENDED, Marks, after_thoughts
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
-_MAX_ERRORS = 100  # that are looked at to name the first
-_MAX_DIGITS = 308  # of an integer: any such one is a float, as `multipleOf` may need it
+_MAX_ERRORS = 100  # among which the first by path is named
+_MAX_DIGITS = 308  # of an integer, so that it can be converted to a float, as for `multipleOf`
 
 
 @wrong_when_late()
@@ -37,12 +37,12 @@ def json_schema_reward(
 ) -> Verdict:
     """`correct` when the completion's JSON is valid under `schema` (JSON Schema, 2020-12 unless it says).
 
-    The JSON is the last fenced block that is marked `json` or not at all, or else all that
-    follows the last thought. Longer or more deeply nested text is refused unread, and so are numbers
-    beyond ±1e308. What is no JSON is unparseable, what is not valid is wrong; the reason has the path of
-    the first error. References to other documents are not followed. A `pattern` in the schema is searched
-    in model text and may be slow: past the reward service's deadline the answer is wrong. Raises
-    ValueError when `schema` is none.
+    The JSON is the last fenced block that is marked `json` or unmarked, or else all that follows the last
+    thought. Text beyond `max_characters` or `max_depth`, numbers beyond ±1e308 and invalid JSON are
+    unparseable. JSON that is not valid under the schema is wrong; the reason has the path of the first
+    error. References to other documents are not followed. A `pattern` in the schema may be slow on some
+    texts: past the reward service's deadline the answer is wrong. Raises ValueError if `schema` is no valid
+    schema.
     """
     validator = _validator(json.dumps(schema, sort_keys=True))
     answer = after_thoughts(completion, marks=thoughts)
@@ -61,7 +61,7 @@ def json_schema_reward(
         return Verdict(Status.UNPARSEABLE, wrong, "JSON nested too deeply")
     try:
         errors = list(islice(validator.iter_errors(value), _MAX_ERRORS))
-    except RecursionError:  # the schema follows a value as deep as it goes
+    except RecursionError:  # a recursive schema recurses as deeply as the value
         return Verdict(Status.WRONG, wrong, "JSON nested too deeply for the schema", text)
     if errors:
         first = min(errors, key=lambda error: error.json_path)
@@ -77,19 +77,19 @@ def _validator(schema: str) -> Any:
     try:
         kind.check_schema(content)
     except SchemaError as error:
-        raise ValueError(f"the schema is none: {error.json_path}: {error.message[:200]}") from error
+        raise ValueError(f"the schema is invalid: {error.json_path}: {error.message[:200]}") from error
     registry: Registry[Any] = EMPTY_REGISTRY  # the default one fetches references over the network
     return extend(kind, {"uniqueItems": _unique_items})(content, registry=registry)
 
 
 def _unique_items(validator: Any, unique: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
-    """As the library's, which compares every two items that cannot be sorted."""
+    """Like the library's, but in linear time: that one compares all pairs of items that cannot be sorted."""
     if unique and validator.is_type(value, "array") and len({_hashable(item) for item in value}) < len(value):
         yield ValidationError("it has non-unique items")
 
 
 def _hashable(value: Any) -> Any:
-    """Equal exactly where JSON values are: true is not 1, while 1.0 is."""
+    """A hashable value; equal for equal JSON values: 1 equals 1.0, but not true."""
     if isinstance(value, list):
         return "array", tuple(map(_hashable, value))
     if isinstance(value, dict):

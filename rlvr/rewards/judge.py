@@ -1,4 +1,4 @@
-"""The reward of an explanation that another model judges, at an OpenAI-compatible endpoint."""
+"""The reward by a judge: a model at an OpenAI-compatible endpoint that scores the explanation."""
 
 from __future__ import annotations
 
@@ -55,23 +55,23 @@ class JudgeReward:
     """Asks `model` at `base_url` (as in http://127.0.0.1:8000/v1) to score the completion.
 
     The value is (score − low) / (high − low) with the integer `score` in [`low`, `high`]; the verdict is
-    correct from `passing` on. No score, be it that the endpoint is down, the budget spent or the reply
-    unreadable even after `retries` further requests, is a crashed verdict with the reason, never a 0. But a
-    completion that makes the message longer than the judge can read is wrong, with the lowest score, and
-    so is one whose thoughts never ended: of all others the judge reads what follows them.
+    correct if it is at least `passing`. Without a score (endpoint down, budget spent, or no readable reply
+    after `retries` further requests) the verdict is crashed, without a reward. A completion that is too
+    long for the judge is wrong, with the lowest score, and so is one whose thoughts never ended. Otherwise
+    the judge reads what follows the thoughts.
 
     `api_key_env`: the *name* of an environment variable with the key.
-    `folder`: where answers are remembered (a rerun or a resume asks nothing twice) and requests counted;
+    `folder`: stores answers, so that a rerun or resume asks nothing twice, and counts requests;
     `max_requests` is the budget of this folder, for all processes and resumes, retries included. On a
     cluster it must be the absolute path of a folder that all nodes share.
-    `prompt`: a text with the field {completion} and, as wanted, {problem}, {answer}, {low}, {high}; other
-    braces are doubled. The completion goes between markers that it cannot contain, and is said to be data.
+    `prompt`: a text with the field {completion} and optionally {problem}, {answer}, {low}, {high}; other
+    braces are doubled. The completion is put between markers that it cannot contain, and marked as data.
     `extra_body`: added to each request, as in {structured_outputs: {regex: "Score: ([0-9]|10)"}} for vLLM.
 
-    Times are in seconds: `timeout` of a request; `backoff` before the first retry, doubled for each
-    further one and varied by up to half of it, the same way in every run; a Retry-After of the endpoint
-    goes first. `concurrency` requests at once, in each process of the reward service, whose deadline must
-    leave time for waiting and retries.
+    Times are in seconds: `timeout` of a request; `backoff` before the first retry, doubled for each further
+    one and varied by up to half of it, identically in every run. A Retry-After of the endpoint takes
+    precedence. `concurrency` is the number of concurrent requests per process of the reward service. The
+    service's deadline must leave time for waiting and retries.
     """
 
     def __init__(
@@ -109,8 +109,8 @@ class JudgeReward:
             **plain_json("extra_body", extra_body or {}),
         }
         self.folder = JudgeFolder(Path(folder))
-        self.writes = (folder,)  # the reward service lets no function make files elsewhere
-        self._loop: asyncio.AbstractEventLoop | None = None  # the connections and locks belong to one
+        self.writes = (folder,)  # the only folder in which the reward service lets it create files
+        self._loop: asyncio.AbstractEventLoop | None = None  # that connections and locks belong to
 
     async def __call__(self, completion: str, problem: Problem, thoughts: Marks = MARKS) -> Verdict:
         text = after_thoughts(completion, marks=thoughts)
@@ -120,7 +120,7 @@ class JudgeReward:
         asked = json.dumps([self.request, message, self.low, self.high], sort_keys=True)
         key = hashlib.sha256(asked.encode()).hexdigest()
         self._begin()
-        lock = self._locks.setdefault(key, asyncio.Lock())  # equal completions of a group ask once
+        lock = self._locks.setdefault(key, asyncio.Lock())  # one request for equal completions of a group
         async with lock:
             found = self.folder.find(key)
             if found is not None:
@@ -129,7 +129,7 @@ class JudgeReward:
                 async with self._places:
                     score, reply = await self._ask(message, key)
             except EndpointError as error:
-                # unless all else is the longer part, which is no fault of the completion
+                # only if the completion is most of the message; otherwise it is not its fault
                 if is_too_long(error) and 2 * len(text) >= len(message):
                     return Verdict(Status.WRONG, 0.0, f"it is too long for the judge: {error}")
                 return Verdict(Status.CRASHED, None, str(error))
@@ -137,7 +137,7 @@ class JudgeReward:
         return self._verdict(score, reply, "asked")
 
     def _begin(self) -> None:
-        """Make what belongs to an event loop, in the process and the loop that use it."""
+        """Create client, locks and semaphore for the running event loop, unless they exist."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
@@ -152,7 +152,7 @@ class JudgeReward:
         return Verdict(status, value, f"score {score} of {self.high}: {said}", str(score), rule=rule)
 
     async def _ask(self, message: str, key: str) -> tuple[int, str]:
-        """The score and the reply it was read from. Raises EndpointError when there is none."""
+        """The score and the reply that it was read from. Raises EndpointError if there is none."""
         messages = [{"role": "user", "content": message}]
 
         async def once(last: Failed | None) -> tuple[int, str] | Failed:
@@ -180,7 +180,7 @@ class JudgeReward:
 
 
 def is_too_long(error: EndpointError) -> bool:
-    """Whether an endpoint refused a request because the model cannot read so much."""
+    """Whether an endpoint refused a request because it exceeds the model's context."""
     return (
         isinstance(error, RefusedError)
         and error.status in (400, 413, 422)
@@ -201,8 +201,8 @@ def _check_prompt(prompt: str) -> None:
 def render(prompt: str, completion: str, problem: Problem, low: int, high: int) -> str:
     """The message to the judge, with `completion` between markers that it does not contain.
 
-    The markers depend on the texts alone, so that the same question can be remembered, and on all of
-    the completion, so that whoever writes it cannot foresee them.
+    The markers are a hash of problem and completion: the same question has the same message, whose answer is
+    stored, and a completion cannot predict its own markers.
     """
     completion = completion.encode(errors="replace").decode()
     marker = hashlib.sha256(f"{problem.text}\0{completion}".encode(errors="replace")).hexdigest()[:16]
@@ -213,9 +213,9 @@ def render(prompt: str, completion: str, problem: Problem, low: int, high: int) 
 
 
 def read_score(reply: str, low: int, high: int) -> int | None:
-    """The integer of a last line such as "Score: 7", "7/10" or {"score": 7}; None if it is not that.
+    """The integer of a last line such as "Score: 7", "7/10" or {"score": 7}; None for any other last line.
 
-    Only the last line counts, and all of it: a number that occurs in a sentence is no score.
+    The whole last line must match: a number within a sentence is no score.
     """
     lines = (after_thoughts(reply) or "").strip().splitlines()
     if not lines:

@@ -1,4 +1,4 @@
-"""What a judge has answered, and how often it was asked: shared by processes, kept over restarts."""
+"""A judge's answers and the number of requests to it: shared by processes, kept over restarts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-MAX_REPLY = 1500  # characters kept of a reply: a link's target holds 4095 bytes
+MAX_REPLY = 1500  # characters kept of a reply, since a link's target has at most 4095 bytes
 
 
 class JudgeFolder:
-    """A folder with a link for every answer and an empty file for every request.
+    """A folder with a symbolic link for every answer and an empty file for every request.
 
-    Not files with content: the processes of the reward service may not write any (RLIMIT_FSIZE is 0
-    there). A symbolic link whose target is the entry is made whole or not at all, and the first one stays.
+    The processes of the reward service cannot write to files (RLIMIT_FSIZE is 0 there), so the target of a
+    link holds the entry. A link is created atomically, and the first one is kept.
     """
 
     def __init__(self, path: Path) -> None:
         self.answers, self.requests = path / "answers", path / "requests"
-        self._spent = 0  # a request number below which all are taken
+        self._spent = 0  # all request numbers up to this one are taken
 
     def find(self, key: str) -> dict[str, Any] | None:
         try:

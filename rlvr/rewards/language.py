@@ -1,4 +1,4 @@
-"""How much of the prose is in the language that was asked for."""
+"""The reward for prose in a given language."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from functools import lru_cache
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
-MAX_CHARACTERS = 50_000  # of a longer completion, the beginning
-PIECE = 200  # characters that are judged together, at least
+MAX_CHARACTERS = 50_000  # of a longer completion only the beginning is read
+PIECE = 200  # least number of characters that are classified together
 
-# Loaded (half a second) when this module is imported, which the reward service does once, before
-# it forks its workers: they share it, and a replaced one has it at once.
+# Loaded (half a second) when this module is imported. The reward service imports it once, before it forks
+# its workers, so that all of them share the model.
 _IDENTIFIER = LanguageIdentifier.from_model_file(MODEL_FILE)
 
-# What is not prose. Every alternative is bounded or ends at a character it cannot cross.
+# What is not prose. Every alternative is bounded, or ends at a character that it cannot match.
 _NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]{0,500}`|\$\$[^$]{0,5000}\$\$|\$[^$\n]{0,1000}\$"
     r"|\\\[(?:(?!\\[\[\]]).){0,5000}\\\]|\\\((?:(?!\\[()]).){0,1000}\\\)"
@@ -41,11 +41,11 @@ _SCRIPTS_OF = {
 def language_reward(completion: str, language: str = "en", min_letters: int = 40) -> float | None:
     """The share, in [0, 1], of the letters of the prose that are in `language` (an ISO 639-1 code).
 
-    Code, LaTeX, tags and addresses are left out. A letter counts when its script is one that the
-    language is written in, and the passage it stands in (sentences, put together to at least
-    `PIECE` characters) is of that language by py3langid. So a Chinese or Cyrillic phrase within
-    English costs its own letters even where the passage remains English. Below `min_letters`
-    letters of prose: None, no opinion. Raises ValueError for a language that py3langid does not know.
+    Code, LaTeX, tags and URLs are ignored. A letter counts if its script is used for the language, and
+    py3langid classifies its passage (sentences, joined to at least `PIECE` characters) as that language.
+    So the letters of a Chinese or Cyrillic phrase within English do not count, even if the passage is
+    classified as English. None (no opinion) for fewer than `min_letters` letters of prose. Raises
+    ValueError for a language that py3langid does not know.
     """
     if language not in _IDENTIFIER.labels:
         raise ValueError(

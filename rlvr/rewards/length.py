@@ -1,4 +1,4 @@
-"""Rewards that depend on how many tokens were drawn."""
+"""Rewards that depend on the number of sampled tokens."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rlvr.verify.check import check_answer
 from rlvr.verify.settings import VerifySettings
 from rlvr.verify.thoughts import MARKS, Marks, after_thoughts
 
-_EVALUATED = VerifySettings(evaluated=True)  # as the math reward asks
+_EVALUATED = VerifySettings(evaluated=True)  # as in the math reward
 
 
 def overlong_reward(completion: str, num_sampled: int, max_tokens: int, buffer: int | None = None) -> float:
     """The soft punishment of long answers of DAPO (arXiv 2503.14476, equation 13), in [−1, 0].
 
     0 up to max_tokens − buffer tokens, from there linearly down to −1 at `max_tokens`, and −1
-    beyond. `num_sampled` counts the drawn tokens. Without a `buffer` it is a fifth of `max_tokens`,
+    beyond. `num_sampled` is the number of sampled tokens. Without a `buffer` it is a fifth of `max_tokens`,
     as in the paper (4,096 of 20,480). Raises ValueError unless 0 < buffer ≤ max_tokens.
     """
     if buffer is None:
@@ -44,9 +44,10 @@ def cosine_reward(
 
     From `…_short` at 0 tokens to `…_long` at `max_tokens`, along half a cosine; which pair
     depends on whether the completion's answer equals `answer` (`rlvr.verify.check_answer`; no
-    readable answer is wrong). A completion of `max_tokens` tokens or more, cut off, gets
-    `exceeded`. `num_sampled` counts the drawn tokens. It rewards the answer by itself: a math
-    reward beside it counts the answer twice. Raises ValueError unless max_tokens > 0.
+    readable answer is wrong). A completion of `max_tokens` tokens or more, which is cut off,
+    gets `exceeded`. `num_sampled` is the number of sampled tokens. This already rewards the
+    answer, so an additional math reward counts it twice. Raises ValueError unless
+    max_tokens > 0.
     """
     if max_tokens <= 0:
         raise ValueError(f"max_tokens is {max_tokens}, but must be > 0")

@@ -1,4 +1,4 @@
-"""The reward of a mathematically right answer."""
+"""The reward for a mathematically correct answer."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def math_reward(
     """`correct` when the completion's final answer equals the problem's, or one of `accepted`, else `wrong`.
 
     An unparseable completion gets `wrong` as well. Phi-4-Mini-Reasoning (arXiv 2504.21233)
-    rewards with +1 and −1: `correct: 1`, `wrong: -1`. The strictness is that of `VerifySettings`,
-    except that a number must be evaluated: or a policy would learn to hand the question back.
-    `kind` and `accepted` may be columns of the problems, empty where a problem has nothing to say.
+    rewards with +1 and −1: `correct: 1`, `wrong: -1`. The defaults are those of `VerifySettings`, except
+    that a number must be evaluated: otherwise a policy would learn to repeat the question as its answer.
+    `kind` and `accepted` may be columns of the problems, with empty values for some problems.
     """
     settings = VerifySettings(
         rounding_digits=rounding_digits,

@@ -1,4 +1,4 @@
-"""The reward of a number that is near enough to the reference."""
+"""The reward for a number within a tolerance of the reference."""
 
 from __future__ import annotations
 

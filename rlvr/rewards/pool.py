@@ -1,4 +1,4 @@
-"""Many reward actors behind one queue, on as many nodes as there are."""
+"""Reward actors behind one queue, spread over the nodes of the cluster."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rlvr.base.processes import DEATHS, Whereabouts, stacks
 from rlvr.rewards.counts import ServiceCounts
 from rlvr.types import Group, RlvrError, StallError
 
-SERVICE_START = 180.0  # seconds that a reward service may take to start its processes
-# Deadlines that one rollout may take: for plain, per-batch and `async` functions each, and twice
-# where it had to be tried again alone.
+SERVICE_START = 180.0  # seconds that a reward service has to start its processes
+# A rollout may take this many times the deadline: once each for plain, per-batch and `async` functions, and
+# twice that if it has to be repeated alone.
 DEADLINES = 6
 
 
@@ -26,17 +26,17 @@ DEADLINES = 6
 class _Call:
     actor: int
     groups: list[Group]
-    heard: float  # time.monotonic() when it began, or was last found to have reached verdicts
-    asked: float  # when it was last asked for them
-    question: ray.ObjectRef | None = None  # that has no answer yet
-    reached: int = -1  # verdicts, by its last answer
-    process: Whereabouts | None = None  # by the same
+    heard: float  # time.monotonic() of its start, or when new verdicts were last noticed
+    asked: float  # time of the last progress request
+    question: ray.ObjectRef | None = None  # unanswered progress request
+    reached: int = -1  # number of verdicts in the last answer
+    process: Whereabouts | None = None  # from the last answer
 
 
 class RewardPool:
-    """Divides groups evenly among `actors` (`RewardActor`); a verdict does not depend on which.
+    """Divides groups evenly among `actors` (`RewardActor`); verdicts do not depend on the actor.
 
-    An actor that dies is replaced by what `start` makes for its place, and its groups are scored again.
+    An actor that dies is replaced by the one that `start(place)` returns, and its groups are judged again.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class RewardPool:
         self.actors = list(actors)
         self.deadline = deadline
         self.start = start
-        self.deaths = [0] * len(self.actors)  # without a verdict between
-        self.replaced = 0  # actors, so far
+        self.deaths = [0] * len(self.actors)  # consecutive deaths by place, without a verdict in between
+        self.replaced = 0  # number of actors replaced so far
         self.queue: list[Group] = []
         self.calls: dict[ray.ObjectRef, _Call] = {}
         self._counts = ServiceCounts()
 
     def submit(self, group: Group) -> None:
-        """Queue one group, whose rollouts are complete. `dispatch` sends it on its way."""
+        """Queue one group, whose rollouts must be complete. `dispatch` sends it to an actor."""
         self.queue.append(group)
 
     def dispatch(self) -> None:
-        """Share what waits among the actors that have nothing to do, in one call each."""
+        """Divide the queued groups among the idle actors, in one call each."""
         idle = sorted(set(range(len(self.actors))) - {call.actor for call in self.calls.values()})
         for place, actor in enumerate(idle):
             share = -(-len(self.queue) // (len(idle) - place))
@@ -70,10 +70,10 @@ class RewardPool:
                 self.calls[call] = _Call(actor, groups, heard=now, asked=now)
 
     def collect(self, call: ray.ObjectRef) -> list[Group]:
-        """The groups of a finished call, which have their verdicts now.
+        """The groups of a finished call, with their verdicts set; none if the actor died.
 
         Raises:
-            RlvrError: the service failed, or its process died again and again; the message has its words.
+            RlvrError: the service failed, or its process died repeatedly; the message has its error.
         """
         made = self.calls.pop(call)
         try:
@@ -92,9 +92,9 @@ class RewardPool:
         return made.groups
 
     def _replace(self, made: _Call, why: str, hopeless: bool = False) -> None:
-        """Another actor in the place of one that is dead or stuck; its groups come first in the queue."""
+        """Replace a dead or stuck actor, and put its groups at the head of the queue."""
         if hopeless or self.start is None or self.deaths[made.actor] == DEATHS:
-            tried = f"; its place was tried {DEATHS} times in a row" if self.deaths[made.actor] else ""
+            tried = f"; it was replaced {DEATHS} times in a row already" if self.deaths[made.actor] else ""
             raise RlvrError(f"reward actor {made.actor} {why}{tried}")
         self.queue = made.groups + self.queue
         print(
@@ -113,12 +113,12 @@ class RewardPool:
         return counts.summary()
 
     def check_progress(self) -> None:
-        """Replace actors that have reached no verdict for longer than any check may take.
+        """Replace actors without a new verdict for longer than any check may take.
 
         Raises:
-            StallError: the same, of one that cannot be replaced; it names process and first problem.
+            StallError: such an actor cannot be replaced; the message names process and first problem.
         """
-        # a service kills every stuck check by itself; beyond this it is the service that is stuck
+        # a service kills stuck checks itself; beyond this limit the service must be stuck
         limit = DEADLINES * self.deadline + SERVICE_START
         for reference, call in list(self.calls.items()):
             now = time.monotonic()
@@ -140,7 +140,7 @@ class RewardPool:
             self._replace(call, "was stuck")
 
     def _ask(self, call: _Call, now: float, every: float) -> None:
-        """Find out whether an actor has got on, where it answers; one that died is met by `collect`."""
+        """Ask an actor for its progress, and read its answer; `collect` handles actors that died."""
         if call.question is None:
             if now - call.asked >= every:
                 call.question, call.asked = self.actors[call.actor].progress.remote(), now

@@ -1,9 +1,9 @@
-"""Reward functions change no file: a mistake in one must not empty what a user keeps.
+"""Makes files read-only for reward functions, so that a mistake in one cannot destroy a user's files.
 
-Two fences, since each has a gap. A hook of the interpreter refuses with the file's name in the message;
-C code and other programs pass it by. The kernel (Landlock, Linux ≥ 5.13) stops those too, but says no more
-than "Permission denied", and does not guard permissions and times of files. What was opened before stays
-open.
+There are two mechanisms, since each has a gap. An audit hook of the interpreter refuses with the file's name
+in the message, but C code and other programs bypass it. The kernel (Landlock, Linux ≥ 5.13) stops those too,
+but its message is only "Permission denied", and it does not protect permissions and times of files. Files
+that are already open stay open.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from rlvr.rewards.sandbox.jail import JailError, confine_writes
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-# Audit events that change something, and which of their arguments are what is changed.
+# Audit events that change files, and the indices of the arguments with the changed paths.
 _CHANGES = {
     "os.chmod": (0,), "os.chown": (0,), "os.link": (1,), "os.mkdir": (0,), "os.remove": (0,),
     "os.removexattr": (0,), "os.rename": (0, 1), "os.rmdir": (0,), "os.setxattr": (0,), "os.symlink": (1,),
@@ -27,7 +27,7 @@ _CHANGES = {
 
 
 def confine_writing(folders: Sequence[str]) -> None:
-    """Let the calling process, which must have one thread, change no file but below `folders`, for good.
+    """Keep the calling process, which must have one thread, from changing files outside `folders`, for good.
 
     Devices such as /dev/null can be written to.
     """
@@ -37,7 +37,7 @@ def confine_writing(folders: Sequence[str]) -> None:
     def refuse(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, mode, flags = arguments
-            # a descriptor is open already: the pipe to another process, say
+            # a descriptor is already open: a pipe to another process, say
             if isinstance(path, int) or not flags & _WRITING or _is_device(path):
                 return
             changed = (path,)
@@ -56,7 +56,7 @@ def confine_writing(folders: Sequence[str]) -> None:
 
 
 def _devices() -> list[str]:
-    """Those in /dev, and its folders of them; not those that hold files in memory."""
+    """The devices and folders of devices in /dev, without its folders of files in memory."""
     with os.scandir("/dev") as entries:
         return [
             entry.path

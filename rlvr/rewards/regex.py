@@ -1,4 +1,4 @@
-"""The reward of a completion in which a pattern is found."""
+"""The reward for a completion that matches a pattern."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def regex_reward(
 ) -> float:
     """`correct` when `pattern` (Python's `re`) is found in what follows the last thought, else `wrong`.
 
-    `full` wants the whole of it to match, but for white space around it. Flags go into the
-    pattern: `(?i)`, `(?m)`, `(?s)`. A pattern such as `(a+)+b` can take exponential time on the
-    wrong text: nothing here bounds it but the deadline of the reward service, past which the answer
-    is wrong. Raises ValueError when `pattern` is no regular expression.
+    With `full` all of it must match, except white space around it. Flags go into the pattern:
+    `(?i)`, `(?m)`, `(?s)`. A pattern such as `(a+)+b` can take exponential time on some texts;
+    only the deadline of the reward service bounds it, and the answer is wrong then. Raises
+    ValueError if `pattern` is no regular expression.
     """
     try:
         compiled = re.compile(pattern)

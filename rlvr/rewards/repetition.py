@@ -1,4 +1,4 @@
-"""The punishment of a completion that repeats itself."""
+"""A penalty for completions that repeat themselves."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _BASE = 1_000_003
 def repetition_reward(completion: str, n: int = 8, penalty: float = -1.0) -> float:
     """`penalty` times the share of the completion's words that lie in a repeated n-gram.
 
-    A word counts when an n-gram of which it is part has occurred before (overlapping occurrences
+    A word counts if an n-gram that contains it has occurred before (overlapping occurrences
     included), as in the repetition penalty of "Demystifying Long Chain-of-Thought" (arXiv
-    2502.03373), which punishes those tokens one by one: here is their share, for one reward of
-    the whole. Words are runs of letters, single digits, signs and Chinese or Japanese characters,
-    without regard to case, so that neither tokenizer nor spacing matters. Linear in the length.
-    Raises ValueError unless n ≥ 1.
+    2502.03373). That paper penalizes each such token; here the penalty is for the whole
+    completion. Words are runs of letters, single digits, signs and Chinese or Japanese characters,
+    ignoring case, so that neither tokenizer nor spacing matters. Linear in the length. Raises
+    ValueError unless n ≥ 1.
     """
     if n < 1:
         raise ValueError(f"n is {n}, but must be ≥ 1")

@@ -1,8 +1,8 @@
-"""The truth of a worked solution's steps: rewards for the way, not only for its end."""
+"""Rewards for the correctness of a worked solution's steps, not only of its answer."""
 
 from __future__ import annotations
 
-import rlvr.verify.check  # noqa: F401 - by which steps hold: imported before workers are forked
+import rlvr.verify.check  # noqa: F401 - used by `step_holds`; imported before workers are forked
 from rlvr.rewards.functions import wrong_when_late
 from rlvr.rewards.solution.claims import find_claims
 from rlvr.rewards.true_steps import MAX_FOUND, true_steps
@@ -15,13 +15,13 @@ from rlvr.verify.thoughts import MARKS, Marks
 def steps_reward(completion: str, max_steps: int = 100) -> Verdict | None:
     """The share, in [0, 1], of the first `max_steps` checkable steps that hold; None without any.
 
-    A step is one relation (=, ≈, <, ≤, >, ≥, ≠) of the solution, in LaTeX, in a line of its own or
-    in prose; a = b = c are two. Checkable are relations of numbers, and equations that are
-    identities in their names; "x = 5", definitions, equations to be solved, substitutions and
-    whatever is not understood count neither way (`rlvr.verify.steps.step_holds`). The same step
-    counts once, and one with the same text on both sides not at all, so that repeating
-    what is true earns nothing. The status is correct when all hold, else wrong, and the reason
-    names the first that does not. Raises ValueError unless max_steps ≥ 1.
+    A step is one relation (=, ≈, <, ≤, >, ≥, ≠) of the solution, in LaTeX, on a line of its own or
+    in prose; a = b = c has two. Checkable are relations of numbers, and equations that are
+    identities in their variables; "x = 5", definitions, equations to be solved, substitutions and
+    anything that cannot be parsed are ignored (`rlvr.verify.steps.step_holds`). Repeated steps
+    count once, and steps with the same text on both sides do not count, so that repeating true
+    steps earns nothing. The status is correct if all steps hold, else wrong; the reason names the
+    first that does not hold. Raises ValueError unless max_steps ≥ 1.
     """
     if max_steps < 1:
         raise ValueError(f"max_steps is {max_steps}, but must be ≥ 1")

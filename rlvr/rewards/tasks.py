@@ -1,4 +1,4 @@
-"""What the reward service has to check: items of its callers, and tasks, the tries to check them."""
+"""Work of the reward service: items from its callers, and tasks, the attempts to check them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from rlvr.rewards.functions import Sample
 from rlvr.types import DataError, FinishReason, Problem, Rollout
 from rlvr.verify.thoughts import MARKS, Marks, opened_by
 
-Item = tuple[Problem, Rollout | str]  # a rollout, or the text of a completion alone
+Item = tuple[Problem, Rollout | str]  # a rollout, or only the text of a completion
 
 
 class Task(NamedTuple):
-    """One try to check a sample. What earlier tries have shown decides how it is made."""
+    """One attempt to check a sample; the flags say what happened to earlier attempts."""
 
-    ticket: int  # the same for all tries
+    ticket: int  # the same for all attempts
     sample: Sample
-    queued: float  # time.monotonic() when it first was
-    alone: bool = False  # it was in a call with others that did not come to an end, or a signal ended it
-    put_off: bool = False  # it took long while others waited
-    killed: bool = False  # its process was killed by a signal, and not by the service
-    fresh: bool = False  # it ran out of memory that others may have left too little of
+    queued: float  # time.monotonic() when it was first queued
+    alone: bool = (
+        False  # must run alone: it was in a call with others that did not end, or that a signal ended
+    )
+    put_off: bool = False  # it was interrupted, as it took long while others waited
+    killed: bool = False  # its process was killed by a signal that the service did not send
+    fresh: bool = False  # needs a new process: it ran out of memory, which earlier samples may have used up
 
 
 def sample_of(item: Item, number: int, asked: Collection[str], thoughts: Marks = MARKS) -> Sample:
-    """What reward functions are given of item `number`. `asked` is what they ask for that no text has.
-    A thought that the prompt has opened, by one of the marks `thoughts`, is opened in the completion.
+    """The sample of item `number`. `asked` are the names in `OF_A_ROLLOUT` that reward functions take.
+    If the prompt opened a thought (`thoughts`), its opening mark is put in front of the completion.
 
-    Raises DataError for what is no item, and for a text where more is asked for.
+    Raises DataError for an invalid item, and for a text if `asked` is not empty.
     """
     match item:
         case (Problem() as problem, Rollout() as rollout):

@@ -1,4 +1,4 @@
-"""Whether all steps of a solution are true: asked of every verdict, so light to import."""
+"""Whether all steps of a solution are true. Computed for every verdict, so cheap to import."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from rlvr.types import Problem
 from rlvr.verify.steps import Calculation, Stated, calculation, numbers_in, stated_number
 from rlvr.verify.thoughts import MARKS, Marks, after_thoughts
 
-MAX_FOUND = 400  # claims that are tried; most of a text's may be not checkable
+MAX_FOUND = 400  # most claims that are checked; many are not checkable
 
 
 def true_steps(completion: str, problem: Problem, thoughts: Marks = MARKS) -> bool | None:
     """Whether all checkable steps of a solution are true and lead to the problem's answer.
 
-    Checked are the solution's relations between rational numbers of which one is calculated
-    (`rlvr.verify.steps.calculation`); they lead to the answer if one of them calculates it. That is an
-    equation with the answer on one side and at least two numbers on the other, of which the answer itself is
-    none unless the problem or a step before has it: 9+0=9 does not calculate a 9 that comes from nowhere.
-    Thoughts are not looked at: they may try what is false. Nothing says that a true
-    step has to do with the problem.
+    Checkable steps are relations between rational numbers with a calculation on one side
+    (`rlvr.verify.steps.calculation`). They lead to the answer if one of them calculates it: an equation with
+    the answer on one side and at least two numbers on the other. The answer itself may be among these only
+    if it is in the problem or an earlier step: 9+0=9 does not calculate a 9 that was not known. Thoughts are
+    ignored: they may try what is false. A true step need not be relevant to the problem.
 
-    None without a checkable step, and for a problem whose reference answer is no rational number. Exact and
-    bounded: MAX_FOUND claims are looked at, and none symbolically.
+    None without a checkable step, and for a problem whose reference answer is no rational number. The check
+    is exact, not symbolic, and bounded: at most MAX_FOUND claims are checked.
     """
     solution = after_thoughts(completion, marks=thoughts)
     return None if solution is None else _true_steps(solution, problem.text, problem.answer)
 
 
-# a reward asks what the verdict then asks again, and many samples of a short task are alike
+# cached, since a reward and then the verdict need it, and many samples of a short task are equal
 @lru_cache(maxsize=256)
 def _true_steps(solution: str, question: str, reference: str) -> bool | None:
     answer = stated_number(reference)

@@ -1,1 +1,1 @@
-"""A policy answers problems: the vLLM engine, its Ray actor and the pool."""
+"""Generating rollouts: the vLLM engine, its Ray actor and the pool; teachers behind endpoints."""

@@ -1,4 +1,4 @@
-"""The Ray actor around a rollout engine. Light to import: the engine comes with its process."""
+"""The Ray actor around a rollout engine. Cheap to import: only the actor's process imports the engine."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class Progress(NamedTuple):
-    """What a worker has done in one call."""
+    """The result of one call of a worker."""
 
-    rollouts: list[Rollout]  # that are finished
-    steps: int  # engine steps made
+    rollouts: list[Rollout]  # finished ones
+    steps: int  # number of engine steps done
     peak_memory: float  # of the process, resident, in GiB
 
 
 class RolloutWorker:
     """One engine in a process of its own; calls run one after the other, between engine steps.
 
-    `ready` comes first: the engine's threads belong to the thread that makes it, which has to be the one
-    that makes its steps. `pause` and `whereabouts` alone do not wait for their turn; the former ends an
-    `advance` that is under way after its present step.
+    `ready` must be called first: the engine's threads belong to the thread that creates it, which also has to
+    run its steps. Only `pause` and `whereabouts` run concurrently with other calls; `pause` ends a running
+    `advance` after its current step.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RolloutWorker:
         self.paused = threading.Event()
 
     def ready(self) -> Whereabouts:
-        """Make the engine, if there is none yet; where its process is."""
+        """Create the engine if there is none. Returns the location of the process."""
         if not hasattr(self, "engine"):
             if self.cores:
                 os.sched_setaffinity(0, self.cores)
@@ -60,12 +60,12 @@ class RolloutWorker:
 
     @ray.method(concurrency_group="control")
     def whereabouts(self) -> Whereabouts:
-        """Where its process is, also while the engine is made."""
+        """The location of the process, also while the engine is being created."""
         return self.process
 
     def advance(self, requests: Sequence[Request], seconds: float) -> Progress:
-        """Take further requests, make engine steps for about `seconds` or until paused, and hand out what
-        finished."""
+        """Submit requests, do engine steps for about `seconds` or until paused, and return finished
+        rollouts."""
         self.paused.clear()
         self.engine.submit(requests)
         before = self.engine.steps
@@ -73,7 +73,7 @@ class RolloutWorker:
         return Progress(finished, self.engine.steps - before, peak_memory())
 
     def load(self, model_path: str) -> None:
-        """Go on with another checkpoint, as a new worker would begin with it."""
+        """Load another checkpoint, with the same results as a new worker."""
         self.engine.load(model_path)
 
     @ray.method(concurrency_group="control")

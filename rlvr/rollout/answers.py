@@ -1,4 +1,4 @@
-"""What a teacher has answered, in a file that a crash leaves readable and nobody else writes to."""
+"""A file of a teacher's answers that stays readable after a crash and is locked against other writers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from rlvr.types import DataError, FinishReason, RlvrError
 
 @dataclass(frozen=True)
 class TeacherAnswer:
-    """One answer as the endpoint gave it. There are no token ids: an endpoint says only text."""
+    """One answer as the endpoint returned it: text, without token ids."""
 
     problem_id: str
     sample: int
     text: str
-    finish_reason: FinishReason  # LENGTH for all that did not end by itself (a content filter, say)
-    completion_tokens: int | None  # None where the endpoint does not say
-    model: str | None  # that answered, by its own account
+    finish_reason: FinishReason  # LENGTH for all that was cut off (also by a content filter, say)
+    completion_tokens: int | None  # None if the endpoint does not report it
+    model: str | None  # name of the model as the endpoint reports it
 
 
 class AnswerFile:
     """answers.jsonl: one line per answer, by the key of its request; on disk when `append` returns.
 
-    Only where the lines are is kept in memory. Opening cuts off the half line that a crash may have
-    left, and locks the file until it is closed or the process ends.
+    Only the positions of the lines are kept in memory. Opening truncates an incomplete last line that a
+    crash may have left, and locks the file until it is closed or the process ends.
 
     Raises DataError for a line that is no answer, and RlvrError when another process has the file.
     """
@@ -69,7 +69,7 @@ class AnswerFile:
         except (ValueError, LookupError, TypeError) as error:
             raise DataError(
                 f"{self.path}, line {number} is no answer ({type(error).__name__}: {error}); remove that "
-                "line, and it is asked again"
+                "line, and the question is asked again"
             ) from error
 
     def __contains__(self, key: str) -> bool:
@@ -91,8 +91,8 @@ class AnswerFile:
         except OSError as error:
             os.ftruncate(self._file, self._end)
             raise RlvrError(
-                f"{self.path} cannot be written: {error.strerror}; the answers before are kept, and "
-                "running again asks for the others only"
+                f"{self.path} cannot be written: {error.strerror}; earlier answers are kept, and "
+                "a rerun asks for the others only"
             ) from error
         self._places[key] = self._end, len(line)
         self._end += len(line)

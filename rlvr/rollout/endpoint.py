@@ -1,4 +1,4 @@
-"""A teacher behind an OpenAI-compatible endpoint: what it answered is on disk before it counts."""
+"""A teacher behind an OpenAI-compatible endpoint; every answer is written to disk before it is returned."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _ADVICE = {
     503: "run again after that time",
 }
 _REDIRECTED = "it has moved: set base_url to the new address"
-_POLL = 0.1  # seconds between two looks at whether to stop
-_IN_A_ROW = 64  # failures without an answer between them, after which an endpoint is taken to be down
+_POLL = 0.1  # seconds between checks whether to stop
+_IN_A_ROW = 64  # consecutive failures after which an endpoint is considered down
 
 
 @dataclass
 class EndpointRequests(EndpointConfig):
-    """An endpoint, and how it is asked."""
+    """An endpoint, and the sampling settings of requests to it."""
 
     system: str | None = setting(None, "system message")
     max_tokens: int = setting(4096, "longest answer, in tokens, reasoning included", ge=1)
@@ -49,7 +49,7 @@ class EndpointRequests(EndpointConfig):
 
 @dataclass(frozen=True)
 class Question:
-    """One answer to be asked for."""
+    """A request for one answer."""
 
     problem_id: str
     sample: int
@@ -58,14 +58,14 @@ class Question:
 
 
 class EndpointTeacher(Closing):
-    """Answers questions, each once for ever: `folder`/answers.jsonl remembers.
+    """Answers questions, each only once: answers are stored in `folder`/answers.jsonl.
 
-    An answer belongs to its question and to all that was sent (model, sampling, messages, seed), so
-    that other settings ask anew in the same folder. Where it was sent, how often and how fast do not
-    matter. Close it, or use it in a `with`.
+    The key of an answer is its question and all that was sent (model, sampling, messages, seed). So other
+    settings ask again in the same folder, but the endpoint's address, retries and rate do not matter. Close
+    it, or use it in a `with`.
 
     Raises:
-        ConfigError: a setting cannot be used.
+        ConfigError: a setting is invalid.
         DataError: answers.jsonl has a line that is no answer.
         RlvrError: another process writes to the folder.
     """
@@ -86,19 +86,19 @@ class EndpointTeacher(Closing):
             raise ConfigError(str(error)) from error
         self.config = config
         self.file = AnswerFile(folder / "answers.jsonl")
-        self.next_turn = 0.0  # before which no request is sent, in the time of event loops
+        self.next_turn = 0.0  # earliest time of the next request, on the event loop's clock
         self._left = Event()  # the caller wants no more answers
         self._running: Future[str | None] | None = None
 
     def close(self) -> None:
-        """End like `stopped`, if answers are under way: the file is not closed before they are in it."""
+        """Stop like `stopped`: store the answers to requests that were sent, then close the file."""
         self._left.set()
         if self._running is not None:
             wait([self._running])
         self.file.close()
 
     def body(self, question: Question) -> dict[str, Any]:
-        """The request: extra_body goes over our own settings, and null takes a key out."""
+        """The request body: extra_body overrides our own settings, and null removes a key."""
         config = self.config
         messages = [{"role": "user", "content": question.text}]
         if config.system is not None:
@@ -119,29 +119,29 @@ class EndpointTeacher(Closing):
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def missing(self, questions: Sequence[Question]) -> list[Question]:
-        """Those without an answer on disk, in their order."""
+        """The questions without an answer on disk, in order."""
         return [question for question in questions if self.key(question) not in self.file]
 
     def answers(
         self, questions: Sequence[Question], stopped: Callable[[], bool] = lambda: False
     ) -> Iterator[TeacherAnswer]:
-        """All answers: those on disk in the order of the questions, then the others as they come.
+        """All answers: those on disk in the order of the questions, then the others as they arrive.
 
-        Questions are sent in their order, from a thread, also while the caller does something else
-        with an answer. Once `stopped()` (called from that thread) is true, nothing more is sent, what
-        is under way is waited for and kept, and the iterator ends without an error: `missing` says
-        what there is to do. Leaving the iterator early does the same.
+        Questions are sent in order, from a thread, also while the caller processes an answer. Once
+        `stopped()` (called from that thread) is true, nothing more is sent, requests that were sent are
+        waited for and their answers kept, and the iterator ends without an error: `missing` returns the
+        questions left. Leaving the iterator early does the same.
 
         Raises:
-            EndpointError: a question was refused or failed to the end. After a refusal that would meet
-                all of them (a wrong key, an unknown model), or as many failures in a row as only an
-                endpoint has that is down, nothing more is sent; else the others are asked first.
+            EndpointError: a question was refused, or failed after all retries. After a refusal that
+                concerns all questions (a wrong key, an unknown model), or so many failures in a row that
+                the endpoint must be down, nothing more is sent; otherwise the others are asked first.
             RlvrError: an answer cannot be written.
             ValueError: two questions have the same problem and sample number, or another iterator of
-                this teacher is not at its end.
+                this teacher has not ended.
         """
         if self._running is not None and not self._running.done():
-            raise ValueError("this teacher is answering already: go to the end of that iterator, or close it")
+            raise ValueError("this teacher is answering already: exhaust that iterator first, or close it")
         if len({(question.problem_id, question.sample) for question in questions}) < len(questions):
             raise ValueError("two questions have the same problem and sample number")
         todo = {self.key(question): question for question in questions}
@@ -166,7 +166,7 @@ class EndpointTeacher(Closing):
 
 
 class _Asking:
-    """One call of `answers`: all requests of it, in the thread that has the event loop."""
+    """The requests of one call of `answers`, in the thread with the event loop."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class _Asking:
         todo: Mapping[str, Question],
         answered: Callable[[str], None],
         stopped: Callable[[], bool],
-        tolerated: float,  # failures that are no error
+        tolerated: float,  # number of failures up to which there is no error
     ) -> None:
         self.teacher, self.todo, self.answered, self.stopped = teacher, todo, answered, stopped
         self.tolerated = tolerated
@@ -183,13 +183,13 @@ class _Asking:
         self.sending: set[asyncio.Task[None] | None] = set()
         self.failures: list[tuple[Question, str]] = []
         self.in_a_row = 0
-        self.ended: str | None = None  # why nothing more is sent, if the user did not say so
+        self.ended: str | None = None  # why nothing more is sent, unless the user stopped it
 
     def over(self) -> bool:
         return self.ended is not None or self.stopped()
 
     async def run(self) -> str | None:
-        """Ask until there is nothing to do or it is over; what went wrong, for the user, if anything did."""
+        """Send requests until all are done or `over()`. Returns an error message for the user, if any."""
         async with self.teacher.endpoint.client() as client:
             number = min(self.teacher.config.concurrency, len(self.todo))
             working = {asyncio.create_task(self._work(client)) for _ in range(number)}
@@ -202,12 +202,12 @@ class _Asking:
                         task.result()
                 if self.over():
                     for task in working - self.sending:
-                        task.cancel()  # it waits for its turn or for its next try
+                        task.cancel()  # it is waiting for its turn or its next retry
         self.teacher.next_turn = self.pace.next_turn
         return self._reason()
 
     async def _work(self, client: httpx.AsyncClient) -> None:
-        for key, question in self.queue:  # which all workers share
+        for key, question in self.queue:  # one iterator for all workers
             send = partial(self._send, client, self.teacher.body(question))
             try:
                 reply = await self.teacher.endpoint.ask(key, "answer", send)
@@ -223,7 +223,7 @@ class _Asking:
     ) -> ChatReply | Failed:
         await self.pace.turn()
         if self.over():
-            raise asyncio.CancelledError  # as `run` would do at its next look
+            raise asyncio.CancelledError  # as `run` would do at its next check
         task = asyncio.current_task()
         self.sending.add(task)
         try:
@@ -248,15 +248,12 @@ class _Asking:
             self.ended = self.ended or f"{error}; {advice}"
         elif self.in_a_row >= max(_IN_A_ROW, 4 * self.teacher.config.concurrency):
             self.ended = self.ended or (
-                f"{self.in_a_row} questions failed, one after the other, with no answer between them; the "
-                f"last one, {_named(question)}: {error}; see whether the endpoint is up and takes such "
-                "requests"
+                f"{self.in_a_row} questions in a row failed; the last one, {_named(question)}: {error}; "
+                "check that the endpoint is up and accepts such requests"
             )
 
     def _reason(self) -> str | None:
-        kept = (
-            f"All answers are kept in {self.teacher.file.path}, and running again asks for the others only."
-        )
+        kept = f"All answers are kept in {self.teacher.file.path}, and a rerun asks for the others only."
         if self.ended is not None:
             return f"{self.ended}. {kept}"
         if len(self.failures) <= self.tolerated or self.stopped():
@@ -264,8 +261,8 @@ class _Asking:
         question, why = self.failures[0]
         count = f"{len(self.failures)} of {len(self.todo)} questions have no answer"
         return (
-            f"{count}; the first, {_named(question)}: {why}. {kept} Where it refuses some for good, "
-            "max_failed is the share that may stay without an answer."
+            f"{count}; the first, {_named(question)}: {why}. {kept} If some are always "
+            "refused, set max_failed to the share of questions that may stay without an answer."
         )
 
 
@@ -274,7 +271,7 @@ def _named(question: Question) -> str:
 
 
 class Pace:
-    """Turns to send, no closer than the rate allows, and none while the endpoint asks for a pause."""
+    """Rate limit: turns at least `spacing` seconds apart, none while the endpoint asks for a pause."""
 
     def __init__(self, per_minute: float | None, first_turn: float = 0.0) -> None:
         self.spacing = 60.0 / per_minute if per_minute is not None else 0.0  # seconds
@@ -282,7 +279,7 @@ class Pace:
         self._lock = asyncio.Lock()
 
     async def turn(self) -> None:
-        """Wait for a turn; they are given in the order in which they were asked for."""
+        """Wait for a turn; turns are given in the order of the calls."""
         loop = asyncio.get_running_loop()
         async with self._lock:
             while (seconds := self.next_turn - loop.time()) > 0:
@@ -290,15 +287,15 @@ class Pace:
             self.next_turn = loop.time() + self.spacing
 
     def hold(self, seconds: float) -> None:
-        """Give no turn for so long: a limit that one request has met is every request's."""
+        """Give no turns for `seconds`: a rate limit that one request hit holds for all."""
         self.next_turn = max(self.next_turn, asyncio.get_running_loop().time() + seconds)
 
 
 def read_answer(question: Question, reply: ChatReply) -> TeacherAnswer:
-    """The answer with its reasoning in front, as reasoning models write it before a server cuts it out.
+    """The answer with its reasoning in front, as the model wrote it before the server separated the two.
 
-    The text is "<think>\\n{reasoning}\\n</think>\\n{content}", and "<think>\\n{reasoning}" where the
-    model was cut off before it came to an answer.
+    The text is "<think>\\n{reasoning}\\n</think>\\n{content}", or "<think>\\n{reasoning}" if the model
+    was cut off before it began an answer.
     """
     ended = reply.finish_reason in ("stop", "eos_token")
     text = reply.content or ""

@@ -1,7 +1,7 @@
-"""A policy that answers: one vLLM engine in this process, with no loop of its own.
+"""One vLLM engine in this process, without a loop of its own.
 
-Requests are submitted, `run` makes engine steps, finished rollouts come out. Whatever happens
-between two calls (new requests, a weight update) happens between two engine steps.
+Requests are submitted; `run` does engine steps and returns finished rollouts. Anything between two calls
+(new requests, a weight update) happens between two engine steps.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.text import drawn_text, prompt_end
 from rlvr.types import FinishReason, Rollout
 
-FEW_TOKENS = 512  # of a vocabulary: counting so few in every step is cheap beside compiling how
+FEW_TOKENS = 512  # in a vocabulary: up to here, token ranks cost less uncompiled than compiling them does
 
 
 @dataclass(frozen=True)
 class Request:
-    """One answer to be drawn."""
+    """One answer to generate."""
 
     problem_id: str
     step: int
@@ -37,8 +37,8 @@ class Request:
 
 
 class RolloutEngine:
-    """Owns the vLLM engine. Start-up takes seconds and imports vLLM. One that `sleeps` can give its GPU's
-    memory to a learner on the same GPU, whose weights it then gets from where they lie."""
+    """Owns the vLLM engine. Start-up takes seconds and imports vLLM. With `sleeps` it can free its GPU memory
+    for a learner on the same GPU, and reads that learner's weights in place."""
 
     def __init__(
         self, model_path: str, max_length: int, config: RolloutConfig, seed: int, sleeps: bool = False
@@ -64,7 +64,7 @@ class RolloutEngine:
         if gpu:
             memory: dict[str, Any] = {"gpu_memory_utilization": config.gpu_memory_utilization}
         else:
-            # a prompt is shared by its group in whole blocks, and vLLM's on the CPU are four times as long
+            # a group shares its prompt in whole blocks; vLLM's default on the CPU is four times this size
             memory = {"kv_cache_memory_bytes": int(config.kv_cache_gib * 2**30), "block_size": 32}
         arguments = EngineArgs(
             model=model_path,
@@ -77,9 +77,9 @@ class RolloutEngine:
             seed=seed,
             # the distribution that is sampled from, after temperature and truncation
             logprobs_mode="processed_logprobs",
-            # a step that is still under way when weights change would mix two versions
+            # an unfinished step during a weight update would mix two versions
             async_scheduling=False,
-            # of a prompt read in part vLLM takes back a draw, which generators on the CPU cannot do
+            # after a partial prompt vLLM rewinds the random generator, which it cannot do on the CPU
             enable_chunked_prefill=gpu,
             weight_transfer_config=WeightTransferConfig(
                 backend=("ipc" if sleeps else "nccl") if gpu else "rlvr_shared_memory"
@@ -92,15 +92,15 @@ class RolloutEngine:
         self.keep_stale_cache = config.keep_stale_cache
         self._stamp(0)
         self.tokenizer = self.engine.get_tokenizer()
-        self.requests: dict[str, Request] = {}  # under way, by vLLM's request id
+        self.requests: dict[str, Request] = {}  # unfinished, by vLLM's request id
         self.submitted = 0
-        self.steps = 0  # engine steps so far
+        self.steps = 0  # number of engine steps so far
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue requests; nothing is computed yet.
 
-        Where nothing is under way, what was cached is forgotten: in their last bits results depend on what is
-        computed together, and must not on what was computed before.
+        If the engine is idle, the prefix cache is cleared: the last bits of results depend on what is
+        computed together, and must not depend on what was computed before.
         """
         from vllm import SamplingParams
         from vllm.inputs import TokensPrompt
@@ -121,13 +121,13 @@ class RolloutEngine:
             )
             self.submitted += 1
             name = str(self.submitted)
-            # what other weights have cached of a prompt is not taken
+            # so that cached prompts of other weights are not used
             prompt = TokensPrompt(prompt_token_ids=request.prompt, cache_salt=self.version)
             self.engine.add_request(name, prompt, params)
             self.requests[name] = request
 
     def run(self, seconds: float, paused: Callable[[], bool] = lambda: False) -> list[Rollout]:
-        """Make engine steps until `seconds` are over, it is `paused`, or all is done; what has finished."""
+        """Do engine steps for `seconds`, until `paused()`, or until all is done. Returns what finished."""
         end = time.monotonic() + seconds
         finished: list[Rollout] = []
         while self.engine.has_unfinished_requests():
@@ -162,22 +162,22 @@ class RolloutEngine:
         )
 
     def sleep(self) -> None:
-        """Keep the weights in the host's memory and give up the GPU's; nothing may be under way."""
+        """Move the weights to host memory and free the GPU's; the engine must be idle."""
         self.engine.sleep(level=1)
 
     def wake_up(self, part: str) -> None:
-        """Take back the memory of the `weights` or of the `kv_cache`."""
+        """Restore the GPU memory of the `weights` or of the `kv_cache`."""
         self.engine.wake_up([part])
 
     def init_weight_transfer(self, init_info: dict[str, Any]) -> None:
-        """The protocol's handshake with the learner."""
+        """Set up the weight transfer with the learner (vLLM's protocol)."""
         self.engine.collective_rpc("init_weight_transfer_engine", args=(init_info,))
 
     def receive_weights(self, update_info: dict[str, Any], version: int) -> None:
-        """Take new weights, and stamp what follows with `version`.
+        """Load new weights, and mark all later tokens with `version`.
 
-        Answers under way are computed again so far, and then drawn exactly from the new policy given all
-        before; or with `keep_stale_cache` they go on from keys and values of the weights that drew them.
+        The KV cache of unfinished answers is recomputed, so that their next tokens are sampled exactly from
+        the new policy given all before; with `keep_stale_cache` they continue on the old keys and values.
         """
         self.engine.collective_rpc("start_weight_update")
         self.engine.collective_rpc("update_weights", args=(update_info,))
@@ -187,17 +187,16 @@ class RolloutEngine:
         self._stamp(version)
 
     def load(self, model_path: str) -> None:
-        """Go on with another checkpoint of the same shape (`model_shape`); nothing may be under way."""
-        self.engine.collective_rpc("reload_weights", kwargs={"weights_path": model_path})
-        self._stamp(0)
+        """Load another checkpoint of the same shape (`model_shape`), on the CPU; the engine must be idle."""
+        self.receive_weights({"path": model_path, "names": [], "dtypes": [], "shapes": [], "offsets": []}, 0)
 
     def _stamp(self, version: int) -> None:
-        """What follows is of this policy version."""
+        """Mark all later tokens with this policy version."""
         self.version = str(version)
         self.engine.set_weight_version(self.version)
 
     def weight_checksums(self) -> dict[str, int]:
-        """CRC-32 of every tensor of the last update, where the transfer back-end keeps them."""
+        """CRC-32 of every tensor of the last update; empty if the transfer back-end keeps none."""
         (checksums, *_) = self.engine.collective_rpc(
             lambda worker: getattr(worker.weight_transfer_engine, "checksums", {})
         )

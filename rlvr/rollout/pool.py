@@ -1,4 +1,4 @@
-"""Many rollout workers behind one queue: whoever has least to do gets the next group."""
+"""Several rollout workers behind one queue: the least loaded one gets the next group."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ SLICE = 0.5  # seconds of engine steps per call: the delay of new requests
 
 
 class RolloutPool:
-    """Keeps `workers` fed by load. A group stays on one worker, which computes its prompt once.
+    """Distributes groups over `workers` by load. A group stays on one worker, which computes its prompt once.
 
-    A lone worker is given everything at once and in order, so that its batches (and with them
-    the last bits of its results) do not depend on timing; several are topped up as they finish.
+    A single worker is given everything at once and in order, so that its batches, and with them the last
+    bits of its results, do not depend on timing. Several workers get new groups as they finish.
 
-    A worker that dies, or makes no engine step for `deadline` seconds, is replaced by what `start` makes for
-    its place. The new one gets the present weights, and what the old one had not finished is drawn again,
-    `exact` or not as in `WorkQueue`: this is for a lone worker that empties between two updates.
+    A worker that dies, or does no engine step for `deadline` seconds, is replaced by the actor that
+    `start(place)` returns. The new one gets the current weights, and the unfinished requests of the old one
+    are generated again, `exact` or not as in `WorkQueue`. `exact` is for a single worker that is idle at
+    every weight update.
     """
 
     def __init__(
@@ -46,9 +47,9 @@ class RolloutPool:
         self.start = start
         self.work = WorkQueue(exact)
         self.weights = Weights(version=-1, location=None)
-        self.looked = now  # when the cluster was, while a worker starts
-        self.replaced = 0  # workers, so far
-        self.peak_memory = 0.0  # GiB, of the one with most
+        self.looked = now  # when the cluster was last checked while a worker starts
+        self.replaced = 0  # number of workers replaced so far
+        self.peak_memory = 0.0  # GiB, the highest of any worker
 
     @property
     def actors(self) -> list[Any]:
@@ -56,7 +57,7 @@ class RolloutPool:
 
     @property
     def calls(self) -> list[ray.ObjectRef]:
-        """Those that are outstanding; `collect` each once it is done."""
+        """The outstanding calls; `collect` each once it is done."""
         return [worker.call for worker in self.workers if worker.call is not None]
 
     @property
@@ -69,7 +70,7 @@ class RolloutPool:
 
     @property
     def updating(self) -> bool:
-        """Whether a worker that stands does not have the present weights yet."""
+        """Whether a worker that has started lacks the current weights."""
         return any(worker.version != self.weights.version for worker in self._standing)
 
     @property
@@ -82,15 +83,18 @@ class RolloutPool:
         return [worker for worker in self.workers if not isinstance(worker.state, Starting)]
 
     def submit(self, group: list[Request]) -> None:
-        """Queue one group. `dispatch` sends it on its way."""
+        """Queue one group. `dispatch` sends it to a worker."""
         self.work.submit(group)
 
     def hold(self) -> None:
-        """The memory with the weights is about to change: nobody may begin to read it."""
+        """Keep workers from starting to read the weights: their memory is about to change."""
         self.weights = Weights(self.weights.version, location=None)
 
     def update(self, location: dict[str, Any], version: int) -> None:
-        """Have every worker take these weights after its present engine step; empty: they have them."""
+        """Have every worker load these weights after its current engine step.
+
+        With an empty `location` the workers have them already.
+        """
         self.weights = Weights(version, location)
         for worker in self.workers:
             if location:
@@ -99,7 +103,7 @@ class RolloutPool:
                 worker.version = version
 
     def dispatch(self) -> None:
-        """Have every idle worker take the present weights, if it lacks them, or else generate."""
+        """Have every idle worker load the current weights if it lacks them, and generate otherwise."""
         self._send_weights()
         self._generate()
 
@@ -111,10 +115,10 @@ class RolloutPool:
                 worker.receive(self.weights, time.monotonic())
 
     def _generate(self) -> None:
-        """Assign groups to the idle workers with least to do, and let those that have requests make steps.
+        """Assign groups to the least loaded idle workers, and run engine steps on all that have requests.
 
-        Nobody is given more than an equal share among those that stand, but for the rest of a group: those
-        that are in a call take theirs once it is done.
+        A worker gets at most an equal share of all requests, rounded up to whole groups: the rest is for
+        workers that are busy now.
         """
         requests: dict[int, list[Request]] = {
             place: []
@@ -135,11 +139,12 @@ class RolloutPool:
                 self.workers[place].generate(requests[place], SLICE, time.monotonic())
 
     def collect(self, call: ray.ObjectRef) -> list[Rollout]:
-        """What a finished call brought.
+        """The rollouts that a finished call returned.
 
         Raises:
-            WorkerDied: a worker died, and cannot be replaced while the others live, or lacks the weights.
-            RlvrError: a worker failed, or died again and again; the message has its words.
+            WorkerDied: a worker died and cannot be replaced while the others live, or failed to load the
+                weights.
+            RlvrError: a worker failed, or died repeatedly; the message has its error.
         """
         place = next(place for place, worker in enumerate(self.workers) if worker.call == call)
         worker = self.workers[place]
@@ -147,8 +152,8 @@ class RolloutPool:
             result = ray.get(call)
         except RayTaskError as error:
             if isinstance(worker.state, Receiving):
-                self.hold()  # they are in pieces, and the learner that has them may be gone
-                self._replace(place, "could not take the weights")
+                self.hold()  # the weights may be incomplete, and their learner may be dead
+                self._replace(place, "could not load the weights")
                 raise WorkerDied(f"weight update: {error}") from error
             raise RlvrError(f"rollout worker {place} failed: {error}") from error
         except RayError as error:
@@ -161,10 +166,10 @@ class RolloutPool:
         return self.work.complete(place, result.rollouts)
 
     def check_progress(self) -> None:
-        """Replace workers of which nothing was heard for too long, after saying where they stand.
+        """Replace workers that exceeded their deadline, after printing their stacks.
 
         Raises:
-            StallError: the same, of one that cannot be replaced; it names worker, sample and process.
+            StallError: such a worker cannot be replaced; the message names worker, sample and process.
             WorkerDied: a worker cannot start, as the cluster is gone.
         """
         now = time.monotonic()
@@ -182,27 +187,27 @@ class RolloutPool:
             self._replace(place, "was stuck")
 
     def _describe(self, place: int, late: str) -> str:
-        """A worker that is late: its process, its requests, and where it stands."""
+        """A message about a worker that is late: its process, its requests and its stacks."""
         process, oldest = self.workers[place].process, self.work.oldest(place)
         sample = f"problem {oldest.problem_id!r}, sample {oldest.sample}" if oldest else "nothing"
         message = (
             f"generation: rollout worker {place} ({process or 'no process yet'}) {late} "
-            f"(rollout.deadline={self.deadline:g}); it has {self.work.load(place)} rollouts under way, "
+            f"(rollout.deadline={self.deadline:g}); it has {self.work.load(place)} unfinished rollouts, "
             f"the oldest being {sample}"
         )
         return f"{message}. Its stacks:\n{stacks(process)}" if process else message
 
     def _replace(self, place: int, why: str) -> None:
-        """Another worker in the place of one that is dead or stuck; its work is at the head of the queue."""
+        """Replace a dead or stuck worker, and put its requests at the head of the queue."""
         worker = self.workers[place]
         name = f"rollout worker {place}" + (f" ({worker.process})" if worker.process else "")
         if self.start is None:
             raise WorkerDied(f"{name} {why}")
         if worker.deaths == DEATHS:
-            raise RlvrError(f"{name} {why}; its place was tried {DEATHS} times in a row")
+            raise RlvrError(f"{name} {why}; it was replaced {DEATHS} times in a row already")
         again = self.work.requeue(place)
         words = why.splitlines()[0].rstrip(".")
-        print(f"\nrlvr: {name} {words}. Replaced; {again} rollouts are drawn again", file=sys.stderr)
+        print(f"\nrlvr: {name} {words}. Replaced; {again} rollouts are generated again", file=sys.stderr)
         ray.kill(worker.actor)
         self.replaced += 1
         self.workers[place] = WorkerHandle(self.start(place), time.monotonic(), worker.deaths + 1)

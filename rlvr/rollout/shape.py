@@ -1,4 +1,4 @@
-"""What an engine is made for: checkpoints of one shape differ in nothing but the values of their weights."""
+"""The shape of a checkpoint: everything but the values of its weights. An engine is made for one shape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-# These change with whoever saves a checkpoint, and no engine reads them.
+# These depend on the program that saved the checkpoint, and no engine reads them.
 IGNORED = {
     *("_name_or_path", "name_or_path", "transformers_version", "use_cache"),
     *("is_local", "local_files_only"),
@@ -19,8 +19,8 @@ TOKENIZER = "tokenizer.json"
 
 
 def model_shape(path: str) -> dict[str, Any] | None:
-    """All of a checkpoint but the values of its weights; None of one that is no folder of safetensors here,
-    with a fast tokenizer."""
+    """Everything of a checkpoint but the values of its weights; None if it is not a local folder of
+    safetensors with a fast tokenizer."""
     folder = Path(path)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights or not (folder / TOKENIZER).exists():
@@ -28,7 +28,7 @@ def model_shape(path: str) -> dict[str, Any] | None:
     tensors: dict[str, Any] = {}
     for file in weights:
         with safe_open(file, framework="numpy") as opened:
-            for name in opened.keys():  # noqa: SIM118 it is no mapping
+            for name in opened.keys():  # noqa: SIM118 not a mapping
                 part = opened.get_slice(name)
                 tensors[name] = part.get_dtype(), part.get_shape()
     settings = {name: _read(folder / name) for name in SETTINGS if (folder / name).exists()}

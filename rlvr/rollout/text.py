@@ -1,4 +1,4 @@
-"""Token ids as the text that a reward reads."""
+"""Decoding of token ids to the text that reward functions read."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rlvr.types import FinishReason
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-PROMPT_TOKENS = 16  # at the end of a prompt, more than any mark has that opens a thought there
+PROMPT_TOKENS = 16  # at the end of a prompt: longer than any tag that opens the reasoning there
 
 
 def drawn_text(drawn: Sequence[int], finish_reason: FinishReason, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The text of a completion: special tokens such as <think> are part of it, unlike those that begin, end
-    or pad a sequence. A special token that ended the answer is left out whatever the tokenizer calls it:
-    chat models have several ends."""
+    """The text of a completion. Special tokens such as <think> are kept, but not those that begin, end or pad
+    a sequence. A special token that ended the answer is removed even if the tokenizer does not call it an
+    end: chat models have several end tokens."""
     left_out = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
     ended = finish_reason is FinishReason.STOP and drawn and drawn[-1] in tokenizer.all_special_ids
     kept = [token for token in (drawn[:-1] if ended else drawn) if token not in left_out]

@@ -1,4 +1,4 @@
-"""Requests on their way to rollouts: which ones wait, which worker has which, and which are drawn again."""
+"""The requests of a rollout pool: which wait, which run on which worker, and which must be repeated."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ Key = tuple[int, str, int]  # step, problem, sample
 
 @dataclass
 class _Assignment:
-    """What one worker has."""
+    """The requests of one worker."""
 
-    running: dict[Key, Request] = field(default_factory=dict)  # without a rollout yet, the oldest first
-    groups: list[list[Request]] = field(default_factory=list)  # that are drawn again if the worker dies now
+    running: dict[Key, Request] = field(default_factory=dict)  # unfinished, the oldest first
+    groups: list[list[Request]] = field(default_factory=list)  # repeated if the worker dies now
 
 
 class WorkQueue:
-    """Groups of requests. A worker, known by its place, is assigned a group as a whole.
+    """Groups of requests. A worker, identified by its place (index), is assigned whole groups.
 
-    Every request yields one rollout, whoever dies. What a dead worker had not finished waits again, before
-    all other groups. With `exact` this is all that the worker was assigned since it last had nothing to do:
-    whoever gets that at once computes the same batches, so that results are the same to the bit. Rollouts
-    that had come before are held back when they come again.
+    Every request yields exactly one rollout, even if workers die. The unfinished requests of a dead worker
+    go back to the head of the queue. With `exact`, so do all requests it was assigned since it was last idle:
+    a worker that gets them at once computes the same batches, so results are bit-identical. Rollouts that
+    were returned before are dropped the second time.
     """
 
     def __init__(self, exact: bool = False) -> None:
         self.exact = exact
         self.waiting: deque[list[Request]] = deque()
         self.assigned: defaultdict[int, _Assignment] = defaultdict(_Assignment)  # by place
-        self.repeated: set[Key] = set()  # drawn again, though their rollouts have come before
+        self.repeated: set[Key] = set()  # requeued although their rollouts were returned already
 
     @property
     def size(self) -> int:
-        """Requests that wait or run."""
+        """Number of requests that wait or run."""
         running = sum(len(assignment.running) for assignment in self.assigned.values())
         return running + sum(map(len, self.waiting))
 
     def load(self, place: int) -> int:
-        """Requests that run on a worker."""
+        """Number of requests that run on a worker."""
         return len(self.assigned[place].running)
 
     def oldest(self, place: int) -> Request | None:
-        """The request that has run on a worker for longest, if any does."""
+        """The request that has run longest on a worker, if any."""
         return next(iter(self.assigned[place].running.values()), None)
 
     def submit(self, group: list[Request]) -> None:
-        """Let one group wait, behind all others."""
+        """Append one group to the queue."""
         self.waiting.append(group)
 
     def assign(self, place: int) -> list[Request]:
-        """The group that has waited longest, which runs on this worker now."""
+        """Move the group that has waited longest to this worker, and return it."""
         group = self.waiting.popleft()
         assignment = self.assigned[place]
         assignment.groups.append(group)
@@ -62,7 +62,7 @@ class WorkQueue:
         return group
 
     def complete(self, place: int, rollouts: Sequence[Rollout]) -> list[Rollout]:
-        """Those of a worker's finished rollouts that have not come before."""
+        """Mark a worker's rollouts as finished. Returns those that were not returned before."""
         assignment = self.assigned[place]
         keys = {_key(rollout) for rollout in rollouts}
         for key in keys:
@@ -75,7 +75,7 @@ class WorkQueue:
         return new
 
     def requeue(self, place: int) -> int:
-        """Take a worker's requests away, to be drawn again; how many these are."""
+        """Put a worker's requests back into the queue. Returns their number."""
         lost = self.assigned.pop(place, _Assignment())
         self.repeated |= {_key(r) for group in lost.groups for r in group} - lost.running.keys()
         self.waiting.extendleft(reversed(lost.groups))

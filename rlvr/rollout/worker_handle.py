@@ -1,9 +1,9 @@
-"""The life of a rollout worker, as the driver sees it: its states, and the ways between them.
+"""The states of a rollout worker as the driver sees it, and the transitions between them.
 
     Starting ──► Idle ──► Receiving  ──► Idle      new weights
                  Idle ──► Generating ──► Idle      engine steps
 
-A worker that is dead or stuck has no state: the pool puts another one in its place.
+There is no state for a dead or stuck worker: the pool replaces it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import ray
 from rlvr.base.processes import START_DEADLINE, Whereabouts
 from rlvr.rollout.engine import Request
 
-UPDATE_DEADLINE = 300.0  # seconds for taking new weights
+UPDATE_DEADLINE = 300.0  # seconds for loading new weights
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A version of the policy, for the workers to take."""
+    """A policy version, and where workers find its weights."""
 
-    version: int  # −1 is that of the model that workers start with
-    location: dict[str, Any] | None  # where workers find them; None while nobody may begin to read them
+    version: int  # −1: the model that workers start with
+    location: dict[str, Any] | None  # argument of `receive_weights`; None: must not be read now
 
 
 @dataclass(frozen=True)
 class Starting:
-    """It makes its engine."""
+    """The worker creates its engine."""
 
     call: ray.ObjectRef
     since: float
@@ -38,15 +38,15 @@ class Starting:
 
 @dataclass(frozen=True)
 class Idle:
-    """It stands, and waits for a call."""
+    """The worker has started and waits for a call."""
 
     process: Whereabouts
-    stalled: float | None = None  # since when its calls have made no engine step; None: the last one did
+    stalled: float | None = None  # start of the calls without an engine step; None: the last one did some
 
 
 @dataclass(frozen=True)
 class Receiving:
-    """It takes weights, between two engine steps; its requests wait."""
+    """The worker loads weights, between two engine steps; its requests wait."""
 
     process: Whereabouts
     call: ray.ObjectRef
@@ -56,33 +56,33 @@ class Receiving:
 
 @dataclass(frozen=True)
 class Generating:
-    """It makes engine steps."""
+    """The worker runs engine steps."""
 
     process: Whereabouts
     call: ray.ObjectRef
-    since: float  # when it was called; or, of one that stalls, when it began to
+    since: float  # time of the call, or of the first in a row without an engine step
 
 
 State = Starting | Idle | Receiving | Generating
 
 
 class WorkerHandle:
-    """Calls one actor (`RolloutWorker`), once at a time. All times are of `time.monotonic`, in seconds."""
+    """Calls one actor (`RolloutWorker`), one call at a time. Times are of `time.monotonic`, in seconds."""
 
     def __init__(self, actor: Any, now: float, deaths: int = 0) -> None:
         self.actor = actor
-        self.deaths = deaths  # of those before it in its place, without an engine step between
-        self.version = -1  # of the weights that it has
+        self.deaths = deaths  # consecutive deaths in this place without an engine step in between
+        self.version = -1  # of its weights
         self.state: State = Starting(actor.ready.remote(), now)
 
     @property
     def call(self) -> ray.ObjectRef | None:
-        """The one that is outstanding; `finish` takes what it returns."""
+        """The outstanding call, if any; pass its result to `finish`."""
         return None if isinstance(self.state, Idle) else self.state.call
 
     @property
     def process(self) -> Whereabouts | None:
-        """None until it has started."""
+        """The worker's process; None until it has started."""
         return None if isinstance(self.state, Starting) else self.state.process
 
     def receive(self, weights: Weights, now: float) -> None:
@@ -99,12 +99,12 @@ class WorkerHandle:
         self.state = Generating(self.state.process, call, since)
 
     def pause(self) -> None:
-        """Let it come back after its present engine step, if it makes any."""
+        """Have a generating worker return after its current engine step."""
         if isinstance(self.state, Generating):
             self.actor.pause.remote()
 
     def finish(self, result: Any) -> None:
-        """Starting, Receiving, Generating → Idle; `result` is what the call has returned."""
+        """Starting, Receiving, Generating → Idle; `result` is the call's return value."""
         match self.state:
             case Starting():
                 self.state = Idle(process=result)
@@ -117,9 +117,9 @@ class WorkerHandle:
                 self.state = Idle(process, stalled=None if result.steps else since)
 
     def late(self, deadline: float, now: float) -> str | None:
-        """What it should have done long ago, and for how long it has not; None if it is in time.
+        """What is overdue and for how long, in words; None if nothing is.
 
-        `deadline` is that for an engine step, in seconds.
+        `deadline` is the one for an engine step, in seconds.
         """
         match self.state:
             case Idle():
@@ -127,7 +127,7 @@ class WorkerHandle:
             case Starting(since=since):
                 limit, fault = START_DEADLINE, "has not started"
             case Receiving(since=since):
-                limit, fault = UPDATE_DEADLINE, "has not taken new weights"
+                limit, fault = UPDATE_DEADLINE, "has not loaded new weights"
             case Generating(since=since):
                 limit, fault = deadline, "made no engine step"
         return f"{fault} for {now - since:.0f} s" if now - since > limit else None

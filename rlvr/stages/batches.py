@@ -1,4 +1,4 @@
-"""From groups or worked solutions to training batches: pure functions."""
+"""Training batches from groups or worked solutions: pure functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Example = tuple[Sequence[int], Sequence[int]]  # token ids of a prompt and of an
 
 
 def judged(groups: Sequence[Group]) -> list[tuple[int, Rollout, float]]:
-    """(place of the group, rollout, reward) of every rollout whose verdict was reached, in order."""
+    """(index of the group, rollout, reward) of every rollout that has a reward, in order."""
     return [
         (place, rollout, verdict.reward)
         for place, group in enumerate(groups)
@@ -37,7 +37,7 @@ def judged(groups: Sequence[Group]) -> list[tuple[int, Rollout, float]]:
 
 
 def rollout_batch(rollouts: Sequence[Rollout], groups: Sequence[int]) -> TrainingBatch:
-    """Rollouts and the places of their groups, without advantages yet: nothing is live or has a scale."""
+    """A batch of rollouts and their groups' indices, without advantages: no row is live, all scales are 0."""
     return TrainingBatch(
         tokens=[rollout.tokens for rollout in rollouts],
         mask=[rollout.sampled for rollout in rollouts],
@@ -50,12 +50,12 @@ def rollout_batch(rollouts: Sequence[Rollout], groups: Sequence[int]) -> Trainin
 
 
 def without_truncated(rollouts: Sequence[Rollout]) -> list[BoolArray]:
-    """The masks of rollouts, those of answers that were cut off empty."""
+    """The masks of rollouts, [T] each; all False for answers that were cut off at the length limit."""
     return [rollout.sampled & (rollout.finish_reason is not FinishReason.LENGTH) for rollout in rollouts]
 
 
 def takes(function: Advantage) -> frozenset[str]:
-    """The names of what an advantage function is to be given."""
+    """Which of the arguments on offer an advantage function takes, by parameter name."""
     return frozenset(inspect.signature(function).parameters) & {"rewards", "token_rewards", "values"}
 
 
@@ -65,13 +65,14 @@ def token_advantages(
     penalties: Sequence[FloatArray] | None = None,
     values: Sequence[FloatArray] | None = None,
 ) -> list[FloatArray]:
-    """The advantage of every token of the rollouts of `judged`, in their order: [T], 0 where not drawn.
+    """The advantage of every token of the rollouts of `judged`, in their order: [T], 0 where not sampled.
 
-    `penalties` and `values` are [T] per rollout. A penalty is taken from the reward of its token; a
-    function of a group's `rewards` sees each rollout's sum. Verdicts not reached are NaN to it.
+    `penalties` and `values` are [T] per rollout. A penalty is subtracted from the reward of its token; for
+    a function of a group's `rewards`, their sum is subtracted from the rollout's reward. There, rollouts
+    without a verdict have the reward NaN.
 
     Raises:
-        RlvrError: the function returned something that cannot be the advantages.
+        RlvrError: the function did not return one finite number per reward.
     """
     rows = judged(groups)
     if penalties is None:
@@ -123,7 +124,7 @@ def _refused(group: Group, what: str, given: Float64Array, returned: Float64Arra
 
 
 def whiten(advantages: Sequence[FloatArray], masks: Sequence[npt.NDArray[np.bool_]]) -> list[FloatArray]:
-    """Mean 0 and population deviation 1 over all masked tokens; 0 where they have no spread."""
+    """Whitened to mean 0, population standard deviation 1 over all masked tokens; 0 if all are equal."""
     flat = np.concatenate([np.zeros(0), *(a[m] for a, m in zip(advantages, masks, strict=True))])
     if not flat.size or np.ptp(flat) == 0:
         return [np.zeros_like(values) for values in advantages]
@@ -137,7 +138,7 @@ def whiten(advantages: Sequence[FloatArray], masks: Sequence[npt.NDArray[np.bool
 def part(
     batch: TrainingBatch, groups: range, aggregation: str, max_length: int, always_live: bool
 ) -> TrainingBatch:
-    """What one optimizer step learns from: the rows of these `groups`, scaled among themselves.
+    """The batch of one optimizer step: the rows of these `groups`, with scales that count these rows only.
 
     A row is live if it has a token to learn from and an advantage, or `always_live`.
     """
@@ -161,7 +162,7 @@ def part(
 
 
 def supervised_batch(examples: Sequence[Example]) -> TrainingBatch:
-    """Every token of the solution, its end too, counts the same."""
+    """A batch of examples; every token of a solution, its end token too, has the same weight."""
     tokens = [np.array([*prompt, *solution], dtype=np.int32) for prompt, solution in examples]
     masks = [np.arange(len(t)) >= len(prompt) for t, (prompt, _) in zip(tokens, examples, strict=True)]
     lengths = [int(mask.sum()) for mask in masks]
@@ -177,7 +178,7 @@ def supervised_batch(examples: Sequence[Example]) -> TrainingBatch:
 
 
 def preference_batch(pairs: Sequence[tuple[Example, Example]]) -> TrainingBatch:
-    """Of each pair the chosen answer and the rejected one; every pair counts the same.
+    """A batch with the chosen and the rejected answer of each pair; every pair has the same weight.
 
     The objectives of `rlvr.algorithms.preference` read it, with the column `reference_logprobs`.
 

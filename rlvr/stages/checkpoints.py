@@ -1,7 +1,7 @@
-"""Checkpoints of a stage: a folder each, whole or not there, verified before a run goes on from it.
+"""Checkpoints of a stage: one folder each, written atomically, verified before a run resumes from it.
 
-`state.json` is written last and says of every other file how long it is and what its SHA-256 is. A
-checkpoint whose files are not those is set aside, never deleted, and the one before it takes its place.
+`state.json` is written last and has the size and SHA-256 of every other file. A checkpoint whose files
+differ from it is renamed, never deleted, and the one before it is used instead.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 READERS = 4  # threads that hash files
-KEPT = 2  # the newest ones; an older one is removed once a newer is complete
+KEPT = 2  # number of newest checkpoints that stay; older ones are removed once a newer one is complete
 STATE = "state.json"
 
 
 class CheckpointError(RlvrError):
-    """There were checkpoints, and none of them can be used."""
+    """There are checkpoints, but all of them are damaged."""
 
 
 class Damaged(Exception):
-    """A checkpoint is not what was written; the message says which file, and what is wrong with it."""
+    """A checkpoint differs from what was written; the message names the file and what is wrong with it."""
 
 
 class Checkpoints:
     """`FOLDER/step_000050/`: `model/` in Hugging Face format with its tokenizer, `optimizer/`, `state.json`.
 
-    `identity` is what the numbers of the run depend on beside the weights: a run that goes on
-    with another identity would be another run, so it is refused. `keys` says which setting a name in
-    it is, where that is not the name itself. `settings` (key → value) may be changed by a resume, which
-    is said and written to changes.jsonl. `verified` are the files that this process has found to be whole.
+    `identity` is what the run's results depend on besides the weights: resuming with another identity is
+    refused, as it would be another run. `keys` maps names in it to settings, where the two differ.
+    `settings` (key → value) may change on resume; changes are printed and written to changes.jsonl.
+    `verified` are the files whose content this process has already verified.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Checkpoints:
         self.verified = set() if verified is None else verified
 
     def newest(self) -> tuple[int, Path] | None:
-        """Step and folder of the newest checkpoint, which may be damaged: nothing but its state is read.
+        """Step and folder of the newest checkpoint. Only its `state.json` is read, so it may be damaged.
 
         Raises:
             ConfigError: it was made by a run with other data, model, seed or batch sizes.
@@ -82,11 +82,12 @@ class Checkpoints:
     def latest(self) -> tuple[int, Path] | None:
         """Step and folder of the newest checkpoint whose files are all as they were written.
 
-        Newer ones are set aside. What the run changes of the checkpoint's settings is written down.
+        Newer, damaged ones are renamed. Settings that differ from the checkpoint's are noted in
+        changes.jsonl.
 
         Raises:
             ConfigError: it was made by a run with other data, model, seed or batch sizes.
-            CheckpointError: there were checkpoints, but all of them are damaged.
+            CheckpointError: there are checkpoints, but all of them are damaged.
         """
         found = self._sound("")
         if found is None:
@@ -97,10 +98,10 @@ class Checkpoints:
         return state["step"], path
 
     def latest_model(self) -> tuple[int, Path] | None:
-        """As `latest`, where nothing but the model will be read: of other files only their size is looked at.
+        """Like `latest`, for callers that read the model only: of other files only the size is checked.
 
         Raises:
-            CheckpointError: there were checkpoints, but all of them are damaged.
+            CheckpointError: there are checkpoints, but all of them are damaged.
         """
         found = self._sound("model/")
         return (found[1]["step"], found[0]) if found else None
@@ -108,12 +109,12 @@ class Checkpoints:
     def save(self, step: int, write: Callable[[Path], None], keep: int | None = None) -> Path:
         """Let `write` fill a folder, and make it the newest checkpoint once all of it is on disk.
 
-        Of the older ones only the last stays, and that of the step `keep`.
+        Of the older ones only the last is kept, and the one of step `keep`.
 
         Raises:
-            DiskError: the disk does not take it; what was there before stays.
+            DiskError: it cannot be written (disk full, say); older checkpoints are kept.
         """
-        for left in self.folder.glob("unfinished_*"):  # of a process that was killed
+        for left in self.folder.glob("unfinished_*"):  # left by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         unfinished = self.folder / f"unfinished_{step:06d}"
         try:
@@ -133,7 +134,7 @@ class Checkpoints:
         return self.folder / f"step_{step:06d}"
 
     def _write_state(self, folder: Path, step: int) -> None:
-        """Have all files on disk, and then the list of them."""
+        """Flush all files to disk, then write the list of them."""
         paths = sorted(folder.rglob("*"))
         written = [path for path in paths if path.is_file()]
         names = [str(path.relative_to(folder)) for path in written]
@@ -149,7 +150,7 @@ class Checkpoints:
 
     def _put_in_place(self, unfinished: Path, step: int) -> Path:
         final, replaced = self.path(step), self.folder / f"replaced_{step:06d}"
-        if final.exists():  # at no time is there neither of the two
+        if final.exists():  # so that one of the two exists at any time
             shutil.rmtree(replaced, ignore_errors=True)
             final.rename(replaced)
         unfinished.rename(final)
@@ -159,7 +160,7 @@ class Checkpoints:
         return final
 
     def _remove_old(self, keep: int | None) -> None:
-        """Remove all but the newest; one that lacks something does not count among those."""
+        """Remove all but the newest; checkpoints with missing or truncated files do not count."""
         whole = []
         for path in self._there():
             try:
@@ -169,12 +170,12 @@ class Checkpoints:
             whole.append(path)
         for old in whole[:-KEPT]:
             if keep is None or old != self.path(keep):
-                # what is left of it if this process is killed is no checkpoint, and goes with the next save
+                # if this process is killed here, the next save removes the rest
                 shutil.rmtree(old.rename(self.folder / f"unfinished_{old.name}"))
 
     def _sound(self, part: str) -> tuple[Path, dict[str, Any]] | None:
         """The newest checkpoint whose files under `part` are as they were written, with its state."""
-        for replaced in self.folder.glob("replaced_*"):  # of a process that was killed in `_put_in_place`
+        for replaced in self.folder.glob("replaced_*"):  # left by a process killed in `_put_in_place`
             if not (final := self.path(int(replaced.name.partition("_")[2]))).exists():
                 replaced.rename(final)
         for path in reversed(self._there()):
@@ -186,9 +187,8 @@ class Checkpoints:
             return path, state
         if aside := sorted(self.folder.glob("damaged_*")):
             raise CheckpointError(
-                f"{self.folder} has no checkpoint that can be used, as {aside[-1].name} is damaged: put back "
-                f"a whole copy of one as step_…, or remove {self.folder}/damaged_* to begin "
-                "the stage anew"
+                f"{self.folder} has no usable checkpoint: {aside[-1].name} is damaged. Restore an "
+                f"intact copy as step_…, or remove {self.folder}/damaged_* to restart the stage from step 0"
             )
         return None
 
@@ -199,25 +199,25 @@ class Checkpoints:
         with disk_errors(path):
             path.rename(aside)
             sync_folder(self.folder)
-        print(f"rlvr: {path} is damaged ({damage}); it is now {aside.name}", file=sys.stderr, flush=True)
+        print(f"rlvr: {path} is damaged ({damage}); renamed to {aside.name}", file=sys.stderr, flush=True)
 
     def _same_run(self, path: Path, state: Mapping[str, Any]) -> None:
         for name, old, new in differences(state["identity"], self.identity):
             first, _, rest = name.partition(".")
             key = f"{self.keys.get(first, first)}{'.' if rest else ''}{rest}"
             if first in ("problems", "traces"):
-                mend = "It is a fingerprint of the data: give the data as they were"
+                mend = "It is a fingerprint of the data: use the unchanged data"
             else:
                 mend = f"Give the old value, {key}={old}"
             raise ConfigError(
-                f"{path} was made with {name}={old}, this run has {name}={new}: going on would be another "
-                f"run. {mend}, or start a new run from it with model.path={path / 'model'}"
+                f"{path} was made with {name}={old}, this run has {name}={new}: it cannot be resumed. "
+                f"{mend}, or start a new run from it with model.path={path / 'model'}"
             )
 
     def _note_changes(self, state: Mapping[str, Any]) -> None:
-        """Say which settings go on with other values, and keep it with the step after which they do."""
+        """Print which settings have changed, and write that to changes.jsonl with the checkpoint's step."""
         step, written = state["step"], state.get("settings", {})
-        # a setting that the checkpoint does not know is one of a later version
+        # settings that are not in the checkpoint were added by a later version of rlvr
         found = [(k, written[k], new) for k, new in self.settings.items() if written.get(k, new) != new]
         for key, old, new in found:
             print(
@@ -225,7 +225,7 @@ class Checkpoints:
             )
         path = self.folder.parent / CHANGES
         before = path.read_text().splitlines(keepends=True) if path.exists() else []
-        # what was changed from here on was given up with the steps after this one
+        # later changes are dropped together with the steps after this one
         kept = [line for line in before if json.loads(line)["step"] < step]
         lines = [
             json.dumps({"step": step, "key": key, "old": old, "new": new}) + "\n" for key, old, new in found
@@ -238,12 +238,12 @@ class Checkpoints:
 
 
 def _plain(tree: Mapping[str, Any]) -> Any:
-    """As JSON gives it back."""
+    """The tree after a round trip through JSON."""
     return json.loads(json.dumps(tree, default=str))
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What `path`, a checkpoint, says of itself. Raises Damaged."""
+    """The content of `state.json` of the checkpoint `path`. Raises Damaged."""
     try:
         state = json.loads((path / STATE).read_text())
         digest = state.pop("sha256", None)
@@ -262,7 +262,7 @@ def read_state(path: Path) -> dict[str, Any]:
 def verify(path: Path, part: str = "", verified: set[Path] | None = None) -> dict[str, Any]:
     """The state of a checkpoint whose files are all as they were written. Raises Damaged.
 
-    Only those whose names begin with `part` are read, and not those in `verified`, to which they are added.
+    Only files whose names begin with `part` and that are not in `verified` are read; they are added to it.
     """
     verified = set() if verified is None else verified
     state = read_state(path)
@@ -272,7 +272,7 @@ def verify(path: Path, part: str = "", verified: set[Path] | None = None) -> dic
     with ThreadPoolExecutor(READERS) as pool:
         for name, found in zip(names, pool.map(lambda name: _content(path, name), names), strict=True):
             if found != files[name][1]:
-                raise Damaged(f"the content of {name} has changed: its SHA-256 is another")
+                raise Damaged(f"the content of {name} has changed: its SHA-256 differs")
             verified.add(path / name)
     return state
 
@@ -288,11 +288,11 @@ def _same_sizes(path: Path, state: Mapping[str, Any]) -> None:
         except FileNotFoundError:
             raise Damaged(f"{name} is missing") from None
         if found != size:
-            raise Damaged(f"{name} has {found:,} bytes, and had {size:,}")
+            raise Damaged(f"{name} has {found:,} bytes instead of {size:,}")
 
 
 def _put_on_disk(path: Path) -> list[Any]:
-    """Size and SHA-256 of a file that is on disk after this; what was just written is still in memory."""
+    """Flush a file to disk. Returns its size and SHA-256, read from the page cache as it was just written."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())

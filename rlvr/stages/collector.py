@@ -1,4 +1,4 @@
-"""Groups for a step: which problems, in how many rounds, and which of them the filters keep."""
+"""The groups of a training step: which problems, in how many rounds, and which groups the filters keep."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Filter = Callable[[Group, np.random.Generator], Group | None]
 
 @dataclass
 class StepGroups:
-    """What a step has drawn."""
+    """The groups that were generated for one step, before and after the filters."""
 
-    groups: list[Group] = field(default_factory=list)  # all of them, in the order they were submitted
-    kept: list[Group] = field(default_factory=list)  # what the filters made of them, in the same order
-    dropped: dict[str, list[str]] = field(default_factory=dict)  # filter → problems that it left out
+    groups: list[Group] = field(default_factory=list)  # all groups, in the order they were submitted
+    kept: list[Group] = field(default_factory=list)  # after the filters, same order
+    dropped: dict[str, list[str]] = field(default_factory=dict)  # filter → ids of the problems it removed
     rounds: int = 0
     generate_seconds: float = 0.0
     reward_seconds: float = 0.0
@@ -38,31 +38,35 @@ class StepGroups:
 class RolloutCollector:
     """Submits requests to the buffer and takes complete groups from it.
 
-    Step t is drawn once the policy version allows it (see `rlvr.stages.rl`). Its first round has
-    `rl.problems_per_step` groups. As long as the filters keep fewer, and `algorithm.max_rounds` are not
-    over, a further round draws the missing number of other problems, and more rollouts for groups
-    without a correct one where `algorithm.max_group_size` allows.
+    Step t is submitted once the policy version allows it (see `rlvr.stages.rl`). Its first round has
+    `rl.problems_per_step` groups. While the filters keep fewer groups than that, up to
+    `algorithm.max_rounds` rounds are run. A further round takes as many other problems as groups are
+    missing, and generates more rollouts for groups without a correct one where
+    `algorithm.max_group_size` allows.
     """
 
     def __init__(self, stage: StageInput, buffer: RolloutBuffer) -> None:
         self.stage, self.config, self.settings = stage, stage.config, stage.settings
         self.buffer = buffer
         self.submitted = 0
-        self.chosen: dict[int, list[int]] = {}  # step under way → its first problems
+        self.chosen: dict[int, list[int]] = {}  # unfinished step → problem indices of its first round
         algorithm, sampling = self.config.algorithm, self.config.sampling
-        # given to `instantiate`, the problems would become a tree of settings, in seconds
+        # passing the problems to `instantiate` would convert them to settings, which takes seconds
         order = instantiate(self.config.order, _partial_=True)
         self.order = order(problems=stage.problems, seed=self.config.seed)
         self.filters = filters_of(algorithm)
         self.schedule = instantiate(sampling.schedule, _partial_=True) if sampling.schedule else None
 
     def submit_ready(self, version: int) -> None:
-        """Submit every step that the policy version allows, in their order."""
+        """Submit every step that the policy version allows, in order."""
         for step in self._choose_ready(version):
             self._submit(step, [(self.stage.problems[i], 0) for i in self.chosen[step]])
 
     def _choose_ready(self, version: int) -> list[int]:
-        """The steps that the version allows and that are not submitted; their problems are chosen."""
+        """Choose the problems of all steps that the version allows and that are not submitted yet.
+
+        Returns those steps.
+        """
         ready = []
         while self.submitted < self.settings.steps:
             newest_only = any(
@@ -80,18 +84,18 @@ class RolloutCollector:
         return ready
 
     def pass_over(self, step: int, groups: Sequence[Group]) -> None:
-        """A step that was done before, in another process: whatever was chosen then is chosen again."""
+        """Skip a step that an earlier process completed, making the same random choices as it did."""
         self._choose_ready(step - 1)
         self.order.observe(groups)
         del self.chosen[step]
         self.submitted = step
 
     def take(self, step: int) -> StepGroups:
-        """Wait for the step's groups, in as many rounds as it takes.
+        """Wait for the step's groups, over as many rounds as are needed.
 
         Raises:
             Interrupted: the user asked to stop.
-            RlvrError: no verdict was reached at all; the message quotes one.
+            RlvrError: none of the rollouts has a verdict; the message quotes one reason.
         """
         drawn = StepGroups()
         while True:
@@ -110,17 +114,17 @@ class RolloutCollector:
         return drawn
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs to draw the same problems: off-policy, some are chosen already."""
+        """What a resumed run needs to choose the same problems; off-policy, some are chosen ahead."""
         return {"order": self.order.state(), "chosen": self.chosen}
 
     def load(self, state: Mapping[str, Any], version: int) -> None:
-        """Go on after step `version`, from what `state` gave then."""
+        """Continue after step `version`, with the value of `state` at that step."""
         self.submitted = version
         self.order.load(state["order"])
         self.chosen = {int(step): chosen for step, chosen in state["chosen"].items()}
 
     def _submit(self, step: int, asked: Sequence[tuple[Problem, int]]) -> None:
-        """One group per problem, whose samples are numbered from the given one on."""
+        """Submit one group per problem; its samples are numbered from the given number on."""
         temperature, size = self.temperature(step), self.settings.group_size
         groups = [
             group_requests(self.stage, problem, "train", step, range(first, first + size), temperature)
@@ -129,14 +133,14 @@ class RolloutCollector:
         self.buffer.submit(step, [problem for problem, _ in asked], groups)
 
     def temperature(self, step: int) -> float:
-        """Of the rollouts of `step`."""
+        """Sampling temperature for the rollouts of `step`."""
         constant = self.config.sampling.temperature
         if self.schedule is None:
             return constant
         return float(self.schedule(step=step - 1, steps=self.settings.steps, temperature=constant))
 
     def _submit_further(self, drawn: StepGroups, step: int) -> bool:
-        """Submit another round if the step lacks groups; whether there was one to submit."""
+        """Submit another round if the step lacks groups. Returns whether one was submitted."""
         growing, count = further_round(drawn, self.settings, self.config.algorithm.max_group_size)
         seen = {group.problem.id for group in drawn.groups}
         exclude = {index for index, problem in enumerate(self.stage.problems) if problem.id in seen}
@@ -151,7 +155,7 @@ class RolloutCollector:
 def further_round(
     drawn: StepGroups, settings: RlConfig, max_group_size: int | None
 ) -> tuple[list[Group], int]:
-    """The groups that grow in a further round, and the number of other problems; none where none is due."""
+    """Groups that get more rollouts in a further round, and how many new problems it takes (0 if none)."""
     missing = max(settings.problems_per_step - len(drawn.kept), 0)
     most = max_group_size or 0
     kept = {group.problem.id for group in drawn.kept}
@@ -174,7 +178,13 @@ def group_requests(
     temperature: float,
     top_p: float = 1.0,
 ) -> list[Request]:
-    """One group. Only `train` seeds depend on the step: policies are compared on equal luck."""
+    """The requests of one group.
+
+    Seeds depend on the step only for `train`, so that evaluations compare policies with the same seeds.
+
+    Raises:
+        DataError: the prompt and the longest answer together exceed `model.max_length`.
+    """
     config = stage.config
     prompt = encode_prompt(problem, config.prompt, stage.tokenizer)
     max_tokens = config.sampling.max_tokens
@@ -199,7 +209,7 @@ def filters_of(algorithm: AlgorithmConfig) -> dict[str, Filter]:
 
 
 def filter_groups(drawn: StepGroups, filters: Mapping[str, Filter], seed: int, step: int) -> None:
-    """Fill in what is kept of the groups, and which of them each filter has left out."""
+    """Set `kept` and `dropped` of `drawn`: the filtered groups, and the problems each filter removed."""
     drawn.kept, drawn.dropped = [], {name: [] for name in filters}
     for group in drawn.groups:
         kept, by = apply_filters(group, filters, seed, step)
@@ -212,10 +222,10 @@ def filter_groups(drawn: StepGroups, filters: Mapping[str, Filter], seed: int, s
 def apply_filters(
     group: Group, filters: Mapping[str, Filter], seed: int, step: int
 ) -> tuple[Group | None, str | None]:
-    """What the filters leave of a group, one after the other, and the one that left it out.
+    """Apply the filters to a group, in order: what is left of it, and the filter that removed it, if any.
 
     Raises:
-        RlvrError: a filter returned something that is no group.
+        RlvrError: a filter returned something other than a non-empty group or None.
     """
     for name, function in filters.items():
         kept = function(group, np.random.default_rng(key(seed, name, step, group.problem.id)))
@@ -231,7 +241,7 @@ def apply_filters(
 
 
 def _merge(groups: list[Group], taken: Sequence[Group]) -> None:
-    """Add groups, the further rollouts of one that is there to its own."""
+    """Add `taken` to `groups`; rollouts of a problem that already has a group go into that group."""
     there = {group.problem.id: group for group in groups}
     for group in taken:
         if group.problem.id in there:

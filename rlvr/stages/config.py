@@ -32,7 +32,7 @@ class ScratchModelConfig:
 
 @dataclass
 class ModelConfig:
-    """Exactly one of the two: a checkpoint to start from, or a model to make from nothing."""
+    """Exactly one of the two: a checkpoint to start from, or a new model with random weights."""
 
     path: str | None = setting(None, "Hugging Face folder or hub name")
     scratch: ScratchModelConfig | None = setting(None, "make a small model with random weights")
@@ -41,7 +41,7 @@ class ModelConfig:
 
 @dataclass
 class StageConfig:
-    """What stages are told beside their own settings: the sections that several of them read."""
+    """The sections of the configuration that several stages read, besides their own."""
 
     seed: int  # seed of everything random
     max_length: int  # longest sequence, prompt and answer, in tokens
@@ -57,7 +57,7 @@ class StageConfig:
     record: RecordConfig
 
     def workers(self, max_staleness: int = 0) -> WorkerSettings:
-        """What the processes of a stage are started with."""
+        """The settings with which the processes of a stage are started."""
         parts = (self.cluster, self.rollout, self.learner, self.reward)
         return WorkerSettings(self.seed, self.max_length, *parts, max_staleness)
 

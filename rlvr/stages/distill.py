@@ -1,7 +1,7 @@
-"""Distillation data: a teacher answers every problem k times; its answers are verified, labelled, cleaned.
+"""Distillation data: a teacher answers every problem k times; the answers are verified and deduplicated.
 
-Right answers are for mid-training and SFT (rejection sampling), wrong ones for Rollout DPO. The teacher may
-be the student itself. Source: the data of stages 1 to 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233.
+Correct answers are for mid-training and SFT (rejection sampling), incorrect ones for Rollout DPO. The teacher
+may be the student itself. Source: the data of stages 1 to 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from rlvr.types import Group, Problem, Rollout, Status
 
 
 def run_distill(stage: StageInput) -> None:
-    """Write traces.parquet and its data card; `stage.model_path` is the teacher on the pool.
+    """Write traces.parquet and its data card; `stage.model_path` is the teacher, unless it is an endpoint.
 
     Raises:
         Interrupted: the user asked to stop; complete chunks, and every answer of an endpoint, are kept.
@@ -69,7 +69,7 @@ def answers(stage: StageInput, chunks: Sequence[Sequence[Problem]], samples: int
 
 
 def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], samples: int) -> list[list[Group]]:
-    """As `sample` does on the pool; the endpoint's answers are on disk before their chunk is complete."""
+    """Like `sample`, but from an endpoint; every answer is written to disk as soon as it arrives."""
     paths = [journal_path(stage.folder, "train", number) for number in range(len(chunks))]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     name = stage.name
@@ -91,7 +91,9 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
                     groups[answer.problem_id].rollouts.append(_rollout(answer, seed))
                 if stage.stop and teacher.missing(questions):
                     raise Interrupted
-                answered = [group for group in groups.values() if group.rollouts]  # but for max_failed
+                answered = [
+                    group for group in groups.values() if group.rollouts
+                ]  # up to max_failed may have none
                 for group in answered:
                     group.rollouts.sort(key=lambda rollout: rollout.sample)
                 score(rewards, answered, lambda: bool(stage.stop))
@@ -101,7 +103,7 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
 
 
 def _requests(stage: StageInput) -> EndpointRequests:
-    """How the endpoint is asked: sampling and prompt are those of a teacher on the pool."""
+    """The endpoint's settings, with the same sampling and system prompt as a local teacher."""
     settings = stage.settings
     return EndpointRequests(
         **vars(settings.endpoint),
@@ -119,7 +121,7 @@ def _questions(stage: StageInput, problem: Problem, samples: int) -> list[Questi
 
 
 def _rollout(answer: TeacherAnswer, seed: int) -> Rollout:
-    """An answer of which nothing but the text is known."""
+    """A rollout from an endpoint's answer: it has a text, but no tokens."""
     return Rollout(
         problem_id=answer.problem_id,
         step=0,
@@ -150,7 +152,7 @@ def _about(stage: StageInput, source: str) -> dict[str, Any]:
 
 
 def _summary(traces: Sequence[Trace]) -> str:
-    """One line on what there is."""
+    """The counts of answers in one line."""
     usable = [trace for trace in traces if trace.dropped is None]
     correct = sum(trace.status is Status.CORRECT for trace in usable)
     solved = len({trace.problem.id for trace in usable if trace.status is Status.CORRECT})

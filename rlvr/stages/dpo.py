@@ -1,4 +1,4 @@
-"""Rollout DPO: of two rollouts of one problem, the right one is preferred to the wrong one.
+"""Rollout DPO: for two rollouts of one problem, the right one is preferred to the wrong one.
 
 Source: stage 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233; the losses are in `rlvr.algorithms.preference`.
 """
@@ -58,9 +58,7 @@ class RolloutDpo:
             if chosen is not None and rejected is not None:
                 self.pairs.append((chosen, rejected))
         if settings.batch_size > len(self.pairs) > 0:
-            raise ConfigError(
-                f"batch_size={settings.batch_size}, but there are {self.size}: lower it to that"
-            )
+            raise ConfigError(f"batch_size={settings.batch_size}, but there are only {self.size}: lower it")
         if not self.pairs:
             raise DataError(f"no pair is left to train on; left out: {self.left_out}")
         self.reference: list[FloatArray] = []  # log-probabilities [T] of every answer, two per pair
@@ -80,7 +78,7 @@ class RolloutDpo:
         return replace(batch, columns={**batch.columns, "reference_logprobs": column})
 
     def everything(self) -> TrainingBatch:
-        """All pairs, for the reference's log-probabilities."""
+        """A batch of all pairs, to compute the reference log-probabilities."""
         return preference_batch(self.pairs)
 
     def validation(self) -> None:

@@ -1,6 +1,6 @@
-"""How good a model is on sets of problems: they are answered, judged and counted.
+"""Evaluation of a model on sets of problems: answers, verdicts, metrics.
 
-`run_evaluation` is a recipe's, of one stage; `rlvr evaluate` has folders of its own for the same functions.
+`run_evaluation` evaluates one stage of a recipe; `rlvr evaluate` uses the other functions in its own folders.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from rlvr.stages.sampling import Chunk, answer, chunked
 from rlvr.stages.stage import StageInput
 from rlvr.types import Group, Problem
 
-CHUNK = 512  # problems that a recipe's evaluation answers at a time; a stopped one goes on after them
+CHUNK = 512  # problems per chunk of a recipe's evaluation; a stopped one resumes after its last chunk
 
 
 @dataclass(frozen=True)
 class AnsweredSet:
-    """A set of problems, and the folder whose journal keeps the answers to them."""
+    """A set of problems, and the folder whose journal has its answers."""
 
     name: str
     problems: Sequence[Problem]
     prompt: PromptConfig
     folder: Path
     first: int = 0  # number of its first chunk in the journal
-    chunk: int = CHUNK  # problems of a chunk
+    chunk: int = CHUNK  # problems per chunk
 
     def chunks(self) -> list[Chunk]:
         return [
@@ -45,9 +45,9 @@ class AnsweredSet:
 
 
 def answer_sets(stage: StageInput, sets: Sequence[AnsweredSet]) -> dict[str, list[Group]]:
-    """The judged answers to every set's problems, `evaluation.samples` each; none is sampled twice.
+    """`evaluation.samples` judged answers to each problem of all sets; those in a journal are not repeated.
 
-    The seeds depend on the problem and the sample alone, so that models are compared on equal luck.
+    Seeds depend on the problem and the sample number only, so that models are compared with the same seeds.
 
     Raises:
         Interrupted: the user asked to stop; complete chunks are kept.
@@ -84,13 +84,13 @@ def answer_sets(stage: StageInput, sets: Sequence[AnsweredSet]) -> dict[str, lis
 def count(
     groups: Sequence[Group], ks: Sequence[int], by: Sequence[str] = (), workers: int = 1
 ) -> tuple[dict[str, Any], list[Votes]]:
-    """The numbers of one set, and the votes that they rest on; `workers` processes compare answers."""
+    """Metrics of one set, and the votes that they use; `workers` processes compare answers."""
     votes, undecided = count_votes(groups, workers)
     return summarize(outcomes(groups, votes), ks, by) | {"undecided_votes": undecided}, list(votes)
 
 
 def run_evaluation(stage: StageInput, sets: Mapping[str, list[Problem]]) -> Path:
-    """Answer every problem of `sets` `evaluation.samples` times, and write results.json; its path.
+    """Answer every problem of `sets` `evaluation.samples` times and write results.json. Returns its path.
 
     Raises:
         Interrupted: the user asked to stop.

@@ -1,4 +1,4 @@
-"""The order in which rollout workers and learner have the GPUs that they share."""
+"""How rollout workers and learner take turns on shared GPUs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class GpuSharing:
     """One sleeps while the other works: `to_learner` after generation, `publish` after learning.
 
     Where they share no GPUs, `to_learner` does nothing. While the learner works, the workers' weights are in
-    the host's memory and their caches are given up; while they work, the optimizer's state is in the host's
-    memory. At no time do caches and optimizer state lie on a GPU together.
+    host memory and their KV caches are freed; while the workers run, the optimizer state is in host memory.
+    KV caches and optimizer state are never on a GPU together.
     """
 
     def __init__(self, buffer: RolloutBuffer, shared: bool) -> None:
@@ -20,7 +20,7 @@ class GpuSharing:
         self.shared = shared
 
     def to_learner(self, learner: LearnerGroup | None) -> None:
-        """Workers, which have nothing under way, fall asleep; `learner` is None before there is one."""
+        """Put the workers, which must be idle, to sleep; `learner` is None before there is one."""
         if not self.shared:
             return
         finish("sleep", [actor.sleep.remote() for actor in self.buffer.pool.actors], CONTROL_DEADLINE)
@@ -28,7 +28,7 @@ class GpuSharing:
             finish("optimizer to the GPU", learner.call("move_optimizer", False), CONTROL_DEADLINE)
 
     def publish(self, learner: LearnerGroup, version: int) -> None:
-        """The learner's weights to the workers, which have the next turn."""
+        """Wake up the workers and send them the learner's weights."""
         self._wake_up("weights")
         self.buffer.publish(learner, version)
         if self.shared:

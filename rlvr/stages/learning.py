@@ -40,7 +40,7 @@ class Learning:
         self.advantage = instantiate(algorithm.advantage, _partial_=True)
         loss = instantiate(algorithm.loss, _partial_=True)
         self.entropy_coef = algorithm.entropy.coef
-        self.entropy: float | None = None  # of the last step
+        self.entropy: float | None = None  # mean entropy of the last step
         in_loss = algorithm.kl.coef > 0 and algorithm.kl.place == "loss"
         self.exact_kl = in_loss and algorithm.kl.estimator == "full"
         self.objective = partial(
@@ -79,7 +79,7 @@ class Learning:
         rollouts = [rollout for _, rollout, _ in rows]
         batch = rollout_batch(rollouts, [place for place, _, _ in rows])
         batch.keep = self.keep
-        # the same model computes them for the whole step, also where that makes several updates
+        # before the first update, so that all updates of the step have the same old policy
         if algorithm.old_policy == "sampler":
             batch.columns["old_logprobs"] = batch.columns["sampler_logprobs"]
         elif self.settings.updates_per_step > 1:
@@ -96,7 +96,7 @@ class Learning:
         if self.value_objective:
             values = batch.columns["values"]
             batch.columns["returns"] = [a + v for a, v in zip(advantages, values, strict=True)]
-        if algorithm.truncated == "mask":  # only now: their rewards and penalties are in the baselines
+        if algorithm.truncated == "mask":  # only now: baselines include their rewards and penalties
             batch.mask = without_truncated(rollouts)
         batch.columns["advantages"] = whiten(advantages, batch.mask) if algorithm.whiten else advantages
         return batch
@@ -105,7 +105,7 @@ class Learning:
         return self.buffer.wait(what, self.learner.call(what, *arguments), self.config.learner.deadline)
 
     def _penalties(self, batch: TrainingBatch) -> list[FloatArray]:
-        """β·k1 of every token between the policy that drew it and the reference."""
+        """β·k1 of every token, [T] per rollout, between the policy that sampled it and the reference."""
         pairs = zip(
             batch.columns["sampler_logprobs"], batch.columns["reference_logprobs"], batch.mask, strict=True
         )
@@ -120,8 +120,8 @@ class Learning:
         """The step's optimizer steps, each on its share of the groups.
 
         Returns:
-            The metrics of each, `learner/…` of the policy and `critic/…` of the value model; and for the
-            rows of the batch that the policy learned from what it computed of their tokens.
+            Metrics of each optimizer step (`learner/…` of the policy, `critic/…` of the value model), and
+            the per-token values of every row that the policy learned from, by row of `batch`.
         """
         settings, algorithm = self.settings, self.algorithm
         updates = []
@@ -155,7 +155,7 @@ class Learning:
     def _kept(
         self, batch: TrainingBatch, mine: TrainingBatch, share: range
     ) -> dict[int, dict[str, FloatArray]]:
-        """Of the rows of this share that were live: what was computed of each of their tokens."""
+        """The per-token values (`keep`) of the live rows of this share, by row of `batch`."""
         if not self.keep:
             return {}
         found = self._ask("kept_tokens")
@@ -173,7 +173,7 @@ class Learning:
         return active_coefficient(self.entropy_coef, self.entropy, target)
 
     def _follow_entropy(self, entropies: Sequence[float]) -> None:
-        """Once a step, with the entropies of its updates."""
+        """Adapt the entropy coefficient, once per step, to the entropies of its updates."""
         settings = self.algorithm.entropy
         if settings.target is not None and entropies:
             self.entropy = float(np.mean(entropies))
@@ -182,17 +182,17 @@ class Learning:
             )
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs to know beside the models."""
+        """What a resumed run needs besides the models."""
         return {"entropy_coef": self.entropy_coef, "entropy": self.entropy}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        if self.algorithm.entropy.target is not None:  # a fixed weight is a setting, not a state
+        if self.algorithm.entropy.target is not None:  # a fixed coefficient is a setting, not state
             self.entropy_coef, self.entropy = state["entropy_coef"], state["entropy"]
 
     def learned(
         self, drawn: StepGroups, batch: TrainingBatch, kept: Mapping[int, Mapping[str, FloatArray]]
     ) -> list[list[UpdateRecord]]:
-        """What the step made of each drawn rollout, for the journal."""
+        """How the step used each generated rollout, or why it did not, for the journal."""
         rows = {
             (rollout.problem_id, rollout.sample): row
             for row, (_, rollout, _) in enumerate(judged(drawn.kept))

@@ -1,7 +1,7 @@
 """Mid-training: next-token loss on the whole of packed worked answers.
 
-Source: stage 1 of Phi-4-Mini-Reasoning, arXiv 2504.21233. A batch is a number of rows of so many tokens, and
-a row holds as many traces as fit. No trace sees another: the learner keeps attention within each of them.
+Source: stage 1 of Phi-4-Mini-Reasoning, arXiv 2504.21233. A batch is a number of rows of fixed length, each
+filled with as many traces as fit. The learner restricts attention to within a trace.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class MidTraining(Sft):
         row_tokens: int | None = None,
     ) -> None:
         super().__init__(traces, encode, settings, seed, max_length)
-        # the prompt is part of the trace; of a sequence the first token alone is not predicted
+        # prompts are learned, too; only the first token of a sequence is not predicted
         self.examples, self.held_back = ([_whole(e) for e in es] for es in (self.examples, self.held_back))
         self.row_tokens = row_tokens or max_length
         self.batches: list[list[int]] = []  # indices of the examples of each batch, epoch after epoch
@@ -38,7 +38,7 @@ class MidTraining(Sft):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Of the first epoch; later ones have another order, and so may have one more or less."""
+        """Optimizer steps of the first epoch; others have another order, so may have one more or less."""
         return self.first[1] if len(self.first) > 1 else len(self.batches)
 
     def batch(self, step: int) -> TrainingBatch:
@@ -47,7 +47,7 @@ class MidTraining(Sft):
         return supervised_batch([self.examples[index] for index in self.batches[step]])
 
     def _pack_epoch(self) -> None:
-        """Fill row after row with the examples of one epoch in an order of its own."""
+        """Pack the examples of the next epoch into rows, in an order keyed by the epoch."""
         epoch = len(self.first)
         self.first.append(len(self.batches))
         order = sorted(range(len(self.examples)), key=lambda i: key(self.seed, "packing", epoch, i))
@@ -68,6 +68,6 @@ class MidTraining(Sft):
 
 
 def _whole(example: tuple[list[int], list[int]]) -> tuple[list[int], list[int]]:
-    """The first token as the prompt, all others as what is learned."""
+    """The example with its first token as the prompt, and all others to be learned."""
     tokens = example[0] + example[1]
     return tokens[:1], tokens[1:]

@@ -1,7 +1,7 @@
-"""On-policy distillation: the student answers, and a teacher says of every token how likely it finds it.
+"""On-policy distillation: the student generates answers, and a teacher scores every token of them.
 
-The loss is KL(student ‖ teacher) at every position of the student's own rollouts. So it is stage 4's loop
-with another reference and no advantage; verdicts are reached all the same, to see how the accuracy does.
+The loss is KL(student ‖ teacher) at every position of the student's own rollouts. So this is the RL loop
+with the teacher as reference and no advantage. Answers are judged all the same, to log the accuracy.
 Source: GKD, arXiv 2306.13649, with λ = 1 and the reverse KL.
 """
 
@@ -18,7 +18,7 @@ NO_ADVANTAGE = "rlvr.algorithms.group_relative.no_advantage"
 
 
 def run_opd(stage: StageInput) -> None:
-    """Train to `opd.loop.steps`; `stage.sources` leads from the teacher's name to its model.
+    """Train to `opd.loop.steps`; `stage.sources` maps the teacher's name to its model.
 
     Raises:
         Interrupted: the user asked to stop; the last complete step has a checkpoint.
@@ -29,7 +29,7 @@ def run_opd(stage: StageInput) -> None:
 
 
 def as_rl(config: StageConfig, settings: OpdConfig, teacher: str) -> StageConfig:
-    """The settings with which stage 4's loop distils."""
+    """The settings with which the RL loop distils."""
     kl = KlConfig(coef=1.0, estimator=settings.estimator, place="loss", reference=teacher)
     algorithm = AlgorithmConfig(advantage={"_target_": NO_ADVANTAGE}, kl=kl)
     return replace(config, algorithm=algorithm)

@@ -1,4 +1,4 @@
-"""A stage that goes on by itself from what it has on disk, where a process died that it cannot replace."""
+"""Restarting a stage from its last checkpoint when a process died that it cannot replace alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Result = TypeVar("Result")
 
 
 def run_surviving(runner: Callable[[StageInput], Result], stage: StageInput) -> Result:
-    """Run a stage; all its processes are started anew, at its last checkpoint, if one of them dies.
+    """Run a stage. If a process dies, all are restarted and the stage resumes from its last checkpoint.
 
     Raises:
-        WorkerDied: this has happened again and again, and nothing new was recorded between.
+        WorkerDied: processes died `DEATHS` + 1 times in a row with nothing new recorded in between.
     """
     deaths, before = 0, _recorded(stage)
     while True:
@@ -32,7 +32,7 @@ def run_surviving(runner: Callable[[StageInput], Result], stage: StageInput) -> 
                 raise
             revive(stage.config.cluster)
             print(
-                f"\nrlvr: {str(died).splitlines()[0]} The stage goes on from its last checkpoint",
+                f"\nrlvr: {str(died).splitlines()[0]} The stage resumes from its last checkpoint",
                 file=sys.stderr,
             )
 

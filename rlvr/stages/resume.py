@@ -1,4 +1,4 @@
-"""Steps that were done before, from the journal: how far it reaches, and what each had drawn."""
+"""Completed steps, read from the journal: which is the last, and which groups each step had."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from rlvr.types import DataError, Group
 
 
 def last_recorded(stage: StageInput, checkpoints: Checkpoints, done: int) -> int:
-    """The last step after `done` up to which a stage's metrics and journal are whole, or `done`.
+    """The last step after `done` up to which the stage's metrics and journal are complete, or `done`.
 
-    Steps that were recorded under other settings, or from another model, are ignored, and so is what follows
-    them: they would not come out the same again.
+    Steps recorded under other settings or from another model, and all later ones, are ignored: they
+    could not be reproduced.
     """
     folder = stage.folder
     since = _made_since(stage, checkpoints)
@@ -41,9 +41,9 @@ def last_recorded(stage: StageInput, checkpoints: Checkpoints, done: int) -> int
 
 
 def keep_unevaluated(stage: StageInput, step: int, metrics: Mapping[str, float]) -> None:
-    """Keep the metrics of a step that is done but for its evaluation: its line is not written yet.
+    """Keep the metrics of a step whose evaluation is missing, so that they are not logged yet.
 
-    To be called before its checkpoint is saved. Without that checkpoint they count for nothing.
+    To be called before its checkpoint is saved. Without that checkpoint they are ignored.
     """
     numbers = {name: float(value) for name, value in metrics.items()}
     finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
@@ -51,9 +51,9 @@ def keep_unevaluated(stage: StageInput, step: int, metrics: Mapping[str, float])
 
 
 def take_unevaluated(stage: StageInput, done: int) -> dict[str, float] | None:
-    """The metrics of the step `done`, if they were kept and its line is still missing.
+    """The metrics of step `done`, if they were kept and are not logged yet.
 
-    Those of any other step are forgotten: it is made again, or was recorded after all.
+    Kept metrics of any other step are deleted: that step is repeated, or was logged after all.
     """
     if not (stage.folder / UNEVALUATED).exists():
         return None
@@ -69,15 +69,15 @@ def forget_unevaluated(stage: StageInput) -> None:
 
 
 def remember_settings(stage: StageInput, checkpoints: Checkpoints, done: int) -> None:
-    """Say beside the journal what its steps after `done` are made with."""
+    """Write next to the journal the settings that its steps after `done` are made with."""
     since = _made_since(stage, checkpoints)
-    # steps that are made again from further back are made with these settings, too
+    # repeated earlier steps are made with these settings, too
     since = done if since is None else min(since, done)
     write_json(_made_with(stage), {"settings": _settings(stage, checkpoints), "since": since})
 
 
 def _made_since(stage: StageInput, checkpoints: Checkpoints) -> int | None:
-    """The step after which all that is recorded was made with the present settings, if any was."""
+    """The step after which all was recorded under the current settings; None if nothing was."""
     made_with = _made_with(stage)
     remembered = read_mapping(made_with) if made_with.exists() else {}
     return int(remembered["since"]) if remembered.get("settings") == _settings(stage, checkpoints) else None
@@ -94,12 +94,12 @@ def _settings(stage: StageInput, checkpoints: Checkpoints) -> str:
 def redrawn(config: StageConfig, settings: RlConfig, groups: Sequence[Group], step: int) -> StepGroups:
     """What `RolloutCollector.take(step)` returned, from all groups of the step in the journal's order.
 
-    The chance of a filter is keyed, so it keeps the same rollouts again. `rounds` is found out by
-    going through them, as each is a function of the groups before it. Seconds are 0.
+    The random choices of a filter are keyed, so it keeps the same rollouts again. `rounds` is
+    reconstructed round by round, as each is a function of the groups before it. Seconds are 0.
     """
     filters = filters_of(config.algorithm)
     size, wanted = settings.group_size, settings.problems_per_step
-    shown = {group.problem.id: size for group in groups[:wanted]}  # problem → rollouts known by now
+    shown = {group.problem.id: size for group in groups[:wanted]}  # problem → rollouts so far
     rounds = 1
     while rounds < config.algorithm.max_rounds:
         known = [_first(group, shown[group.problem.id]) for group in groups[: len(shown)]]

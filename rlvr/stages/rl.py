@@ -1,13 +1,13 @@
 """Reinforcement learning with verifiable rewards: the loop, on- or off-policy, for every algorithm.
 
-`step` is the whole of it: draw, judge, learn, publish. What goes on after a stop or a death is in
-`rlvr.stages.rl_learner`, what a step draws in `rlvr.stages.collector`, what it learns in
-`rlvr.stages.learning`, what is noted of it in `rlvr.stages.step_metrics`.
+`step` does one training step: draw, judge, learn, publish. Resuming and replacing a dead learner are in
+`rlvr.stages.rl_learner`, drawing a step's rollouts in `rlvr.stages.collector`, advantages and updates in
+`rlvr.stages.learning`, metrics in `rlvr.stages.step_metrics`.
 
-Policy version v is the policy after v training steps. Step t is drawn once the version is at
-least t − 1 − `max_staleness`; 0 is synchronous, on-policy training. Steps that follow an evaluation,
-and those at which vLLM is compared with the learner, are drawn by the newest version whatever
-`max_staleness` says, so that both see nothing half-way. docs/async.md has the proof.
+Policy version v is the policy after v training steps. The rollouts of step t are generated once the
+version is at least t − 1 − `max_staleness`; 0 is synchronous, on-policy training. Steps that follow an
+evaluation, and those at which vLLM is compared with the learner, wait for the newest version whatever
+`max_staleness` is, so that no rollout is in progress then. docs/async.md has the proof.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def run_rl(stage: StageInput) -> None:
 
 
 class ReinforcementLearning:
-    """The loop, and what it holds: checkpoints, the buffer of rollouts under way, the learner."""
+    """The training loop, with its checkpoints, its buffer of unfinished rollouts and its learner."""
 
     def __init__(self, stage: StageInput, workers: Workers) -> None:
         self.stage, self.config, self.settings = stage, stage.config, stage.settings
         self.checkpoints = stage.checkpoints()
         saved = self.checkpoints.latest()
-        # without a checkpoint the start's own evaluation may be due, too
+        # without a checkpoint, the evaluation of the initial model may be due, too
         self.recorded = last_recorded(stage, self.checkpoints, saved[0] if saved else -1)
         truncate(stage.folder, self.recorded)
         self.unevaluated = take_unevaluated(stage, self.recorded)
@@ -58,7 +58,7 @@ class ReinforcementLearning:
         self.buffer = RolloutBuffer(
             workers.rollout_pool(stage.model_path),
             workers.rewards(),
-            # off-policy the pool is never idle for long: waiting for that would undo the overlap
+            # off-policy, the pool is hardly ever idle: waiting until it is would undo the overlap
             shares_cores=self.config.rollout.gpus_per_worker == 0 and self.settings.max_staleness == 0,
             interrupted=lambda: bool(stage.stop),
         )
@@ -89,13 +89,13 @@ class ReinforcementLearning:
             except Interrupted:
                 self.save()
                 raise
-        # killed after its last step was recorded
+        # a run that was killed after its last step was recorded has no checkpoint of it
         if self.learner.saved is None or self.learner.saved[0] != self.version:
             self.save()
         stage.finish(self.version, self.checkpoints.path(self.version))
 
     def step(self, step: int) -> dict[str, float]:
-        """One training step; its metrics."""
+        """Do one training step. Returns its metrics."""
         clock = Clock()
         self.collector.submit_ready(self.version)  # draw: rollouts of every step that the version allows
         drawn = self.collector.take(step)  # judge: wait for this step's, and for their verdicts
@@ -105,7 +105,7 @@ class ReinforcementLearning:
         clock.lap("learn")
         self.learner.publish()  # publish: the new weights to the rollout workers
         clock.lap("publish")
-        if not self.evaluates(step):  # or an evaluation would share the engines with them
+        if not self.evaluates(step):  # new rollouts would share the engines with the evaluation
             self.collector.submit_ready(step)
             self.buffer.pool.dispatch()
         self.log.samples(step, "train", drawn.groups)
@@ -121,10 +121,10 @@ class ReinforcementLearning:
         )
 
     def record(self, metrics: dict[str, float]) -> dict[str, float]:
-        """Write the line of the newest step, after its evaluation if one is due; all of its metrics.
+        """Log the metrics of the newest step, after its evaluation if one is due. Returns all its metrics.
 
         Raises:
-            Interrupted: the user asked to stop in the evaluation; a run that goes on makes it again.
+            Interrupted: the user asked to stop during the evaluation; a resumed run repeats it.
         """
         if self.evaluates(self.version):
             try:

@@ -1,4 +1,4 @@
-"""The learner of an RL stage: it learns, publishes its weights, and is replaced where it dies."""
+"""The learner of an RL stage: it learns, publishes its weights, and is replaced if it dies."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from rlvr.stages.resume import redrawn
 from rlvr.stages.stage import StageInput
 from rlvr.types import FloatArray, Group, RlvrError, TrainingBatch, UpdateRecord, WorkerDied
 
-LOOP_STATE = "loop.json"  # in a checkpoint: what the loop itself remembers
+LOOP_STATE = "loop.json"  # in a checkpoint: the state of the training loop
 
 
 @dataclass(frozen=True)
 class Update:
-    """What a training step made of its groups."""
+    """The batch of a training step and what the learner returned for it."""
 
     batch: TrainingBatch
     metrics: list[dict[str, float]]  # of each optimizer step
-    kept: dict[int, dict[str, FloatArray]]  # row of the batch → what was computed of its tokens
-    checked: dict[str, float]  # of the comparison with vLLM, if this was a step for one
+    kept: dict[int, dict[str, FloatArray]]  # row of the batch → values of its tokens
+    checked: dict[str, float]  # metrics of the comparison with vLLM, if one was due
 
 
 class RlLearner:
-    """It goes on from the last checkpoint and makes the updates since then from the journal, which has all
-    that they learned from. So does a learner that takes the place of one that died.
+    """Starts from the last checkpoint and repeats the updates since then from the journal, which has all
+    their data. A learner that replaces a dead one does the same.
 
-    `version` is that of the policy: the number of training steps that it has made.
+    `version` is the policy version: the number of training steps done.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class RlLearner:
         self.workers, self.buffer, self.collector = workers, buffer, collector
         self.saved, self.version, self.first = saved, version, version + 1
         self.sharing = GpuSharing(buffer, shares_gpus(self.config.workers(self.settings.max_staleness)))
-        self.replaced = 0  # learners that died
-        self.drawn: StepGroups | None = None  # of the newest step, until it is in the journal
-        if self.sharing.shared:  # an engine takes its share of what is free when it starts
+        self.replaced = 0  # number of learners that died
+        self.drawn: StepGroups | None = None  # groups of the newest step, until they are in the journal
+        if self.sharing.shared:  # engines first: each takes its share of the memory that is free at its start
             buffer.start()
             self.sharing.to_learner(None)
         self._start(resume=True)
@@ -66,23 +66,26 @@ class RlLearner:
         self._connect()
 
     def learn(self, drawn: StepGroups, step: int) -> Update:
-        """Advantages, and the step's optimizer steps; the policy has the version `step` after them."""
+        """Compute advantages and do the step's optimizer steps; the policy version is `step` afterwards."""
         self.sharing.to_learner(self.group)
         update: Update = self._surviving(lambda: self._learn(drawn, step))
         self.version, self.drawn = step, drawn
         return update
 
     def publish(self) -> None:
-        """Give the present weights to the rollout workers."""
+        """Send the current weights to the rollout workers."""
         self._surviving(lambda: self.sharing.publish(self.group, self.version))
 
     def learned(self, drawn: StepGroups, update: Update) -> list[list[UpdateRecord]]:
-        """What the newest step made of each of its rollouts, for the journal, which has them after this."""
+        """How the newest step used each of its rollouts, for the journal.
+
+        The groups are not kept in memory after this: the caller must write them to the journal.
+        """
         self.drawn = None
         return self.learning.learned(drawn, update.batch, update.kept)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint's files, with all that the collector and the algorithm remember."""
+        """Write a checkpoint's files, with the state of the collector and of the algorithm."""
         deadline = self.config.learner.deadline
         self._surviving(lambda: self.buffer.wait("save", self.group.call("save", folder), deadline))
         state = {"drawing": self.collector.state(), "learning": self.learning.state()}
@@ -96,7 +99,11 @@ class RlLearner:
         return Update(batch, *self.learning.update(batch, len(drawn.kept), step), checked)
 
     def _check(self, groups: Sequence[Group]) -> dict[str, float]:
-        """Stop the run if vLLM and the learner disagree; the gap, and peak memory of the first of each."""
+        """Metrics: log-probability gap, peak memory (GiB) of the first learner rank and rollout worker.
+
+        Raises:
+            RlvrError: the log-probabilities of vLLM and the learner differ by more than allowed.
+        """
         gap = check_logprobs(self.group, self.buffer, groups, self.settings.max_logprob_gap)
         return {
             "rollouts/logprob_gap": gap,
@@ -105,7 +112,7 @@ class RlLearner:
         }
 
     def _start(self, resume: bool = False) -> None:
-        """A learner at the present version; with `resume`, the collector goes the same way."""
+        """Start a learner and bring it to the current version; with `resume`, the collector as well."""
         stage = self.stage
         self.group = self.workers.learner()
         started = self.group.start(stage.model_path, self.config.max_length, self.settings.optimizer)
@@ -133,7 +140,7 @@ class RlLearner:
         self.sharing.publish(self.group, self.version)
 
     def _surviving(self, work: Callable[[], Any]) -> Any:
-        """What `work` returns, which is done again by another learner if the learner dies."""
+        """The result of `work`. If the learner dies, a new one is started and `work` is repeated."""
         deaths = 0
         while True:
             try:
@@ -143,16 +150,16 @@ class RlLearner:
                 return work()
             except WorkerDied as died:
                 deaths += 1
-                # without a journal, or with a group for the weights' transfer, all begin again together
+                # without a journal, or with a GPU transfer group, the whole stage must restart
                 if not self.config.record.journal or self.config.rollout.gpus_per_worker:
                     raise
                 if deaths > DEATHS:
-                    raise RlvrError(f"{died}\nThis was tried {deaths} times") from died
+                    raise RlvrError(f"{died}\nThe learner died {deaths} times in a row") from died
                 require_nodes("learner")
                 self.replaced += 1
-                self.buffer.pool.hold()  # the weights went with it
+                self.buffer.pool.hold()  # the shared weights ended with the learner
                 print(
-                    f"\nrlvr: {str(died).splitlines()[0]} Another learner goes on from "
+                    f"\nrlvr: {str(died).splitlines()[0]} A new learner resumes from "
                     f"{self.saved[1] if self.saved else self.stage.model_path} and the journal",
                     file=sys.stderr,
                 )

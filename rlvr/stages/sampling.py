@@ -1,4 +1,4 @@
-"""Answers of one model to many problems, with their verdicts, kept chunk by chunk."""
+"""Answers of one model to many problems, with verdicts, written to the journal chunk by chunk."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from rlvr.types import ConfigError, Group, Problem
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-HUB_SECONDS = 5.0  # until the hub counts as out of reach
+HUB_SECONDS = 5.0  # timeout after which the hub counts as unreachable
 
-Requests = Callable[[int, Problem], list[Request]]  # number of the chunk, problem → one group
+Requests = Callable[[int, Problem], list[Request]]  # (number of the chunk, problem) → requests of one group
 
 
 def chunked(problems: Sequence[Problem], size: int) -> list[list[Problem]]:
@@ -37,7 +37,7 @@ def chunked(problems: Sequence[Problem], size: int) -> list[list[Problem]]:
 def sample(
     stage: StageInput, chunks: Sequence[Sequence[Problem]], requests: Requests, kind: str = "train"
 ) -> list[list[Group]]:
-    """Answer the problems of every chunk that is not in the stage's journal yet; the groups of all chunks.
+    """Answer the problems of all chunks that are not in the stage's journal. Returns all groups by chunk.
 
     Raises:
         Interrupted: the user asked to stop; complete chunks are kept.
@@ -49,17 +49,17 @@ def sample(
 
 @dataclass(frozen=True)
 class Chunk:
-    """Problems that are answered at a time."""
+    """Problems that are answered together."""
 
-    path: Path  # of the journal file that keeps their groups
-    number: int  # the step that their requests name
+    path: Path  # journal file of their groups
+    number: int  # `step` of their requests
     problems: Sequence[Problem]
 
 
 def answer(
     stage: StageInput, chunks: Sequence[Chunk], requests: Callable[[Chunk, Problem], list[Request]]
 ) -> None:
-    """Answer the problems of every chunk whose file is not there yet, on one pool for all.
+    """Answer the problems of every chunk whose file does not exist, on one pool.
 
     Raises:
         Interrupted: the user asked to stop; complete chunks are kept.
@@ -89,7 +89,7 @@ def chunk_metrics(groups: Sequence[Group]) -> dict[str, float]:
 
 
 def score(pool: RewardPool, groups: Sequence[Group], interrupted: Callable[[], bool]) -> None:
-    """Give groups whose rollouts are complete their verdicts.
+    """Set the verdicts of groups whose rollouts are complete.
 
     Raises:
         Interrupted: the user asked to stop.
@@ -107,7 +107,7 @@ def score(pool: RewardPool, groups: Sequence[Group], interrupted: Callable[[], b
 
 
 def as_teacher(stage: StageInput) -> StageInput:
-    """The stage as its teacher sees it: prompt, tokenizer, longest answer and context are the teacher's."""
+    """The stage with the prompt, tokenizer, longest answer and context length of its teacher."""
     settings, config = stage.settings, stage.config
     sampling = replace(config.sampling, max_tokens=settings.max_tokens or config.sampling.max_tokens)
     changed = replace(
@@ -121,7 +121,11 @@ def as_teacher(stage: StageInput) -> StageInput:
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
-    """Raises ConfigError if there is none, or one with token ids that the model has no embedding for."""
+    """Load a tokenizer from a folder or the hub.
+
+    Raises:
+        ConfigError: there is none, or it has token ids without an embedding in the model.
+    """
     import httpx
     from huggingface_hub import constants
     from transformers import AutoTokenizer, PretrainedConfig
@@ -129,7 +133,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     named = not Path(path).is_dir()  # on the hub
     offline = constants.HF_HUB_OFFLINE
     if named and not offline:
-        # asked once, as its own library asks for every file six times and waits between
+        # one quick check: huggingface_hub would retry every file six times, with waits
         try:
             httpx.head(constants.ENDPOINT, timeout=HUB_SECONDS)
         except httpx.TransportError:
@@ -140,21 +144,21 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     except (OSError, ValueError) as error:
         if named and offline:
             raise ConfigError(
-                f"model.path={path} is no folder here, the cache {constants.HF_HUB_CACHE} has no such model, "
-                f"and {constants.ENDPOINT} cannot be reached: give a folder, or download it where there is a "
-                "network"
+                f"model.path={path} is no local folder, it is not in the cache {constants.HF_HUB_CACHE}, "
+                f"and {constants.ENDPOINT} cannot be reached: give a folder, or download the model with "
+                "network access first"
             ) from error
         raise ConfigError(f"model.path={path}: no tokenizer can be loaded from there: {error}") from error
     size = model.get("vocab_size") or (model.get("text_config") or {}).get("vocab_size")
     token, highest = max(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
     if size is not None and highest >= size:
         raise ConfigError(
-            f"model.path={path}: the tokenizer's token {token!r} has the id {highest}, and the model has "
-            f"embeddings for {size} tokens: take the model's own tokenizer, or resize its embeddings"
+            f"model.path={path}: the tokenizer's token {token!r} has the id {highest}, but the model has "
+            f"embeddings for {size} tokens: use the model's own tokenizer, or resize its embeddings"
         )
     return tokenizer
 
 
 def same_tokenizer(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
-    """Whether token ids of the one mean the same to the other."""
+    """Whether the two have the same vocabulary and end token."""
     return bool(one.get_vocab() == other.get_vocab() and one.eos_token_id == other.eos_token_id)

@@ -1,4 +1,4 @@
-"""A model that is made from nothing, as `model.scratch` says."""
+"""A randomly initialized model, as configured by `model.scratch`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rlvr.stages.config import ModelConfig, ScratchModelConfig
 
 
 def llama_sizes(sizes: ScratchModelConfig) -> dict[str, Any]:
-    """The sizes by the names of transformers' LlamaConfig."""
+    """The sizes under the names of transformers' LlamaConfig."""
     return {
         "hidden_size": sizes.hidden_size,
         "num_hidden_layers": sizes.layers,

@@ -1,4 +1,4 @@
-"""Prompt optimization: which problems are worth training on, found out with the model before it trains.
+"""Prompt optimization: select the problems worth training on by sampling from the model before training.
 
 Each candidate is answered several times, and kept if the group filters of `select.filters` keep its
 group; by default those whose answers are of about the same length. Source: stage 4 of
@@ -28,7 +28,7 @@ from rlvr.types import ConfigError, Group, Problem, RlvrError
 
 
 def run_select(stage: StageInput) -> None:
-    """Sample every candidate, for `selected`. A stopped run goes on after its last complete chunk.
+    """Sample every candidate, for `selected`. A stopped run resumes after its last complete chunk.
 
     Raises:
         Interrupted: the user asked to stop.
@@ -43,14 +43,14 @@ def run_select(stage: StageInput) -> None:
 
 
 def selected(stage: StageInput) -> list[Problem] | None:
-    """The candidates that the filters keep; None if not all of them are sampled yet.
+    """The candidates that the filters keep; None if not all candidates are sampled yet.
 
-    They are written to `problems.jsonl`, which `problems=file` reads as well. Filters act on what was
-    sampled, so a run that goes on with others selects anew.
+    They are written to `problems.jsonl`, which `problems=file` can read. Filters may change on resume: they
+    are applied again to the sampled groups.
 
     Raises:
-        ConfigError: the groups there were sampled with other settings.
-        RlvrError: no problem is left.
+        ConfigError: the groups in the folder were sampled with other settings.
+        RlvrError: fewer problems are left than needed, or none.
     """
     numbers = range(len(_chunks(stage)))
     if not all(journal_path(stage.folder, "train", n).exists() for n in numbers):
@@ -82,9 +82,9 @@ def _chunks(stage: StageInput) -> list[list[Problem]]:
 
 
 def _same_settings(stage: StageInput) -> None:
-    """Raises ConfigError if the folder's groups were drawn with other settings than the run's."""
+    """Raises ConfigError if the folder's groups were sampled with settings other than the run's."""
     sampling = stage.config.sampling
-    run, model = stage.folder.parent, Path(stage.model_path)  # a run's own model moves with its folder
+    run, model = stage.folder.parent, Path(stage.model_path)  # relative, since a run's folder may be moved
     identity = stage.checkpoints().identity | {
         "temperature": sampling.temperature,
         "max_tokens": sampling.max_tokens,

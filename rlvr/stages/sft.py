@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: next-token loss on worked answers, the prompt left out, their end learned."""
+"""Supervised fine-tuning: next-token loss on worked answers and their end token, not on the prompt."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Encode = Callable[[Trace], Example]
 
 
 class Sft:
-    """A trainer: which batch an optimizer step learns from, and what it minimizes on it.
+    """A trainer: the batch and the objective of every optimizer step.
 
-    A trainer of your own has the same attributes and methods; `sft.trainer._target_` names it by its import
-    path, and further arguments of it are keyword arguments of the class.
+    A trainer of your own has the same attributes and methods. `sft.trainer._target_` is its import path;
+    other keys of `sft.trainer` are passed to it as keyword arguments.
     """
 
-    uses_reference = False  # whether `batch` needs log-probabilities of the model that the stage begins with
+    uses_reference = False  # whether `batch` needs log-probabilities of the initial model
     objective = staticmethod(supervised)
 
     def __init__(
@@ -55,7 +55,7 @@ class Sft:
 
     @property
     def size(self) -> str:
-        """What there is to train on, in words."""
+        """The amount of training data, in words."""
         return f"{len(self.examples):,} answers"
 
     @property
@@ -63,21 +63,21 @@ class Sft:
         return -(-len(self.examples) // self.settings.batch_size)
 
     def batch(self, step: int) -> TrainingBatch:
-        """What step `step` (from 0) learns from: a function of the step, the seed and the data alone."""
+        """The batch of step `step` (from 0): a function of the step, the seed and the data alone."""
         if self.settings.batch_size > len(self.examples):
             raise ConfigError(
-                f"batch_size={self.settings.batch_size}, but there are {self.size}: lower it to that"
+                f"batch_size={self.settings.batch_size}, but there are only {self.size}: lower it"
             )
         chosen = problems_for_step(len(self.examples), self.settings.batch_size, step, self.seed)
         return supervised_batch([self.examples[index] for index in chosen])
 
     def validation(self) -> TrainingBatch | None:
-        """All that is held back."""
+        """A batch of all examples that are held back."""
         return supervised_batch(self.held_back) if self.held_back else None
 
 
 def encoded(trace: Trace, encode: Encode, max_length: int, left_out: dict[str, int]) -> Example | None:
-    """A trace's token ids; None, and counted by its reason, if it cannot be trained on."""
+    """A trace's token ids; if it cannot be trained on, None, and its reason is counted in `left_out`."""
     try:
         prompt, answer = encode(trace)
     except DataError:

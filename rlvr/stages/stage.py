@@ -1,4 +1,4 @@
-"""What every stage is given, and the signal that ends it early."""
+"""What every stage gets as input, and its checkpoints and result."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ from rlvr.types import Problem
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-SOLUTIONS = "solutions"  # in `data`: the problems' own
-LEARNING = ("learner",)  # sections that a stage which learns from answers reads
+SOLUTIONS = "solutions"  # the name in `data` for the problems' own worked solutions
+LEARNING = ("learner",)  # sections that stages that learn from worked answers read
 SAMPLING = ("sampling", "reward", "algorithm", "rollout", "learner", "evaluation")
 
 
 @dataclass
 class StageInput:
     config: StageConfig
-    folder: Path  # of the stage, inside of the run folder
+    folder: Path  # of the stage, inside the run folder
     model_path: str  # the checkpoint that the stage starts from
     problems: list[Problem]
     heldout: list[Problem]
     tokenizer: PreTrainedTokenizerBase
     stop: StopRequest
-    sizes: dict[str, Any]  # of a step's batch, and what else its numbers depend on
+    sizes: dict[str, Any]  # batch sizes of a step, and other settings its results depend on
     settings: Any = None  # the stage's own section of the configuration
     sources: Mapping[str, str] = field(default_factory=dict)  # earlier stage → its model or its traces
-    least_problems: int = 0  # that a later step of RL takes, of those that a selection keeps
+    least_problems: int = 0  # that a selection must keep, for the steps of a later RL stage
     run_config: Mapping[str, Any] = field(default_factory=dict)  # resolved, for trackers
-    run: Path | None = None  # the folder of the run; a recipe's stages lie elsewhere
-    verified: set[Path] = field(default_factory=set)  # files of checkpoints that were found whole
-    unseen: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # name → what is evaluated on
-    standing: StandingWorkers = field(default_factory=StandingWorkers)  # of the run
+    run: Path | None = None  # folder of the run; the stages of a recipe are elsewhere
+    verified: set[Path] = field(default_factory=set)  # checkpoint files that are verified
+    unseen: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # name → evaluation set
+    standing: StandingWorkers = field(default_factory=StandingWorkers)  # actors that are kept between stages
 
     @property
     def name(self) -> str:
-        """That of the folder, without the key behind it: `sft`, or `sft evaluation`."""
+        """The folder's name without the key after it: `sft`, or `sft evaluation`."""
         stage, *rest = self.folder.name.split("-")
         return f"{stage} evaluation" if "evaluation" in rest else stage
 
     def workers(self, max_staleness: int = 0) -> AbstractContextManager[Workers]:
-        """The actors that draw, judge and learn for the stage, for the time of a block."""
+        """Context manager of the actors that generate, judge and learn for the stage."""
         return self.standing.of_stage(self.config.workers(max_staleness))
 
     def checkpoints(self) -> Checkpoints:
-        """The stage's checkpoints, with what a resume must agree with and what it may change."""
+        """The stage's checkpoints, with the settings a resume must not change and those it may change."""
         identity = {
             "seed": self.config.seed,
             "problems": fingerprint(self.problems),
@@ -81,7 +81,7 @@ class StageInput:
         )
 
     def _changeable(self) -> dict[str, Any]:
-        """Settings that a resume may change: all that the stage's numbers depend on beside its identity."""
+        """Settings that a resume may change: all that the results depend on besides the identity."""
         sections = LEARNING if isinstance(self.settings, WarmStartConfig) else SAMPLING
         settings = {"problems.heldout": fingerprint(self.heldout)}
         for name in sections:
@@ -92,14 +92,14 @@ class StageInput:
         return settings
 
     def finish(self, step: int, checkpoint: Path, data: str = "") -> None:
-        """Say that the stage is done: with which checkpoint, and what it learned from, in words."""
+        """Write that the stage is done: its last step, its checkpoint, and how much data it had, in words."""
         write_json(self.folder / RESULT, {"step": step, "checkpoint": checkpoint.name, "data": data})
 
     def result(self) -> str | None:
-        """The model that the stage has made; None before its end, or if its checkpoint is no longer there.
+        """Path of the model that the stage made; None if it is not done, or its checkpoint was removed.
 
         Raises:
-            DataError: the file that says which checkpoint it is is damaged.
+            DataError: the file that names the checkpoint is damaged.
         """
         path = self.folder / RESULT
         if not path.exists():

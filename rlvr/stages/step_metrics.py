@@ -1,4 +1,4 @@
-"""What a step looks like in numbers: rewards, groups, rollouts, and how good its gradient is."""
+"""Metrics of a training step: rewards, groups, rollouts, updates, and times."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rlvr.types import FinishReason, Status, TrainingBatch, Verdict
 
 
 class Clock:
-    """Where the time of a step goes."""
+    """Measures how long the parts of a step take."""
 
     def __init__(self) -> None:
         self.began = self.last = time.monotonic()
         self.laps: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
-        """What was done since the last lap is `name`."""
+        """Attribute the time since the last lap to `name`."""
         now = time.monotonic()
         self.laps[name], self.last = now - self.last, now
 
@@ -30,7 +30,7 @@ class Clock:
         return time.monotonic() - self.began
 
     def seconds(self, drawn: StepGroups) -> dict[str, float]:
-        """`time/…` of a training step. Idle is what no part of it accounts for."""
+        """`time/…` of a training step, in seconds. `time/idle` is the time that no part accounts for."""
         parts = {
             "generate": drawn.generate_seconds,
             "reward": drawn.reward_seconds,
@@ -51,8 +51,8 @@ def step_metrics(
 ) -> dict[str, float]:
     """Metrics of training step `step`; means are over rollouts with a verdict.
 
-    `reward/NAME` is the mean value of each reward function, `gates/NAME` the share of those values
-    that one of the `gates` (name → least value) held back. See docs/algorithms.md for the estimators'.
+    `reward/NAME` is the mean value of each reward function, `gates/NAME` the share of its values below
+    its threshold in `gates` (name → least value). docs/algorithms.md describes those of the estimators.
     """
     verdicts = [verdict for group in drawn.groups for verdict in group.verdicts]
     rewards = [verdict.reward for verdict in verdicts if verdict.reward is not None]
@@ -79,7 +79,7 @@ def step_metrics(
 
 
 def true_steps(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """`train/true_steps`, the share that is right with all steps true, where answers have checkable steps."""
+    """`train/true_steps`: the share of answers that are right with all steps true, if any are checkable."""
     (share,) = sound_shares([verdicts]) or [None]
     return {} if share is None else {f"train/{TRUE_STEPS}": share}
 
@@ -88,7 +88,7 @@ def _groups(drawn: StepGroups, batch: TrainingBatch) -> dict[str, float]:
     """`groups/no_signal` is the share of groups with equal rewards, `groups/length_variation` the mean
     coefficient of variation of the lengths in a group."""
     advantages = zip(batch.columns["advantages"], batch.mask, strict=True)
-    random = np.random.default_rng(0)  # which `informative` has no use for
+    random = np.random.default_rng(0)  # `informative` takes it, but does not use it
     return {
         "groups/no_signal": float(np.mean([informative(group, random) is None for group in drawn.groups])),
         "groups/length_variation": float(np.mean([length_variation(group) for group in drawn.groups])),
@@ -101,7 +101,7 @@ def _groups(drawn: StepGroups, batch: TrainingBatch) -> dict[str, float]:
 
 
 def _rollouts(drawn: StepGroups, step: int) -> dict[str, float]:
-    """`rollouts/staleness` is the most versions that a token lies behind the policy it trains."""
+    """`rollouts/staleness` is the age of the oldest token, in policy versions."""
     pairs = [pair for g in drawn.groups for pair in zip(g.rollouts, g.verdicts, strict=True)]
     rollouts = [rollout for rollout, _ in pairs]
     lengths = np.array([rollout.num_sampled for rollout in rollouts])
@@ -125,8 +125,8 @@ def _rollouts(drawn: StepGroups, step: int) -> dict[str, float]:
 
 
 def _learned(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Means over the step's optimizer steps, `…/tokens` their sum; `learner/ess` is the effective sample
-    size of the ratios as a share, (mean r)² / mean r²."""
+    """Means over the step's optimizer steps; sums for `…/tokens`. `learner/ess` is the effective sample
+    size of the ratios as a fraction, (mean r)² / mean r²."""
     names = sorted({name for update in updates for name in update})
     learned = {name: [update[name] for update in updates if name in update] for name in names}
     metrics = {

@@ -1,7 +1,7 @@
-"""New problems with checkable answers, so that verifiable rewards can be renewed.
+"""New problems with checkable answers.
 
-From the user's own templates, whose answers are calculated; and proposed by a teacher, which has no say in
-the answer: a proposal is kept only where its independent solutions agree on one.
+They come from the user's own templates, whose answers are calculated, or are proposed by a teacher. The
+teacher does not give the answer: a proposal is kept only if independent solutions agree on one.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from rlvr.stages.stage import StageInput
 from rlvr.traces.duplicates import normalized
 from rlvr.types import DataError, Group, Problem, RlvrError, Rollout, Status
 
-MAX_ANSWER = 200  # characters of an answer that solutions agree on
+MAX_ANSWER = 200  # longest agreed answer, in characters
 
 
 def run_synthesize(stage: StageInput) -> None:
-    """Write problems.jsonl: the stage's problems and the new ones, without any of an evaluation set.
+    """Write problems.jsonl: the stage's problems and the new ones, except those of evaluation sets.
 
     Raises:
         Interrupted: the user asked to stop; complete chunks are kept.
-        RlvrError: there is no new problem.
+        RlvrError: there are no new problems.
     """
     settings: SynthesizeConfig = stage.settings
     found: list[Problem] = []
@@ -51,23 +51,25 @@ def run_synthesize(stage: StageInput) -> None:
     for problem in found:
         text = normalized(problem.text)
         if text in taken:
-            left_out["there already, or held out"] += 1
+            left_out["duplicates, or held out"] += 1
         else:
-            while problem.id in ids:  # as when the stage's problems were synthesized themselves
+            while (
+                problem.id in ids
+            ):  # if the stage's problems were synthesized by the same kind of stage, say
                 problem = replace(problem, id=f"{problem.id}~")
             new.append(problem)
             taken.add(text)
             ids.add(problem.id)
     said = ", ".join(f"{count:,} {why}" for why, count in sorted(left_out.items()))
     if not new:
-        raise RlvrError(f"synthesize: no new problem came out of {len(found)}; left out: {said}")
+        raise RlvrError(f"synthesize: none of {len(found)} problems is new; left out: {said}")
     lines = [json.dumps(as_row(problem), default=str) for problem in (*stage.problems, *new)]
     write_text(stage.folder / KEPT, "\n".join(lines) + "\n")
     print(f"synthesize: {len(new):,} new problems" + (f"; left out: {said}" if said else ""))
 
 
 def _proposed(stage: StageInput) -> tuple[list[Problem], Counter[str]]:
-    """Proposals whose solutions agree, and how many others there were for which reason."""
+    """Proposals whose solutions agree, and the number of others by reason."""
     settings: SynthesizeConfig = stage.settings
     prompt = settings.prompt or stage.config.prompt
     asking = replace(settings, prompt=PromptConfig("{problem}", prompt.system, prompt.chat))
@@ -88,7 +90,7 @@ def _proposed(stage: StageInput) -> tuple[list[Problem], Counter[str]]:
         if text is None:
             left_out["replies without one new problem"] += 1
             continue
-        # until solutions agree on its own, it has an answer of the kind that it needs
+        # keeps the original's answer, which has the right kind, until its solutions agree on one
         proposal = replace(group.problem, text=text, solution=None)
         try:
             encode_prompt(proposal, stage.config.prompt, stage.tokenizer)
@@ -118,14 +120,14 @@ def _proposed(stage: StageInput) -> tuple[list[Problem], Counter[str]]:
 
 
 def _part(stage: StageInput, name: str, settings: SynthesizeConfig) -> StageInput:
-    """The stage with a folder of its own below."""
+    """The stage with its own subfolder and settings."""
     folder = stage.folder / name
     folder.mkdir(exist_ok=True)
     return replace(stage, folder=folder, settings=settings)
 
 
 def _answers(group: Group) -> list[str | None]:
-    """What every solution says; None where nothing was read, or more than a reference may have."""
+    """The answer of every solution; None if none was extracted, or it is longer than MAX_ANSWER."""
     found = [verdict.extracted for verdict in group.verdicts]
     return [answer if answer and answer.strip() and len(answer) <= MAX_ANSWER else None for answer in found]
 
@@ -133,8 +135,8 @@ def _answers(group: Group) -> list[str | None]:
 def _equal_answers(stage: StageInput, groups: Sequence[Group]) -> list[set[tuple[str, str]]]:
     """For each group, the pairs (a, b) of its different answers where b is right if a is the reference.
 
-    Models wrote them, so they are compared where a comparison that hangs can be killed: in the reward
-    service. (a, a) is among them unless the reward cannot do with a as the reference.
+    Models wrote them, so a comparison may hang: they are compared in the reward service, which kills it
+    then. (a, a) is among the pairs unless the reward function does not accept a as a reference.
     """
     asked: list[tuple[int, str, list[str], Group]] = []
     for place, group in enumerate(groups):

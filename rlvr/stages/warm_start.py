@@ -1,7 +1,7 @@
 """The loop of every stage that learns from worked answers: mid-training, SFT, Rollout DPO, and your own.
 
-What differs between them is a trainer, a class named by its import path (see `rlvr.stages.sft.Sft`): which
-batch a step learns from, and the objective. Everything else is here.
+They differ in their trainer, a class named by its import path (see `rlvr.stages.sft.Sft`), which decides the
+batch of each step and the objective. Everything else is here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ REFERENCE = "reference.npz"
 
 class Trainer(Protocol):
     uses_reference: bool
-    left_out: Mapping[str, int]  # why → how many answers or pairs are not trained on
+    left_out: Mapping[str, int]  # reason → number of answers or pairs left out
 
     @property
     def objective(self) -> Objective: ...
@@ -57,14 +57,14 @@ class Trainer(Protocol):
 
 @dataclass
 class Best:
-    """The lowest validation loss so far, its step, and how many validations have come no lower since."""
+    """The lowest validation loss so far, its step, and the number of validations since without a gain."""
 
     loss: float = float("inf")
     step: int = 0
     without_gain: int = 0
 
     def observe(self, loss: float, step: int, settings: ValidationConfig) -> bool:
-        """Take in a validation; whether it is the best so far."""
+        """Record a validation loss. Returns whether it is the lowest so far."""
         gained = loss < self.loss * (1 - settings.min_gain) if np.isfinite(self.loss) else True
         self.without_gain = 0 if gained else self.without_gain + 1
         if better := loss < self.loss:
@@ -89,9 +89,9 @@ def load_data(stage: StageInput) -> list[Trace]:
         if problems.setdefault(trace.problem.id, trace.problem.text) != trace.problem.text:
             raise DataError(
                 f"data={list(stage.settings.data)}: two problems have the id {trace.problem.id!r}: "
-                f"{problems[trace.problem.id][:60]!r} and {trace.problem.text[:60]!r}; give one another id"
+                f"{problems[trace.problem.id][:60]!r} and {trace.problem.text[:60]!r}; rename one of them"
             )
-    # stages have done this with what they made; files may hold anything
+    # traces of stages are marked already; files may contain anything
     return mark_overlaps(traces, ngram_index(stage.unseen))[0] if stage.unseen else traces
 
 
@@ -110,14 +110,14 @@ def make_trainer(stage: StageInput) -> Trainer:
         ended = trace.finish_reason is FinishReason.STOP
         return prompt, encode_answer(trace.text, trace.problem, tokenizer, ended)
 
-    # given to `instantiate`, the data would become a tree of settings
+    # passing the data to `instantiate` would convert them to settings
     kind = instantiate(stage.settings.trainer, _partial_=True)
     trainer: Trainer = kind(load_data(stage), encode, stage.settings, config.seed, config.max_length)
     return trainer
 
 
 def run_warm_start(stage: StageInput) -> None:
-    """Train from the last checkpoint, or the stage's start, to the last step; checkpoint on the way.
+    """Train from the last checkpoint, or the stage's start, to the last step, saving checkpoints.
 
     Raises:
         Interrupted: the user asked to stop; the last complete step has a checkpoint.
@@ -126,7 +126,7 @@ def run_warm_start(stage: StageInput) -> None:
 
 
 class WarmStart:
-    """The loop and what it holds."""
+    """The training loop with its trainer, learner and checkpoints."""
 
     def __init__(self, stage: StageInput) -> None:
         self.stage, self.settings = stage, stage.settings
@@ -139,7 +139,7 @@ class WarmStart:
                 f"stage has {self.steps} optimizer steps"
             )
         if not self.trainer.uses_reference:
-            self.trainer.batch(0)  # what is wrong with it is said before anything is loaded
+            self.trainer.batch(0)  # errors in it are raised before any model is loaded
         self.validation = self.trainer.validation()
         self.best = Best()
         left_out = ", ".join(f"{count:,} {why}" for why, count in self.trainer.left_out.items() if count)
@@ -177,12 +177,12 @@ class WarmStart:
                 if stage.stop and step < self.steps:
                     raise Interrupted
         if self.validation is not None and step < self.steps:
-            print(f"{self.name}: validation improves no more since step {self.best.step}")
+            print(f"{self.name}: validation has not improved since step {self.best.step}; stopped early")
         done = self.best.step if self.validation is not None and self.best.step else step
         stage.finish(step, self.checkpoints.path(done), self.trainer.size)
 
     def step(self, step: int) -> dict[str, float]:
-        """One optimizer step, and the validation where one is due."""
+        """Do one optimizer step, and a validation if one is due. Returns the metrics."""
         began = time.monotonic()
         config = self.stage.config
         lr = learning_rate(self.settings.optimizer, step - 1, self.steps)
@@ -210,14 +210,17 @@ class WarmStart:
         return bool(self.best.without_gain >= self.settings.validation.patience)
 
     def _validate(self, batch: TrainingBatch) -> float:
-        """Mean next-token loss over all tokens that are held back."""
+        """Mean next-token loss over all validation tokens."""
         calls = self.learner.call("logprobs", batch)
         logprobs = finish("validation", calls, self.stage.config.learner.deadline)
         tokens = sum(int(mask.sum()) for mask in batch.mask)
         return -sum(float(row.sum(dtype=np.float64)) for row in logprobs) / tokens
 
     def _reference(self, learner: LearnerGroup) -> None:
-        """Log-probabilities of the stage's start, computed once, before the first update, and kept."""
+        """Give the trainer the reference log-probabilities, those of the initial model.
+
+        They are computed once, before the first update, and stored in the stage's folder.
+        """
         trainer: Any = self.trainer
         path = self.stage.folder / REFERENCE
         if not path.exists():

@@ -1,4 +1,4 @@
-"""Settings of a stage that learns from worked answers which cannot work, or would do nothing."""
+"""Messages about settings of a stage that learns from worked answers: those that fail or do nothing."""
 
 from __future__ import annotations
 

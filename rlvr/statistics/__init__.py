@@ -1,1 +1,1 @@
-"""What can be said from samples: intervals, tests, and when a change may be called one."""
+"""Confidence intervals, significance tests, and the rule for when a difference is significant."""

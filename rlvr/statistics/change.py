@@ -1,7 +1,7 @@
-"""When a difference may be called one: the rule of every table and text that compares.
+"""When a difference is statistically significant: the rule for all tables and texts that compare.
 
-Two-sided tests at 5%, after Holm's correction over all comparisons of one table. Over problems it is the
-permutation test that flips signs, over seeds Student's paired t test. The interval is shown in any case.
+Two-sided tests at 5%, after Holm's correction over all comparisons of one table: a sign-flip permutation
+test over problems, Student's paired t test over seeds. The interval is always shown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Change(StrEnum):
-    """What may be said of a difference of which more is better."""
+    """The conclusion from a difference of a metric where higher is better."""
 
     BETTER = "improves"
     UNCLEAR = "no clear change"
@@ -33,28 +33,28 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """How far the second of two is above the first, pair by pair."""
+    """The paired difference of two models: second minus first."""
 
     mean: float
     low: float  # ends of its 95% interval; nan where there is none
     high: float
-    pairs: int  # that both have a value for
-    changed: int  # of these, those whose value differs
+    pairs: int  # problems or seeds for which both have a value
+    changed: int  # pairs whose two values differ
     over: Literal["problems", "seeds"]
-    p: float  # two-sided, of this comparison alone; nan where there is no test
+    p: float  # two-sided, of this comparison alone; nan if there is no test
     p_holm: float = math.nan  # after Holm's correction; nan until `corrected`
-    family: int = 0  # comparisons that it is corrected for
+    family: int = 0  # number of comparisons in Holm's correction
 
     @property
     def change(self) -> Change:
-        """Over problems it takes six that changed, all the same way: five give p = 2/2⁵ at least."""
+        """A significant change over problems takes at least six that changed: five give p ≥ 2/2⁵ = 0.06."""
         if not self.p_holm < ALPHA:  # nan as well
             return Change.UNCLEAR
         return Change.BETTER if self.mean > 0 else Change.WORSE
 
     @property
     def points(self) -> str:
-        """A difference of shares in words: points, 95% CI, corrected p."""
+        """A difference of shares as text: percentage points, 95% CI, corrected p."""
         mean, low, high = (f"{100 * x:+.1f}" for x in (self.mean, self.low, self.high))
         p = p_text(self.p_holm)
         return f"{mean} points, 95% CI {low} to {high}, p {p.replace('<', '< ') if '<' in p else f'= {p}'}"
@@ -65,8 +65,8 @@ def paired_difference(
 ) -> Difference | None:
     """The mean over problems of second − first, with its bootstrap interval; None without a common problem.
 
-    Both map a problem's id to its value (nan: it has none, and is left out). Each problem is compared with
-    itself, so how hard the problems are drops out, and the interval is much narrower than those of the two
+    Both map a problem's id to its value; problems with nan are left out. Each problem is compared with
+    itself, so the differences in difficulty cancel, and the interval is much narrower than those of the two
     means.
     """
     shared = [
@@ -92,22 +92,22 @@ def difference_over_seeds(gains: Sequence[float]) -> Difference:
 
 def corrected(family: Mapping[Key, Difference]) -> dict[Key, Difference]:
     """The differences of one table, each with its p after Holm's correction over all of them."""
-    p_values = [found.p for found in family.values()]
+    p_values = [difference.p for difference in family.values()]
     tests = sum(not math.isnan(p) for p in p_values)
     return {
-        key: replace(found, p_holm=p, family=tests)
-        for (key, found), p in zip(family.items(), holm(p_values), strict=True)
+        key: replace(difference, p_holm=p, family=tests)
+        for (key, difference), p in zip(family.items(), holm(p_values), strict=True)
     }
 
 
 def how_tested(family: Iterable[Difference]) -> Iterator[str]:
-    """What the p values of a table are; nothing where nothing was tested."""
-    tested = [found for found in family if not math.isnan(found.p)]
+    """A sentence on how a table's p values were computed; none if there are no p values."""
+    tested = [difference for difference in family if not math.isnan(difference.p)]
     if tested:
         many = f", after Holm's correction for all {len(tested)} gains in this table" * (len(tested) > 1)
         yield (
-            f"p values are of the {TESTS[tested[0].over]}{many}. A change is clear, that is statistically "
-            f"significant, where p < {ALPHA}."
+            f"p values are from the {TESTS[tested[0].over]}{many}. A change is statistically significant "
+            f"if p < {ALPHA}."
         )
 
 
@@ -120,11 +120,11 @@ def findings(p_holm: Mapping[str, float]) -> str:
         if count > 1
         else "With one comparison: "
     )
-    told = [name for name, p in p_holm.items() if p < ALPHA]
-    if not told:
+    significant = [name for name, p in p_holm.items() if p < ALPHA]
+    if not significant:
         return f"{why}no difference is statistically significant at {ALPHA:.0%}."
-    rest = "; the others are not" if len(told) < count else ""
-    return f"{why}statistically significant at {ALPHA:.0%}: {', '.join(told)}{rest}."
+    rest = "; the others are not" if len(significant) < count else ""
+    return f"{why}statistically significant at {ALPHA:.0%}: {', '.join(significant)}{rest}."
 
 
 def p_text(p: float) -> str:

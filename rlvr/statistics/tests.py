@@ -1,4 +1,4 @@
-"""Tests that a mean of paired differences is zero, and the correction for how many are made."""
+"""Tests that the mean of paired differences is zero, and Holm's correction for multiple tests."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from statistics import mean, stdev
 import numpy as np
 import numpy.typing as npt
 
-EXACT_OUTCOMES = 200_000  # of a permutation test, up to which they are all counted
-AT_ONCE = 1000  # draws, as each takes eight bytes for every size
-# Differences that agree to so many parts of their size have no spread but rounding.
+EXACT_OUTCOMES = 200_000  # a permutation test with at most this many outcomes counts them all
+AT_ONCE = 1000  # random draws per batch: each takes eight bytes per distinct size
+# A spread below this fraction of the differences' size is rounding error.
 ROUNDING = 1e-12
 
 
 def paired_t_test(differences: Sequence[float]) -> float:
     """Two-sided p of Student's paired t test that the mean of independent differences is zero.
 
-    1 if all of them are zero. nan for fewer than two, if one is nan, and if all are the same but not
-    zero: then there is no spread to hold the mean against.
+    1 if all of them are zero. nan for fewer than two, if one is nan, and if all are equal but not zero:
+    then the standard deviation is zero.
     """
     if len(differences) < 2 or any(math.isnan(value) for value in differences):
         return math.nan
@@ -37,13 +37,14 @@ def paired_t_test(differences: Sequence[float]) -> float:
 def sign_flip_test(differences: Sequence[float], seed: int = 0, draws: int = 100_000) -> float:
     """Two-sided p of the permutation test that flips the sign of each paired difference (Fisher, 1935).
 
-    The share of all ways to flip them whose sum lies as far from zero as the one observed. Differences
-    of the same size are interchangeable, which leaves Π(count + 1) outcomes: these are all counted where
-    there are few, otherwise drawn at random (keyed by `seed`), with the observed one among them so that p
-    is never 0. Pairs without a difference change nothing. nan for no pair, or if a difference is nan.
+    p is the share of all sign assignments whose sum is at least as far from zero as the observed one.
+    Differences of the same size are interchangeable, which leaves Π(count + 1) outcomes. Up to
+    `EXACT_OUTCOMES` they are all counted; otherwise `draws` are sampled (keyed by `seed`), and the observed
+    one is counted among them, so that p is never 0. Pairs without a difference have no effect. nan for no
+    pair, or if a difference is nan.
 
-    `scipy.stats.permutation_test` flips every pair by itself: of 60 problems it can only draw, where their
-    few sizes leave outcomes that can all be counted.
+    `scipy.stats.permutation_test` flips every pair separately, so with 60 problems it has to sample, even
+    if there are few sizes and all outcomes could be counted.
     """
     values = np.round(np.asarray(differences, dtype=np.float64), 12)  # 0.75 − 0.5 and 1 − 0.75 are one size
     if not len(values) or np.isnan(values).any():
@@ -63,7 +64,7 @@ def sign_flip_test(differences: Sequence[float], seed: int = 0, draws: int = 100
 def _outcomes(
     sizes: npt.NDArray[np.float64], counts: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Every sum that flipped signs can give, and its probability."""
+    """Every possible sum under random signs, and its probability."""
     sums, weights = np.zeros(1), np.ones(1)
     for size, count in zip(sizes, map(int, counts), strict=True):
         ups = np.arange(count + 1)
@@ -74,10 +75,10 @@ def _outcomes(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values adjusted for how many there are, in their order (Holm, 1979).
+    """p values adjusted for multiple tests, in the same order (Holm, 1979).
 
-    Rejecting those below α keeps the chance of any false rejection at α or less, however the tests depend
-    on one another. nan stays nan and counts as no test.
+    Rejecting those below α keeps the probability of any false rejection at most α, however the tests depend
+    on one another. nan stays nan and does not count as a test.
     """
     tested = [index for index, p in enumerate(p_values) if not math.isnan(p)]
     adjusted, largest = [math.nan] * len(p_values), 0.0

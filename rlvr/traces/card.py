@@ -1,4 +1,4 @@
-"""A data card: what a set of traces was made from and what it is like, as Markdown and a picture."""
+"""A data card: the sources and statistics of a set of traces, as Markdown and a picture."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from rlvr.traces.traces import Trace
 from rlvr.types import DataError, Status
 
 GREEN, ORANGE, BLUE, GREY = "#2e8b57", "#d9822b", "#1f6fb4", "#6b6b6b"
-_LABEL = 200  # characters of a name or value that are shown
-_HEAD, _TAIL = 600, 300  # … of a problem or an answer
-_DOMAINS = 30  # rows of the table
+_LABEL = 200  # characters shown of a name or value
+_HEAD, _TAIL = 600, 300  # characters shown of a problem or an answer, at its start and end
+_DOMAINS = 30  # domains with a row of their own
 _MARKUP = re.compile(r"[\\`*\[\]<>|~&]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def write_card(folder: Path, traces: Sequence[Trace], about: Mapping[str, object]) -> Path:
     """Write card.md and its picture card.png into `folder`, and return the path of card.md.
 
-    `about` says what the traces were made from (teacher, problems, sampling, verifier, …), in its order.
-    Nothing of what a model wrote is shown as Markdown. Raises DataError without traces.
+    `about` describes how the traces were made (teacher, problems, sampling, verifier, …), in its order.
+    Text written by a model is never rendered as Markdown. Raises DataError without traces.
     """
     if not traces:
         raise DataError(f"there are no traces to describe in {folder / 'card.md'}")
@@ -65,7 +65,7 @@ def _summary(traces: Sequence[Trace]) -> str:
     sources = sorted({trace.source for trace in traces})
     parts = [
         f"{len(traces):,} answers to {len(problems):,} problems, by {', '.join(map(_plain, sources))}: "
-        f"{correct:,} are correct, {usable:,} of these neither duplicate nor overlap."
+        f"{correct:,} are correct, {usable:,} of these are neither duplicates nor overlap an evaluation set."
     ]
     if rates:
         mixed = sum(0 < rate < 1 for rate in rates)
@@ -87,7 +87,7 @@ def _statuses(traces: Sequence[Trace]) -> list[tuple[str, ...]]:
 
 
 def _domains(traces: Sequence[Trace]) -> list[tuple[str, ...]]:
-    """The domains with most traces; the others in one row."""
+    """The domains with the most traces; all others share one row."""
     counts = Counter(trace.domain for trace in traces)
     ordered = sorted(counts, key=lambda domain: (-counts[domain], domain))
     shown = set(ordered[:_DOMAINS])
@@ -109,7 +109,7 @@ def _domains(traces: Sequence[Trace]) -> list[tuple[str, ...]]:
 def _dropped(traces: Sequence[Trace]) -> str:
     reasons = Counter(trace.dropped for trace in traces if trace.dropped is not None)
     if not reasons:
-        return "None is marked."
+        return "No trace is marked as a duplicate or an overlap."
     rows = [(reason, f"{count:,}") for reason, count in sorted(reasons.items(), key=lambda i: (-i[1], i[0]))]
     return _table(("reason", "traces"), rows)
 
@@ -138,7 +138,7 @@ def _correct_and_not(traces: Sequence[Trace]) -> dict[str, list[Trace]]:
 
 
 def _examples(traces: Sequence[Trace]) -> list[str]:
-    """A correct and a wrong answer that may be trained on, drawn by their names."""
+    """A correct and a wrong answer that were not dropped: a random draw, keyed by problem and sample."""
     parts: list[str] = []
     for title, status in (("Correct", Status.CORRECT), ("Wrong", Status.WRONG)):
         own = [trace for trace in traces if trace.status is status and trace.dropped is None]
@@ -151,11 +151,11 @@ def _examples(traces: Sequence[Trace]) -> list[str]:
                 f"Answer {trace.sample} of {_plain(trace.source)} ({trace.status}: {_plain(trace.reason)}):",
                 _fenced(trace.text),
             ]
-    return parts or ["There is no correct and no wrong answer to show."]
+    return parts or ["There are no correct or wrong answers to show."]
 
 
 def _fenced(text: str) -> str:
-    """`text`, shortened, in a fence that nothing in it can close; signs that cannot be seen are escaped."""
+    """`text`, shortened, in a code fence that it cannot close; invisible characters are escaped."""
     if len(text) > _HEAD + _TAIL:
         text = f"{text[:_HEAD]}\n… [{len(text) - _HEAD - _TAIL:,} characters left out] …\n{text[-_TAIL:]}"
     shown = "".join(char if char in "\n\t" else _visible(char) for char in text)
@@ -165,7 +165,7 @@ def _fenced(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """`text` on one line, shortened, without Markdown of its own."""
+    """`text` on one line, shortened, with Markdown escaped."""
     line = " ".join(text[: 2 * _LABEL].split())
     line = line if len(line) <= _LABEL else f"{line[: _LABEL - 1]}…"
     return _MARKUP.sub(r"\\\g<0>", "".join(map(_visible, line)))
@@ -184,8 +184,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _picture(traces: Sequence[Trace]) -> Figure:
     figure = Figure(figsize=(11, 3.4), dpi=150, layout="constrained")
     rates, lengths, repetition = figure.subplots(1, 3)
-    of_problem = {trace.problem.id: trace.pass_rate for trace in traces}
-    known = [rate for rate in of_problem.values() if rate is not None]
+    pass_rates = {trace.problem.id: trace.pass_rate for trace in traces}
+    known = [rate for rate in pass_rates.values() if rate is not None]
     rates.set_title("Pass rate", loc="left", fontweight="bold")
     rates.set_ylabel("problems")
     rates.set_xlabel("correct answers")
@@ -205,7 +205,7 @@ def _picture(traces: Sequence[Trace]) -> Figure:
     _histogram(repetition, {n: [t.repetition for t in own] for n, own in _correct_and_not(traces).items()}, 1)
     repetition.set_xlabel("words in a repeated 8-gram")
     repetition.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-    repetition.set_yscale("symlog", linthresh=1)  # a few loops among many sound answers must be seen
+    repetition.set_yscale("symlog", linthresh=1)  # a few repetitive answers among many must be visible
     repetition.set_ylim(bottom=0)
     for axes in (rates, lengths, repetition):
         axes.grid(alpha=0.25, linewidth=0.6)
@@ -215,7 +215,7 @@ def _picture(traces: Sequence[Trace]) -> Figure:
 
 
 def _histogram(axes: Axes, kinds: Mapping[str, Sequence[float]], most: float) -> None:
-    """The outline of every kind, from 0 to `most`; not stacked, which a logarithmic scale would distort."""
+    """The outline of each histogram, from 0 to `most`; not stacked, as a log scale distorts stacks."""
     axes.hist(
         list(kinds.values()),
         bins=np.linspace(0, max(most, 1e-9), 31).tolist(),

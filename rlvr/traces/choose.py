@@ -1,4 +1,4 @@
-"""Which traces SFT and mid-training learn from."""
+"""Selects the traces that SFT and mid-training learn from."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rlvr.types import DataError, Status
 def choose(
     traces: Sequence[Trace], settings: TraceConfig, seed: int = 0
 ) -> tuple[list[Trace], dict[str, int]]:
-    """The traces that `settings` leave, ordered by problem, source and sample; and what was left out.
+    """The traces that `settings` select, ordered by problem, source and sample; and counts of the others.
 
-    What is left out is counted by the criterion that did it, in the order in which they are asked. The
-    limits (per problem, per domain, in all) take the first trace of every problem before any problem's
-    second, and problems at random, keyed by `seed` and the problem: neither the order of `traces` nor
-    other problems matter to that draw.
+    The counts map each criterion to the number of traces that it excluded; criteria apply in order, and a
+    trace counts for the first. The limits (per problem, per domain, in all) take the first trace of every
+    problem before any problem's second. They take problems in a random order, keyed by `seed` and the
+    problem, which depends neither on the order of `traces` nor on the other problems.
 
     Raises:
         ConfigError: the settings are out of range or contradict one another.
-        DataError: no trace is left; it names what left out most, and what to do.
+        DataError: no trace is left; it names the criterion that excluded most, and what to do.
     """
     check(settings)
     criteria = list(_criteria(settings))
@@ -49,12 +49,12 @@ def _criteria(settings: TraceConfig) -> list[Criterion]:
         NOT_DROPPED,
         Criterion(
             "not correct",
-            "take a better teacher, easier problems or more answers",
+            "use a better teacher, easier problems or more answers",
             lambda trace: trace.status is Status.CORRECT,
         ),
     ]
     if not settings.unfinished:
-        remedy = "draw with a larger max_tokens, or set unfinished"
+        remedy = "sample with a larger max_tokens, or set unfinished"
         criteria.append(Criterion("cut off", remedy, lambda trace: trace.finished))
     criteria += bounds(settings)
     least = settings.min_reward
@@ -74,23 +74,23 @@ def _nothing_left(total: int, criteria: Sequence[Criterion], left_out: dict[str,
     most = max(criteria, key=lambda criterion: left_out[criterion.name])
     return (
         f"none of {total:,} traces is left to train on; left out: {listed(left_out)}. "
-        f"Most by {most.name!r}: {most.remedy}"
+        f"{most.name!r} left out most: {most.remedy}"
     )
 
 
 def _ranked(traces: Sequence[Trace], prefer: str, seed: int) -> list[Trace]:
-    """Every problem's most preferred trace, then every second one, …; problems in random order."""
+    """The most preferred trace of every problem, then the second of every problem, …; in random order."""
 
     def preference(trace: Trace) -> int:
         if prefer == "random":
             return drawn_by(seed, "prefer", trace)
         return trace.length if prefer == "shortest" else trace.sample
 
-    of_problem: dict[str, list[Trace]] = defaultdict(list)
+    by_problem: dict[str, list[Trace]] = defaultdict(list)
     for trace in traces:
-        of_problem[trace.problem.id].append(trace)
+        by_problem[trace.problem.id].append(trace)
     ranked: list[tuple[int, int, Trace]] = []
-    for own in of_problem.values():
+    for own in by_problem.values():
         own.sort(key=lambda trace: (preference(trace), in_order(trace)))
         ranked += [(rank, drawn_by(seed, "choose", trace), trace) for rank, trace in enumerate(own)]
     return [trace for *_, trace in sorted(ranked, key=lambda item: (*item[:2], in_order(item[2])))]

@@ -1,4 +1,4 @@
-"""Settings of which traces are learned from, and of how they are paired."""
+"""Settings for selecting traces and for pairing them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PAIRING = ("random", "closest_length", "shortest_chosen")
 
 @dataclass
 class TraceConfig:
-    """Which traces SFT and mid-training learn from: correct ones that were not dropped, and of these …
+    """Which traces SFT and mid-training learn from, among the correct ones that were not dropped.
 
-    A trace whose pass rate or reward is unknown is left out by a bound on it.
+    A bound on pass rate or reward also leaves out traces for which it is unknown.
     """
 
     min_pass_rate: float | None = setting(None, "leave out problems that are solved less often", ge=0, le=1)
@@ -39,7 +39,7 @@ class PairConfig:
     """Which answers to one problem Rollout DPO compares.
 
     Phi-4-Mini-Reasoning (arXiv 2504.21233) pairs a correct rollout with an incorrect one, and does not
-    say how many of a problem, nor which: these defaults are ours.
+    say how many pairs per problem, or which: these defaults are ours.
     """
 
     min_reward: float | None = setting(
@@ -59,15 +59,15 @@ class PairConfig:
 
 
 def contradictions(config: TraceConfig | PairConfig, path: str = "") -> Iterator[str]:
-    """Yield one message for every combination of settings that leaves nothing, or has no effect."""
+    """Yield one message for every combination of settings that excludes everything, or has no effect."""
     low, high = config.min_pass_rate, config.max_pass_rate
     if low is not None and high is not None and low > high:
         yield f"{path}min_pass_rate is {low}, above {path}max_pass_rate={high}: no problem is between them"
     if isinstance(config, PairConfig):
         if config.per_problem is None and config.reuse and config.pairing != "random":
-            yield f"{path}pairing has no effect when every pair is taken: set {path}per_problem"
+            yield f"{path}pairing has no effect if every pair is used: set {path}per_problem"
     elif config.prefer != "first" and (config.per_problem, config.per_domain, config.limit) == (None,) * 3:
         yield (
-            f"{path}prefer has no effect when every trace is taken: set {path}per_problem, "
+            f"{path}prefer has no effect if every trace is used: set {path}per_problem, "
             f"{path}per_domain or {path}limit"
         )

@@ -1,4 +1,4 @@
-"""One criterion after the other: what is kept, and how many each has left out."""
+"""Filters traces by a sequence of criteria, and counts how many each criterion left out."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from rlvr.traces.traces import Trace
 
 @dataclass(frozen=True)
 class Criterion:
-    name: str  # as the log says it
-    remedy: str  # what to do when it leaves out too much
+    name: str  # for logs and messages
+    remedy: str  # what to do if it leaves out too much
     keeps: Callable[[Trace], bool]
 
 
 NOT_DROPPED = Criterion(
     "dropped",
-    "they are duplicates or overlap an evaluation set; take other problems",
+    "they are duplicates or overlap an evaluation set; use other problems",
     lambda t: not t.dropped,
 )
 
 
 def sift(traces: Iterable[Trace], criteria: Sequence[Criterion]) -> tuple[list[Trace], dict[str, int]]:
-    """The traces that all criteria keep, and for each criterion how many it was the first to leave out."""
+    """The traces that pass all criteria, and for each criterion the number of traces that fail it first."""
     left_out = {criterion.name: 0 for criterion in criteria}
     kept: list[Trace] = []
     for trace in traces:
@@ -39,7 +39,7 @@ def sift(traces: Iterable[Trace], criteria: Sequence[Criterion]) -> tuple[list[T
 
 
 def bounds(settings: TraceConfig | PairConfig) -> Iterator[Criterion]:
-    """Those on pass rate and length that are set."""
+    """The criteria on pass rate and length that are set."""
     low, high, longest = settings.min_pass_rate, settings.max_pass_rate, settings.max_length
     if low is not None:
         yield Criterion("min_pass_rate", "lower it", lambda t: t.pass_rate is not None and t.pass_rate >= low)
@@ -52,22 +52,22 @@ def bounds(settings: TraceConfig | PairConfig) -> Iterator[Criterion]:
 
 
 def check(settings: TraceConfig | PairConfig) -> None:
-    """Raises ConfigError for settings out of range and for those that contradict one another."""
+    """Raise ConfigError for settings that are out of range or contradict one another."""
     refuse([*out_of_range(settings), *contradictions(settings)])
 
 
 def listed(left_out: Mapping[str, int]) -> str:
-    """What was left out in words, the most first; for a log or a message."""
+    """The counts of what was left out as text, largest first; for a log or a message."""
     ordered = sorted(left_out.items(), key=lambda item: -item[1])
     return ", ".join(f"{count:,} {name}" for name, count in ordered if count) or "none"
 
 
 def in_order(trace: Trace) -> tuple[str, str, int, str]:
-    """The order of traces that does not depend on how they came: by problem, source, sample and text."""
+    """Sort key that does not depend on the input order: problem, source, sample and text."""
     return trace.problem.id, trace.source, trace.sample, trace.text
 
 
 def drawn_by(seed: int, purpose: str, *traces: Trace) -> int:
-    """A random number for these traces, whatever others there are."""
+    """A random number keyed by these traces, independent of all others."""
     parts = [part for trace in traces for part in (trace.source, trace.sample)]
     return key(seed, purpose, traces[0].problem.id, *parts)

@@ -1,4 +1,4 @@
-"""The same problem under several ids, and the same answer twice."""
+"""Deduplication: the same problem under several ids, and the same answer twice."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ _SUPERSCRIPT = re.compile("[⁰¹²³⁴-⁹ⁱⁿ]")
 
 
 def normalized(text: str) -> str:
-    """`text` without regard to case, white space and the way Unicode writes it (NFKC)."""
-    marked = _SUPERSCRIPT.sub(r"^\g<0>", text)  # or NFKC would read 2² as 22
+    """`text` with case, white space and Unicode variants (NFKC) normalized."""
+    marked = _SUPERSCRIPT.sub(r"^\g<0>", text)  # otherwise NFKC would turn 2² into 22
     folded = unicodedata.normalize("NFKC", marked).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 def duplicate_problems(problems: Iterable[Problem]) -> dict[str, str]:
-    """The id of every problem whose normalized text came before under another id → that first id."""
-    first: dict[bytes, str] = {}  # digest of a text → id: a million texts need not be kept twice
-    found: dict[str, str] = {}
+    """Maps the id of every problem whose normalized text occurred earlier under another id to that id."""
+    first: dict[bytes, str] = {}  # digest of a text → id; a digest takes less memory than the text
+    duplicates: dict[str, str] = {}
     for problem in problems:
         text = normalized(problem.text).encode("utf-8", "surrogatepass")
         owner = first.setdefault(hashlib.blake2b(text, digest_size=16).digest(), problem.id)
         if owner != problem.id:
-            found[problem.id] = owner
-    return found
+            duplicates[problem.id] = owner
+    return duplicates
 
 
 def mark_duplicates(traces: Sequence[Trace]) -> list[Trace]:
-    """The traces in their order; all but the first of their kind get a reason in `dropped`.
+    """The traces in their order; duplicates get a reason in `dropped`.
 
-    Of several ids with the same normalized problem text the first stays. Of equal answers to a problem
-    the first stays that has a verdict and is finished. Traces that were dropped before stay so, and
-    stand for no other.
+    Of several ids with the same normalized problem text, the first is kept. Of equal answers to a problem,
+    one is kept: preferably one whose check finished and which was not cut off, else the first. Traces that
+    were dropped earlier are unchanged, and other traces do not count as duplicates of them.
     """
     live = [trace for trace in traces if trace.dropped is None]
     doubles = duplicate_problems({trace.problem.id: trace.problem for trace in live}.values())

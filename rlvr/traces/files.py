@@ -1,4 +1,4 @@
-"""Traces on disk: one Parquet file, equal to the bit when read back; also files that others made."""
+"""Traces as a Parquet file, written without loss; reads files from other sources, too."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ SCHEMA = pa.schema(
     ]
 )
 _REQUIRED = ("problem", "answer", "text")
-_CORRECT = pa.field("correct", pa.bool_())  # what a file of others may have instead of `status`
-_ROWS = 1024  # that are in memory twice, while they are written or read
+_CORRECT = pa.field("correct", pa.bool_())  # files from other sources may have it instead of `status`
+_ROWS = 1024  # rows per batch of reading and writing
 
 
 def write_traces(path: Path, traces: Sequence[Trace]) -> None:
-    """Write the traces, whole or not at all, over what was there.
+    """Write the traces atomically, replacing the file.
 
-    Columns of a problem that JSON does not know (a date, say) are kept as text. Raises DataError for
-    a text that is no valid Unicode, which Parquet cannot hold.
+    Values in a problem's columns that JSON does not support (such as dates) are written as text. Raises
+    DataError for text that is not valid Unicode, which Parquet cannot store.
     """
     with atomic_write(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
         for start in range(0, len(traces), _ROWS):
@@ -74,8 +74,8 @@ def _row(trace: Trace) -> dict[str, Any]:
                 value.encode()
             except UnicodeEncodeError as error:
                 raise DataError(
-                    f"sample {trace.sample} of problem {problem.id!r}: its {name} is no valid Unicode text "
-                    f"({error.reason} at character {error.start}), so that no file can hold it"
+                    f"sample {trace.sample} of problem {problem.id!r}: its {name} is not valid Unicode text "
+                    f"({error.reason} at character {error.start}), so it cannot be written to a file"
                 ) from error
     return row
 
@@ -85,16 +85,16 @@ def _plain(value: object) -> object:
 
 
 def read_traces(path: Path) -> list[Trace]:
-    """The traces of a Parquet file in its order: one of `write_traces`, or of others.
+    """The traces of a Parquet file, in its order: written by `write_traces`, or from another source.
 
-    Needed are the columns problem, answer and text, and the verdict: `status` (as `Status` names it) or
-    `correct` (true or false). The others are those of SCHEMA. Without an `id`, rows with the same problem
-    text are one problem; without `sample`, its answers are numbered as they come; without `finish_reason`,
-    they are finished; `source` is the file's name; length, repetition and domain are found out. So are
-    pass rates, unless all rows are correct: such a file was filtered, and its rates are unknown. Columns
-    that SCHEMA does not have become columns of the problem.
+    Required are the columns problem, answer and text, and the verdict: `status` (a value of `Status`) or
+    `correct` (true or false). Other columns of SCHEMA are optional. Defaults: without `id`, rows with the
+    same problem text are one problem; without `sample`, answers are numbered in order; without
+    `finish_reason`, answers count as finished; `source` is the file's name; length, repetition and domain are
+    computed. So are pass rates, unless all rows are correct: such a file was probably filtered, and its
+    rates are unknown. Columns outside of SCHEMA become columns of the problem.
 
-    Raises DataError, naming column or row, for a file that is none of this.
+    Raises DataError, naming column or row, if the file does not fit.
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -108,7 +108,7 @@ def read_traces(path: Path) -> list[Trace]:
         statuses: dict[str, list[Status]] = defaultdict(list)
         for trace in traces:
             statuses[trace.problem.id].append(trace.status)
-        rates = {name: pass_rate(found) for name, found in statuses.items()}
+        rates = {name: pass_rate(each) for name, each in statuses.items()}
         traces = [replace(trace, pass_rate=rates[trace.problem.id]) for trace in traces]
     return traces
 
@@ -116,31 +116,34 @@ def read_traces(path: Path) -> list[Trace]:
 def _check_columns(path: Path, names: Sequence[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
-            raise DataError(f"{path}: the column {name!r} comes twice")
+            raise DataError(f"{path}: the column {name!r} is repeated")
     if {"problem_id", "sampled"} <= set(names):
-        raise DataError(f"{path} is a journal: read it with read_journal, and make traces of its groups")
+        raise DataError(
+            f"{path} is a journal: read it with read_journal, and use traces_from_groups on its groups"
+        )
     missing = [name for name in _REQUIRED if name not in names]
     if "status" not in names and "correct" not in names:
         missing.append("status (or correct)")
     if missing:
         raise DataError(
-            f"{path} holds no traces: it has no column {', '.join(missing)}; {known_names(missing[0], names)}"
+            f"{path} is not a file of traces: it has no column {', '.join(missing)}; "
+            f"{known_names(missing[0], names)}"
         )
     if "status" in names and "correct" in names:
-        raise DataError(f"{path} has both columns, status and correct: take one of them out")
+        raise DataError(f"{path} has both columns status and correct: remove one of them")
 
 
 def _cast(path: Path, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The columns that we know in our types."""
+    """Casts the columns of SCHEMA to its types."""
     columns = {name: batch.column(name) for name in batch.schema.names}
     for field in (*SCHEMA, _CORRECT):
         if field.name in columns:
             try:
                 columns[field.name] = columns[field.name].cast(field.type)
             except pa.ArrowException as error:
-                found = columns[field.name].type
+                actual = columns[field.name].type
                 raise DataError(
-                    f"{path}: column {field.name!r} holds {found}, but must hold {field.type}: {error}"
+                    f"{path}: column {field.name!r} has type {actual}, but must have {field.type}: {error}"
                 ) from error
     return pa.record_batch(columns)
 
@@ -148,13 +151,13 @@ def _cast(path: Path, batch: pa.RecordBatch) -> pa.RecordBatch:
 def _traces(path: Path, rows: Sequence[dict[str, Any]]) -> Iterator[Trace]:
     known = {*SCHEMA.names, _CORRECT.name}
     ids: dict[str, str] = {}  # problem text → id, where there is no id
-    problems: dict[str, tuple[Problem, int]] = {}  # id → the problem, and the row that it is from
+    problems: dict[str, tuple[Problem, int]] = {}  # id → the problem, and its first row
     answers: Counter[str] = Counter()
     for number, row in enumerate(rows, 1):
         where = f"{path}: row {number}"
         for name in _REQUIRED:
             if row[name] is None:
-                raise DataError(f"{where} has no {name}: fill it in, or take the row out")
+                raise DataError(f"{where} has no {name}: fill it in, or remove the row")
         identity = row.get("id")
         if identity is None:
             identity = ids.setdefault(row["problem"], f"{path.stem}-{number}")
@@ -164,7 +167,7 @@ def _traces(path: Path, rows: Sequence[dict[str, Any]]) -> Iterator[Trace]:
         )
         first, before = problems.setdefault(identity, (problem, number))
         if (first.text, first.answer) != (problem.text, problem.answer):
-            raise DataError(f"{where}: id {identity!r} is that of another problem, in row {before}")
+            raise DataError(f"{where}: id {identity!r} is already used for another problem, in row {before}")
         sample = row.get("sample")
         yield _trace(where, row, problem, answers[identity] if sample is None else sample, path.stem)
         answers[identity] += 1
@@ -173,12 +176,14 @@ def _traces(path: Path, rows: Sequence[dict[str, Any]]) -> Iterator[Trace]:
 def _columns(where: str, row: dict[str, Any]) -> dict[str, Any]:
     text = row.get("columns")
     try:
-        found = {} if text is None else json.loads(text)
+        columns = {} if text is None else json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: its columns are no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{where}: its columns are a JSON {type(found).__name__}, but must be an object")
-    return found
+        raise DataError(f"{where}: column 'columns' is not JSON: {error}") from error
+    if not isinstance(columns, dict):
+        raise DataError(
+            f"{where}: column 'columns' is a JSON {type(columns).__name__}, but must be an object"
+        )
+    return columns
 
 
 def _trace(where: str, row: dict[str, Any], problem: Problem, sample: int, source: str) -> Trace:
@@ -187,7 +192,7 @@ def _trace(where: str, row: dict[str, Any], problem: Problem, sample: int, sourc
 
     tokens = row.get("tokens")
     if tokens is not None and None in tokens:
-        raise DataError(f"{where}: its tokens have a gap")
+        raise DataError(f"{where}: column 'tokens' contains a null")
     length, repetition = row.get("length"), row.get("repetition")
     if length is None or repetition is None:
         length, repetition = length_and_repetition(row["text"], tokens)

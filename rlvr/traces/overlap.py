@@ -1,9 +1,9 @@
 r"""Decontamination: which problems and answers share n-grams of words with an evaluation set.
 
-A text overlaps an evaluation problem when they have n words in a row in common, as in the analysis of
-GPT-3 (arXiv 2005.14165, appendix C, where n is at most 13). Words are those of the repetition reward after
-`normalized`: runs of letters, single digits and single signs. Signs are not left out as they are there,
-because 2 + 3 is not 2 − 3; the price is that a problem with `$x$` and its copy with `\(x\)` share
+A text overlaps an evaluation problem if they share n consecutive words, as in the analysis of GPT-3
+(arXiv 2005.14165, appendix C, where n is at most 13). Words are those of the repetition reward, after
+`normalized`: runs of letters, single digits and single signs. Unlike GPT-3's analysis, signs are kept,
+because 2 + 3 is not 2 − 3. As a consequence, a problem with `$x$` and its copy with `\(x\)` share
 only the words between such places.
 """
 
@@ -20,26 +20,26 @@ from rlvr.types import Problem
 
 @dataclass(frozen=True)
 class NgramIndex:
-    """Where every n-gram of the evaluation problems comes from."""
+    """The n-grams of the evaluation problems, and the problems that they come from."""
 
     n: int  # words
     owners: Mapping[str, tuple[str, str]]  # n words, or all of a shorter problem → (set, problem id)
-    vocabulary: frozenset[str]  # the words of all problems; an n-gram with another word is not there
+    vocabulary: frozenset[str]  # the words of all problems; n-grams with other words need no look-up
 
 
 @dataclass(frozen=True, order=True)
 class Overlap:
-    """With what a text overlaps; of several problems with the same words, the first by set and id."""
+    """The evaluation problem that a text overlaps; of several with these words, the first by set and id."""
 
     name: str  # of the evaluation set
     id: str  # of its problem
-    words: str  # the first words that both have
+    words: str  # the first shared n-gram
 
 
 def ngram_index(sets: Mapping[str, Sequence[Problem]], n: int = 13) -> NgramIndex:
-    """The n-grams of the evaluation sets' problems, by name of the set. Raises ValueError unless n ≥ 1.
+    """The n-grams of the problems of evaluation sets (name → problems). Raises ValueError unless n ≥ 1.
 
-    Memory grows with the words of the evaluation sets, n times; what is compared with them is not kept.
+    Memory is proportional to n times the number of words in the evaluation sets.
     """
     if n < 1:
         raise ValueError(f"n is {n}, but must be ≥ 1")
@@ -55,7 +55,7 @@ def ngram_index(sets: Mapping[str, Sequence[Problem]], n: int = 13) -> NgramInde
 
 
 def _ngrams(words: Sequence[str], n: int) -> Iterator[str]:
-    """Every n words in a row; of fewer than n words, all of them."""
+    """All n-grams; a text with fewer than n words is one n-gram."""
     width = min(n, len(words))
     for end in range(max(1, width), len(words) + 1):
         yield " ".join(words[end - width : end])
@@ -64,11 +64,11 @@ def _ngrams(words: Sequence[str], n: int) -> Iterator[str]:
 def find_overlap(text: str, index: NgramIndex) -> Overlap | None:
     """The first overlap of `text` with an evaluation problem, in time linear in its length.
 
-    A text of fewer than n words overlaps only a problem that has the same words and no others.
+    A text of fewer than n words overlaps only a problem with exactly the same words.
     """
     words = words_of(normalized(text))
     width = min(index.n, len(words))
-    known = 0  # words in a row, up to this one, that evaluation problems have
+    known = 0  # consecutive words up to this one that are in the vocabulary
     for end, word in enumerate(words, 1):
         known = known + 1 if word in index.vocabulary else 0
         if known >= width:
@@ -81,15 +81,15 @@ def find_overlap(text: str, index: NgramIndex) -> Overlap | None:
 def mark_overlaps(
     traces: Sequence[Trace], index: NgramIndex, answers: bool = False
 ) -> tuple[list[Trace], dict[str, Overlap]]:
-    """The traces in their order, those that overlap with a reason in `dropped`; and what was found.
+    """The traces in their order, with a reason in `dropped` if they overlap; and the overlaps by problem id.
 
-    A problem that overlaps takes all its traces with it; with `answers`, an answer that does only itself.
-    What was found is by problem id: the problem's own overlap, or the least of its answers'. Traces that
-    were dropped before keep their reason.
+    If a problem overlaps, all its traces are dropped; with `answers`, each answer that overlaps is dropped
+    as well. The overlap of a problem id is that of the problem, or the smallest of its answers. Traces
+    that were dropped earlier keep their reason.
     """
     problems = {trace.problem.id: trace.problem for trace in traces}
     own = {name: find_overlap(problem.text, index) for name, problem in problems.items()}
-    found = {name: overlap for name, overlap in own.items() if overlap is not None}
+    overlaps = {name: overlap for name, overlap in own.items() if overlap is not None}
     marked: list[Trace] = []
     for trace in traces:
         name = trace.problem.id
@@ -97,8 +97,8 @@ def mark_overlaps(
         if overlap is None and answers:
             overlap = find_overlap(trace.text, index)
             if overlap is not None:
-                found[name] = min(found.get(name, overlap), overlap)
+                overlaps[name] = min(overlaps.get(name, overlap), overlap)
         if overlap is not None and trace.dropped is None:
             trace = replace(trace, dropped=f"overlaps {overlap.name}")
         marked.append(trace)
-    return marked, found
+    return marked, overlaps

@@ -1,4 +1,4 @@
-"""A correct and an incorrect answer to one problem, for Rollout DPO: from what SFT threw away, too."""
+"""Pairs a correct and an incorrect answer to one problem, for Rollout DPO; uses answers that SFT rejects."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rlvr.types import DataError, Status
 class Pair:
     """Two answers to the same problem."""
 
-    chosen: Trace  # correct and finished, and rewarded with `min_reward` where that is set
-    rejected: Trace  # with a verdict, and not that
+    chosen: Trace  # correct and finished, with at least `min_reward` if that is set
+    rejected: Trace  # its check finished, but it is not correct or has less than `min_reward`
 
 
 def pairs(traces: Sequence[Trace], settings: PairConfig, seed: int = 0) -> tuple[list[Pair], dict[str, int]]:
-    """The pairs of every problem that has right and wrong answers, and what was left out.
+    """The pairs of every problem that has right and wrong answers, and counts of what was left out.
 
-    Source: stage 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233. Pairs are ordered by problem, and within
-    one as `settings.pairing` takes them: at random, keyed by `seed`, problem and the two answers; the
-    most equal in length first; or the shortest correct answers first. What was left out are answers by
-    criterion, and problems that then have no pair. The order of `traces` does not matter.
+    Source: stage 3 of Phi-4-Mini-Reasoning, arXiv 2504.21233. Pairs are ordered by problem, and within a
+    problem by `settings.pairing`: at random, keyed by `seed`, problem and the two answers; the most similar
+    in length first; or the shortest correct answer first. The counts are answers left out, by criterion, and
+    problems without a pair, by reason. The order of `traces` does not matter.
 
     Raises:
         ConfigError: the settings are out of range or contradict one another.
@@ -37,26 +37,26 @@ def pairs(traces: Sequence[Trace], settings: PairConfig, seed: int = 0) -> tuple
     check(settings)
     criteria = list(_criteria(settings))
     kept, left_out = sift(traces, criteria)
-    of_problem: dict[str, list[Trace]] = defaultdict(list)
+    by_problem: dict[str, list[Trace]] = defaultdict(list)
     for trace in sorted(kept, key=in_order):
-        of_problem[trace.problem.id].append(trace)
-    found: list[Pair] = []
+        by_problem[trace.problem.id].append(trace)
+    paired: list[Pair] = []
     only = {"only right": 0, "only wrong": 0, "only pairs above max_length_ratio": 0}
-    for own in of_problem.values():
+    for own in by_problem.values():
         right = [trace for trace in own if _is_preferred(trace, settings)]
         wrong = [trace for trace in own if not _is_preferred(trace, settings)]
-        of_this = _pairs(right, wrong, settings, seed)
+        own_pairs = _pairs(right, wrong, settings, seed)
         if not wrong:
             only["only right"] += 1
         elif not right:
             only["only wrong"] += 1
-        elif not of_this:
+        elif not own_pairs:
             only["only pairs above max_length_ratio"] += 1
-        found += of_this
-    if not found:
+        paired += own_pairs
+    if not paired:
         problems = len({trace.problem.id for trace in traces})
-        raise DataError(_nothing_left(problems, len(of_problem), only, criteria, left_out))
-    return found, left_out | {f"problems with {name}": count for name, count in only.items()}
+        raise DataError(_nothing_left(problems, len(by_problem), only, criteria, left_out))
+    return paired, left_out | {f"problems with {name}": count for name, count in only.items()}
 
 
 def _is_preferred(trace: Trace, settings: PairConfig) -> bool:
@@ -72,13 +72,13 @@ def _criteria(settings: PairConfig) -> list[Criterion]:
         Criterion("without a verdict", "raise the reward's deadline", lambda trace: trace.status.reached),
     ]
     if not settings.truncated:
-        remedy = "draw with a larger max_tokens, or set truncated"
+        remedy = "sample with a larger max_tokens, or set truncated"
         criteria.append(Criterion("cut off", remedy, lambda trace: trace.finished))
     else:
         criteria.append(
             Criterion(
                 "correct, but cut off",
-                "draw with a larger max_tokens",
+                "sample with a larger max_tokens",
                 lambda trace: trace.finished or trace.status is not Status.CORRECT,
             )
         )
@@ -90,7 +90,7 @@ def _criteria(settings: PairConfig) -> list[Criterion]:
 
 
 def _pairs(right: Sequence[Trace], wrong: Sequence[Trace], settings: PairConfig, seed: int) -> list[Pair]:
-    """The pairs of one problem; greedy, so that an answer's best partner may be gone."""
+    """The pairs of one problem, chosen greedily: an answer's best partner may be used already."""
 
     def preference(pair: Pair) -> tuple[Any, ...]:
         first = {
@@ -105,7 +105,7 @@ def _pairs(right: Sequence[Trace], wrong: Sequence[Trace], settings: PairConfig,
     possible = [Pair(*two) for two in product(right, wrong)]
     possible = [pair for pair in possible if ratio is None or _ratio(pair) <= ratio]
     taken: list[Pair] = []
-    used: set[int] = set()  # by identity: equal answers that nobody marked as duplicates are two
+    used: set[int] = set()  # by object id: equal answers that are not marked as duplicates count separately
     for pair in sorted(possible, key=preference):
         if len(taken) == settings.per_problem:
             break
@@ -117,7 +117,7 @@ def _pairs(right: Sequence[Trace], wrong: Sequence[Trace], settings: PairConfig,
 
 
 def _ratio(pair: Pair) -> float:
-    """Length of the longer answer over that of the shorter; an empty one counts as one token."""
+    """Length of the longer answer divided by that of the shorter; an empty answer counts as one token."""
     shorter, longer = sorted((pair.chosen.length, pair.rejected.length))
     return max(longer, 1) / max(shorter, 1)
 
@@ -129,7 +129,7 @@ def _nothing_left(
         return "there are no traces to pair"
     counts = ", ".join(f"{count:,} with {name}" for name, count in only.items())
     most = max(criteria, key=lambda criterion: left_out[criterion.name])
-    remedies = ["draw more answers of every problem"]
+    remedies = ["sample more answers per problem"]
     if only["only pairs above max_length_ratio"]:
         remedies.append("raise max_length_ratio")
     if left_out[most.name]:

@@ -1,4 +1,4 @@
-"""An answer as training data: what was written, what the check said of it, and its labels."""
+"""An answer as training data: its text, its verdict and its labels."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status
 
 @dataclass(frozen=True)
 class Trace:
-    """One answer to a problem, right or wrong: the wrong ones are what DPO rejects.
+    """One answer to a problem, right or wrong: DPO uses the wrong ones as rejected answers.
 
-    Traces are told apart by problem, source, sample and text. Lengths of answers whose tokens are
-    known and of others are in different units: compare them within one source.
+    Traces are identified by problem, source, sample and text. Lengths are in tokens if the tokens are
+    known, else in words: compare them only within one source.
     """
 
     problem: Problem
-    sample: int  # 0 … k−1 among its problem's answers of one draw
-    text: str  # the answer, special tokens left out
-    tokens: list[int] | None  # [T] as drawn, end token included; None where only the text is known
+    sample: int  # 0 … k−1 among the k answers that were sampled together for the problem
+    text: str  # the answer, without special tokens
+    tokens: list[int] | None  # [T] as sampled, including the end token; None if only the text is known
     finish_reason: FinishReason
     status: Status
-    reward: float | None  # None where the verdict was not reached
+    reward: float | None  # None if the check did not finish
     reason: str  # of the verdict: one line for a person
-    pass_rate: float | None  # share of correct among its problem's answers with a verdict; None if unknown
-    domain: str  # of the problem; "" where none is known
-    length: int  # drawn tokens; words where `tokens` is None
-    repetition: float  # share of the words, in [0, 1], that lie in an 8-gram which occurred before
+    pass_rate: float | None  # share of correct among the problem's answers whose check finished, if known
+    domain: str  # of the problem; "" if unknown
+    length: int  # sampled tokens; words if `tokens` is None
+    repetition: float  # share of the words, in [0, 1], in an 8-gram that occurred earlier in the text
     source: str  # who answered
     dropped: str | None = None  # why it must not be trained on: "duplicate answer", "overlaps NAME", …
 
@@ -44,12 +44,12 @@ class Trace:
 def traces_from_groups(groups: Sequence[Group], source: str, domain_column: str | None = None) -> list[Trace]:
     """A trace for every rollout of `groups`, whatever its verdict, in their order.
 
-    source: who answered, as it is to be called.
-    domain_column: the problems' column that says their domain; see `domain_of` for what else does.
+    source: a name for the model that answered.
+    domain_column: the problems' column with their domain; see `domain_of` for the default.
 
-    A problem may come in several groups: its pass rate is over all of them. A rollout with empty
-    arrays, whose text alone is known, has no tokens. Raises DataError for a group without verdicts,
-    for an id that two problems share, and for a `domain_column` that no problem has.
+    A problem may have several groups: its pass rate is over all of them. A rollout with empty arrays, of
+    which only the text is known, has `tokens` None. Raises DataError for a group without verdicts, for
+    an id that two problems share, and for a `domain_column` that no problem has.
     """
     problems: dict[str, Problem] = {}
     statuses: dict[str, list[Status]] = defaultdict(list)
@@ -59,8 +59,8 @@ def traces_from_groups(groups: Sequence[Group], source: str, domain_column: str 
     columns = {name for problem in problems.values() for name in problem.columns}
     if domain_column is not None and problems and domain_column not in columns:
         near = known_names(domain_column, sorted(columns))
-        raise DataError(f"no problem has the column {domain_column!r} that is to be its domain; {near}")
-    rates = {name: pass_rate(found) for name, found in statuses.items()}
+        raise DataError(f"no problem has the column {domain_column!r}, which was set as domain; {near}")
+    rates = {name: pass_rate(each) for name, each in statuses.items()}
     traces: list[Trace] = []
     for group in groups:
         domain = domain_of(group.problem, domain_column)
@@ -88,7 +88,7 @@ def traces_from_groups(groups: Sequence[Group], source: str, domain_column: str 
 
 
 def trace_of_solution(problem: Problem) -> Trace:
-    """The problem's own worked solution, taken to be right. Raises DataError if it has none."""
+    """The problem's own worked solution, assumed to be right. Raises DataError if it has none."""
     if problem.solution is None:
         raise DataError(
             f"problem {problem.id!r} has no solution to train on: map its column in columns.solution"
@@ -112,7 +112,7 @@ def trace_of_solution(problem: Problem) -> Trace:
 
 
 def without_tokens(trace: Trace) -> Trace:
-    """The trace as text alone, for a student with another tokenizer; its length is in words then."""
+    """The trace without token ids, for a student with another tokenizer; its length is then in words."""
     length, _ = length_and_repetition(trace.text, None)
     return replace(trace, tokens=None, length=length)
 
@@ -134,7 +134,7 @@ def _drawn_tokens(rollout: Rollout) -> list[int] | None:
     drawn = np.flatnonzero(rollout.sampled)
     if len(drawn) and drawn[-1] - drawn[0] != len(drawn) - 1:
         raise DataError(
-            f"sample {rollout.sample} of {rollout.problem_id!r} has several turns: a trace is one answer"
+            f"sample {rollout.sample} of {rollout.problem_id!r} has several turns: a trace needs a single one"
         )
     tokens: list[int] = rollout.tokens[drawn].tolist()
     return tokens

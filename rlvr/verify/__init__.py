@@ -1,7 +1,7 @@
-"""Is this answer right? Extraction, reading and comparison: pure functions, no Ray, no processes.
+"""The verifier: extracts, parses and compares answers. Pure functions, without Ray and processes.
 
-Each is imported when it is first asked for: what needs but a part, as marks of thoughts, does not wait for
-all of it. The package itself can be called: `rlvr.verify(completion, gold)` is `check_answer`.
+Each name is imported on first use, so that code which needs only a part does not import everything. The
+package itself can be called: `rlvr.verify(completion, gold)` is `check_answer`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Callable(ModuleType):
-    """`rlvr.verify` is this package, and what a notebook calls by that name."""
+    """Makes the package callable: `rlvr.verify(…)`."""
 
     def __call__(self, completion: str, gold: str, **settings: Any) -> Any:
         """The `Verdict` on a completion; `settings` are those of `check_answer`."""

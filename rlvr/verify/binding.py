@@ -14,11 +14,11 @@ _DERIVATIVE = re.compile(r"\{d([A-Za-z]?)\}\{d([A-Za-z])\}")
 
 
 class BindingForms(Tokens):
-    """The part of the parser that reads them."""
+    """The part of the parser that reads forms which bind a variable."""
 
     def __init__(self, text: str, letters: bool = False) -> None:
         super().__init__(text, letters)
-        self.differentials: list[Node | None] = []  # of the open integrals, once they were met
+        self.differentials: list[Node | None] = []  # of the open integrals; None until read
 
     @abstractmethod
     def sum(self) -> Node: ...
@@ -33,7 +33,7 @@ class BindingForms(Tokens):
     def signed(self, operand: Callable[[], Node]) -> Node: ...
 
     def differential(self) -> bool:
-        """Take the "dx" of the innermost open integral when it comes next."""
+        """Accept the "dx" of the innermost open integral if it comes next."""
         if not self.differentials or self.differentials[-1] is not None or self.peek() != "d":
             return False
         variable = self.peek(1).removeprefix("\\")
@@ -56,7 +56,7 @@ class BindingForms(Tokens):
         return Node("bind", (variable or name("x"), body, *limits), "int")
 
     def limits(self) -> list[Node]:
-        """_{a}^{b} in either order; empty ones count as none."""
+        """The limits _{a}^{b}, in either order; empty limits are ignored."""
         found: dict[str, Node] = {}
         while self.peek() in ("_", "^"):
             which = self.next()
@@ -68,16 +68,16 @@ class BindingForms(Tokens):
         return [found[which] for which in "_^" if which in found]
 
     def bare(self) -> Node:
-        """A limit: braced, or a token without any subscript of its own."""
+        """A limit: in braces, or one token without a subscript."""
         if self.peek() in ("{", r"\infty", r"\pi"):
             return self.argument()
         token = self.next()
         if not token.isalnum():
-            raise NotAnExpression(f"{token!r} is no limit")
+            raise NotAnExpression(f"{token!r} is not a limit")
         return literal(token) if token[0].isdigit() else name(token)
 
     def repeated(self, kind: str) -> Node:
-        """\\sum and \\prod: over what is under the sign, of the product that follows."""
+        """\\sum and \\prod: the limits, then the product that follows."""
         upper = [self.bare()] if self.accept("^") else []
         self.expect("_")
         self.expect("{")
@@ -99,7 +99,7 @@ class BindingForms(Tokens):
         return Node("bind", (variable, self.product(), target), "lim")
 
     def derivative(self) -> Node | None:
-        """\\frac{d}{dx} of the product that follows, or \\frac{dy}{dx}, when that comes next."""
+        """\\frac{d}{dx} with the product that follows, or \\frac{dy}{dx}; None if neither comes next."""
         match = _DERIVATIVE.match("".join(self.tokens[self.position : self.position + 12]).replace(" ", ""))
         if match is None:
             return None

@@ -1,4 +1,4 @@
-"""Cutting an answer where no bracket is open."""
+"""Splits an answer at separators outside of brackets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _OPEN = re.compile(r"\\[{}]|\\.|[()\[\]{}]", re.DOTALL)
 
 
 def split(text: str, separator: re.Pattern[str]) -> list[str]:
-    """`text` cut at the separators that no bracket encloses."""
+    """`text` split at the separators outside of brackets."""
     parts, start = [], 0
     for match in top_level(text, separator):
         parts.append(text[start : match.start()])

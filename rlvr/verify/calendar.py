@@ -119,26 +119,26 @@ _WITH_TIME = re.compile(
 _HAS_TIME = re.compile(r"\d:\d\d|\d\s?[ap]\.?\s?m\b", re.IGNORECASE)
 _MONTH_OF_YEAR = re.compile(r"(0[1-9]|1[0-2])/((?:19|20)\d\d)|((?:19|20)\d\d)-(0[1-9]|1[0-2])")
 _PART_OF_DAY = re.compile(r"(?<=\d) in the (?:(morning)|afternoon|evening)$", re.IGNORECASE)
-# With these before or behind it a short word of another language is a month: le 3 mars, 3. Mai.
+# Next to these, a short word of another language is a month: le 3 mars, 3. Mai.
 _IN_A_DATE = re.compile(r"\b(?:le|de|del|am|den|der|el|di|vom|ngày)\b|\d\.|\b\d{4}\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Date:
-    """A date, or the parts of it that were written, and the time of that day.
+    """A date, as far as its parts were given, and optionally a time of day.
 
-    `swapped` is its month and day if they are exchanged, for 6/10/2024, where nobody can tell.
+    `swapped` is the other reading of an ambiguous date such as 6/10/2024: month and day exchanged.
     """
 
     year: int | None
     month: int
     day: int | None
     swapped: tuple[int, int] | None = None
-    written: str = ""  # with which separator, then
+    written: str = ""  # the separator of such a date
     clock: Clock | None = None
 
     def same(self, gold: Date) -> bool:
-        """Whether this says all that `gold` says. What nobody can tell is read as month/day."""
+        """Whether this date contains all that `gold` says. Ambiguous dates are read as month/day."""
         if gold.clock is not None:
             guessed = self.clock is not None and self.clock.zone is not None and gold.clock.zone is None
             at = None if self.clock is None or guessed else self._at(self.clock, gold)
@@ -153,7 +153,7 @@ class Date:
         return all(mine == theirs for mine, theirs in wanted)
 
     def _at(self, clock: Clock, other: Date) -> tuple[object, ...]:
-        """The moment: of two with a zone that in UTC."""
+        """The date and time; in UTC if both have a time zone."""
         zoned = clock.zone is not None and other.clock is not None and other.clock.zone is not None
         seconds = clock.since_midnight - (60 * (clock.zone or 0) if zoned else 0)
         if self.year is None or self.day is None:
@@ -167,7 +167,7 @@ class Date:
 
 @dataclass(frozen=True)
 class Clock:
-    """A time of day in seconds since midnight; without a.m. or p.m. an hour up to 12 may be either."""
+    """A time of day in seconds since midnight; an hour up to 12 without a.m. or p.m. is ambiguous."""
 
     seconds: int
     half: str = ""  # "a" or "p" where it was said
@@ -176,9 +176,9 @@ class Clock:
     zone: int | None = None  # minutes before UTC, where a zone was said
 
     def same(self, gold: Clock) -> bool:
-        """Whether both are the same time: 7:45 p.m. is 19:45, and 7:45 where the reference says no more."""
+        """Whether both are the same time: 7:45 p.m. equals 19:45, and 7:45 if the reference is ambiguous."""
         if self.zone is not None and gold.zone is None:
-            return False  # a zone that nobody asked for is another time, or a guess
+            return False  # a zone that the reference does not have is a different time, or a guess
         if self.zone is not None and gold.zone is not None and self.zone != gold.zone:
             mine, theirs = (clock.since_midnight - 60 * (clock.zone or 0) for clock in (self, gold))
             return (mine - theirs) % 86_400 == 0
@@ -188,7 +188,7 @@ class Clock:
             return True
         if self.whole_day or gold.whole_day:
             return False
-        if gold.half and not self.half:  # 7:45 for 7:45 p.m. leaves out what was not asked
+        if gold.half and not self.half:  # 7:45 is accepted for 7:45 p.m.
             return self.seconds == gold.seconds
         return bool(self.half) and self.seconds == gold.seconds
 
@@ -232,9 +232,9 @@ class _Names(parser.parserinfo):
 
 @cache
 def _reader() -> tuple[parser.parser, re.Pattern[str], frozenset[str]]:
-    """The reader, a pattern of the names of months, and those that are months in any text.
+    """dateutil's parser, a pattern for the names of months, and the names that are unambiguous.
 
-    These are the English ones and the long ones: "out", "set" and "mars" are words.
+    Unambiguous are English and long names; "out", "set" and "mars" are also ordinary words.
     """
     names = _Names()
     months = sorted(
@@ -247,7 +247,7 @@ def _reader() -> tuple[parser.parser, re.Pattern[str], frozenset[str]]:
 
 
 def read_date(text: str) -> Date | None:
-    """Plain `text` as a date of at least a month and a day or a year; None for anything else."""
+    """Plain `text` as a date with at least a month and a day, or a month and a year; else None."""
     if len(text) > MAX_DATE or not any(character.isdigit() for character in text):
         return None
     text = text.strip()
@@ -384,7 +384,7 @@ def _clock(hour: str, minute: str, second: str | None, half: str, colon: bool = 
 
 
 def read_duration(text: str) -> Iterator[Fraction]:
-    """Seconds that plain `text` in hours, minutes and seconds may mean: PT2H5M, 2:05:00; 2:05 has two."""
+    """The possible values of a duration in seconds: one for PT2H5M and 2:05:00, two for 2:05."""
     if len(text) > MAX_DATE:
         return
     if (match := _ISO_DURATION.fullmatch(text)) and any(match.groups()):

@@ -1,4 +1,4 @@
-"""The verdict on one completion."""
+"""Checks one completion against its reference answer."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def check_answer(
 ) -> Verdict:
     """Whether `completion` ends in an answer that equals the reference answer `gold`, or one of `accepted`.
 
-    `gold` may carry its own mark (a box, "####"). A completion without a readable answer is
-    unparseable and gets the reward of a wrong one. Sizes are bounded before anything is
-    evaluated; an answer beyond the bounds is right only if it is written like the reference.
-    Never raises on any text of a completion. Time is bounded by the sizes but not measured: what must not
-    hang runs in `rlvr.rewards.service`. Raises DataError for a reference that is not of `settings.kind`.
+    `gold` may have a mark of its own (a box, "####"). A completion without a readable answer is
+    unparseable and gets the reward `wrong`. Sizes are bounded before anything is evaluated; an answer
+    beyond the bounds is right only if its text equals the reference's. Never raises for any completion.
+    Run time is limited only through these bounds: for a hard deadline, use `rlvr.rewards.service`.
+    Raises DataError for a reference that is not of `settings.kind`.
     """
     if completion.strip() == gold.strip() != "":
         return Verdict(Status.CORRECT, correct, "the same text", extracted=gold.strip(), rule="same text")
@@ -64,13 +64,13 @@ def check_answer(
 
 
 def prepare() -> None:
-    """Make the tables of units and of months now, for processes that are forked from this one."""
+    """Build the tables of units and months now, so that forked processes share them."""
     read_unit("kg")
     read_date("3 May 2024")
 
 
 def check_reference(answer: str, kind: str | None = None) -> None:
-    """Raise DataError unless the reference `answer` can be read as the `kind` that is stated for it."""
+    """Raise DataError unless the reference `answer` can be read as its stated `kind`."""
     if kind:
         if kind not in list(Kind):
             raise DataError(f"the kind {kind!r} does not exist; it must be one of {', '.join(Kind)}")
@@ -78,9 +78,9 @@ def check_reference(answer: str, kind: str | None = None) -> None:
 
 
 def equal_answers(answer: str, gold: str, settings: VerifySettings = DEFAULT) -> Comparison:
-    """Whether two answers, already extracted, say the same. Never raises on any text of an answer.
+    """Whether two extracted answers are equal. Never raises for any text of an answer.
 
-    The last comparisons of short answers are remembered (`forget_answers` empties that).
+    Recent comparisons of short answers are cached (`forget_answers` clears the cache).
     """
     if answer.strip() == gold.strip():
         return Comparison(True, "same text")
@@ -90,7 +90,7 @@ def equal_answers(answer: str, gold: str, settings: VerifySettings = DEFAULT) ->
 
 
 def remembered_answers() -> tuple[int, int]:
-    """How many comparisons this process took from memory, and how many it made."""
+    """The numbers of cache hits and misses of comparisons in this process."""
     info = _remembered.cache_info()
     return info.hits, info.misses
 
@@ -113,8 +113,8 @@ def _remembered(answer: str, gold: str, settings: VerifySettings) -> Comparison:
 
 
 def _options(answer: str, gold: str, stated: bool) -> Comparison | None:
-    """Letters of options, where both sides are one. Unless that is `stated`, a lower-case letter may be a
-    name as well: then its case matters."""
+    """Compares two letters of options; None unless both sides are one. Unless the kind is `stated`, case
+    matters, as a lower-case letter may also be a name."""
     option, chosen = choice_letter(gold), choice_letter(answer)
     if option is None or chosen is None:
         return None
@@ -123,7 +123,7 @@ def _options(answer: str, gold: str, stated: bool) -> Comparison | None:
 
 
 def _by_kind(answer: str, reference: Reference, settings: VerifySettings) -> Comparison:
-    """The first reading of the answer that equals the reference decides, else the last."""
+    """The comparison of the first reading of the answer that equals the reference, else of the last one."""
     comparison = Comparison(False, "cannot be read so", decided=False)
     for said in readings(answer, reference):
         comparison = compare(said, reference.value, settings)
@@ -137,7 +137,7 @@ def _by_kind(answer: str, reference: Reference, settings: VerifySettings) -> Com
 
 
 def _other_capitals(answer: str, gold: str) -> bool:
-    """Co is cobalt, and CO is not."""
+    """Whether two answers differ in capitals that matter: Co is cobalt, and CO is not."""
     if answer == gold or len(gold) > 3 or answer.casefold() != gold.casefold() or yes_or_no(gold) is not None:
         return False
     return answer.isupper() != gold.isupper() and answer.istitle() != gold.istitle()

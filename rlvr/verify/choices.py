@@ -1,4 +1,4 @@
-"""The option of a multiple choice question that a text chooses, by its letter."""
+"""Finds the option of a multiple-choice question that a text chooses, by its letter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LETTER = re.compile(
 )
 _LETTERS = rf"{_LETTER.pattern}(?:\s*(?:,|/|&|,?\s*\b(?:and|or)\b)\s*{_LETTER.pattern}){{0,9}}"
 _OPTION = r"(?:(?:the|option|choice|answer|letter|alternative|statement)s?\s+){0,2}"
-# What chooses the letters behind it, or before it.
+# Words that choose the letters after them, or before them.
 _CHOOSES = re.compile(
     r"\b(?:(?:choice|option|answer|alternative|statement)s?\s+"
     r"(?:(?:is|are|must be|should be|here is)\s+(?:(?!not\b|never\b)\w+\s+)?|[:=]\s*)|"
@@ -55,13 +55,13 @@ def letters(text: str) -> str:
 
 
 def chosen_after(content: str) -> str:
-    """The letters that follow "the answer is", up to what excludes others."""
+    """The letters that follow "the answer is", before any words that exclude other options."""
     denial = cues.DENIAL.search(content)
     return letters(_COMPARED.sub("", content[: denial.start()] if denial else content))
 
 
 def chosen(sentence: str) -> str:
-    """The letters that a sentence chooses; "" if it asks, denies or only discusses them."""
+    """The letters that a sentence chooses; "" if it asks about them, denies or only discusses them."""
     if asks(sentence) or _NONE_OF.match(sentence):
         return ""
     if named := picked(sentence):
@@ -77,7 +77,7 @@ def chosen(sentence: str) -> str:
 
 
 def picked(sentence: str) -> str:
-    """The letters that a sentence chooses in so many words: "the right choice is B", "B is correct"."""
+    """The letters that a sentence chooses explicitly: "the right choice is B", "B is correct"."""
     for pattern in () if asks(sentence) else (_CHOOSES, _CHOSEN):
         for match in reversed(list(pattern.finditer(sentence))):
             before = _PARTS.split(sentence[: match.start()])[-1]
@@ -89,7 +89,7 @@ def picked(sentence: str) -> str:
 
 
 def chosen_first(text: str) -> str:
-    """The letter that a text begins with, unless it denies it."""
+    """The letter at the beginning of a text, unless the text denies it."""
     match = _FIRST_LETTER.match(text)
     return "" if match is None or _IS_DENIED.search(match.group()) else match.group(1)
 

@@ -1,4 +1,4 @@
-"""Identifiers and chemical formulas: equal when they are written alike, but for what is only dressing."""
+"""Identifiers and chemical formulas: equal if they have the same spelling, apart from formatting."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ _ELEMENTS = [
     "D",
 ]
 _ELEMENT = "|".join(sorted(_ELEMENTS, key=len, reverse=True))
-_MOST_ATOMS = 120  # of one element, in a formula that nobody has said to be one
+_MOST_ATOMS = 120  # atoms of one element in a formula, if the kind is not stated
 _FORMULA = re.compile(rf"(?:\d+)?(?:(?:{_ELEMENT}|[()\[\]])\d*)+(?:[·.*]\d*(?:(?:{_ELEMENT}|[()\[\]])\d*)+)*")
 _CHARGE = re.compile(r"\^\{?(\d*)([-+])(\d*)\}?$|([-+])$|\^\{?([-+])(\d+)\}?$")
 _CHARGED_METAL = re.compile(rf"^({_ELEMENT})(?<=[a-z])(\d)([-+])$")  # Fe3+
@@ -157,7 +157,7 @@ _STATE = re.compile(r"\s?\((?:aq|s|l|g)\)$")
 
 @dataclass(frozen=True)
 class Code:
-    """An identifier or a formula; `written` without dressing, the same for all spellings of one."""
+    """An identifier or a formula; `written` is its normalized form, the same for all spellings."""
 
     written: str
     formula: bool = False
@@ -215,7 +215,7 @@ def _address(text: str) -> str | None:
 
 
 def is_a_code(text: str) -> bool:
-    """Whether plain `text` is an identifier whatever was asked for: an address, a colour, version 1.2.3."""
+    """Whether plain `text` is an identifier in any context: an address, a colour, version 1.2.3."""
     if (
         any(form.fullmatch(text) for form in (_COLOUR, _MAC, _BYTES, _UUID, _WEB))
         or _address(text) is not None
@@ -225,7 +225,7 @@ def is_a_code(text: str) -> bool:
 
 
 def seems_a_code(text: str) -> bool:
-    """Whether plain `text`, a reference, is an identifier: those above, v1.23, an ISBN, a phone number."""
+    """Whether plain `text` of a reference is an identifier: as `is_a_code`, or v1.23, ISBN, phone number."""
     if len(text) > MAX_CODE or _HEX_WORD.fullmatch(text):
         return False
     return (
@@ -264,7 +264,7 @@ def read_formula(text: str) -> Code | None:
 
 
 def read_reaction(text: str) -> Code | None:
-    """Plain `text` as a reaction, 2H2 + O2 → 2H2O; what stands on one side of the arrow in any order."""
+    """Plain `text` as a reaction, 2H2 + O2 → 2H2O; the order within each side does not matter."""
     sides = _ARROW.split(text.replace(" = ", " → "))
     if len(sides) != 2 or len(text) > MAX_CODE:
         return None
@@ -280,7 +280,7 @@ def read_reaction(text: str) -> Code | None:
 
 
 def seems_a_formula(text: str) -> bool:
-    """Whether plain `text` can hardly be anything but a formula: two elements, a charge, or a reaction."""
+    """Whether plain `text` is almost certainly a formula: two elements, a charge, or a reaction."""
     if _ARROW.search(text) or (" = " in text and _MOLECULE.search(text)):
         return read_reaction(text) is not None
     found = read_formula(text)

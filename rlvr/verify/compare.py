@@ -1,4 +1,4 @@
-"""Whether two answers say the same, and the name of the rule that decided."""
+"""Compares two parsed answers, and names the rule that decided."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def _is_set(value: Value) -> bool:
 class Comparison:
     equal: bool
     rule: str  # which rule decided, in words
-    decided: bool = True  # False where a side was not understood, so that only its text was compared
+    decided: bool = True  # False if a side was not understood, so that only texts were compared
 
 
 def compare(answer: Value, gold: Value, settings: VerifySettings = DEFAULT) -> Comparison:
-    """Whether `answer` says what `gold` says. Never raises: what cannot be compared is not equal."""
+    """Whether `answer` equals `gold`. Never raises: answers that cannot be compared are not equal."""
     return _Comparer(settings).compare(answer, gold)
 
 
@@ -114,7 +114,7 @@ class _Comparer:
         return self.expressions(answer, gold)
 
     def typed(self, answer: Value, gold: Value) -> Comparison:
-        """Dates, times, codes, ranges and their like: equal to their like alone."""
+        """Dates, times, codes, ranges and so on: equal only to a value of the same type."""
         if isinstance(answer, Clock) and answer.colon and isinstance(gold, Items) and gold.kind == "ratio":
             if answer.seconds // 60 % 60 < 10:
                 return Comparison(False, "a time is no ratio")
@@ -153,7 +153,7 @@ class _Comparer:
         return Comparison(False, "equality of text", decided=False)
 
     def under_conditions(self, answer: Value, gold: Value) -> Comparison:
-        """A condition that only one side has, or that only one is understood of, is forgiven."""
+        """Compares answers with conditions: ignored if one side has none, or one is not understood."""
         if isinstance(answer, Given) and isinstance(gold, Given):
             conditions = answer.condition, gold.condition
             comparable = isinstance(conditions[0], Text) == isinstance(conditions[1], Text)
@@ -255,7 +255,7 @@ class _Comparer:
         if Counter(left) == Counter(right):
             return True
         remaining, items = self.distinct(right), self.distinct(left)
-        if len(remaining) < len(right):  # the reference repeats some: then so must the answer
+        if len(remaining) < len(right):  # if the reference repeats elements, so must the answer
             remaining, items = list(right), list(left)
         if len(remaining) != len(items):
             return False
@@ -350,8 +350,8 @@ class _Comparer:
         if isinstance(other, Items) and other.kind == "list" and relation is gold and len(other.items) > 1:
             # gold x = {1, 2}, answered by 1, 2: the last side is the answer
             return replace(self.compare(other, relation.sides[-1]), rule="sides of an assignment")
-        # "x = 42", "x = y = 42", "40 + 2 = 42": every side that has a value must be the answer. What
-        # stands first may be what was asked for, "a + b = 40 + 2 = 42"; "a + b = 42" is but a condition.
+        # "x = 42", "x = y = 42", "40 + 2 = 42": every side with a value must equal the answer. The first
+        # side may be what was asked for, "a + b = 40 + 2 = 42"; but "a + b = 42" is only a condition.
         label = is_label if len(relation.sides) > 2 else is_applied
         labelled = isinstance(other, Quantity) and (label(relation.sides[0]) or is_asked(relation.sides[0]))
         named = (labelled or relation.names[0], *relation.names[1:])

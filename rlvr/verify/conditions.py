@@ -1,4 +1,4 @@
-"""What an answer holds under: x² for x > 0, 2πk where k is an integer."""
+"""Conditions of an answer: x² for x > 0, 2πk where k is an integer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DOMAINS: dict[str, Domain] = {
 
 
 def cut_condition(text: str) -> tuple[str, str]:
-    """Normalized `text` as an answer and what it holds under; "" where it names nothing of the kind."""
+    """Split normalized `text` into the answer and its condition, "" without one."""
     if r"\in" in text and (match := _ending(_MEMBER, text)):
         return text[: match.start()], match.group("words")
     for match in _IN_WORDS.finditer(text):
@@ -53,13 +53,13 @@ def cut_condition(text: str) -> tuple[str, str]:
 
 
 def _ending(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    """The match of `pattern` that ends `text` and does not begin it."""
+    """The match of `pattern` at the end of `text`, unless it is the whole text."""
     found = [match for match in pattern.finditer(text) if match.end() == len(text) and match.start()]
     return found[0] if found else None
 
 
 def domain(condition: str) -> Domain | None:
-    """The numbers that a condition names: "k ∈ ℤ", "for any integer n"; None for any other condition."""
+    """The domain that a condition states: "k ∈ ℤ", "for any integer n"; None for any other condition."""
     spoken = _TEXT.sub(r" \1 ", condition).strip()
     if match := _SET.fullmatch(spoken):
         positive = bool(match.group("positive").strip())
@@ -70,5 +70,5 @@ def domain(condition: str) -> Domain | None:
 
 
 def in_plain_words(condition: str) -> str:
-    """A condition without the commands around its words."""
+    """A condition without LaTeX commands around its words."""
     return " ".join(_TEXT.sub(r" \1 ", condition).split())

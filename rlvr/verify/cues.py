@@ -1,4 +1,4 @@
-"""Patterns by which a text says that an answer or a conclusion follows, or takes it back."""
+"""Patterns of words that announce an answer or a conclusion, or take it back."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _LANGUAGES = (*SPACED.values(), *GLUED.values())
 
 
 def _any(field: str) -> re.Pattern[str]:
-    """The words of all languages in one field; those of a spaced language stand alone.
+    """A pattern for the words of all languages in one field, as whole words in languages with spaces.
 
-    Other scripts are tried only where one of their letters stands, which most texts have none of.
+    Words in other scripts are tried only at letters of those scripts, which most texts do not have.
     """
 
     def words(table: Iterable[Language], latin: bool) -> str:
@@ -50,7 +50,7 @@ _BEFORE_VALUE = r"[\s:：*_]*"
 
 
 def _answer(entry: Language, spaced: bool) -> str:
-    """The noun of one language with the copula, colon or dash that leads to the answer."""
+    """The noun for "answer" in one language, with the copula, colon or dash that introduces the answer."""
     noun = rf"(?:{entry.answer})"
     if not spaced:
         return (
@@ -105,11 +105,11 @@ _IS_THE = re.compile(
 _AFTER_THE = re.compile(
     r"(?:answers?|solutions?)\b(?!\s(?:if|when|to|is|are)\b|[:：])|答え|正解|解答|정답|답", re.IGNORECASE
 )
-MAX_STEMS = 300  # places where a noun may stand that are looked at, from the end
+MAX_STEMS = 300  # possible places of a noun that are examined, from the end
 
 
 class Named(NamedTuple):
-    """Where the words "answer is" begin and end; `after`: the answer goes before them."""
+    """Where the words "answer is" begin and end; `after`: the words come after the answer."""
 
     start: int
     end: int
@@ -117,7 +117,7 @@ class Named(NamedTuple):
 
 
 def answers(text: str) -> list[Named]:
-    """Where `text` says "the answer is …" or "… is the answer", from the last place on."""
+    """Where `text` says "the answer is …" or "… is the answer", from the last to the first."""
     found: list[Named] = []
     for start in reversed(_places(_ANSWER_STEMS, text)):
         if (match := _ANSWER.match(text, start)) is not None:
@@ -130,7 +130,7 @@ def answers(text: str) -> list[Named]:
 
 
 def waits(text: str) -> list[tuple[int, int]]:
-    """Where `text` takes back what it said before, in order, as far as the end of it matters."""
+    """Where `text` takes back what it said before, in order; only the part near the end is examined."""
     found: list[tuple[int, int]] = []
     for start in reversed(_places(_WAIT_STEMS, text)):
         match = WAIT.search(text, max(0, start - 40), start + 40)
@@ -142,7 +142,7 @@ def waits(text: str) -> list[tuple[int, int]]:
 
 
 def _places(stems: Sequence[str], text: str) -> list[int]:
-    """Where the last of the words begin that start with one of `stems`, in order."""
+    """The start positions of the last words that start with one of `stems`, in order."""
     lower = text.lower()
     lower = lower if len(lower) == len(text) else text  # İ is two characters in lower case
     places: set[int] = set()
@@ -217,13 +217,13 @@ GIVES_UP = re.compile(
     r"|\bgive up\b|\bno idea\b",
     re.IGNORECASE,
 )
-# What "the answer is" may say of an answer, which is none.
+# Words after "the answer is" that describe an answer and are not one.
 VERDICT = re.compile(
     r"(?:indeed |also |still )?"
     r"(?:correct|right|wrong|incorrect|confirmed|as (?:above|before|follows)|the same)\W*",
     re.IGNORECASE,
 )
-# What keeps a value from being claimed where "the answer is" follows in the same clause.
+# Words that keep a value from being claimed although "the answer is" follows in the same clause.
 REPORTED = re.compile(
     r"\b(?:if|whether|suppose|assume|assuming|unless|says?|said|claims?|claimed|thought|guess(?:ed)?|wrong|"
     r"incorrect|false|untrue|doubt(?:s|ful)?|nobody|no one|hardly|isn['’]t|wasn['’]t|aren['’]t|except|"
@@ -259,7 +259,7 @@ PLAN = re.compile(
     re.IGNORECASE,
 )
 SEQUENCE = re.compile(r"\W*(?:first|second|third|next|then|step \d+)\b", re.IGNORECASE)
-# Whose value it is: somebody's, or that of a trial.
+# Words that attribute a value to somebody, or to a trial.
 SUPPOSED = re.compile(
     r"\b(?:thought|initially|guessed|claim(?:s|ed)?|says|said|suppos(?:e|ed|ing)|whether|try|trying|"
     r"hypothetically)\b",
@@ -342,7 +342,7 @@ QUANTITY_OF = re.compile(
     r"result) of\s+" + _HEDGE + r"[*_$(\[]*$",
     re.IGNORECASE,
 )
-# What a sentence does to the value that follows, or that goes before.
+# What a sentence says about the value that follows, or that precedes.
 OPERAND = re.compile(
     r"(?:\b(?:half|twice|double|triple|third|quarter|fourth|fifth|tenth|times|plus|minus|"
     r"(?:less|more|fewer|greater|smaller|larger|bigger|higher|lower)(?: than)?,? or equal to|less than|"
@@ -404,13 +404,13 @@ _BOUND_AFTER = re.compile(
 def bounded(before: str, after: str, moment: bool = False) -> bool:
     """Whether the words around an amount make it a bound, or a part of another: over 5 kg, half of 5 kg.
 
-    A `moment` is none where something comes before or after it.
+    For a `moment`, "before" and "after" make it a bound, too.
     """
     pattern = _MOMENT_BEFORE if moment else _BOUND_BEFORE
     return pattern.search(before[-60:]) is not None or _BOUND_AFTER.match(after[:60]) is not None
 
 
-# Of one value there may be another: in an aside, or by cases.
+# Words that introduce another possible value: in an aside, or by cases.
 ALTERNATIVE = re.compile(
     r"\b(?:if|unless|when|may|might|could|wrong|otherwise|else|instead|maybe|perhaps|possibly)\b",
     re.IGNORECASE,
@@ -421,7 +421,7 @@ BY_CASES = re.compile(
     r"|\d\W{1,4}(?:only if|unless)\b",
     re.IGNORECASE,
 )
-# What unsays a box: the words right before it, and right after.
+# Words right before or right after a box that deny it.
 DENIES_NEXT = re.compile(
     rf"(?:{DENIAL.pattern})(?:\s+(?:definitely|really|simply|just|"
     rf"actually|get|equal|be|have|to|the|an?|final|correct|answer|"
@@ -436,7 +436,7 @@ DENIES_LAST = re.compile(
     r"would be (?:the|my) \w+ if\b)",
     re.IGNORECASE,
 )
-# There is none but …: then there is one.
+# After these words, a denial ("there is none but …") is not one.
 EXCEPTED = re.compile(
     r"\b(?:other than|except(?: for)?|besides|apart from|aside from|but|yet|not true|untrue|false|"
     r"not the case|isn['’]t the case)\b",

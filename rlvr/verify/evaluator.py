@@ -30,11 +30,11 @@ MAX_ANGLE = 300  # bits of an argument of sin and the like
 MAX_TERMS = 300  # of a sum or product that is written out
 
 Point = Mapping[str, Any]
-_THREAD = threading.local()  # mpmath keeps the precision in a context, which is slow to make
+_THREAD = threading.local()  # caches mpmath's context, which holds the precision and is slow to create
 
 
 class Evaluator:
-    """Evaluates trees: in fractions as long as the values are rational, else in `precision` bits."""
+    """Evaluates trees: exactly while values are rational, otherwise with `precision` bits."""
 
     def __init__(self, precision: int, budget: Budget) -> None:
         self.budget = budget
@@ -43,8 +43,8 @@ class Evaluator:
         self.context = _THREAD.context
         self.context.prec = precision
         self.magnitudes: list[int] = []  # of inexact parts, in bits
-        self.complex = False  # whether any value on the way was not real
-        self.step = 1 + precision // 64  # what the visit of a node costs
+        self.complex = False  # whether any intermediate value was not real
+        self.step = 1 + precision // 64  # the cost of visiting a node
 
     def value(self, node: Node, point: Point) -> Any:
         self.budget.spend(self.step)
@@ -130,7 +130,7 @@ class Evaluator:
                 return self.power(root, Fraction(exponent.numerator))
         if isinstance(exponent, Fraction) and exponent.denominator % 2 and exponent.denominator > 1:
             real = base if isinstance(base, Fraction) else base.real if base.imag == 0 else 0
-            if real < 0:  # (−8)^(2/3) is 4, as in school, not a complex number
+            if real < 0:  # (−8)^(2/3) is the real number 4, not the complex principal value
                 positive = self.power(-real, exponent)
                 return -positive if exponent.numerator % 2 else positive
         if base == 0:
@@ -156,7 +156,7 @@ class Evaluator:
         if node.name not in ("sum", "prod") or len(ends) != 2:
             raise NotComparable(f"no rule for the value of {node.name}")
         if any(not isinstance(end, Fraction) or end.denominator != 1 for end in ends):
-            raise NotComparable("limits that are no whole numbers")
+            raise NotComparable("limits that are not whole numbers")
         if ends[1] - ends[0] >= MAX_TERMS:
             raise NotComparable("too many terms")
         indices = range(int(ends[0]), int(ends[1]) + 1)
@@ -185,7 +185,7 @@ class Evaluator:
         return bool(_TESTS[test.name](left, right))
 
     def divisor(self, node: Node, point: Point) -> Any:
-        """gcd and lcm of rational multiples of products, whose other factors share nothing unless equal."""
+        """gcd and lcm of rational multiples of products; different non-rational factors count as coprime."""
         terms = []
         symbolic = bool(names(node))
         for arg in node.args:
@@ -207,7 +207,7 @@ class Evaluator:
         return Fraction(math.gcd(*whole) if function == DIVISORS["gcd"] else math.lcm(*whole))
 
     def unknown(self, function: str, args: Sequence[Any]) -> Fraction:
-        """f(…) for an f of which only the name is known: some value, the same for the same arguments."""
+        """An unknown function f(…): a pseudo-random value, the same for the same arguments."""
         self.budget.spend(40 + 15 * len(args))
         written = [self.context.nstr(self.inexact(arg), 15) for arg in args]
         return Fraction(random.Random(f"{function} {written}").randint(100, 999_999_999), 101)

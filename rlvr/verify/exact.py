@@ -1,6 +1,6 @@
 """Numbers as text → exact rationals, without parsing LaTeX. Sizes are bounded before anything is computed.
 
-Every reader of numbers in the project reads them here: 1,234.5; 1.234,5; 1'234; 12 500; 1,00,000; .5; 3/4;
+All parts of the project parse numbers with this module: 1,234.5; 1.234,5; 1'234; 12 500; 1,00,000; .5; 3/4;
 1 1/2; 6.02×10^23; 1.5e-3; 0.333…; 0.(3); 0x2A.
 """
 
@@ -20,14 +20,14 @@ MAX_BASED = 100  # characters of a number that names its base
 MAX_EXPONENT = 1000  # of ten, in scientific notation
 
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"  # as steps are written: 1,234.5
-# One alternative for each way of writing digits; the first that fits without a digit left over counts.
+# One alternative per notation of digits; the first that matches without a digit left over is used.
 _ENGLISH = r"\d{1,3}(?:,\d{3})+(?:\.\d*)?(?![\d,]*\d)"
 _INDIAN = r"\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d*)?(?!\d)"
 _EUROPEAN = r"\d{1,3}(?:\.\d{3})+,\d+(?![\d,])|\d{1,3}(?:\.\d{3}){2,}(?![\d.])"
 _SPACED = r"\d{1,3}(?:(?P<gap{0}>[ '_])\d{{3}})(?:(?P=gap{0})\d{{3}})*(?:[.,]\d+)?(?!\d)"
 _PERIODIC = r"\d*\.\d*\(\d+\)|\d*\.\d+\s?(?:…|\.\.\.?)|\d*\.\d*(?:\d\u0305)+"
 _PLAIN = r"\d+(?:\.\d*)?|\.\d+"
-_COMMA = r"\d+,\d+(?![\d,])"  # a decimal comma, where the caller knows that nothing is listed
+_COMMA = r"\d+,\d+(?![\d,])"  # a decimal comma, if the caller knows that it does not separate a list
 _GROUPED = rf"{_PERIODIC}|{_ENGLISH}|{_INDIAN}|{_EUROPEAN}|{_SPACED}"
 _TEN = (
     r"\s?(?:×|·|\*|x|\\times|\\cdot)\s?10\s?(?:\^|\*\*)\s?\{?\(?(?P<exponent>[-+]?\s?\d+)\)?\}?"
@@ -126,7 +126,7 @@ _CHANCE = re.compile(r"(\d{1,9}) (?:out of|in)(?: every)? (\d{1,9})")
 _DASH_END = re.compile(r"[.,]\s?[-–]{1,2}$")  # 1250.-
 
 
-PERCENT = "%"  # the unit of a percentage, which is no number of kilograms
+PERCENT = "%"  # the unit of a percentage
 
 
 class Literal(NamedTuple):
@@ -140,9 +140,9 @@ class Literal(NamedTuple):
 
 @dataclass(frozen=True)
 class Quantity:
-    """A rational number with what was written around it.
+    """A rational number with its unit and notation.
 
-    Two of the same `unit` (in base units) are compared as `value · scale + offset`; where only one
+    Two quantities of the same `unit` (in base units) are compared as `value · scale + offset`; if only one
     has a unit, as `value`.
     """
 
@@ -155,19 +155,19 @@ class Quantity:
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
     percent: bool = field(default=False, compare=False)  # then the unit is PERCENT
-    details: frozenset[str] = frozenset()  # of what it is, where that was said: red marbles, kg of flour
+    details: frozenset[str] = frozenset()  # further words: "red" marbles, kg of "flour"
 
     @property
     def in_base(self) -> Fraction:
         return self.value * self.scale + self.offset
 
     def converted(self) -> Quantity:
-        """The same in base units; a decimal that is only scaled keeps its digits."""
+        """The quantity in base units; a decimal keeps its digits if it is only scaled."""
         digits = 0 if self.offset else self.digits
         return Quantity(self.in_base, self.unit, digits, self.quotient, percent=self.percent)
 
     def clashes(self, other: Quantity) -> bool:
-        """Whether both say of what they are, and differently: two units, red and blue marbles."""
+        """Whether their units or details contradict each other: two units, red and blue marbles."""
         if not (self.unit and other.unit):
             return False
         apart = (
@@ -255,7 +255,7 @@ def _with_unit(value: Quantity, rest: str, text: str, number: Literal, code: str
     letters = rest.strip()
     glued = not spaced and letters.isascii() and letters.isalpha() and letters not in _GLUED
     if glued and (len(letters) < 3 or unit.counted):
-        return None  # 5m may be 5·m and 2ab is a product: an expression, unless the reference says otherwise
+        return None  # 5m may be 5·m, and 2ab is a product: expressions, unless the reference has a unit
     if len(unit.base) == 3 and unit.base.isupper():
         priced = _priced(value, text, number, unit.base)
         return Quantity(priced.value * factor, unit.base, value.digits, scale=unit.scale)
@@ -266,7 +266,7 @@ def _with_unit(value: Quantity, rest: str, text: str, number: Literal, code: str
 
 
 def _priced(value: Quantity, text: str, number: Literal, code: str | None) -> Quantity:
-    """An amount of money. No price has three decimals: in what is no dollar, 1.234 € has a thousand in it."""
+    """An amount of money. Prices do not have three decimals: 1.234 € is 1234 €, but dollars have a point."""
     if code is None:
         return value
     written = text[: number.end]
@@ -285,14 +285,14 @@ def _skip(text: str, position: int) -> int:
 
 
 def _signed(text: str, position: int) -> tuple[int, int]:
-    """The sign before a number, and where what follows it begins."""
+    """The sign before a number, and the position after it."""
     match = _SIGN.match(text, position)
     assert match
     return -1 if "-" in match.group() else 1, match.end()
 
 
 def scan_number(text: str, position: int = 0, decimal_comma: bool = False) -> Literal | None:
-    """The number without a sign that begins at `position`: the longest that this grammar knows."""
+    """The longest unsigned number that begins at `position`."""
     if len(text) - position > MAX_DIGITS:
         return None
     if match := _BASED.match(text, position):
@@ -360,7 +360,7 @@ def read_based(text: str) -> Fraction | None:
 
 
 def in_base(digits: str, base: int) -> Fraction | None:
-    """1011 in base 2 as 11, 0.0011 as 3/16; None for digits that the base has not, and for no base."""
+    """1011 in base 2 as 11, 0.0011 as 3/16; None for digits outside of the base, and for an invalid base."""
     whole, _, decimals = digits.partition(".")
     try:
         return Fraction(int(whole + decimals, base), base ** len(decimals)) if 2 <= base <= 36 else None
@@ -375,7 +375,7 @@ def _times_ten(value: Fraction, exponent: str, digits: int, end: int) -> Literal
 
 
 def read_literal(text: str) -> tuple[Fraction, int]:
-    """Digits with their separators, as the grammar above finds them: a number and its significant digits."""
+    """Digits with separators, as matched by the patterns above: the number and its significant digits."""
     if "\u0305" in text:
         text = re.sub(r"(?:\d\u0305)+$", lambda run: f"({run.group().replace(chr(0x305), '')})", text)
     if match := re.fullmatch(r"(\d*)\.(\d*)\((\d+)\)", text):
@@ -404,7 +404,7 @@ def periodic(whole: str, fixed: str, period: str) -> Fraction:
 
 
 def _continued(whole: str, decimals: str) -> tuple[Fraction, int]:
-    """0.333… as 1/3 where the last digits repeat, else the digits as they stand."""
+    """0.333… as 1/3 if the last digits repeat, else the digits as written."""
     for length in range(1, len(decimals) // 2 + 1):
         period = decimals[-length:]
         repeats = 1

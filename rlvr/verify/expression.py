@@ -1,9 +1,8 @@
 """An expression as text → a tree, without evaluating anything: a small operator-precedence parser.
 
-It reads what answers are written in, LaTeX or plain: numbers, names, powers, fractions, roots,
-brackets, named functions, and integrals, sums, products, limits and derivatives as forms that bind
-a variable. Its trees are plain data: no text becomes code, and nothing is computed here, so the only
-bounds it needs are on length and depth.
+It reads LaTeX and plain text: numbers, names, powers, fractions, roots, brackets, named functions, and
+integrals, sums, products, limits and derivatives as forms that bind a variable. Trees are plain data: no
+text becomes code, and nothing is computed here, so bounds on length and depth are sufficient.
 """
 
 from __future__ import annotations
@@ -54,13 +53,16 @@ _ACCENTS = frozenset(
 
 
 def parse(text: str, letters: bool = False) -> Node:
-    """The tree of the normalized expression `text`, where `letters` are products. Raises NotAnExpression."""
+    """The tree of the normalized expression `text`; with `letters`, runs of letters are products.
+
+    Raises NotAnExpression.
+    """
     if len(text) > MAX_LENGTH:
         raise NotAnExpression("too long")
     parser = _Parser(text, letters)
     tree = parser.infix()
     if parser.peek():
-        raise NotAnExpression(f"nothing fits {parser.peek()!r}")
+        raise NotAnExpression(f"unexpected {parser.peek()!r}")
     return tree
 
 
@@ -86,7 +88,7 @@ class _Parser(NamedForms):
         return negative(node) if signs % 2 else node
 
     def product(self) -> Node:
-        """Factors with explicit operators, left to right; what is written side by side binds tighter."""
+        """Factors with explicit operators, left to right; implicit multiplication binds tighter."""
         factors = [self.signed(self.adjacent)]
         while True:
             operator = self.peek()
@@ -111,7 +113,7 @@ class _Parser(NamedForms):
                 return product(factors)
 
     def nested(self) -> None:
-        """Count one more level of the tree; a tree that is too high is refused before it is walked."""
+        """Count one more level of the tree; too deep a tree is refused before it is traversed."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise NotAnExpression("nested too deeply")
@@ -185,7 +187,7 @@ class _Parser(NamedForms):
                 return node
 
     def degree(self) -> bool:
-        """Take "^\\circ" or "^{\\circ}" when it comes next."""
+        """Accept "^\\circ" or "^{\\circ}" if it comes next."""
         if self.peek(1) == r"\circ":
             self.next()
             self.next()
@@ -204,7 +206,7 @@ class _Parser(NamedForms):
         return node
 
     def infix(self) -> Node:
-        """A sum, or two with "\\over" or "\\choose" between."""
+        """A sum, or two sums joined by "\\over" or "\\choose"."""
         node = self.sum()
         if self.accept(r"\choose"):
             return call("binom", node, self.sum())
@@ -246,7 +248,7 @@ class _Parser(NamedForms):
             return name(PLAIN_CONSTANTS[token])
         if token.isalpha():
             return self.named(token)
-        raise NotAnExpression(f"{token!r} begins no factor")
+        raise NotAnExpression(f"{token!r} cannot begin a factor")
 
     def literal(self, token: str) -> Node:
         if "\\" in token:

@@ -1,8 +1,8 @@
-"""Where a completion says its answer is.
+"""Extracts the answer from a completion.
 
-A completion may name several candidates; the rules here decide for one without knowing the
-reference, so that listing candidates never pays. What is taken back ("wait, no") does not count. Then
-marks count before sentences, and of marks of one kind the last: see `extract_answer` for the order.
+A completion may name several candidates. The rules here select one without knowing the reference, so that
+listing candidates never pays. Retracted answers ("wait, no") do not count. Marks have priority over
+sentences, and the last mark of a kind counts: see `extract_answer` for the order.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Where = Literal[
 ]
 
 MAX_COMPLETION = 200_000  # characters; of a longer completion only the end is searched
-MAX_WHOLE = 300  # characters of a completion that is taken as nothing but an answer
-MAX_ENDING = 4_000  # characters at the end in which the last sentence is looked for
+MAX_WHOLE = 300  # characters of a completion that may be an answer as a whole
+MAX_ENDING = 4_000  # characters at the end that are searched for the last sentence
 MAX_COMPLEMENT = 1_000  # characters after "the answer is"
-MAX_PHRASES = 20  # "the answer is" that are looked at, from the last
-MAX_SENTENCE = 1_200  # characters of it
-MAX_CLOSINGS = 4  # last sentences that may say nothing
+MAX_PHRASES = 20  # occurrences of "the answer is" that are examined, from the last
+MAX_SENTENCE = 1_200  # characters of a sentence
+MAX_CLOSINGS = 4  # sentences without content that may follow the conclusion
 
-# Where a number may have been found in place of the name, the truth or the code that is wanted.
+# Places in which a number may have been found although a name, a truth value or a code is wanted.
 _UNSURE = dict.fromkeys((Kind.TEXT, Kind.YES_NO, Kind.IDENTIFIER, Kind.LIST), ("conclusion", "hash line"))
 _OTHER_DIGITS = re.compile(r"(?![0-9])\d")
 _SPECIAL_TOKEN = re.compile(r"<\|\w{1,40}\|>")
@@ -74,7 +74,7 @@ _LEADING = re.compile(
 
 @dataclass(frozen=True)
 class Extracted:
-    """The text of an answer and the kind of mark it was found by."""
+    """The text of an answer, and how it was found."""
 
     text: str
     where: Where
@@ -83,20 +83,20 @@ class Extracted:
 def extract_answer(
     completion: str, extraction: Extraction = "normal", wanted: Kind | None = None
 ) -> Extracted | None:
-    """The answer a completion commits to, or None when it commits to none.
+    """The final answer of a completion, or None if it has none.
 
-    Of a chat only the last turn of the assistant counts, and of that what follows its last thought
-    (`after_thoughts`); a thought that never ended has no answer. What a text takes back ("wait, no", "I
-    made a mistake") does not count, unless it says it again or confirms it. Then, in order: the latest of
-    the last `\\boxed{…}`, `<answer>…</answer>` and JSON object with an answer; the last line marked with
-    '#' ("#### 42", "#42"); the last "answer is …", in many languages. That is "strict". "normal" goes on: if
-    the letter of an option is wanted, the letter that the end, or the beginning, chooses; the whole text
-    when it is nothing but an expression or a few words; the last sentence or line when it claims one
-    value. "lenient" goes on to the last number of the text, which rewards a model for mentioning numbers:
-    for evaluation of untrained models only.
+    In a chat, only the last turn of the assistant counts, and in it only the text after the last thought
+    (`after_thoughts`); with an unfinished thought there is no answer. Retracted text ("wait, no", "I made a
+    mistake") does not count, unless it is repeated or confirmed later. The first of these that exists is
+    the answer: the latest of the last `\\boxed{…}`, `<answer>…</answer>` and JSON object with an answer;
+    the last line marked with '#' ("#### 42", "#42"); the last "answer is …", in many languages. "strict"
+    stops here. "normal" continues: if the letter of an option is wanted, the letter chosen at the end or at
+    the beginning; the whole text if it is only an expression or a few words; the last sentence or line if it
+    claims one value. "lenient" continues with the last number of the text, which rewards a model for
+    mentioning numbers: use it only to evaluate untrained models.
 
-    `wanted` is the kind of the reference. Where what was found is no answer of that kind, and no box or tag
-    holds it, the one that follows "answer is", or that the last sentence has, is taken
+    `wanted` is the kind of the reference. If the answer found is not of that kind, and not in a box or tag,
+    an answer of that kind after "answer is" or in the last sentence is used instead
     (`rlvr.verify.wanted`).
     """
     said = after_thoughts(completion[-MAX_COMPLETION:])
@@ -112,7 +112,7 @@ def extract_answer(
 
 
 def _of_kind(wanted: Kind, found: Extracted | None, text: str, extraction: Extraction) -> Extracted | None:
-    """What was found, unless it is no answer of the kind that is wanted, and the text states one that is."""
+    """`found`, unless it is not of the wanted kind and the text states an answer that is."""
     if found is not None:
         sure = found.where in ("box", "answer tag", "JSON") or (found.where == "hash line" and "####" in text)
         unsure = found.where in _UNSURE.get(wanted, ()) or _is_a_side(found, wanted)
@@ -139,29 +139,29 @@ def _of_kind(wanted: Kind, found: Extracted | None, text: str, extraction: Extra
 
 
 def _is_a_side(found: Extracted, wanted: Kind) -> bool:
-    """Whether of an equation only what it ends with was found."""
+    """Whether only the last side of an equation was found."""
     equation = wanted in (Kind.EQUATION, Kind.FUNCTION)
     return equation and found.where == "conclusion" and "=" not in found.text
 
 
 def _bounded(value: str, text: str, wanted: Kind) -> bool:
-    """Whether the last sentence makes of `value` but a bound: before July 4."""
+    """Whether `value` is only a bound in the last sentence: before July 4."""
     if wanted not in (Kind.DATE, Kind.TIME):
-        return False  # of numbers `statements` sees it
+        return False  # for numbers, `statements` handles bounds
     sentence = _last_sentences(text)[0]
     place = sentence.rfind(value)
     return place >= 0 and cues.bounded(sentence[:place], sentence[place + len(value) :], moment=True)
 
 
 def _plain_digits(text: str) -> str:
-    """Digits of other scripts, ٤٢ or ४२, as those of ours."""
+    """Replaces digits of other scripts, ٤٢ or ४२, by ASCII digits."""
     if text.isascii() or not _OTHER_DIGITS.search(text):
         return text
     return _OTHER_DIGITS.sub(lambda match: str(unicodedata.digit(match.group(), "")), text).replace("٫", ".")
 
 
 def _kept(text: str) -> tuple[str, bool]:
-    """The part of a text that still counts at its end, and whether another was taken back."""
+    """The part of a text that was not retracted, and whether another part was."""
     waits = cues.waits(text)
     if not waits:
         return text, False
@@ -176,7 +176,7 @@ def _kept(text: str) -> tuple[str, bool]:
 
 def _committed(text: str, extraction: Extraction, choice: bool, retracted: bool) -> Extracted | None:
     if (opened := marks.open_box(text)) is not None:
-        # cut off: what was said before counts, if the box was about to say it again
+        # cut off inside a box: the earlier answer counts if the box was about to repeat it
         found = _explicit(text[: opened.start], choice)
         return found if found is not None and found.text.startswith(opened.text.strip()) else None
     found = _explicit(text, choice)
@@ -196,7 +196,7 @@ def _committed(text: str, extraction: Extraction, choice: bool, retracted: bool)
 
 
 def _explicit(text: str, choice: bool) -> Extracted | None:
-    """The answer that a mark names."""
+    """The answer in an explicit mark."""
     candidates: list[tuple[marks.Marked, Where]] = []
     if (box := marks.last_box(text)) is not None and _unsaid(text[: box.start], text[box.end :]):
         text, box = f"{text[: box.start]}…{text[box.end :]}", None
@@ -217,14 +217,14 @@ def _explicit(text: str, choice: bool) -> Extracted | None:
 
 
 def _unsaid(before: str, after: str) -> bool:
-    """Whether the words right before and after a box deny or doubt it, or ask for it."""
+    """Whether the words right before or after a box deny it, doubt it or ask for it."""
     return (
         cues.DENIES_NEXT.search(before[-80:]) is not None or cues.DENIES_LAST.match(after[:120]) is not None
     )
 
 
 def _said(content: str) -> str:
-    """What a mark holds, without "the answer is" in front."""
+    """The content of a mark, without "the answer is" in front."""
     phrase = _phrase(_COMMAND_WORDS.sub(r"\1", content), choice=False)
     return phrase.text if phrase else content
 
@@ -236,7 +236,7 @@ def _breaks_off(text: str) -> bool:
 
 
 def _phrase(text: str, choice: bool) -> Extracted | None:
-    """What follows the last "answer is", or goes before "is the answer", that nothing denies or asks."""
+    """The text after the last "answer is", or before "is the answer", that is not denied or a question."""
     denied: set[str] = set()
     for start, end, reverse in cues.answers(text)[:MAX_PHRASES]:
         clause = _CLAUSE_END.split(text[max(0, start - 120) : start])[-1]
@@ -258,7 +258,7 @@ def _phrase(text: str, choice: bool) -> Extracted | None:
 
 
 def _complement(content: str, choice: bool) -> str | None:
-    """The answer that follows "the answer is"; None if that is denied or only worked on."""
+    """The answer after "the answer is"; None if it is denied or not final."""
     content = statements.with_alternative(_EITHER.sub("", content.strip(" \n")))
     if statements.hedges(content):
         return None
@@ -283,7 +283,7 @@ def _complement(content: str, choice: bool) -> str | None:
 
 
 def _until_stop(content: str) -> str:
-    """Up to a reason or an aside, which are not inside braces."""
+    """`content` up to a reason or an aside outside of braces."""
     closed = matching_braces(content)
     content = statements.without_asides(content)
     position = 0
@@ -296,7 +296,7 @@ def _until_stop(content: str) -> str:
 
 
 def _letter(text: str) -> Extracted | None:
-    """The option that a text without any mark names: in its last sentences, or at its very beginning."""
+    """The option that a text without marks chooses, in its last sentences or at its beginning."""
     ending = _last_sentences(text)
     first = choices.chosen_first(text)
     named = "" if not ending or (first and choices.is_reason(ending[0])) else choices.chosen(ending[0])
@@ -305,7 +305,7 @@ def _letter(text: str) -> Extracted | None:
 
 
 def _last_sentences(text: str) -> list[str]:
-    """The last sentences that say something, from the end."""
+    """The last sentences with content, from the end."""
     found = []
     for sentence in sentences(text[-MAX_ENDING:])[: -MAX_CLOSINGS - 1 : -1]:
         aside = sentence.startswith("(") and sentence.endswith(")") and statements.in_words(sentence)
@@ -324,7 +324,7 @@ def _conclusion(text: str) -> Extracted | None:
 
 
 def _whole(text: str) -> Extracted | None:
-    """The whole text, where it is an expression, a value with a few words, or a few words without a value."""
+    """The whole text, if it is an expression, a value with a few words, or a few words without a value."""
     content = text.strip()
     if not content or len(content) > MAX_WHOLE or "\n" in content or "?" in content:
         return None

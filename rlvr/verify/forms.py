@@ -1,4 +1,4 @@
-"""What an answer can say, as plain data: a quantity, an expression, a collection, a relation, a word."""
+"""The forms of parsed answers, as plain data: quantity, expression, collection, relation, word."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Relation:
     """sides[0] operators[0] sides[1] …"""
 
     sides: tuple[Value, ...]
-    operators: tuple[str, ...]  # of =, <, >, le, ge, ne, in (of what is no name), notin
-    names: tuple[bool, ...]  # which sides are nothing but the name of a variable or a function
+    operators: tuple[str, ...]  # =, <, >, le, ge, ne, in (if its left side is not a name), notin
+    names: tuple[bool, ...]  # for each side, whether it is only the name of a variable or a function
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Said:
-    """What words say instead of a value, by its name: "no solution", "yes"."""
+    """A special answer in words, by its name: "no solution", "yes"."""
 
     what: str
 
@@ -75,7 +75,7 @@ class Said:
         return self.what == gold.what
 
 
-Typed = Date | Clock | Code | Span | Score | Dimensions | Congruence | Said  # equal to nothing but their like
+Typed = Date | Clock | Code | Span | Score | Dimensions | Congruence | Said  # equal only to the same type
 Value = Quantity | Expression | Text | Items | Interval | Relation | Given | Typed
 
 REALS = Interval(Expression(negative(INFINITY), "-oo"), Expression(INFINITY, "oo"), True, True)

@@ -1,15 +1,15 @@
 """Whether two expressions are the same function, by their values at fixed points.
 
 Rational functions are evaluated in exact arithmetic: a polynomial identity that holds at several
-random points holds (Schwartz 1980; Zippel 1979). Where a value is not rational, it is computed with
-more digits than the numbers in the expression differ by. Functions that are made of pieces (|x|, ⌊x⌋,
+random points holds with high probability (Schwartz 1980; Zippel 1979). Values that are not rational are
+computed with more digits than the magnitudes in the expression span. Piecewise functions (|x|, ⌊x⌋,
 max, even roots, inverse functions of periodic ones, cases) are compared in each piece, see
-`rlvr.verify.points`. Nothing is simplified, so nothing can run away: each operation is refused when its
-result would be too large, and all together have a budget.
+`rlvr.verify.points`. Nothing is simplified symbolically, so the work is bounded: each operation is refused
+if its result would be too large, and a comparison has a budget.
 
-Two expressions count as the same function when they agree wherever both are real and defined: x/x is 1,
-√x² is |x|, and ln x − ln y is ln(x/y). Where one of them is hardly ever real, its complex values must
-agree too, so that nothing is equal for lack of points. A function by cases must have a case wherever the
+Two expressions count as the same function if they agree wherever both are real and defined: x/x is 1,
+√x² is |x|, and ln x − ln y is ln(x/y). If one of them is rarely real, complex values must agree too, so
+that expressions are not equal for lack of points. A function by cases must have a case wherever the
 other side has a value.
 """
 
@@ -30,15 +30,15 @@ from rlvr.verify.tree import CONSTANTS, COUNTS, DIVISORS, Node, call, name, name
 from rlvr.verify.vectors import components, in_vectors
 
 MAX_SPREAD = 3_000  # bits between the largest and the smallest magnitude in one expression
-DOUBLE_DIGITS = 15  # digits of a decimal beyond these are noise of floating point
-MAX_DECIMALS = 8  # of one expression that may be roundings
-WORK_OF_A_COMPARISON = 100  # of two expressions, before any is evaluated
-WORK_OF_A_POINT = 4_000  # at most, of those beyond the first few
+DOUBLE_DIGITS = 15  # further digits of a decimal are floating-point noise
+MAX_DECIMALS = 8  # decimals in one expression that may be roundings
+WORK_OF_A_COMPARISON = 100  # base cost of comparing two expressions, before evaluation
+WORK_OF_A_POINT = 4_000  # maximal cost of a point after the first few
 
-MAX_SLACK = Fraction(1, 1000)  # relative, that decimals may give to an expression
+MAX_SLACK = Fraction(1, 1000)  # maximal relative error of an expression from rounded decimals
 _JUMPS = frozenset(["gcd", "lcm", *DIVISORS.values(), "floor", "ceil", "sgn"])
-_BOUND = name("·")  # the variable of every form that binds one
-_FAR = number(1_000_003)  # infinity, where it is only a limit that must be the same
+_BOUND = name("·")  # the common name for all bound variables
+_FAR = number(1_000_003)  # stands for infinity as a limit that must match
 
 
 def same_function(
@@ -48,11 +48,11 @@ def same_function(
     rounding_digits: int = 0,
     budget: Budget | None = None,
 ) -> bool:
-    """Whether `left` and `right` agree wherever both are real (or everywhere, when i occurs).
+    """Whether `left` and `right` agree wherever both are real (or everywhere, if i occurs).
 
     `tolerance` is relative to `right`. Decimals with at least `rounding_digits` significant digits
-    stand for whatever they are a rounding of (0: for themselves). Raises NotComparable when the
-    bounds do not allow an answer.
+    match every value that they are a rounding of (0: they are exact). Raises NotComparable if the
+    bounds do not allow a decision.
     """
     if left == right:
         return True
@@ -61,7 +61,7 @@ def same_function(
 
 
 def constant_ratio(left: Node, right: Node, budget: Budget) -> int:
-    """The sign of c when left = c · right for a real constant c ≠ 0, else 0."""
+    """The sign of c if left = c · right for a real constant c ≠ 0, else 0."""
     if in_vectors(left) or in_vectors(right):
         return 0
     left, right = _Comparison(0, 0, budget).named_forms(*_of_integers(left, right))
@@ -89,9 +89,9 @@ def constant_ratio(left: Node, right: Node, budget: Budget) -> int:
 
 
 def value(node: Node, budget: Budget) -> Any:
-    """The value of a constant: a Fraction where it is rational, else an mpf or mpc of 200 bits.
+    """The value of a constant: a Fraction if it is rational, else an mpf or mpc of 200 bits.
 
-    Raises NotComparable for what has names in it, or no value within the bounds.
+    Raises NotComparable for an expression with names, or without a value within the bounds.
     """
     if any(part.head == "name" and part.name not in CONSTANTS for part in node.walk()):
         raise NotComparable("not a constant")
@@ -102,7 +102,7 @@ def value(node: Node, budget: Budget) -> Any:
 
 
 def covers(decimal: Fraction, digits: int, other: Any) -> bool:
-    """Whether a decimal of so many significant digits is `other` rounded, or cut off."""
+    """Whether a decimal with `digits` significant digits is `other`, rounded or truncated."""
     if digits == 0 or not _is_real(other):
         return False
     exact = _fraction(other)
@@ -135,8 +135,8 @@ class _Pair:
 
     left: Any
     right: Any
-    error: Any  # that the arithmetic may have made, absolute
-    left_real: bool  # every value on the way to it
+    error: Any  # absolute bound on the arithmetic error
+    left_real: bool  # whether all intermediate values are real
     right_real: bool
     point: Point
 
@@ -154,10 +154,10 @@ class _Pair:
 
 
 def _rounded(left: Node, right: Node, pair: _Pair, enough: int, budget: Budget) -> bool:
-    """Whether what the decimals of one side leave open explains the gap.
+    """Whether rounded decimals on one side explain the difference.
 
-    A lone decimal may be rounded or cut off; each in an expression may be off by half a unit of its
-    last digit, which is propagated to the expression's value.
+    A lone decimal may be rounded or truncated. Each decimal in an expression may be off by half a unit of
+    its last digit, which is propagated to the expression's value.
     """
     if not (_is_real(pair.left) and _is_real(pair.right)):
         return False
@@ -181,7 +181,7 @@ def _rounded(left: Node, right: Node, pair: _Pair, enough: int, budget: Budget) 
 
 
 def _is_decimal(node: Node) -> bool:
-    """Whether all digits are written: a polynomial without a quotient, whose decimals are no roundings."""
+    """Whether all digits are written: a polynomial without quotients, whose decimals are not roundings."""
     if node.head == "pow":
         base, exponent = node.args
         whole = exponent.value.denominator == 1 and exponent.value > 0
@@ -200,10 +200,10 @@ def _replaced(node: Node, old: Node, new: Node) -> Node:
 
 
 def _of_integers(left: Node, right: Node) -> tuple[Node, Node]:
-    """The greatest common divisor of names is that of whole numbers when one is a usual name of them.
+    """Decides whether names in a greatest common divisor stand for whole numbers.
 
-    So it is when the reference (on the right) has it. Else the names are indeterminates without a
-    common factor, as in computer algebra: gcd(50x, 125) is 25.
+    They do if one is a usual name of whole numbers, or if the reference (`right`) has a gcd. Otherwise they
+    are indeterminates without a common factor, as in computer algebra: gcd(50x, 125) is 25.
     """
     with_names = [
         [part for part in side.walk() if part.name in DIVISORS and names(part)] for side in (left, right)
@@ -232,9 +232,10 @@ class _Comparison:
         return self.same(left, right)
 
     def named_forms(self, left: Node, right: Node) -> tuple[Node, Node]:
-        """Integrals, limits and what else is not computed, as unknown functions of their limits.
+        """Replaces integrals, limits and other forms that are not computed by unknown functions of their
+        limits.
 
-        Two have the same name when their bodies are the same function.
+        Two forms get the same name if their bodies are the same function.
         """
         known: list[tuple[str, Node]] = []
         return self.without_forms(left, known), self.without_forms(right, known)
@@ -296,7 +297,7 @@ class _Comparison:
 
 
 def _is_written_out(form: Node) -> bool:
-    """Whether it is a sum or product of some whole numbers, few if they are known."""
+    """Whether it is a sum or product over whole numbers, and over few if the limits are known."""
     limits = form.args[2:]
     if form.name not in ("sum", "prod") or len(limits) != 2:
         return False
@@ -315,9 +316,9 @@ def _finite(limit: Node) -> Node:
 
 
 def _pairs(left: Node, right: Node, points: Iterable[tuple[Point, bool]], budget: Budget) -> Iterator[_Pair]:
-    """The values of both sides where they have any, at points that are needed or not.
+    """The values of both sides at the points (point, whether it is required) where they are defined.
 
-    Raises NotComparable if there are none at those that are cheap to reach, or at one that is needed.
+    Raises NotComparable if a required point is refused, or if some point is and no other has values.
     """
     refused: NotComparable | None = None
     found = False
@@ -341,7 +342,7 @@ def _pairs(left: Node, right: Node, points: Iterable[tuple[Point, bool]], budget
 
 
 def _values(left: Node, right: Node | None, point: Point, budget: Budget) -> _Pair | None:
-    """The values of both sides (or of one, twice) at `point`; None where undefined."""
+    """The values of both sides (or of one, twice) at `point`; None if undefined."""
     try:
         rough = Evaluator(64, budget)
         a, left_real = _in_its_case(rough, left, point)
@@ -365,7 +366,7 @@ def _values(left: Node, right: Node | None, point: Point, budget: Budget) -> _Pa
 
 
 def _in_its_case(evaluator: Evaluator, node: Node, point: Point) -> tuple[Any, bool]:
-    """A value and whether it is real all the way; None where no case of the function holds."""
+    """A value, and whether all intermediate values are real; the value is None if no case holds."""
     try:
         found = evaluator.value(node, point)
     except Undefined:
@@ -378,7 +379,7 @@ def _real_part(number: Any) -> Any:
 
 
 def _fraction(number: Any) -> Fraction:
-    """A real number, which is a fraction however it is stored, as one."""
+    """A real number of any type as a fraction."""
     if isinstance(number, int | Fraction):
         return Fraction(number)
     return Fraction(*mpmath.libmp.to_rational(number.real._mpf_))

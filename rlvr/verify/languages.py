@@ -1,4 +1,4 @@
-"""The words of an answer, a conclusion, a doubt and a retraction in the languages that are read."""
+"""Words for answers, conclusions, doubts and retractions, in all supported languages."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class Language(NamedTuple):
-    """Alternatives of regular expressions; "" where a language needs none of its own.
+    """The words of one language, as alternatives of a regular expression; "" if it needs none.
 
-    `answer` is the noun, `equals` what stands between it and the answer; `therefore` opens a conclusion;
-    `denial`, `doubt` and `wrong` unsay the value beside them; `wait` takes back what was said before.
+    `answer` is the noun, `equals` the words between it and the answer; `therefore` introduces a conclusion;
+    `denial`, `doubt` and `wrong` reject the value next to them; `wait` retracts what was said before.
     """
 
     answer: str

@@ -9,7 +9,7 @@ from rlvr.verify.tree import Node
 
 
 def read_expression(text: str, letters: bool = False) -> Node | None:
-    """Normalized `text` as a tree, or None when it is no expression or out of bounds.
+    """Normalized `text` as a tree; None if it is not an expression or out of bounds.
 
     With `letters`, a short run of letters is a product even if it might be a word: mgh, ma, nRT.
     """

@@ -23,7 +23,7 @@ _ROMAN_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}")
 
 
 def choice_letter(text: str) -> str | None:
-    """The letter of an option: "B", "(B)", "B) forty-two"; None for what does not look like one."""
+    """The letter of an option: "B", "(B)", "B) forty-two"; None if the text does not look like one."""
     text = "".join(_CIRCLED.get(character, character) for character in text.strip().strip("$"))
     match = _CHOICE.fullmatch(_ROMAN_TEXT.sub(r"\1", text).strip())
     return next(letter for letter in match.groups() if letter) if match else None

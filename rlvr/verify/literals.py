@@ -14,7 +14,7 @@ MAX_EXPONENT = 400  # of ten in one literal, 1e400
 
 
 def literal(text: str) -> Node:
-    """A decimal literal, 1.50 or 3e8, with its significant digits where it has a decimal point."""
+    """A decimal literal, 1.50 or 3e8, with its significant digits if it has a decimal point."""
     mantissa, _, exponent = text.lower().partition("e")
     if len(mantissa) > MAX_LITERAL or len(exponent) > 5 or abs(int(exponent or 0)) > MAX_EXPONENT:
         raise NotAnExpression("a number with too many digits")

@@ -1,4 +1,4 @@
-"""Marks that say outright where an answer is: boxes, answer tags, JSON objects, lines after '#'."""
+"""Explicit marks of an answer: boxes, answer tags, JSON objects, lines after '#'."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SCALAR = re.compile(r"[^,}\]\n]*")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([\"'/\\])|n(?![A-Za-z]))")
 _LIST_ITEM = re.compile(r"\"((?:\\.|[^\"\\])*)\"|'((?:\\.|[^'\\])*)'|([^,\[\]{}\"'\s][^,\[\]{}\"']*)")
 _NUMBER_LIKE = re.compile(r"[-+−]?[\\$€£]*\(?[-+−]?\.?\d[^A-Za-z]*$")
-MAX_BOXES = 60  # that are looked at, from the last
+MAX_BOXES = 60  # boxes that are examined, from the last
 MAX_JSON = 10_000  # characters of a list in a JSON object
 
 
@@ -55,7 +55,7 @@ def boxes(text: str) -> Iterator[Marked]:
 
 
 def _recent(text: str) -> int:
-    """Where the last boxes of a text begin, as many as are looked at."""
+    """The position from which the last `MAX_BOXES` boxes begin."""
     start = len(text)
     for _ in range(MAX_BOXES):
         earlier = text.rfind("box", 0, start)
@@ -66,7 +66,7 @@ def _recent(text: str) -> int:
 
 
 def open_box(text: str) -> Marked | None:
-    """The box that opens last in a text and never closes."""
+    """The last box in a text that is not closed."""
     start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
     match = _BOX.match(text, start) if start >= 0 else None
     if match is None or (match.end() < len(text) and text[match.end()] != "{"):
@@ -76,7 +76,7 @@ def open_box(text: str) -> Marked | None:
 
 
 def last_box(text: str) -> Marked | None:
-    """The last box, with those before it that only a comma, "and" or "or" parts from it."""
+    """The last box, joined with those before it that are separated only by a comma, "and" or "or"."""
     found = list(boxes(text))
     if not found:
         return None
@@ -134,7 +134,7 @@ def _json_value(text: str, start: int) -> tuple[int, str] | None:
 
 
 def _unescaped(string: str) -> str:
-    r"""A JSON string as text; `\frac`, which models forget to escape, stays what it is."""
+    r"""A JSON string as text; `\frac`, which models often do not escape, is kept."""
 
     def plain(match: re.Match[str]) -> str:
         if match.group(1):
@@ -145,7 +145,8 @@ def _unescaped(string: str) -> str:
 
 
 def last_hash_line(text: str) -> Marked | None:
-    """The last line `#42` or `#### 42`; headings begin so, too: above the last line only numbers."""
+    """The last line `#42` or `#### 42`. Before the last line of the text only numbers count, since headings
+    begin with '#', too."""
     last, end = True, len(text.rstrip())
     for line in reversed(text.rstrip().split("\n")):
         before, mark, content = line.rpartition("#")

@@ -14,7 +14,7 @@ _AXES = {
 
 
 def determinant(cells: Sequence[Sequence[Node]]) -> Node | None:
-    """The determinant of a square matrix; None for another, or a large one."""
+    """The determinant of a square matrix; None if it is not square, or too large."""
     size = len(cells)
     if not 1 <= size <= MAX_SIZE or any(len(row) != size for row in cells):
         return None
@@ -33,7 +33,7 @@ def _expanded(cells: Sequence[Sequence[Node]]) -> Node:
 
 
 def along_axes(tree: Node, plain_letters: bool = False) -> list[Node] | None:
-    """2i − j + 3k over unit vectors as its components 2, −1, 3; None for what is no sum of them."""
+    """2i − j + 3k over unit vectors as its components 2, −1, 3; None if it is not such a sum."""
     axes = _AXES | ({"i": 0, "j": 1, "k": 2} if plain_letters else {})
     found: dict[int, list[Node]] = {}
     for term in tree.args if tree.head == "add" else (tree,):

@@ -1,7 +1,7 @@
-"""The units of measurement that people write. pint has their factors and dimensions.
+"""Units of measurement in common use, with factors and dimensions from pint.
 
-pint alone knows too much: to it a hare is a hectare with a prefix, a candle a candela and a pole 5 m.
-So the words are listed here, and only those that take prefixes take them.
+pint by itself accepts too many words: a hare is a hectare with a prefix, a candle a candela and a pole 5 m.
+So the accepted words are listed here, with those that may have prefixes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Unit:
-    """`value` of it are `value · scale + offset` of `base`: base units, money, or what is counted.
+    """A unit: `value` in it is `value · scale + offset` in `base`, which is base units, a currency or a noun.
 
-    `details` are the other words that were said: of what it is measured, which of its kind are counted.
+    `details` are further words: what is measured (kg of "flour"), or which things are counted ("red").
     """
 
     base: str
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
-    counted: bool = False  # a noun that is no unit of measurement
+    counted: bool = False  # a noun, not a unit of measurement
     details: frozenset[str] = frozenset()
 
 
@@ -52,13 +52,13 @@ _PREFIX_NAMES = {
     "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2, "deca": 1, "deka": 1, "deci": -1, "centi": -2,
     "milli": -3, "micro": -6, "nano": -9, "pico": -12, "femto": -15, "peta": 15,
 }  # fmt: skip
-_EVERYDAY = frozenset("dch")  # prefixes of metres, grams and litres alone
+_EVERYDAY = frozenset("dch")  # prefixes only of metres, grams and litres
 _BINARY = {
     f"{prefix}{unit}": f"{2 ** (10 * place)}*{name}"
     for place, prefix in enumerate(("Ki", "Mi", "Gi", "Ti"), 1)
     for unit, name in (("B", "byte"), ("bit", "bit"), ("b", "bit"))
 }
-# What else people write; each name of two letters or more takes an s.
+# Words without prefixes; each name of two letters or more may have a plural s.
 _OTHERS = {
     "minute": "min minute minuten minuto minuti 分钟 分鐘 分 분 мин минут минуты",
     "hour": "h hr hour std stunde stunden heure hora ora ore uur 小时 小時 时间 時間 시간 ч час часа часов",
@@ -98,7 +98,7 @@ _AS_WRITTEN = {"kwh": "kWh", "hz": "Hz", "khz": "kHz", "mhz": "MHz", "ghz": "GHz
 _TURNS = frozenset(
     ["turn", "turns", "rev", "revs", "revolution", "revolutions", "rotation", "rotations", "r"]
 )
-# Of one dimension with another quantity, and still another thing.
+# Units with the dimension of another quantity, but with a different meaning.
 _APART = {"sievert": "sievert", "becquerel": "becquerel"}
 
 
@@ -115,7 +115,7 @@ def measured_word(word: str) -> Unit | None:
 
 
 def _special(word: str) -> Unit | None:
-    """Units that are no product of a number and base units, and angles, as π is not rational."""
+    """Units that are not a multiple of base units, and angles, because π is not rational."""
     lower = word.lower()
     if word in ("°C", "degC") or lower == "celsius":
         return Unit("kelvin", Fraction(1), Fraction(27315, 100))
@@ -140,7 +140,7 @@ def _special(word: str) -> Unit | None:
 
 @cache
 def _tables() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """The symbols and the names that take prefixes, and the words that take none, with pint's names."""
+    """Maps to pint's names: symbols with prefixes, names with prefixes, and words without prefixes."""
     symbols = {symbol: name for name, (written, _) in _PREFIXED.items() for symbol in written.split()}
     names = {word: name for name, (_, written) in _PREFIXED.items() for word in written.split()}
     others = {word: name.strip() for name, written in _OTHERS.items() for word in written.split()} | _BINARY
@@ -200,14 +200,14 @@ def measure_words() -> set[str]:
 
 @cache
 def _registry() -> Any:
-    import pint  # a fifth of the time that the verifier takes to import
+    import pint  # takes a fifth of the verifier's import time
 
     return pint.UnitRegistry(non_int_type=Fraction, cache_folder=None)
 
 
 @cache
 def _of_pint(name: str) -> tuple[str, Fraction]:
-    """The base units of what pint calls `name`, and how many of them it is."""
+    """The base units of pint's unit `name`, and its factor."""
     if name in _APART:
         return name, Fraction(1)
     quantity = _registry().Quantity(name).to_base_units()
@@ -221,7 +221,7 @@ def _in_base_units(name: str, factor: Fraction) -> Unit:
 
 
 def named(dimensions: Mapping[str, int]) -> str:
-    """The product of powers of base units as one name, in the order of the alphabet."""
+    """The product of powers of base units as one name, in alphabetical order."""
     return "·".join(
         name if power == 1 else f"{name}^{power}" for name, power in sorted(dimensions.items()) if power
     )

@@ -1,4 +1,4 @@
-"""Names with what belongs to them: accents, subscripts, primes, and the arguments of unknown functions."""
+"""Names with their accents, subscripts and primes, and unknown functions with their arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rlvr.verify.binding import BindingForms
 from rlvr.verify.tokens import NotAnExpression
 from rlvr.verify.tree import Node, add, call, divide, name, negative
 
-_COUNTED = frozenset("nkmr")  # usual names of what is chosen from, and of how much
+_COUNTED = frozenset("nkmr")  # usual names in binomial coefficients
 _UNKNOWN_FUNCTIONS = frozenset("fghFGH")
 VARIANTS = {
     "varphi": "phi",
@@ -22,7 +22,7 @@ VARIANTS = {
 
 
 class NamedForms(BindingForms):
-    """The part of the parser that reads them."""
+    """The part of the parser that reads names."""
 
     @abstractmethod
     def arguments(self, closing: str) -> list[Node]: ...
@@ -31,7 +31,7 @@ class NamedForms(BindingForms):
     def exponent(self) -> Node: ...
 
     def is_sum(self) -> bool:
-        """Whether the braces that come next hold a sum or a power: no name under a bar."""
+        """Whether the braces that come next contain a sum or a power, which is not a name under a bar."""
         braced = self.tokens[self.position :]
         end = braced.index("}") if "}" in braced else 0
         return bool({"+", "-", "^"} & set(braced[:end])) and "_" not in braced[:end]
@@ -75,7 +75,7 @@ class NamedForms(BindingForms):
         return name(word)
 
     def chosen(self, total: Node) -> Node | None:
-        """C_n^k, the number of combinations, when the exponent comes next; C_1^2 is but a square."""
+        """C_n^k, the number of combinations, if an exponent comes next; C_1^2 is only a square."""
         start = self.position
         if not self.accept("^"):
             return None
@@ -87,7 +87,7 @@ class NamedForms(BindingForms):
         return None
 
     def combinations(self, word: str) -> Node:
-        """C(n, k), and P(n, k) of arrangements; C(x), or C (x + 1), is a product as it stands."""
+        """C(n, k), combinations, and P(n, k), arrangements; C(x) or C (x + 1) is a product."""
         start = self.position
         self.next()
         args = self.arguments(")")

@@ -1,4 +1,4 @@
-"""One spelling for what LaTeX, Unicode and plain text write in many ways; meaning is untouched."""
+"""Normalizes the notations of LaTeX, Unicode and plain text to one spelling, with the same meaning."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _in_words(text: str) -> str:
 
 
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z])")  # unless it ends rows
-# In this order: thousands separators are read before the spaces they are made of go.
+# The order matters: thousands separators are read before spaces are removed.
 _REWRITES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -146,7 +146,7 @@ _BOX_ALL = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
 
 @lru_cache(maxsize=1 << 10)
 def normalize(text: str) -> str:
-    """The answer `text` without dressing: delimiters, sizes, spaces, trailing full stop."""
+    """The answer `text` without formatting: delimiters, sizes, spaces, trailing full stop."""
     text = _from_unicode(text)
     previous = None
     while previous != text:
@@ -201,7 +201,7 @@ def _from_unicode(text: str) -> str:
 
 
 def _compatible(character: str) -> str:
-    """Wide and mathematical letters and digits as plain ones; circled digits stay what they are."""
+    """Replaces wide and mathematical letters and digits by plain ones; circled digits are kept."""
     if unicodedata.decomposition(character).startswith(("<font>", "<wide>", "<narrow>", "<noBreak>")):
         return unicodedata.normalize("NFKC", character)
     return character

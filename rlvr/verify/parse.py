@@ -1,4 +1,4 @@
-"""The text of an answer → what it says: a quantity, an expression, a collection, a relation, a word."""
+"""Parses the text of an answer: a quantity, an expression, a collection, a relation, a word."""
 
 from __future__ import annotations
 
@@ -135,12 +135,12 @@ _SUCH_THAT = re.compile(r"[|:]")
 
 
 def read_answer(text: str) -> Value:
-    """What `text` says. Whatever is not understood is a Text, equal only to the same text."""
+    """Parse `text`. Text that is not understood becomes a Text, equal only to the same text."""
     return read_normalized(normalize(text)) if len(text) <= MAX_ANSWER else Text(text)
 
 
 def read_normalized(text: str) -> Value:
-    """`read_answer` of what `normalize` has made."""
+    """`read_answer` for text that `normalize` returned."""
     return _read(text, 0)
 
 
@@ -230,7 +230,7 @@ def _given(value: Value, condition: str, depth: int) -> Value:
 
 
 def _typed(spoken: str) -> Typed | None:
-    """A date, a time, an address, a version: what would be arithmetic if it were read as an expression."""
+    """A date, a time, an address, a version: text that would be arithmetic if read as an expression."""
     if len(spoken) > 60 or not any(character.isdigit() for character in spoken):
         return None
     if spoken.isdigit():
@@ -245,7 +245,7 @@ def _typed(spoken: str) -> Typed | None:
 
 
 def read_with_unit(text: str) -> Value:
-    """What normalized `text` says if it ends with a unit: 2π m is a length, not a product."""
+    """Parse normalized `text` that ends with a unit: 2π m is a length, not a product."""
     return _with_unit(text, 0)
 
 
@@ -288,7 +288,7 @@ def _measured(value: Value, factor: Fraction, unit: Unit) -> Value:
 
 
 def _listed(text: str, depth: int) -> Value | None:
-    """Answers one after the other: with ";" between, those with "," are tuples."""
+    """Several answers in a list; if ";" separates them, parts with "," are tuples."""
     if top_level(text, _SEMICOLON):
         parts = [part for part in split(text, _SEMICOLON) if part.strip()]
         if len(parts) < 2:
@@ -322,7 +322,7 @@ def _listed(text: str, depth: int) -> Value | None:
         return excluding(listed.items[0], listed.items[1:])
     if any("=" in signs for signs in operators) or not any(isinstance(item, Relation) for item in related):
         return listed
-    # what is excluded (x < 3, x ≠ 1) narrows what stands before it, and so does x > 0, y > 0
+    # an exclusion (x < 3, x ≠ 1) restricts the relation before it, and so does x > 0, y > 0
     narrowed = {"ne"} in operators or {"in"} in operators or len(bounded_names(listed)) > 1
     narrowed = (narrowed or between(listed.items)) and not any(
         _OR.fullmatch(separator) for separator in written
@@ -344,7 +344,7 @@ def _relation(text: str, depth: int) -> Value | None:
         {"≡": "=", "equiv": "="}.get(sign, sign) for sign in (m.group().strip("\\") for m in operators)
     )
     for rounded in ("approx", "simeq"):
-        if rounded in signs:  # what is written before an approximation is exact
+        if rounded in signs:  # the side before an approximation is exact
             place = signs.index(rounded)
             if not is_rounding(_read(parts[place + 1], depth + 1), _read(parts[place], depth + 1)):
                 return as_text(text)
@@ -438,7 +438,7 @@ def _rows_between_semicolons(inside: str) -> list[list[str]] | None:
 
 
 def _separated(inside: str) -> str:
-    """In brackets a comma separates, unless spaces show that others do: (1,234, 5)."""
+    """Inside brackets, commas separate, unless spaces show that only some do: (1,234, 5)."""
     spaced = re.search(r",\s", inside) is not None
     return inside if spaced else re.sub(r",(?=\S)", ", ", inside)
 
@@ -493,13 +493,13 @@ def _vector(components: list[Node]) -> Items:
 
 
 def _component(node: Node) -> Value:
-    """−2 of i − 2j is a number, and no product."""
+    """A component of a vector; −2 in i − 2j is a number, not a product."""
     value = _rational(node)
     return Expression(node, "") if value is None else Quantity(value)
 
 
 def _rational(node: Node) -> Fraction | None:
-    """What sums and products of rational numbers come to; None for anything else."""
+    """The value of sums and products of rational numbers; None for anything else."""
     if node.head == "number":
         return node.value
     parts = [_rational(part) for part in node.args] if node.head in ("add", "mul") else [None]
@@ -515,7 +515,7 @@ _COLUMN = re.compile(
 
 
 def read_vector(text: str, size: int) -> Items | None:
-    """A vector of `size` components as only one who expects one reads it: i + 2j, (3|-4), <3, -4>."""
+    """A vector of `size` components in notations that need a known kind: i + 2j, (3|-4), <3, -4>."""
     normalized = normalize(text)
     if match := _COLUMN.fullmatch(normalized):
         parts = [part for group in match.groups() if group for part in split(group, _COMMA)]
@@ -528,7 +528,7 @@ def read_vector(text: str, size: int) -> Items | None:
 
 
 def read_matrix(text: str) -> Value | None:
-    """A matrix as only one who expects one reads it: {{1, 2}, {3, 4}} or [1, 2], [3, 4]."""
+    """A matrix in notations that need a known kind: {{1, 2}, {3, 4}} or [1, 2], [3, 4]."""
     bare = normalize(text).replace("\\{", "[").replace("\\}", "]")
     if re.match(r"\{\s*\{|\[\s*\[", bare):
         return read_normalized(bare.replace("{", "[").replace("}", "]"))
@@ -542,7 +542,7 @@ def _plus_minus(text: str, depth: int) -> Value:
 
 
 def _collection(kind: Kind, parts: list[str], depth: int) -> Items:
-    """The parts as values; lists in a list or a set (±, say) are taken apart."""
+    """Parse the parts; lists within a list or a set (such as ±) are flattened."""
     values: list[Value] = []
     for part in parts:
         value = _read(part, depth + 1)

@@ -33,7 +33,7 @@ _CONGRUENT = re.compile(
 
 
 def read_piecewise(text: str) -> Node | None:
-    """Normalized `text` as a function by cases; None when it is none, a system of equations say."""
+    """Normalized `text` as a function by cases; None if it is not, such as a system of equations."""
     match = _CASES.fullmatch(text.strip())
     if match is None:
         return None
@@ -48,7 +48,7 @@ def read_piecewise(text: str) -> Node | None:
 
 
 def _case(row: str) -> tuple[Node, Node]:
-    """One row: its value, and the test behind it."""
+    """One row: its value, and its test."""
     cells = [cell.strip() for cell in split(row, _CELL)]
     if len(cells) == 1 and (introduced := top_level(row, _IF)):
         at = introduced[0].start()

@@ -1,7 +1,7 @@
-"""An answer as one would read it aloud: LaTeX and Markdown dressing gone, one character for each sign.
+"""The plain form of an answer: without LaTeX and Markdown formatting, and with one character per sign.
 
-What is left of LaTeX are commands with a meaning of their own (\\frac, \\sqrt …). Dates, units, codes and
-words are read from this form; expressions from that of `rlvr.verify.normalize`.
+Only LaTeX commands with a meaning remain (\\frac, \\sqrt …). Dates, units, codes and words are read from
+this form, expressions from that of `rlvr.verify.normalize`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _in_words(number: str, unit: str) -> str:
 
 @lru_cache(maxsize=1 << 12)
 def plain(text: str) -> str:
-    """`text`, an answer, without dressing. Linear in its length."""
+    """The answer `text` without formatting. Takes time linear in its length."""
     text = "".join(_SIGNS.get(character, character) for character in text)
     text = _SUPERSCRIPT_RUN.sub(lambda run: f"^{{{run.group().translate(_SUPERSCRIPTS)}}}", text)
     text = _SUBSCRIPT_RUN.sub(lambda run: f"_{{{run.group().translate(_SUBSCRIPTS)}}}", text)
@@ -135,9 +135,9 @@ def plain(text: str) -> str:
 
 
 def dollars_are_money(text: str) -> bool:
-    """Whether the dollar signs are a currency's, $5 to $7, and no marks of a formula, $5$.
+    """Whether the dollar signs are currency signs, $5 to $7, and not delimiters of a formula, $5$.
 
-    A lone one is a currency's, and so are those that all stand before a number and behind none.
+    A single one is a currency sign, and so are several that are all before a number and none after one.
     """
     signs = [match.start() for match in _DOLLARS.finditer(text)]
     return len(signs) % 2 == 1 or (

@@ -1,11 +1,11 @@
-"""Where two expressions are compared: at points in every piece of what is made of pieces.
+"""The points at which two expressions are compared: some in every piece of a piecewise function.
 
-An analytic function is known by its values at a few points, but |x + 50|, max(x, -1000), ⌊x/1000⌋,
-arctan(tan x) or √(x²) follow another formula beyond a switch, which may lie anywhere. So the switches
-are looked for: each has an argument and levels of it (0 for |u|, whole numbers for ⌊u⌋), whose crossings
-are found in floating point along lines; the points lie between neighbouring crossings, beyond the
-outermost, and at them. Names of whole numbers take many residues, also of the moduli that are written.
-Missing a crossing could only hide a difference: no point is ever trusted to lie in a certain piece.
+An analytic function is determined by its values at a few points, but |x + 50|, max(x, -1000), ⌊x/1000⌋,
+arctan(tan x) or √(x²) have another formula beyond a switch, which may be anywhere. Each switch has an
+argument and levels (0 for |u|, whole numbers for ⌊u⌋). The crossings of these levels along lines are found
+in floating point; points are chosen between neighbouring crossings, beyond the outermost ones, and at
+them. Names of whole numbers take many residues, including those of the moduli in the expressions. A missed
+crossing can only hide a difference: no point is assumed to be in a certain piece.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rlvr.verify.tree import COUNTS, DIVISORS, MINUS_ONE, Node, add, mul, names,
 
 MAX_SWITCHES = 12
 MAX_CROSSINGS = 24  # on one line
-MAX_SEEDS = 24  # places of constants at which to begin
+MAX_SEEDS = 24  # start positions from constants
 MAX_WHOLE = 60  # points of whole numbers
 
 _ROOTS = frozenset(["sqrt", "cbrt"])
@@ -41,11 +41,11 @@ Point = dict[str, Fraction]
 
 @dataclass(frozen=True)
 class Switch:
-    """An argument that decides which formula holds, by the levels that it is between."""
+    """An argument that selects the formula, by the levels between which its value is."""
 
     argument: Node
     levels: tuple[float, ...]
-    jumps: bool = False  # whether the value at the crossing itself may be neither neighbour's
+    jumps: bool = False  # whether the function at the crossing may differ from both neighbouring pieces
 
 
 def usual_points(left: Node, right: Node) -> list[Point]:
@@ -71,11 +71,11 @@ def _usual_points(free: tuple[str, ...], whole: frozenset[str]) -> list[Point]:
 
 
 def further_points(left: Node, right: Node, budget: Budget, everywhere: bool) -> Iterator[tuple[Point, bool]]:
-    """Points in the other pieces, the nearest first; none where both sides are analytic.
+    """Points in the other pieces, the nearest first; none if both sides are analytic.
 
-    With each point comes whether it alone stands for a piece, so that it must not be passed over.
+    With each point comes whether it is required, as the only point of its piece.
 
-    `everywhere` looks at the ends of the domains of logarithms and inverse functions too.
+    `everywhere` includes the ends of the domains of logarithms and inverse functions.
     """
     parts = list({part: None for side in (left, right) for part in side.walk()})
     free = sorted(names(left) | names(right))
@@ -122,7 +122,7 @@ def whole_names(parts: Sequence[Node], free: Iterable[str]) -> set[str]:
 def _whole_points(
     whole: Sequence[str], real: Sequence[str], constants: Sequence[float], draw: random.Random
 ) -> Iterator[Point]:
-    """Many residues, also of the whole numbers that are written, and all magnitudes; small ones first."""
+    """Points with many residues, also modulo the constants, and of all magnitudes; small ones first."""
     moduli = [int(constant) for constant in constants if constant.is_integer() and 1 < constant < 1e9]
     product = math.prod(moduli[:4])
     chosen = dict.fromkeys(range(1, 13))
@@ -153,7 +153,7 @@ def _switches(parts: Iterable[Node], everywhere: bool) -> Iterator[Switch]:
         for switch in _switches_of(part, everywhere):
             if names(switch.argument):
                 found[switch] = None
-    # A plain argument first: others are then sought in its pieces as well.
+    # Plain arguments first, so that others are searched in their pieces as well.
     yield from sorted(found, key=lambda switch: sum(1 for _ in switch.argument.walk()))
 
 
@@ -189,14 +189,14 @@ def _difference(one: Node, other: Node) -> Node:
 
 
 def _is_fraction(exponent: Node) -> bool:
-    """Whether an exponent is written as a fraction, or as a decimal that is none of the whole numbers."""
+    """Whether an exponent is a fraction, or a decimal that is not a whole number."""
     if exponent.head == "number":
         return exponent.value.denominator > 1
     return any(inner.head == "pow" for inner in exponent.walk())
 
 
 def _factors(base: Node) -> Iterator[Node]:
-    """What changes the sign of a base, or touches zero in it: x and x + 1 of x²(x + 1)."""
+    """The factors of a base that change its sign or make it zero: x and x + 1 of x²(x + 1)."""
     if base.head == "mul":
         for arg in base.args:
             yield from _factors(arg)
@@ -209,7 +209,7 @@ def _factors(base: Node) -> Iterator[Node]:
 @dataclass(frozen=True)
 class _Line:
     start: Point
-    direction: Point  # of the real names; others stand still
+    direction: Point  # of the real names; others are constant
 
     def at(self, t: float) -> dict[str, float]:
         return {word: float(at) + t * float(self.direction.get(word, 0)) for word, at in self.start.items()}
@@ -234,9 +234,9 @@ def _lines(real: Sequence[str], whole: Sequence[str], draw: random.Random) -> It
 def _on_line(
     line: _Line, switches: Sequence[Switch], constants: Sequence[float], budget: Budget
 ) -> Iterator[tuple[Point, bool]]:
-    """The points of a line between the switches, and whether no other stands for the piece.
+    """The points of a line between the switches, and whether each is the only one of its piece.
 
-    Those far out and those at the switches, where a function jumps, stand for no piece.
+    Points far out, and points at switches where a function jumps, do not count for a piece.
     """
     seeds = _seeds(line, constants)
     crossings: dict[float, bool] = {}
@@ -258,7 +258,7 @@ def _on_line(
     near = sorted(sorted(crossings, key=abs)[:MAX_CROSSINGS])
     if near:
         near = [near[0] - 1 - abs(near[0]) / 8, *near, near[-1] + 1 + abs(near[-1]) / 8]
-    # Where an argument could not be followed, or crosses too often, all magnitudes stand for its pieces.
+    # If an argument could not be evaluated, or crosses too often, points of all magnitudes are used instead.
     lost = unknown or len(crossings) > MAX_CROSSINGS // 2
     far = [sign * 10.0**power for power in ((-2, 1, 3, 6, 9, 12) if lost else (3,)) for sign in (1, -1)]
     chosen = {_between(low, high) for low, high in itertools.pairwise(near)}
@@ -277,7 +277,7 @@ def _between(low: float, high: float) -> Fraction:
 
 
 def _seeds(line: _Line, constants: Sequence[float]) -> list[float]:
-    """Places at which to begin: all magnitudes, and where a name is one of the constants."""
+    """Start positions: all magnitudes, and where a name equals one of the constants."""
     powers = range(-8, 25) if len(line.direction) == 1 else range(-6, 25, 2)
     seeds = {0.0, *(sign * 10 ** (power / 2) for power in powers for sign in (1, -1))}
     for (word, slope), constant in itertools.islice(
@@ -292,7 +292,7 @@ def _seeds(line: _Line, constants: Sequence[float]) -> list[float]:
 def _crossings(
     argument: Callable[[float], float], level: float, grid: Sequence[float], values: Sequence[float]
 ) -> Iterator[float]:
-    """Where the argument crosses or touches the level, or begins or ceases to be a real number."""
+    """Where the argument crosses or touches the level, or starts or stops being real."""
     beyond = [value - level for value in values]
     found = 0
     for index, (low, high) in enumerate(itertools.pairwise(grid)):
@@ -329,7 +329,7 @@ def _side(value: float) -> int:
 
 
 def _bisected(function: Callable[[float], float], low: float, high: float, side: int) -> float:
-    """Where `function` leaves the side on which it is at `low`."""
+    """Where `function` changes from its side at `low`, by bisection."""
     for _ in range(60):
         middle = (low + high) / 2
         if high - low <= 1e-13 * abs(middle) or not low < middle < high:
@@ -342,7 +342,7 @@ def _bisected(function: Callable[[float], float], low: float, high: float, side:
 
 
 def _lowest(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where `function`, which has one minimum between, is least: by thirds."""
+    """The minimum of `function`, which has only one between `low` and `high`, by ternary search."""
     for _ in range(80):
         third = (high - low) / 3
         if function(low + third) < function(high - third):
@@ -357,7 +357,7 @@ def _constant(node: Node) -> float:
 
 
 def approximate(node: Node, at: Mapping[str, float]) -> float:
-    """The value of an expression in floating point; nan where it is not real, or not known."""
+    """The value of an expression in floating point; nan if it is not real, or unknown."""
     try:
         return _approximate(node, at)
     except (ArithmeticError, ValueError, TypeError, KeyError):

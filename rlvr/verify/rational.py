@@ -1,4 +1,4 @@
-"""Functions of rational numbers whose values are rational, with bounds on the size of what they make."""
+"""Functions of rational numbers with rational values, with bounds on the size of results."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ MAX_WORK = 200_000  # of one comparison, in about microseconds
 
 
 class NotComparable(Exception):
-    """The expression is too large to evaluate, or has a part that these rules do not know."""
+    """The expression is too large to evaluate, or has an unsupported part."""
 
 
 class Exhausted(NotComparable):
-    """The comparison has cost all that it may cost."""
+    """The comparison has used up its budget."""
 
 
 class Undefined(NotComparable):
-    """A function that is made of cases has none here: unlike a pole, that tells it from others."""
+    """No case of a function by cases holds here. Unlike a pole, this makes it differ from other functions."""
 
 
 class Budget:
-    """The work that one comparison may do, so that no text takes long, however its parts multiply."""
+    """The work that one comparison may do, so that every comparison is fast."""
 
     def __init__(self, work: int = MAX_WORK) -> None:
         self.left = work
@@ -43,7 +43,7 @@ class Budget:
 
     @contextmanager
     def at_most(self, work: int) -> Iterator[None]:
-        """Raise NotComparable, but not Exhausted, when the block spends more."""
+        """Raise NotComparable, but not Exhausted, if the block spends more than `work`."""
         before, self.stop = self.stop, max(self.stop, self.left - work)
         try:
             yield
@@ -52,7 +52,7 @@ class Budget:
 
 
 def of_rationals(function: str, args: Sequence[Fraction]) -> Fraction | None:
-    """The value of a function of rational numbers where that is rational, else None."""
+    """The value of a function of rational numbers if it is rational, else None."""
     x = args[0]
     if function in ("abs", "max", "min"):
         return abs(x) if function == "abs" else (max if function == "max" else min)(args)
@@ -113,7 +113,7 @@ def monomial(node: Node) -> tuple[Fraction, Counter[Node]]:
 
 
 def gcd(a: Fraction, b: Fraction) -> Fraction:
-    """The largest rational number of which both are whole multiples."""
+    """The largest rational number of which both are integer multiples."""
     common = math.gcd(a.numerator * b.denominator, b.numerator * a.denominator)
     return Fraction(common, a.denominator * b.denominator)
 

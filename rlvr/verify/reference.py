@@ -1,7 +1,7 @@
-"""A reference answer: its kind, which decides how an answer is read and compared.
+"""Reads a reference answer and determines its kind, which decides how answers are read and compared.
 
-A reference is read once. Where its text alone does not tell (3-1 may be a score, 6/10/2024 two dates),
-`doubt` says so: `rlvr audit` then asks, and a problem's column or a setting can say which kind it is.
+A reference is read once. If its text is ambiguous (3-1 may be a score, 6/10/2024 two dates), `doubt` says so:
+`rlvr audit` reports it, and a problem's column or a setting can state the kind.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from rlvr.verify.words import bound_in_signs, in_digits, relations_in_signs, spe
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference answer that was read. `doubt` says what its text leaves open; "" when nothing."""
+    """A parsed reference answer. `doubt` says how its text is ambiguous; "" if it is not."""
 
     text: str
     kind: Kind
@@ -66,15 +66,15 @@ class Reference:
 
     @property
     def two_ways(self) -> bool:
-        """Whether it is an expression as well: all real numbers are (−∞, ∞), 1 ± 2 is 3 or −1."""
+        """Whether it can also be read as an expression: all real numbers are (−∞, ∞), 1 ± 2 is 3 or −1."""
         return self.kind is Kind.SPECIAL or (self.kind is Kind.RANGE and "±" in plain(self.text))
 
 
 @lru_cache(maxsize=1 << 12)
 def read_reference(gold: str, kind: Kind | None = None) -> Reference:
-    """The reference answer `gold`, of a stated `kind` or of the one that its text shows.
+    """Reads the reference answer `gold` as the stated `kind`, or as the kind that its text suggests.
 
-    Raises DataError when it cannot be read as the kind that was stated.
+    Raises DataError if it cannot be read as the stated kind.
     """
     if kind is None:
         return _found(gold)
@@ -100,7 +100,7 @@ _MEANT = {
 
 
 def read_as(kind: Kind, text: str) -> Value | None:
-    """What `text` says if it is meant as an answer of `kind`; None if it cannot be."""
+    """Parse `text` as an answer of `kind`; None if that is impossible."""
     spoken = plain(text)
     if kind in _IN_DIGITS and not any(character.isdigit() for character in spoken):
         spoken = in_digits(spoken)
@@ -151,7 +151,7 @@ _WITH_COMMA = frozenset(
 
 
 def readings(answer: str, reference: Reference) -> Iterator[Value]:
-    """What `answer` may say to somebody who knows what kind of answer is wanted, the likeliest first."""
+    """The possible readings of `answer`, given the kind of the reference, most likely first."""
     kind, gold = reference.kind, without_condition(reference.value)
     if kind in TYPED:
         said = read_as(kind, answer)
@@ -166,7 +166,7 @@ def readings(answer: str, reference: Reference) -> Iterator[Value]:
 
 
 def _expected(answer: str, reference: Reference, gold: Value) -> Iterator[Value]:
-    """Readings that would be far-fetched if another kind of answer was wanted."""
+    """Readings that are plausible only for the reference's kind."""
     kind = reference.kind
     found: Value | None = None
     if kind is Kind.MONEY and isinstance(gold, Quantity):
@@ -199,7 +199,7 @@ def _expected(answer: str, reference: Reference, gold: Value) -> Iterator[Value]
 
 
 def _money(answer: str, currency: str) -> Quantity | None:
-    """Pounds are no weight, and dollars and cents those of the country, where a price is wanted."""
+    """An amount in the reference's currency: pounds are money, and dollars and cents are of its country."""
     spoken = in_digits(plain(answer)) if not any(map(str.isdigit, answer)) else plain(answer)
     if currency == "GBP":
         spoken = re.sub(r"\bpounds?\b", "GBP", spoken, flags=re.IGNORECASE)
@@ -215,7 +215,7 @@ def _money(answer: str, currency: str) -> Quantity | None:
 
 
 def _bound(answer: str, reference: Reference) -> Value:
-    """A bound in words is one of the reference's variable, and one of no variable fits any."""
+    """A bound, in the reference's variable; if the reference is in words, the answer may use any variable."""
     gold = reference.value
     name = variable(gold) if isinstance(gold, Relation) else None
     bound = bound_in_signs(plain(answer), name or "x")
@@ -227,7 +227,7 @@ def _bound(answer: str, reference: Reference) -> Value:
 
 
 def _temperature(answer: str, gold: Quantity, written: str) -> Quantity | None:
-    """20 C where 20 °C is wanted; and 20 °C where the reference is 20 C, which may be coulombs."""
+    """20 C if the reference is 20 °C; and 20 °C if the reference is 20 C, which may be coulombs."""
     spoken = plain(answer)
     if gold.offset and (match := _BARE_DEGREES.fullmatch(spoken)):
         return read_quantity(f"{match.group(1)} °{match.group(2)}")
@@ -277,7 +277,7 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def _found(gold: str) -> Reference:
-    """The kind that the text shows: what is most particular first."""
+    """The kind that the text suggests: the most specific kinds are tried first."""
     spoken = plain(gold)
     if (letter := choice_letter(gold)) is not None and letter.isupper():
         return Reference(
@@ -330,7 +330,7 @@ def _measured(gold: str, spoken: str) -> Reference | None:
 
 
 def _written(gold: str, spoken: str) -> Reference | None:
-    """What is written in digits and is no number: identifiers, formulas, ranges, scores, congruences."""
+    """Text with digits that is not a number: identifiers, formulas, ranges, scores, congruences."""
     if (bound := bound_in_signs(spoken)) is not None:
         return Reference(gold, Kind.INTERVAL, read_answer(bound))
     if (congruence := read_congruence(spoken)) is not None:
@@ -359,7 +359,7 @@ def _infinite(value: Value) -> bool:
 
 
 def _general(gold: str, spoken: str) -> Reference:
-    """What the grammar of expressions reads."""
+    """All other kinds, as read by the grammar of expressions."""
     said = read_answer(gold)
     value = without_condition(said)
     kind, doubt = Kind.EXPRESSION, ""

@@ -1,4 +1,4 @@
-"""Equations and inequalities as they were read: what they name, and other forms of them."""
+"""Parsed equations and inequalities: their names, and equivalent forms."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NAME = re.compile(
 
 
 def bounded_names(value: Value) -> set[str]:
-    """The names that the inequalities of a set bound."""
+    """The names that are bounded by the inequalities of a set."""
     value = without_condition(value)
     if isinstance(value, Relation):
         sides = zip(value.sides, value.names, strict=True)
@@ -51,7 +51,7 @@ def excluding(first: Value, others: tuple[Value, ...]) -> Value:
 
 
 def between(items: tuple[Value, ...]) -> bool:
-    """Whether two inequalities with a comma, x < 3, x ≥ 0, bound one stretch and not two."""
+    """Whether two inequalities with a comma, x < 3, x ≥ 0, are one interval and not two."""
     if len(items) != 2:
         return False
     low, high = -math.inf, math.inf
@@ -91,9 +91,9 @@ def distance(left: Value, sign: str, right: Value) -> Value | None:
 
 
 def is_rounding(written: Value, exact: Value) -> bool:
-    """Whether a number may stand behind "≈": less than one unit of its last digit from the one before.
+    """Whether a number may follow "≈": it is less than one unit of its last digit from the number before.
 
-    That one must be an integer or a decimal: whoever gives a fraction or a root has answered with it.
+    The number before must be an integer or a decimal: a fraction or a root is itself the answer.
     """
     if not (isinstance(written, Quantity) and isinstance(exact, Quantity)):
         return True
@@ -105,7 +105,7 @@ def is_rounding(written: Value, exact: Value) -> bool:
 
 
 def with_products(sides: tuple[Value, ...]) -> tuple[Value, ...]:
-    """F = ma, PV = nRT: beside one letter, or a product that is no word, short words are products."""
+    """F = ma, PV = nRT: next to one letter, or a product that is not a word, short words are products."""
     if not any(isinstance(side, Text) for side in sides):
         return sides
     symbols = [
@@ -125,7 +125,7 @@ def _product(side: Value) -> Value:
 
 
 def of_all_that(condition: Value) -> Value:
-    """A set by its condition: an inequality becomes a set, so that the name of its variable is free."""
+    """A set from its condition: an inequality becomes a set, so that its variable may have any name."""
     bounded = isinstance(condition, Relation) and not {"=", "in", "notin"} & set(condition.operators)
     constant = bounded and sum(bool(_free_names(side)) for side in condition.sides) == 1  # type: ignore[union-attr]
     return Items("intersection", (condition,)) if constant else condition
@@ -144,7 +144,7 @@ def written_as(value: Value) -> str:
 
 
 def holds_names(value: Value) -> bool:
-    """Whether a tuple holds nothing but names."""
+    """Whether a tuple contains only names."""
     return isinstance(value, Items) and all(
         _NAME.fullmatch(written_as(item).strip() or "0") for item in value.items
     )

@@ -1,4 +1,4 @@
-"""A text as formulas and sentences: where each begins and ends."""
+"""Splits a text into formulas and sentences."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _CONTINUES = re.compile(
 _CLOSES = re.compile(r"[.!]\s*(?:\\end\{\w+\*?\}\s*\.?\s*)?$")
 _BEGINS = re.compile(r"\s*\n|\s*[A-Z(]|\s*$")
 _LOWER = re.compile(r" [a-z]{2}")
-_LOOK = 80  # characters before a mark that say what it is
+_LOOK = 80  # characters before a punctuation mark that decide what it is
 _DISPLAY = (r"\[", "$$", r"\begin")
 
 
 class Formula(NamedTuple):
-    """Where a formula begins and ends, and what its delimiters enclose."""
+    """Where a formula begins and ends, and its content."""
 
     start: int
     end: int
@@ -56,11 +56,11 @@ def matching_braces(text: str, start: int = 0) -> dict[int, int]:
 
 
 def formulas(text: str) -> list[Formula]:
-    r"""Every `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and `\begin{…}…\end{…}`; not what is between two prices."""
+    r"""Every `$…$`, `$$…$$`, `\(…\)`, `\[…\]` and `\begin{…}…\end{…}`; not text between two prices."""
     if "$" not in text and "\\" not in text:
         return []
     found: list[Formula] = []
-    never: set[str] = set()  # closing marks that do not come any more
+    never: set[str] = set()  # closing marks that do not occur in the rest of the text
     position = 0
     while match := _OPENING.search(text, position):
         position = match.end()
@@ -113,10 +113,10 @@ def within(position: int, spans: Sequence[Formula]) -> bool:
 
 
 def sentences(text: str) -> list[str]:
-    """`text` cut after full stops and at line ends, where these end a sentence.
+    """`text` split after full stops and at line ends, if these end a sentence.
 
-    A mark inside a formula, after an abbreviation or the number of a list item ends none; nor does the end
-    of a line that ends in a colon, or that a displayed formula follows.
+    A full stop inside a formula, after an abbreviation or after the number of a list item does not end a
+    sentence; nor does a line end after a colon, or before a displayed formula.
     """
     spans = formulas(text)
     ends = [span.end for span in spans if _CLOSES.search(span.inside) and _BEGINS.match(text, span.end)]
@@ -139,13 +139,13 @@ def sentences(text: str) -> list[str]:
 
 
 def _goes_on(before: str, text: str, end: int) -> bool:
-    """Whether what follows a full stop begins no sentence: a small letter, or a month after its day."""
+    """Whether a sentence continues after a full stop: with a small letter, or a month after its day."""
     month = _ORDINAL.search(before) and _MONTH.match(text, end)
     return month is not None or _LOWER.match(text, end) is not None
 
 
 def _runs_on(before: str, after: str) -> bool:
-    """Whether a sentence goes on in the next line."""
+    """Whether a sentence continues on the next line."""
     line, after = before.rstrip(), after.lstrip()
     if not line or not after:
         return False

@@ -1,8 +1,8 @@
-"""Sets of real numbers, compared by which numbers they hold.
+"""Compares sets of real numbers by their elements.
 
-A set that is built of intervals, finite sets and inequalities in one variable can only change
-between holding and not holding at the ends that are written in it. So two such sets are equal if
-they agree at every end of either, between all neighbouring ones, and beyond the outermost.
+Membership in a set that is built from intervals, finite sets and inequalities in one variable can change
+only at the end points in its definition. So two such sets are equal if they agree at every end point of
+either, between all neighbouring end points, and beyond the outermost ones.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MIRRORED = {"<": ">", ">": "<", "le": "ge", "ge": "le"}
 
 
 def same_numbers(left: Value, right: Value, budget: Budget) -> bool:
-    """Whether both sets hold the same real numbers. Raises NotComparable for other sets."""
+    """Whether both sets contain the same real numbers. Raises NotComparable for other sets."""
     if any(len(bounded_names(value)) > 1 for value in (left, right)):
         raise NotComparable("not numbers but points")
     units = [_units(value) for value in (left, right)]
@@ -59,7 +59,7 @@ def _units(value: Value) -> set[tuple[str, Fraction]]:
 
 
 def as_interval(value: Value) -> Interval | None:
-    """An interval, or x < b, a ≤ x < b, … as the interval of x; None for what is neither."""
+    """An interval, or x < b, a ≤ x < b, … as the interval of x; else None."""
     if isinstance(value, Interval):
         return value
     if isinstance(value, Items) and value.kind == "tuple" and len(value.items) == 2:
@@ -85,7 +85,7 @@ def as_interval(value: Value) -> Interval | None:
 
 
 def tree(value: Value) -> Node:
-    """The expression that a value is. Raises NotComparable when it is none."""
+    """The expression of a value. Raises NotComparable if it is not an expression."""
     if isinstance(value, Quantity):
         written = number(value.value, value.digits)
         return call("degrees", written) if value.unit == "degree" else written
@@ -113,14 +113,14 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Compound:
-    """What is held by the parts: by any, by all, or by the first alone."""
+    """The union, the intersection or the difference of sets."""
 
     kind: str  # union, intersection or difference
     parts: tuple[_Span | _Compound, ...]
 
 
 def _read(value: Value, budget: Budget) -> _Span | _Compound:
-    """A set with its ends as numbers. Raises NotComparable for what is no set of real numbers."""
+    """A set with numeric end points. Raises NotComparable if it is not a set of real numbers."""
     is_set = isinstance(value, Items) and value.kind != "tuple"
     if interval := None if is_set else as_interval(value):
         low, high = _number(interval.low, budget), _number(interval.high, budget)
@@ -165,7 +165,7 @@ def _ends(held: _Span | _Compound) -> Iterator[Any]:
 
 
 def _places(held: _Span | _Compound, ends: Sequence[Any]) -> int:
-    """The places that a set holds, as bits: the ends have odd places, what is between them even ones."""
+    """The regions in a set, as bits: odd bits are the end points, even bits the regions between them."""
     if isinstance(held, _Compound):
         places = [_places(part, ends) for part in held.parts]
         if held.kind == "intersection":

@@ -1,4 +1,4 @@
-"""How strict a comparison of answers is."""
+"""Settings for the strictness of comparing answers."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ Extraction = Literal["strict", "normal", "lenient"]
 
 @dataclass(frozen=True)
 class VerifySettings:
-    """The defaults take an answer as a mathematician reads it: exact, but not pedantic.
+    """The defaults read an answer as a mathematician would: exactly, but not pedantically.
 
-    `rounding_digits`: a decimal written with at least so many significant digits equals every
-    value that it is a rounding of (0.333333 is 1/3, 0.33 is not); 0 asks for exact equality.
-    `relative_tolerance`: further slack between two real numbers, relative to the reference.
-    `require_units`: the answer must name the unit that the reference names.
-    `evaluated`: where the reference is a number, the answer must be one too, and not an operation
-    that gives it: 3 + 4 is no answer to 3 + 4, nor sin 60° where the reference is √3/2. Rewards ask
-    for that; a comparison need not.
-    `kind`: what the reference is, as `rlvr.verify.kinds.Kind` names it; None: what its text shows.
-    `extraction`: how far an answer is looked for. "strict": only where a mark names it (a box, an answer tag,
-    a JSON object, a line after '#', "the answer is"). "normal": also in the last sentence, and in a text that
-    is nothing but an answer. "lenient": also the last number, which pays for mentioning numbers.
+    `rounding_digits`: a decimal with at least this many significant digits equals every value that it
+    is a rounding of (0.333333 is 1/3, 0.33 is not); 0 requires exact equality.
+    `relative_tolerance`: additional tolerance between two real numbers, relative to the reference.
+    `require_units`: the answer must have the reference's unit.
+    `evaluated`: if the reference is a number, the answer must be a number, and not an operation with
+    that value: 3 + 4 is not an answer to 3 + 4, nor sin 60° if the reference is √3/2. Rewards set this.
+    `kind`: the kind of the reference, a value of `rlvr.verify.kinds.Kind`; None: from its text.
+    `extraction`: where to look for an answer. "strict": only in explicit marks (a box, an answer tag, a JSON
+    object, a line after '#', "the answer is"). "normal": also in the last sentence, and in a text that is
+    only an answer. "lenient": also the last number, which rewards mentioning numbers.
     """
 
     rounding_digits: int = 6

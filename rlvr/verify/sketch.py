@@ -1,4 +1,4 @@
-"""Rough values of answers, by which most members of two lists are told apart before they are compared."""
+"""Approximate values of answers, which quickly rule out most pairs before an exact comparison of lists."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rlvr.verify.values import PARAMETERS, difference
 
 MAX_SLACK = 1e-3  # relative, between sketches of equal values when decimals stand for roundings
 _NOISE = 1e-9  # the same for exact ones
-_NOTHING = 1e-6  # a value below may be but a rounding error
+_NOTHING = 1e-6  # a smaller value may be a rounding error
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """What kind of answer it is, with numbers that equal answers of the kind share; nan for unknown ones."""
+    """The type of an answer, with approximate values that are the same for equal answers; nan if unknown."""
 
     kind: str
     numbers: tuple[float, ...]
@@ -29,7 +29,7 @@ class Sketch:
 
 
 def sketch(value: Value) -> Sketch | None:
-    """The sketch of an answer; None where no cheap one is known."""
+    """The sketch of an answer; None if there is no cheap one."""
     if isinstance(value, Quantity | Expression):
         return None if value.unit else _of_tree(tree(value))
     if isinstance(value, Relation):
@@ -70,7 +70,7 @@ def _joined(kind: str, parts: tuple[Value, ...]) -> Sketch | None:
 
 
 def _of_relation(relation: Relation) -> Sketch | None:
-    """Of two plain sides, whose difference may have any factor."""
+    """The sketch of a relation with two plain sides, whose difference may have any factor."""
     plain = all(isinstance(side, Expression | Quantity) and not side.unit for side in relation.sides)
     if len(relation.sides) != 2 or not plain:
         return None
@@ -96,7 +96,7 @@ def _coordinate(word: str, place: int) -> float:
 
 
 def _without_cancelling(node: Node, at: Mapping[str, float]) -> float:
-    """The value in floating point; nan where a sum is much smaller than its terms, for it may be noise."""
+    """The value in floating point; nan if a sum is much smaller than its terms, as it may be noise."""
     for part in node.walk():
         if part.head == "add":
             terms = [approximate(arg, at) for arg in part.args]

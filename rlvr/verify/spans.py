@@ -98,7 +98,7 @@ class Dimensions:
 
 
 def same_amount(answer: Quantity, gold: Quantity) -> bool:
-    """Whether two quantities are equal; a unit that one of them leaves out is forgiven."""
+    """Whether two quantities are equal; a unit may be missing from one of them."""
     if answer.unit and gold.unit:
         return not answer.clashes(gold) and answer.in_base == gold.in_base
     return answer.value == gold.value
@@ -108,7 +108,7 @@ _TOLERANCE = re.compile(rf"(?P<middle>{_NUMBER}(?:\s?[^\W\d]+)?)\s*(?:±|\+/-|\+
 
 
 def read_tolerance(text: str) -> Span | None:
-    """Plain `text` as a value and how far off it may be: 20 ± 2 mm is from 18 to 22 mm."""
+    """Plain `text` as a value with a tolerance: 20 ± 2 mm is from 18 to 22 mm."""
     text = re.sub(r"\bplus[ -](?:or|and)[ -]minus\b", "±", text.strip())
     match = _TOLERANCE.fullmatch(re.sub(r"^\(([^()]*)\)(?= ?\S)", r"\1", text))
     middle = read_quantity(match.group("middle")) if match else None
@@ -172,7 +172,7 @@ _BETWEEN_NUMBERS = re.compile(r"(?<=\d)[xX](?=\d)|\s(?:x|X|by)\s")
 
 
 def read_dimensions(text: str) -> Dimensions | None:
-    """Plain `text` as sides: 10 cm × 5 cm, 8.5 by 11 inches, 1920x1080; no product and no power of ten."""
+    """Plain `text` as dimensions: 10 cm × 5 cm, 8.5 by 11 inches, 1920x1080; no product or power of ten."""
     if not text[:1].isdigit() or len(text) > 100 or text[:2].lower() == "0x":
         return None
     for mark in "'\"":
@@ -190,7 +190,7 @@ def read_dimensions(text: str) -> Dimensions | None:
 
 
 def clear_dimensions(text: str) -> Dimensions | None:
-    """Plain `text`, a reference, as sides, where it is no product: it has lengths, "by" or "x"."""
+    """Plain `text` of a reference as dimensions, if it is not a product: it has lengths, "by" or "x"."""
     found = read_dimensions(text)
     units = {side.unit for side in found.sides} if found else set()
     return found if units in ({"meter"}, {"pixel"}) or (units and _BETWEEN_NUMBERS.search(text)) else None
@@ -201,7 +201,7 @@ _RATIO_SIGN = re.compile(r"\s*(?::|∶|-?\bto\b-?|\bis to\b|÷)\s*")
 
 
 def ratio_terms(text: str) -> list[str]:
-    """The terms of a ratio in plain `text`: 3:2, 3 to 2, 3 is to 2, the ratio 3-to-2; [] for what is none."""
+    """The terms of a ratio in plain `text`: 3:2, 3 to 2, 3 is to 2, the ratio 3-to-2; [] if it is not one."""
     terms = _RATIO_SIGN.split(_RATIO_WORDS.sub("", text.strip()))
     return terms if 2 <= len(terms) <= MAX_PARTS and all(terms) else []
 

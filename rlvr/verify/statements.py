@@ -1,8 +1,9 @@
-"""The value that a sentence comes to.
+"""Finds the value that a sentence claims.
 
-Every value of a sentence has a rank by the words around it: what an equation ends with, what follows "is",
-what is merely named, what belongs to a phrase of place, time or measure ("in 5 days"), and what is only
-worked on ("half of 42"). The highest rank decides, if just one value, or one list of values, holds it.
+Every value in a sentence has a rank by the words around it, from high to low: the last side of an equation,
+a value after "is", a value that is merely mentioned, a value in a phrase of place, time or measure
+("in 5 days"), an operand ("half of 42"). The value of the highest rank is claimed, if it is the only value,
+or the only list of values, with that rank.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ _CONTENT = re.compile(r"\d|\\|[π√∞∅=]|^[A-Za-z]$|[A-Za-z)]\s*[-+*/^]")
 _LABEL = re.compile(r"[A-Za-z]{1,20}\s*:\s+(?=\S*\d)")
 _VARIABLE = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 _NAMED_SIDE = re.compile(r"\s*(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?['′]?\s*(?:\([^=]{1,30}\))?|[A-Z]{2,3})\s*")
-MAX_REASONS = 8  # clauses with "because" or "when" that are looked at
+MAX_REASONS = 8  # clauses with "because" or "when" that are examined
 MAX_VALUES = 30  # of a sentence
 _FORMULA_ENDS = ".,;: \t\n"
 _FORMULA_BEGINS = _FORMULA_ENDS.replace(".", "")  # .5 is a number
@@ -145,7 +146,7 @@ class _Value(NamedTuple):
 
 
 def in_words(text: str) -> bool:
-    """Whether a text is more than an expression: some word in it is no function."""
+    """Whether a text is more than an expression: it has a word that is not a function."""
     bare = _WORDY_COMMAND.sub(" ", text)
     words = (match.group() for match in _PROSE.finditer(bare))
     return (
@@ -176,7 +177,7 @@ def stated(sentence: str) -> str | None:
 
 
 def complement(content: str) -> str | None:
-    """The value that "the answer is" leads to, of what follows it."""
+    """The value in `content`, the text after "the answer is"."""
     claim = _claim(f"is {without_asides(content).strip()}")
     return claim[0] if claim else None
 
@@ -186,7 +187,7 @@ def without_asides(sentence: str) -> str:
 
 
 def with_alternative(sentence: str) -> str:
-    """8 (or 9) as 8 or 9: two values, if they are not the same one twice."""
+    """8 (or 9) as 8 or 9, unless both are the same value."""
     return _OR_ASIDE.sub(r" or \1", sentence)
 
 
@@ -211,7 +212,7 @@ def _plain(sentence: str) -> str:
 
 
 def _main_clause(sentence: str) -> str:
-    """What a sentence concludes: after the last "therefore" with a value, without a case or reason before."""
+    """The main clause: after the last "therefore" with a value, without a preceding case or reason."""
     sentence = _after_opening(sentence)
     for match in reversed(list(cues.CONCLUSION.finditer(sentence))[-MAX_REASONS:]):
         rest = sentence[match.end() :]
@@ -228,7 +229,7 @@ def _after_opening(sentence: str) -> str:
 
 
 def _comma(text: str) -> int | None:
-    """Where the clause after the first comma begins, if it is none of a number or a formula."""
+    """Where the clause after the first comma begins, if the comma is not in a number or a formula."""
     spans = formulas(text)
     for pattern in (_THEN, _COMMA):
         for match in pattern.finditer(text):
@@ -265,7 +266,7 @@ def _best(values: Sequence[_Value]) -> int:
 
 
 def _claim(clause: str) -> tuple[str, int] | None:
-    """The value of highest rank, with those it is listed with, and its rank; None if it is unsaid."""
+    """The value of highest rank, with others in its list, and its rank; None if it is denied."""
     if cues.BY_CASES.search(clause):
         return None
     clause = _without_reason(clause)
@@ -291,7 +292,7 @@ def _claim(clause: str) -> tuple[str, int] | None:
     if last.rank == _IS and any(
         value.text != last.text and _COORDINATED.fullmatch(clause, last.end, value.start) for value in named
     ):
-        return None  # "there are 6 boxes, 7 rows and 42 screws"
+        return None  # no single value: "there are 6 boxes, 7 rows and 42 screws"
     listed = _listed(clause, named, last)
     if listed is None:
         return None
@@ -398,7 +399,7 @@ def _is_unsolved(before: str) -> bool:
 
 
 def _listed(clause: str, values: Sequence[_Value], value: _Value) -> list[_Value] | None:
-    """`value` with those that a comma, "and" or "or" joins it to; None if they are of different things."""
+    """`value` and those joined to it by a comma, "and" or "or"; None if they are of different things."""
     index = values.index(value)
     first = last = index
     while first > 0 and (joined := _joined(clause, values[first - 1], values[first])) is not None:
@@ -413,7 +414,7 @@ def _listed(clause: str, values: Sequence[_Value], value: _Value) -> list[_Value
 
 
 def _joined(clause: str, left: _Value, right: _Value) -> bool | None:
-    """Whether two neighbours are items of one list; False if alternatives otherwise; None if apart."""
+    """True if two neighbours are items of one list, False if they are other alternatives, None if neither."""
     between = clause[left.end : right.start]
     if len(between) > 60 or _WORKED_ON in (left.rank, right.rank):
         return None
@@ -466,7 +467,7 @@ def _last_row(text: str) -> str:
 
 
 def _last_side(inside: str, cuts: Sequence[re.Match[str]], keep: bool) -> str:
-    """Of an equation what it comes to; all of it, if it names its value, or may be the answer (`keep`)."""
+    """The last side of an equation; all of it, if it names its value or may be the answer (`keep`)."""
     if not cuts:
         return inside
     sides = [
@@ -485,7 +486,7 @@ def _pieces(text: str, cuts: Sequence[re.Match[str]]) -> list[tuple[int, int]]:
 
 
 def _top_relations(inside: str) -> list[re.Match[str]]:
-    """The signs of equality that no brace encloses."""
+    """The signs of equality outside of braces."""
     depth, found = 0, []
     marks = {match.start(): match for match in _RELATION.finditer(inside)}
     for position, character in enumerate(inside):

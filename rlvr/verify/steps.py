@@ -1,8 +1,8 @@
-"""Does one step of a worked solution hold? A step is two sides and the relation between them.
+"""Checks one step of a worked solution: two sides and the relation between them.
 
-Arithmetic is decided here, in exact rational numbers, because a step may be an inequality, a
-rounding or a percentage, which equality of answers does not know. Everything else goes to
-`equal_answers`. What cannot be decided is None: neither for nor against the one who wrote it.
+Arithmetic is checked here, in exact rational numbers, because a step may be an inequality, a rounding
+or a percentage, which `equal_answers` does not support. `equal_answers` checks everything else. The result
+is None if a step cannot be checked.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _FRACTION_FACTOR = re.compile(r"/[^+\-]*[\d)}]\s?[({]")
 
 
 class _Reading(NamedTuple):
-    """One of the ways in which people mean what they write."""
+    """One possible reading of ambiguous notation."""
 
     percent: bool  # 5% is 1/20, not 5 (of something counted in percent)
     mixed: bool  # 3\\frac{1}{2} is 7/2, not 3/2
@@ -62,7 +62,7 @@ _USUAL = _Reading(percent=True, mixed=True, tight=False, nested=False)
 
 
 class Calculation(NamedTuple):
-    """A step between rational numbers, whose truth was decided in exact arithmetic."""
+    """A step between rational numbers that was checked in exact arithmetic."""
 
     sides: tuple[str, str]  # left and right, normalized
     values: tuple[list[Fraction], list[Fraction]]  # of each side under its usual readings; at least one
@@ -81,19 +81,19 @@ class Stated(NamedTuple):
 
 
 class _NotArithmetic(Exception):
-    """The text is no arithmetic, or its value is not rational or too large."""
+    """The text is not arithmetic, or its value is not rational or too large."""
 
 
 def step_holds(left: str, relation: str, right: str, same_names: bool = False) -> bool | None:
-    """Whether `left relation right` is true; None where that is no checkable claim.
+    """Whether `left relation right` is true; None if it is not a checkable claim.
 
-    Checkable are relations between numbers, of which at least one is calculated: "0 = 1", "1 < 2"
-    and "x = 5" state or suppose something. With names, an equation that is an identity holds; any
-    other may be a definition, an equation to be solved or a substitution, and is None, unless
-    `same_names` says that it is a transformation of one expression, in the same names.
-    A decimal with a point equals every value that it is a rounding of, or cut off from, under "=";
-    under "approx" any number equals what is less than one unit of its last digit away. Percent,
-    mixed numbers and a/b(c) hold when any of their usual readings does. Never raises on any text.
+    Checkable are relations between numbers with at least one calculation: "0 = 1", "1 < 2" and "x = 5" are
+    statements or assumptions. With names, an equation that is an identity holds; any other may be a
+    definition, an equation to be solved or a substitution, and is None, unless `same_names` says that
+    it transforms one expression, with the same names on both sides.
+    Under "=", a decimal with a point equals every value that it is a rounding or truncation of; under
+    "approx", a number equals every value less than one unit of its last digit away. Percent, mixed
+    numbers and a/b(c) hold if any of their usual readings does. Never raises for any text.
     """
     sides = _sides(left, right)
     if sides is None or _stated(sides, relation):
@@ -109,10 +109,10 @@ def step_holds(left: str, relation: str, right: str, same_names: bool = False) -
 
 
 def calculation(left: str, relation: str, right: str) -> Calculation | None:
-    """The step `left relation right` where rational arithmetic decides it; None elsewhere.
+    """The step `left relation right` if rational arithmetic decides it, else None.
 
-    It says what `step_holds` says of such a step, but that two stated numbers which differ are not
-    equal: 7 = 9 is false, while 7 = 7.0 calculates nothing. It never takes long: nothing symbolic is tried.
+    The result is that of `step_holds`, except that two different stated numbers are not equal: 7 = 9 is
+    false, while 7 = 7.0 calculates nothing. It is fast, as nothing symbolic is tried.
     """
     sides = _sides(left, right)
     if sides is None or not all(map(_NUMERIC.fullmatch, sides)):
@@ -127,17 +127,17 @@ def calculation(left: str, relation: str, right: str) -> Calculation | None:
 
 
 def numbers_in(text: str) -> list[Fraction]:
-    """The numbers that are written in `text`, without their signs, in their order; none of over MAX_SIDE."""
+    """The numbers in `text`, without signs, in their order; numbers longer than MAX_SIDE are left out."""
     return [_number(found) for found in _NUMBERS.findall(text) if len(found) <= MAX_SIDE]
 
 
 def _number(digits: str) -> Fraction:
-    # whole numbers are far the most frequent, and a text takes a Fraction much longer to read
+    # whole numbers are by far the most frequent, and Fraction parses text slowly
     return Fraction(int(digits)) if digits.isdecimal() else read_literal(digits)[0]
 
 
 def stated_number(answer: str) -> Stated | None:
-    """An answer that is one rational number, with a unit or a currency or without; None for any other."""
+    """An answer that is one rational number, optionally with a unit or a currency; else None."""
     text = _normalized(answer)
     if quantity := _QUANTITY.fullmatch(text):
         text = quantity.group(1)
@@ -153,7 +153,7 @@ def names_in(text: str) -> frozenset[str]:
 
 
 def rational_values(text: str) -> list[Fraction]:
-    """The exact values that the arithmetic in normalized `text` has under its usual readings."""
+    """The exact values of the arithmetic in normalized `text`, under its usual readings."""
     if text.isdecimal():
         return [Fraction(int(text))] if len(text) <= MAX_SIDE else []
     doubts = (_MIXED_LATEX.search(text), _FRACTION_FACTOR.search(text), _TWO_SLASHES.search(text))
@@ -179,7 +179,7 @@ def rational_values(text: str) -> list[Fraction]:
 
 
 def _sides(left: str, right: str) -> tuple[str, str] | None:
-    """Both sides, normalized; None where they claim nothing that can be checked."""
+    """Both sides, normalized; None if they claim nothing that can be checked."""
     left, right = _normalized(left), _normalized(right)
     if max(len(left), len(right)) > MAX_SIDE or not left or not right or left == right:
         return None
@@ -189,7 +189,7 @@ def _sides(left: str, right: str) -> tuple[str, str] | None:
 
 
 def _stated(sides: tuple[str, str], relation: str) -> bool:
-    """Whether nothing is calculated; a rounding is."""
+    """Whether nothing is calculated; a rounding counts as a calculation."""
     return relation != "approx" and all(map(_LONE.fullmatch, sides))
 
 
@@ -203,7 +203,7 @@ def _holds(
 
 
 def _normalized(text: str) -> str:
-    if _PLAIN.fullmatch(text):  # a third of the time of a short solution's check
+    if _PLAIN.fullmatch(text):  # saves a third of the time to check a short solution
         return text
     text = _BINOMIAL.sub(r"\\binom{\1\2}{\3\4}", normalize(text[: MAX_SIDE + 1]))
     inside = text[1:-1]
@@ -211,7 +211,7 @@ def _normalized(text: str) -> str:
 
 
 def _part_of_something(left: str, others: Sequence[Fraction]) -> bool:
-    """1% = 50/7 speaks of 1% of something; so does a proper fraction that "equals" more than 1."""
+    """Whether `left` is a part of something: 1% = 50/7, or a proper fraction that "equals" more than 1."""
     if not _SHARE.fullmatch(left):
         return False
     if left.endswith("%"):
@@ -255,7 +255,7 @@ def _literal(text: str, relation: str) -> tuple[Fraction, Fraction] | None:
 
 
 def _rounded(text: str, relation: str, values: Sequence[Fraction]) -> bool:
-    """Whether `text` is a number by itself that one of `values` may be written as."""
+    """Whether `text` is a single number that equals or rounds one of `values`."""
     literal = _literal(text, relation)
     if literal is None or relation not in ("=", "approx"):
         return False
@@ -271,7 +271,7 @@ def _rounded(text: str, relation: str, values: Sequence[Fraction]) -> bool:
 
 
 def _equal_to_rounding(left: str, relation: str, right: str) -> bool | None:
-    """For numbers that are not rational: equal, or equal to the digits that one of them is written with."""
+    """For numbers that are not rational: whether they are equal, or equal to the digits of one of them."""
     if relation not in ("=", "approx"):
         return None
     from rlvr.verify.check import equal_answers  # steps of arithmetic do without
@@ -352,7 +352,7 @@ class _Calculation:
         return value
 
     def _implicit(self) -> Fraction:
-        """Signs, and factors that follow each other without a sign."""
+        """Signs, and implicit multiplication."""
         negative = False
         while sign := self._take("+", "-"):
             negative ^= sign == "-"
@@ -428,7 +428,7 @@ def _quotient(top: Fraction, bottom: Fraction) -> Fraction:
 
 
 def _raised(base: Fraction, exponent: Fraction) -> Fraction:
-    """base^exponent when that is rational: a root must come out even."""
+    """base^exponent if it is rational: a root must be exact."""
     if exponent.denominator > 1:
         root = exponent.denominator
         if base < 0 or root > 64:

@@ -1,4 +1,4 @@
-"""Whether letters in a text are products of names, mgh or nRT, or words."""
+"""Decides whether letters in a text are products of names, mgh or nRT, or words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PRODUCT_SIGN = re.compile(r"[-+*/^=_()\\\d]")
 
 
 def are_symbols(written: str) -> bool:
-    """Whether the letters in a text can be no words: without a vowel, or with a capital inside."""
+    """Whether the letters in a text cannot be words: no vowel, or a capital inside."""
     runs = _RUN.findall(written)
     formula = (len(runs) == 1 and runs[0] == written) or bool(_PRODUCT_SIGN.search(written))
     return formula and bool(runs) and all(_is_symbolic(run, run == written) for run in runs)

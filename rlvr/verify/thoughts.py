@@ -1,4 +1,4 @@
-"""Which part of a completion is thought, and holds no answer."""
+"""Finds the part of a completion that is thought (reasoning), and contains no answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 Marks = Sequence[Sequence[str]]
 
-# What opens a thought and what ends it, as models write them.
+# Marks that begin and end a thought, by model.
 MARKS: tuple[tuple[str, str], ...] = (
     ("<think>", "</think>"),  # DeepSeek-R1, Qwen3, Phi-4-reasoning and most others
     ("<thinking>", "</thinking>"),
@@ -24,11 +24,11 @@ UNENDED = "its thoughts did not end, so that it holds no answer"
 
 
 def after_thoughts(text: str, begins_inside: bool = False, marks: Marks = MARKS) -> str | None:
-    """What follows the last thought of `text`: all of it where there is none, None where one never ended.
+    """The text after the last thought of `text`: all of it without thoughts, None if a thought did not end.
 
-    `begins_inside`: the prompt has opened a thought. An end without a beginning ends what is before it, since
-    the prompt may have opened that; a beginning within a thought begins no other one. Any mark's end ends
-    any thought, without regard to case. A mark in quotes or backticks is only spoken of.
+    `begins_inside`: the prompt has opened a thought. An end mark without a begin mark ends a thought that
+    starts with the text, since the prompt may have opened it; a begin mark within a thought is ignored. Any
+    end mark ends any thought; case does not matter. Marks in quotes or backticks are ignored.
     """
     if not marks:
         return None if begins_inside else text
@@ -44,7 +44,7 @@ def after_thoughts(text: str, begins_inside: bool = False, marks: Marks = MARKS)
 
 
 def opened_by(prompt: str, marks: Marks = MARKS) -> str:
-    """The mark of a thought that a prompt ends in, as chat templates have it; "" where it ends in none."""
+    """The begin mark at the end of a prompt, as some chat templates add it; "" without one."""
     end = prompt.rstrip().casefold()
     return next((opening for opening, _ in marks if end.endswith(opening.casefold())), "")
 

@@ -1,4 +1,4 @@
-"""The text of an expression → tokens: numbers, LaTeX commands, one-letter names, functions, signs."""
+"""Tokenizes an expression: numbers, LaTeX commands, one-letter names, functions, signs."""
 
 from __future__ import annotations
 
@@ -116,15 +116,15 @@ class NotAnExpression(Exception):
 
 
 class Tokens:
-    """Tokens that are read from the left. A space between factors is one too, and mostly passed over."""
+    """Tokens, read from the left. A space between factors is a token, too, and usually skipped."""
 
     def __init__(self, text: str, letters: bool = False) -> None:
-        """With `letters`, runs of letters that are no functions are products of names: mgh."""
+        """With `letters`, runs of letters that are not functions are products of names: mgh."""
         self.tokens = _tokens(text, letters)
         self.position = 0
 
     def peek(self, ahead: int = 0) -> str:
-        """The next token that is no space; "" at the end."""
+        """The next token that is not a space; "" at the end."""
         position = self.position
         while position < len(self.tokens):
             if self.tokens[position] != " ":
@@ -164,7 +164,7 @@ def _tokens(text: str, letters: bool) -> list[str]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise NotAnExpression(f"nothing fits {text[position]!r}")
+            raise NotAnExpression(f"unexpected {text[position]!r}")
         position = match.end()
         kind, token = match.lastgroup, match.group()
         if kind == "space":
@@ -184,9 +184,9 @@ def _tokens(text: str, letters: bool) -> list[str]:
 def _words(run: str, following: str, before: list[str], letters: bool) -> list[str]:
     """A run of letters: a function, a constant, or one-letter names that are multiplied.
 
-    A longer run is a product only with its letters in alphabetical order, as variables are put
-    (abc, xyz), or where `letters` says that it is no word: no two words of a language are then equal
-    because they share letters.
+    A longer run is a product only if its letters are in alphabetical order, as is usual for variables
+    (abc, xyz), or if `letters` says that it is not a word. Otherwise two words with the same letters would
+    be equal.
     """
     if before[-1:] == ["_"]:
         return [run]

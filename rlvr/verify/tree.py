@@ -1,4 +1,4 @@
-"""Expressions as plain data: what was written, with nothing evaluated."""
+"""Expression trees as plain data, without any evaluation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ class Node:
     """One operation. `head` is number, name, add, mul, pow, mod, call, bind, cases or test.
 
     A call has the function in `name`. A bind has its kind (sum, prod, int, lim, diff) in `name`, and
-    the arguments variable, body and none to two limits. Cases have a value and a test in turn; a test
-    has its relation in `name` (=, ne, <, le, >, ge with two sides; and, or with tests; else without).
+    the arguments variable, body and up to two limits. Cases alternate values and tests; a test
+    has its relation in `name` (=, ne, <, le, >, ge with two sides; and, or with tests; else without
+    arguments).
     """
 
     head: str
@@ -55,7 +56,7 @@ def call(function: str, *args: Node) -> Node:
 MINUS_ONE = number(-1)
 INFINITY = name("infinity")
 CONSTANTS = frozenset(["pi", "e", "i", "infinity"])
-COUNTS = frozenset("kmn")  # names of whole numbers, where a function of whole numbers is near
+COUNTS = frozenset("kmn")  # names of whole numbers, if a function of whole numbers occurs
 DIVISORS = {"gcd": "gcd of integers", "lcm": "lcm of integers"}
 
 
@@ -68,7 +69,7 @@ def divide(top: Node, bottom: Node) -> Node:
 
 
 def in_radians(node: Node) -> Node:
-    """The expression with its degrees as multiples of π."""
+    """The expression with degrees replaced by multiples of π."""
     if node.name == "degrees":
         return mul(*node.args, divide(name("pi"), number(180)))
     return replace(node, args=tuple(in_radians(arg) for arg in node.args)) if node.args else node

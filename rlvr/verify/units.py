@@ -1,8 +1,8 @@
-"""Units of measurement: their names in text and LaTeX, and what they are in base units.
+"""Units of measurement: parses their names in text and LaTeX, and converts them to base units.
 
-`rlvr.verify.measures` knows the words that are units. A word that it does not know counts
-something ("12 screws"), and is a unit of its own. Text is taken apart here, so that no text of a
-model reaches pint but single words.
+`rlvr.verify.measures` lists the words that are units. An unknown word is a noun that is counted
+("12 screws"), and a unit of its own. Text is split into words here, so that pint gets only single
+words of a model's text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PARTS = {
     )
     for plural in ("", "s")
 } | {"halves": Fraction(1, 2), "hundredths": Fraction(1, 100), "thousandths": Fraction(1, 1000)}
-# Counted without saying what.
+# Nouns that do not say what is counted.
 _COUNTS = frozenset(
     [
         "unit", "piece", "pc", "pcs", "item", "piece(s)", "stück", "stücke", "stk", "pièce", "pieza", "pezzo",
@@ -43,7 +43,7 @@ _COUNTS = frozenset(
         "pz", "uds",
     ]
 )  # fmt: skip
-# Words that say more than what is counted: then the number alone is not the answer.
+# Words that add to the meaning: then the number alone is not the answer.
 _NOT_UNITS = frozenset(
     [
         "or", "and", "not", "no", "is", "isn't", "are", "aren't", "was", "were", "be", "being", "been",
@@ -145,7 +145,7 @@ _PHRASES = [
 _FIRST = re.compile(
     r"^(?:an?|of an?|of the|more|additional|extra|full|whole|total) (?!than\b)(?=[^\W\d_])", re.IGNORECASE
 )
-# Behind a unit these say nothing that another unit could contradict.
+# Words after a unit that do not contradict any other unit.
 _FILLERS = frozenset(
     [
         "of", "the", "an", "in", "all", "total", "altogether", "overall", "left", "remaining", "away",
@@ -153,14 +153,14 @@ _FILLERS = frozenset(
         "distance", "length", "height", "his", "her", "their", "each", "off", "de", "von", "di", "van", "per",
     ]
 )  # fmt: skip
-# Full names that make a word with the noun behind them: day trips, second graders.
+# Full names of units that form a compound with the noun after them: day trips, second graders.
 _SHORT_NAMES = frozenset(["day", "cup", "bar", "ton"])
 _OF = re.compile(r"\s+(?:of|de|von|di|van|in|per|left|remaining|altogether|total)\b")
 
 
 @lru_cache(maxsize=1 << 12)
 def read_unit(text: str) -> tuple[Fraction, Unit] | None:
-    """The factor and the unit that plain `text` behind a number stands for; None if it is no unit.
+    """The factor and the unit of plain `text` after a number; None if it is not a unit.
 
     >>> factor, unit = read_unit("million dollars")
     >>> int(factor), unit.base
@@ -192,7 +192,7 @@ def read_unit(text: str) -> tuple[Fraction, Unit] | None:
 
 
 def read_details(text: str) -> frozenset[str] | None:
-    """The words behind a unit that say of what it is; None unless they are nothing but plain words.
+    """The words after a unit that say what is measured; None unless they are only plain words.
 
     >>> sorted(read_details("of whole milk"))
     ['milk', 'whole']
@@ -240,7 +240,7 @@ def _described(text: str) -> Unit | None:
 
 
 def _quotient(text: str) -> Unit | None:
-    """What is counted or paid, by the unit or the piece: words per minute, dollars per box, 3 per day."""
+    """A count or an amount of money per unit or piece: words per minute, dollars per box, 3 per day."""
     upper, slash, lower = text.partition("/")
     if not slash or "/" in lower:
         return None
@@ -355,7 +355,7 @@ def _word_unit(word: str) -> Unit | None:
 
 
 def _counted(text: str) -> Unit | None:
-    """What is counted, by its head: steel screws are screws, boxes of screws are boxes."""
+    """A counted noun, by its head: steel screws are screws, boxes of screws are boxes."""
     head = _OF.split(text.strip())[0]
     words = head.split()
     if not words or len(words) > MAX_WORDS or not all(_WORD.fullmatch(word) for word in words):
@@ -383,7 +383,7 @@ _IRREGULAR = {
 
 
 def _singular(word: str) -> str:
-    """A noun without its plural: the same for box and boxes, bus and buses; not always a word."""
+    """A noun without plural ending: the same for box and boxes, bus and buses; not always a word."""
     word = word.rstrip(".")
     if len(word) < 3:
         return word

@@ -1,4 +1,4 @@
-"""What a comparison needs to know of the values it compares: pure questions and rewritings."""
+"""Helpers of comparison: predicates on parsed answers, and rewritings of them."""
 
 from __future__ import annotations
 
@@ -51,11 +51,12 @@ _FAMILIES = {
 
 
 def is_operation(answer: Value, gold: Value) -> bool:
-    """Whether the answer is a way to a value and not that value.
+    """Whether the answer is an unevaluated operation and not a value.
 
-    For a number that is all but a number; 84/2 is none for 42, 2/4 is for 1/2. For an expression it is
-    a function of constants, a sum, an integral or a common divisor where the reference has none of the
-    kind: sin 60° for √3/2, but not 3 ln 2 for ln 8. Roots and powers are values.
+    If the reference is a number, everything except a number is an operation: 84/2 for 42, but not 2/4 for
+    1/2. If it is an expression, an operation is a function of constants, a sum, an integral or a common
+    divisor of a family that the reference does not have: sin 60° for √3/2, but not 3 ln 2 for ln 8. Roots
+    and powers are values.
     """
     if isinstance(gold, Quantity) and isinstance(answer, Quantity):
         return answer.quotient and gold.value.denominator == 1
@@ -98,13 +99,13 @@ def _without_accents(text: str) -> str:
 
 
 def _stem(text: str) -> str:
-    """Without accents, and without the "s" of a plural in a longer word."""
+    """Text without accents, and longer words without a plural "s"."""
     bare = _without_accents(text)
     return bare[:-1] if len(bare) > 5 and bare[-1] == "s" and bare[-2].isalpha() and bare[-2] != "s" else bare
 
 
 def _written(value: Value) -> str:
-    """A lone letter reads as a symbol and as a choice; both are the same answer."""
+    """The text of an answer; a single letter is the same as a symbol and as a choice."""
     if isinstance(value, Text):
         return _ARTICLE.sub("", value.written or value.text)
     return value.text.strip("()[].: ") if isinstance(value, Expression) else repr(value)
@@ -118,7 +119,7 @@ def _bare(value: Value) -> str:
 
 
 def _same_capitals(one: str, other: str) -> bool:
-    """Words of a language may begin with, or be in, capitals; symbols and genotypes are not the same then."""
+    """Whether capitals match. Words may begin with, or be in, capitals; in symbols, case matters."""
     words = _LETTERS.findall(one), _LETTERS.findall(other)
     if "".join(words[0]) == "".join(words[1]):
         return True
@@ -134,7 +135,8 @@ def _is_word(letters: str) -> bool:
 
 
 def _same_gaps(one: str, other: str) -> bool:
-    """Spaces part words: now here, nowhere. Between single letters, and for a hyphen, they may go."""
+    """Whether spaces match, as they separate words: now here, nowhere. They may be missing between single
+    letters, and instead of a hyphen."""
     if not (_WORDS_ONLY.fullmatch(one) and _WORDS_ONLY.fullmatch(other)):
         return True
     parted = [
@@ -151,14 +153,14 @@ def _word_lengths(text: str) -> list[int]:
 
 
 def by_name(items: Sequence[Value]) -> Sequence[Value]:
-    """y = 2, x = 1 as the tuple (x, y), whose names are in the order of the alphabet."""
+    """y = 2, x = 1 as the tuple (x, y), with the names in alphabetical order."""
     if not all(isinstance(item, Relation) and item.operators == ("=",) for item in items):
         return items
     return sorted(items, key=lambda item: str(item.sides[0]) if isinstance(item, Relation) else "")
 
 
 def rows(value: Value) -> tuple[Value, ...] | None:
-    """The rows of a matrix, or of brackets in brackets."""
+    """The rows of a matrix, or of nested brackets."""
     if isinstance(value, Items) and value.kind == "matrix":
         return tuple(Items("tuple", row.items) for row in value.items if isinstance(row, Items))
     brackets: tuple[Value, ...] = (value.low, value.high) if isinstance(value, Interval) else ()
@@ -190,7 +192,7 @@ def as_vector(value: Value) -> Value:
 
 
 def flat(items: Sequence[Value], others: Sequence[Value]) -> Sequence[Value]:
-    """p = 5, q = 2; p = 7, q = 2 as four equations where the other side lists them so."""
+    """p = 5, q = 2; p = 7, q = 2 as four equations, if the other side lists them like this."""
     grouped = all(isinstance(item, Items) and item.kind == "tuple" for item in items)
     if not grouped or any(isinstance(other, Items) for other in others):
         return items
@@ -199,14 +201,14 @@ def flat(items: Sequence[Value], others: Sequence[Value]) -> Sequence[Value]:
 
 
 def has_value(side: Value) -> bool:
-    """Whether the rules here know what `side` is worth: not so for a limit, or f(2)."""
+    """Whether `side` can be evaluated: not a limit, or f(2)."""
     return not isinstance(side, Expression) or not any(
         part.head == "bind" or part.name.startswith("unknown ") for part in side.tree.walk()
     )
 
 
 def is_label(side: Value) -> bool:
-    """Whether a side says what is asked for: cos θ, |z|; or a + b, mn, of several names."""
+    """Whether a side names the wanted quantity: cos θ, |z|; or a + b, mn, with several names."""
     if not isinstance(side, Expression) or not has_value(side):
         return False
     applied = side.tree.head == "call" and all(arg.head == "name" for arg in side.tree.args)
@@ -219,7 +221,7 @@ def is_applied(side: Value) -> bool:
 
 
 def with_unit_as_factor(answer: Value, gold: Value) -> tuple[Node, Node]:
-    """Both as expressions; 5h beside "5 hours" is a number and its unit."""
+    """Both as expressions; 5h next to "5 hours" is a number and its unit."""
     if isinstance(answer, Expression) and isinstance(gold, Quantity):
         answer = _as_quantity(answer, gold.unit)
     elif isinstance(gold, Expression) and isinstance(answer, Quantity):
@@ -233,14 +235,14 @@ _NUMBER_AND_LETTERS = re.compile(r"(.*\d)\s?([A-Za-zµΩ]{1,3}(?:\^\{?[23]\}?)?)
 
 
 def _as_quantity(written: Expression, unit: str) -> Expression | Quantity:
-    """5h as five hours, where the other side is a time."""
+    """5h as five hours, if the other side is a time."""
     match = _NUMBER_AND_LETTERS.fullmatch(written.text.strip()) if unit else None
     found = read_quantity(" ".join(match.groups())) if match else None
     return found if found is not None and found.unit == unit else written
 
 
 def same_angles(left: Node, right: Node) -> tuple[Node, Node]:
-    """Degrees are a unit, unless the other side is in radians, which shows by its π."""
+    """Compares degrees as a unit, unless the other side has a π and so is in radians."""
     with_pi, with_degrees = (
         [any(part.name == word for part in side.walk()) for side in (left, right)]
         for word in ("pi", "degrees")
@@ -253,7 +255,7 @@ def same_angles(left: Node, right: Node) -> tuple[Node, Node]:
 
 
 def rename_parameter(answer: Node, gold: Node) -> Node:
-    """x = πn and x = πk are the same solutions: a whole number may have any usual name."""
+    """Renames the parameter: x = πn and x = πk are the same solutions."""
     left, right = names(answer), names(gold)
     new, old = right - left, left - right
     if new == {"C"} and old == {"c"}:  # the constant of an integral
@@ -270,7 +272,7 @@ def rename_parameter(answer: Node, gold: Node) -> Node:
 
 
 def _linear(node: Node, word: str) -> bool:
-    """Whether the name is but a factor in terms of a sum."""
+    """Whether the name occurs only as a factor in terms of a sum."""
     if node.head == "add":
         return all(_linear(term, word) for term in node.args)
     if node.head == "mul":
@@ -288,7 +290,7 @@ MAX_CONSTANTS = 3
 def with_constants_of(gold: Node, answer: Node) -> Iterator[Node]:
     """The answer with its constants of integration named as in the reference, in any order.
 
-    Constants are C_1, C_2, … or C where each is added, or a factor in another term, of a function of x.
+    Constants are C_1, C_2, …, or C, if each is added to a function of x or a factor in one of its terms.
     """
     wanted, found = names(gold), names(answer)
     indexed = [word for word in wanted if _INDEXED_CONSTANT.fullmatch(word)]
@@ -309,7 +311,7 @@ def with_constants_of(gold: Node, answer: Node) -> Iterator[Node]:
 
 
 def _is_arbitrary(node: Node, word: str) -> bool:
-    """Whether a name is but added to a function, or a factor of one: an exponential one if it is a lone C."""
+    """Whether a name is only added to a function, or a factor of one (of an exponential, for a single C)."""
     with_it = [part for part in node.args if word in names(part)]
     if len(with_it) != 1 or not names(node) & _ARGUMENTS:
         return False
@@ -361,7 +363,7 @@ def rename_argument(answer: Relation, gold: Relation) -> Relation:
 
 
 def is_asked(side: Value) -> bool:
-    """Whether a side only says what is asked for: f(2), P(X > 3)."""
+    """Whether a side only names the wanted quantity: f(2), P(X > 3)."""
     if isinstance(side, Text):
         return _PROBABILITY.fullmatch(side.written) is not None
     return isinstance(side, Expression) and side.tree.name.startswith("unknown ")
@@ -374,9 +376,9 @@ def variable(relation: Relation) -> str | None:
 
 
 def comparable_zeros(relation: Relation) -> bool:
-    """Whether a relation is known by where the difference of its sides is zero.
+    """Whether a relation is determined by the zeros of the difference of its sides.
 
-    Not so without a free name: any two constants have the same zeros. Nor with units.
+    It is not without a free name, since any two constants have the same zeros, nor with units.
     """
     if len(relation.sides) != 2:
         return False
@@ -385,12 +387,12 @@ def comparable_zeros(relation: Relation) -> bool:
 
 
 def is_written_out(number: Quantity) -> bool:
-    """Whether all digits of a number are there: 1.25 or 125, but not 5/4, or 0.333… of 1/3."""
+    """Whether a number is written with all its digits: 1.25 or 125, but not 5/4, or 0.333… for 1/3."""
     return not number.quotient and identity.terminates(number.value)
 
 
 def values_of_one_name(items: Sequence[Value]) -> bool:
-    """Whether listed answers are values of one thing, so that "and" and "or" join them alike."""
+    """Whether listed answers are values of the same name, so that "and" and "or" mean the same."""
     if any(isinstance(item, Text) or (isinstance(item, Expression) and _is_symbol(item)) for item in items):
         return False
     named = [item.sides[0] for item in items if isinstance(item, Relation)]
@@ -405,9 +407,9 @@ _PROBABILITY = re.compile(r"(?:\\mathbb\s*)?\{?[PE]\}?\s*[(\[].+[)\]]")
 
 
 def as_product(value: Value, other: Value) -> Expression | None:
-    """Text as a product of letters where they are no word, or where the other side spells the product.
+    """Text as a product of letters, if they are not a word or the other side writes out the product.
 
-    mgh, qE and nRT are no words; ma is m · a beside "m a", "a \\cdot m" or "a m + 0".
+    mgh, qE and nRT are not words; ma is m · a if the other side is "m a", "a \\cdot m" or "a m + 0".
     """
     if isinstance(value, Expression):
         return value
@@ -418,7 +420,7 @@ def as_product(value: Value, other: Value) -> Expression | None:
 
 
 def _spelled(written: str, other: Value) -> bool:
-    """Whether the other side is an expression of the letters of a short word, with signs or in order."""
+    """Whether the other side is an expression in the letters of a short word, with signs or in order."""
     if not (isinstance(other, Expression) and written.isalpha() and len(written) <= MAX_LETTERS):
         return False
     letters = "".join(other.text.split())

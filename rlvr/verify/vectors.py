@@ -1,4 +1,4 @@
-"""Expressions in vectors → their three components, so that a × b is not b × a and |a||b| not |a · b|."""
+"""Components of vector expressions, so that a × b differs from b × a, and |a||b| from |a · b|."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def is_vector(node: Node) -> bool:
 
 
 def in_vectors(node: Node) -> bool:
-    """Whether vectors must be told from numbers: a hat alone is also that of an estimate."""
+    """Whether vectors occur for certain; a hat alone may also mark an estimate."""
     return any(part.name == "cross" or part.name.startswith("vec(") for part in node.walk())
 
 
 def components(left: Node, right: Node, budget: Budget) -> list[tuple[Node, Node]]:
-    """The pairs that must agree. Raises NotComparable when a number meets a vector."""
+    """The pairs of components that must agree. Raises NotComparable if a number is combined with a vector."""
     sides = [_value(side, budget) for side in (left, right)]
     if isinstance(sides[0], Node) != isinstance(sides[1], Node):
         sides = [(side, side, side) if side == _ZERO else side for side in sides]
@@ -34,7 +34,7 @@ def components(left: Node, right: Node, budget: Budget) -> list[tuple[Node, Node
     if isinstance(one, Node) and isinstance(other, Node):
         return [(one, other)]
     if isinstance(one, Node) or isinstance(other, Node):
-        raise NotComparable("a number is no vector")
+        raise NotComparable("a number is not a vector")
     return list(zip(one, other, strict=True))
 
 

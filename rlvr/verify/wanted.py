@@ -1,7 +1,7 @@
-"""The span of a sentence that is an answer of the kind that is wanted: a date where a date is asked for.
+"""Finds the span of a sentence that is an answer of the wanted kind, such as a date.
 
-Only the kind of the reference is known here, never its value. Of two such spans neither is taken, and none of
-a sentence that asks, doubts or denies.
+Only the kind of the reference is known here, never its value. If there are two such spans, neither is used;
+sentences that ask, doubt or deny are not used.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FIRST_WORD = re.compile(r"\W*(\w+)\b(?=[,.!:;]|[*_]*\s+[-–—]\s|\s*$)")
 def sought(kind: Kind, sentence: str) -> str | None:
     """The one span of `sentence` that is an answer of `kind`; None if there is none, or more than one.
 
-    Of several amounts the one behind an "is" counts.
+    Of several amounts, the one after "is" counts.
     """
     if asks(sentence) or cues.DOUBT.search(sentence):
         return None
@@ -75,7 +75,7 @@ def sought(kind: Kind, sentence: str) -> str | None:
 
 
 def fits(kind: Kind, text: str) -> bool:
-    """Whether `text` is an answer of `kind`, where `sought` could tell."""
+    """Whether `text` is an answer of `kind`, for the kinds that `sought` supports."""
     formula = kind in _AMOUNTS and "\\" in text  # 480√3 feet
     return formula or kind is Kind.INTERVAL or kind not in _READS or _READS[kind](plain(text))
 
@@ -160,7 +160,7 @@ _READS: dict[Kind, Callable[[str], bool]] = {
 
 
 def _truth(sentence: str) -> str | None:
-    """Yes or no as the first word of a sentence, or as what it says of something: the claim is false."""
+    """Yes or no as the first word of a sentence, or as its predicate: the claim is false."""
     if (first := _FIRST_WORD.match(sentence)) and yes_or_no(first.group(1), wanted=True) is not None:
         return first.group(1)
     set_off = {(first or second).lower() for first, second in _SET_OFF.findall(sentence)}
@@ -178,7 +178,7 @@ def _truth(sentence: str) -> str | None:
 
 
 def bulleted(text: str) -> str | None:
-    """The items of a list with marks that a text ends with, and nothing after it."""
+    """The items of a bulleted list at the very end of a text."""
     lines = [line.strip() for line in text.rstrip().split("\n")]
     items: list[str] = []
     while lines and (item := _BULLET.fullmatch(lines[-1])):
@@ -188,7 +188,7 @@ def bulleted(text: str) -> str | None:
 
 
 def _in_words(sentence: str) -> str | None:
-    """A name or a few words: in bold, or behind the last "is"."""
+    """A name or a few words: in bold, or after the last "is"."""
     bold = [first or second for first, second in _BOLD.findall(sentence)]
     if len(bold) == 1 and not _denies(sentence):
         return bold[0]

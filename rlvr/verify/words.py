@@ -1,4 +1,4 @@
-"""Answers in words: numbers, yes and no, and that there is no answer, or no end of them."""
+"""Answers in words: numbers, yes and no, no solution, infinitely many solutions."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ _SPECIAL = {
 _SPECIAL_PATTERNS = {name: re.compile("|".join(forms), re.IGNORECASE) for name, forms in _SPECIAL.items()}
 
 
-# Words of other languages that are also names, elements or English words: no yes and no with a capital.
+# Words of other languages that are also names, elements or English words: not yes or no with a capital.
 _AMBIGUOUS = frozenset(["si", "ne", "non", "ano", "ya", "tak", "nie", "y", "t", "n", "f", "sai"])
 _SUBJECT = re.compile(
     r"^(?:(?:therefore|so|thus|hence),? )?(?:it|this|that|the (?:[a-z]+ ){0,3}?[a-z]+) (?:is|has) (?=\S)",
@@ -200,7 +200,7 @@ _EVERY = re.compile(r"^(?:all|every|any)(?: real)?(?: numbers?| values? of)? (?=
 
 
 def relations_in_signs(text: str) -> str:
-    """`text` with its relations in words as signs: x is at least 2 is x ≥ 2."""
+    """`text` with relations in words replaced by signs: x is at least 2 becomes x ≥ 2."""
     text = _EVERY.sub("", text)
     for pattern, sign in _IN_SIGNS:
         text = pattern.sub(sign, text)
@@ -256,7 +256,7 @@ def yes_or_no(text: str, wanted: bool = False) -> bool | None:
 
 
 def special(text: str) -> str | None:
-    """The name of what plain `text` says instead of a value: no solution, infinity, …"""
+    """The name of the special answer in plain `text`: no solution, infinity, …"""
     text = _SUBJECT.sub("", " ".join(text.split()).strip(" ."))
     if len(text) > 80:
         return None
@@ -264,7 +264,7 @@ def special(text: str) -> str | None:
 
 
 def number_in_words(text: str) -> Fraction | None:
-    """forty-two, one hundred and five, three and a half, two thirds, 四十二; None for what is no number."""
+    """forty-two, one hundred and five, three and a half, two thirds, 四十二; None if it is not a number."""
     text = text.strip().casefold()
     if not text or len(text) > 120 or any(character.isdigit() for character in text):
         return None
@@ -284,7 +284,7 @@ def number_in_words(text: str) -> Fraction | None:
 
 
 def in_digits(text: str) -> str:
-    """`text` with its numbers in words as digits: two hours and five minutes is 2 hours and 5 minutes."""
+    """`text` with numbers in words replaced by digits: two hours and five minutes → 2 hours and 5 minutes."""
     words = text.split()
     found: list[str] = []
     place = 0

@@ -1,7 +1,7 @@
 """The sending end of a weight update: the learner's weights to all rollout workers.
 
-Every learner rank takes part. On a CPU host the weights go through anonymous shared memory, which no
-crash can leave behind; on GPUs through vLLM's own engines.
+All learner ranks take part. On a CPU host the weights go through anonymous shared memory, which is freed
+even after a crash; on GPUs through vLLM's own engines.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 import ray
 import torch
 
-ALIGNMENT = 64  # bytes; vector loads like it
+ALIGNMENT = 64  # bytes, for fast vector loads
 
 
 class WeightSource(Protocol):
-    """What a learner rank offers; all ranks iterate together, since ZeRO-3 gathers as they go."""
+    """The weights of a learner rank; all ranks must iterate together, since ZeRO-3 gathers each one."""
 
     rank: int
 
@@ -28,9 +28,9 @@ class WeightSource(Protocol):
 
 
 class SharedMemorySender:
-    """Copies the weights into one stretch of memory that every worker of this host maps.
+    """Copies the weights into one block of memory that every worker of this host maps.
 
-    The workers are told by the driver, which knows those that stand: `receive_weights(info, version)`.
+    The driver calls `receive_weights(info, version)` of the workers that have started.
     """
 
     def __init__(self, source: WeightSource) -> None:
@@ -47,7 +47,7 @@ class SharedMemorySender:
             self.memory = torch.frombuffer(mmap(self.file, end), dtype=torch.uint8)
 
     def send(self, version: int) -> dict[str, Any]:
-        """Fill the memory; what a worker needs to read it (of rank 0; empty of others)."""
+        """Fill the memory. Returns what a worker needs to read it on rank 0, an empty dict on other ranks."""
         for offset, (_, weight) in zip(self.offsets, self.source.named_weights(), strict=True):
             if self.source.rank == 0:
                 flat = weight.contiguous().view(-1).view(torch.uint8)
@@ -66,8 +66,8 @@ class SharedMemorySender:
 class Receivers:
     """The rollout workers as vLLM's trainer side sees them (its `VLLMWeightSyncClient`).
 
-    A worker takes a whole update in one call, between two of its engine steps; so the update
-    starts and finishes there, and the protocol's own start and finish have nothing to do.
+    A worker loads a whole update in one call, between two engine steps. So the update starts and finishes
+    there, and the protocol's own start and finish do nothing.
     """
 
     def __init__(self, workers: Sequence[Any], gpus_per_worker: int) -> None:
@@ -94,8 +94,8 @@ class Receivers:
 
 
 class GpuSender:
-    """vLLM's own engines: NCCL from learner rank 0's GPU to those of the workers, or, where worker i has the
-    same GPU as rank i, the memory that the weights lie in."""
+    """vLLM's own transfer engines: NCCL from learner rank 0's GPU to those of the workers, or, where worker i
+    has the same GPU as rank i, CUDA IPC handles of the weights."""
 
     def __init__(
         self, source: WeightSource, receivers: Receivers, address: tuple[str, int], same_gpus: bool
@@ -122,7 +122,7 @@ class GpuSender:
         )
 
     def send(self, version: int) -> dict[str, Any]:
-        """Send them; nothing that a worker needs further."""
+        """Send the weights. Returns an empty dict: workers need nothing further."""
         self.receivers.version = version
         self.engine.send_weights()
         return {}

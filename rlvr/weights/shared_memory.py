@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from vllm.distributed.weight_transfer import WeightTransferEngineFactory
 from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
@@ -22,19 +26,19 @@ from vllm.distributed.weight_transfer.base import (
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
 BACKEND = "rlvr_shared_memory"
-MEMORY = "rlvr-weights"  # name of the memory that the learner fills
+MEMORY = "rlvr-weights"  # name of the learner's memory file
 
 
 @dataclass
 class SharedMemoryInitInfo(WeightTransferInitInfo):
-    """Nothing to agree on beforehand."""
+    """Empty: no handshake is needed."""
 
 
 @dataclass
 class SharedMemoryUpdateInfo(WeightTransferUpdateInfo):
-    """Where the tensors lie. All lists have one entry per tensor."""
+    """The location of the tensors. All lists have one entry per tensor."""
 
-    path: str  # of the memory, as this process can open it
+    path: str  # of the memory, openable by this process
     names: list[str]
     dtypes: list[str]  # torch's names, without `torch.`
     shapes: list[list[int]]
@@ -42,7 +46,7 @@ class SharedMemoryUpdateInfo(WeightTransferUpdateInfo):
 
 
 class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemoryUpdateInfo]):
-    """Loads weights from memory that the learner filled, without copying them on the way."""
+    """Loads weights from the learner's memory, without an intermediate copy."""
 
     init_info_cls = SharedMemoryInitInfo
     update_info_cls = SharedMemoryUpdateInfo
@@ -52,36 +56,43 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         self.tensors: list[tuple[str, torch.Tensor]] = []  # of the last update, in the learner's memory
         self.memory = torch.empty(0, dtype=torch.uint8)
         self.mapped: tuple[int, int] | None = None  # device and inode of that memory's file
+        # names of one and the same parameter; updates will make it several
+        self.tied = tied_names(dict(self.model.named_parameters(remove_duplicate=False)))
 
     @property
     def checksums(self) -> dict[str, int]:
-        """CRC-32 of what was last sent, by checkpoint name. They take longer than the update's copies do,
-        so they are made when somebody asks."""
+        """CRC-32 of the last update, by checkpoint name. Computed on request only: it takes longer than the
+        update itself."""
         return {name: checksum(tensor) for name, tensor in self.tensors}
 
     def init_transfer_engine(self, init_info: SharedMemoryInitInfo) -> None:
         pass
 
     def start_weight_update(self) -> None:
-        # loading into packed layers needs their unpacked form back first
+        # packed layers must be unpacked before loading
         initialize_layerwise_reload(self.model)
 
     def receive_weights(self, update_info: SharedMemoryUpdateInfo) -> None:
-        """Load every tensor.
+        """Load every tensor from the learner's memory, or from the folder of a checkpoint.
 
         Raises:
-            RuntimeError: a parameter of the model got no value; it would silently stay the old one.
+            RuntimeError: a parameter of the model got no value and would silently keep the old one.
         """
-        if not os.readlink(update_info.path).startswith(f"/memfd:{MEMORY} "):
-            raise RuntimeError(f"{update_info.path} is not the learner's memory: both must be on one host")
         expected = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
-        self._map(update_info)
-        self.tensors = [
-            (name, tensor_at(self.memory, offset, getattr(torch, dtype), shape))
-            for name, dtype, shape, offset in zip(
-                update_info.names, update_info.dtypes, update_info.shapes, update_info.offsets, strict=True
-            )
-        ]
+        if os.path.isdir(update_info.path):
+            self.tensors = checkpoint_tensors(Path(update_info.path), self.tied)
+        else:
+            self._map(update_info)
+            self.tensors = [
+                (name, tensor_at(self.memory, offset, getattr(torch, dtype), shape))
+                for name, dtype, shape, offset in zip(
+                    update_info.names,
+                    update_info.dtypes,
+                    update_info.shapes,
+                    update_info.offsets,
+                    strict=True,
+                )
+            ]
         loaded = self.model.load_weights(iter(self.tensors))
         if loaded is not None and (missing := expected - loaded):
             raise RuntimeError(
@@ -89,7 +100,11 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
             )
 
     def _map(self, update_info: SharedMemoryUpdateInfo) -> None:
-        """Map the learner's memory, if it is not that of the last update: the first touch of a page costs."""
+        """Map the learner's memory unless it is mapped already: the first access to each page is slow."""
+        if not os.readlink(update_info.path).startswith(f"/memfd:{MEMORY} "):
+            raise RuntimeError(
+                f"{update_info.path} is not the learner's memory: worker and learner must be on one host"
+            )
         file = os.stat(update_info.path)
         if self.mapped != (file.st_dev, file.st_ino):
             size = update_info_size(update_info)
@@ -103,14 +118,36 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         pass
 
 
+def tied_names(parameters: Mapping[str, torch.Tensor]) -> list[set[str]]:
+    """The names of every parameter that has several, as a tied output layer has."""
+    names: defaultdict[int, set[str]] = defaultdict(set)
+    for name, parameter in parameters.items():
+        names[id(parameter)].add(name)
+    return [same for same in names.values() if len(same) > 1]
+
+
+def checkpoint_tensors(folder: Path, tied: Sequence[set[str]]) -> list[tuple[str, torch.Tensor]]:
+    """All tensors of a checkpoint's safetensors files, a tied one under each of its names.
+
+    The files have it under one name only, and layers that are packed one by one would keep the other old.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        tensors |= load_file(file)
+    for names in tied:
+        for name in names & tensors.keys():
+            tensors |= dict.fromkeys(names, tensors[name])
+    return list(tensors.items())
+
+
 def update_info_size(info: SharedMemoryUpdateInfo) -> int:
-    """Bytes up to the end of the last tensor."""
+    """Size in bytes up to the end of the last tensor."""
     last = getattr(torch, info.dtypes[-1]).itemsize * int(np.prod(info.shapes[-1]))
     return info.offsets[-1] + last
 
 
 def tensor_at(memory: torch.Tensor, offset: int, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:
-    """The tensor of this type and shape that begins at byte `offset` of `memory` (uint8)."""
+    """A view of `memory` (uint8) as the tensor of this dtype and shape at byte `offset`."""
     size = dtype.itemsize * int(np.prod(shape))
     return memory[offset : offset + size].view(dtype).view(shape)
 
@@ -121,6 +158,6 @@ def checksum(tensor: torch.Tensor) -> int:
 
 
 def register() -> None:
-    """Make the back-end known to vLLM; once per process, however often vLLM calls it."""
+    """Register the back-end with vLLM; further calls in a process do nothing."""
     if BACKEND not in WeightTransferEngineFactory._registry:
         WeightTransferEngineFactory.register_engine(BACKEND, SharedMemoryEngine)

@@ -232,7 +232,7 @@ OF_TWO = {"backward": BACKWARD, "debiased": DEBIASED, "forward": FORWARD, "max_r
 
 @pytest.mark.parametrize("function", OF_TWO.values(), ids=OF_TWO.keys())
 def test_advantages_of_two_rewards_refuse_a_third(function: Callable) -> None:
-    with pytest.raises(ConfigError, match=r"wrong=0 and correct=1, .*0\.5.*`wrong` and `correct`"):
+    with pytest.raises(ConfigError, match=r"wrong=0 or correct=1, .*0\.5.*`wrong` and `correct`"):
         function(floats([1, 0.5, 0]))
     with pytest.raises(ConfigError, match="are both 1"):
         function(floats([1, 0]), wrong=1.0, correct=1.0)

@@ -225,7 +225,7 @@ def test_a_loss_is_known_to_vanish_without_advantage_by_trying_it(loss: Callable
         (lambda a: (0.0, {}), "the loss is float"),
         (lambda a: (a, {"kl": a.mean()}), r"kl is \[\], but must be"),
         (lambda a: a, "raised ValueError"),
-        (lambda a: (a, None), "raised TypeError.*returns the loss and a dict"),
+        (lambda a: (a, None), "raised TypeError.*return the loss and a dict"),
         (lambda a: (a @ a, {}), "raised RuntimeError"),
         (lambda a: {}["nothing"], "raised KeyError"),
     ],

@@ -321,7 +321,7 @@ def test_an_audit_of_a_function_that_hangs_ends_and_says_so(problems: list[Probl
     report = audited(problems, "hanging")
     assert report["statuses"]["timeout"] == report["completions"] == 4  # one more than were allowed
     assert report["false_positive_rate"] is None
-    assert "were not reached, the audit ended" in report["failures"][0]
+    assert "did not finish, so the audit ended" in report["failures"][0]
     assert "audited.hanging" in report["errors"][0]["reason"] or "mine" in report["errors"][0]["reason"]
 
 
@@ -380,7 +380,7 @@ def test_the_rollouts_of_a_run_are_read_from_its_journal(problems: list[Problem]
         (problems[0].id, problems[0].answer, "two"),
     ]
     Path("empty").mkdir()
-    with pytest.raises(DataError, match=r"audit\.rollouts=empty holds no rollouts"):
+    with pytest.raises(DataError, match=r"audit\.rollouts=empty has no rollouts"):
         draw_rollouts("empty", [], seed=0)
 
 
@@ -459,7 +459,7 @@ def test_references_that_may_be_of_several_kinds_are_asked_about(capsys: pytest.
     shown = capsys.readouterr().out
     for gold in OPEN:
         assert f"is '{gold}' (p" in shown
-    assert "not trusted: 3 of 12 references leave their kind open" in " ".join(shown.split())
+    assert "not trusted: the kind of 3 of 12 references is ambiguous" in " ".join(shown.split())
 
 
 def test_each_kind_of_completion_that_fools_is_held_to_its_own_bound(

@@ -34,8 +34,9 @@ REQUESTS = [
 ]
 
 
-def make_model(path: Path, seed: int, layers: int = 2) -> str:
+def make_model(path: Path, seed: int, tied: bool, layers: int = 2) -> str:
     sizes = {
+        "tie_word_embeddings": tied,
         "hidden_size": 64,
         "intermediate_size": 96,
         "num_hidden_layers": layers,
@@ -66,10 +67,12 @@ def fail(standing: StandingWorkers) -> None:
         raise ZeroDivisionError
 
 
+@pytest.mark.parametrize("tied", [True, False])
 def test_an_engine_goes_on_with_the_next_stages_checkpoint_as_a_new_one_would(
-    ray_cluster: None, tmp_path: Path
+    ray_cluster: None, tmp_path: Path, tied: bool
 ) -> None:
-    first, second = (make_model(tmp_path / name, seed) for seed, name in enumerate(("first", "second")))
+    names = enumerate(("first", "second"))
+    first, second = (make_model(tmp_path / name, seed, tied) for seed, name in names)
     with StandingWorkers() as standing:
         with standing.of_stage(SETTINGS) as workers:
             new = draw(workers.rollout_pool(second))
@@ -87,7 +90,7 @@ def test_an_engine_goes_on_with_the_next_stages_checkpoint_as_a_new_one_would(
             assert one.logprobs.tobytes() == again.logprobs.tobytes()
             assert set(again.versions[again.sampled]) == {0}
 
-        larger = make_model(tmp_path / "larger", 0, layers=3)
+        larger = make_model(tmp_path / "larger", 0, tied, layers=3)
         with standing.of_stage(SETTINGS) as workers:
             draw(workers.rollout_pool(larger))
             assert process(workers) != began

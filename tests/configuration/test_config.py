@@ -151,7 +151,7 @@ CASES = {
             "rollout.gpus_per_worker=1",
             "learner.gpus_per_worker=1",
         ],
-        ["take turns on GPUs that they share"],
+        ["which cannot be done on shared GPUs"],
     ),
     "cores of a running cluster": (
         ["cluster.address=auto", "cluster.cpus=2"],
@@ -189,7 +189,7 @@ CASES = {
     "adapters of rank nought": (["+learner.lora.rank=0"], ["learner.lora.rank is 0", "≥ 1"]),
     "adapters and a reference that is reset": (
         ["+learner.lora.rank=8", "algorithm.kl.coef=0.1", "algorithm.kl.reset_every=5"],
-        ["algorithm.kl.reset_every=5 cannot be had with learner.lora.rank", "the model without its adapters"],
+        ["algorithm.kl.reset_every=5 does not work with learner.lora.rank", "the model without its adapters"],
     ),
     "heads that do not divide the width": (
         ["model.scratch.heads=3"],

@@ -81,7 +81,7 @@ CASES = {
     ),
     "penalties of a reward of two values": (
         ["algorithm=max_rl", *IN_THE_REWARD],
-        "algorithm.kl.place=reward makes more rewards than .*max_rl knows",
+        "algorithm.kl.place=reward makes rewards that are not binary, as .*max_rl requires",
     ),
     "penalties over a deviation": (
         ["algorithm=grpo", *IN_THE_REWARD],
@@ -93,7 +93,7 @@ CASES = {
     ),
     "a sum for two rewards": (
         ["algorithm=max_rl", "reward=math_format"],
-        "max_rl knows two rewards, but the reward is the sum of math, format",
+        "max_rl needs a binary reward, but the reward is the sum of math, format",
     ),
     "a schedule for select": (
         ["stages=[select]", "sampling=annealed", "sampling.max_tokens=16"],
@@ -123,7 +123,7 @@ CASES = {
     # the ratio and its correction
     "settings of no correction": (
         ["algorithm.correction.high=3"],
-        "algorithm.correction has settings, but none acts with kind=none",
+        "algorithm.correction has settings, but they have no effect with kind=none",
     ),
     "correction of the sampler by itself": (
         ["algorithm.correction.kind=truncate"],
@@ -208,7 +208,7 @@ CASES = {
     # sampling
     "a schedule that ends at nothing": (
         ["sampling=annealed", "sampling.schedule.final=0", "rl.steps=10"],
-        "sampling.schedule gives 0 for step 6; vLLM takes 0.01 to 2",
+        "sampling.schedule gives 0 for step 6; vLLM accepts 0.01 to 2",
     ),
     "a schedule of no steps": (
         ["sampling=annealed", "sampling.schedule.share=0"],
@@ -383,7 +383,7 @@ def test_a_function_of_ones_own_is_taken_by_its_import_path(overrides: list[str]
 @pytest.mark.parametrize("name", ["of_nothing", "of_both", "of_groups_with_values"])
 def test_an_advantage_of_ones_own_must_say_what_it_works_on(name: str) -> None:
     (line, *_) = refusals(f"algorithm.advantage._target_=own_functions.{name}")
-    assert f"own_functions.{name} must ask by name for `rewards` (of a group), or for `token_rewards`" in line
+    assert f"own_functions.{name} must have a parameter `rewards` (of a group), or `token_rewards`" in line
 
 
 @pytest.mark.usefixtures("own")

@@ -86,7 +86,7 @@ def test_mean_at_k_weighs_problems_alike() -> None:
 
 
 def test_a_tally_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="no tally"):
+    with pytest.raises(ValueError, match="is not valid"):
         Tally(reached=2, correct=3)
 
 

@@ -103,8 +103,8 @@ def test_no_advantage_is_zero_where_there_is_a_verdict() -> None:
     [
         (KlConfig(estimator="full"), "algorithm.kl has settings, but they have no effect with coef 0"),
         (KlConfig(reference="/teacher"), "algorithm.kl has settings, but they have no effect with coef 0"),
-        (KlConfig(coef=1, estimator="full", place="reward"), "estimator=full is no reward of the token"),
-        (KlConfig(coef=1, reference="/teacher", reset_every=2), "in the place of algorithm.kl.reference=/t"),
+        (KlConfig(coef=1, estimator="full", place="reward"), "estimator=full is a function of the whole"),
+        (KlConfig(coef=1, reference="/teacher", reset_every=2), "would replace algorithm.kl.reference=/t"),
         (KlConfig(coef=1, reference="/teacher", estimator="full"), None),
     ],
 )

@@ -160,7 +160,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "gpt_oss": ({"head_dim": 8, "num_local_experts": 2, "num_experts_per_tok": 1}, "s_aux"),
     "lfm2": ({"layer_types": ["conv", "full_attention", "conv"]}, "layers of conv"),
     "stablelm": ({}, "StableLmAttention is not told where sequences begin"),
-    "rwkv": ({}, "RwkvForCausalLM reads in one row with others sees them"),
+    "rwkv": ({}, "sequences of RwkvForCausalLM influence each other"),
 }
 # several of one length, some longer than every window, and one of a single input token
 PACKED = [(4, 6), (5, 5), (9, 6), (1, 2), (1, 1), (3, 5)]

@@ -156,7 +156,7 @@ def test_a_comparison_is_paired_by_problem_and_says_what_was_asked_otherwise() -
     assert "| s avg" in text
     assert "+33.3" in text
     assert "samples 3 → 4" in text
-    assert "2 comparisons of answers came to no end" in text
+    assert "2 comparisons of answers did not finish" in text
     with pytest.raises(Exception, match="none of these has the problems of s"):
         compared(before | {"sets": {"s": {**before["sets"]["s"], "fingerprint": "g"}}}, after)
 

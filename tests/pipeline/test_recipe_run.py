@@ -275,7 +275,7 @@ def test_a_trainer_of_ones_own_on_a_file_of_ones_own_with_the_table_of_what_it_b
     assert changed
     assert all(name.endswith("_proj.weight") for name in changed)
     assert table[1]["steps"] == "3"  # saturated: one validation, and two without a gain
-    assert "own: validation improves no more" in output
+    assert "own: validation has not improved since step" in output
     assert "| own" in output
     run = next(iter(tmp_path.glob("runs/small/*/table.csv"))).parent
     assert (run / "table.png").stat().st_size > 5000

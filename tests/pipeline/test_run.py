@@ -337,7 +337,7 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
     assert second.wait() == -signal.SIGKILL
     assert second.ended(60.0, but=RAYS_AGENTS) == []
     assert not [name for name in leftovers() - shared if "rlvr" in name]
-    assert second.output.read_text().count("The stage goes on from its last checkpoint") == 1
+    assert second.output.read_text().count("The stage resumes from its last checkpoint") == 1
     assert not checkpoints_of(rl)
 
     # in the evaluation of step 4, which only the next run comes back to
@@ -348,7 +348,7 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
     kill_worker(stopped, "RolloutWorker")
     stopped.until(lambda: journal_path(rl, "train", 4).exists(), "step 4")
     said = stopped.stop(signal.SIGTERM)
-    assert said.count("Another learner goes on from") == 1
+    assert said.count("A new learner resumes from") == 1
     assert "rollout worker 0 (process" in said
     assert steps_of(rl)[-1] == 3
     assert checkpoints_of(rl)[-1] == "step_000004"
@@ -359,7 +359,7 @@ def test_a_run_stopped_and_killed_goes_on_as_if_it_never_had(
     kill_worker(ended, "LearnerRank")
     assert ended.wait() == 0, ended.output.read_text()
     assert ended.ended(30.0) == []
-    assert ended.output.read_text().count("Another learner goes on from") == 1
+    assert ended.output.read_text().count("A new learner resumes from") == 1
     assert_same_run(folder, whole)
 
 
@@ -452,7 +452,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> Path:
         assert run.ended(30.0) == []
     finally:
         run.kill()
-    assert run.output.read_text().count("Another learner goes on from") == 1
+    assert run.output.read_text().count("A new learner resumes from") == 1
     return folder / "run"
 
 

@@ -179,9 +179,9 @@ def test_files_of_ones_own_and_their_names(tmp_path: Path) -> None:
         (["math50"], "did you mean 'math500'"),
         (["nowhere.jsonl"], "no such file"),
         (["a/b"], "unknown extension"),
-        (["arithmetic", "arithmetic"], "names arithmetic twice; give one another name"),
+        (["arithmetic", "arithmetic"], "names arithmetic twice; rename one of them"),
         (["math500="], "names no file"),
-        (["a b=x.jsonl"], "no name for a set"),
+        (["a b=x.jsonl"], "not a valid name for a set"),
     ],
 )
 def test_what_is_said_of_a_wrong_name(entries: list[str], said: str) -> None:

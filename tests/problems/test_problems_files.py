@@ -118,7 +118,7 @@ OK = '{"id": "a", "text": "t", "answer": "1"}'
         ([OK, "[1]"], "p.jsonl:2: the line holds a list"),
         (
             [OK, '{"id": "b", "text": "t", "answer": "1", "answer": "2"}'],
-            "p.jsonl:2: broken JSON line: the key 'answer' comes twice",
+            "p.jsonl:2: broken JSON line: the key 'answer' is repeated",
         ),
         ([OK, '{"id": "b", "text": "t"}'], "p.jsonl:2: a row without answer: column 'answer' is missing"),
         (
@@ -147,27 +147,27 @@ OK = '{"id": "a", "text": "t", "answer": "1"}'
         ),
         (
             [OK, '{"id": "b", "text": "\\ud800", "answer": "1"}'],
-            "p.jsonl:2: column 'text' is no valid Unicode text",
+            "p.jsonl:2: column 'text' is not valid Unicode text",
         ),
         ([OK, '{"text": "t", "answer": "1"}'], "p.jsonl:2: a row without id: column 'id' is missing"),
         (
             [OK, '{"id": "b", "text": "t", "answer": "1"}', OK],
-            "p.jsonl:3: id 'a' is already that of p.jsonl:1",
+            "p.jsonl:3: id 'a' is already used at p.jsonl:1",
         ),
         (
             ['{"id": "a", "answer": "1"}'],
-            "p.jsonl: none of problem, question, text, prompt could be the problem's text",
+            "p.jsonl: no column for the problem's text (problem, question, text, prompt)",
         ),
         (
             ['{"text": "a", "prompt": "b", "answer": "1"}'],
-            "p.jsonl: text and prompt could be the problem's text",
+            "p.jsonl: text and prompt could each be the problem's text",
         ),
         (
             ['{"text": "a", "anwser": "1"}'],
             "p.jsonl: no column 'answer'; there are: text, anwser; did you mean 'anwser'?",
         ),
-        ([], "p.jsonl: it holds no rows"),
-        (["", ""], "p.jsonl: it holds no rows"),
+        ([], "p.jsonl: it has no rows"),
+        (["", ""], "p.jsonl: it has no rows"),
     ],
 )
 def test_malformed_json_lines(lines, message):
@@ -183,9 +183,9 @@ def test_malformed_json_lines(lines, message):
         (["text,answer", "a,1,2"], "p.csv:2: 3 cells, but the header names 2 columns"),
         (["text,answer", '"a\nb",1', "c,"], "p.csv:4: a row without answer: column 'answer' is empty"),
         (["text,answer", '"a,1'], "p.csv:2: broken CSV row"),
-        (["text,answer,text", "a,1,b"], "p.csv:1: the column 'text' comes twice"),
-        (["text,answer"], "p.csv: it holds no rows"),
-        (["id,text,answer", "1,a,1", "1,b,2"], "p.csv:3: id '1' is already that of p.csv:2"),
+        (["text,answer,text", "a,1,b"], "p.csv:1: the column 'text' is repeated"),
+        (["text,answer"], "p.csv: it has no rows"),
+        (["id,text,answer", "1,a,1", "1,b,2"], "p.csv:3: id '1' is already used at p.csv:2"),
     ],
 )
 def test_malformed_csv(lines, message):
@@ -209,7 +209,7 @@ def test_a_broken_gzip_file(data):
 
 def test_malformed_parquet():
     Path("p.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(DataError, match=r"^p\.parquet: no Parquet file that can be read"):
+    with pytest.raises(DataError, match=r"^p\.parquet: cannot be read as a Parquet file"):
         from_file("p.parquet")
     pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"], "answer": ["1", None]}), "p.parquet")
     with pytest.raises(DataError, match=r"^p\.parquet:row 2: a row without answer"):
@@ -243,7 +243,7 @@ def test_wrong_columns_and_patterns():
         from_file(path, answer_pattern="#### (.+)")
     with pytest.raises(ConfigError, match="has 0 groups, but must have one"):
         from_file(path, answer_pattern="#### .+")
-    with pytest.raises(ConfigError, match="is no regular expression"):
+    with pytest.raises(ConfigError, match="is not a regular expression"):
         from_file(path, answer_pattern="(")
     with pytest.raises(ConfigError, match="limit is 0"):
         from_file(path, limit=0)

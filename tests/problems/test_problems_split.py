@@ -97,9 +97,9 @@ def test_a_share_must_leave_two_sides(share):
     [
         ("abcdefgh", 0.01, "holds out 0 of 8 problems"),
         ("abcdefgh", 0.99, "holds out 8 of 8 problems"),
-        ("a", 0.5, "leaves a side empty"),
+        ("a", 0.5, "leaves a part empty"),
         ("aaaaaaaa", 0.5, r"holds out 0 of 8 problems \(1 different texts\)"),
-        ("", 0.5, "leaves a side empty"),
+        ("", 0.5, "leaves a part empty"),
     ],
 )
 def test_a_part_that_would_be_empty(texts, share, message):

@@ -462,24 +462,24 @@ def test_braces_and_a_given_total(write):
     [
         ({"answr": "1"}, "template 1: no field 'answr'; .* did you mean 'answer'"),
         ({"answer": None}, "template 1: the field 'answer' is missing"),
-        ({"id": "a b"}, "id may have letters"),
+        ({"id": "a b"}, "id may contain only letters"),
         ({"text": "{per} {bins} {used} {usd}"}, "text: no name 'usd'; .* did you mean 'used'"),
         ({"text": "{per} {bins}"}, "the text does not depend on 'used'"),
-        ({"text": "{per:d} {bins} {used}"}, "text: braces hold a name"),
+        ({"text": "{per:d} {bins} {used}"}, "text: braces may contain only a name"),
         ({"text": "{per"}, "text: .* write {{ and }}"),
         ({"text": " "}, "text: must be a text"),
         ({"answer": "all-usd"}, "answer: no name 'usd'; .* did you mean 'used'"),
         ({"answer": "per.real"}, "answer: 'per.real' is not allowed"),
         ({"answer": "(per"}, "answer: .* a comma ends the text: put quotes"),
-        ({"where": ["used + all"]}, "where: 'used \\+ all' is no comparison"),
+        ({"where": ["used + all"]}, "where: 'used \\+ all' is not a comparison"),
         ({"where": "used < all"}, "where: must be a list"),
-        ({"where": ["all < 0"]}, "where: no choice of values meets it|its values do not meet"),
-        ({"let": {"all": "per*bins", "half": "all/2"}}, "let.half is used nowhere"),
+        ({"where": ["all < 0"]}, "where: no combination of values meets it|its values do not meet"),
+        ({"let": {"all": "per*bins", "half": "all/2"}}, "let.half is not used"),
         ({"let": {"per": "bins"}}, "let.per: a variable has this name"),
-        ({"let": {"in": "bins"}}, "let.in: 'in' can be no name"),
-        ({"let": {"max": "bins"}}, "let.max: 'max' can be no name"),
+        ({"let": {"in": "bins"}}, "let.in: 'in' is not a valid name"),
+        ({"let": {"max": "bins"}}, "let.max: 'max' is not a valid name"),
         ({"let": {"all": "left", "left": "per"}}, "let.all: no name 'left'"),
-        ({"variables": {}}, "variables: there is none"),
+        ({"variables": {}}, "variables: must name at least one"),
         ({"variables": {"per": 3}}, "variables.per: must be a mapping"),
         ({"variables": {"per": []}}, "variables.per: needs at least one value"),
         ({"variables": {"per": [1, "1.0"]}}, "variables.per: needs at least one value, and each once"),
@@ -490,23 +490,23 @@ def test_braces_and_a_given_total(write):
             {"variables": {"per": {"from": 1, "to": 2, "step": 0}}},
             "variables.per: needs from ≤ to and step > 0",
         ),
-        ({"variables": {"per": {"from": 1, "to": "1/2"}}}, "variables.per.to: '1/2' is no number"),
+        ({"variables": {"per": {"from": 1, "to": "1/2"}}}, "variables.per.to: '1/2' is not a number"),
         ({"variables": {"per": {"from": 0, "to": 1, "step": "0.0000001"}}}, "variables.per: 10000001 values"),
-        ({"variables": {"per": {"a": "b"}}}, "variables.per.a: 'b' is no number"),
-        ({"variables": {c: {"from": 1, "to": 9000} for c in "pqrs"}}, "variables: more than .* choices"),
+        ({"variables": {"per": {"a": "b"}}}, "variables.per.a: 'b' is not a number"),
+        ({"variables": {c: {"from": 1, "to": 9000} for c in "pqrs"}}, "variables: more than .* combinations"),
         ({"format": "decimals"}, "format: no format 'decimals'; .* did you mean 'decimal'"),
-        ({"format": {"decimals": 1.5}}, "format.decimals: 0 to 20"),
-        ({"format": {"as": "integer", "decimals": 2}}, "format.decimals: .* for decimals only"),
-        ({"solution": "{answer}"}, "solution: its last line must be #{answer}"),
+        ({"format": {"decimals": 1.5}}, "format.decimals: must be 0 to 20"),
+        ({"format": {"as": "integer", "decimals": 2}}, "format.decimals: .* only with as: decimal"),
+        ({"solution": "{answer}"}, "solution: its last line must be exactly #{answer}"),
         ({"solution": "{usd}\n#{answer}"}, "solution: no name 'usd'"),
         ({"solution": "{per}+{bins}={all}\n#{answer}"}, "solution: with per=.*'12\\+5=60' does not hold"),
-        ({"columns": {"template": "x"}}, "columns: 'template' is the template's id"),
+        ({"columns": {"template": "x"}}, "columns: 'template' is reserved for the template's id"),
         ({"columns": {"subject": ["x"]}}, "columns.subject: must be a text"),
-        ({"like": {"id": "own-9", "values": {}}}, "like.id: 'own-9' is none of the 2 problems"),
+        ({"like": {"id": "own-9", "values": {}}}, "like.id: 'own-9' is not one of the 2 problems"),
         ({"like": {"id": "own-1", "values": {"per": 12}}}, "like.values: the field 'bins' is missing"),
         (
             {"like": {"id": "own-1", "values": {"per": 99, "bins": 5, "used": 35}}},
-            "like.values.per: '99' is none",
+            "like.values.per: '99' is not one",
         ),
         (
             {"like": {"id": "own-2", "values": {"per": 12, "bins": 5, "used": 35}}},
@@ -516,11 +516,11 @@ def test_braces_and_a_given_total(write):
             {"answer": "all-used+1", "solution": None},
             "problem 'own-1' has the answer '25', but the template makes",
         ),
-        ({"answer": "(all-used)/7"}, "format: with per=12, .* is no decimal"),
+        ({"answer": "(all-used)/7"}, "format: with per=12, .* has no exact decimal"),
         ({"answer": "(all-used)/2", "format": "integer"}, "format: .*the answer 25/2 is not whole"),
         ({"answer": "sqrt(all)"}, "format: .* irrational: round it"),
         ({"answer": "all/(used-35)"}, "answer: with per=12, bins=5, used=35: it divides by 0"),
-        ({"answer": "9**(10**used)"}, "answer: '9\\*\\*\\(10\\*\\*used\\)' is a power in a power"),
+        ({"answer": "9**(10**used)"}, "answer: '9\\*\\*\\(10\\*\\*used\\)' has a nested power"),
         ({"answer": "all**(9*used)"}, "answer: with .* a power in it has"),
     ],
 )
@@ -533,16 +533,16 @@ def test_errors_name_the_template_and_the_field(write, changes, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("templates: [", "no YAML that can be read"),
-        ("templates: []\ntemplates: []", "'templates' comes twice"),
-        ("templates: &t [*t]", "no YAML"),
+        ("templates: [", "cannot be read as YAML"),
+        ("templates: []\ntemplates: []", "'templates' is repeated"),
+        ("templates: &t [*t]", "cannot be read as YAML"),
         ("- 1", "must be a mapping"),
         ("problem: x", "no field 'problem'; there are: problems, templates; did you mean 'problems'?"),
         ("problems: x.jsonl", "the field 'templates' is missing"),
         ("templates: []", "at least one template"),
         ("problems: no.jsonl\ntemplates: []", "no.jsonl: no such file"),
         ("templates: !!python/object/apply:os.getcwd []", "at least one template"),
-        ("[" * 500, "no YAML"),
+        ("[" * 500, "cannot be read as YAML"),
     ],
 )
 def test_errors_in_the_file(tmp_path, text, message):
@@ -565,7 +565,7 @@ def test_other_errors(write, tmp_path):
         from_templates(write(second(id="bins")), 5)
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"binary.yaml: no YAML"):
+    with pytest.raises(DataError, match=r"binary.yaml: cannot be read as YAML"):
         from_templates(str(binary), 5)
 
 
@@ -575,7 +575,7 @@ def test_conditions_that_hardly_any_choice_meets_do_not_search_forever(write, mo
         text="{a} {b}", variables={c: {"from": 1, "to": 900} for c in "ab"}, let=None, where=["a*b == 7.5"],
         answer="a", solution=None, like=None,
     )  # fmt: skip
-    with pytest.raises(DataError, match="where: 50 choices of values in a row do not meet it"):
+    with pytest.raises(DataError, match="where: 50 combinations of values in a row do not meet it"):
         from_templates(path, 5)
 
 

@@ -55,7 +55,7 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     began = time.monotonic()
     with pytest.raises(
-        ConfigError, match=r"model.path=nobody/no-model is no folder here, the cache .* reach"
+        ConfigError, match=r"model.path=nobody/no-model is no local folder, it is not in the cache .* reach"
     ):
         load_tokenizer("nobody/no-model")
     assert time.monotonic() - began < 20

@@ -266,7 +266,7 @@ def test_a_broken_line_of_metrics_is_named_before_anything_is_removed(tmp_path: 
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 3}\n')
     before = {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()}
-    with pytest.raises(DataError, match=r"metrics\.jsonl, line 2 .*Nothing was changed: mend that line"):
+    with pytest.raises(DataError, match=r"metrics\.jsonl, line 2 .*changed: repair or remove that line"):
         truncate(tmp_path, after_step=-1)
     assert {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()} == before
 

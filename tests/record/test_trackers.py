@@ -104,7 +104,7 @@ WRONG = {
     "argument that is given": ([BLOCKS | {"stage": 1}], r"given 'stage' at every call"),
     "missing argument": (["test_trackers.Listed"], r"Listed: missing a required argument: 'seen'"),
     "no tracker": (["test_trackers.NoTracker"], r"NoTracker has no method close: see docs/trackers\.md"),
-    "nothing to call": (["test_trackers.WRONG"], r"WRONG is a dict, not something to call"),
+    "nothing to call": (["test_trackers.WRONG"], r"WRONG is a dict, not callable"),
     "neither name nor path": ([{"url": "x"}], r"\{'url': 'x'\} is neither a name nor"),
     "number": ([3], r"3 is neither a name nor"),
     "twice": (["wandb", {"_target_": "wandb"}], r"has wandb twice"),
@@ -225,7 +225,7 @@ def test_a_tracker_that_raises_is_named_once_and_the_others_go_on(
             log.log(step, {"a": 1.0})
             log.samples(step, "train", [group([1.0])])
     (said,) = warnings(caplog)
-    assert said.startswith("test_trackers.Raises failed and gets no more metrics; the run goes on")
+    assert said.startswith("test_trackers.Raises failed and gets no more metrics; the run continues")
     assert type(error).__name__ in said
     assert len(seen) == 11
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 5

@@ -161,7 +161,7 @@ def test_what_other_versions_sampled_is_said_to_be_theirs(tmp_path: Path) -> Non
     assert found == {"old": old, "new": new}
     results = read_results(made(tmp_path / "run")) | {"versions": new}
     text = markdown(results | {"sampled_by": found})
-    said = "old was sampled by other versions than it is counted with: rlvr 0.1 → 0.2, vllm 0.6 → 0.7, "
+    said = "old was sampled with other versions than the current ones: rlvr 0.1 → 0.2, vllm 0.6 → 0.7, "
     assert f"{said}git commit aaa → None" in text
     assert "new was sampled" not in text
     assert "cpu" not in text

@@ -75,14 +75,14 @@ TABLE = """\
 | + RL   |    25.0% (10.0% to 45.0%) |      -50.0 (-70.0 to -30.0) |          – |    50 |          9,000 |\
       1,234,567 | 6 min 40 s |
 
-Intervals are over problems: what other problems of the kind would have given these models. They do not cover\
- what another seed of the training would have given.
+Intervals are over problems: they cover the choice of problems of this kind, but not the variation between\
+ training seeds.
 
-p values are of the permutation test that flips the signs of the problems' differences, after Holm's\
- correction for all 3 gains in this table. A change is clear, that\
- is statistically significant, where p < 0.05.
+p values are from the permutation test that flips the signs of the problems' differences, after Holm's\
+ correction for all 3 gains in this table. A change is statistically\
+ significant if p < 0.05.
 
-† taken from before; its costs are those of its own run.
+† reused from an earlier run; the costs are those of that run.
 
 Samples without a verdict, which are left out: 2 on test (DPO).
 
@@ -90,7 +90,7 @@ Samples without a verdict, which are left out: 2 on test (DPO).
 - DPO: no clear change from SFT (+5.0 points, 95% CI +0.0 to +15.0, p = 1.00; 1 of 20 problems changed)
 - RL: worse than DPO (-50.0 points, 95% CI -70.0 to -30.0, p = 0.006; 10 of 20 problems changed)
 
-Did not clearly improve the model that they began with: DPO, RL.
+Did not clearly improve the model that they started from: DPO, RL.
 """
 
 
@@ -223,9 +223,9 @@ def test_a_stage_is_compared_with_what_it_began_with() -> None:
     assert [found["test"].before for found in measure(rows)] == [None, "base", "base", "+ student"]
     assert "Every stage" not in summary(rows)  # two problems more are not clear
     assert "student: improves on base (+50.0 points" in summary(rows)
-    with pytest.raises(DataError, match="student begins with nothing"):
+    with pytest.raises(DataError, match="student starts from nothing"):
         measure([replace(rows[2], start="nothing")])
-    with pytest.raises(DataError, match="one name"):
+    with pytest.raises(DataError, match="the same name"):
         measure([rows[0], rows[0]])
 
 
@@ -240,14 +240,14 @@ def test_several_sets_and_a_set_that_comes_later() -> None:
     assert "easy avg@4 (95% interval)" in head
     assert "hard avg@8/16 (95% interval)" in head
     assert "- b: on easy improves on a (+50.0 points, 95% CI +30.0 to +70.0, p = 0.006; " in text
-    assert "on easy no clear change: not one of 20 problems differs from b" in text
+    assert "on easy no clear change: none of 20 problems differs from b" in text
     assert "on hard improves on b (+50.0 points" in text
-    assert text.endswith("Did not clearly improve the model that they began with: c (on easy).\n")
+    assert text.endswith("Did not clearly improve the model that they started from: c (on easy).\n")
 
 
 def test_every_stage_improves() -> None:
     text = summary([stage("a", *share(2)), stage("b", *share(10)), stage("c", *share(18))])
-    assert text.endswith("Every stage that was compared improves the model that it began with.")
+    assert text.endswith("Every stage that was compared improves the model that it started from.")
     assert summary([stage("a", *share(2))]) == ""
 
 
@@ -262,8 +262,8 @@ def test_problems_without_a_partner() -> None:
     assert gains[2] is None
     text = markdown(rows)
     assert "- c: not compared with b: no problem has a value in both" in text
-    assert "Not all stages had the same problems of s" in text
-    assert "Did not clearly improve the model that they began with: b, c." in text
+    assert "Stages were evaluated on different problems of s" in text
+    assert "Did not clearly improve the model that they started from: b, c." in text
 
 
 def test_an_evaluation_without_a_verdict() -> None:
@@ -380,7 +380,9 @@ def test_seeds_are_means_with_students_intervals(tmp_path: Path) -> None:
     assert rows[2][2] == "–"
     assert rows[3] == ["+ sft", "68.3% ± 25.9", f"+55.0 ± {half:.1f}", f"{2 * paired_t_test(cell.gains):.3f}"]
     assert rows[4][3] == "1.00"
-    assert "p values are of the paired t test, after Holm's correction for all 2 gains in this table." in text
+    assert (
+        "p values are from the paired t test, after Holm's correction for all 2 gains in this table." in text
+    )
     assert rows[4][2] == "+0.0 ± 12.4"
     assert text.endswith("No clear improvement over these seeds: rl.\n")
 
@@ -428,12 +430,12 @@ def test_picture_of_seeds(tmp_path: Path) -> None:
 def test_tables_that_do_not_belong_together(tmp_path: Path) -> None:
     paths = three_seeds(tmp_path)
     write_table(tmp_path / "other", [stage("base", *share(2)), stage("opd", *share(2))])
-    with pytest.raises(DataError, match="not of the same stages"):
+    with pytest.raises(DataError, match="different stages or evaluation sets"):
         seeds_table([*paths, tmp_path / "other" / "table.csv"])
     with pytest.raises(DataError, match="does not exist"):
         seeds_table([*paths, tmp_path / "nowhere.csv"])
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="no table of a recipe"):
+    with pytest.raises(DataError, match="not a recipe's table"):
         seeds_table([tmp_path / "bad.csv"])
     with pytest.raises(DataError, match="at least one run"):
         seeds_table([])
@@ -467,7 +469,7 @@ def test_right_with_true_steps_has_columns_gains_and_a_verdict_of_its_own(tmp_pa
     assert [row[5].strip().split()[0] for row in (base, sft, rl)] == ["–", "+40.0", "-40.0"]
     assert "- rl: on test improves on sft (+40.0 points" in text
     assert "on test with true steps worse than sft (-40.0 points" in text
-    assert "Did not clearly improve the model that they began with: rl (on test with true steps)." in text
+    assert "Did not clearly improve the model that they started from: rl (on test with true steps)." in text
     lines = list(csv.DictReader(io.StringIO(csv_text(rows))))
     found = {(line["stage"], line["set"]): line["avg"] for line in lines}
     assert (found["rl", "test"], found["rl", "test with true steps"]) == ("0.8", "0.0")

@@ -257,7 +257,7 @@ def test_json_schema(completion: str, status: Status, reason: str) -> None:
 
 
 def test_a_schema_is_checked_and_follows_no_reference() -> None:
-    with pytest.raises(ValueError, match="schema is none"):
+    with pytest.raises(ValueError, match="schema is invalid"):
         json_schema_reward("{}", {"type": "objekt"})
     with pytest.raises(Exception, match=r"example\.invalid"):
         json_schema_reward("{}", {"$ref": "http://example.invalid/schema.json"})

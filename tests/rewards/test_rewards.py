@@ -195,7 +195,7 @@ def test_a_column_that_a_problem_lacks_is_named_with_the_sample() -> None:
         ({"m": {"_target_": "rlvr.rewads.math.math_reward"}}, {}, "rlvr.rewads"),
         ({"m": {"_target_": "no_such_package.f"}}, {}, "no module 'no_such_package'"),
         ({"m": {"_target_": "broken_rewards.f"}}, {}, "'not_a_module_anywhere'"),
-        ({"m": {"_target_": "their_rewards.value"}}, {}, "not something to call"),
+        ({"m": {"_target_": "their_rewards.value"}}, {}, "not callable"),
         ({"m": {"_target_": "plain"}}, {}, "no import path"),
         ({"m": {"_target_": "__main__.f"}}, {}, "module of its own"),
         ({"m": {"correct": 1.0}}, {}, "_target_"),

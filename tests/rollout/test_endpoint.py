@@ -263,7 +263,7 @@ class TestFailures:
         message = str(caught.value)
         assert re.search(r"1 of 10 questions have no answer; the first, problem 'p2', sample 0: ", message)
         assert re.search(reason, message)
-        assert "running again asks for the others only" in message
+        assert "a rerun asks for the others only" in message
         assert len(server.bodies) == 9 + requests
         server.reply = echo
         assert len(ask(config(server, retries=2), tmp_path, questions(10))) == 10
@@ -295,7 +295,7 @@ class TestFailures:
         self, server: Server, tmp_path: Path
     ) -> None:
         server.reply = lambda *_: (503, {}, "down")
-        with pytest.raises(EndpointError, match=r"64 questions failed, one after.*status 503: down"):
+        with pytest.raises(EndpointError, match=r"64 questions in a row failed; .*status 503: down"):
             ask(config(server, retries=0), tmp_path, questions(1000))
         assert len(server.bodies) <= 68
         server.reply = lambda number, asked: (503, {}, "") if number % 2 else echo(number, asked)
@@ -425,7 +425,7 @@ except RlvrError as error:
         command = [sys.executable, "-c", code, str(tmp_path / "answers.jsonl")]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         number, _, message = output.partition(" ")
-        assert re.search("cannot be written: File too large; the answers before are kept", message)
+        assert re.search("cannot be written: File too large; earlier answers are kept", message)
         assert [row["sample"] for row in recorded(tmp_path)] == list(range(int(number)))
         assert 0 < int(number) < 10
         assert (tmp_path / "answers.jsonl").read_bytes().endswith(b"\n")

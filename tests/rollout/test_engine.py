@@ -628,7 +628,7 @@ def test_a_dead_or_stuck_worker_is_replaced_and_its_work_redone(
     assert (
         "died: The actor died unexpectedly" if how == signal.SIGKILL else "no stacks: the process"
     ) in said
-    assert f"Replaced; {again} rollouts are drawn again" in said
+    assert f"Replaced; {again} rollouts are generated again" in said
     for actor in started:
         ray.kill(actor)
 

@@ -249,7 +249,7 @@ def test_a_worker_whose_weights_are_in_pieces_is_replaced_and_nobody_else_reads_
     with pytest.raises(WorkerDied, match=r"^weight update: .*broken"):
         pool.collect(second.fail(FAILED))
     assert fake.killed == [second]
-    assert "rollout worker 1 (process 1001) could not take the weights. Replaced; 0 rollouts" in (
+    assert "rollout worker 1 (process 1001) could not load the weights. Replaced; 0 rollouts" in (
         capsys.readouterr().err
     )
     pool.collect(first.answer())
@@ -279,7 +279,7 @@ def test_a_dead_workers_successor_draws_what_was_not_finished(
     said = capsys.readouterr().err
     again += 2  # those of "c"
     words = r"rollout worker 0 \(process 1000\) died: .*[^.]\. Replaced; "
-    assert re.search(rf"^rlvr: {words}{again} rollouts are drawn again$", said, re.MULTILINE)
+    assert re.search(rf"^rlvr: {words}{again} rollouts are generated again$", said, re.MULTILINE)
     assert "And more" not in said
     assert fake.killed == [dead]
     assert pool.actors == [fake.actors[1]]
@@ -314,7 +314,7 @@ def test_a_place_in_which_nobody_gets_on_is_given_up(fake: FakeRay) -> None:
     pool.dispatch()
     for number in range(DEATHS, 2 * DEATHS):
         pool.collect(fake.actors[number].fail(RayActorError()))
-    with pytest.raises(RlvrError, match=rf"rollout worker 0 died: .*tried {DEATHS} times in a row"):
+    with pytest.raises(RlvrError, match=rf"rollout worker 0 died: .*replaced {DEATHS} times in a row"):
         pool.collect(fake.actors[2 * DEATHS].fail(RayActorError()))
     assert pool.replaced == 2 * DEATHS
 
@@ -362,7 +362,7 @@ def to_generate(pool: RolloutPool, actor: FakeActor) -> None:
 
 STUCK = [
     (to_start, 900.0, r"\(no process yet\) has not started for 901 s", "0 .* nothing$"),
-    (to_receive, 300.0, r"\(process 1000\) has not taken new weights for 301 s", "1 .* 'a', sample 1"),
+    (to_receive, 300.0, r"\(process 1000\) has not loaded new weights for 301 s", "1 .* 'a', sample 1"),
     (to_generate, 60.0, r"\(process 1000\) made no engine step for 61 s", "4 .* 'a', sample 0"),
 ]
 

@@ -105,7 +105,7 @@ def test_an_engine_step_forgives_the_deaths_of_those_before() -> None:
     ("method", "arguments", "limit", "fault"),
     [
         (None, (), START_DEADLINE, "has not started for 901 s"),
-        ("receive", (Weights(1, {}), 0.0), UPDATE_DEADLINE, "has not taken new weights for 301 s"),
+        ("receive", (Weights(1, {}), 0.0), UPDATE_DEADLINE, "has not loaded new weights for 301 s"),
         ("generate", ([], 0.5, 0.0), DEADLINE, "made no engine step for 61 s"),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_anew(three: Path
         missing(path / "state.json")
     assert checkpoints(three).newest() is None
     for _ in range(2):  # it stays so
-        with pytest.raises(CheckpointError, match=r"damaged_000003 is damaged: put back a whole copy"):
+        with pytest.raises(CheckpointError, match=r"damaged_000003 is damaged\. Restore an intact copy"):
             checkpoints(three).latest()
     (step_3(three).parent / "damaged_000002").rename(three / "away")
     (step_3(three).parent / "damaged_000003").rename(three / "away_too")

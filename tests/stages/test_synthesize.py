@@ -60,7 +60,7 @@ class TestTemplates:
         rest = [one for one in made[1:] if one.text != BINS.text]
         assert found[1:] == rest
         assert len(rest) == 78
-        assert "78 new problems; left out: 2 there already, or held out" in capsys.readouterr().out
+        assert "78 new problems; left out: 2 duplicates, or held out" in capsys.readouterr().out
 
     def test_the_same_again_with_the_same_seed_only(self, tmp_path: Path, path: str) -> None:
         written = []
@@ -82,7 +82,7 @@ class TestTemplates:
     def test_nothing_new_is_an_error_in_words(self, tmp_path: Path, path: str) -> None:
         own = from_templates(path, 80, "all", 0)
         stage = self.stage(tmp_path / "a", path, own)
-        with pytest.raises(RlvrError, match="no new problem came out of 20; left out: 20 there already"):
+        with pytest.raises(RlvrError, match="none of 20 problems is new; left out: 20 duplicates"):
             run_synthesize(stage)
         assert not (stage.folder / "problems.jsonl").exists()
 
@@ -217,7 +217,7 @@ class TestProposals:
             )
 
     def test_nothing_proposed_is_an_error_that_says_why(self, ray_cluster: None, tmp_path: Path) -> None:
-        words = "no new problem came out of 0; left out: 12 replies without one new problem"
+        words = "none of 0 problems is new; left out: 12 replies without one new problem"
         with proposing({}) as teacher, pytest.raises(RlvrError, match=words):
             run_synthesize(stage_of(teacher, tmp_path))
         assert teacher.given == 12

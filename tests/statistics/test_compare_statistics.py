@@ -317,11 +317,14 @@ def test_what_is_said_of_a_difference() -> None:
     assert found["a"].points == "+12.5 points, 95% CI +8.8 to +16.2, p < 0.001"
     assert found["b"].points == "+0.0 points, 95% CI -25.0 to +25.0, p = 1.00"
     (note,) = how_tested(found.values())
-    assert note.startswith("p values are of the permutation test that flips the signs")
-    assert ", after Holm's correction for all 2 gains in this table. A change is clear" in note
+    assert note.startswith("p values are from the permutation test that flips the signs")
+    assert (
+        ", after Holm's correction for all 2 gains in this table. A change is statistically significant"
+        in note
+    )
     (note,) = how_tested([alone(difference_over_seeds([0.1, 0.2]))])
-    assert note.startswith("p values are of the paired t test. A change is clear")
-    assert note.endswith("statistically significant, where p < 0.05.")
+    assert note.startswith("p values are from the paired t test. A change is statistically significant")
+    assert note.endswith("A change is statistically significant if p < 0.05.")
     assert [p_text(p) for p in (0.0004, 0.0421, 0.5, math.nan)] == ["<0.001", "0.042", "0.50", "–"]
 
 

@@ -349,7 +349,7 @@ def test_columns_that_json_does_not_know_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_text_that_no_file_can_hold_is_named_and_nothing_is_written(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="sample 3 of problem 'p': its text is no valid Unicode"):
+    with pytest.raises(DataError, match="sample 3 of problem 'p': its text is not valid Unicode"):
         write_traces(tmp_path / "t.parquet", [trace(), trace(sample=3, text="a\ud800")])
     assert list(tmp_path.iterdir()) == []
 
@@ -398,16 +398,16 @@ GOOD: dict[str, list[Any]] = {"problem": ["a"], "answer": ["1"], "text": ["1"], 
     [
         ({"text": None}, "no column text"),
         ({"status": None}, r"no column status \(or correct\)"),
-        ({"correct": [True]}, "both columns, status and correct"),
+        ({"correct": [True]}, "both columns status and correct"),
         ({"status": ["corect"]}, "row 1: its verdict is 'corect'.*did you mean 'correct'"),
         ({"status": [None]}, "row 1: its verdict is None"),
         ({"finish_reason": ["eos"]}, "row 1: its finish_reason is 'eos'; there are: stop, length"),
         ({"text": [None]}, "row 1 has no text"),
-        ({"tokens": [[1, None]]}, "row 1: its tokens have a gap"),
-        ({"tokens": [["a"]]}, "column 'tokens' holds list<"),
-        ({"columns": ["{"]}, "row 1: its columns are no JSON"),
-        ({"columns": ["[]"]}, "row 1: its columns are a JSON list"),
-        ({"sample": ["one"]}, "column 'sample' holds string"),
+        ({"tokens": [[1, None]]}, "row 1: column 'tokens' contains a null"),
+        ({"tokens": [["a"]]}, "column 'tokens' has type list<"),
+        ({"columns": ["{"]}, "row 1: column 'columns' is not JSON"),
+        ({"columns": ["[]"]}, "row 1: column 'columns' is a JSON list"),
+        ({"sample": ["one"]}, "column 'sample' has type string"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(
@@ -435,7 +435,7 @@ def test_files_that_hold_no_traces_are_refused(tmp_path: Path) -> None:
         "text": ["1"] * 2,
         "correct": [True] * 2,
     }
-    with pytest.raises(DataError, match="row 2: id 'p' is that of another problem, in row 1"):
+    with pytest.raises(DataError, match="row 2: id 'p' is already used for another problem, in row 1"):
         read_traces(write_table(tmp_path / "two.parquet", **two))
 
 

@@ -28,7 +28,7 @@ def test_a_card_counts_what_is_there(tmp_path: Path) -> None:
     path = write_card(tmp_path, traces, {"teacher": "Qwen2.5-7B", "max_tokens": 512})
     assert path == tmp_path / "card.md"
     card = path.read_text()
-    assert "5 answers to 3 problems, by teacher: 2 are correct, 1 of these neither duplicate nor" in card
+    assert "5 answers to 3 problems, by teacher: 2 are correct, 1 of these are neither duplicates nor" in card
     assert "Of 2 problems whose pass rate is known, 0 are always solved, 1 sometimes, 1 never" in card
     assert "the mean pass rate is 33.3%." in card
     assert "- teacher: Qwen2.5-7B\n- max_tokens: 512\n" in card
@@ -42,7 +42,7 @@ def test_a_card_counts_what_is_there(tmp_path: Path) -> None:
 
 def test_examples_are_answers_that_may_be_trained_on(tmp_path: Path) -> None:
     traces = [trace("p", sample, dropped="duplicate answer") for sample in range(20)]
-    assert "There is no correct and no wrong answer" in write_card(tmp_path, traces, {}).read_text()
+    assert "There are no correct or wrong answers" in write_card(tmp_path, traces, {}).read_text()
     card = write_card(tmp_path, [*traces, trace("q")], {}).read_text()
     assert "answer 0 to q" in card
     assert "### Wrong" not in card

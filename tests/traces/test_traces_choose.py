@@ -322,7 +322,7 @@ def test_right_answers_that_earned_too_little_are_no_examples() -> None:
     assert len(chosen(traces)) == 4
     _, left_out = choose(traces, TraceConfig(min_reward=1.0))
     assert left_out["min_reward"] == 3
-    with pytest.raises(DataError, match="'min_reward': lower it"):
+    with pytest.raises(DataError, match="'min_reward' left out most: lower it"):
         choose(traces, TraceConfig(min_reward=2.0))
 
 

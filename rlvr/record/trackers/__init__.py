@@ -1,8 +1,8 @@
-"""Places beside metrics.jsonl where the metrics of a run go. A tracker may fail; the run does not.
+"""Trackers: services that receive the metrics besides metrics.jsonl. If a tracker fails, the run continues.
 
-A tracker of your own is a class, or a function that makes one, that `record.trackers` names by its import
-path with keyword arguments. It is made once for each stage, is given that `stage` by name, and has the
-methods of `Tracker`; one with `samples` is shown rollouts too:
+A tracker of your own is a class, or a function that returns an object, named in `record.trackers` by its
+import path with keyword arguments. It is created once per stage, gets a keyword argument `stage`, and has
+the methods of `Tracker`. If it has a method `samples`, it also gets rollouts:
 
     class Lines:
         def __init__(self, stage, path): self.file = open(path, "a")
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 class Sample(NamedTuple):
-    """A rollout as a row of a table. Texts are cut to a length that a table can show."""
+    """A rollout as a row of a table. Texts are shortened for display."""
 
     problem: str
     answer: str  # what the model wrote
@@ -31,7 +31,7 @@ class Sample(NamedTuple):
 
 
 class Tracker(Protocol):
-    """Called in order, by one thread, which is not that of the run: what it raises ends the tracker alone."""
+    """Called in order, from a thread of its own: an exception ends the tracker, but not the run."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None: ...
 
@@ -47,30 +47,30 @@ class ShowsSamples(Protocol):
 
 @dataclass(frozen=True)
 class TrackedStage:
-    """A stage as a tracker names it."""
+    """A stage, with the names that trackers use for it."""
 
-    folder: Path  # of the stage; what a tracker writes lies in there, or in a folder that runs share
-    run: Path  # the run that the stage is done for
+    folder: Path  # of the stage; trackers write there, or to a folder that runs share
+    run: Path  # folder of the run
     config: Mapping[str, Any]  # resolved
 
     @property
     def name(self) -> str:
-        """sft, rl, …: that of the folder without the key that a recipe puts behind it."""
+        """sft, rl, …: the folder's name without the key that a recipe appends."""
         return self.folder.name.partition("-")[0]
 
     @property
     def experiment(self) -> str:
-        """What the configuration calls the run."""
+        """The name of the run in the configuration."""
         return str(self.config.get("name", "run"))
 
     @property
     def arm(self) -> str:
-        """One of a sweep's runs, or the only run there is: the name of the run's folder."""
+        """The name of the run's folder: an arm of a sweep, or a single run."""
         return self.run.name
 
     @property
     def group(self) -> str:
-        """What belongs together: all runs of a sweep, or else all stages of the run; `NAME/DATE`."""
+        """The name that all runs of a sweep, or else all stages of the run, share: `NAME/DATE`."""
         above = self.run.parent
         swept = any(above.glob("*/arm.json"))
         return "/".join((above if swept else self.run).parts[-2:])

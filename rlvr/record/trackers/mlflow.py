@@ -1,4 +1,4 @@
-"""MLflow, in a file that all runs share or on a server."""
+"""MLflow, in a database file that all runs share, or on a server."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from rlvr.base.files import write_text
 from rlvr.base.identity import flattened
 from rlvr.record.trackers import Sample, TrackedStage
 
-LONGEST_PARAM = 500  # characters: what every version of MLflow takes
+LONGEST_PARAM = 500  # characters; accepted by every version of MLflow
 WAIT_SECONDS = 60  # for another run's write
-BATCH = 100  # params of one request; MLflow's own limit
+BATCH = 100  # params per request; MLflow's limit
 
 
 class MLflow:
     """An MLflow run, continued under the same id when opened again.
 
-    `uri` is that of a tracking server or a database; unset, it is MLFLOW_TRACKING_URI, and without that
-    `runs/mlflow/mlflow.db` (SQLite; `mlflow ui --backend-store-uri sqlite:///PATH` shows it), so that the
-    page has all runs side by side. A run that is in no `runs` has the file beside it.
-    The experiment is the configuration's `name`, the run is ARM/STAGE, and all settings are its params.
+    `uri` is the address of a tracking server or database. The default is MLFLOW_TRACKING_URI, or else
+    `runs/mlflow/mlflow.db` (SQLite; `mlflow ui --backend-store-uri sqlite:///PATH` shows it), which all runs
+    share. For a run outside a folder `runs`, the file is next to the run's folder. The experiment is the
+    configuration's `name`, the run is ARM/STAGE, and all settings are its params.
     """
 
     def __init__(self, stage: TrackedStage, uri: str | None = None) -> None:
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it would call home, whatever the server is
-        # an extra, and without types that a checker could read
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = (
+            "true"  # otherwise it sends usage data, whatever the server is
+        )
+        # an optional dependency, without type annotations
         self._mlflow: Any = import_module("mlflow")
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -44,14 +46,14 @@ class MLflow:
         above = stage.run.absolute().parents
         local = next((folder for folder in above if folder.name == "runs"), above[0]) / "mlflow"
         local.mkdir(parents=True, exist_ok=True)
-        # two that make its tables at once would fail; later, one waits for the other's write
+        # creating the tables concurrently would fail; later writes wait for each other
         with (local / "lock").open("w") as lock:
             flock(lock, LOCK_EX)
             database = f"sqlite:///{local / 'mlflow.db'}?timeout={WAIT_SECONDS}"
             self._begin(stage, database, (local / "artifacts").as_uri())
 
     def _begin(self, stage: TrackedStage, uri: str, artifacts: str | None) -> None:
-        """Open the stage's run, or make it; `artifacts` is where a new experiment keeps its files."""
+        """Open or create the stage's run; `artifacts` is where a new experiment stores its files."""
         self._client = self._mlflow.MlflowClient(uri)
         id_file = stage.folder / "mlflow_id"
         if id_file.exists():
@@ -60,7 +62,7 @@ class MLflow:
                 self._client.update_run(self._run, status="RUNNING")
                 return
             except self._mlflow.MlflowException as error:
-                # the stage was begun with another server: it is told from here on
+                # the stage was begun with another server: log to this one from here on
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
         found = self._client.get_experiment_by_name(stage.experiment)
@@ -84,7 +86,7 @@ class MLflow:
         self._client.log_batch(self._run, metrics=values)
 
     def samples(self, step: int, kind: str, rows: Sequence[Sample]) -> None:
-        """A file of comma-separated values, which MLflow's page shows as a table."""
+        """Log a CSV file, which MLflow shows as a table."""
         out = io.StringIO()
         csv.writer(out).writerows([Sample._fields, *rows])
         self._client.log_text(self._run, out.getvalue(), f"samples/{kind}/step_{step:06d}.csv")
@@ -102,7 +104,7 @@ class MLflow:
 
 
 def allowed(name: str) -> str:
-    """`name` in the characters that MLflow takes.
+    """`name` in the characters that MLflow accepts.
 
     >>> allowed("heldout/pass@1")
     'heldout/pass_at_1'

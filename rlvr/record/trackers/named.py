@@ -1,4 +1,4 @@
-"""Which trackers `record.trackers` names, and whether they can be made as it asks."""
+"""The trackers that `record.trackers` names, and checks of their arguments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlvr.base.settings import refuse
 from rlvr.base.targets import known_names, resolve, target_messages
 from rlvr.types import ConfigError
 
-TRACKERS = {  # by the name of the package that each needs
+TRACKERS = {  # by the name of the package that each one needs
     "tensorboard": "rlvr.record.trackers.tensorboard.TensorBoard",
     "wandb": "rlvr.record.trackers.wandb.WandB",
     "mlflow": "rlvr.record.trackers.mlflow.MLflow",
@@ -20,7 +20,7 @@ KEY = "record.trackers"
 
 
 def check_trackers(trackers: Sequence[Any], wandb_project: str) -> None:
-    """Raises ConfigError for a tracker that there is not, or that cannot be made as it is asked for."""
+    """Raises ConfigError for an unknown, repeated or uninstalled tracker, or one with wrong arguments."""
     for position, (name, path, arguments) in enumerate(named := named_trackers(trackers, wandb_project)):
         if (name, path, arguments) in named[:position]:
             raise ConfigError(f"{KEY} has {name} twice")
@@ -57,10 +57,10 @@ def named_trackers(trackers: Sequence[Any], wandb_project: str) -> list[tuple[st
 
 
 def _check(path: str, arguments: Mapping[str, Any]) -> None:
-    """Raises ConfigError for a path to nothing, or to what is no tracker, and for wrong arguments."""
+    """Raises ConfigError for a path that does not lead to a tracker, and for wrong arguments."""
     target = resolve(path, KEY)
     if not callable(target):
-        raise ConfigError(f"{KEY}: {path} is a {type(target).__name__}, not something to call")
+        raise ConfigError(f"{KEY}: {path} is a {type(target).__name__}, not callable")
     lacks = [method for method in ("log", "close") if not callable(getattr(target, method, None))]
     if inspect.isclass(target) and lacks:
         raise ConfigError(f"{KEY}: {path} has no method {' and no '.join(lacks)}: see docs/trackers.md")

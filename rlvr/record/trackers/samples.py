@@ -1,4 +1,4 @@
-"""Which rollouts of a step are shown, and how a text becomes a cell."""
+"""Selection of the rollouts of a step that trackers show, and their texts as table cells."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from rlvr.record.trackers import Sample
 from rlvr.types import Group
 
-LONGEST = 2000  # characters of a cell
+LONGEST = 2000  # characters per cell
 
 
 def pick_samples(groups: Sequence[Group], count: int) -> list[Sample]:
-    """`count` rollouts of `groups`, or all if there are fewer, evenly over the groups and then over each."""
+    """`count` rollouts of `groups`, or all if there are fewer, spread evenly over the groups."""
     drawn = max((len(group.rollouts) for group in groups), default=0)
     # every group's first rollout, every group's second, …
     turns = [(group, turn) for turn in range(drawn) for group in groups if turn < len(group.rollouts)]
@@ -32,9 +32,9 @@ def _row(group: Group, turn: int) -> Sample:
 
 
 def cell(text: str) -> str:
-    """`text`, cut in its middle to `LONGEST` characters, as what every tracker can encode."""
+    """`text`, shortened in the middle to `LONGEST` characters, and encodable as UTF-8."""
     if len(text) > LONGEST:
         half = (LONGEST - 3) // 2
         text = f"{text[:half]} … {text[-half:]}"
-    # half a surrogate pair, as JSON may hold it, is no character
+    # lone surrogates, which JSON may contain, cannot be encoded
     return text.encode("utf-8", "replace").decode("utf-8")

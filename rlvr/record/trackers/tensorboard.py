@@ -24,14 +24,14 @@ MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$])")
 class TensorBoard:
     """Event files in the stage's folder `tensorboard`.
 
-    A step below those of earlier files (a resumed run) makes TensorBoard hide the points from it on.
+    If a resumed run repeats steps, TensorBoard hides the earlier points of these steps.
     """
 
     def __init__(self, stage: TrackedStage) -> None:
         path = stage.folder / "tensorboard"
         path.mkdir(parents=True, exist_ok=True)
         self._resumed = any(path.glob("events.*"))
-        # not EventFileWriter: that has a thread of its own, in which a full disk is reported to nobody
+        # not EventFileWriter: it writes in a thread of its own, where a full disk goes unnoticed
         name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
         self._file = (path / name).open("wb", buffering=0)
         self._records = RecordWriter(self._file)
@@ -67,6 +67,6 @@ class TensorBoard:
 
 
 def _shown(cell: str | float | None) -> str:
-    """A cell of a Markdown table in which nothing that a model wrote is markup."""
+    """A cell of a Markdown table, with all markup in it escaped."""
     text = "–" if cell is None else str(cell)
     return MARKUP.sub(r"\\\1", html.escape(" ⏎ ".join(text.splitlines()), quote=False))

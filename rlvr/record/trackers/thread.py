@@ -1,4 +1,4 @@
-"""A tracker in a thread of its own: what it does, or fails to do, costs the run nothing."""
+"""A tracker in a thread of its own, so that it can neither slow nor end the run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rlvr.record.trackers import Sample, ShowsSamples, Tracker
 
 logger = logging.getLogger(__name__)
 
-LIMIT = 256  # calls that wait for a tracker; what comes then is left out
-CLOSE_SECONDS = 5.0  # that the end of a stage waits for all of its trackers
+LIMIT = 256  # most calls that wait for a tracker; further ones are dropped
+CLOSE_SECONDS = 5.0  # timeout for all trackers together at the end of a stage
 
 
 class TrackerThread:
-    """Hands calls on to a tracker, in order. None of its methods waits, but for `join`, or raises.
+    """Passes calls on to a tracker, in order. No method raises, and none but `join` blocks.
 
-    `make` opens the tracker, in its thread too: a server that does not answer keeps nobody waiting. The
-    thread is a daemon, so that a tracker which never returns does not keep the process alive.
+    `make` opens the tracker, also in the thread, so that a server that does not answer blocks nothing. The
+    thread is a daemon, so that a tracker that never returns does not keep the process alive.
     """
 
     def __init__(self, name: str, make: Callable[[], Tracker]) -> None:
@@ -32,11 +32,11 @@ class TrackerThread:
         self._thread.start()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        copied = dict(metrics)  # the caller may go on with its own
+        copied = dict(metrics)  # the caller may change its own
         self._give(lambda tracker: tracker.log(step, copied))
 
     def samples(self, step: int, kind: str, rows: Sequence[Sample]) -> None:
-        """Nothing for a tracker that shows no tables."""
+        """Ignored by trackers without a method `samples`."""
 
         def show(tracker: Tracker) -> None:
             if isinstance(tracker, ShowsSamples):
@@ -45,11 +45,11 @@ class TrackerThread:
         self._give(show)
 
     def end(self) -> None:
-        """Nothing comes any more: the tracker is to close when it has done what waits."""
+        """Close the tracker after the calls that wait; there must be no further ones."""
         self._calls.put(None)
 
     def join(self, until: float) -> None:
-        """Wait for the tracker to close until `until`, a time of `monotonic`; say what it has not done."""
+        """Wait for the tracker to close until `until`, a time of `monotonic`; warn if it has not finished."""
         self._thread.join(max(until - monotonic(), 0.0))
         left = self._given - self._taken
         late = ", and did not close in time" if self._thread.is_alive() else ""
@@ -60,7 +60,7 @@ class TrackerThread:
             )
 
     def _warn(self, what: str) -> None:
-        """Once: what follows from the first failure is no news."""
+        """Log a warning, but only the first one."""
         if not self._warned:
             self._warned = True
             logger.warning("%s %s", self.name, what)
@@ -77,12 +77,11 @@ class TrackerThread:
                 call(tracker)
                 self._taken += 1
             tracker.close()
-        # A tracker is code that is not ours, here for the user's convenience: it may raise whatever its
-        # authors thought of, even SystemExit. There is nobody to hand it to in this thread, and the run is
-        # worth more than any tracker: it is said once, and the run goes on.
+        # A tracker is third-party code and may raise anything, even SystemExit. The run is worth more than
+        # any tracker: warn once, and continue.
         except BaseException as error:  # noqa: BLE001
             self._failed = True
             self._warn(
-                "failed and gets no more metrics; the run goes on, and metrics.jsonl has them all "
+                "failed and gets no more metrics; the run continues, and metrics.jsonl has them all "
                 f"({type(error).__name__}: {error})"
             )

@@ -14,9 +14,9 @@ from rlvr.record.trackers import Sample, TrackedStage
 
 
 def mode(environment: Mapping[str, str]) -> str:
-    """What WANDB_MODE says; else "online" with a key, of WANDB_API_KEY or `wandb login`, "offline" without.
+    """The value of WANDB_MODE; if unset, "online" with a key (WANDB_API_KEY, `wandb login`), else "offline".
 
-    Offline no connection is tried. `wandb login` writes its key into ~/.netrc.
+    Offline, no connection is attempted. `wandb login` writes its key into ~/.netrc.
     """
     if stated := environment.get("WANDB_MODE"):
         return "offline" if stated == "dryrun" else stated
@@ -34,8 +34,8 @@ def mode(environment: Mapping[str, str]) -> str:
 class WandB:
     """A W&B run in the stage's folder `wandb`, continued under the same run id when opened again.
 
-    `mode` says where it writes; `wandb sync` uploads an offline run later. Steps are a metric of their own,
-    because W&B drops values whose step is lower than one it has seen, which is what a resumed run sends.
+    `mode` decides whether it is online; `wandb sync` uploads an offline run later. Steps are logged as a
+    metric, because W&B drops values with a lower step than seen before, which a resumed run sends.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class WandB:
     ) -> None:
         where = mode(os.environ)
         if where != "online":
-            # W&B calls home with its own telemetry even when offline, and waits for an answer; it has no
-            # setting for this but the environment.
+            # W&B sends telemetry even when offline, and waits for an answer; only this environment variable
+            # turns it off.
             os.environ["WANDB_ERROR_REPORTING"] = "false"
         import wandb
 
@@ -72,7 +72,7 @@ class WandB:
             mode=where,  # type: ignore[arg-type]
             resume="allow",
             reinit="create_new",
-            # The tracker's thread would wait; but a process that ends waits as long for W&B's own threads.
+            # short timeouts: at its end the process waits for W&B's own threads
             settings=wandb.Settings(
                 silent=True,
                 console="off",

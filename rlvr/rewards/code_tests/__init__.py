@@ -1,6 +1,6 @@
-"""Unit tests of a program, evaluated where the program cannot reach.
+"""Unit tests of a program, evaluated out of the program's reach.
 
-A test is parsed and never executed: `compiler` makes of it what evaluates a small part of Python over plain
-values, in the caller's process. `link` has the program's process make the calls, and rebuilds what it returns
-from data; `pure` are the functions that a test may apply to that. `forms` are the ways to write tests down.
+Tests are parsed, but never executed: `compiler` translates them to an evaluator of a subset of Python over
+plain values, in the caller's process. `link` lets the program's process make the calls, and rebuilds return
+values from data; `pure` has the functions that tests may apply to them. `forms` reads the formats of tests.
 """

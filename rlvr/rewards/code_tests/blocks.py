@@ -1,4 +1,4 @@
-"""Which of a completion's code is the program. What the tests find plays no part in it."""
+"""Extracts the program from a completion, independently of test results."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ _READS_INPUT = re.compile(r"\binput\b|\bstdin\b|\bopen\(0|\bfileinput\b")
 
 @dataclass(frozen=True)
 class Block:
-    """A piece of code: the names that it gives a value, uses without that, and whether it does anything."""
+    """A code block: the names that it defines, the names that it uses undefined, and whether it acts."""
 
     code: str
     marked: bool  # as Python
     parses: bool
     defines: frozenset[str] = field(default_factory=frozenset)
     uses: frozenset[str] = field(default_factory=frozenset)
-    acts: bool = False  # at its top level, beyond definitions
+    acts: bool = False  # has top-level statements other than definitions
 
 
 def extract_program(completion: str, names: Collection[str] = (), thoughts: Marks = MARKS) -> str | None:
-    """The program in a completion whose tests ask for `names`, or run it as a script if there are none.
+    """The program in a completion. Its tests call `names`, or run it as a script if `names` is empty.
 
-    It is taken from the fenced blocks after the last thought that are marked as Python, or as nothing and
-    are Python. The block that counts is the last one that defines one of `names`, itself or in a class
-    `Solution`; so examples of use after it, and versions before it, do not. For a script it is the last one
-    that reads standard input and does something, by itself or with what it uses of others. Without any such
-    block it is the last one marked as Python, or the last one.
+    It is taken from the fenced blocks after the last thought that are marked as Python, or that are unmarked
+    and parse as Python. The main block is the last one that defines one of `names`, itself or in a class
+    `Solution`; so examples of use after it and versions before it are ignored. For a script it is the last
+    block that reads standard input and acts, by itself or with blocks that it uses. If there is none, it is
+    the last block marked as Python, or the last block.
 
-    What the block uses and does not define is looked for in the others: nearest before it first, then after
-    it. Those that have it are put in, in their order, before the block itself.
+    Names that the main block uses, but does not define, are looked for in the other blocks: first in the
+    nearest one before it, then after it. Those blocks are put before the main block, in order.
 
-    A block that is never closed reaches to the end, one that does not parse counts all the same. A completion
-    without any fence is the program itself if it begins like one. None when there is no code.
+    A block that is not closed extends to the end; one that does not parse counts as well. A completion
+    without fences is the program if it begins like code. None if there is no code.
     """
     text = after_thoughts(completion, marks=thoughts)
     if text is None:
@@ -114,7 +114,7 @@ def _block(code: str, marked: bool) -> Block:
 
 
 def _defined(node: ast.stmt) -> set[str]:
-    """The names that a statement at the top level defines; with those of the methods of `Solution`."""
+    """The names that a top-level statement defines, including the methods of a class `Solution`."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
             return {name}
@@ -160,7 +160,7 @@ def _that_counts(blocks: Sequence[Block], names: frozenset[str]) -> int:
 
 
 def _needed(blocks: Sequence[Block], last: int) -> set[int]:
-    """The blocks that have what block `last` uses, and what those use, and itself."""
+    """Block `last` and all blocks that define names it uses, directly or indirectly."""
     needed, new = {last}, [last]
     while new:
         number = new.pop()

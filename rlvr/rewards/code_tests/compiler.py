@@ -1,13 +1,12 @@
-"""From the source of a test to what evaluates it over plain values; nothing of the source is executed.
+"""Compiles the source of a test to an evaluator over plain values; the source itself is never executed.
 
-A name that the test does not give a value, that it does not import and that is no function of Python's is the
-program's. Calls of those are made in the program's process: it is handed the arguments, and never what is
-expected. Everything else is done here, by the functions in `pure`, over what `link` rebuilt from data.
+A name that the test neither assigns nor imports, and that is no builtin, belongs to the program. Calls of
+such names are made in the program's process: it gets the arguments, but never the expected results.
+Everything else is evaluated here, by the functions in `pure`, over values that `link` rebuilt from data.
 
-What a call of the program returns must be a plain value, unless the test uses it as an object: it calls a
-method on it that plain values lack, or that any class may have where a capitalized name made the object
-(`Stack().pop()`), or does nothing with it but hand it to the program again. Such an object stays in the
-program's process.
+A call of the program must return a plain value, unless the test uses the result as an object. It does if it
+calls a method that plain values lack, or any method if a capitalized name created the object
+(`Stack().pop()`), or if it only passes it back to the program. Such an object stays in the program's process.
 """
 
 from __future__ import annotations
@@ -22,14 +21,16 @@ from rlvr.rewards.code_tests import pure
 from rlvr.rewards.code_tests.link import Code, Failed, Frame, Raised, Run, send
 from rlvr.rewards.sandbox.wire import distinct
 
-Request = Callable[[Frame, list[Any]], Any]  # the tree for the program; the list takes what it refers to
+Request = Callable[
+    [Frame, list[Any]], Any
+]  # returns the tree for the program; appends shared values to the list
 
-# Python's own functions that ask an object for a plain value.
+# Builtins that return a plain value for any object.
 _OF_OBJECTS = frozenset(["len", "str", "repr", "bool", "int", "float", "abs", "round", "hash"])
 
 
 class Refused(Exception):
-    """The test cannot be evaluated outside of the program's process; the message says what cannot."""
+    """The test cannot be evaluated outside of the program's process; the message says why."""
 
     def __init__(self, node: ast.AST, what: str) -> None:
         line = getattr(node, "lineno", None)
@@ -37,14 +38,14 @@ class Refused(Exception):
 
 
 class AsksNothing(Exception):
-    """The test calls nothing of the program's."""
+    """The test does not call the program."""
 
 
-# What a name stands for.
+# Meanings of a name.
 @dataclass
 class Variable:
-    kept: bool = False  # an object that stays in the program's process
-    derived: bool = False  # of what the program returned
+    kept: bool = False  # an object in the program's process
+    derived: bool = False  # depends on what the program returned
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Theirs:
-    """The program's, under this name."""
+    """A name of the program."""
 
     name: str
 
@@ -94,7 +95,7 @@ class _Return(Exception):
 
 @dataclass(frozen=True)
 class Compiled:
-    """A test that can be evaluated. `names` are what it asks the program for."""
+    """A test that can be evaluated. `names` are the names of the program that it uses."""
 
     run: Callable[[Run], None]
     names: frozenset[str]
@@ -103,9 +104,9 @@ class Compiled:
 def compile_test(
     body: Sequence[ast.stmt], function: str | None, entry_point: str | None, own: frozenset[str]
 ) -> Compiled:
-    """A test: `body`, and then the function of that name in it, or `check` with `entry_point`.
+    """Compile a test: run `body`, then its function `function`, or `check` with `entry_point`.
 
-    `own` are the program's names that are Python's too. Raises Refused and AsksNothing.
+    `own` are builtin names that belong to the program. Raises Refused and AsksNothing.
     """
     compiler = _Compiler(own)
     scope = Scope()
@@ -147,15 +148,17 @@ def _helper(scope: Scope, name: str) -> Helper:
 class _Compiler:
     def __init__(self, own: frozenset[str]) -> None:
         self.own = own
-        self.asks = 0  # requests and uses of their results so far: whether it grew says what depends on them
+        self.asks = (
+            0  # number of requests and uses of their results so far; code that increases it depends on them
+        )
         self.asked: set[str] = set()
         self.helpers: dict[tuple[int, tuple[str | None, ...]], Code] = {}
-        self.asking: set[tuple[int, tuple[str | None, ...]]] = set()  # those that ask the program
+        self.asking: set[tuple[int, tuple[str | None, ...]]] = set()  # helpers that call the program
 
     # Names
 
     def meaning(self, name: str, scope: Scope) -> Meaning | None:
-        """None for what is Python's."""
+        """What a name stands for; None for a builtin."""
         found = scope.find(name)
         if found is not None:
             return found
@@ -169,7 +172,7 @@ class _Compiler:
         return ["name", name]
 
     def is_theirs(self, function: ast.expr, scope: Scope) -> bool:
-        """Whether a call of `function` is one of the program."""
+        """Whether a call of `function` calls the program."""
         match function:
             case ast.Name(id=name):
                 return isinstance(self.meaning(name, scope), Theirs)
@@ -178,7 +181,7 @@ class _Compiler:
         return False
 
     def is_object(self, base: ast.expr, name: str, called: bool, scope: Scope) -> bool:
-        """Whether `base.name`, which is `called` or not, is of an object in the program's process."""
+        """Whether `base.name` belongs to an object in the program's process; `called`: it is called."""
         match base:
             case ast.Name(id=word):
                 found = self.meaning(word, scope)
@@ -208,7 +211,7 @@ class _Compiler:
         return False
 
     def is_measured(self, node: ast.Call, scope: Scope) -> bool:
-        """Whether it is `len(stack)`, or the like, of an object that the program keeps."""
+        """Whether it is `len(stack)`, or another of `_OF_OBJECTS`, of an object in the program's process."""
         path = self.path(node.func, scope)
         if path is None or path[0] or path[1] not in _OF_OBJECTS or len(node.args) != 1 or node.keywords:
             return False
@@ -222,7 +225,7 @@ class _Compiler:
         return None
 
     def path(self, node: ast.expr, scope: Scope) -> tuple[str, str] | None:
-        """(module, name) of what is imported; ("", name) of what is Python's own."""
+        """(module, name) of an imported name; ("", name) of a builtin."""
         match node:
             case ast.Name(id=name):
                 found = self.meaning(name, scope)
@@ -273,7 +276,7 @@ class _Compiler:
                             scope.names[each] = Imported(str(module), each)
 
     def declare_variables(self, body: Sequence[ast.stmt], scope: Scope) -> None:
-        """Find out which of the variables that `body` assigns are objects of the program's."""
+        """Determine which of the variables that `body` assigns are objects in the program's process."""
         parents = {
             child: node for top in body for node in ast.walk(top) for child in ast.iter_child_nodes(node)
         }
@@ -323,7 +326,7 @@ class _Compiler:
         return False
 
     def use(self, node: ast.Name, parents: dict[ast.AST, ast.AST], scope: Scope) -> str:
-        """How a variable is used there: as object | method | field | passed | measured | value."""
+        """How a variable is used here: as object | method | field | passed | measured | value."""
         match parents[node]:
             case ast.Attribute(attr=attribute) as parent:
                 above = parents.get(parent)
@@ -393,7 +396,7 @@ class _Compiler:
         raise Refused(node, f"it has {_described(node)}")
 
     def inner(self, body: Sequence[ast.stmt], scope: Scope) -> Code:
-        """A block within a block, of the same variables."""
+        """An inner block, with the variables of the outer one."""
         for node in body:
             self.declare(node, scope)
         codes = [self.statement(node, scope) for node in body]
@@ -577,7 +580,7 @@ class _Compiler:
     # Functions that the test defines
 
     def call_helper(self, helper: Helper, arguments: Sequence[Code | Theirs], node: ast.AST) -> Code:
-        """A call; a parameter that is given a function of the program's is that function."""
+        """A call of a helper; a parameter that gets a function of the program stands for that function."""
         names = [argument.arg for argument in helper.node.args.args]
         defaults = helper.node.args.defaults
         plain = not (
@@ -594,7 +597,7 @@ class _Compiler:
         key = (id(helper.node), theirs)
         if key not in self.helpers:
             body: list[Code] = []
-            self.helpers[key] = lambda frame: body[0](frame)  # for one that calls itself
+            self.helpers[key] = lambda frame: body[0](frame)  # for recursive helpers
             scope = Scope(
                 helper.scope,
                 {
@@ -627,7 +630,7 @@ class _Compiler:
         return run
 
     def function(self, node: ast.expr, scope: Scope) -> Callable[[Frame], Callable[..., Any] | None]:
-        """Something to be called with plain values: a key, or the first argument of map."""
+        """A function to be called with plain values: a sort key, or the first argument of map."""
         match node:
             case ast.Constant(value=None):
                 return lambda frame: None
@@ -657,7 +660,7 @@ class _Compiler:
         raise Refused(node, f"{ast.unparse(node)[:80]} is no function that a test may use")
 
     def known(self, path: tuple[str, str], node: ast.AST) -> Any:
-        """What is Python's own, or imported, where a test may use it."""
+        """A builtin or imported name. Raises Refused if tests may not use it."""
         module, name = path
         table = pure.MODULES.get(module, {}) if module else pure.BUILTINS
         if name not in table:
@@ -667,7 +670,9 @@ class _Compiler:
     # Expressions
 
     def together(self, nodes: Sequence[ast.expr], scope: Scope) -> list[Code]:
-        """Expressions whose values meet: beside a result of the program, its changes in place are undone."""
+        """Expressions that are evaluated together: next to a result of the program, the others are read as
+        before its in-place changes.
+        """
         found = []
         for node in nodes:
             asks = self.asks
@@ -678,7 +683,7 @@ class _Compiler:
         return [code for code, _ in found]
 
     def data(self, node: ast.expr, scope: Scope) -> Code:
-        """What evaluates `node` to a plain value."""
+        """Code that evaluates `node` to a plain value."""
         match node:
             case ast.Constant(value=value):
                 return lambda frame: value
@@ -883,7 +888,7 @@ class _Compiler:
         return lambda frame: pure.field_of(code(frame), name)
 
     def call(self, node: ast.Call, scope: Scope) -> Code:
-        """A call of anything but the program."""
+        """Code for a call that is not one of the program."""
         helper = self.meaning(node.func.id, scope) if isinstance(node.func, ast.Name) else None
         if isinstance(helper, Helper):
             return self.helper_arguments(helper, node, scope)
@@ -918,7 +923,7 @@ class _Compiler:
     def arguments(
         self, nodes: Sequence[ast.expr], keywords: Sequence[ast.keyword], functions: int, scope: Scope
     ) -> Callable[[Frame], tuple[list[Any], dict[str, Any]]]:
-        """What evaluates arguments, the first `functions` of which are functions."""
+        """Code that evaluates arguments; the first `functions` of them are functions."""
         called = [self.function(node, scope) for node in nodes[:functions]]
         rest = nodes[functions:]
         for keyword in keywords:
@@ -959,7 +964,7 @@ class _Compiler:
     # Requests
 
     def request(self, node: ast.expr, scope: Scope, keep: bool) -> Code:
-        """What has the program evaluate `node`, to an object that it keeps or to a plain value."""
+        """Code that lets the program evaluate `node`, to an object kept there (`keep`) or a plain value."""
         tree = self.tree(node, scope)
         self.asks += 1
 
@@ -975,7 +980,7 @@ class _Compiler:
         return run
 
     def tree(self, node: ast.expr, scope: Scope) -> Request:
-        """What the program is to evaluate. Plain values are evaluated here and handed over."""
+        """The tree for the program to evaluate. Plain values are evaluated here and passed to it."""
         match node:
             case ast.Name(id=name):
                 return self.name_tree(node, name, scope)
@@ -1102,7 +1107,7 @@ def _fail(reason: str) -> Code:
 
 
 def _as_before(code: Code) -> Code:
-    """Reads names as they were before the program changed their values in place."""
+    """Code that reads names as they were before the program changed their values in place."""
 
     def run(frame: Frame) -> Any:
         if frame.run.before:
@@ -1117,7 +1122,7 @@ def _as_before(code: Code) -> Code:
 
 
 def _either(true: bool, codes: Sequence[Code]) -> Code:
-    """The first value that is true (or that is not), or the last one."""
+    """The first value that is true (`or`) or false (`and`), or else the last one."""
 
     def run(frame: Frame) -> Any:
         value = None

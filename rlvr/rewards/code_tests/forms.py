@@ -1,4 +1,4 @@
-"""The ways in which unit tests are written down, and the tests that they come to."""
+"""Reads the supported formats of unit tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rlvr.types import DataError
 
 @dataclass(frozen=True)
 class Script:
-    """Standard input, and what must be printed."""
+    """A script's standard input and expected output."""
 
     given: str
     expected: str
@@ -36,15 +36,15 @@ Test = Script | Compiled | Beside
 
 
 def read_tests(tests: Any, entry_point: str | None, in_process: bool) -> list[Test]:
-    """The tests in a column, in any of the forms that `code_reward` names.
+    """The tests in a column, in any of the formats that `code_reward` describes.
 
-    Raises DataError when it has none of them, and for a test that cannot be evaluated outside of the
-    program's process, unless that is allowed (`in_process`).
+    Raises DataError for any other format, and unless `in_process` is set also for a test that cannot be
+    evaluated outside of the program's process.
     """
     if hasattr(tests, "tolist"):  # a column of a Parquet file
         tests = tests.tolist()
     if isinstance(tests, str) and tests.lstrip().startswith(("[", "{")):
-        with suppress(ValueError):  # or it is Python that begins with a bracket
+        with suppress(ValueError):  # otherwise it is Python code that begins with a bracket
             tests = json.loads(tests)
     if isinstance(tests, str):
         return _sources([tests], entry_point, in_process)
@@ -80,13 +80,13 @@ def _case(number: int, test: Mapping[str, Any], entry_point: str | None) -> Test
     if entry_point is not None:
         return _call(number, test, entry_point)
     raise DataError(
-        f"test {number} is a call, since its input and output are no texts, but nothing says of what: "
-        "give fn_name beside the inputs, or name the column that does, as in columns: [entry_point]"
+        f"test {number} is a call, since its input and output are no texts, but the function is not named: "
+        "give fn_name beside the inputs, or the column with its name, as in columns: [entry_point]"
     )
 
 
 def _call(number: int, test: Mapping[str, Any], name: str) -> Compiled:
-    """A call with arguments that are JSON: a list, or a text with one of them on each line."""
+    """A test that calls a function. Its arguments are a list, or a text with the JSON of one per line."""
     try:
         given, expected = test["input"], test["output"]
         if isinstance(given, str):
@@ -106,7 +106,7 @@ def _call(number: int, test: Mapping[str, Any], name: str) -> Compiled:
     except Failed as error:
         raise DataError(f"test {number} of {name}: {error}") from None
     wanted = [_as_json(expected)]
-    if isinstance(expected, list) and len(expected) == 1:  # APPS has many outputs in a list of one
+    if isinstance(expected, list) and len(expected) == 1:  # in APPS many outputs are a list of one
         wanted.append(_as_json(expected[0]))
 
     def run(run: Run) -> None:
@@ -118,7 +118,7 @@ def _call(number: int, test: Mapping[str, Any], name: str) -> Compiled:
 
 
 def _as_json(value: Any) -> Any:
-    """As JSON would have it: tuples are lists there, and keys are texts."""
+    """The value as in JSON: with lists for tuples, and texts for keys."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple):
@@ -136,7 +136,7 @@ def _shown(value: Any) -> str:
 
 
 def _sources(sources: Sequence[str], entry_point: str | None, in_process: bool) -> list[Test]:
-    """The tests in pieces of Python: of each its functions test_…, or all of it."""
+    """The tests in pieces of Python: each function test_… of a piece, or the whole piece."""
     parsed: list[tuple[int, str, list[ast.stmt], str | None]] = []
     for number, source in enumerate(sources, 1):
         try:
@@ -179,7 +179,7 @@ def _compiled(
 
 
 def _tested_builtin(bodies: Sequence[list[ast.stmt]]) -> str | None:
-    """The function of Python's whose name all tests call first: then it is the program's name for its own."""
+    """The builtin that all tests call first, if any: then the program defines a function of that name."""
     first: set[str | None] = set()
     for body in bodies:
         calls = [
@@ -195,7 +195,7 @@ def _tested_builtin(bodies: Sequence[list[ast.stmt]]) -> str | None:
 
 
 def names_asked(tests: Sequence[Test]) -> frozenset[str]:
-    """What `tests` ask the program for; of tests beside it, every name that they call."""
+    """The program's names that `tests` use; for tests in its process, every name that they call."""
     names: set[str] = set()
     for test in tests:
         if isinstance(test, Compiled):

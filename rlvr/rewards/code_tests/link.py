@@ -1,4 +1,4 @@
-"""What tests ask of a program, and the values that come back."""
+"""Requests of tests to a program, and the values that it returns."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from rlvr.rewards.sandbox.run import Clock, Session
 from rlvr.rewards.sandbox.wire import NotPlain, WireError, encode, received
 
-MAX_ITEMS = 100_000  # of what a program lets a test iterate over
+MAX_ITEMS = 100_000  # most items of an iterator that the program returned
 
 
 class Failed(Exception):
-    """The test is not passed. The message says why."""
+    """The test failed. The message says why."""
 
 
 class Raised(Exception):
-    """The program raised an exception: the names of its class and of those that it extends, and its text."""
+    """The program raised an exception: the names of its class and base classes, and its message."""
 
     def __init__(self, names: list[str], message: str) -> None:
         super().__init__(f"{names[0]}: {message}" if message else names[0])
@@ -26,14 +26,14 @@ class Raised(Exception):
 
 
 class Kept:
-    """An object that stays in the program's process. A test can do nothing with it but hand it back."""
+    """An object in the program's process. A test can only pass it back to the program."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 class Iterator:
-    """What a program gives to iterate over, from where its items are fetched."""
+    """An iterator in the program's process, from where its items are fetched."""
 
     def __init__(self, link: Link, number: int) -> None:
         self.link, self.number = link, number
@@ -54,7 +54,7 @@ class Iterator:
 
 
 class Link:
-    """Asks a program. Any method raises Raised, Failed, and what `Session.request` raises."""
+    """Sends requests to a program. Methods raise Raised, Failed, and the exceptions of `Session.request`."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -70,11 +70,11 @@ class Link:
             return str(kind), content
         except NotPlain as error:
             raise Failed(f"the test hands the program {error}") from None
-        except (TypeError, ValueError, IndexError) as error:  # what came is no reply of ours
+        except (TypeError, ValueError, IndexError) as error:  # not a valid reply
             raise Failed(f"the program sent what is no value: {error}") from None
 
     def ask(self, keep: bool, tree: Any, shared: list[Any]) -> tuple[Any, list[Any]]:
-        """What a tree comes to, kept there or as a plain value, and what became of `shared`."""
+        """Evaluate a tree: its value, kept there or as a plain value, and the new values of `shared`."""
         kind, content = self.reply(["keep" if keep else "value", [tree, [send(value) for value in shared]]])
         try:
             result, changes = content
@@ -91,7 +91,7 @@ class Link:
 
 
 def send(value: Any) -> Any:
-    """A value of a test as data. Raises Failed for one that cannot be sent."""
+    """A value of a test as data. Raises Failed if it cannot be sent."""
     try:
         return encode(value, _handed_back)
     except NotPlain as error:
@@ -105,24 +105,26 @@ def _handed_back(value: Any) -> Any:
 
 
 class Run:
-    """One test under way.
+    """The state of a running test.
 
-    A result is compared with what arguments were before the program changed them in place (`before`):
-    otherwise `assert sort(x) == sorted(x)` is passed by emptying `x`.
+    Results are compared with the values that arguments had before the program changed them in place
+    (`before`): otherwise emptying `x` would pass `assert sort(x) == sorted(x)`.
     """
 
     def __init__(self, link: Link, clock: Clock) -> None:
         self.link, self.clock = link, clock
         self.before = False
-        self.originals: dict[int, tuple[Any, Any]] = {}  # id of what was changed → it, and what it was
+        self.originals: dict[
+            int, tuple[Any, Any]
+        ] = {}  # id of a changed value → the value, its original content
 
     def step(self) -> None:
-        """To be called wherever the work depends on what the program returned."""
+        """Check the time limit. To be called wherever the work depends on return values of the program."""
         if self.clock.left() <= 0:
             raise Failed("it takes too long to check what the program returned")
 
     def change(self, value: Any, new: Any) -> None:
-        """Make `value`, which the program was given, what it has made of it."""
+        """Apply the program's in-place change to `value`, an argument that it was given."""
         if new is None or type(new) is not type(value):
             return
         self.originals.setdefault(id(value), (value, copy.deepcopy(value)))
@@ -133,7 +135,7 @@ class Run:
             value.update(new)
 
     def original(self, value: Any) -> Any:
-        """`value` as it was before the program changed it, or what it holds."""
+        """`value` as it was before the program changed it or its items."""
         if id(value) in self.originals:
             return self.originals[id(value)][1]
         if type(value) in (list, tuple):
@@ -150,7 +152,7 @@ class Frame:
     run: Run
     outer: Frame | None = None
     names: dict[str, Any] = field(default_factory=dict)
-    original: dict[str, Any] = field(default_factory=dict)  # what they would be without the program's changes
+    original: dict[str, Any] = field(default_factory=dict)  # their values without the program's changes
 
     def read(self, name: str) -> Any:
         frame: Frame | None = self

@@ -1,4 +1,4 @@
-"""The functions that a test may apply to plain values: none does more work than its arguments are large."""
+"""The functions that a test may apply to plain values; their running time is bounded by argument size."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from typing import Any
 from rlvr.rewards.code_tests.link import Failed, Iterator, Raised
 from rlvr.rewards.sandbox.wire import distinct
 
-_MAX_LENGTH = 1_000_000  # of a sequence that is made of a number
+_MAX_LENGTH = 1_000_000  # of a sequence that is created from a number
 _MAX_TEXT = 1 << 24  # characters
 _MAX_BITS = 1 << 18  # of an integer
 
 
 def items_of(value: Any) -> list[Any]:
-    """The items of what can be iterated over. Raises TypeError for what cannot."""
+    """The items of an iterable. Raises TypeError for other values."""
     return value.rest() if isinstance(value, Iterator) else _bounded(value)
 
 
@@ -104,7 +104,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class Approximately:
-    """`pytest.approx`: equal to numbers that are near, also within lists, tuples and dicts."""
+    """`pytest.approx`: equal to numbers within a tolerance, also in lists, tuples and dicts."""
 
     def __init__(self, expected: Any, rel: float = 1e-6, abs: float = 1e-12, nan_ok: bool = False) -> None:
         self.expected, self.rel, self.abs, self.nan_ok = expected, rel, abs, nan_ok
@@ -142,7 +142,7 @@ class Approximately:
 def _all_close(
     left: Any, right: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
-    """numpy.allclose, of numbers and of equally long lists of them."""
+    """numpy.allclose for numbers and lists of equal length."""
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return len(left) == len(right) and all(
             _all_close(one, other, rtol, atol, equal_nan) for one, other in zip(left, right, strict=True)
@@ -204,7 +204,7 @@ def _sum(values: Any, start: Any = 0) -> Any:
 
 
 def _small(function: Callable[..., Any]) -> Callable[..., Any]:
-    """For functions whose results grow faster than their arguments."""
+    """Limit the arguments of a function whose results grow faster than its arguments."""
 
     def call(*arguments: int) -> Any:
         if any(isinstance(value, int) and abs(value) > 5000 for value in arguments):
@@ -226,7 +226,7 @@ TYPES: dict[str, Any] = {
     "bool": bool, "int": int, "float": float, "complex": complex, "str": str, "bytes": bytes,
     "bytearray": bytearray, "list": list, "tuple": tuple, "dict": dict, "set": set, "frozenset": frozenset,
 }  # fmt: skip
-# Those that give an iterator in Python give a list here.
+# Functions that return an iterator in Python return a list here.
 BUILTINS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "all": lambda values: all(items_of(values)),
@@ -323,7 +323,7 @@ MODULES: dict[str, dict[str, Any]] = {
     },
     "asyncio": {}, "typing": {}, "unittest": {}, "re": {}, "sys": {}, "__future__": {},
 }  # fmt: skip
-# What is made in the program's process when it is an argument: here it would not be all that it is there.
+# As arguments, these are created in the program's process: the versions here are simplified.
 MADE_THERE = {
     ("collections", "OrderedDict"), ("collections", "defaultdict"), ("collections", "Counter"),
     ("numpy", "array"),
@@ -364,7 +364,7 @@ def _replaced(text: Any, name: str, arguments: Sequence[Any]) -> Any:
 
 
 def field_of(value: Any, name: str) -> Any:
-    """What `value.name` is for a plain value."""
+    """`value.name` for a plain value."""
     if isinstance(value, Raised) and name in ("value", "args"):
         return value if name == "value" else (value.message,)
     if isinstance(value, type) and name == "__name__":

@@ -1,7 +1,7 @@
-"""What the sandboxed processes do, started by `run` with a fresh interpreter each.
+"""The main function of sandboxed processes, each a new interpreter that `run` starts. Roles:
 
-script   runs a program whose standard input follows it on descriptor 0, as `python program.py` would
-program  holds a program whose functions are called, over descriptors 0 and 1
+script   runs a program like `python program.py`; its standard input follows its source on descriptor 0
+program  loads a program and calls its functions on request, over descriptors 0 and 1
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-READY = b"\x06"  # the first byte of every process, sent when it is confined and nothing hostile has run
-_LENGTH_BYTES = 4  # as in `wire`, which a script does without
+READY = b"\x06"  # first byte that every process sends, once it is confined and before untrusted code runs
+_LENGTH_BYTES = 4  # as in `wire`, which scripts do not import
 
 
 def main(role: str, settings: list[str]) -> None:
-    """`settings`: what `jail.enter` takes, and for each further module "name=folder that it lies in"."""
+    """`settings`: the arguments of `jail.enter`, then "name=folder" for each further allowed module."""
     numbers, modules = settings[:4], [setting.partition("=") for setting in settings[4:]]
     null = os.open(os.devnull, os.O_RDWR)
-    if role == "program":  # imported while it can be read
+    if role == "program":  # imported while its file is readable
         from rlvr.rewards.sandbox.program import Program
     sys.path.pop()
     try:
@@ -49,7 +49,7 @@ def main(role: str, settings: list[str]) -> None:
 
 
 class _Allowed:
-    """Finds the modules that are allowed beside the standard library, whose folder cannot be listed."""
+    """Finds the allowed modules besides the standard library, whose folders cannot be listed."""
 
     def __init__(self, folders: dict[str, str]) -> None:
         from importlib.machinery import PathFinder
@@ -61,7 +61,7 @@ class _Allowed:
 
 
 def _first() -> bytes:
-    """What the caller sends first, read unbuffered: the rest of descriptor 0 is for the program."""
+    """The first message, read unbuffered: the rest of descriptor 0 is the program's input."""
     return _read(int.from_bytes(_read(_LENGTH_BYTES)))
 
 
@@ -82,9 +82,9 @@ def _run_script(source: str) -> None:
     try:
         exec(
             compile(source, "solution.py", "exec", dont_inherit=True), module.__dict__
-        )  # what the jail is for
+        )  # untrusted code, hence the jail
     except SystemExit:
         raise
-    except BaseException:  # noqa: BLE001 - as an interpreter reports what a script raises
+    except BaseException:  # noqa: BLE001 - reported like an interpreter does
         sys.excepthook(*sys.exc_info())
         sys.exit(1)

@@ -1,7 +1,7 @@
-"""How a process gives up everything but computing. It cannot be undone.
+"""Irreversibly confines a process to computing.
 
-This module, and what every sandboxed process imports, avoids typing, dataclasses, signal and such: they
-would take longer than the interpreter's own start.
+This module, and others that sandboxed processes import, avoid typing, dataclasses, signal and the like:
+importing them would take longer than the interpreter's start.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import resource
 import struct
 import sys
 
-# Every system call that stays, as (x86-64, aarch64) numbers; None where the architecture has none.
+# The allowed system calls, as (x86-64, aarch64) numbers; None if the architecture lacks one.
 ALLOWED: dict[str, tuple[int, int | None]] = {
     "read": (0, 63), "write": (1, 64), "close": (3, 57), "close_range": (436, 436), "lseek": (8, 62),
     "pread64": (17, 67), "readv": (19, 65), "writev": (20, 66), "fadvise64": (221, 223),
@@ -40,15 +40,15 @@ ALLOWED: dict[str, tuple[int, int | None]] = {
     "sched_yield": (24, 124), "sched_getaffinity": (204, 123), "getcpu": (309, 168), "futex": (202, 98),
     "set_tid_address": (218, 96), "set_robust_list": (273, 99), "rseq": (334, 293),
     "arch_prctl": (158, None), "getrandom": (318, 278), "exit": (60, 93), "exit_group": (231, 94),
-    # on a pair of connected sockets, which an asyncio event loop wakes itself with
+    # on a socket pair, with which an asyncio event loop wakes itself
     "sendto": (44, 206), "recvfrom": (45, 207), "shutdown": (48, 210), "getsockname": (51, 204),
     "getpeername": (52, 205), "getsockopt": (55, 209),
 }  # fmt: skip
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _CLONE_THREAD = 0x10000
-# Those that stay for some arguments only: each check is (32-bit word of the arguments, mask, values allowed).
-# Word 2i is the low half of argument i. fcntl and ioctl without the commands that choose who gets a signal.
+# Allowed for some arguments only: each check is (32-bit word of the arguments, mask, allowed values). Word 2i
+# is the low half of argument i. fcntl and ioctl exclude the commands that set the receiver of signals.
 CHECKED: dict[str, tuple[int, int | None, tuple[tuple[int, int, tuple[int, ...]], ...]]] = {
     "open": (2, None, ((2, _WRITING, (0,)),)),
     "openat": (257, 56, ((4, _WRITING, (0,)),)),
@@ -70,24 +70,24 @@ _SIGKILL = 9
 _PDEATHSIG, _DUMPABLE, _SECCOMP, _NO_NEW_PRIVS = 1, 4, 22, 38  # prctl
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # Landlock, on every architecture
 _WRITE_FILE, _READ_FILE, _READ_DIR, _ALL_OF_ABI_1 = 1 << 1, 1 << 2, 1 << 3, (1 << 13) - 1
-_CHANGES = _WRITE_FILE | (_ALL_OF_ABI_1 & ~((1 << 4) - 1))  # and to make or remove files of every kind
+_CHANGES = _WRITE_FILE | (_ALL_OF_ABI_1 & ~((1 << 4) - 1))  # and creating or removing files of any kind
 _TRUNCATE, _TRUNCATE_ABI = 1 << 14, 3
 
 
 class JailError(Exception):
-    """The kernel does not give what is needed; nothing that is not trusted may run."""
+    """The kernel lacks a required feature, so no untrusted code may run."""
 
 
 def enter(parent: int, cpu_seconds: int, memory_mib: int, confine_reads: bool, further: list[str]) -> None:
     """Confine the calling process, which must have one thread. Raises JailError if that fails.
 
-    `further` are files and folders that stay readable beside the standard library, where they exist.
+    `further` are files and folders that stay readable besides the standard library, if they exist.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     _prctl(libc, _PDEATHSIG, _SIGKILL)
     if os.getppid() != parent:
-        os._exit(1)  # it died before the kernel was told
-    _prctl(libc, _DUMPABLE, 0)  # its memory is no file that another process of the user can open
+        os._exit(1)  # the parent died before the prctl call
+    _prctl(libc, _DUMPABLE, 0)  # other processes of the user cannot open its memory
     _lower(resource.RLIMIT_CPU, cpu_seconds)
     _lower(resource.RLIMIT_AS, memory_mib << 20)
     _lower(resource.RLIMIT_NOFILE, 64)
@@ -109,7 +109,7 @@ def _prctl(libc: ctypes.CDLL, option: int, *arguments: int) -> None:
 
 
 def _lower(kind: int, limit: int) -> None:
-    """Set a resource limit, soft and hard, but never above what there is already."""
+    """Set a resource limit, soft and hard, but never above the current one."""
     _, most = resource.getrlimit(kind)
     if most != resource.RLIM_INFINITY:
         limit = min(limit, most)
@@ -117,10 +117,10 @@ def _lower(kind: int, limit: int) -> None:
 
 
 def confine_writes(folders: list[str], devices: list[str]) -> None:
-    """Let the calling process, which must have one thread, and those that it starts change no file.
+    """Keep the calling process, which must have one thread, and its future children from changing files.
 
-    Files may be made, changed and removed below `folders`, and `devices` written to. Whatever is open stays
-    so. Raises JailError where the kernel has no Landlock.
+    Files may be created, changed and removed below `folders`, and `devices` may be written to. Open files
+    stay open. Raises JailError if the kernel has no Landlock.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     _prctl(libc, _NO_NEW_PRIVS, 1)
@@ -131,9 +131,9 @@ def confine_writes(folders: list[str], devices: list[str]) -> None:
 
 
 def _confine_reads(libc: ctypes.CDLL, further: list[str]) -> None:
-    """Leave files below Python's library and the system's libraries readable, and no others.
+    """Make all files unreadable except below Python's standard library and the system's libraries.
 
-    Installed packages are not: some have the solutions and tests of well-known problems in them.
+    Installed packages are unreadable: some contain the solutions and tests of well-known problems.
     """
     library = os.path.dirname(os.__file__)
     roots = [library, f"{sys.base_exec_prefix}/lib", f"{sys.base_exec_prefix}/lib64", "/lib", "/lib64"]
@@ -141,7 +141,7 @@ def _confine_reads(libc: ctypes.CDLL, further: list[str]) -> None:
     roots = [kept for root in dict.fromkeys(map(os.path.realpath, roots)) for kept in _without_packages(root)]
     roots += ["/etc/ld.so.cache", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom", *further]
     rights = dict.fromkeys(roots, _READ_FILE | _READ_DIR)
-    rights[library] = _READ_DIR  # names, which Python looks for modules among
+    rights[library] = _READ_DIR  # file names, which Python reads to find modules
     try:
         _landlock(libc, _ALL_OF_ABI_1, list(rights.items()))
     except JailError as error:
@@ -149,7 +149,7 @@ def _confine_reads(libc: ctypes.CDLL, further: list[str]) -> None:
 
 
 def _landlock(libc: ctypes.CDLL, handled: int, rules: list[tuple[str, int]]) -> None:
-    """Give up the accesses `handled`, but for those that the rules give back for a path and what is below."""
+    """Give up the access rights `handled`, except those that a rule grants for a path and all below it."""
     attribute = ctypes.c_uint64(handled)
     ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(attribute), ctypes.c_size_t(8), 0)
     if ruleset < 0:
@@ -175,7 +175,7 @@ def _landlock(libc: ctypes.CDLL, handled: int, rules: list[tuple[str, int]]) -> 
 
 
 def _without_packages(folder: str) -> list[str]:
-    """Paths in `folder` that together are all of it but installed packages."""
+    """Paths that together cover `folder` without installed packages."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -193,7 +193,7 @@ def _without_packages(folder: str) -> list[str]:
 
 
 def seccomp_filter(machine: str) -> bytes:
-    """The BPF program: kill on a foreign architecture, allow what is listed, refuse the rest (EPERM)."""
+    """The BPF program: kill on another architecture, allow the listed calls, refuse all others (EPERM)."""
     if machine not in _AUDIT_ARCH:
         raise JailError(f"there is no system call table for {machine}, only for: {', '.join(_AUDIT_ARCH)}")
     column = list(_AUDIT_ARCH).index(machine)

@@ -1,6 +1,6 @@
-"""The tested program's side: it holds the program and evaluates what its tests ask, one request at a time.
+"""The tested program's side: it loads the program and evaluates the tests' requests, one at a time.
 
-It is never told what is expected. Whatever the program does to this process, all it can send is values.
+It never gets the expected results. Whatever the program does to this process, it can send only values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# LeetCode has these imported, and programs in its form rely on that.
+# LeetCode imports these, and programs in its format rely on that.
 _IMPORTED = """\
 import bisect, collections, functools, heapq, itertools, math, operator, random, re, string
 from bisect import *
@@ -31,7 +31,7 @@ from typing import *
 
 
 class Program:
-    """Answers requests until nobody asks. `objects` are what stays here for later requests."""
+    """Answers requests until the pipe is closed. `objects` are kept here for later requests."""
 
     def __init__(self, source: int, sink: int) -> None:
         self.source, self.sink = source, sink
@@ -39,9 +39,9 @@ class Program:
         self.objects: list[Any] = []
 
     def live(self) -> None:
-        """Load the program that comes first, then answer.
+        """Load the program, which is the first message, then answer requests (`answer`).
 
-        Replies: ["loaded", null] or ["raised", [names of classes, message]] to the program; see `answer`.
+        The reply to the program is ["loaded", null] or ["raised", [names of classes, message]].
         """
         try:
             program = self._receive()
@@ -64,7 +64,7 @@ class Program:
             if "class Solution" in source:
                 exec(_IMPORTED, self.module.__dict__)
             code = compile(source, "solution.py", "exec", dont_inherit=True)
-            exec(code, self.module.__dict__)  # what the jail is for
+            exec(code, self.module.__dict__)  # untrusted code, hence the jail
         except BaseException as error:  # noqa: BLE001 - whatever the program raises is its result
             return _raised(error, "" if isinstance(error, SyntaxError) else _line(error))
         return None
@@ -74,11 +74,11 @@ class Program:
 
         ["value", [tree, shared]] → ["value", [data, changes]] or ["iterator", [number, changes]]
         ["keep", [tree, shared]] → ["kept", [number, changes]]
-        ["take", [number, count]] → ["items", [items, whether there are no more]]
+        ["take", [number, count]] → ["items", [items, whether these were the last]]
         ["beside", [test, function]] → ["passed", null]: a test that runs here
 
-        A tree is data as in `wire`, with some further tags. `shared` are values that a tree refers to by
-        number, and `changes` what the program has made of them (null for what is as it was).
+        A tree is data as in `wire`, with additional tags. `shared` are values that a tree refers to by
+        number, and `changes` are their new values after the program ran (null if unchanged).
         """
         kind, content = request
         if kind == "take":
@@ -147,7 +147,7 @@ class Program:
         return decode(tree, special)
 
     def _look_up(self, name: str) -> Any:
-        """What the program calls so: a name of its own, or a method of its class `Solution`."""
+        """The value of a global name of the program, or a method of its class `Solution`."""
         names = self.module.__dict__
         if name in names:
             return names[name]

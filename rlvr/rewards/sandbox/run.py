@@ -21,10 +21,10 @@ from rlvr.rewards.sandbox.child import READY
 from rlvr.rewards.sandbox.wire import LENGTH_BYTES, MAX_REPLY, MAX_REQUEST, packed
 
 MAX_OUTPUT = 4 << 20  # bytes of standard output and standard error together
-CPU_SLACK = 0.1  # seconds by which the kernel's two counts of CPU time may differ
-KEPT_ERRORS = 4096  # last bytes of standard error
-START_SECONDS = 10.0  # that the first process may take until it is confined
-MOST_WAITING = 3  # times its own time that a program may take, where the machine gives it no core
+CPU_SLACK = 0.1  # seconds by which the kernel's two measures of CPU time may differ
+KEPT_ERRORS = 4096  # number of last bytes of standard error that are kept
+START_SECONDS = 10.0  # time limit until the first process is confined
+MOST_WAITING = 3  # most wall time, as a multiple of the program's time limit, on a busy machine
 
 _BOOTSTRAP = """\
 import sys
@@ -39,15 +39,15 @@ Ending = Literal["exit", "signal", "cpu", "time", "starved", "output"]
 
 
 class SandboxError(Exception):
-    """The sandbox could not be made, so nothing was run."""
+    """The sandbox could not be created, so nothing was run."""
 
 
 class Starved(Exception):
-    """The machine gave the program no core for so long that its time does not count as its own."""
+    """The program waited too long for a core of the machine, so its time cannot be judged."""
 
 
 class Ended(Exception):
-    """A process that should answer has ended, or was ended. `outcome` says how."""
+    """A process ended, or was ended, before it answered. `outcome` says how."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(how_it_ended(outcome))
@@ -56,46 +56,46 @@ class Ended(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one process may use."""
+    """Resource limits of one process."""
 
     cpu_seconds: int
     memory_mib: int  # of address space
     confine_reads: bool  # whether Landlock is required
-    modules: tuple[str, ...] = ()  # that may be imported beside the standard library
+    modules: tuple[str, ...] = ()  # importable besides the standard library
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a process ended. `cpu` is what it used, in seconds."""
+    """How a process ended. `cpu` is its CPU time, in seconds."""
 
     ending: Ending
-    code: int  # of exit; a negative signal number when it was killed
+    code: int  # exit code; negative signal number if it was killed
     output: bytes
     errors: str
     cpu: float
 
 
 class Clock:
-    """The time that a program has for all of its tests, in seconds of its own.
+    """The time limit of a program for all of its tests, in seconds.
 
-    It begins when the first process is confined. While the program's main thread, or the caller, waits for a
-    core, it stands still. A program cannot bring that about: its other threads use CPU time.
+    It starts when the first process is confined, and is stopped while the program's main thread, or the
+    caller, waits for a core. A program cannot exploit that: other threads of it use up its CPU time.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.begun = False
         self.started = time.monotonic()
-        self.waited = 0.0  # by processes that have ended, less what does not count
+        self.waited = 0.0  # seconds that ended processes waited for a core, less the wait before the start
 
     def begin(self, pid: int) -> None:
-        """The process `pid` is confined."""
+        """Start the clock: the process `pid` is confined."""
         if not self.begun:
             self.begun, self.started = True, time.monotonic()
             self.waited = -_waited(str(pid)) - _waited("thread-self")
 
     def left(self, pid: int | None = None) -> float:
-        """Seconds that are left, while the process `pid` runs. Raises Starved."""
+        """Seconds left; `pid` is the running process, if any. Raises Starved."""
         passed = time.monotonic() - self.started
         if not self.begun:
             return START_SECONDS - passed
@@ -109,7 +109,7 @@ class Clock:
 
 
 def _waited(process: str) -> float:
-    """Seconds that a process's main thread, able to run, had no core. 0 where the kernel does not say."""
+    """Seconds that a process's runnable main thread waited for a core; 0 if the kernel does not report it."""
     try:
         with open(f"/proc/{process}/schedstat") as file:
             return int(file.read().split()[1]) / 1e9
@@ -118,9 +118,9 @@ def _waited(process: str) -> float:
 
 
 class Process:
-    """A confined process; nothing of it outlives `end`, which may be called again.
+    """A confined process; nothing of it outlives `end`, which may be called repeatedly.
 
-    `role` is what `child` says. Raises OSError when no process could be made.
+    For `role` see `child`. Raises OSError if no process could be created.
     """
 
     def __init__(self, role: str, limits: Limits, clock: Clock) -> None:
@@ -148,13 +148,13 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd="/",
-            # a verdict does not depend on the order of a set; numpy needs no threads, which take memory
+            # sets have the same order in every run; numpy's threads would only take memory
             env={"PYTHONHASHSEED": "0"} | ({"OPENBLAS_NUM_THREADS": "1"} if limits.modules else {}),
             start_new_session=True,
         )
 
     def end(self, ending: Ending, output: bytes = b"") -> Outcome:
-        """Kill the process if it still runs, wait for it, and say how it ended."""
+        """Kill the process if it still runs, and wait for it. Returns how it ended."""
         if self.outcome is not None:
             return self.outcome
         process = self.popen
@@ -165,7 +165,7 @@ class Process:
         _, status, usage = os.wait4(process.pid, 0)
         code = process.returncode = os.waitstatus_to_exitcode(status)
         cpu = usage.ru_utime + usage.ru_stime
-        # Where we did not end it, nothing but the kernel can have: busy machines count very differently.
+        # If we did not end it, only the kernel can have; on busy machines its CPU times differ widely.
         least = self.limits.cpu_seconds / 2 if ending == "exit" else self.limits.cpu_seconds - CPU_SLACK
         if code in (-signal.SIGKILL, -signal.SIGXCPU) and cpu >= least:
             ending = "cpu"
@@ -180,7 +180,7 @@ class Process:
 
 
 def folder_of(module: str) -> str:
-    """The folder that an installed package or module lies in. Raises SandboxError when there is none."""
+    """The folder with an installed package or module. Raises SandboxError if it is not installed."""
     spec = PathFinder.find_spec(module)
     if spec is None or spec.origin is None:
         raise SandboxError(f"the module {module!r}, which programs may import, is not installed here")
@@ -191,9 +191,13 @@ def folder_of(module: str) -> str:
 class Session:
     """A program in a process of its own, which answers requests (`rlvr.rewards.sandbox.program`).
 
-    The constructor loads the program. Raises SandboxError when there is no sandbox, and OSError when no
-    process could be made; `rejected` is what the program raised while it was loaded. Any method raises Ended
-    when the program ends, runs out of its time, or sends what is no message; and Starved.
+    The constructor loads the program; `rejected` is the exception that the program raised then, if any.
+
+    Raises:
+        SandboxError: there is no sandbox.
+        OSError: no process could be created.
+        Ended: (any method) the program ended, exceeded its time, or sent an invalid message.
+        Starved: (any method) the machine was too busy.
     """
 
     def __init__(self, program: str, limits: Limits, clock: Clock) -> None:
@@ -205,14 +209,14 @@ class Session:
             if kind != "loaded":
                 names, message = content
                 self.rejected = f"{names[0]}: {message}" if message else str(names[0])
-        except (TypeError, ValueError, IndexError, KeyError):  # no reply of ours
+        except (TypeError, ValueError, IndexError, KeyError):  # not a valid reply
             raise Ended(self.process.end("output")) from None
         except BaseException:
             self.process.end("exit")
             raise
 
     def _started(self) -> None:
-        """Wait until the process says that it is confined."""
+        """Wait until the process reports that it is confined."""
         try:
             if self._read(1) == READY:
                 self.process.clock.begin(self.process.popen.pid)
@@ -223,7 +227,7 @@ class Session:
         raise SandboxError("its process said something else first")
 
     def request(self, message: Any) -> Any:
-        """The reply to a message. Raises NotPlain for a message that is too long."""
+        """Send a message and return the reply. Raises NotPlain if the message is too long."""
         self._write(packed(message, MAX_REQUEST))
         length = int.from_bytes(self._read(LENGTH_BYTES))
         if length > MAX_REPLY:
@@ -277,7 +281,7 @@ class Session:
         return left
 
     def _gone(self) -> Ended:
-        """Its pipes are closed: it ends, or has until its time is up."""
+        """The process has closed its pipes: wait until it ends or its time is up."""
         exited = os.pidfd_open(self.process.popen.pid)
         try:
             self._wait(exited, selectors.EVENT_READ)
@@ -293,7 +297,7 @@ class Session:
 def run_script(program: str, stdin: str, limits: Limits, clock: Clock) -> Outcome:
     """Run `program` as a script until it ends or its time is up.
 
-    Raises SandboxError when it could not be confined, OSError when no process could be made, and Starved.
+    Raises SandboxError if it could not be confined, OSError if no process could be created, and Starved.
     """
     source = program.encode(errors="replace")
     payload = len(source).to_bytes(LENGTH_BYTES) + source + stdin.encode(errors="replace")
@@ -310,16 +314,16 @@ def run_script(program: str, stdin: str, limits: Limits, clock: Clock) -> Outcom
 
 
 def _not_started(outcome: Outcome, clock: Clock) -> Exception:
-    """What to make of a process that ended before it was confined."""
+    """The exception for a process that ended before it was confined."""
     if outcome.ending != "time":
         return SandboxError(outcome.errors.strip() or f"its process ended with {outcome.code}")
-    if clock.begun:  # those before have used up the time
+    if clock.begun:  # earlier processes have used up the time
         return Ended(outcome)
     return Starved(f"the sandbox did not start within {START_SECONDS:g} s")
 
 
 def how_it_ended(outcome: Outcome) -> str:
-    """For a process that ended by itself or by a limit, after "the program"."""
+    """How a process ended, in words that follow "the program"."""
     if outcome.ending == "cpu":
         return "ran out of CPU time"
     if outcome.ending == "time":
@@ -343,7 +347,7 @@ def _closing(descriptor: int) -> Iterator[int]:
 
 
 def _converse(process: Process, payload: bytes) -> Outcome:
-    """Write `payload`, read both outputs, until the process exits or must be ended."""
+    """Write `payload` and read both outputs until the process exits or exceeds a limit."""
     popen, clock = process.popen, process.clock
     assert popen.stdin
     assert popen.stdout
@@ -365,7 +369,7 @@ def _converse(process: Process, payload: bytes) -> Outcome:
             ready = selector.select(left)
             for key, _ in ready:
                 if key.fileobj == exited:
-                    running = len(ready) > 1  # first what it has still written
+                    running = len(ready) > 1  # read its remaining output first
                 elif key.fileobj is popen.stdin:
                     waiting = _feed(popen.stdin.fileno(), waiting)
                     if not waiting:
@@ -376,7 +380,7 @@ def _converse(process: Process, payload: bytes) -> Outcome:
                     data = os.read(key.fd, 1 << 16)
                     total += len(data)
                     key.data.extend(data)
-                    if output:  # the first byte says that it is confined
+                    if output:  # READY, the first byte: it is confined
                         clock.begin(popen.pid)
                     if not data:
                         selector.unregister(key.fileobj)
@@ -389,5 +393,5 @@ def _converse(process: Process, payload: bytes) -> Outcome:
 def _feed(descriptor: int, waiting: memoryview) -> memoryview:
     try:
         return waiting[os.write(descriptor, waiting[: 1 << 16]) :]
-    except BrokenPipeError:  # it does not want to read it all
+    except BrokenPipeError:  # the program does not read all of its input
         return memoryview(b"")

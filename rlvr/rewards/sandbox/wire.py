@@ -1,15 +1,15 @@
-"""Plain values as JSON data, the only thing that a tested program and its tests exchange.
+"""Plain values as JSON data: all that a tested program and its tests exchange.
 
-Nothing that is read can run anything: values are rebuilt from a closed list of types, so that no method of
-the program's is ever called where values are compared. What a program returns is made plain on its side:
+Reading data cannot run code: values are rebuilt from a closed list of types, so that comparing them never
+calls a method of the program. The program's side converts return values as follows:
 
 - None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, deque, Fraction,
-  Decimal, and dates and times without a time zone travel as they are;
-- an object of a subclass of these (Counter, defaultdict, IntEnum, …) travels as the type it extends;
-- a namedtuple or an object of a dataclass is a tuple of its fields, which can be read by name (`Named`);
-- numpy's arrays are lists, its scalars are Python numbers; an `array.array` is a list;
-- what can be iterated over and is none of these (generators, ranges, views of dicts, …) stays where it is,
-  and its items are asked for; anything else is no plain value.
+  Decimal, and dates and times without a time zone are sent as they are;
+- objects of subclasses of these (Counter, defaultdict, IntEnum, …) are sent as their base type;
+- namedtuples and dataclass objects are sent as a tuple of their fields, readable by name (`Named`);
+- numpy arrays and `array.array` are sent as lists, numpy scalars as Python numbers;
+- other iterables (generators, ranges, views of dicts, …) are kept there, and their items are requested;
+- anything else is no plain value.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-MAX_REPLY = 2 << 20  # bytes that a program may answer with
+MAX_REPLY = 2 << 20  # bytes of a program's reply
 MAX_REQUEST = 64 << 20  # bytes
 LENGTH_BYTES = 4  # big-endian, before each message
 _MAX_DEPTH = 100  # of containers within each other
 _MAX_BITS = 1 << 18  # of an integer
-_MAX_FRACTION_BITS = 1 << 14  # reducing one takes the square of that
+_MAX_FRACTION_BITS = 1 << 14  # reducing a fraction takes quadratic time
 _MAX_DIGITS = 10_000  # of a Decimal, written without an exponent
-_MAX_COLLISIONS = 50  # values of one hash in a set or dict: more are made on purpose, to take for ever
+_MAX_COLLISIONS = 50  # values with one hash in a set or dict; more would be an attack on the running time
 
 
 class WireError(Exception):
-    """What came is no value, or one that is too large."""
+    """The received data is no value, or a value that is too large."""
 
 
 class NotPlain(Exception):
@@ -56,7 +56,7 @@ def _named(fields: Iterable[Any], items: Iterable[Any]) -> Named:
     return value
 
 
-# Values of the standard library: (module, class) → what makes them again, as plain values.
+# Values of the standard library: (module, class) → constructor arguments, as plain values.
 _MADE: dict[tuple[str, str], Callable[[Any], list[Any]]] = {
     ("builtins", "complex"): lambda value: [value.real, value.imag],
     ("collections", "deque"): lambda value: [list(value), value.maxlen],
@@ -70,7 +70,7 @@ _MADE: dict[tuple[str, str], Callable[[Any], list[Any]]] = {
 
 
 def encode(value: Any, other: Callable[[Any], Any] | None = None, depth: int = _MAX_DEPTH) -> Any:
-    """`value` as JSON data. `other` gives what stands for a value that is not plain. Raises NotPlain."""
+    """`value` as JSON data. `other` encodes values that are not plain; without it they raise NotPlain."""
     if value is None or value is True or value is False:
         return value
     if depth == 0:
@@ -114,10 +114,10 @@ def encode(value: Any, other: Callable[[Any], Any] | None = None, depth: int = _
 
 
 def decode(data: Any, other: Callable[[str, Any], Any] | None = None, depth: int = _MAX_DEPTH) -> Any:
-    """The inverse of `encode`. `other` gives the value of a tag that `encode` does not write.
+    """The inverse of `encode`. `other` decodes tags that `encode` does not write.
 
-    Raises WireError for what is too large. Anything else may come of data that `encode` has not made: see
-    `received`.
+    Raises WireError for values that are too large. Data that `encode` has not written may raise other
+    exceptions: see `received`.
     """
     if not isinstance(data, list):
         if isinstance(data, dict):
@@ -151,7 +151,7 @@ def decode(data: Any, other: Callable[[str, Any], Any] | None = None, depth: int
 
 
 def received(data: Any) -> Any:
-    """`decode` for data of anybody's. Raises WireError for what is no value."""
+    """`decode` for untrusted data. Raises WireError if it is no value."""
     try:
         return decode(data)
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
@@ -159,7 +159,7 @@ def received(data: Any) -> Any:
 
 
 def distinct(items: list[Any]) -> list[Any]:
-    """`items`, to be hashed. Raises WireError when too many different ones have the same hash."""
+    """Returns `items`, to be hashed. Raises WireError if too many different ones have the same hash."""
     if len(items) > _MAX_COLLISIONS:
         found: dict[int, list[Any]] = {}
         for item in items:
@@ -199,7 +199,7 @@ def _make(module: str, name: str, arguments: list[Any]) -> Any:
 
 
 def packed(message: Any, most: int) -> bytes:
-    """A message as it is sent. Raises NotPlain when it has over `most` bytes."""
+    """A message in bytes, with its length in front. Raises NotPlain if it has over `most` bytes."""
     data = json.dumps(message).encode()
     if len(data) > most:
         raise NotPlain(f"a value of {len(data)} bytes, over the limit of {most}")

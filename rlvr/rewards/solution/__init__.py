@@ -1,1 +1,1 @@
-"""What a worked solution claims, step by step: found in its LaTeX, its bare formulas and its prose."""
+"""Extraction of a worked solution's claims from its LaTeX, plain formulas and prose."""

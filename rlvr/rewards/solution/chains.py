@@ -1,4 +1,4 @@
-"""A chain of sides and relations, a = b < c, and the claims that it makes."""
+"""Chains of relations, a = b < c, and their claims."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Side:
 
 @dataclass(frozen=True)
 class Chain:
-    """sides[0] relations[0] sides[1] …; None stands for a side that was not understood.
+    """sides[0] relations[0] sides[1] …; None stands for a side that could not be parsed.
 
-    `cut`: what is written before the first side belongs to it (half of 20 = 10).
+    `cut`: the text before the first side is part of it (half of 20 = 10).
     """
 
     sides: tuple[Side | None, ...]
@@ -48,9 +48,9 @@ class Chain:
 class Claim:
     """`left relation right`.
 
-    `firm` is False where it need not be meant as a relation of numbers, because the units differ
-    or something before it belongs to it: then it can hold, but not fail. `rewritten`: the sides
-    stand within a chain after its first side, in the same names, so that one rewrites the other.
+    `firm` is False if it may not be meant as a relation of numbers, because the units differ or the
+    text before is part of it: then it can hold, but not fail. `rewritten`: the sides follow the first
+    side of a chain and have the same variables, so that one rewrites the other.
     """
 
     left: str
@@ -89,7 +89,7 @@ def claims_of(chain: Chain) -> Iterator[Claim]:
 
 
 def _same_quantity(left: Side, right: Side) -> bool:
-    """Whether the units let the numbers be equal, so that they must be."""
+    """Whether the units are compatible, so that the numbers must be equal."""
     lone = _LONE.fullmatch(left.text) is not None
     if lone and (left.units or len(right.units) > 1):  # 1 dozen = 12, 1 = 1 mile/8 furlongs
         return False

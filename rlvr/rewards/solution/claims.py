@@ -1,4 +1,4 @@
-"""The claims of a worked solution, in the order in which it makes them."""
+"""The claims of a worked solution, in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rlvr.rewards.solution.chains import Chain, Claim, claims_of
 from rlvr.rewards.solution.formulas import ROWS, formula_chains
 from rlvr.rewards.solution.prose import FORMULA, prose_chains
 
-MAX_TEXT = 50_000  # characters; of a longer solution, the beginning
+MAX_TEXT = 50_000  # characters; of a longer solution only the beginning is read
 
 _DRAWING = re.compile(r"\[asy\].*?(?:\[/asy\]|\Z)|```.*?(?:```|\Z)", re.DOTALL | re.IGNORECASE)
 _ANNOTATION = re.compile(r"<<([^<>\n]{1,200})>>")
@@ -31,7 +31,7 @@ _LETTER_X = re.compile(r"(?<=[\d)%])\s*[xX×]\s*(?=[\d($.])")
 
 
 def find_claims(text: str) -> Iterator[Claim]:
-    """What `text` claims, each claim once. Linear in the length of the text, which is bounded."""
+    """The distinct claims in `text`. Takes linear time in the length of the text, which is bounded."""
     seen = set()
     for chain in _chains(_DRAWING.sub("\n", text[:MAX_TEXT])):
         for claim in claims_of(chain):
@@ -43,7 +43,7 @@ def find_claims(text: str) -> Iterator[Claim]:
 
 def _chains(text: str) -> Iterator[Chain]:
     position = searched = 0
-    after = ""  # a mark, when the text before was a formula
+    after = ""  # FORMULA if a formula precedes
     while match := _MATH.search(text, searched):
         if match["inline"] is not None and _is_prose(match["inline"]):  # two prices, not a formula
             searched = match.start() + 1

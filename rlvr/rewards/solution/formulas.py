@@ -1,4 +1,4 @@
-"""Chains of relations in LaTeX, or in a line that is nothing but a formula."""
+"""Chains of relations in LaTeX, or in a line that is only a formula."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rlvr.rewards.solution.chains import Chain, Side
 
 MAX_FORMULA = 5_000  # characters
-MAX_SIDES = 40  # of one chain
+MAX_SIDES = 40  # per chain
 
 ROWS = "align|aligned|alignat|gather|gathered|equation|eqnarray|split|multline|flalign"
 
@@ -78,7 +78,7 @@ def formula_chains(formula: str, before: str = "") -> Iterator[Chain]:
 
 
 def read_side(text: str) -> Side | None:
-    """One side without its dressing and its unit; None when it is none or only a part of one."""
+    """One side without formatting and unit; None if it is not a complete expression."""
     if _NOT_WHOLE.search(text):
         return None
     units: list[str] = []
@@ -114,7 +114,7 @@ def _separated(match: re.Match[str]) -> str:
 
 
 def _split(row: str) -> Iterator[tuple[list[str], list[str]]]:
-    """The row cut at stops, and each part at its relations, outside of brackets."""
+    """Split the row at stops, and each part at its relations, outside of brackets."""
     sides, depth = [""], 0
     relations: list[str] = []
     for match in _SCAN.finditer(row):

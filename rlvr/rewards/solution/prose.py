@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rlvr.rewards.solution.chains import Chain, Side
 
 MAX_SENTENCE = 1_000  # characters
-MAX_TOKENS = 60  # that are looked at for the first side
+MAX_TOKENS = 60  # last tokens among which the first side is searched
 FORMULA = "\ue000"  # stands for a formula that was taken out of the sentence
 
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
@@ -37,7 +37,9 @@ _TOKEN = re.compile(
     r"|(?P<relation><=|>=|[=<>≈≤≥≠])|(?P<sign>[-+*/^])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<currency>[$€£¥])"
     r"|(?P<percent>%)|(?P<other>\S)"
 )
-_MAY_RELATE = re.compile(r"[=<>≈≤≥≠]|equal", re.IGNORECASE)  # what `_WORDED` and `_TOKEN` find relations in
+_MAY_RELATE = re.compile(
+    r"[=<>≈≤≥≠]|equal", re.IGNORECASE
+)  # superset of the relations in `_WORDED` and `_TOKEN`
 _RELATIONS = {"≈": "approx", "≤": "le", "≥": "ge", "≠": "ne", "<=": "le", ">=": "ge"}
 _BELONGS = frozenset(["than", "by", "half", "twice", "double", "squared", "cubed"])
 _PARTS = frozenset(
@@ -63,9 +65,9 @@ class _Token:
 def prose_chains(sentence: str) -> Iterator[Chain]:
     """The chains of one sentence.
 
-    The first side is the longest run before its relation that is arithmetic, the last the one
-    after it; what is between two relations must be arithmetic as a whole. A number alone is no
-    first side: in "Day 1 = 5 * 3" it is a name.
+    The first side is the longest arithmetic expression that ends at the first relation, the last side
+    the one that begins after the last relation; all tokens between two relations must be one
+    expression. A single number is no first side: in "Day 1 = 5 * 3" it is a name.
     """
     text = sentence[:MAX_SENTENCE]
     if not _MAY_RELATE.search(text):
@@ -99,7 +101,7 @@ def prose_chains(sentence: str) -> Iterator[Chain]:
 
 
 def _may_end(following: _Token, after: list[_Token]) -> bool:
-    """Whether what follows an expression leaves it complete."""
+    """Whether an expression is complete, given the token that follows it."""
     if following.kind == "other":
         return following.text not in ("?", "!", FORMULA) and not (
             following.text in ":.," and after and after[0].kind in ("number", "mixed")
@@ -108,7 +110,7 @@ def _may_end(following: _Token, after: list[_Token]) -> bool:
 
 
 def _ending(tokens: list[_Token]) -> Side | None:
-    """The longest arithmetic at the end of `tokens`."""
+    """The longest arithmetic expression at the end of `tokens`."""
     tokens = tokens[-MAX_TOKENS:]
     for start, token in enumerate(tokens):
         before = tokens[start - 1] if start else None
@@ -126,7 +128,7 @@ def _ending(tokens: list[_Token]) -> Side | None:
 
 
 def _belongs(before: list[_Token]) -> bool:
-    """Whether the words before an expression are part of what is meant."""
+    """Whether the words before an expression are part of it, as in "half of 20"."""
     if not before:
         return False
     last = before[-1]
@@ -142,7 +144,7 @@ def _belongs(before: list[_Token]) -> bool:
 
 
 def _beginning(tokens: list[_Token]) -> tuple[Side | None, int]:
-    """The arithmetic that `tokens` begin with, and how many of them it takes."""
+    """The arithmetic expression at the start of `tokens`, and its number of tokens."""
     written: list[str] = []
     units: set[str] = set()
     depth, place, wanted = 0, 0, True
@@ -206,7 +208,7 @@ def _is_name(word: str) -> bool:
 
 
 def _is_factor(tokens: list[_Token]) -> bool:
-    """Whether a bracket that opens before `tokens` holds arithmetic, not a remark."""
+    """Whether a bracket that opens before `tokens` contains arithmetic, not a remark."""
     return bool(tokens) and tokens[0].kind in ("number", "mixed", "currency", "open")
 
 
@@ -224,7 +226,7 @@ def _unit_words(tokens: list[_Token]) -> list[_Token]:
 
 
 def _without_stray_bracket(tokens: list[_Token]) -> list[_Token]:
-    """A bracket that opens before a chain and closes after it is a remark's, not its first side's."""
+    """The tokens after an unclosed bracket: it belongs to a remark, not to the first side."""
     depth = 0
     for token in reversed(tokens):
         depth += (token.kind == "close") - (token.kind == "open")
