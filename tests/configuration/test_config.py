@@ -50,10 +50,10 @@ CASES = {
     "no such choice": (["learner.dtype=float64"], ["learner.dtype is 'float64'", "float32, bfloat16"]),
     "unknown option": (["reward=mathh"], ["reward=mathh", "math", "math_format"]),
     "unknown stage": (["stages=[grop]"], ["stages names 'grop'", "there are: synthesize, select, distill"]),
-    "a stage twice": (["stages=[rl,rl]"], ["stages is ['rl', 'rl']", "each at most once"]),
+    "a stage twice": (["stages=[rl,rl]"], ["stages is ['rl', 'rl']", "name each stage at most once"]),
     "unknown tracker": (["record.trackers=[wandbb]"], ["record.trackers", "did you mean 'wandb'?"]),
-    "rl key without rl": (["stages=[sft]", "rl.steps=3"], ["rl.steps is read by", "drop it"]),
-    "sft key without sft": (["stages=[rl]", "sft.steps=3"], ["sft.steps is read by", "drop it"]),
+    "rl key without rl": (["stages=[sft]", "rl.steps=3"], ["rl.steps is not used by", "drop it"]),
+    "sft key without sft": (["stages=[rl]", "sft.steps=3"], ["sft.steps is not used by", "drop it"]),
     "held-out set without rl": (
         ["stages=[select]", "problems.heldout.n=9"],
         ["problems.heldout.n is not used by the stages"],
