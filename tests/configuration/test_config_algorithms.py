@@ -221,7 +221,7 @@ CASES = {
     "no room for a prompt": (["sampling.max_tokens=1024"], "sampling.max_tokens=1024 leaves no room"),
     # stages, models, machines
     "no stage": (["stages=[]"], "stages is empty: name some of synthesize, select, distill"),
-    "a stage twice": (["stages=[sft,sft]"], "each at most once"),
+    "a stage twice": (["stages=[sft,sft]"], "name each stage at most once"),
     "key of a stage that does not run": (
         ["select.samples=4"],
         "select.samples is not used by the stages rl, only by select",

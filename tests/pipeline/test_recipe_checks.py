@@ -27,7 +27,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 CASES = {
     "no such stage": (["stages=[sftt]"], ["stages names 'sftt'", "did you mean 'sft'"]),
-    "a stage twice": (["stages=[sft,sft]"], ["each at most once"]),
+    "a stage twice": (["stages=[sft,sft]"], ["name each stage at most once"]),
     "data of a stage that comes later": (
         ["stages=[midtrain,distill]"],
         ["midtrain.data names 'distill'", "stages must name distill before midtrain"],

@@ -164,7 +164,7 @@ def test_a_teacher_that_is_no_stage_is_outside() -> None:
     [
         ([], "stages is empty"),
         (["sfft"], "did you mean 'sft'"),
-        (["sft", "sft"], "each at most once"),
+        (["sft", "sft"], "name each stage at most once"),
         (["midtrain", "distill"], "stages must name distill before midtrain"),
         (["dpo"], "dpo.data names 'distill'"),
     ],
