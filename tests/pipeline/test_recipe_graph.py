@@ -176,13 +176,13 @@ def test_what_cannot_be_a_recipe_is_said(stages: list[str], said: str) -> None:
 
 def test_a_stage_needs_a_name_that_a_folder_can_be_told_by() -> None:
     config = replace(config_of("sft-two"), trainers={"sft-two": OwnConfig()})
-    with pytest.raises(ConfigError, match=r"trainers\.sft-two is no name"):
+    with pytest.raises(ConfigError, match=r"trainers\.sft-two is not a valid stage name"):
         graph(config)
 
 
 def test_a_trainer_cannot_take_the_name_of_a_stage() -> None:
     config = replace(config_of("sft"), trainers={"dpo": OwnConfig()})
-    with pytest.raises(ConfigError, match=r"trainers\.dpo has the name of a stage"):
+    with pytest.raises(ConfigError, match=r"trainers\.dpo has the name of an existing stage"):
         graph(config)
 
 
