@@ -149,7 +149,7 @@ def test_what_a_broken_gzip_file_still_gives_is_done(run: Any) -> None:
     assert 0 < done.summary["n"] < 50
     assert done.summary["n"] == done.summary["correct"]
     assert done.summary["bad_lines"] == 1
-    assert f"answers.jsonl:{done.summary['n'] + 1}: it cannot be read" in done.errors
+    assert f"answers.jsonl:{done.summary['n'] + 1}: the file cannot be read" in done.errors
 
 
 def test_settings_reach_the_verifier(run: Any) -> None:

@@ -52,8 +52,8 @@ CASES = {
     "unknown stage": (["stages=[grop]"], ["stages names 'grop'", "there are: synthesize, select, distill"]),
     "a stage twice": (["stages=[rl,rl]"], ["stages is ['rl', 'rl']", "name each stage at most once"]),
     "unknown tracker": (["record.trackers=[wandbb]"], ["record.trackers", "did you mean 'wandb'?"]),
-    "rl key without rl": (["stages=[sft]", "rl.steps=3"], ["rl.steps is not used by", "drop it"]),
-    "sft key without sft": (["stages=[rl]", "sft.steps=3"], ["sft.steps is not used by", "drop it"]),
+    "rl key without rl": (["stages=[sft]", "rl.steps=3"], ["rl.steps is not used by", "remove it"]),
+    "sft key without sft": (["stages=[rl]", "sft.steps=3"], ["sft.steps is not used by", "remove it"]),
     "held-out set without rl": (
         ["stages=[select]", "problems.heldout.n=9"],
         ["problems.heldout.n is not used by the stages"],

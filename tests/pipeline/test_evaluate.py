@@ -391,7 +391,7 @@ def test_the_numbers_come_again_from_the_samples_to_the_bit(
         (["model=x", "problems=arithmtic"], "did you mean 'arithmetic'"),
         (["model=x", "problems=arithmetic", "temperature=0", "samples=2"], "no effect with temperature 0"),
         (["model=x", "problems=arithmetic", "ks=[2]"], "ks names 2, but must be 1 to samples=1"),
-        (["model=x", "problems=arithmetic", "problems.by=[topic]"], "'topic', which is a column of no set"),
+        (["model=x", "problems=arithmetic", "problems.by=[topic]"], "'topic', which no set has as a column"),
         (
             ["model=x", "problems=arithmetic", "baseline=/nowhere"],
             "baseline=/nowhere: there is no such folder",

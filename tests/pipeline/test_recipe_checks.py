@@ -75,7 +75,10 @@ CASES = {
         ["trainers.mine.batch_size is 0", "≥ 1"],
     ),
     "on-policy distillation of nobody": (["stages=[opd]"], ["opd.teacher must be given"]),
-    "on-policy distillation of itself": (["stages=[opd]", "opd.teacher=previous"], ["not the student"]),
+    "on-policy distillation of itself": (
+        ["stages=[opd]", "opd.teacher=previous"],
+        ["other than the student"],
+    ),
     "more problems a step than there are": (
         ["stages=[opd]", "opd.teacher=x/y", "opd.loop.problems_per_step=999"],
         ["opd.loop.problems_per_step=999 is more than the 40 problems of problems.train"],

@@ -125,7 +125,7 @@ def test_a_hub_name_is_looked_up_in_the_cache_only(
     missing = model_sizes("someone/small")
     assert isinstance(missing, NotHere)
     assert "someone/small" in missing.reason
-    assert "not downloaded" in missing.reason
+    assert "has not been downloaded" in missing.reason
     repository = tmp_path / "models--someone--small"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("0" * 40)

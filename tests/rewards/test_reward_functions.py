@@ -190,7 +190,7 @@ def test_options_in_a_column_and_problems_without_any() -> None:
     (problem,) = shuffled([Problem("p", "Which?", "two", columns=columns)], seed=3)
     assert problem.columns["options"]["ABC".index(problem.answer)] == "two"
     assert problem.text.startswith("Which?\n\nA. ")
-    with pytest.raises(DataError, match="'p': no list"):
+    with pytest.raises(DataError, match="'p' needs a list of 2 to 10 options"):
         shuffled([Problem("p", "Which?", "A")])
     with pytest.raises(DataError, match="'p': the answer 'five'"):
         shuffled([Problem("p", "Which?", "five", columns=columns)])

@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_counted_and_left_out() -> None:
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
-    with pytest.raises(ConfigError, match="batch_size=9, but there are 8 answers"):
+    with pytest.raises(ConfigError, match="batch_size=9, but there are only 8 answers"):
         sft(TRACES, batch_size=9).batch(0)
 
 
