@@ -83,8 +83,8 @@ def check_keywords(
             raise ConfigError(f"{key}.{word}: {path} is given {word!r} at every call: remove it")
         if word not in takes and not anything:
             names = known_names(word, takes)
-            unset = f"an argument that a configuration file sets is removed with ~{key}.{word}"
-            raise ConfigError(f"{key}.{word}: {path} does not take {word!r}; {names}; {unset}")
+            unset = f"~{key}.{word} removes an argument that a configuration file sets"
+            raise ConfigError(f"{key}.{word}: {path} does not take {word!r}; {names} ({unset})")
 
 
 def target_messages(key: str, spec: dict[str, Any], provided: Sequence[str]) -> Iterator[str]:

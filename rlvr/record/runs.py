@@ -81,7 +81,7 @@ def open_run(path: str | Path) -> RunRecord:
     if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
         raise DataError(f"{home}/config.yaml is damaged (its stages are no list of names); {MEND}")
     stages = list(_stages(folder, asked))
-    if not stages and home != folder:
+    if not stages and not _is(folder, "config.yaml"):
         refuse_several(folder)
         raise DataError(
             f"{path} is no run: it has no config.yaml, metrics.jsonl or journal; give a folder like "

@@ -26,6 +26,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -120,11 +121,14 @@ class RewardFunction:
         return tuple(found)
 
     def arguments(self, samples: Sequence[Sample], columns: Sequence[str]) -> dict[str, Any]:
-        """The arguments for `samples`, which all have `columns`; a single sample unless per batch."""
+        """The arguments for `samples`, which all have `columns`; a single sample unless per batch.
+
+        Lists and mappings in columns are copies: what a function does to them is seen by no other call.
+        """
         rows = [dict(zip(self.given, sample.given(), strict=True)) for sample in samples]
         filled = [
-            {name: row[name] for name in self.asks if name in row}
-            | {name: sample.problem.columns[name] for name in columns}
+            {name: _own(row[name]) for name in self.asks if name in row}
+            | {name: deepcopy(sample.problem.columns[name]) for name in columns}
             for row, sample in zip(rows, samples, strict=True)
         ]
         if self.per_batch:
@@ -136,6 +140,11 @@ class RewardFunction:
         """The code object of the user's function, if it has one."""
         function = inspect.unwrap(self.function)
         return getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+
+
+def _own(value: Any) -> Any:
+    """`value`; a copy of a problem, whose columns a function could change."""
+    return deepcopy(value) if isinstance(value, Problem) else value
 
 
 def load_functions(config: RewardConfig) -> list[RewardFunction]:
@@ -269,7 +278,7 @@ def _load(name: str, spec: Any) -> RewardFunction:
     path = spec["_target_"]
     target = resolve(path, key)
     if not callable(target):
-        raise ConfigError(f"{key}: {path} is a {type(target).__name__}, not callable")
+        raise ConfigError(f"{key}: {path} is not callable: its type is {type(target).__name__}")
     made, parameters = inspect.isclass(target), _parameters(target, key, path)
     if made:
         check_keywords(key, path, target, bound)

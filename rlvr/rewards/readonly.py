@@ -48,7 +48,7 @@ def confine_writing(folders: Sequence[str]) -> None:
         else:
             return
         if not all(_is_below(path, folders) for path in changed):
-            raise PermissionError(f"a reward function may change no file, but was to {how}")
+            raise PermissionError(f"a reward function may change no file, but tried to {how}")
 
     sys.addaudithook(refuse)
     with suppress(JailError):

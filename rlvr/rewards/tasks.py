@@ -33,6 +33,10 @@ def sample_of(item: Item, number: int, asked: Collection[str], thoughts: Marks =
     Raises DataError for an invalid item, and for a text if `asked` is not empty.
     """
     match item:
+        case (Problem(answer=answer) as problem, _) if not isinstance(answer, str):
+            raise DataError(
+                f"item {number}: problem {problem.id!r} has the answer {answer!r:.80}: give a text"
+            )
         case (Problem() as problem, Rollout() as rollout):
             tokens = rollout.tokens if "tokens" in asked else None
             reason, drawn = str(rollout.finish_reason), rollout.num_sampled

@@ -136,8 +136,9 @@ class Sweep:
 
     def planned(self) -> Iterator[tuple[str, list[str]]]:
         """(name, arguments of the command) for every arm of a grid; nothing is written."""
-        for chosen in itertools.product(*map(values, self.swept)):
-            yield arm_name(chosen), [*self.flags, *self._overrides(chosen)]
+        arms = {arm_name(chosen): chosen for chosen in itertools.product(*map(values, self.swept))}
+        for name, chosen in arms.items():  # a value that is given twice makes one arm
+            yield name, [*self.flags, *self._overrides(chosen)]
 
     def report(self) -> int:
         """Print how many arms are done; the exit code.

@@ -49,7 +49,13 @@ class _Callable(ModuleType):
     """Makes the package callable: `rlvr.verify(…)`."""
 
     def __call__(self, completion: str, gold: str, **settings: Any) -> Any:
-        """The `Verdict` on a completion; `settings` are those of `check_answer`."""
+        """The `Verdict` on a completion; `settings` are those of `check_answer`.
+
+        Raises TypeError unless completion and reference are texts.
+        """
+        for name, value in (("completion", completion), ("gold", gold)):
+            if not isinstance(value, str):
+                raise TypeError(f"{name} is {value!r:.80}, a {type(value).__name__}: give it as a str")
         return self.check_answer(completion, gold, **settings)
 
 

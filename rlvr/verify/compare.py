@@ -139,7 +139,7 @@ class _Comparer:
         if isinstance(answer, Code) and isinstance(gold, Code):
             return Comparison(answer.same(gold), "written alike")
         equal = type(answer) is type(gold) and answer.same(gold)  # type: ignore[union-attr, arg-type]
-        return Comparison(equal, f"equality of a {type(gold).__name__.lower()}")
+        return Comparison(equal, f"equality as {type(gold).__name__.lower()}")
 
     def texts(self, answer: Value, gold: Value) -> Comparison:
         if same_words(answer, gold):

@@ -110,3 +110,8 @@ def test_of_a_sweep_s_folder_the_newest_arm_is_named(tmp_path: Path) -> None:
     os.utime(tmp_path / "b", (1, 1))
     with pytest.raises(DataError, match=f"holds 2 runs; .* the newest: {tmp_path}/a$"):
         open_run(tmp_path)
+
+
+def test_the_root_of_the_file_system_is_no_run() -> None:
+    with pytest.raises(DataError, match="/ is no run"):
+        open_run(Path("/"))

@@ -18,6 +18,7 @@ from rlvr.problems.choices import shuffle_options, shuffled, split_options
 from rlvr.problems.files import from_file
 from rlvr.problems.load import load_problems
 from rlvr.rewards.choice import choice_reward
+from rlvr.rewards.config import RewardConfig
 from rlvr.rewards.exact import exact_reward
 from rlvr.rewards.format import format_reward
 from rlvr.rewards.functions import load_functions, validate_reward
@@ -27,6 +28,7 @@ from rlvr.rewards.length import cosine_reward, overlong_reward
 from rlvr.rewards.numeric import numeric_reward
 from rlvr.rewards.regex import regex_reward
 from rlvr.rewards.repetition import repeated_share, repetition_reward
+from rlvr.rewards.service import RewardService
 from rlvr.types import DataError, Problem, Status, Verdict
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -490,3 +492,29 @@ def test_a_false_chain_is_no_number() -> None:
 
     assert numeric_reward(r"\boxed{10 = 9}", "9").status is not Status.CORRECT
     assert numeric_reward(r"\boxed{x = 9}", "9").status is Status.CORRECT
+
+
+def test_what_a_function_does_to_a_column_is_seen_by_no_other_call(tmp_path: Path) -> None:
+    (tmp_path / "greedy_rewards.py").write_text(
+        "def take(completion, notes, problem):\n"
+        "    problem.columns['notes'].append(0)\n"
+        "    notes.append(0)\n"
+        "    return float(len(notes) + len(problem.columns['notes']))\n"
+    )
+    problem = Problem("1", "1+1", "2", {"notes": [7]})
+    spec = {"_target_": "greedy_rewards.take"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        with RewardService(RewardConfig(functions={"a": spec, "b": spec}, workers=1)) as service:
+            verdicts = service.score([(problem, "2"), (problem, "3")])
+    assert [verdict.parts for verdict in verdicts] == [{"a": 4.0, "b": 4.0}] * 2
+    assert problem.columns == {"notes": [7]}
+
+
+def test_an_answer_that_is_no_text_is_refused_by_the_name_of_its_problem() -> None:
+    answer: Any = 42
+    spec = {"_target_": "rlvr.rewards.math.math_reward"}
+    with RewardService(RewardConfig(functions={"math": spec}, workers=1)) as service:
+        with pytest.raises(DataError, match="problem 'p' has the answer 42: give a text"):
+            service.score([(Problem("p", "6·7", answer), "42")])
+        assert service.score([(Problem("p", "6·7", "42"), "42")])[0].status is RIGHT

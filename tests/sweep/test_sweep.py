@@ -666,3 +666,12 @@ def test_nobody_waits_for_a_process_that_does_nothing_or_against_the_users_will(
             pass
         thread.join()
         assert time.monotonic() >= end
+
+
+def test_the_plan_of_a_sweep_has_one_arm_for_a_value_that_is_given_twice(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "-m", "experiment=quickstart", "seed=1,2,1", "--plan"]) == 0
+    planned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("seed=")]
+    assert planned == ["seed=1:", "seed=2:"]

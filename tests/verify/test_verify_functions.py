@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 import pytest
 
+import rlvr
 from rlvr.types import Status
 from rlvr.verify.check import check_answer, equal_answers
 from rlvr.verify.settings import VerifySettings
@@ -261,3 +263,9 @@ def test_no_pair_takes_long(gold: str, answer: str) -> None:
     started = time.process_time()
     equal_answers(answer, gold)
     assert time.process_time() - started < 2.0
+
+
+@pytest.mark.parametrize("given", [(7, "7"), ("7", 7.0), ("7", None), (b"7", "7")])
+def test_what_is_no_text_is_refused_by_name(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"^(completion|gold) is .*: give it as a str$"):
+        rlvr.verify(*given)
