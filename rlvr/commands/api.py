@@ -121,7 +121,9 @@ class Run:
         recorded = [each for each in record.stages if kind in each.journals() and stage in (None, each.name)]
         if not recorded:
             which = f" of the stage {stage}" if stage else ""
-            known = ", ".join(f"{each.name} ({', '.join(each.journals())})" for each in record.stages)
+            known = ", ".join(
+                f"{each.name} ({', '.join(kinds)})" for each in record.stages if (kinds := each.journals())
+            )
             raise DataError(f"{self.folder} has no {kind} rollouts{which}; there are: {known or 'none'}")
         return pd.DataFrame(
             {

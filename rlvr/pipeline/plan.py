@@ -155,8 +155,8 @@ def memory_table(config: RunConfig, sizes: ModelSizes) -> str:
     if engine.cache is not None:
         cache = f"{shown(engine.cache)} ({engine.tokens:,} tokens)"
     return (
-        f"{sizes.parameters:,} parameters, {learner.dtype}, {learner.workers} learner and "
-        f"{config.rollout.workers} rollout workers; learner.zero_stage={learner.zero_stage}\n\n"
+        f"{sizes.parameters:,} parameters, {learner.dtype}; learner.workers={learner.workers}, "
+        f"learner.zero_stage={learner.zero_stage}, rollout.workers={config.rollout.workers}\n\n"
         f"{aligned(rows)}\n\nrollout engine: weights: {shown(engine.weights)}, KV cache: {cache}"
     )
 
