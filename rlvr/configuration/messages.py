@@ -1,7 +1,7 @@
-"""What is said of a configuration that cannot be: which key or option, why, and which is nearest.
+"""Messages about a wrong configuration: which key or option is wrong, why, and the nearest one that exists.
 
-All of it is found by looking at the arguments, the schema and the groups, and in the attributes of what
-Hydra and OmegaConf raise: their texts change, and are for those who know them.
+They are derived from the arguments, the schema, the groups, and attributes of the errors that Hydra and
+OmegaConf raise, not from the texts of these errors, which change between versions.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from rlvr.configuration.keys import all_keys, choices_of, groups_of, optional_se
 
 
 def explain(error: Exception, command: str, schema: type[Any], arguments: Sequence[str] = ()) -> str | None:
-    """What is wrong, a line for each fault; None if `error` says nothing of a configuration."""
+    """The message, one line per fault; None if `error` is not about the configuration."""
     if isinstance(error, OverrideParseException):
         return (
-            f"{error.override} cannot be read: write KEY=VALUE, and a VALUE with marks in it as \"'VALUE'\""
+            f"{error.override} cannot be read: write KEY=VALUE, and a VALUE with brackets, commas or quotes "
+            "as \"'VALUE'\""
         )
     if messages := list(faults(command, schema, arguments)):
         return "\n".join(messages)
@@ -44,14 +45,14 @@ def explain(error: Exception, command: str, schema: type[Any], arguments: Sequen
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         added = [override for override in filter(None, map(parsed, arguments)) if override.is_add()]
-        there = sorted({override.key_or_group for override in added} & set(all_keys(schema)))
-        return "\n".join(f"{key} is there already: leave out the +" for key in there) or str(error)
-    # of a part of a section that is not there, OmegaConf has no more to say than an AttributeError
+        existing = sorted({override.key_or_group for override in added} & set(all_keys(schema)))
+        return "\n".join(f"{key} exists already: leave out the +" for key in existing) or str(error)
+    # for a setting of an absent section, OmegaConf raises only an AttributeError
     return next(parts_of_absent(arguments, schema), None)
 
 
 def faults(command: str, schema: type[Any], arguments: Sequence[str]) -> Iterator[str]:
-    """What to say of each argument that names no setting, no group, or no option of its group."""
+    """A message for each argument that names no setting, no group, or no option of its group."""
     groups, keys = choices_of(*config_dirs(arguments)), set(all_keys(schema))
     resumed = any(argument.startswith(RESUME) for argument in arguments)
     for override in filter(None, map(parsed, arguments)):
@@ -75,7 +76,7 @@ def _of_group(override: Override, command: str, options: Sequence[str], resumed:
     if override.is_delete() or override.is_add():
         return
     if resumed:
-        yield f"{override.input_line}: a run that goes on keeps its {group}; set single keys, {group}.KEY=…"
+        yield f"{override.input_line}: a resumed run keeps its {group}; set single keys with {group}.KEY=…"
     elif group not in taken:
         yield f"rlvr {command} has no group {group}; its groups: {', '.join(taken)}"
     else:
@@ -85,21 +86,21 @@ def _of_group(override: Override, command: str, options: Sequence[str], resumed:
 
 
 def _leads_to(key: str, keys: set[str]) -> bool:
-    """Whether a key is of the schema, or in a dictionary of it that may hold any."""
+    """Whether a key is in the schema, or in one of its dictionaries that take any key."""
     parents = [key[:place] for place, mark in enumerate(key) if mark == "."]
     sections = {each.rpartition(".")[0] for each in keys}
     return key in keys or any(parent in keys and parent not in sections for parent in parents)
 
 
 def no_option(group: str, option: str, options: Sequence[str]) -> str:
-    """Say that a group has no such option, and which it has."""
+    """The message that a group has no such option, with its options."""
     near = difflib.get_close_matches(option, options, n=1)
     hint = f"did you mean {group}={near[0]}? " if near else ""
     return f"there is no {group}={option}: {hint}There are: {', '.join(sorted(options))}"
 
 
 def parts_of_absent(arguments: Sequence[str], schema: type[Any]) -> Iterator[str]:
-    """What to say of each argument that sets a part of an optional section, if that section is absent."""
+    """A message for each argument that sets a key of an optional section that is absent."""
     for argument in arguments:
         key, _, value = argument.lstrip("+").partition("=")
         for section in optional_sections(schema):
@@ -108,18 +109,19 @@ def parts_of_absent(arguments: Sequence[str], schema: type[Any]) -> Iterator[str
             value = value or "…"
             for name in reversed(key.split(".")[1:]):
                 value = f"{{{name}: {value}}}"
-            yield f"{section} is not set, so nothing can be set in it; give '{key.partition('.')[0]}={value}'"
+            whole = f"'{key.partition('.')[0]}={value}'"
+            yield f"{section} is not set, so its keys cannot be set alone; give {whole}"
 
 
 def unknown_key(key: str, schema: type[Any], groups: Sequence[str] = ()) -> str:
-    """Say that there is no `key` in `schema`, and which existing one, or group, is nearest."""
+    """The message that `schema` has no `key`, with the nearest existing key or group."""
     if "." not in key and (group := difflib.get_close_matches(key, groups, n=1, cutoff=0.75)):
         return f"there is no setting {key}: did you mean {group[0]}={'|'.join(choices_of()[group[0]])}?"
     parent, _, last = key.rpartition(".")
-    there = list(all_keys(schema))
-    if parent in there and not any(other.startswith(f"{parent}.") for other in there):
+    keys = list(all_keys(schema))
+    if parent in keys and not any(other.startswith(f"{parent}.") for other in keys):
         return f"{parent} has no {last} yet: add it with +{key}=…"
-    known = [other for other in there if not f"{key}.".startswith(f"{other}.")]
+    known = [other for other in keys if not f"{key}.".startswith(f"{other}.")]
     siblings = [other for other in known if other.rpartition(".")[0] == parent]
     namesakes = [other for other in known if difflib.get_close_matches(last, [other.rpartition(".")[2]])]
     near = (

@@ -299,7 +299,7 @@ def test_groups_have_nearest_names_too(argument: str, said: str, capsys: pytest.
             ["train", "hydra/launcher=rai"],
             "no hydra/launcher=rai: did you mean hydra/launcher=ray? There are",
         ),
-        (["train", "+seed=3"], "seed is there already: leave out the +"),
+        (["train", "+seed=3"], "seed exists already: leave out the +"),
         (["train", "~rl.stepz"], "there is no setting rl.stepz: did you mean rl.steps?"),
         (["train", "rl={stepz: 1}"], "there is no setting rl.stepz: did you mean rl.steps?"),
         (["train", "seed=1,2"], "seed=1,2 gives several values: add -m to run each of them"),
@@ -338,7 +338,7 @@ def test_a_resume_keeps_its_groups(capsys: pytest.CaptureFixture[str]) -> None:
     saved = "defaults:\n  - train_schema\n  - _self_\n" + capsys.readouterr().out
     Path("runs/sweep/seed=0,x=1/config.yaml").write_text(saved)
     assert main(["train", "resume=runs/sweep/seed=0,x=1", "reward=exact"]) == 2
-    assert "reward=exact: a run that goes on keeps its reward; set single" in capsys.readouterr().err
+    assert "reward=exact: a resumed run keeps its reward; set single" in capsys.readouterr().err
     # the folder of an arm is read as it is written, and this is the one fault
     assert main(["train", "resume=runs/sweep/seed=0,x=1", "rl.group_size=1"]) == 2
     assert capsys.readouterr().err.startswith("rlvr: rl.group_size=1 gives no gradient")
