@@ -1075,6 +1075,13 @@ class TestJail:
 
     def test_it_dies_with_its_caller(self, tmp_path: Path) -> None:
         """A caller that is killed leaves no process, whatever the program is doing."""
+
+        def is_confined(pid: str) -> bool:
+            try:
+                return "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()
+            except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+                return False
+
         caller = textwrap.dedent("""
             from rlvr.rewards.code import code_reward
             while True:  # on a busy machine a sandbox may not have started in time
@@ -1086,7 +1093,7 @@ class TestJail:
         while len(confined) < 1 and time.monotonic() < limit:
             os.sched_yield()  # the caller has the same core
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            confined = [pid for pid in children if "Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text()]
+            confined = [pid for pid in children if is_confined(pid)]
         descriptors = [os.pidfd_open(int(pid)) for pid in confined]
         assert len(descriptors) == 1
         process.send_signal(signal.SIGKILL)
