@@ -1088,16 +1088,18 @@ class TestJail:
                 code_reward("```python\\nwhile True: pass\\n```", ["assert f()"], cpu_seconds=60, wall_seconds=60)
         """)
         process = subprocess.Popen([sys.executable, "-c", caller])
-        confined: list[str] = []
-        limit = time.monotonic() + 100
-        while len(confined) < 1 and time.monotonic() < limit:
-            os.sched_yield()  # the caller has the same core
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            confined = [pid for pid in children if is_confined(pid)]
-        descriptors = [os.pidfd_open(int(pid)) for pid in confined]
-        assert len(descriptors) == 1
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        try:
+            confined: list[str] = []
+            limit = time.monotonic() + 100
+            while len(confined) < 1 and time.monotonic() < limit:
+                os.sched_yield()  # the caller has the same core
+                children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                confined = [pid for pid in children if is_confined(pid)]
+            descriptors = [os.pidfd_open(int(pid)) for pid in confined]
+            assert len(descriptors) == 1
+        finally:
+            process.kill()
+            process.wait()
         for descriptor in descriptors:
             assert select.select([descriptor], [], [], 5)[0], "a sandboxed process outlived its caller"
             os.close(descriptor)
