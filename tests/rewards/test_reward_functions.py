@@ -501,7 +501,7 @@ def test_what_a_function_does_to_a_column_is_seen_by_no_other_call(tmp_path: Pat
         "    notes.append(0)\n"
         "    return float(len(notes) + len(problem.columns['notes']))\n"
     )
-    problem = Problem("1", "1+1", "2", {"notes": [7]})
+    problem = Problem("1", "1+1", "2", columns={"notes": [7]})
     spec = {"_target_": "greedy_rewards.take"}
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path)
