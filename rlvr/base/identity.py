@@ -24,9 +24,13 @@ NEUTRAL = frozenset(
 
 
 LONGEST_NAME = 250  # bytes of a file's name that every system allows
-# Folders of Python, installed packages and this package: their versions are recorded with the run.
+INSTALLED = {
+    "site-packages",
+    "dist-packages",
+}  # folders of installed packages: Python's, a venv's, the user's
+# Folders of Python and of this package. Versions of these and of packages are recorded with the run.
 NOT_THE_USERS = (
-    *{Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+    *{Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")},
     Path(__file__).resolve().parents[1],
 )
 
@@ -132,8 +136,14 @@ def _users_file(module: str) -> Path | None:
         files = [file for root in roots for file in (root / "__init__.py", root.with_suffix(".py"))]
     else:
         files = [Path(spec.origin)] if spec.origin and spec.has_location else []
-    users = (file for file in files if not any(file.is_relative_to(folder) for folder in NOT_THE_USERS))
-    return next((file for file in users if file.is_file()), None)
+    file = next((file for file in files if file.is_file()), None)
+    if (
+        file is None
+        or INSTALLED & set(file.parts)
+        or any(file.is_relative_to(each) for each in NOT_THE_USERS)
+    ):
+        return None
+    return file
 
 
 def _imports(module: str, file: Path) -> Iterator[str]:

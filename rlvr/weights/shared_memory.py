@@ -80,10 +80,11 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         """
         expected = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
         if os.path.isdir(update_info.path):
-            self.tensors = checkpoint_tensors(Path(update_info.path), self.tied)
+            self.tensors = []  # the copy of a checkpoint's tensors is not kept
+            tensors = checkpoint_tensors(Path(update_info.path), self.tied)
         else:
             self._map(update_info)
-            self.tensors = [
+            tensors = self.tensors = [
                 (name, tensor_at(self.memory, offset, getattr(torch, dtype), shape))
                 for name, dtype, shape, offset in zip(
                     update_info.names,
@@ -93,7 +94,7 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
                     strict=True,
                 )
             ]
-        loaded = self.model.load_weights(iter(self.tensors))
+        loaded = self.model.load_weights(iter(tensors))
         if loaded is not None and (missing := expected - loaded):
             raise RuntimeError(
                 f"the weight update leaves parameters at old values: {', '.join(sorted(missing))}"

@@ -36,7 +36,7 @@ def test_a_copy_has_the_same_fingerprint_and_a_hub_name_is_its_own(tmp_path: Pat
 
 FILES = {
     "kitchen/__init__.py": "",
-    "kitchen/judge.py": "import numpy.linalg, pantry\nfrom . import scales\nfrom .deep.salt import pinch",
+    "kitchen/judge.py": "import pantry, bought\nfrom . import scales\nfrom .deep.salt import pinch",
     "kitchen/scales.py": "def weigh():\n    from kitchen import late",
     "kitchen/late.py": "from ..nowhere import nothing\nimport absent.too",
     "kitchen/deep/salt.py": "def pinch(): import kitchen.judge",  # a folder without __init__.py; a circle
@@ -52,6 +52,10 @@ def test_the_code_of_an_import_path_is_every_own_module_that_it_leads_to(
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    elsewhere = tmp_path / "lib" / "site-packages"  # of another Python, or of the user's home
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "bought.py").write_text("import kitchen.unused")
+    monkeypatch.syspath_prepend(elsewhere)
     monkeypatch.syspath_prepend(tmp_path)
     settings = {
         "reward": [{"_target_": "kitchen.judge.Judge.call", "name": "pantry.py"}, {"_target_": "math.log"}]
