@@ -24,10 +24,8 @@ NEUTRAL = frozenset(
 
 
 LONGEST_NAME = 250  # bytes of a file's name that every system allows
-INSTALLED = {
-    "site-packages",
-    "dist-packages",
-}  # folders of installed packages: Python's, a venv's, the user's
+# Folders of installed packages: Python's own, a virtual environment's, the user's.
+INSTALLED = {"site-packages", "dist-packages"}
 # Folders of Python and of this package. Versions of these and of packages are recorded with the run.
 NOT_THE_USERS = (
     *{Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")},
