@@ -59,6 +59,19 @@ class FinishReason(StrEnum):
     LENGTH = "length"  # cut off at the token limit
 
 
+@dataclass(frozen=True)
+class SamplingMask:
+    """The tokens that each token of a sequence was sampled from, where sampling was truncated.
+
+    The policy that drew a token is the softmax over its set alone, and the learner renormalizes over the same
+    set, also after updates: the old set is applied to the new policy. Source: "Keep Sampling Mask" in
+    DeepSeek-V3.2, arXiv 2512.02556, section 3.1.
+    """
+
+    ids: IntArray  # [S] the token ids of all sets, one set after another
+    sizes: IntArray  # [T] number of ids in the set of each token; 0 where not sampled
+
+
 @dataclass
 class Rollout:
     """One sampled answer: exactly the tokens that the engine read and sampled, never tokenized again.
@@ -76,10 +89,12 @@ class Rollout:
     logprobs: FloatArray  # [T] log-probability under the sampling distribution: after
     #                       temperature and truncation, renormalized; 0 where not sampled
     versions: IntArray  # [T] policy version that sampled the token; −1 where not sampled
-    text: str  # the sampled tokens as text, without BOS, EOS and padding (other special tokens are kept)
+    text: str  # the sampled tokens as text, without BOS, EOS and padding (other special tokens are kept),
+    #            and without the stop string or stop token that ended it unless the request keeps that
     finish_reason: FinishReason
     temperature: float
     prompt_end: str = ""  # the last tokens of the prompt as text, including special tokens
+    sampling_mask: SamplingMask | None = None  # None: tokens were sampled from the whole vocabulary
 
     @property
     def num_sampled(self) -> int:
@@ -161,4 +176,6 @@ class TrainingBatch:
     groups: list[int]  # N; sequences of one problem have the same number, 0 … number of groups − 1
     unit: int = 1  # divides N
     reference_logits: bool = False  # whether the loss reads the reference model's full distributions
+    sampling_masks: list[SamplingMask] | None = None  # N; log-probabilities, entropies and divergences are
+    #                               those of the softmax over each token's set. None: the whole vocabulary
     keep: tuple[str, ...] = ()  # names of values (`logprobs`, diagnostics) that the learner returns per token

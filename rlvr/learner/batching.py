@@ -171,6 +171,8 @@ class MicroBatch:
     rows: Tensor  # [K] int64: the row of each masked token, in the order of `mask.nonzero()`
     targets: Tensor  # [K] int64: these tokens
     kept: Tensor  # [K] int64: index from which each is predicted, in S or in the flattened [B, L−1−first]
+    sampling_mask: Tensor | None  # [2, M] int64: a masked token, 0 … K − 1, and a token id of its set; in
+    #                               ascending order of the tokens. None: sets are the whole vocabulary
     packed: PackedRow | None
 
 
@@ -221,8 +223,21 @@ def collate(
         rows=tensor(of_row),
         targets=tensor(tokens[of_row, places]),
         kept=tensor(kept),
+        sampling_mask=None if batch.sampling_masks is None else tensor(_sampling_mask(batch, rows)),
         packed=packed,
     )
+
+
+def _sampling_mask(batch: TrainingBatch, rows: Sequence[int]) -> Places:
+    """`MicroBatch.sampling_mask` of these rows."""
+    assert batch.sampling_masks is not None
+    ids, sizes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for i in rows:
+        mask, trained = batch.sampling_masks[i], batch.mask[i]
+        ids.append(mask.ids[np.repeat(trained, mask.sizes)])
+        sizes.append(mask.sizes[trained])
+    of_token = np.concatenate(sizes)
+    return np.stack([np.repeat(np.arange(len(of_token)), of_token), np.concatenate(ids)])
 
 
 def _pack(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 CHUNK = 2**25  # logits per chunk: 128 MiB in float32, with two or three copies
+# logit of a token outside of a sampling mask: its probability is 0, and 0 · log 0 is 0, not NaN
+OUTSIDE = -1e30
 LARGE = 100.0  # factor on hidden states that reveals a soft cap even if logits are small
 
 Transform = Callable[[Tensor], Tensor]  # of logits, elementwise
@@ -58,6 +60,7 @@ class Head(nn.Module):
             objective.reads_entropy(micro.columns),
             layer.bias,
             self.transform,
+            micro.sampling_mask,
         )
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -119,17 +122,19 @@ def token_statistics(
     entropy: bool,
     bias: Tensor | None = None,
     transform: Transform | None = None,
+    sampling_mask: Tensor | None = None,
 ) -> Tensor:
     """[K, 1] or [K, 2] in float32 or better: log π(target), and with `entropy` the entropy of π, in nats.
 
     π = softmax(transform(hidden [K, H] · weight [V, H]ᵀ + bias [V]) / temperatures [K]); targets are [K].
+    With a `sampling_mask` (`MicroBatch`), π is the softmax over each token's set, with probability 0 outside.
     Gradients go to `hidden`, `weight` and `bias`. With z the logits after temperature, p =
     exp(log_softmax(z)) and H the entropy,
 
         d log π(i) / dz = onehot(i) − p          dH / dz = −p (log p + H)
     """
     result: Tensor = _Statistics.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, bias, targets, temperatures, entropy, transform, CHUNK
+        hidden, weight, bias, targets, temperatures, entropy, transform, sampling_mask, CHUNK
     )
     return result
 
@@ -145,6 +150,7 @@ class _Statistics(torch.autograd.Function):
         temperatures: Tensor,
         entropy: bool,
         transform: Transform | None,
+        sampling_mask: Tensor | None,
         chunk: int,
     ) -> Tensor:
         ctx.rows, ctx.transform = max(chunk // weight.shape[0], 1), transform
@@ -152,7 +158,8 @@ class _Statistics(torch.autograd.Function):
         for start in range(0, len(hidden), ctx.rows):
             part = slice(start, start + ctx.rows)
             del logprobs, product  # freed before the next chunk is computed
-            logprobs, product = _logprobs(hidden[part], weight, bias, transform, temperatures[part])
+            sets = _sets(sampling_mask, part)
+            logprobs, product = _logprobs(hidden[part], weight, bias, transform, temperatures[part], sets)
             column = [logprobs.gather(1, targets[part, None])[:, 0]]
             if entropy:
                 column.append(-torch.einsum("kv,kv->k", logprobs.exp(), logprobs))
@@ -161,13 +168,15 @@ class _Statistics(torch.autograd.Function):
         result = torch.cat(columns) if columns else hidden.new_zeros(0, width, dtype=dtype)
         kept = (logprobs, product) if len(columns) == 1 and any(ctx.needs_input_grad) else (None, None)
         # a weight partitioned over ranks is gathered again, in place, for the backward pass
-        ctx.save_for_backward(hidden, weight, bias, targets, temperatures, result.detach(), *kept)
+        ctx.save_for_backward(
+            hidden, weight, bias, targets, temperatures, sampling_mask, result.detach(), *kept
+        )
         return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, targets, temperatures, result, *kept = ctx.saved_tensors
+        hidden, weight, bias, targets, temperatures, sampling_mask, result, *kept = ctx.saved_tensors
         of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         of_weight: Tensor | None = None
         of_bias = torch.zeros_like(bias, dtype=result.dtype) if ctx.needs_input_grad[2] else None
@@ -177,7 +186,10 @@ class _Statistics(torch.autograd.Function):
             part = slice(start, start + ctx.rows)
             logprobs, product = kept
             if logprobs is None:
-                logprobs, product = _logprobs(hidden[part], weight, bias, ctx.transform, temperatures[part])
+                sets = _sets(sampling_mask, part)
+                logprobs, product = _logprobs(
+                    hidden[part], weight, bias, ctx.transform, temperatures[part], sets
+                )
             by_logprob, by_entropy = gradient[part, :1], gradient[part, 1:]
             scale = -by_logprob
             if entropy:
@@ -199,7 +211,7 @@ class _Statistics(torch.autograd.Function):
             of_weight = torch.zeros_like(weight) if of_weight is None else of_weight.to(weight.dtype)
         if of_bias is not None:
             of_bias = of_bias.to(bias.dtype)
-        return of_hidden, of_weight, of_bias, None, None, None, None, None
+        return of_hidden, of_weight, of_bias, None, None, None, None, None, None
 
 
 def _add_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
@@ -211,15 +223,37 @@ def _add_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch
     return total.to(dtype).add_(left @ right)
 
 
+def _sets(sampling_mask: Tensor | None, part: slice) -> Tensor | None:
+    """The part of a sampling mask that is about these tokens, numbered from the first of them."""
+    if sampling_mask is None:
+        return None
+    ends = torch.tensor([part.start, part.stop], device=sampling_mask.device)
+    start, end = torch.searchsorted(sampling_mask[0], ends).tolist()
+    tokens, ids = sampling_mask[:, start:end]
+    return torch.stack([tokens - part.start, ids])
+
+
+def restricted(logits: Tensor, sampling_mask: Tensor) -> Tensor:
+    """Logits [K, V] with OUTSIDE for all tokens that are not in the sets of a sampling mask [2, M]."""
+    places = (sampling_mask[0], sampling_mask[1])
+    return torch.full_like(logits, OUTSIDE).index_put(places, logits[places])
+
+
 def _logprobs(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, transform: Transform | None, temperatures: Tensor
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    transform: Transform | None,
+    temperatures: Tensor,
+    sets: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
     """log_softmax of the logits after temperature [k, V], float32 or better; logits before `transform`."""
     logits, product = nn.functional.linear(hidden, weight, bias), None
     if transform is not None:
         product, logits = logits, transform(logits)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return logits.div_(temperatures[:, None]).log_softmax(-1), product
+    logits.div_(temperatures[:, None])
+    return (logits if sets is None else restricted(logits, sets)).log_softmax(-1), product
 
 
 def _before(transform: Transform, product: Tensor, by_logits: Tensor) -> Tensor:

@@ -21,7 +21,17 @@ import pyarrow.parquet as pq
 
 from rlvr.base.files import atomic_write, remove_unfinished
 from rlvr.record.sinks import truncate_metrics
-from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status, UpdateRecord, Verdict
+from rlvr.types import (
+    DataError,
+    FinishReason,
+    Group,
+    Problem,
+    Rollout,
+    SamplingMask,
+    Status,
+    UpdateRecord,
+    Verdict,
+)
 
 KINDS = ("train", "heldout")
 
@@ -46,6 +56,9 @@ SCHEMA = pa.schema(
         pa.field("finish_reason", pa.string()),
         pa.field("temperature", pa.float64()),
         pa.field("prompt_end", pa.string()),  # null in older journals
+        # `rlvr.types.SamplingMask`; null where tokens were sampled from the whole vocabulary
+        pa.field("sampling_mask_ids", pa.list_(pa.int32())),
+        pa.field("sampling_mask_sizes", pa.list_(pa.int32())),
         pa.field("status", pa.string()),
         pa.field("reward", pa.float64()),
         pa.field("reason", pa.string()),
@@ -64,7 +77,8 @@ SCHEMA = pa.schema(
     ]
 )
 LEARNED = ("left_out", "advantages", "learner_logprobs", "entropies", "corrections")
-LATER = ("prompt_end", "true_steps")  # columns that older journals lack
+MASK = ("sampling_mask_ids", "sampling_mask_sizes")
+LATER = ("prompt_end", *MASK, "true_steps")  # columns that older journals lack
 ARRAYS = {"tokens": np.int32, "sampled": np.bool_, "logprobs": np.float32, "versions": np.int32}
 
 
@@ -120,6 +134,8 @@ def _rows(
                 "finish_reason": str(rollout.finish_reason),
                 "temperature": rollout.temperature,
                 "prompt_end": rollout.prompt_end,
+                "sampling_mask_ids": rollout.sampling_mask and rollout.sampling_mask.ids,
+                "sampling_mask_sizes": rollout.sampling_mask and rollout.sampling_mask.sizes,
                 "status": verdict and str(verdict.status),
                 "reward": verdict and verdict.reward,
                 "reason": verdict and verdict.reason,
@@ -182,9 +198,11 @@ def _read(path: Path) -> list[Group]:
     file = pq.ParquetFile(path, page_checksum_verification=True)
     table = file.read([name for name in file.schema_arrow.names if name not in LEARNED])
     _check_columns(path, table.column_names, SCHEMA.names)
-    arrays = {name: _arrays(table.column(name)) for name in ARRAYS}
+    arrays: dict[str, list[Any]] = {name: _arrays(table.column(name)) for name in ARRAYS}
+    arrays["sampling_mask"] = _masks(table)
+    plain = table.select([name for name in table.column_names if name not in {*ARRAYS, *MASK}])
     groups: dict[int, Group] = {}
-    for place, row in enumerate(table.drop_columns(list(ARRAYS)).to_pylist(maps_as_pydicts="strict")):
+    for place, row in enumerate(plain.to_pylist(maps_as_pydicts="strict")):
         if row["group"] not in groups:
             problem = Problem(
                 row["problem_id"], row["problem"], row["answer"], row["solution"], json.loads(row["columns"])
@@ -255,6 +273,15 @@ def _arrays(column: pa.ChunkedArray) -> list[npt.NDArray[Any]]:
         offsets = chunk.offsets.to_numpy()
         found += [values[start:end].copy() for start, end in pairwise(offsets)]
     return found
+
+
+def _masks(table: pa.Table) -> list[SamplingMask | None]:
+    """The sampling mask of each row."""
+    if not {*MASK} <= {*table.column_names}:
+        return [None] * table.num_rows
+    there = table.column(MASK[0]).is_valid().to_pylist()
+    pairs = zip(there, *(_arrays(table.column(name)) for name in MASK), strict=True)
+    return [SamplingMask(ids, sizes) if valid else None for valid, ids, sizes in pairs]
 
 
 def truncate(run_path: Path, after_step: int) -> None:

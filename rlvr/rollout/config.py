@@ -2,23 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from rlvr.base.settings import setting
 
+PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
+BOUND = 512  # top_k of truncated training rollouts where it is unset: the most ids in a recorded set
+
 
 @dataclass
-class SamplingConfig:
-    """How training rollouts are drawn. Truncation is evaluation's: the learner's log-probabilities
-    are those of the untruncated softmax, so a truncated sampler would bias every ratio."""
+class DecodingConfig:
+    """How a token is drawn and where an answer ends, beside temperature, top_p and length. Names and meanings
+    are those of vLLM's `SamplingParams`; unset changes nothing."""
+
+    top_k: int | None = setting(None, "draw from this many most likely tokens; 0: from all", ge=0)
+    min_p: float | None = setting(
+        None, "draw from tokens that are at least this many times as likely as the likeliest", ge=0, le=1
+    )
+    min_tokens: int | None = setting(None, "an answer has at least this many tokens before it ends", ge=0)
+    stop: list[str] | None = setting(None, "strings that end an answer")
+    stop_token_ids: list[int] | None = setting(None, "ids of tokens that end an answer, beside the model's")
+    include_stop_str_in_output: bool | None = setting(
+        None, "keep the stop string or stop token in the text that is judged; unset: no"
+    )
+    repetition_penalty: float | None = setting(
+        None, "divides logits of tokens in prompt or answer that are positive, multiplies others", gt=0
+    )
+    presence_penalty: float | None = setting(
+        None, "subtracted from the logits of tokens in the answer", ge=-2, le=2
+    )
+    frequency_penalty: float | None = setting(
+        None, "subtracted from the logits of tokens in the answer, for each time they occur", ge=-2, le=2
+    )
+
+
+def decoding_messages(decoding: DecodingConfig, section: str, max_tokens: int) -> Iterator[str]:
+    """What is wrong with settings that any vLLM engine is to follow; `section` ends in a dot, or is empty."""
+    if decoding.min_tokens is not None and decoding.min_tokens > max_tokens:
+        yield f"{section}min_tokens={decoding.min_tokens} is more than max_tokens={max_tokens}"
+    if "" in (decoding.stop or ()):
+        yield f"{section}stop has an empty string, which would end every answer before it begins"
+    if decoding.include_stop_str_in_output and not (decoding.stop or decoding.stop_token_ids):
+        yield f"{section}include_stop_str_in_output has no effect without stop or stop_token_ids"
+
+
+@dataclass
+class SamplingConfig(DecodingConfig):
+    """How training rollouts are drawn. Where top_p, top_k, min_p or min_tokens truncate the distribution, the
+    set that each token is drawn from is recorded, and the learner renormalizes over it. To bound the sets,
+    top_k is then 512 where it is unset."""
 
     temperature: float = setting(1.0, "temperature, or where the schedule starts", ge=0.01, le=2)
+    top_p: float | None = setting(
+        None, "nucleus sampling: probability mass of the tokens to draw from; unset: 1", gt=0, le=1
+    )
     schedule: dict[str, Any] = setting(
         factory=dict,
         help="import path of a function (step, steps, temperature) → temperature; empty: constant",
     )
     max_tokens: int = setting(256, "token limit of an answer", ge=1)
+
+    @property
+    def truncates(self) -> bool:
+        """Whether some tokens have probability 0 that the model gives more."""
+        return bool((self.top_p or 1) < 1 or self.top_k or self.min_p or self.min_tokens)
+
+
+def sampling_messages(sampling: SamplingConfig, gpus_per_worker: int) -> Iterator[str]:
+    """What is wrong with the settings of training rollouts."""
+    yield from decoding_messages(sampling, "sampling.", sampling.max_tokens)
+    for name in PENALTIES:
+        if getattr(sampling, name) is not None:
+            yield (
+                f"sampling.{name} cannot be set: a penalty changes logits by what was written before, which "
+                "the learner does not repeat, so every ratio would be biased. Penalize repetition in the "
+                f"reward, or set evaluation.{name}"
+            )
+    if sampling.truncates and gpus_per_worker:
+        yield (
+            "sampling.top_p, top_k, min_p and min_tokens truncate the distribution; which tokens are left is "
+            "recorded by engines on the CPU only: leave them unset with rollout.gpus_per_worker"
+        )
 
 
 @dataclass

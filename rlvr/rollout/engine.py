@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rlvr.base.imports import lean_imports
-from rlvr.rollout.config import RolloutConfig
+from rlvr.rollout.config import BOUND, DecodingConfig, RolloutConfig
 from rlvr.rollout.text import drawn_text, prompt_end
-from rlvr.types import FinishReason, Rollout
+from rlvr.types import FinishReason, IntArray, Rollout, SamplingMask
 
 FEW_TOKENS = 512  # in a vocabulary: up to here, token ranks cost less uncompiled than compiling them does
 
@@ -34,6 +34,8 @@ class Request:
     temperature: float
     max_tokens: int
     top_p: float = 1.0
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    sampling_mask: bool = False  # record what each token is sampled from; top_k is then BOUND where unset
 
 
 class RolloutEngine:
@@ -85,6 +87,7 @@ class RolloutEngine:
                 backend=("ipc" if sleeps else "nccl") if gpu else "rlvr_shared_memory"
             ),
             enable_sleep_mode=sleeps,
+            logits_processors=None if gpu else ["rlvr.rollout.truncation:Truncation"],
             disable_log_stats=True,
             **memory,
         )
@@ -92,6 +95,7 @@ class RolloutEngine:
         self.keep_stale_cache = config.keep_stale_cache
         self._stamp(0)
         self.tokenizer = self.engine.get_tokenizer()
+        self.truncation = None if gpu else self._truncation()
         self.requests: dict[str, Request] = {}  # unfinished, by vLLM's request id
         self.submitted = 0
         self.steps = 0  # number of engine steps so far
@@ -102,29 +106,51 @@ class RolloutEngine:
         If the engine is idle, the prefix cache is cleared: the last bits of results depend on what is
         computed together, and must not depend on what was computed before.
         """
-        from vllm import SamplingParams
         from vllm.inputs import TokensPrompt
-        from vllm.sampling_params import RequestOutputKind
 
         if requests and not self.requests:
             self.engine.reset_prefix_cache()
         for request in requests:
-            params = SamplingParams(
-                temperature=request.temperature,
-                top_p=request.top_p,
-                max_tokens=request.max_tokens,
-                seed=request.seed,
-                logprobs=0,
-                flat_logprobs=True,
-                detokenize=False,
-                output_kind=RequestOutputKind.FINAL_ONLY,
-            )
             self.submitted += 1
             name = str(self.submitted)
             # so that cached prompts of other weights are not used
             prompt = TokensPrompt(prompt_token_ids=request.prompt, cache_salt=self.version)
-            self.engine.add_request(name, prompt, params)
+            self.engine.add_request(name, prompt, self._params(request, name))
             self.requests[name] = request
+
+    def _params(self, request: Request, name: str) -> Any:
+        """vLLM's `SamplingParams`; `name` is vLLM's id of the request."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        asked = request.decoding
+        if request.sampling_mask:
+            from rlvr.rollout.truncation import ARGUMENT, Asked
+
+            assert self.truncation is not None  # `sampling_messages`
+            mine = Asked(name, asked.top_k or BOUND, request.top_p, asked.min_p or 0.0)
+            truncated: dict[str, Any] = {"extra_args": {ARGUMENT: mine}}
+        else:
+            truncated = {"top_k": asked.top_k or 0, "top_p": request.top_p, "min_p": asked.min_p or 0.0}
+        return SamplingParams(
+            temperature=request.temperature,
+            max_tokens=request.max_tokens,
+            min_tokens=asked.min_tokens or 0,
+            stop=asked.stop,
+            stop_token_ids=asked.stop_token_ids,
+            repetition_penalty=1.0 if asked.repetition_penalty is None else asked.repetition_penalty,
+            presence_penalty=asked.presence_penalty or 0.0,
+            frequency_penalty=asked.frequency_penalty or 0.0,
+            seed=request.seed,
+            logprobs=0,
+            flat_logprobs=True,
+            # the text is made here, from the tokens; vLLM needs its own only to look for stop strings in it
+            detokenize=bool(asked.stop),
+            skip_special_tokens=False,
+            spaces_between_special_tokens=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            **truncated,
+        )
 
     def run(self, seconds: float, paused: Callable[[], bool] = lambda: False) -> list[Rollout]:
         """Do engine steps for `seconds`, until `paused()`, or until all is done. Returns what finished."""
@@ -132,13 +158,29 @@ class RolloutEngine:
         finished: list[Rollout] = []
         while self.engine.has_unfinished_requests():
             for output in self.engine.step():
-                finished.append(self._rollout(self.requests.pop(output.request_id), output.outputs[0]))
+                request = self.requests.pop(output.request_id)
+                sets = None
+                if request.sampling_mask:
+                    assert self.truncation is not None
+                    sets = self.truncation.take(output.request_id)
+                finished.append(self._rollout(request, output.outputs[0], sets))
             self.steps += 1
             if time.monotonic() >= end or paused():
                 break
         return finished
 
-    def _rollout(self, request: Request, completion: Any) -> Rollout:
+    def _truncation(self) -> Any:
+        """vLLM's instance of `Truncation`, in this process."""
+        from rlvr.rollout.truncation import Truncation
+
+        def find(worker: Any) -> Truncation:
+            processors = worker.model_runner.input_batch.logitsprocs.argmax_invariant
+            return next(each for each in processors if isinstance(each, Truncation))
+
+        (found,) = self.engine.collective_rpc(find)
+        return found
+
+    def _rollout(self, request: Request, completion: Any, sets: list[IntArray] | None) -> Rollout:
         drawn, reason = list(completion.token_ids), FinishReason(completion.finish_reason)
         size, start = len(request.prompt) + len(drawn), len(request.prompt)
         logprobs = np.zeros(size, dtype=np.float32)
@@ -146,6 +188,13 @@ class RolloutEngine:
         versions = np.full(size, -1, dtype=np.int32)
         for span in completion.weight_versions:
             versions[start + span.start : start + span.end] = int(span.version)
+        asked = request.decoding
+        ends = [*(asked.stop or ()), *(asked.stop_token_ids or ())]
+        mask = None
+        if sets is not None:
+            assert len(sets) == len(drawn), (len(sets), len(drawn))
+            sizes = np.array([0] * start + [len(own) for own in sets], dtype=np.int32)
+            mask = SamplingMask(np.concatenate(sets), sizes)
         return Rollout(
             problem_id=request.problem_id,
             step=request.step,
@@ -155,10 +204,18 @@ class RolloutEngine:
             sampled=np.arange(size) >= start,
             logprobs=logprobs,
             versions=versions,
-            text=drawn_text(drawn, reason, self.tokenizer),
+            text=drawn_text(
+                drawn,
+                reason,
+                self.tokenizer,
+                # not one of the model's end tokens, which no text keeps
+                end=completion.stop_reason if completion.stop_reason in ends else None,
+                keep_end=bool(asked.include_stop_str_in_output) and completion.stop_reason in ends,
+            ),
             finish_reason=reason,
             temperature=request.temperature,
             prompt_end=prompt_end(request.prompt, self.tokenizer),
+            sampling_mask=mask,
         )
 
     def sleep(self) -> None:

@@ -37,7 +37,19 @@ def judged(groups: Sequence[Group]) -> list[tuple[int, Rollout, float]]:
 
 
 def rollout_batch(rollouts: Sequence[Rollout], groups: Sequence[int]) -> TrainingBatch:
-    """A batch of rollouts and their groups' indices, without advantages: no row is live, all scales are 0."""
+    """A batch of rollouts and their groups' indices, without advantages: no row is live, all scales are 0.
+
+    Raises:
+        DataError: a token is not in the set that it was sampled from, or only some rollouts have such sets.
+    """
+    masks = [rollout.sampling_mask for rollout in rollouts if rollout.sampling_mask is not None]
+    if len(masks) not in (0, len(rollouts)):
+        raise DataError(
+            f"{len(masks)} of {len(rollouts)} rollouts have a sampling mask: they come from runs with other "
+            "settings of sampling, and cannot be learned from together"
+        )
+    for rollout in rollouts if masks else ():
+        _check_mask(rollout)
     return TrainingBatch(
         tokens=[rollout.tokens for rollout in rollouts],
         mask=[rollout.sampled for rollout in rollouts],
@@ -46,7 +58,24 @@ def rollout_batch(rollouts: Sequence[Rollout], groups: Sequence[int]) -> Trainin
         scales=[0.0] * len(rollouts),
         live=[False] * len(rollouts),
         groups=list(groups),
+        sampling_masks=masks or None,
     )
+
+
+def _check_mask(rollout: Rollout) -> None:
+    """Raises DataError if a sampled token is not in its set: under the learner's policy it has probability 0."""
+    mask = rollout.sampling_mask
+    assert mask is not None
+    places = np.repeat(np.arange(len(mask.sizes)), mask.sizes)
+    there = np.zeros(len(rollout.tokens), dtype=bool)
+    there[places[mask.ids == rollout.tokens[places]]] = True
+    if (outside := np.flatnonzero(rollout.sampled & ~there)).size:
+        place = int(outside[0])
+        raise DataError(
+            f"problem {rollout.problem_id!r}, sample {rollout.sample}: token {rollout.tokens[place]} at "
+            f"position {place} is not among the {mask.sizes[place]} tokens that its sampling mask says it was "
+            "sampled from: the mask is damaged or belongs to another rollout"
+        )
 
 
 def without_truncated(rollouts: Sequence[Rollout]) -> list[BoolArray]:
@@ -158,6 +187,7 @@ def part(
             for mask, values in zip(masks, advantages, strict=True)
         ],
         groups=[batch.groups[row] - groups.start for row in rows],
+        sampling_masks=batch.sampling_masks and [batch.sampling_masks[row] for row in rows],
     )
 
 
