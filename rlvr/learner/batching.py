@@ -231,7 +231,8 @@ def collate(
 def _sampling_mask(batch: TrainingBatch, rows: Sequence[int]) -> Places:
     """`MicroBatch.sampling_mask` of these rows."""
     assert batch.sampling_masks is not None
-    ids, sizes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    ids: list[npt.NDArray[Any]] = [np.zeros(0, np.int64)]
+    sizes: list[npt.NDArray[Any]] = [np.zeros(0, np.int64)]
     for i in rows:
         mask, trained = batch.sampling_masks[i], batch.mask[i]
         ids.append(mask.ids[np.repeat(trained, mask.sizes)])

@@ -21,6 +21,7 @@ from rlvr.problems.prompts import encode_prompt, encode_solution
 from rlvr.problems.template_file import read_templates
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
+from rlvr.rollout.config import sampling_messages, token_messages
 from rlvr.stages.config import TeacherConfig, model_messages
 from rlvr.stages.opd import as_rl
 from rlvr.stages.rl_checks import algorithm_messages, algorithm_targets, rl_messages, schedule_messages
@@ -46,7 +47,8 @@ def check_config(config: RunConfig, overrides: Sequence[str]) -> None:
     messages = name_messages(config)
     if not messages:
         messages += _unread(config, overrides)
-    messages += evaluation_messages(config.evaluation)
+    answer = config.evaluation.max_tokens or config.sampling.max_tokens
+    messages += evaluation_messages(config.evaluation, answer)
     messages += learner_messages(config.learner)
     messages += model_messages(config.model, config.rollout.gpus_per_worker)
     messages += [*path_messages(config.problems), *_source_messages(config)]
@@ -160,6 +162,7 @@ def _teacher_messages(key: str, settings: TeacherConfig, config: RunConfig) -> I
 def _sampling_messages(config: RunConfig) -> Iterator[str]:
     if config.sampling.schedule and not {"rl", "opd"} & set(config.stages):
         yield "sampling.schedule is used by rl and opd only: select has one temperature"
+    yield from sampling_messages(config.sampling, config.rollout.gpus_per_worker)
     if config.sampling.max_tokens >= config.model.max_length:
         yield (
             f"sampling.max_tokens={config.sampling.max_tokens} leaves no room for the prompt in "
@@ -227,7 +230,15 @@ def check_lengths(
     sets: Mapping[str, Sequence[Problem]],
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    """Encode every problem once. Raises DataError for one that does not fit into `model.max_length`."""
+    """Encode every problem once. Raises DataError for one that does not fit into `model.max_length`, and
+    ConfigError for settings that name tokens which the tokenizer lacks."""
+    highest = max(tokenizer.get_vocab().values())
+    refuse(
+        [
+            *token_messages(config.sampling, "sampling.", highest),
+            *token_messages(config.evaluation, "evaluation.", highest),
+        ]
+    )
     limit = config.model.max_length
     answer = config.sampling.max_tokens
     kinds = {node.kind for node in nodes}

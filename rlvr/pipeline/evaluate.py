@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, rea
 from rlvr.results.samples import SAMPLES, write_samples
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
-from rlvr.rollout.config import SamplingConfig
+from rlvr.rollout.config import DecodingConfig, SamplingConfig, token_messages
 from rlvr.stages.config import StageConfig
 from rlvr.types import DataError, RunInterrupted
 
@@ -64,10 +64,15 @@ class Prepared:
         asked = self.config.problems
         return PromptConfig(asked.template or problem_set.template, asked.system, asked.chat)
 
+    def stop(self, problem_set: ProblemSet) -> list[str] | None:
+        """The strings that end an answer."""
+        return problem_set.stop if self.config.stop is None else self.config.stop
+
     def settings(self) -> dict[str, Any]:
         """The settings that samples depend on, beside the model and the set."""
         config = self.config
-        return {
+        decoding = {item.name: getattr(config, item.name) for item in fields(DecodingConfig)}
+        return that_matter(decoding) | {
             "seed": config.seed,
             "samples": config.samples,
             "temperature": config.temperature,
@@ -116,7 +121,7 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
 def _messages(config: EvaluateConfig) -> Iterator[str]:
     if not config.problems.sets:
         yield "problems is empty: name sets, as in problems=[math500,mine.jsonl]"
-    yield from evaluation_messages(config.for_stages(), section="")
+    yield from evaluation_messages(config.for_stages(), config.max_tokens, section="")
     if config.cluster.address and config.cluster.cpus:
         yield "cluster.cpus has no effect with cluster.address: that cluster assigns its own cores"
 
@@ -199,10 +204,12 @@ class _Model:
 
         self.prepared, self.config, self.path, self.name = prepared, prepared.config, path, name
         self.tokenizer = load_tokenizer(path)
+        refuse(token_messages(self.config, "", max(self.tokenizer.get_vocab().values())))
         self.length = self._longest()
         settings = prepared.settings()
         self.asked = {
             each.name: settings
+            | that_matter({"stop": prepared.stop(each)})
             | {
                 "model": model_fingerprint(path),
                 "problems": fingerprint(each.problems),
@@ -219,6 +226,7 @@ class _Model:
                 prepared.prompt(each),
                 self.folders[each.name],
                 chunk=self._chunk(self.folders[each.name]),
+                stop=prepared.stop(each),
             )
             for each in prepared.sets
         ]
@@ -285,6 +293,7 @@ class _Model:
                 groups[each.name], self.prepared.ks, by, self.config.reward.workers
             )
             about = {"source": each.source, "template": self.prepared.prompt(each).template, "split_by": by}
+            about |= that_matter({"stop": self.prepared.stop(each)})
             counted[each.name] |= about | {"fingerprint": fingerprint(each.problems)}
         write_samples(folder / SAMPLES, groups, votes)
         write_json(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from rlvr.base.settings import setting
 from rlvr.cluster.config import ClusterConfig
 from rlvr.evaluation.config import EvaluationConfig
 from rlvr.rewards.config import RewardConfig
-from rlvr.rollout.config import RolloutConfig
+from rlvr.rollout.config import DecodingConfig, RolloutConfig
 
 
 @dataclass
@@ -37,7 +37,7 @@ class EvaluatedProblemsConfig:
 
 
 @dataclass
-class EvaluateConfig:
+class EvaluateConfig(DecodingConfig):
     """`rlvr evaluate`."""
 
     name: str = setting("evaluate", "name of the folder under runs/ that keeps all sampled answers")
@@ -66,4 +66,11 @@ class EvaluateConfig:
 
     def for_stages(self) -> EvaluationConfig:
         """The evaluation's settings in the form that a stage takes."""
-        return EvaluationConfig(self.samples, self.ks or [1], self.temperature, self.top_p, self.max_tokens)
+        return EvaluationConfig(
+            samples=self.samples,
+            ks=self.ks or [1],
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            **{item.name: getattr(self, item.name) for item in fields(DecodingConfig)},
+        )

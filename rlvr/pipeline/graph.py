@@ -18,6 +18,7 @@ from rlvr.base.settings import refuse
 from rlvr.base.targets import known_names
 from rlvr.pipeline.config import KINDS, RunConfig
 from rlvr.problems.order import fingerprint
+from rlvr.rollout.config import STOPS
 from rlvr.types import Problem
 
 FORMAT = 2  # version of the keys; after a change every stage runs again
@@ -226,6 +227,8 @@ def _settings(node: Node, config: RunConfig) -> dict[str, Any]:
     own = settings.get(node.name if node.kind != EVALUATION else "evaluation", {})
     if node.kind in ("distill", "synthesize", EVALUATION) and own.get("max_tokens") is None:
         settings["max_tokens"] = config.sampling.max_tokens
+    if node.kind == EVALUATION:
+        settings |= {name: getattr(config.sampling, name) for name in STOPS if own.get(name) is None}
     return settings
 
 

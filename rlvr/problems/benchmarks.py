@@ -30,6 +30,7 @@ class ProblemSet:
     source: str  # hub name, import path or file
     template: str  # the default prompt template
     by: list[str]  # columns that results are split by
+    stop: list[str] | None = None  # strings that end an answer, by default
 
 
 def load_sets(entries: Sequence[str], seed: int, folders: Sequence[Path]) -> list[ProblemSet]:
@@ -109,7 +110,7 @@ def _load(name: str, benchmark: BenchmarkConfig, path: str | None, seed: int) ->
         problems = [replace(problem, text=fill_template(problem, joined)) for problem in problems]
     if benchmark.shuffle:
         problems = shuffled(problems, seed)
-    return ProblemSet(name, problems, where, benchmark.template, list(benchmark.by))
+    return ProblemSet(name, problems, where, benchmark.template, list(benchmark.by), benchmark.stop)
 
 
 def _from_source(name: str, benchmark: BenchmarkConfig) -> list[Problem]:

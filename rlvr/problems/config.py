@@ -40,6 +40,7 @@ class BenchmarkConfig:
 
     source: dict[str, Any] = setting(factory=dict, help="import path of a problem source, and its arguments")
     template: str = setting("{problem}", "how its problems are put to a model")
+    stop: list[str] | None = setting(None, "strings that end an answer, where the evaluation names none")
     text: str | None = setting(None, "the problem's text, where it is made of several columns of the hub's")
     options: list[str] = setting(
         factory=list, help="columns of the hub's that hold the options of a choice, the right one first"

@@ -129,7 +129,9 @@ def compared(baseline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
     """
     ours, theirs = results["settings"], baseline["settings"]
     differs = [
-        f"{name} {theirs.get(name)} → {value}" for name, value in ours.items() if theirs.get(name) != value
+        f"{name} {theirs.get(name)} → {ours.get(name)}"
+        for name in dict.fromkeys([*ours, *theirs])
+        if ours.get(name) != theirs.get(name)
     ]
     gains: dict[tuple[str, str], Difference] = {}
     for name in (common := in_common(baseline, fingerprints(results))):

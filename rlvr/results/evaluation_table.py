@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from rlvr.base.identity import flattened
 from rlvr.base.text import aligned
 from rlvr.evaluation.metrics import TRUE_STEPS
+from rlvr.rollout.config import DecodingConfig
 from rlvr.statistics.change import TESTS, findings, p_text
 from rlvr.statistics.intervals import FEWEST, tells
 
@@ -60,7 +62,8 @@ def _plain(text: object) -> str:
 
 def _settings(results: Result) -> str:
     settings = results["settings"]
-    names = ("samples", "temperature", "top_p", "max_tokens", "seed", "dtype")
+    decoding = [item.name for item in fields(DecodingConfig) if item.name in settings]
+    names = ["samples", "temperature", "top_p", *decoding, "max_tokens", "seed", "dtype"]
     return ", ".join(f"{name} {settings[name]}" for name in names) + "."
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlvr.base.settings import setting
 
+STOPS = ("stop", "stop_token_ids", "include_stop_str_in_output")  # what ends an answer
 PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
 BOUND = 512  # top_k of truncated training rollouts where it is unset: the most ids in a recorded set
 
@@ -46,6 +47,13 @@ def decoding_messages(decoding: DecodingConfig, section: str, max_tokens: int) -
         yield f"{section}stop has an empty string, which would end every answer before it begins"
     if decoding.include_stop_str_in_output and not (decoding.stop or decoding.stop_token_ids):
         yield f"{section}include_stop_str_in_output has no effect without stop or stop_token_ids"
+
+
+def token_messages(decoding: DecodingConfig, section: str, highest: int) -> Iterator[str]:
+    """What is wrong with token ids, of a tokenizer whose `highest` id that is."""
+    for token in decoding.stop_token_ids or ():
+        if not 0 <= token <= highest:
+            yield f"{section}stop_token_ids names {token}, but the tokenizer's ids are 0 to {highest}"
 
 
 @dataclass

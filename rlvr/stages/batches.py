@@ -63,7 +63,7 @@ def rollout_batch(rollouts: Sequence[Rollout], groups: Sequence[int]) -> Trainin
 
 
 def _check_mask(rollout: Rollout) -> None:
-    """Raises DataError if a sampled token is not in its set: under the learner's policy it has probability 0."""
+    """Raises DataError if a sampled token is not in its set: then the learner gives it probability 0."""
     mask = rollout.sampling_mask
     assert mask is not None
     places = np.repeat(np.arange(len(mask.sizes)), mask.sizes)
@@ -73,8 +73,8 @@ def _check_mask(rollout: Rollout) -> None:
         place = int(outside[0])
         raise DataError(
             f"problem {rollout.problem_id!r}, sample {rollout.sample}: token {rollout.tokens[place]} at "
-            f"position {place} is not among the {mask.sizes[place]} tokens that its sampling mask says it was "
-            "sampled from: the mask is damaged or belongs to another rollout"
+            f"position {place} is not among the {mask.sizes[place]} tokens of its sampling mask, from which "
+            "it was sampled: the mask is damaged, or belongs to another rollout"
         )
 
 

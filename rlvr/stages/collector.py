@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.algorithms.filters import accuracy
 from rlvr.base.keys import key
 from rlvr.problems.prompts import encode_prompt
+from rlvr.rollout.config import STOPS, DecodingConfig
 from rlvr.rollout.engine import Request
 from rlvr.stages.batches import judged
 from rlvr.stages.buffer import RolloutBuffer
-from rlvr.stages.config import RlConfig
+from rlvr.stages.config import RlConfig, StageConfig
 from rlvr.stages.stage import StageInput
 from rlvr.types import DataError, Group, Problem, RlvrError
 
@@ -177,10 +178,12 @@ def group_requests(
     samples: range,
     temperature: float,
     top_p: float = 1.0,
+    decoding: DecodingConfig | None = None,
 ) -> list[Request]:
     """The requests of one group.
 
     Seeds depend on the step only for `train`, so that evaluations compare policies with the same seeds.
+    `train` and `select` follow `sampling` but for the temperature; others follow `top_p` and `decoding`.
 
     Raises:
         DataError: the prompt and the longest answer together exceed `model.max_length`.
@@ -190,6 +193,10 @@ def group_requests(
     max_tokens = config.sampling.max_tokens
     if kind == "heldout":
         max_tokens = config.evaluation.max_tokens or max_tokens
+    sampling_mask = False
+    if kind in ("train", "select"):
+        sampling = config.sampling
+        top_p, decoding, sampling_mask = sampling.top_p or 1.0, sampling, sampling.truncates
     when = step if kind == "train" else 0
     if len(prompt) + max_tokens > config.max_length:
         raise DataError(
@@ -198,9 +205,27 @@ def group_requests(
         )
     seeds = [key(config.seed, kind, when, problem.id, sample) for sample in samples]
     return [
-        Request(problem.id, step, sample, seed, prompt, temperature, max_tokens, top_p)
+        Request(
+            problem.id,
+            step,
+            sample,
+            seed,
+            prompt,
+            temperature,
+            max_tokens,
+            top_p,
+            decoding or DecodingConfig(),
+            sampling_mask,
+        )
         for sample, seed in zip(samples, seeds, strict=True)
     ]
+
+
+def heldout_decoding(config: StageConfig) -> DecodingConfig:
+    """The decoding settings of evaluations; where they do not say what ends an answer, those of training."""
+    evaluation, sampling = config.evaluation, config.sampling
+    unset = {name: getattr(sampling, name) for name in STOPS if getattr(evaluation, name) is None}
+    return replace(evaluation, **unset)
 
 
 def filters_of(algorithm: AlgorithmConfig) -> dict[str, Filter]:

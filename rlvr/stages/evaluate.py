@@ -18,7 +18,7 @@ from rlvr.problems.config import PromptConfig
 from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.layout import RESULTS
 from rlvr.rollout.engine import Request
-from rlvr.stages.collector import group_requests
+from rlvr.stages.collector import group_requests, heldout_decoding
 from rlvr.stages.sampling import Chunk, answer, chunked
 from rlvr.stages.stage import StageInput
 from rlvr.types import Group, Problem
@@ -36,6 +36,7 @@ class AnsweredSet:
     folder: Path
     first: int = 0  # number of its first chunk in the journal
     chunk: int = CHUNK  # problems per chunk
+    stop: list[str] | None = None  # strings that end an answer, where `evaluation.stop` names none
 
     def chunks(self) -> list[Chunk]:
         return [
@@ -55,23 +56,28 @@ def answer_sets(stage: StageInput, sets: Sequence[AnsweredSet]) -> dict[str, lis
     settings = stage.config.evaluation
     laid = [(each, chunk) for each in sets for chunk in each.chunks()]
     of_set = {chunk.path: each for each, chunk in laid}
+    stops = {each.name: each.stop if settings.stop is None else settings.stop for each in sets}
     asked = {
         each.name: replace(
             stage,
-            config=replace(stage.config, prompt=each.prompt),
+            config=replace(
+                stage.config, prompt=each.prompt, evaluation=replace(settings, stop=stops[each.name])
+            ),
         )
         for each in sets
     }
 
     def requests(chunk: Chunk, problem: Problem) -> list[Request]:
+        own = asked[of_set[chunk.path].name]
         return group_requests(
-            asked[of_set[chunk.path].name],
+            own,
             problem,
             "heldout",
             chunk.number,
             range(settings.samples),
             settings.temperature,
             settings.top_p,
+            heldout_decoding(own.config),
         )
 
     answer(stage, [chunk for _, chunk in laid], requests)

@@ -19,7 +19,7 @@ from rlvr.record.journal import journal_path, truncate, write_journal
 from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
-from rlvr.stages.collector import RolloutCollector, group_requests
+from rlvr.stages.collector import RolloutCollector, group_requests, heldout_decoding
 from rlvr.stages.resume import (
     forget_unevaluated,
     keep_unevaluated,
@@ -148,9 +148,11 @@ class ReinforcementLearning:
         if not self.stage.heldout:
             return {}
         clock, settings = Clock(), self.config.evaluation
-        samples = range(settings.samples)
+        samples, decoding = range(settings.samples), heldout_decoding(self.config)
         groups = [
-            group_requests(self.stage, p, "heldout", version, samples, settings.temperature, settings.top_p)
+            group_requests(
+                self.stage, p, "heldout", version, samples, settings.temperature, settings.top_p, decoding
+            )
             for p in self.stage.heldout
         ]
         self.buffer.submit(version, self.stage.heldout, groups)

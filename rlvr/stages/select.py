@@ -85,9 +85,9 @@ def _same_settings(stage: StageInput) -> None:
     """Raises ConfigError if the folder's groups were sampled with settings other than the run's."""
     sampling = stage.config.sampling
     run, model = stage.folder.parent, Path(stage.model_path)  # relative, since a run's folder may be moved
+    drawn = {name: value for name, value in asdict(sampling).items() if name != "schedule"}
     identity = stage.checkpoints().identity | {
-        "temperature": sampling.temperature,
-        "max_tokens": sampling.max_tokens,
+        **drawn,
         "start": str(model.relative_to(run)) if model.is_relative_to(run) else stage.model_path,
         "reward": that_matter(asdict(stage.config.reward)),
     }

@@ -101,12 +101,14 @@ def _groups(drawn: StepGroups, batch: TrainingBatch) -> dict[str, float]:
 
 
 def _rollouts(drawn: StepGroups, step: int) -> dict[str, float]:
-    """`rollouts/staleness` is the age of the oldest token, in policy versions."""
+    """`rollouts/staleness` is the age of the oldest token, in policy versions; `rollouts/mask_size` the mean
+    number of tokens that a token was sampled from, where sampling was truncated."""
     pairs = [pair for g in drawn.groups for pair in zip(g.rollouts, g.verdicts, strict=True)]
     rollouts = [rollout for rollout, _ in pairs]
     lengths = np.array([rollout.num_sampled for rollout in rollouts])
     correct = np.array([verdict.status is Status.CORRECT for _, verdict in pairs])
     incorrect = np.array([verdict.status.reached for _, verdict in pairs]) & ~correct
+    sets = np.array([len(r.sampling_mask.ids) for r in rollouts if r.sampling_mask is not None])
     oldest = min(int(rollout.versions[rollout.sampled].min()) for rollout in rollouts)
     return {
         "rollouts/drawn": len(rollouts),
@@ -119,6 +121,7 @@ def _rollouts(drawn: StepGroups, step: int) -> dict[str, float]:
         },
         "rollouts/truncated": float(np.mean([r.finish_reason is FinishReason.LENGTH for r in rollouts])),
         "rollouts/temperature": rollouts[0].temperature,
+        **({"rollouts/mask_size": float(sets.sum() / lengths.sum())} if sets.size else {}),
         "rollouts/staleness": step - 1 - oldest,
         "tokens/sampled": int(lengths.sum()),
     }
