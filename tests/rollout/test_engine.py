@@ -33,7 +33,7 @@ from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.actor import RolloutActor, RolloutWorker
-from rlvr.rollout.config import RolloutConfig
+from rlvr.rollout.config import DecodingConfig, RolloutConfig
 from rlvr.rollout.engine import Request
 from rlvr.rollout.pool import RolloutPool
 from rlvr.rollout.text import drawn_text, prompt_end
@@ -213,6 +213,7 @@ def make_requests(
     temperature: float = 1.0,
     max_tokens: int = 16,
     top_p: float = 1.0,
+    decoding: DecodingConfig | None = None,
 ) -> list[Request]:
     """Random prompts, the same for all samples of a problem."""
     random = np.random.default_rng(seed)
@@ -227,6 +228,7 @@ def make_requests(
             temperature=temperature,
             max_tokens=max_tokens,
             top_p=top_p,
+            decoding=decoding or DecodingConfig(),
         )
         for p in range(problems)
         for s in range(samples)
@@ -334,6 +336,91 @@ def test_the_learner_takes_the_temperature_into_account(pair: Pair) -> None:
     assert largest_gap(pair.logprobs(replace(batch, temperatures=[1.0] * 32)), batch) > 0.1
 
 
+TRUNCATED = {
+    "top_p": (0.9, DecodingConfig()),
+    "top_k": (1.0, DecodingConfig(top_k=5)),
+    "min_p": (1.0, DecodingConfig(min_p=0.1)),
+    "min_tokens": (1.0, DecodingConfig(min_tokens=12)),
+    "all": (0.8, DecodingConfig(top_k=6, min_p=0.02, min_tokens=3)),
+}
+
+
+@pytest.mark.parametrize("name", TRUNCATED)
+def test_the_learner_has_the_probabilities_of_a_truncated_sampler(
+    pairs: dict[str, Pair], tmp_path: Path, name: str
+) -> None:
+    """Also: what is drawn is what vLLM draws by itself, and sets are what that leaves of a distribution."""
+    pair = pairs["untied"]
+    top_p, decoding = TRUNCATED[name]
+    requests = make_requests(30, temperature=1.2, top_p=top_p, decoding=decoding)
+    rollouts = pair.draw([replace(request, sampling_mask=True) for request in requests])
+    for ours, plain in zip(rollouts, pair.draw(requests), strict=True):
+        assert ours.tokens.tolist() == plain.tokens.tolist()
+        np.testing.assert_array_equal(ours.logprobs, plain.logprobs)
+        assert plain.sampling_mask is None
+    model, sizes = pair.model(tmp_path), []
+    for rollout in rollouts:
+        mask = rollout.sampling_mask
+        assert mask is not None
+        sets = np.split(mask.ids, mask.sizes.cumsum())[:-1]
+        assert [len(own) > 0 for own in sets] == rollout.sampled.tolist()
+        row = torch.from_numpy(rollout.tokens.astype(np.int64))
+        with torch.no_grad():
+            logits = (model(input_ids=row[None]).logits[0, :-1] / 1.2).numpy()
+        start = int(rollout.sampled.argmax())
+        for place in range(start, len(sets)):
+            before, inside = logits[place - 1].copy(), sets[place]
+            if place - start < (decoding.min_tokens or 0):
+                before[EOS] = -np.inf
+            left_out = np.delete(before, inside)
+            assert before[inside].min() >= left_out.max(initial=-np.inf) - 1e-4
+            p = np.exp(before - before.max())
+            if decoding.top_k:
+                assert len(inside) <= decoding.top_k
+            if decoding.min_p:
+                assert p[inside].min() >= decoding.min_p - 1e-4
+            if top_p < 1 and not (decoding.top_k or decoding.min_p):
+                assert p[inside].sum() / p.sum() >= top_p - 1e-4
+                assert (p[inside].sum() - p[inside].min()) / p.sum() <= top_p + 1e-4
+        sizes += mask.sizes[start:].tolist()
+    assert np.mean(sizes) < (4 + len(ALPHABET)) * (1 if decoding.min_tokens else 0.9)
+    batch = learning_batch(rollouts)
+    assert largest_gap(pair.logprobs(batch), batch) < 1e-4
+    assert largest_gap(pair.logprobs(replace(batch, sampling_masks=None)), batch) > 0.01
+    metrics = pair.update(batch, lr=1e-3)
+    assert metrics["ratio"] == pytest.approx(1, abs=1e-4)
+    assert metrics["logprob_gap"] < 1e-4
+    pair.publish()
+
+
+def test_sets_stay_with_their_tokens_when_weights_change_in_the_middle(
+    pairs: dict[str, Pair], tmp_path: Path
+) -> None:
+    pair = pairs["untied"]
+    decoding = DecodingConfig(top_k=4)
+    requests = [
+        replace(r, max_tokens=1 if r.sample == 0 else 20, sampling_mask=True)
+        for r in make_requests(31, temperature=2.0, decoding=decoding)
+    ]
+    early = ray.get(pair.worker.advance.remote(requests, 0.0)).rollouts
+    pair.update(supervised_batch([(r.prompt, [*r.prompt[::-1], EOS]) for r in requests]), 1e-2, supervised)
+    pair.publish()
+    model = pair.model(tmp_path)
+    late = ray.get(pair.worker.advance.remote([], 1e9)).rollouts
+    assert len(early) + len(late) == len(requests)
+    assert any(len(set(r.versions[r.sampled])) == 2 for r in late)
+    rollout_batch([*early, *late], range(len(requests)))  # every token is in its set
+    for rollout in late:
+        row = torch.from_numpy(rollout.tokens.astype(np.int64))
+        with torch.no_grad():
+            logits = model(input_ids=row[None]).logits[0, :-1].double() / 2.0
+        sets = np.split(rollout.sampling_mask.ids, rollout.sampling_mask.sizes.cumsum())
+        for place in np.flatnonzero(rollout.versions == pair.version):
+            own = torch.from_numpy(sets[place].astype(np.int64))
+            over = logits[place - 1] - logits[place - 1, own].logsumexp(0)
+            assert rollout.logprobs[place] == pytest.approx(float(over[row[place]]), abs=1e-4)
+
+
 def test_tokens_are_drawn_as_often_as_their_probability_says(pairs: dict[str, Pair], tmp_path: Path) -> None:
     pair, draws = pairs["untied"], 2000
     (template,) = make_requests(5, problems=1, samples=1, temperature=0.7, max_tokens=1)
@@ -410,6 +497,57 @@ def test_a_groups_prompt_is_computed_once(pairs: dict[str, Pair]) -> None:
         blocks = (len(prompt) - 1) // 32 * 32
         for _ in range(2):  # what was computed before, for requests that are done, changes nothing
             assert sorted(ray.get(pair.worker.cached.remote(requests))) == [0] + [blocks] * 5
+
+
+def test_answers_end_at_what_was_asked_for(pairs: dict[str, Pair]) -> None:
+    """The tokens stay as they were drawn; the text is without the end unless it is to be kept."""
+    pair = pairs["untied"]
+    tokenizer = character_tokenizer(ALPHABET)
+    requests = make_requests(32, temperature=2.0, max_tokens=30)
+    pair_of = next(
+        text[i : i + 2]
+        for text in (r.text for r in pair.draw(requests))
+        for i in range(3, len(text) - 1)
+        if "<" not in text[i : i + 2]
+    )
+    stop = [pair_of, "=="]
+    for keep in (None, True):
+        decoding = DecodingConfig(stop=stop, include_stop_str_in_output=keep)
+        rollouts = pair.draw([replace(r, decoding=decoding) for r in requests])
+        stopped = [r for r in rollouts if tokenizer.decode(r.tokens[-2:].tolist()).replace(" ", "") in stop]
+        assert stopped
+        for rollout in rollouts:
+            plain = drawn_text(rollout.tokens[rollout.sampled].tolist(), rollout.finish_reason, tokenizer)
+            if rollout in stopped:
+                assert rollout.finish_reason is FinishReason.STOP
+                assert rollout.text == (plain if keep else plain[:-2])
+            else:
+                assert rollout.text == plain
+            assert not any(end in (rollout.text[:-2] if keep else rollout.text) for end in stop)
+    digits = DecodingConfig(stop_token_ids=[5, 6, 7], min_tokens=4)
+    kept = replace(digits, include_stop_str_in_output=True)
+    without, with_end = (pair.draw([replace(r, decoding=d) for r in requests]) for d in (digits, kept))
+    ends = [r.tokens[-1] in (5, 6, 7) for r in without]
+    assert any(ends)
+    for one, other, ended in zip(without, with_end, ends, strict=True):
+        assert one.tokens.tolist() == other.tokens.tolist()
+        assert not set(one.tokens[one.sampled][:-1].tolist()) & {5, 6, 7, EOS}
+        assert other.text == one.text + (tokenizer.decode([int(one.tokens[-1])]) if ended else "")
+        assert one.num_sampled > 4 or not ended
+
+
+def test_penalties_change_what_is_drawn(pairs: dict[str, Pair]) -> None:
+    pair = pairs["untied"]
+    requests = make_requests(33, max_tokens=30)
+
+    def repeated(**settings: float) -> float:
+        rollouts = pair.draw([replace(r, decoding=DecodingConfig(**settings)) for r in requests])
+        return float(np.mean([1 - len(set(r.text)) / max(len(r.text), 1) for r in rollouts]))
+
+    plain = repeated()
+    assert plain > 0.1
+    for name, value in (("repetition_penalty", 3.0), ("presence_penalty", 2.0), ("frequency_penalty", 2.0)):
+        assert repeated(**{name: value}) < 0.9 * plain, name
 
 
 def test_tokens_carry_the_version_that_drew_them(pair: Pair) -> None:
