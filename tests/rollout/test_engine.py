@@ -504,21 +504,21 @@ def test_answers_end_at_what_was_asked_for(pairs: dict[str, Pair]) -> None:
     pair = pairs["untied"]
     tokenizer = character_tokenizer(ALPHABET)
     requests = make_requests(32, temperature=2.0, max_tokens=30)
-    pair_of = next(
-        text[i : i + 2]
-        for text in (r.text for r in pair.draw(requests))
-        for i in range(3, len(text) - 1)
-        if "<" not in text[i : i + 2]
-    )
-    stop = [pair_of, "=="]
+
+    def text_of(tokens: Sequence[int]) -> str:
+        return drawn_text(tokens, FinishReason.LENGTH, tokenizer)
+
+    drawn = [r.tokens[r.sampled].tolist() for r in pair.draw(requests)]
+    two = next(d[i : i + 2] for d in drawn for i in range(3, len(d) - 1) if min(d[i : i + 2]) > 3)
+    stop = [text_of(two), "=="]
     for keep in (None, True):
         decoding = DecodingConfig(stop=stop, include_stop_str_in_output=keep)
         rollouts = pair.draw([replace(r, decoding=decoding) for r in requests])
-        stopped = [r for r in rollouts if tokenizer.decode(r.tokens[-2:].tolist()).replace(" ", "") in stop]
-        assert stopped
-        for rollout in rollouts:
+        ends = [text_of(r.tokens[r.sampled][-2:].tolist()) in stop for r in rollouts]
+        assert any(ends)
+        for rollout, ended in zip(rollouts, ends, strict=True):
             plain = drawn_text(rollout.tokens[rollout.sampled].tolist(), rollout.finish_reason, tokenizer)
-            if rollout in stopped:
+            if ended:
                 assert rollout.finish_reason is FinishReason.STOP
                 assert rollout.text == (plain if keep else plain[:-2])
             else:
@@ -532,7 +532,7 @@ def test_answers_end_at_what_was_asked_for(pairs: dict[str, Pair]) -> None:
     for one, other, ended in zip(without, with_end, ends, strict=True):
         assert one.tokens.tolist() == other.tokens.tolist()
         assert not set(one.tokens[one.sampled][:-1].tolist()) & {5, 6, 7, EOS}
-        assert other.text == one.text + (tokenizer.decode([int(one.tokens[-1])]) if ended else "")
+        assert other.text == one.text + (text_of([int(one.tokens[-1])]) if ended else "")
         assert one.num_sampled > 4 or not ended
 
 
