@@ -16,8 +16,8 @@ from rlvr.learner.batching import collate, plan_micro_batches
 from rlvr.learner.config import OptimizerConfig
 from rlvr.learner.schedule import learning_rate
 from rlvr.rollout.schedules import cosine, linear
-from rlvr.stages.batches import judged, rollout_batch, supervised_batch, without_truncated
-from rlvr.types import FinishReason, TrainingBatch
+from rlvr.stages.batches import judged, part, rollout_batch, supervised_batch, without_truncated
+from rlvr.types import DataError, FinishReason, Rollout, SamplingMask, TrainingBatch
 
 # ---------------------------------------------------------------- training batches
 
@@ -40,6 +40,36 @@ def test_answers_that_were_cut_off_are_masked_on_request_alone() -> None:
     assert [int(mask.sum()) for mask in without_truncated(rollouts)] == [0, 3]
     assert [int(mask.sum()) for mask in rollout_batch(rollouts, [0, 0]).mask] == [3, 3]
     assert rollouts[0].num_sampled == 3  # the rollout is left as it was
+
+
+def with_mask(made: Rollout, *sets: list[int]) -> Rollout:
+    """With the sets of its drawn tokens."""
+    prompt = int(made.sampled.argmax())
+    ids = np.array([token for own in sets for token in own], np.int32)
+    made.sampling_mask = SamplingMask(ids, np.array([0] * prompt + [len(own) for own in sets], np.int32))
+    return made
+
+
+def test_a_batch_has_the_sampling_mask_of_every_rollout() -> None:
+    """Tokens of the rollout with prompt 2 are 2, 3, 4, those of the next 103, 104, 105."""
+    rollouts = [with_mask(rollout(0), [1, 2], [3], [9, 4, 0]), with_mask(rollout(1), [102], [103, 9], [104])]
+    batch = rollout_batch(rollouts, [0, 1])
+    assert batch.sampling_masks == [r.sampling_mask for r in rollouts]
+    assert part(batch, range(1, 2), "token", 9, True).sampling_masks == [rollouts[1].sampling_mask]
+    plain = rollout_batch([rollout(0)], [0])
+    assert plain.sampling_masks is None
+    assert part(plain, range(1), "token", 9, True).sampling_masks is None
+
+
+def test_a_token_outside_of_its_set_is_refused() -> None:
+    wrong = with_mask(rollout(1, name="sum"), [102], [9, 104, 102], [104])
+    with pytest.raises(DataError, match=r"'sum', sample 1: token 103 at position 3 .* 3 tokens of its sampl"):
+        rollout_batch([with_mask(rollout(0), [2], [3], [4]), wrong], [0, 1])
+    empty = with_mask(rollout(0), [2], [], [4, 3])
+    with pytest.raises(DataError, match="token 3 at position 3 is not among the 0 tokens"):
+        rollout_batch([empty], [0])
+    with pytest.raises(DataError, match="1 of 2 rollouts have a sampling mask"):
+        rollout_batch([with_mask(rollout(0), [2], [3], [4]), rollout(1)], [0, 1])
 
 
 def test_a_supervised_batch_trains_on_the_solution_alone() -> None:

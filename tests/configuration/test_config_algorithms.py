@@ -250,6 +250,34 @@ CASES = {
         ["evaluation.top_p=0.9", "evaluation.temperature=0"],
         "evaluation.top_p=0.9 has no effect with temperature 0",
     ),
+    "least likely of greedy decoding": (
+        ["evaluation.min_p=0.1", "evaluation.temperature=0"],
+        "evaluation.min_p=0.1 has no effect with temperature 0",
+    ),
+    **{
+        f"{name} in training": (
+            [f"sampling.{name}=1.1"],
+            rf"sampling.{name} cannot be set: .*, or set evaluation.{name}$",
+        )
+        for name in ("repetition_penalty", "presence_penalty", "frequency_penalty")
+    },
+    "sets on a GPU": (
+        ["sampling.top_p=0.9", "rollout.gpus_per_worker=1", "learner.gpus_per_worker=1"],
+        "recorded by engines on the CPU only",
+    ),
+    "longer than may be": (
+        ["sampling.min_tokens=99", "sampling.max_tokens=98"],
+        "sampling.min_tokens=99 is more than max_tokens=98",
+    ),
+    "an evaluation longer than training": (
+        ["evaluation.min_tokens=99", "sampling.max_tokens=98"],
+        "evaluation.min_tokens=99 is more than max_tokens=98",
+    ),
+    "a stop that is everywhere": (["sampling.stop=['']"], "sampling.stop has an empty string"),
+    "an end that is not there": (
+        ["evaluation.include_stop_str_in_output=true"],
+        "evaluation.include_stop_str_in_output has no effect without stop or stop_token_ids",
+    ),
     "GPUs on one side": (["rollout.gpus_per_worker=1"], "give both GPUs, or neither"),
     "half precision without ZeRO": (
         ["learner.dtype=bfloat16"],
@@ -293,6 +321,10 @@ TAKEN = {
     "growth": ["algorithm=dapo", "algorithm.max_group_size=16", "rl.group_size=8"],
     "whitened noise": ["algorithm=grpo_noise", *NOISE, "algorithm.whiten=true"],
     "clip of values": ["algorithm=ppo", "algorithm.critic.clip=0.3", *OFF_POLICY],
+    "truncation": ["sampling.top_p=0.9", "sampling.top_k=50", "sampling.min_p=0.01", "sampling.min_tokens=2"],
+    "truncation that is off": ["sampling.top_p=1", "sampling.top_k=0", "sampling.min_p=0"],
+    "what ends an answer": ["sampling.stop=[a,b]", "sampling.stop_token_ids=[5]"],
+    "penalties in evaluations": ["evaluation.repetition_penalty=1.1", "evaluation.temperature=0"],
     "a curriculum": [
         "problems.order._target_=rlvr.problems.curriculum.PassRate",
         "+problems.order.hardness=2",

@@ -21,7 +21,10 @@ from rlvr.commands.cli import main
 from rlvr.evaluation.config import EvaluationConfig
 from rlvr.evaluation.summary import Outcome, default_ks, outcomes, summarize
 from rlvr.pipeline.config import RunConfig
+from rlvr.pipeline.evaluate import Prepared
+from rlvr.pipeline.evaluate_config import EvaluateConfig, EvaluatedModelConfig
 from rlvr.pipeline.status import is_done
+from rlvr.problems.benchmarks import ProblemSet
 from rlvr.problems.files import as_row
 from rlvr.problems.generated import ALPHABET, arithmetic
 from rlvr.problems.tokenizer import character_tokenizer
@@ -102,6 +105,15 @@ def test_a_reward_that_does_not_say_what_it_read_has_no_majority() -> None:
     assert summarize([outcome("a", UNREAD, UNREAD)], [2])["metrics"]["maj@2"]["value"] == 0
 
 
+def test_a_set_has_its_own_stops_unless_the_evaluation_names_some() -> None:
+    own, plain = (ProblemSet(name, [], "", "", [], stop) for name, stop in (("a", ["Q:"]), ("b", None)))
+    for given_, expected in ((None, [["Q:"], None]), (["#"], [["#"], ["#"]]), ([], [[], []])):
+        config = EvaluateConfig(answers="", model=EvaluatedModelConfig(""), stop=given_)
+        prepared = Prepared(config, [own, plain], [1])
+        assert [prepared.stop(each) for each in (own, plain)] == expected
+        assert prepared.settings().get("stop") == given_
+
+
 @pytest.mark.parametrize(("samples", "ks"), [(1, [1]), (4, [1, 2, 4]), (6, [1, 2, 4, 6])])
 def test_default_ks(samples: int, ks: list[int]) -> None:
     assert default_ks(samples) == ks
@@ -152,6 +164,9 @@ def test_a_comparison_is_paired_by_problem_and_says_what_was_asked_otherwise() -
     assert found["sets"]["s"]["avg"]["changed"] == 2
     assert set(found["sets"]["s"]) == {"avg", "pass@1", "pass@2", "maj@2"}
     assert found["differs"] == ["samples 3 → 4"]
+    of_five = after | {"settings": after["settings"] | {"top_k": 5}}
+    assert "top_k None → 5" in compared(before, of_five)["differs"]
+    assert "top_k 5 → None" in compared(of_five, before)["differs"]
     text = markdown(after | {"baseline": found})
     assert "| s avg" in text
     assert "+33.3" in text
@@ -232,6 +247,8 @@ COMMAND = [
     f"chunk={PROBLEMS // CHUNKS}",
     "problems.by=[level]",
     "problems.template='{problem}'",
+    "stop=['9']",
+    "top_k=30",
     "~reward.functions.math",
     "+reward.functions.parity={_target_: mine.parity}",
 ]
@@ -318,6 +335,21 @@ def test_killed_and_stopped_it_goes_on_and_samples_nothing_twice(whole: Made) ->
     assert 0 < len(killed) < len(stopped) < CHUNKS
     assert killed.items() <= stopped.items() <= complete.items()
     assert len(complete) == CHUNKS + 3  # two sets, two models
+
+
+@pytest.mark.slow
+def test_how_answers_were_drawn_is_kept_with_them(whole: Made) -> None:
+    found = read(whole.folder)
+    assert (found["settings"]["stop"], found["settings"]["top_k"]) == (["9"], 30)
+    assert not {"min_p", "repetition_penalty"} & {*found["settings"]}
+    assert found["sets"]["mine"]["stop"] == ["9"]
+    assert "top_k 30, stop ['9']" in (whole.folder / "results.md").read_text()
+    answers = next(whole.folder.parent.glob("answers/mine-*"))
+    rollouts = [rollout for group in read_journal(answers, "heldout") for rollout in group.rollouts]
+    assert not any("9" in rollout.text for rollout in rollouts)
+    ended = [r for r in rollouts if character_tokenizer(ALPHABET).decode(r.tokens[-1:].tolist()) == "9"]
+    assert ended
+    assert {r.finish_reason for r in ended} == {FinishReason.STOP}
 
 
 @pytest.mark.slow

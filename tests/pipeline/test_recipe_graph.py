@@ -104,6 +104,35 @@ def test_where_and_how_fast_something_is_computed_makes_nothing_anew(
     }
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "changed"),
+    [
+        ("sampling.top_p", 0.9, ["select", "rl", "rl-evaluation"]),
+        ("sampling.top_k", 5, ["select", "rl", "rl-evaluation"]),
+        ("sampling.min_p", 0.1, ["select", "rl", "rl-evaluation"]),
+        ("sampling.min_tokens", 2, ["select", "rl", "rl-evaluation"]),
+        # what ends an answer ends it in evaluations, too
+        ("sampling.stop", ["#"], ["base-evaluation", "sft-evaluation", "select", "rl", "rl-evaluation"]),
+        ("evaluation.top_k", 5, ["base-evaluation", "sft-evaluation", "rl", "rl-evaluation"]),
+        ("evaluation.stop", ["#"], ["base-evaluation", "sft-evaluation", "rl", "rl-evaluation"]),
+        ("evaluation.repetition_penalty", 1.1, ["base-evaluation", "sft-evaluation", "rl", "rl-evaluation"]),
+    ],
+)
+def test_how_tokens_are_drawn_counts_once_it_is_set(key: str, value: object, changed: list[str]) -> None:
+    def keys(change: bool) -> dict[str, str]:
+        config = config_of("sft", "select", "rl")
+        config.evaluation.every_stage = True
+        if change:
+            section, _, name = key.partition(".")
+            setattr(getattr(config, section), name, value)
+        nodes = build(config, replace(outside(), sets={"heldout": HELDOUT}))
+        assert change or not {"top_k", "min_p", "stop"} & {*nodes[-1].settings["evaluation"]}
+        return {node.name: node.key for node in nodes}
+
+    before, after = keys(False), keys(True)
+    assert [name for name in before if before[name] != after[name]] == changed
+
+
 def test_seeds_problems_and_prompts_make_everything_anew() -> None:
     before = graph(config_of(*FULL))
     config = config_of(*FULL)

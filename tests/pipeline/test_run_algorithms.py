@@ -68,6 +68,7 @@ ARGUMENTS = [
     "problems.order._target_=rlvr.problems.curriculum.PassRate",
     "+problems.order.hardness=2.0",
     "rl.updates_per_step=2",
+    "sampling.top_p=0.9",
     "hydra.run.dir=run",
 ]
 
@@ -125,6 +126,21 @@ def test_every_part_is_in_the_metrics(whole: Path) -> None:
     state = json.loads((whole / "rl" / "checkpoints" / f"step_{STEPS:06d}" / "loop.json").read_text())
     drawn = {group.problem.id for group in read_journal(whole / "rl")}
     assert set(state["drawing"]["order"]["pass_rates"]) == drawn
+
+
+def test_the_learner_renormalizes_over_what_was_sampled_from(whole: Path) -> None:
+    """The nucleus of the policy; the check of vLLM against the learner holds at every step's first tokens."""
+    lines = metrics_of(whole / "rl")[1:]
+    assert lines[0]["rollouts/logprob_gap"] < 1e-4
+    for step, line in enumerate(lines, start=1):
+        rollouts = [r for group in read_journal(whole / "rl", "train", step) for r in group.rollouts]
+        masks = [r.sampling_mask for r in rollouts]
+        sizes = np.concatenate(
+            [mask.sizes[r.sampled] for mask, r in zip(masks, rollouts, strict=True) if mask]
+        )
+        assert line["rollouts/mask_size"] == pytest.approx(sizes.mean())
+        assert 1 <= sizes.min() < sizes.max()
+    assert lines[0]["rollouts/mask_size"] < 12
 
 
 def test_the_policy_learned_from_the_second_step_on(whole: Path) -> None:

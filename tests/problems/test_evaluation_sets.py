@@ -201,9 +201,10 @@ def test_a_benchmark_of_ones_own_comes_before_ours_of_the_name(tmp_path: Path) -
     path = written(tmp_path / "mine.jsonl", {"problem": "1+1?", "answer": "2"})
     (folder / "gsm8k.yaml").write_text(
         f"source: {{_target_: rlvr.problems.files.from_file, path: {path}}}\ntemplate: 'Q: {{problem}}'\n"
+        "stop: ['\\n\\nQ:']\n"
     )
     found = one("gsm8k", folders=[tmp_path, *CONF])
-    assert (len(found.problems), found.template) == (1, "Q: {problem}")
+    assert (len(found.problems), found.template, found.stop) == (1, "Q: {problem}", ["\\n\\nQ:"])
     (folder / "broken.yaml").write_text("sourse: {}\n")
     with pytest.raises(ConfigError, match=r"broken\.yaml: .*sourse"):
         read_benchmark(folder / "broken.yaml")

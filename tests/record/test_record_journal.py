@@ -19,7 +19,17 @@ from hypothesis.extra import numpy as hnp
 
 from rlvr.record.journal import ARRAYS, LATER, LEARNED, journal_path, read_journal, truncate, write_journal
 from rlvr.record.sinks import JsonLines, read_metrics
-from rlvr.types import DataError, FinishReason, Group, Problem, Rollout, Status, UpdateRecord, Verdict
+from rlvr.types import (
+    DataError,
+    FinishReason,
+    Group,
+    Problem,
+    Rollout,
+    SamplingMask,
+    Status,
+    UpdateRecord,
+    Verdict,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -58,6 +68,9 @@ def rollouts(draw: st.DrawFn, problem: Problem) -> Rollout:
         finish_reason=draw(st.sampled_from(FinishReason)),
         temperature=draw(FLOATS),
         prompt_end=draw(st.text(max_size=10)),
+        sampling_mask=draw(
+            st.none() | st.builds(SamplingMask, *[hnp.arrays(np.int32, st.integers(0, 6))] * 2)
+        ),
         **arrays,
     )
 
@@ -85,6 +98,11 @@ def assert_identical(found: list[Group], expected: list[Group]) -> None:
                 assert array.dtype == dtype
                 # Bits, so that a nan or a negative zero counts too.
                 assert array.tobytes() == right.pop(name).tobytes()
+            masks = [each.pop("sampling_mask") for each in (left, right)]
+            assert (masks[0] is None) == (masks[1] is None)
+            for name in masks[1] or ():
+                assert masks[0][name].dtype == np.int32
+                assert masks[0][name].tolist() == masks[1][name].tolist()
             assert left == right
             assert isinstance(mine.finish_reason, FinishReason)
 
@@ -170,6 +188,8 @@ def test_others_read_it_as_an_ordinary_table(tmp_path: Path) -> None:
         "finish_reason": "stop",
         "temperature": 0.8,
         "prompt_end": "",
+        "sampling_mask_ids": None,
+        "sampling_mask_sizes": None,
         "status": "correct",
         "reward": 1.0,
         "reason": "equal",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from rlvr.problems.curriculum import PassRate
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.rollout.engine import Request
 from rlvr.stages.buffer import JudgedBatch, RolloutBuffer
-from rlvr.stages.collector import RolloutCollector, apply_filters
+from rlvr.stages.collector import RolloutCollector, apply_filters, group_requests, heldout_decoding
 from rlvr.stages.stage import StageInput
 from rlvr.types import Group, Problem, RlvrError
 
@@ -218,6 +219,43 @@ def test_requests_are_keyed_by_seed_step_problem_and_sample() -> None:
             assert request.seed == key(0, "train", at, request.problem_id, request.sample)
             assert (request.temperature, request.top_p, request.max_tokens) == (1.0, 1.0, 256)
     assert not {r.problem_id for one in first for r in one} & {r.problem_id for one in second for r in one}
+
+
+@pytest.mark.parametrize(
+    ("settings", "recorded"),
+    [
+        ({"top_p": 0.9}, True),
+        ({"top_k": 5}, True),
+        ({"min_p": 0.1}, True),
+        ({"min_tokens": 2}, True),
+        ({"top_p": 1.0, "top_k": 0, "min_p": 0.0, "min_tokens": 0, "stop": ["#"]}, False),
+    ],
+)
+def test_requests_are_truncated_and_recorded_as_the_settings_say(
+    settings: dict[str, Any], recorded: bool
+) -> None:
+    draw, buffer = collector(mixed)
+    draw.config.sampling = replace(draw.config.sampling, **settings)
+    draw.config.evaluation.top_k = 7  # of evaluations alone
+    draw.submit_ready(0)
+    ((_, groups),) = buffer.submitted
+    for request in (r for one in groups for r in one):
+        assert request.sampling_mask is recorded
+        asked = {"top_p": request.top_p, **asdict(request.decoding)}
+        assert asked | settings == asked | {"top_k": settings.get("top_k")}
+
+
+def test_evaluations_end_answers_as_training_does_unless_they_say_otherwise() -> None:
+    draw, _ = collector(mixed)
+    config = draw.config
+    config.sampling = replace(config.sampling, stop=["#"], stop_token_ids=[5], top_k=3, min_tokens=2)
+    config.evaluation = replace(config.evaluation, stop_token_ids=[], top_k=7)
+    found = heldout_decoding(config)
+    assert (found.stop, found.stop_token_ids, found.top_k, found.min_tokens) == (["#"], [], 7, None)
+    stage = draw.stage
+    (request,) = group_requests(stage, stage.problems[0], "heldout", 0, range(1), 0.5, 0.8, found)
+    assert request.sampling_mask is False
+    assert (request.temperature, request.top_p, request.decoding) == (0.5, 0.8, found)
 
 
 def test_steps_are_submitted_as_the_policy_version_allows() -> None:
