@@ -236,7 +236,7 @@ def _sets(sampling_mask: Tensor | None, part: slice) -> Tensor | None:
 def restricted(logits: Tensor, sampling_mask: Tensor) -> Tensor:
     """Logits [K, V] with OUTSIDE for all tokens that are not in the sets of a sampling mask [2, M]."""
     places = (sampling_mask[0], sampling_mask[1])
-    return torch.full_like(logits, OUTSIDE).index_put(places, logits[places])
+    return torch.full_like(logits, OUTSIDE).index_put_(places, logits[places])
 
 
 def _logprobs(

@@ -9,7 +9,8 @@ from typing import Any
 from rlvr.base.settings import setting
 
 STOPS = ("stop", "stop_token_ids", "include_stop_str_in_output")  # what ends an answer
-PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
+# penalty → its value without effect
+PENALTIES = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 BOUND = 512  # top_k of truncated training rollouts where it is unset: the most ids in a recorded set
 
 
@@ -45,8 +46,6 @@ def decoding_messages(decoding: DecodingConfig, section: str, max_tokens: int) -
         yield f"{section}min_tokens={decoding.min_tokens} is more than max_tokens={max_tokens}"
     if "" in (decoding.stop or ()):
         yield f"{section}stop has an empty string, which would end every answer before it begins"
-    if decoding.include_stop_str_in_output and not (decoding.stop or decoding.stop_token_ids):
-        yield f"{section}include_stop_str_in_output has no effect without stop or stop_token_ids"
 
 
 def token_messages(decoding: DecodingConfig, section: str, highest: int) -> Iterator[str]:
@@ -81,8 +80,10 @@ class SamplingConfig(DecodingConfig):
 def sampling_messages(sampling: SamplingConfig, gpus_per_worker: int) -> Iterator[str]:
     """What is wrong with the settings of training rollouts."""
     yield from decoding_messages(sampling, "sampling.", sampling.max_tokens)
-    for name in PENALTIES:
-        if getattr(sampling, name) is not None:
+    if sampling.include_stop_str_in_output and not (sampling.stop or sampling.stop_token_ids):
+        yield "sampling.include_stop_str_in_output has no effect without sampling.stop or stop_token_ids"
+    for name, without in PENALTIES.items():
+        if getattr(sampling, name) not in (None, without):
             yield (
                 f"sampling.{name} cannot be set: a penalty changes logits by what was written before, which "
                 "the learner does not repeat, so every ratio would be biased. Penalize repetition in the "

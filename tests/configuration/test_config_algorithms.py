@@ -275,8 +275,8 @@ CASES = {
     ),
     "a stop that is everywhere": (["sampling.stop=['']"], "sampling.stop has an empty string"),
     "an end that is not there": (
-        ["evaluation.include_stop_str_in_output=true"],
-        "evaluation.include_stop_str_in_output has no effect without stop or stop_token_ids",
+        ["sampling.include_stop_str_in_output=true"],
+        "sampling.include_stop_str_in_output has no effect without sampling.stop or stop_token_ids",
     ),
     "GPUs on one side": (["rollout.gpus_per_worker=1"], "give both GPUs, or neither"),
     "half precision without ZeRO": (
@@ -323,6 +323,7 @@ TAKEN = {
     "clip of values": ["algorithm=ppo", "algorithm.critic.clip=0.3", *OFF_POLICY],
     "truncation": ["sampling.top_p=0.9", "sampling.top_k=50", "sampling.min_p=0.01", "sampling.min_tokens=2"],
     "truncation that is off": ["sampling.top_p=1", "sampling.top_k=0", "sampling.min_p=0"],
+    "penalties that are off": ["sampling.repetition_penalty=1", "sampling.presence_penalty=0"],
     "what ends an answer": ["sampling.stop=[a,b]", "sampling.stop_token_ids=[5]"],
     "penalties in evaluations": ["evaluation.repetition_penalty=1.1", "evaluation.temperature=0"],
     "a curriculum": [
