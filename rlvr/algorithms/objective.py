@@ -13,7 +13,8 @@ the masked tokens or over the units. Columns by name:
 A model's outputs are `logprobs` or `values`, [B, T], and `entropy`, [B, T], if `reads_entropy`. Instead of
 `entropy` there may be logits over the vocabulary, and there always are if the batch asks for
 `reference_logits`: `logits` and `reference_logits`, [B, T, V], or [K, V] for the K masked tokens alone, in
-the order of `mask.nonzero()`.
+the order of `mask.nonzero()`. Where sampling was truncated, all of these are over each token's set, and both
+logits have the same M tokens of it in place of V.
 """
 
 from __future__ import annotations

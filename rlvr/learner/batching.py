@@ -171,8 +171,8 @@ class MicroBatch:
     rows: Tensor  # [K] int64: the row of each masked token, in the order of `mask.nonzero()`
     targets: Tensor  # [K] int64: these tokens
     kept: Tensor  # [K] int64: index from which each is predicted, in S or in the flattened [B, L−1−first]
-    sampling_mask: Tensor | None  # [2, M] int64: a masked token, 0 … K − 1, and a token id of its set; in
-    #                               ascending order of the tokens. None: sets are the whole vocabulary
+    sampling_mask: Tensor | None  # [K, M] int64: the ids of each token's set, filled up with −1; None: sets
+    #                               are the whole vocabulary
     packed: PackedRow | None
 
 
@@ -238,7 +238,9 @@ def _sampling_mask(batch: TrainingBatch, rows: Sequence[int]) -> Places:
         ids.append(mask.ids[np.repeat(trained, mask.sizes)])
         sizes.append(mask.sizes[trained])
     of_token = np.concatenate(sizes)
-    return np.stack([np.repeat(np.arange(len(of_token)), of_token), np.concatenate(ids)])
+    sets = np.full((len(of_token), of_token.max(initial=1)), -1)
+    sets[np.arange(sets.shape[1]) < of_token[:, None]] = np.concatenate(ids)
+    return sets
 
 
 def _pack(

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 CHUNK = 2**25  # logits per chunk: 128 MiB in float32, with two or three copies
-# logit of a token outside of a sampling mask: its probability is 0, and 0 · log 0 is 0, not NaN
-OUTSIDE = -1e30
+NO_LOGIT = -1e30  # fills up shorter sets: its probability is 0, and 0 · log 0 is 0, not NaN
 LARGE = 100.0  # factor on hidden states that reveals a soft cap even if logits are small
 
 Transform = Callable[[Tensor], Tensor]  # of logits, elementwise
@@ -127,7 +126,7 @@ def token_statistics(
     """[K, 1] or [K, 2] in float32 or better: log π(target), and with `entropy` the entropy of π, in nats.
 
     π = softmax(transform(hidden [K, H] · weight [V, H]ᵀ + bias [V]) / temperatures [K]); targets are [K].
-    With a `sampling_mask` (`MicroBatch`), π is the softmax over each token's set, with probability 0 outside.
+    With a `sampling_mask` [K, M] (`MicroBatch`), π is the softmax over each token's set, and 0 outside.
     Gradients go to `hidden`, `weight` and `bias`. With z the logits after temperature, p =
     exp(log_softmax(z)) and H the entropy,
 
@@ -158,9 +157,10 @@ class _Statistics(torch.autograd.Function):
         for start in range(0, len(hidden), ctx.rows):
             part = slice(start, start + ctx.rows)
             del logprobs, product  # freed before the next chunk is computed
-            sets = _sets(sampling_mask, part)
+            sets = None if sampling_mask is None else sampling_mask[part]
             logprobs, product = _logprobs(hidden[part], weight, bias, transform, temperatures[part], sets)
-            column = [logprobs.gather(1, targets[part, None])[:, 0]]
+            places = targets[part] if sets is None else places_in(sets, targets[part])
+            column = [logprobs.gather(1, places[:, None])[:, 0]]
             if entropy:
                 column.append(-torch.einsum("kv,kv->k", logprobs.exp(), logprobs))
             columns.append(torch.stack(column, 1))
@@ -185,8 +185,9 @@ class _Statistics(torch.autograd.Function):
         for start in range(0, len(hidden), ctx.rows):
             part = slice(start, start + ctx.rows)
             logprobs, product = kept
+            sets = None if sampling_mask is None else sampling_mask[part]
+            places = targets[part] if sets is None else places_in(sets, targets[part])
             if logprobs is None:
-                sets = _sets(sampling_mask, part)
                 logprobs, product = _logprobs(
                     hidden[part], weight, bias, ctx.transform, temperatures[part], sets
                 )
@@ -196,8 +197,11 @@ class _Statistics(torch.autograd.Function):
                 scale = scale - by_entropy * (logprobs + result[part, 1:])
             by_logits = logprobs.exp().mul_(scale)
             del logprobs, scale
-            by_logits.scatter_add_(1, targets[part, None], by_logprob)
+            by_logits.scatter_add_(1, places[:, None], by_logprob)
             by_logits = by_logits.div_(temperatures[part, None]).to(weight.dtype)
+            if sets is not None:  # what fills up a set has gradient 0
+                zeros = by_logits.new_zeros(len(sets), len(weight))
+                by_logits = zeros.scatter_add_(1, sets.clamp(min=0), by_logits)
             if product is not None:
                 by_logits = _before(ctx.transform, product, by_logits)
                 del product
@@ -223,20 +227,14 @@ def _add_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch
     return total.to(dtype).add_(left @ right)
 
 
-def _sets(sampling_mask: Tensor | None, part: slice) -> Tensor | None:
-    """The part of a sampling mask that is about these tokens, numbered from the first of them."""
-    if sampling_mask is None:
-        return None
-    ends = torch.tensor([part.start, part.stop], device=sampling_mask.device)
-    start, end = torch.searchsorted(sampling_mask[0], ends).tolist()
-    tokens, ids = sampling_mask[:, start:end]
-    return torch.stack([tokens - part.start, ids])
+def over_sets(logits: Tensor, sets: Tensor) -> Tensor:
+    """The logits [K, M] of the tokens in each set [K, M], out of [K, V]; NO_LOGIT where a set has −1."""
+    return logits.gather(1, sets.clamp(min=0)).masked_fill(sets < 0, NO_LOGIT)
 
 
-def restricted(logits: Tensor, sampling_mask: Tensor) -> Tensor:
-    """Logits [K, V] with OUTSIDE for all tokens that are not in the sets of a sampling mask [2, M]."""
-    places = (sampling_mask[0], sampling_mask[1])
-    return torch.full_like(logits, OUTSIDE).index_put_(places, logits[places])
+def places_in(sets: Tensor, targets: Tensor) -> Tensor:
+    """The place [K] of each target [K] in its set [K, M], which has it."""
+    return (sets == targets[:, None]).int().argmax(1)
 
 
 def _logprobs(
@@ -247,13 +245,15 @@ def _logprobs(
     temperatures: Tensor,
     sets: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
-    """log_softmax of the logits after temperature [k, V], float32 or better; logits before `transform`."""
+    """log_softmax of the logits after temperature, [k, V] or over sets [k, M], float32 or better; and the
+    logits [k, V] before `transform`."""
     logits, product = nn.functional.linear(hidden, weight, bias), None
     if transform is not None:
         product, logits = logits, transform(logits)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    logits.div_(temperatures[:, None])
-    return (logits if sets is None else restricted(logits, sets)).log_softmax(-1), product
+    if sets is not None:
+        logits = over_sets(logits, sets)
+    return logits.div_(temperatures[:, None]).log_softmax(-1), product
 
 
 def _before(transform: Transform, product: Tensor, by_logits: Tensor) -> Tensor:

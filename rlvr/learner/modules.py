@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from rlvr.algorithms.objective import in_rows
 from rlvr.learner.batching import MicroBatch
-from rlvr.learner.head import head_of, restricted
+from rlvr.learner.head import head_of, over_sets, places_in
 
 
 class TokenModel(nn.Module):
@@ -51,8 +51,8 @@ class Policy(TokenModel):
 
     def forward(self, micro: MicroBatch) -> dict[str, Tensor]:
         """`logprobs` [B, L−1−first] of tokens first+1 … L−1; `entropy`, likewise, if the objective reads it,
-        or instead the `logits` [K, V], divided by the temperatures. All float32. With a sampling mask all of
-        them are those of the softmax over each token's set."""
+        or instead the `logits` [K, V], divided by the temperatures. All float32. With a sampling mask all are
+        those of the softmax over each token's set; the logits are [K, M], in the order of the sets."""
         if self.head is None:
             logits = self._own_logits(micro)
         else:
@@ -62,10 +62,11 @@ class Policy(TokenModel):
                 names = ("logprobs", "entropy")[: said.shape[1]]
                 return {name: in_rows(said[:, i], micro.mask) for i, name in enumerate(names)}
             logits = said
-        logits = logits.float() / micro.temperatures[micro.rows, None]
+        logits, targets = logits.float() / micro.temperatures[micro.rows, None], micro.targets
         if micro.sampling_mask is not None:
-            logits = restricted(logits, micro.sampling_mask)
-        nll = nn.functional.cross_entropy(logits, micro.targets, reduction="none")
+            logits = over_sets(logits, micro.sampling_mask)
+            targets = places_in(micro.sampling_mask, targets)
+        nll = nn.functional.cross_entropy(logits, targets, reduction="none")
         return {"logprobs": in_rows(-nll, micro.mask), "logits": logits}
 
     def _own_logits(self, micro: MicroBatch) -> Tensor:

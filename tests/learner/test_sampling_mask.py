@@ -36,7 +36,7 @@ from rlvr.algorithms import objective
 from rlvr.algorithms.kl import full, k2
 from rlvr.algorithms.losses import ppo_clip
 from rlvr.learner.batching import collate
-from rlvr.learner.head import restricted, token_statistics
+from rlvr.learner.head import over_sets, token_statistics
 from rlvr.learner.models import make_scratch_model
 from rlvr.learner.modules import Policy
 from rlvr.learner.packing import use_packed_attention
@@ -56,7 +56,13 @@ def sets_of(seed: int, targets: Tensor, vocabulary: int, everything: bool = Fals
     return inside.scatter(1, targets[:, None], torch.ones(1, 1, dtype=torch.bool).expand(len(targets), 1))
 
 
-def over_sets(logits: Tensor, inside: Tensor) -> list[Tensor]:
+def padded(inside: Tensor) -> Tensor:
+    """The ids of sets [K, V] bool, [K, M] with −1 behind the shorter ones."""
+    ids = [torch.tensor([0])[:0], *(own.nonzero()[:, 0] for own in inside)]
+    return torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-1)[1:]
+
+
+def by_token(logits: Tensor, inside: Tensor) -> list[Tensor]:
     """Log-probabilities of each token's set alone, [size] each."""
     return [row[own].log_softmax(0) for row, own in zip(logits, inside, strict=True)]
 
@@ -78,7 +84,7 @@ def test_statistics_and_gradients_are_those_of_the_softmax_over_the_set(
 ) -> None:
     states, weight, targets, temperatures = example(seed, tokens, hidden, vocabulary)
     inside = sets_of(seed, targets, vocabulary)
-    every = over_sets(states @ weight.T / temperatures[:, None], inside)
+    every = by_token(states @ weight.T / temperatures[:, None], inside)
     place = [int(own[:target].sum()) for own, target in zip(inside, targets.tolist(), strict=True)]
     nothing = [torch.zeros(0, dtype=torch.float64)]
     logprobs = torch.cat([*nothing, *(row[i, None] for row, i in zip(every, place, strict=True))])
@@ -90,7 +96,7 @@ def test_statistics_and_gradients_are_those_of_the_softmax_over_the_set(
             targets,
             temperatures,
             kind != "no entropy",
-            sampling_mask=inside.nonzero().T,
+            sampling_mask=padded(inside),
         )
         torch.testing.assert_close(ours[:, 0], logprobs)
         if kind != "no entropy":
@@ -109,9 +115,8 @@ def test_the_divergence_is_that_of_both_models_over_the_set(seed: int, size: int
     logits, reference = spread * torch.randn(2, 4, size, generator=generator, dtype=torch.float64)
     inside = sets_of(seed, torch.randint(size, (4,), generator=generator), size)
     logits.requires_grad_()
-    mask = inside.nonzero().T
-    ours = full(restricted(logits, mask), restricted(reference, mask))
-    pairs = zip(over_sets(logits, inside), over_sets(reference, inside), strict=True)
+    ours = full(over_sets(logits, padded(inside)), over_sets(reference, padded(inside)))
+    pairs = zip(by_token(logits, inside), by_token(reference, inside), strict=True)
     expected = torch.stack([(p.exp() * (p - q)).sum() for p, q in pairs])
     torch.testing.assert_close(ours, expected)
     gradients = [torch.autograd.grad(each.sum(), logits, retain_graph=True)[0] for each in (ours, expected)]
@@ -121,8 +126,7 @@ def test_the_divergence_is_that_of_both_models_over_the_set(seed: int, size: int
 
 def test_an_own_set_of_one_token_has_probability_one_and_no_gradient() -> None:
     states, weight, targets, temperatures = example(1, 3, 4, 6)
-    alone = torch.stack([torch.arange(3), targets])
-    ours = token_statistics(states, weight, targets, temperatures, True, sampling_mask=alone)
+    ours = token_statistics(states, weight, targets, temperatures, True, sampling_mask=targets[:, None])
     assert not ours.any()
     assert not any(g.any() for g in torch.autograd.grad(ours.sum(), [states, weight]))
 
