@@ -4,7 +4,8 @@
 
 SPEC is a JSON file: model, problems, problems_per_step, chat (whether they are put to the model in its chat
 template), reward (a name of `against_trl_cases`), settings of GRPOConfig, warmup_steps, and where there are
-evaluations heldout and evaluate_every. Seconds of parts are those of TRL's own profiling, whose contexts report to nobody else.
+evaluations heldout and evaluate_every. Seconds of parts are those of TRL's own profiling, whose contexts
+report to nobody else.
 """
 
 from __future__ import annotations
