@@ -16,7 +16,7 @@
           {all} - {used} = {answer}
           #### {answer}
         columns: {subject: stock}
-        like: {id: sf-001, values: {per: 12, bins: 7, used: 35}}
+        like: {id: own-1, values: {per: 12, bins: 7, used: 35}}
 
 `Template` documents the fields. Numbers are read exactly: 0.1 is 1/10. Every error is a DataError that
 names the file, the template and the field.
