@@ -125,7 +125,7 @@ def test_a_solution_has_one_calculation_per_line_and_ends_with_the_answer(new: l
             assert value(calculation[1]) == Fraction(calculation[2])
 
 
-def test_new_problems_share_no_eight_words_in_a_row_with_those_held_out(own: list[Problem], new: list[Problem]) -> None:
+def test_new_problems_share_no_phrase_with_those_held_out(own: list[Problem], new: list[Problem]) -> None:
     heldout = set[tuple[str, ...]]().union(*(runs_of_words(p.text) for p in part(own, "heldout")))
     assert heldout
     for problem in new:
