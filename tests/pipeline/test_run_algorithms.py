@@ -140,7 +140,6 @@ def test_the_learner_renormalizes_over_what_was_sampled_from(whole: Path) -> Non
         )
         assert line["rollouts/mask_size"] == pytest.approx(sizes.mean())
         assert 1 <= sizes.min() < sizes.max()
-    assert lines[0]["rollouts/mask_size"] < 12
 
 
 def test_the_policy_learned_from_the_second_step_on(whole: Path) -> None:
