@@ -100,7 +100,9 @@ class RunConfig:
     opd: OpdConfig = setting(factory=OpdConfig)
     rl: RlConfig = setting(factory=RlConfig)
     trainers: dict[str, Any] = setting(
-        factory=dict, help="your own training stages: name → settings as for sft, and `pairs` as for dpo"
+        factory=dict,
+        help="your own training stages: name → settings as for sft, and `pairs` as for dpo",
+        each=OwnConfig,
     )
     benchmarks: dict[str, Any] = setting(
         factory=dict, help="name → problem source: more sets to evaluate on, beside problems.heldout"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.base.files import write_json
-from rlvr.base.identity import contents, digest, model_fingerprint, that_matter
+from rlvr.base.identity import contents, digest, model_fingerprint
 from rlvr.base.settings import refuse
 from rlvr.base.stopping import StopRequest
 from rlvr.evaluation.config import evaluation_messages
@@ -35,6 +35,7 @@ from rlvr.record.run_folder import RunFolder, versions
 from rlvr.record.runs import read_manifest
 from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, read_results
 from rlvr.results.samples import SAMPLES, write_samples
+from rlvr.rewards.config import judged_by
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.rollout.config import SamplingConfig
@@ -75,7 +76,7 @@ class Prepared:
             "max_tokens": config.max_tokens,
             "max_length": config.model.max_length,
             "dtype": config.rollout.dtype,
-            "reward": that_matter(asdict(config.reward)),
+            "reward": judged_by(config.reward),
             **contents(asdict(config.reward)),
         }
 

@@ -85,7 +85,7 @@ class WarmStartConfig:
     batch_size: int = setting(64, "answers (or pairs, or packed rows) per optimizer step", ge=1)
     optimizer: OptimizerConfig = setting(factory=lambda: OptimizerConfig(lr=1e-5))
     checkpoint_every: int = setting(
-        100, "steps between checkpoints; there is always one of the last step", ge=1
+        100, "steps between checkpoints; there is always one of the last step", ge=1, neutral=True
     )
 
 
@@ -202,10 +202,13 @@ class RlConfig:
     max_staleness: int = setting(0, "policy versions that rollouts may be old; 0 is on-policy", ge=0)
     optimizer: OptimizerConfig = setting(factory=OptimizerConfig)
     evaluate_every: int = setting(
-        50, "steps between evaluations; before the first and after the last step there is always one", ge=1
+        50,
+        "steps between evaluations; before the first and after the last step there is always one",
+        ge=1,
+        neutral=True,
     )
     checkpoint_every: int = setting(
-        50, "steps between checkpoints; there is always one of the last step", ge=1
+        50, "steps between checkpoints; there is always one of the last step", ge=1, neutral=True
     )
     check_every: int = setting(
         20, "steps between comparisons of vLLM's and the learner's log-probabilities", ge=1
