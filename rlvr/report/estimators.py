@@ -103,7 +103,13 @@ def panels(metrics: Metrics, config: Mapping[str, Any]) -> list[Panel]:
 def estimators(metrics: Metrics, config: Mapping[str, Any]) -> list[Estimator]:
     """Estimators that the stage may have recorded. Some, such as `entropy_coef`, are omitted if always 0."""
     known = [*_groups(metrics), *_policy(), *_sampler(config), *_critic(), *_warm_start()]
-    constant = {"learner/entropy_coef", "rollouts/staleness", "rollouts/truncated", "learner/corrected"}
+    constant = {
+        "learner/skipped",
+        "learner/entropy_coef",
+        "rollouts/staleness",
+        "rollouts/truncated",
+        "learner/corrected",
+    }
     return [each for each in known if each.metric not in constant or any(metrics.values(each.metric))]
 
 
@@ -158,6 +164,12 @@ def _groups(metrics: Metrics) -> list[Estimator]:
 
 def _policy() -> list[Estimator]:
     return [
+        Estimator(
+            "learner/skipped",
+            "Skipped optimizer steps",
+            "Optimizer steps of a training step with too few groups left, or nothing to learn from.",
+            Rule(LATE, ">", 0.5, "many rollouts teach nothing; take problems that are solved sometimes"),
+        ),
         Estimator(
             "learner/gradient_snr",
             "Signal to noise of the gradient",

@@ -190,11 +190,12 @@ class WarmStart:
         learned = finish("update", calls, config.learner.deadline)
         seconds = time.monotonic() - began
         metrics = {f"learner/{name}": value for name, value in learned.items()} | {
-            "train/loss": learned["loss"],
             "tokens/trained": int(learned["tokens"]),
             "time/step": seconds,
             "time/learn": seconds,
         }
+        if not learned["skipped"]:
+            metrics["train/loss"] = learned["loss"]
         if self.validation is not None and self._validates(step):
             loss = self._validate(self.validation)
             self.best.observe(loss, step, self.settings.validation)

@@ -65,6 +65,8 @@ WHAT_IFS = {
     "kl": ["algorithm.kl.coef=0.5"],
     "memory": ["rl.optimizer.beta1=0.0", "rl.optimizer.beta2=0.0", "rl.optimizer.eps=1e-12"],
     "halves": ["rl.updates_per_step=2"],
+    "nothing": ["algorithm.filters.lengths.max_variation=0"],
+    "few": ["algorithm.min_kept=1", "algorithm.filters.lengths.max_variation=0.3"],
     "dr": ["algorithm=dr_grpo"],
     "dr_doubled": ["algorithm=dr_grpo", "++reward.weights={math: 2.0, format: 0.2, length: 2.0}"],
 }
@@ -235,6 +237,17 @@ def test_several_updates_have_a_gradient_each(replays: Replays) -> None:
     tensors = load_file(replays.folder / "halves.safetensors")
     kinds = {"/".join(name.split("/")[:2]) for name in tensors if name.startswith("what_if/")}
     assert kinds == {"what_if/1", "what_if/2"}
+
+
+@pytest.mark.parametrize("case", ["nothing", "few"])
+def test_a_step_with_too_few_groups_moves_no_weight(replays: Replays, case: str) -> None:
+    """After four steps AdamW has a momentum that would."""
+    was, now = replays.number(case, "weights/moved")
+    assert was > 0
+    assert now == 0
+    assert replays.number(case, "learner/skipped") == (0, 1)
+    assert replays.number(case, "groups/kept")[1] < replays.number(case, "groups/kept")[0]
+    assert not replays.gradient(case, "what_if")
 
 
 def test_rewards_are_combined_anew(replays: Replays) -> None:
