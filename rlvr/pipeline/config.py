@@ -29,6 +29,7 @@ from rlvr.stages.config import (
     StageConfig,
     SynthesizeConfig,
     ValidationConfig,
+    largest_gap,
 )
 from rlvr.types import ConfigError
 
@@ -113,7 +114,14 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        """Convert `trainers` to typed settings. Raises ConfigError for unknown keys and wrong values."""
+        """Convert `trainers` to typed settings, and fill in what depends on other settings.
+
+        Raises:
+            ConfigError: unknown keys and wrong values of `trainers`.
+        """
+        for loop in (self.rl, self.opd.loop):
+            if loop.max_logprob_gap is None:  # keys have the number, as before it could be unset
+                loop.max_logprob_gap = largest_gap(self.learner.dtype, self.rollout.dtype)
         for name, given in self.trainers.items():
             if isinstance(given, OwnConfig):
                 continue

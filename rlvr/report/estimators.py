@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from rlvr.report.charts import Line, line_chart, number
 from rlvr.report.measures import Metrics, early, late, lookup
+from rlvr.stages.config import largest_gap
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,8 @@ def _policy() -> list[Estimator]:
 
 
 def _sampler(config: Mapping[str, Any]) -> list[Estimator]:
-    limit = float(lookup(config, "rl.max_logprob_gap", 1e-3))
+    dtypes = (str(lookup(config, f"{part}.dtype")) for part in ("learner", "rollout"))
+    limit = float(lookup(config, "rl.max_logprob_gap", largest_gap(*dtypes)))
     return [
         Estimator(
             "rollouts/logprob_gap",

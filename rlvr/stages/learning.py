@@ -106,13 +106,20 @@ class Learning:
         return self.buffer.wait(what, self.learner.call(what, *arguments), self.config.learner.deadline)
 
     def _penalties(self, batch: TrainingBatch) -> list[FloatArray]:
-        """β·k1 of every token, [T] per rollout, between the policy that sampled it and the reference."""
-        pairs = zip(
-            batch.columns["sampler_logprobs"], batch.columns["reference_logprobs"], batch.mask, strict=True
-        )
+        """β·k1 of every token, [T] per rollout, between the policy before the step and the reference.
+
+        Both are the learner's. vLLM's log-probabilities of the tokens that it has drawn are too high by about
+        half the variance of its rounding, which would be a cost of every token: a penalty on length.
+        """
+        if self.algorithm.old_policy == "learner" and "old_logprobs" in batch.columns:
+            own = batch.columns["old_logprobs"]
+        else:
+            own = self._ask("logprobs", batch)
         return [
-            np.where(mask, self.algorithm.kl.coef * (drawn - reference), 0).astype(np.float32)
-            for drawn, reference, mask in pairs
+            np.where(mask, self.algorithm.kl.coef * (policy - reference), 0).astype(np.float32)
+            for policy, reference, mask in zip(
+                own, batch.columns["reference_logprobs"], batch.mask, strict=True
+            )
         ]
 
     def update(

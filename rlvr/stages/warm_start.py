@@ -17,7 +17,6 @@ import numpy as np
 from hydra.utils import instantiate
 
 from rlvr.algorithms.objective import Objective
-from rlvr.base.files import atomic_write
 from rlvr.cluster.waiting import finish
 from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
@@ -27,14 +26,14 @@ from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
 from rlvr.stages.buffer import Interrupted
 from rlvr.stages.config import ValidationConfig
+from rlvr.stages.reference import FOLDER, reference_logprobs
 from rlvr.stages.stage import SOLUTIONS, StageInput
 from rlvr.traces.files import read_traces
 from rlvr.traces.overlap import mark_overlaps, ngram_index
 from rlvr.traces.traces import Trace, trace_of_solution
-from rlvr.types import ConfigError, DataError, FinishReason, TrainingBatch
+from rlvr.types import ConfigError, DataError, FinishReason, FloatArray, TrainingBatch
 
 LOOP_STATE = "loop.json"
-REFERENCE = "reference.npz"
 
 
 class Trainer(Protocol):
@@ -220,18 +219,23 @@ class WarmStart:
     def _reference(self, learner: LearnerGroup) -> None:
         """Give the trainer the reference log-probabilities, those of the initial model.
 
-        They are computed once, before the first update, and stored in the stage's folder.
+        They are computed once, before the first update, piece by piece, and stored in the stage's folder.
+
+        Raises:
+            Interrupted: the user asked to stop; a resumed run computes the pieces that are left.
         """
         trainer: Any = self.trainer
-        path = self.stage.folder / REFERENCE
-        if not path.exists():
-            calls = learner.call("logprobs", trainer.everything())
-            rows = finish("reference log-probabilities", calls, self.stage.config.learner.deadline)
-            starts = np.cumsum([0, *map(len, rows)])
-            with atomic_write(path) as temporary, temporary.open("wb") as file:
-                np.savez_compressed(file, values=np.concatenate(rows), starts=starts)
-        with np.load(path) as kept:
-            trainer.reference = np.split(kept["values"], kept["starts"][1:-1])
+        deadline = self.stage.config.learner.deadline
+
+        def compute(piece: TrainingBatch) -> list[FloatArray]:
+            if self.stage.stop:
+                raise Interrupted
+            calls = learner.call("logprobs", piece)
+            rows: list[FloatArray] = finish("reference log-probabilities", calls, deadline)
+            return rows
+
+        folder = self.stage.folder / FOLDER
+        trainer.reference = reference_logprobs(folder, self.stage.model_path, trainer.pieces(), compute)
 
     def _save(self, step: int) -> None:
         def write(folder: Path) -> None:
