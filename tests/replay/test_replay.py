@@ -71,6 +71,16 @@ WHAT_IFS = {
     "dr_doubled": ["algorithm=dr_grpo", "++reward.weights={math: 2.0, format: 0.2, length: 2.0}"],
 }
 
+FROM_THE_START = {  # at step 1, where the policy is the reference
+    "rloo": ["algorithm=rloo"],
+    "rloo_kl": [
+        "algorithm=rloo",
+        "algorithm.kl.coef=10",
+        "algorithm.kl.place=reward",
+        "algorithm.kl.estimator=k1",
+    ],
+}
+
 
 @dataclass
 class Replays:
@@ -106,6 +116,9 @@ def replays(tmp_path_factory: pytest.TempPathFactory) -> Replays:
     for name, overrides in WHAT_IFS.items():
         given = [argument for override in overrides for argument in ("--what-if", override)]
         cases[name] = [str(run), "--step", str(STEPS), *given]
+    for name, overrides in FROM_THE_START.items():
+        given = [argument for override in overrides for argument in ("--what-if", override)]
+        cases[name] = [str(run), "--step", "1", *given]
     cases["resumed"] = [str(as_if_resumed(run, folder / "resumed")), "--step", str(STEPS)]
     (folder / "cases.json").write_text(json.dumps(cases))
     script = Path(__file__).with_name("replay_worker.py")
@@ -224,6 +237,15 @@ def test_a_kl_term_changes_the_gradient(replays: Replays) -> None:
     # the k3 estimate of the loss is that of the diagnostics, and all rollouts are live by it
     losses = replays.number("kl", "train/loss")
     assert losses[1] > losses[0]
+
+
+def test_a_policy_that_is_the_reference_pays_no_penalty(replays: Replays) -> None:
+    """To the bit: both log-probabilities are the learner's. vLLM's differ from these by rounding."""
+    with_kl, without = (replays.gradient(case, "what_if") for case in ("rloo_kl", "rloo"))
+    assert length(without) > 0
+    for name, gradient in without.items():
+        np.testing.assert_array_equal(with_kl[name], gradient)
+    assert replays.number("rloo_kl", "learner/logprob_gap")[1] > 0
 
 
 def test_an_optimizer_without_memory_takes_steps_of_the_rate(replays: Replays) -> None:
