@@ -16,7 +16,7 @@ from rlvr.problems.generated import ALPHABET
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.types import TrainingBatch
 
-ANSWERS, PROMPT, LENGTH = 48, 4, 64
+ANSWERS, PROMPT, LENGTH = 48, 4, 36
 
 
 @torch.no_grad()
