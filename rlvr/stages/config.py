@@ -197,8 +197,8 @@ def largest_gap(*dtypes: str) -> float:
     """The default of `max_logprob_gap`; `dtypes` are those of the learner and of the rollout workers.
 
     Measured in bfloat16, on the CPU, with random weights, over some 5,000 tokens each: 0.0013 nats with a
-    nearly uniform policy of 0.6M parameters, 0.025 to 0.031 with policies far from uniform (0.6M, 10M and 30M,
-    large weights). On an H100: 0.0016 (22M).
+    nearly uniform policy of 0.6M parameters, 0.025 to 0.031 with policies far from uniform (0.6M, 10M and
+    30M, large weights). On an H100: 0.0016 (22M).
     """
     return 0.05 if "bfloat16" in dtypes else 1e-3
 
