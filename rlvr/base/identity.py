@@ -19,6 +19,7 @@ NEUTRAL = frozenset(
     deadline checkpoint_every evaluate_every workers actors gpus_per_worker micro_batch_tokens packing
     gradient_checkpointing kv_cache_gib gpu_memory_utilization max_num_seqs max_num_batched_tokens
     enforce_eager base_url concurrency requests_per_minute timeout retries backoff max_failed api_key_env
+    too_long
     """.split()  # noqa: SIM905
 )
 
