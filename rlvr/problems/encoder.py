@@ -64,11 +64,11 @@ class PromptEncoder:
     tokens. Text without a spelled special token is encoded together with all around it, exactly as the
     tokenizer does it; a spelled one is cut, and the pieces are encoded one after the other.
 
-    What a plain prompt begins with is what the tokenizer puts in front of a text by itself (Llama, Mistral
-    and Gemma: BOS; Qwen, GPT-2 and SmolLM2: nothing). A tokenizer that adds nothing and whose settings do
-    not say so (`add_bos_token`) may have lost it, as those made from GGUF files have: its BOS is put in front
-    if it is a token of its own, not EOS, padding or unknown, and does not open the turns of a chat. In a
-    chat, only the chat template decides.
+    In a chat, only the chat template decides about BOS. A plain prompt begins with what the tokenizer puts in
+    front of a text by itself: BOS for Llama, Mistral and Gemma, nothing for Qwen, GPT-2, SmolLM2 and Phi-3.
+    Tokenizers that were made from GGUF files add nothing, whatever the family. So where nothing is added,
+    BOS is put in front if it is only a beginning: not also EOS, padding or unknown, and, if there is a chat
+    template, what that begins a chat with but not the answer's turn.
 
     Raises ConfigError for chat without a chat template, and for `chat_template_kwargs` that it does not read.
     """
@@ -170,11 +170,13 @@ class PromptEncoder:
         starts = range(len(whole) - len(alone) + 1)
         place = next((start for start in starts if whole[start : start + len(alone)] == alone), 0)
         bos = tokenizer.bos_token_id
-        if place or bos is None or "add_bos_token" in tokenizer.init_kwargs:
-            return list(whole[:place])
         others = (tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
-        opens_turns = self._conversation.count(tokenizer.bos_token) > 1
-        return [] if bos in others or opens_turns else [bos]
+        if place or bos is None or bos in others:
+            return list(whole[:place])
+        if not tokenizer.chat_template:
+            return [bos]
+        begun, opened = self._answer_opened
+        return [bos] if begun.startswith(tokenizer.bos_token) and tokenizer.bos_token not in opened else []
 
     def _in_chat(self, problem: Problem) -> str:
         from jinja2 import TemplateError
@@ -214,9 +216,10 @@ class PromptEncoder:
             return ""
 
     @cached_property
-    def _conversation(self) -> str:
-        """A question, an answer and a further question as the chat template writes them."""
-        return self._probe([(QUESTION, "user"), (ANSWER, "assistant"), (NEXT, "user")])
+    def _answer_opened(self) -> tuple[str, str]:
+        """What the chat template writes before a question, and after it until the answer begins."""
+        before, _, after = self._probe([(QUESTION, "user")], answer_follows=True).rpartition(QUESTION)
+        return before, after
 
     def _turn_marks(self) -> set[str]:
         """The added tokens with which the chat template ends an answer and opens the turns of both.
@@ -224,8 +227,9 @@ class PromptEncoder:
         Not all of them are special: DeepSeek's <｜User｜> is not. What a template puts around thoughts is not
         among them: <think> in an answer is the token.
         """
-        between = self._conversation.rpartition(ANSWER)[2].partition(NEXT)[0]
-        opened = self._probe([(QUESTION, "user")], answer_follows=True).rpartition(QUESTION)[2]
+        conversation = self._probe([(QUESTION, "user"), (ANSWER, "assistant"), (NEXT, "user")])
+        between = conversation.rpartition(ANSWER)[2].partition(NEXT)[0]
+        _, opened = self._answer_opened
         opening = min((token for token in self._added if token in opened), key=opened.index, default="")
         return {opening, *(token for token in self._added if token in between)}
 
@@ -249,7 +253,7 @@ class PromptEncoder:
                 row = row + self._after_break(next(encoded), piece)
             rows.append(row)
         for text, row, problem in zip(texts, rows, problems, strict=True):
-            self._check_known(text.replace(BREAK, ""), row, problem)
+            self._check_known(text, row, problem)
         return rows
 
     def _plainly(self, texts: list[str]) -> list[list[int]]:
@@ -271,14 +275,18 @@ class PromptEncoder:
         return ids[size:] if ids[:size] == self._line_break else self._plainly([piece])[0]
 
     def _check_known(self, text: str, ids: list[int], problem: Problem) -> None:
-        """Raises DataError if the tokenizer has no token for a character of the text."""
+        """Raises DataError if the tokenizer has no token for a character of a text of `_as_text`."""
         tokenizer = self.tokenizer
         unknown = tokenizer.unk_token_id
         # Some byte-level tokenizers use the id of another special token for <unk>.
         others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
         if unknown is None or unknown in others or unknown not in ids:
             return
-        if not (characters := [c for c in dict.fromkeys(text) if unknown in self._plainly([c])[0]]):
+        rest = text
+        for mark in tokenizer.all_special_tokens:
+            rest = rest.replace(mark, "")
+        text, rest = text.replace(BREAK, ""), rest.replace(BREAK, "")
+        if not (characters := [c for c in dict.fromkeys(rest) if unknown in self._plainly([c])[0]]):
             return  # the chat template or prompt.template spells it
         shown = text if len(text) <= 80 else f"{text[:80]}…"
         raise DataError(

@@ -19,7 +19,7 @@ from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.text import drawn_text, prompt_end
 from rlvr.types import FinishReason, RlvrError, Rollout
 
-# vLLM's words for the end of an answer. With any other, such as abort or error, it broke off and is no answer.
+# vLLM's words for the end of an answer. With any other, such as abort or error, it is no answer.
 FINISHED = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH, "repetition": FinishReason.LENGTH}
 DRAWS = 3  # of an answer that vLLM breaks off
 FEW_TOKENS = 512  # in a vocabulary: up to here, token ranks cost less uncompiled than compiling them does

@@ -79,9 +79,13 @@ def config(server: Server, **more: Any) -> EndpointRequests:
     return EndpointRequests(**{**given, **more})
 
 
+def user(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
 def questions(problems: int, samples: int = 1) -> list[Question]:
     return [
-        Question(f"p{problem}", sample, f"question {problem}", key(0, problem, sample))
+        Question(f"p{problem}", sample, user(f"question {problem}"), key(0, problem, sample))
         for problem in range(problems)
         for sample in range(samples)
     ]
@@ -104,8 +108,9 @@ def named(answers: list[TeacherAnswer]) -> list[tuple[str, int]]:
 
 class TestRequests:
     def test_what_is_sent_and_what_is_kept(self, server: Server, tmp_path: Path) -> None:
-        settings = config(server, system="Be brief.", max_tokens=33, temperature=0.5, top_p=0.9)
-        (answer,) = ask(settings, tmp_path, [Question("p", 3, "What is 6 · 7?", 11)])
+        settings = config(server, max_tokens=33, temperature=0.5, top_p=0.9)
+        asked = [{"role": "system", "content": "Be brief."}, *user("What is 6 · 7?")]
+        (answer,) = ask(settings, tmp_path, [Question("p", 3, asked, 11)])
         assert server.bodies == [
             {
                 "model": "m",
@@ -134,7 +139,7 @@ class TestRequests:
     def test_text_that_utf8_cannot_hold_is_asked_and_kept(self, server: Server, tmp_path: Path) -> None:
         server.reply = lambda *_: said("a\ud800\u2028\0😀\nb")
         for _ in range(2):
-            (answer,) = ask(config(server), tmp_path, [Question("p\udfff", 0, "a\ud800b", 0)])
+            (answer,) = ask(config(server), tmp_path, [Question("p\udfff", 0, user("a\ud800b"), 0)])
             assert (answer.problem_id, answer.text) == ("p\udfff", "a?\u2028\0😀\nb")
         assert [body["messages"][0]["content"] for body in server.bodies] == ["a?b"]
 
@@ -348,7 +353,6 @@ class TestFolder:
             {"temperature": 0.5},
             {"top_p": 0.5},
             {"max_tokens": 5},
-            {"system": "x"},
             {"extra_body": {"x": 1}},
         ],
     )
