@@ -33,8 +33,8 @@ def check_prompts(problems: Sequence[Problem], config: PromptConfig) -> None:
         unused = {"template": config.template.strip() != "{problem}", "system": config.system is not None}
         if names := [f"prompt.{name}" for name, given in unused.items() if given]:
             raise ConfigError(
-                f"{' and '.join(names)} has no effect: all problems are given as messages, which are used as "
-                "they are; set prompt.template='{problem}' and prompt.system=null"
+                f"{' and '.join(names)}: without effect, since all problems are given as messages, which are "
+                "used as they are; set prompt.template='{problem}' and prompt.system=null"
             )
 
 

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from rlvr.problems.config import PromptConfig
 from rlvr.problems.encoder import PromptEncoder
 from rlvr.problems.generated import ALPHABET, arithmetic, linear_equations
-from rlvr.problems.prompts import check_prompts, fill_template
+from rlvr.problems.prompts import MESSAGES, check_prompts, fill_template
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.types import ConfigError, DataError, Problem
 
@@ -98,6 +98,28 @@ def test_wrong_prompt_configurations(config, message):
     with pytest.raises(ConfigError) as error:
         check_prompts([PROBLEM], config)
     assert message in str(error.value)
+
+
+CHAT_PROBLEM = Problem(
+    "c1", "1+1?", "2", columns={MESSAGES: [{"role": "user", "content": "1+1?"}], "level": 1}
+)
+
+
+def test_settings_of_a_prompt_that_no_problem_uses():
+    chat = PromptConfig(chat=True)
+    check_prompts([CHAT_PROBLEM], chat)
+    check_prompts([CHAT_PROBLEM], PromptConfig("{problem}\n", chat=True))
+    both = PromptConfig("Level {level}: {problem}", system="Be brief.", chat=True)
+    check_prompts([CHAT_PROBLEM, PROBLEM], both)  # of use to the second
+    with pytest.raises(ConfigError, match=r"prompt.template and prompt.system: without effect"):
+        check_prompts([CHAT_PROBLEM], both)
+    with pytest.raises(ConfigError, match=r"problem 'c1' is given as messages, .* prompt.chat: true"):
+        check_prompts([CHAT_PROBLEM, PROBLEM], PromptConfig())
+    with pytest.raises(ConfigError, match=r"prompt.chat_template_kwargs has no effect without"):
+        check_prompts([PROBLEM], PromptConfig(chat_template_kwargs={"enable_thinking": False}))
+    own = dataclasses.replace(CHAT_PROBLEM, columns={MESSAGES: "1+1?"})
+    with pytest.raises(DataError, match=r"problem 'c1': column 'prompt_messages' must be a list of messages"):
+        check_prompts([own], chat)
 
 
 def test_an_empty_column_is_not_put_into_a_prompt():
