@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-# Settings that decide where and how fast something is computed, not what.
+# Settings that decide where and how fast something is computed, not what, or only whether a run is refused.
 NEUTRAL = frozenset(
     """
     deadline checkpoint_every evaluate_every workers actors gpus_per_worker micro_batch_tokens packing
@@ -24,6 +24,7 @@ NEUTRAL = frozenset(
 )
 
 
+UNSET_IF_EMPTY = frozenset({"chat_template_kwargs"})  # settings that were added later
 LONGEST_NAME = 250  # bytes of a file's name that every system allows
 # Folders of installed packages: Python's own, a virtual environment's, the user's.
 INSTALLED = {"site-packages", "dist-packages"}
@@ -40,7 +41,10 @@ def that_matter(value: Any) -> Any:
     The arguments of an import path are kept as they are: to a user's function their names may mean anything.
     """
     if isinstance(value, dict) and "_target_" not in value:
-        kept = {name: part for name, part in value.items() if name not in NEUTRAL and part is not None}
+        unset = {
+            name for name, part in value.items() if part is None or (name in UNSET_IF_EMPTY and not part)
+        }
+        kept = {name: part for name, part in value.items() if name not in NEUTRAL | unset}
         return {name: that_matter(part) for name, part in kept.items()}
     return value
 

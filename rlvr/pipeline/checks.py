@@ -148,7 +148,7 @@ def _teacher_messages(key: str, settings: TeacherConfig, config: RunConfig) -> I
     if settings.endpoint is not None:
         if settings.teacher != "previous":
             yield f"{key}.teacher={settings.teacher} has no effect: {key}.endpoint answers"
-        if settings.prompt is not None and settings.prompt.chat_template_kwargs is not None:
+        if settings.prompt is not None and settings.prompt.chat_template_kwargs:
             yield (
                 f"{key}.prompt.chat_template_kwargs has no effect: the endpoint has the chat template; give "
                 f"{key}.endpoint.extra_body.chat_template_kwargs if it takes them"

@@ -16,8 +16,9 @@ class PromptConfig:
     chat: bool = setting(
         False, "send the filled template as a user message, through the model's chat template"
     )
-    chat_template_kwargs: dict[str, Any] | None = setting(
-        None, "settings of the model's chat template, such as {enable_thinking: false}; needs chat: true"
+    chat_template_kwargs: dict[str, Any] = setting(
+        factory=dict,
+        help="settings of the model's chat template, such as {enable_thinking: false}; needs chat: true",
     )
     too_long: str = setting(
         "error",

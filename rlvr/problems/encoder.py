@@ -199,7 +199,7 @@ class PromptEncoder:
                 list(messages),
                 tokenize=False,
                 add_generation_prompt=answer_follows,
-                **(self.config.chat_template_kwargs or {}),
+                **self.config.chat_template_kwargs,
             )
         )
 

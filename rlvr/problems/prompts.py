@@ -24,8 +24,11 @@ _ESCAPED_BREAK = re.compile(  # a literal \n that is not the start of \neq, \nab
 
 def check_prompts(problems: Sequence[Problem], config: PromptConfig) -> None:
     """Raises the errors of `chat_messages` for every problem, and ConfigError for settings that none uses."""
-    for name in ("system", "chat_template_kwargs"):
-        if getattr(config, name) is not None and not config.chat:
+    for name, given in (
+        ("system", config.system is not None),
+        ("chat_template_kwargs", config.chat_template_kwargs),
+    ):
+        if given and not config.chat:
             raise ConfigError(f"prompt.{name} has no effect without a chat template: set prompt.chat: true")
     for problem in problems:
         chat_messages(problem, config)

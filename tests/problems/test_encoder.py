@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -134,15 +135,13 @@ def test_thoughts_in_an_answer_are_the_models_tokens() -> None:
 
 
 def test_a_template_that_ends_no_turn_leaves_it_to_eos() -> None:
-    tokenizer = tokenizer_of("llama 3")
-    before = tokenizer.chat_template
+    tokenizer = deepcopy(tokenizer_of("llama 3"))
     for template in (
         "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
         "{{ messages[0].content }}",
     ):
         tokenizer.chat_template = template
         assert PromptEncoder(CHAT, tokenizer).end == tokenizer.eos_token_id
-    tokenizer.chat_template = before
 
 
 # --- settings of the chat template
