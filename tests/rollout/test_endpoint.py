@@ -83,6 +83,10 @@ def user(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
+def said_by(question: Question) -> str:
+    return question.messages[-1]["content"]
+
+
 def questions(problems: int, samples: int = 1) -> list[Question]:
     return [
         Question(f"p{problem}", sample, user(f"question {problem}"), key(0, problem, sample))
@@ -238,7 +242,7 @@ class TestFailures:
         answers = ask(settings, tmp_path, asked)
         release.set()
         assert sorted(named(answers)) == sorted((q.problem_id, q.sample) for q in asked)
-        assert {answer.text for answer in answers} == {f"{q.text}: {q.seed}" for q in asked}
+        assert {answer.text for answer in answers} == {f"{said_by(q)}: {q.seed}" for q in asked}
         assert len(server.bodies) > 80
         rows = recorded(tmp_path)
         assert len(rows) == len({row["key"] for row in rows}) == 60
@@ -363,7 +367,9 @@ class TestFolder:
         assert [a.text[:8] for a in ask(config(server), tmp_path, questions(2))] == ["question"] * 2
         assert len(server.bodies) == 4
 
-    @pytest.mark.parametrize("change", [{"text": "x"}, {"seed": 1}, {"sample": 1}, {"problem_id": "x"}])
+    @pytest.mark.parametrize(
+        "change", [{"messages": user("x")}, {"seed": 1}, {"sample": 1}, {"problem_id": "x"}]
+    )
     def test_other_questions_are_asked(self, server: Server, tmp_path: Path, change: dict[str, Any]) -> None:
         (question,) = questions(1)
         ask(config(server), tmp_path, [question])
@@ -466,7 +472,7 @@ except RlvrError as error:
         server.reply = echo
         answers = ask(EndpointRequests(**settings), tmp_path, asked)
         assert sorted(named(answers)) == sorted((q.problem_id, q.sample) for q in asked)
-        assert server.answered == Counter((q.text, q.seed) for q in asked)
+        assert server.answered == Counter((said_by(q), q.seed) for q in asked)
         assert len(recorded(tmp_path)) == 24
 
 

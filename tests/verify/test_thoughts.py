@@ -290,7 +290,7 @@ def test_the_journal_keeps_what_the_prompt_ended_in(tmp_path: Path) -> None:
 def test_the_viewer_finds_the_tokens_of_a_text_with_and_without_its_special_tokens(tmp_path: Path) -> None:
     tokenizer = tokenizer_of()
     tokenizer.save_pretrained(tmp_path)
-    rollout = drawn_by(tokenizer, "<think>2</think>4<eos>")
+    rollout = drawn_by(tokenizer, "<think>2</think>4")
     drawn = rollout.tokens[rollout.sampled].tolist()
     for text in (rollout.text, tokenizer.decode(drawn, skip_special_tokens=True)):
         texts = token_texts(rollout.tokens.tolist(), drawn, text, [tmp_path / "tokenizer.json"])
