@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servers import Reply, http_server, kill_after, said
+from servers import Reply, http_server, kill_after, said, user
 
 from rlvr.base.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, read_reply
 from rlvr.base.keys import key
@@ -77,10 +77,6 @@ def server() -> Iterator[Server]:
 def config(server: Server, **more: Any) -> EndpointRequests:
     given = {"base_url": server.url, "model": "m", "backoff": 0.001, "concurrency": 4, "timeout": 20.0}
     return EndpointRequests(**{**given, **more})
-
-
-def user(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": text}]
 
 
 def said_by(question: Question) -> str:
