@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 DPO = "rlvr.stages.dpo.RolloutDpo"
 PARTS_OF_PROBLEMS = ("problems.order", "problems.heldout")
+DRAWS = {"select", "rl", "opd"}  # kinds of stage whose model answers the problems
 REWARDED = ("synthesize", "select", "distill", "rl", "opd")  # kinds of stage that judge answers
 
 
@@ -246,7 +247,7 @@ def fitting_problems(
         key, too_long = "model.max_length", encoder.config.too_long
         return fitting(group, encoder.lengths(group), room, (limit, key), too_long, name)
 
-    draws = {node.kind for node in nodes} & {"select", "rl", "opd"}
+    draws = {node.kind for node in nodes} & DRAWS
     kept = fit("problems.train", problems, answer if draws else 0)
     for key, loop in (("rl", config.rl), ("opd.loop", config.opd.loop)):
         if key.partition(".")[0] in draws:

@@ -19,13 +19,14 @@ from rlvr.base.files import atomic_write
 from rlvr.base.identity import changes
 from rlvr.base.stopping import StopRequest
 from rlvr.pipeline.arms import Identity, check_same, is_arm
-from rlvr.pipeline.checks import fitting_problems
+from rlvr.pipeline.checks import DRAWS, fitting_problems
 from rlvr.pipeline.config import RunConfig
 from rlvr.pipeline.folders import Folders, claimed
 from rlvr.pipeline.graph import BASE, EVALUATION, PROBLEMS, Node
 from rlvr.pipeline.prepare import HELDOUT, Prepared, prepare
 from rlvr.pipeline.status import forget_outcome, read_outcome
 from rlvr.pipeline.table import Done, stage_rows
+from rlvr.problems.encoder import PromptEncoder, fitting
 from rlvr.record.layout import CONTENTS, KEPT, MANIFEST, STAGES, TRACES, UNEVALUATED
 from rlvr.record.run_folder import RunFolder, versions
 from rlvr.record.runs import read_mapping
@@ -339,7 +340,7 @@ class Pipeline:
         if self.config.problems.prompt.too_long == "error" or node.kind == "base":
             return self.prepared.problems, self.prepared.sets  # all of them fit
         problems, sets = self.fitting
-        return problems if node.kind in ("select", "rl", "opd") else self.prepared.problems, sets
+        return problems if node.kind in DRAWS else self.prepared.problems, sets
 
     @cached_property
     def standing(self) -> StandingWorkers:
@@ -352,12 +353,11 @@ class Pipeline:
 
     def _stage(self, node: Node, folder: Path) -> StageInput:
         """The input of the stage's runner."""
-        from rlvr.problems.files import from_file
         from rlvr.stages.stage import StageInput
 
         problems, sets = self._fitting(node)
         if node.problems is not None:
-            problems = self._kept(node.problems, problems) or from_file(self.done[node.problems].made)
+            problems = self._kept(node.problems, problems) or self._made_problems(node)
         answers_by = node.teacher if node.kind in ("distill", "synthesize") else node.model
         outside = node.outside if node.kind in ("distill", "synthesize") else None
         settings: Any = None if node.kind in ("base", EVALUATION) else self.config.section(node.name)
@@ -381,6 +381,24 @@ class Pipeline:
             sizes={} if self.folders.shares(node) or settings is None else self._sizes(settings),
             settings=settings,
             sources=sources,
+        )
+
+    def _made_problems(self, node: Node) -> list[Problem]:
+        """The problems that another stage has made; for a stage that draws answers, those that fit."""
+        from rlvr.problems.files import from_file
+
+        assert node.problems is not None
+        problems = from_file(self.done[node.problems].made)
+        if node.kind not in DRAWS:
+            return problems
+        prompt, limit = self.config.problems.prompt, self.config.model.max_length
+        return fitting(
+            problems,
+            PromptEncoder(prompt, self.tokenizer).lengths(problems),
+            self.config.sampling.max_tokens,
+            (limit, "model.max_length"),
+            prompt.too_long,
+            f"{node.name}, with the problems of {node.problems}",
         )
 
     def _kept(self, select: str, problems: Sequence[Problem]) -> list[Problem]:
