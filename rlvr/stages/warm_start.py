@@ -20,7 +20,6 @@ from rlvr.algorithms.objective import Objective
 from rlvr.cluster.waiting import finish
 from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
-from rlvr.problems.prompts import encode_answer, encode_prompt
 from rlvr.record.journal import truncate
 from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
@@ -100,14 +99,15 @@ def make_trainer(stage: StageInput) -> Trainer:
     Raises:
         DataError: nothing is left to train on.
     """
-    config, tokenizer = stage.config, stage.tokenizer
+    config, prompts = stage.config, stage.prompts
 
     def encode(trace: Trace) -> tuple[list[int], list[int]]:
-        prompt = encode_prompt(trace.problem, config.prompt, tokenizer)
-        if trace.tokens is not None:
-            return prompt, trace.tokens
         ended = trace.finish_reason is FinishReason.STOP
-        return prompt, encode_answer(trace.text, trace.problem, tokenizer, ended)
+        if trace.tokens is not None:
+            answer = prompts.drawn(trace.tokens, ended)
+        else:
+            answer = prompts.answer(trace.text, trace.problem, ended)
+        return prompts.prompt(trace.problem), answer
 
     # passing the data to `instantiate` would convert them to settings
     kind = instantiate(stage.settings.trainer, _partial_=True)
