@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from transformers import (
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedConfig,
 )
 
 from rlvr.base.imports import lean_imports
@@ -64,12 +66,17 @@ def load_model(
 ) -> PreTrainedModel:
     """Load a causal language model for training; without `head`, only the part below its output layer.
 
+    It has no dropout, whatever the checkpoint says (`noise_of`).
+
     Raises:
         ConfigError: the folder has no checkpoint, its context is shorter than `max_length`, or it does not
             support packing. `key` is the setting that the messages name.
     """
     try:
         config = AutoConfig.from_pretrained(path)
+        noise = noise_of(config)
+        for part, name, _ in noise:
+            setattr(part, name, 0.0)
         kind = AutoModelForCausalLM if head else AutoModel
         model = kind.from_pretrained(path, config=config, dtype=DTYPES[dtype])
     except (OSError, ValueError) as error:
@@ -81,7 +88,29 @@ def load_model(
         )
     if packing:
         use_packed_attention(model)
+    if head and noise:
+        # the layers keep the configuration without noise; checkpoints get the one that this one came with
+        model.config = deepcopy(model.config)
+        for (part, name, _), (_, _, rate) in zip(noise_of(model.config), noise, strict=True):
+            setattr(part, name, rate)
     return model
+
+
+def noise_of(config: PreTrainedConfig) -> list[tuple[PreTrainedConfig, str, float]]:
+    """The rates of random noise in training mode, such as attention_dropout, resid_pdrop, layerdrop and
+    router_jitter_noise: (the part of the configuration, name there, rate).
+
+    It would be drawn anew in every forward pass, so that the log-probabilities of the same weights and tokens
+    differ: the ratio of a policy to itself would not be 1, and the policy that is learned from not the one
+    that vLLM samples from.
+    """
+    found = []
+    for name, value in vars(config).items():
+        if isinstance(value, PreTrainedConfig):
+            found += noise_of(value)
+        elif isinstance(value, float) and ("drop" in name or "jitter" in name):
+            found.append((config, name, value))
+    return found
 
 
 def save_model(model: PreTrainedModel, path: Path, state: dict[str, torch.Tensor] | None = None) -> None:

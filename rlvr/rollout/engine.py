@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,11 @@ import numpy as np
 from rlvr.base.imports import lean_imports
 from rlvr.rollout.config import BOUND, PENALTIES, DecodingConfig, RolloutConfig
 from rlvr.rollout.text import drawn_text, prompt_end
-from rlvr.types import FinishReason, IntArray, Rollout, SamplingMask
+from rlvr.types import FinishReason, IntArray, RlvrError, Rollout, SamplingMask
 
+# vLLM's words for the end of an answer. With any other, such as abort or error, it is no answer.
+FINISHED = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH, "repetition": FinishReason.LENGTH}
+DRAWS = 3  # of an answer that vLLM breaks off
 FEW_TOKENS = 512  # in a vocabulary: up to here, token ranks cost less uncompiled than compiling them does
 
 
@@ -34,6 +37,8 @@ class Request:
     temperature: float
     max_tokens: int
     top_p: float = 1.0
+    end: int | None = None  # a token that ends the answer, beside those of the model's own settings
+    draws: int = 1  # of this answer, this one included
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     sampling_mask: bool = False  # record what each token is sampled from; top_k is then BOUND where unset
 
@@ -106,17 +111,20 @@ class RolloutEngine:
         If the engine is idle, the prefix cache is cleared: the last bits of results depend on what is
         computed together, and must not depend on what was computed before.
         """
-        from vllm.inputs import TokensPrompt
-
         if requests and not self.requests:
             self.engine.reset_prefix_cache()
         for request in requests:
-            self.submitted += 1
-            name = str(self.submitted)
-            # so that cached prompts of other weights are not used
-            prompt = TokensPrompt(prompt_token_ids=request.prompt, cache_salt=self.version)
-            self.engine.add_request(name, prompt, self._params(request, name))
-            self.requests[name] = request
+            self._add(request)
+
+    def _add(self, request: Request) -> None:
+        from vllm.inputs import TokensPrompt
+
+        self.submitted += 1
+        name = str(self.submitted)
+        # so that cached prompts of other weights are not used
+        prompt = TokensPrompt(prompt_token_ids=request.prompt, cache_salt=self.version)
+        self.engine.add_request(name, prompt, self._params(request, name))
+        self.requests[name] = request
 
     def _params(self, request: Request, name: str) -> Any:
         """vLLM's `SamplingParams`; `name` is vLLM's id of the request."""
@@ -137,7 +145,7 @@ class RolloutEngine:
             max_tokens=request.max_tokens,
             min_tokens=asked.min_tokens or 0,
             stop=asked.stop,
-            stop_token_ids=asked.stop_token_ids,
+            stop_token_ids=[*(asked.stop_token_ids or ()), *([] if request.end is None else [request.end])],
             **{name: getattr(asked, name) or without for name, without in PENALTIES.items()},
             seed=request.seed,
             logprobs=0,
@@ -151,17 +159,29 @@ class RolloutEngine:
         )
 
     def run(self, seconds: float, paused: Callable[[], bool] = lambda: False) -> list[Rollout]:
-        """Do engine steps for `seconds`, until `paused()`, or until all is done. Returns what finished."""
+        """Do engine steps for `seconds`, until `paused()`, or until all is done. Returns what finished.
+
+        An answer that vLLM breaks off is drawn again: it is neither an answer to learn from nor a wrong one.
+
+        Raises:
+            RlvrError: vLLM broke off an answer DRAWS times.
+        """
         end = time.monotonic() + seconds
         finished: list[Rollout] = []
-        while self.engine.has_unfinished_requests():
-            for output in self.engine.step():
-                request = self.requests.pop(output.request_id)
-                sets = None
-                if request.sampling_mask:
-                    assert self.truncation is not None
-                    sets = self.truncation.take(output.request_id)
-                finished.append(self._rollout(request, output.outputs[0], sets))
+        while self.requests:
+            known = self.engine.has_unfinished_requests()
+            for output in self.engine.step() if known else ():
+                request, completion = self.requests.pop(output.request_id), output.outputs[0]
+                sets = self.truncation.take(output.request_id) if self.truncation else None
+                if completion.finish_reason in FINISHED:
+                    finished.append(self._rollout(request, completion, sets))
+                else:
+                    self._again(request, completion.finish_reason)
+            if not known:  # vLLM dropped them without a word
+                for name in list(self.requests):
+                    if self.truncation:
+                        self.truncation.take(name)
+                    self._again(self.requests.pop(name), "nothing")
             self.steps += 1
             if time.monotonic() >= end or paused():
                 break
@@ -178,8 +198,17 @@ class RolloutEngine:
         (found,) = self.engine.collective_rpc(find)
         return found
 
+    def _again(self, request: Request, reason: str | None) -> None:
+        """Draw an answer again that vLLM broke off."""
+        if request.draws == DRAWS:
+            raise RlvrError(
+                f"vLLM broke off the answer to problem {request.problem_id!r}, sample {request.sample}, "
+                f"{DRAWS} times, and said {reason!r}; its log has the cause: set VLLM_LOGGING_LEVEL=INFO"
+            )
+        self._add(replace(request, draws=request.draws + 1))
+
     def _rollout(self, request: Request, completion: Any, sets: list[IntArray] | None) -> Rollout:
-        drawn, reason = list(completion.token_ids), FinishReason(completion.finish_reason)
+        drawn, reason = list(completion.token_ids), FINISHED[completion.finish_reason]
         size, start = len(request.prompt) + len(drawn), len(request.prompt)
         logprobs = np.zeros(size, dtype=np.float32)
         logprobs[start:] = [completion.logprobs.logprobs[i] for i in completion.logprobs.start_indices]
@@ -189,6 +218,7 @@ class RolloutEngine:
         asked = request.decoding
         ends = [*(asked.stop or ()), *(asked.stop_token_ids or ())]
         mask = None
+        assert request.sampling_mask == (sets is not None)
         if sets is not None:
             assert len(sets) == len(drawn), (len(sets), len(drawn))
             sizes = np.array([0] * start + [len(own) for own in sets], dtype=np.int32)
@@ -206,8 +236,8 @@ class RolloutEngine:
                 drawn,
                 reason,
                 self.tokenizer,
-                # not one of the model's end tokens, which no text keeps
-                end=completion.stop_reason if completion.stop_reason in ends else None,
+                stop=completion.stop_reason if completion.stop_reason in (asked.stop or ()) else None,
+                # no text keeps one of the model's own end tokens
                 keep_end=bool(asked.include_stop_str_in_output) and completion.stop_reason in ends,
             ),
             finish_reason=reason,

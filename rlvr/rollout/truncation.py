@@ -68,9 +68,9 @@ class Truncation(LogitsProcessor):
             record.append(np.sort(own))
         return logits
 
-    def take(self, name: str) -> list[IntArray]:
-        """The sets of a finished request's tokens, in ascending order each. They are not kept."""
-        return self.recorded.pop(name)
+    def take(self, name: str) -> list[IntArray] | None:
+        """The sets of a finished request's tokens, in ascending order each, if it asked for them; once."""
+        return self.recorded.pop(name, None)
 
 
 def _row(

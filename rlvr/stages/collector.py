@@ -12,7 +12,6 @@ from hydra.utils import instantiate
 from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.algorithms.filters import accuracy
 from rlvr.base.keys import key
-from rlvr.problems.prompts import encode_prompt
 from rlvr.rollout.config import STOPS, DecodingConfig
 from rlvr.rollout.engine import Request
 from rlvr.stages.batches import judged
@@ -189,7 +188,7 @@ def group_requests(
         DataError: the prompt and the longest answer together exceed `model.max_length`.
     """
     config = stage.config
-    prompt = encode_prompt(problem, config.prompt, stage.tokenizer)
+    prompt = stage.prompts.prompt(problem)
     max_tokens = config.sampling.max_tokens
     if kind == "heldout":
         max_tokens = config.evaluation.max_tokens or max_tokens
@@ -214,8 +213,9 @@ def group_requests(
             temperature,
             max_tokens,
             top_p,
-            decoding or DecodingConfig(),
-            sampling_mask,
+            stage.prompts.end,
+            decoding=decoding or DecodingConfig(),
+            sampling_mask=sampling_mask,
         )
         for sample, seed in zip(samples, seeds, strict=True)
     ]

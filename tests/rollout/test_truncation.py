@@ -117,8 +117,8 @@ def test_sets_belong_to_requests_wherever_they_are_in_the_batch() -> None:
     # the request in between is done, and the last one takes its row
     processor.update_state(update(2, removed=[1], moved=[(2, 1, MoveDirectionality.UNIDIRECTIONAL)]))
     processor.apply(LOGITS_OF_TWO.flip(0).clone())
-    assert [own.tolist() for own in processor.take("a")] == [[1, 3], [0, 3]]
-    assert [own.tolist() for own in processor.take("b")] == [[0, 2, 3], [1, 2, 3]]
+    assert [own.tolist() for own in processor.take("a") or ()] == [[1, 3], [0, 3]]
+    assert [own.tolist() for own in processor.take("b") or ()] == [[0, 2, 3], [1, 2, 3]]
     assert not processor.recorded
 
 
@@ -132,4 +132,4 @@ def test_a_request_that_is_taken_up_again_goes_on_with_its_record() -> None:
     assert torch.equal(processor.apply(LOGITS_OF_TWO.clone()), LOGITS_OF_TWO)
     processor.update_state(update(1, added=[(0, asked("a", 2), None, [3])]))
     processor.apply(LOGITS_OF_TWO[:1].clone())
-    assert [own.tolist() for own in processor.take("a")] == [[0, 3], [1, 3]]
+    assert [own.tolist() for own in processor.take("a") or ()] == [[0, 3], [1, 3]]

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from rlvr.audit.rollouts import draw_rollouts
 from rlvr.problems.config import PromptConfig
-from rlvr.problems.prompts import encode_prompt
+from rlvr.problems.encoder import PromptEncoder
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.rewards.choice import choice_reward
 from rlvr.rewards.config import RewardConfig
@@ -182,8 +182,9 @@ def drawn_by(
     tokenizer: PreTrainedTokenizerFast, text: str, finish_reason: FinishReason = FinishReason.STOP
 ) -> Rollout:
     """A rollout as the engine makes it, of a model that answers with the tokens of `text`."""
-    prompt = encode_prompt(PROBLEM, PromptConfig(chat=True), tokenizer)
-    drawn = tokenizer.encode(text, add_special_tokens=False)
+    prompt = PromptEncoder(PromptConfig(chat=True), tokenizer).prompt(PROBLEM)
+    end = "<eos>" if finish_reason is FinishReason.STOP else ""
+    drawn = tokenizer.encode(f"{text}{end}", add_special_tokens=False)
     tokens = np.array([*prompt, *drawn], np.int32)
     size = len(tokens)
     return Rollout(
@@ -289,7 +290,7 @@ def test_the_journal_keeps_what_the_prompt_ended_in(tmp_path: Path) -> None:
 def test_the_viewer_finds_the_tokens_of_a_text_with_and_without_its_special_tokens(tmp_path: Path) -> None:
     tokenizer = tokenizer_of()
     tokenizer.save_pretrained(tmp_path)
-    rollout = drawn_by(tokenizer, "<think>2</think>4<eos>")
+    rollout = drawn_by(tokenizer, "<think>2</think>4")
     drawn = rollout.tokens[rollout.sampled].tolist()
     for text in (rollout.text, tokenizer.decode(drawn, skip_special_tokens=True)):
         texts = token_texts(rollout.tokens.tolist(), drawn, text, [tmp_path / "tokenizer.json"])
