@@ -561,7 +561,7 @@ def test_answers_end_at_what_was_asked_for(pairs: dict[str, Pair]) -> None:
         ends = [text_of(r.tokens[r.sampled][-2:].tolist()) in stop for r in rollouts]
         assert any(ends)
         for rollout, ended in zip(rollouts, ends, strict=True):
-            plain = drawn_text(rollout.tokens[rollout.sampled].tolist(), rollout.finish_reason, tokenizer)
+            plain = text_of(rollout.tokens[rollout.sampled].tolist())
             if ended:
                 assert rollout.finish_reason is FinishReason.STOP
                 assert rollout.text == (plain if keep else plain[:-2])
