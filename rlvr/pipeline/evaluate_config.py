@@ -32,7 +32,7 @@ class EvaluatedProblemsConfig:
     chat: bool = setting(
         False, "send the filled template as a user message, through the model's chat template"
     )
-    chat_template_kwargs: dict[str, Any] | None = setting(
+    chat_template_kwargs: Any = setting(  # a mapping or None, which OmegaConf cannot merge as such
         None, "settings of the model's chat template, such as {enable_thinking: false}; needs chat: true"
     )
     too_long: str = setting(

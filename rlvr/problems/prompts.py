@@ -30,6 +30,11 @@ def check_prompts(problems: Sequence[Problem], config: PromptConfig) -> None:
     ):
         if given and not config.chat:
             raise ConfigError(f"prompt.{name} has no effect without a chat template: set prompt.chat: true")
+    if not isinstance(config.chat_template_kwargs, Mapping | None):
+        raise ConfigError(
+            f"prompt.chat_template_kwargs={config.chat_template_kwargs!r} must be a mapping, such as "
+            "{enable_thinking: false}"
+        )
     for problem in problems:
         chat_messages(problem, config)
     if problems and all(MESSAGES in problem.columns for problem in problems):

@@ -117,7 +117,8 @@ def by_name(tree: Any) -> Any:
     """The settings that counted while neutral ones were a list of names."""
     names = """deadline checkpoint_every evaluate_every workers actors gpus_per_worker micro_batch_tokens
     packing gradient_checkpointing kv_cache_gib gpu_memory_utilization max_num_seqs max_num_batched_tokens
-    enforce_eager base_url concurrency requests_per_minute timeout retries backoff max_failed api_key_env"""
+    enforce_eager base_url concurrency requests_per_minute timeout retries backoff max_failed api_key_env
+    too_long"""
     if isinstance(tree, dict) and "_target_" not in tree:
         kept = {k: part for k, part in tree.items() if k not in names.split() and part is not None}
         return {name: by_name(part) for name, part in kept.items()}

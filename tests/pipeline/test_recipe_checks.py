@@ -94,8 +94,8 @@ CASES = {
     "settings of a chat template that is the endpoint's": (
         [
             "stages=[distill]",
-            "distill={endpoint: {base_url: 'http://h/v1', model: m}, prompt: {chat: true}}",
-            "distill.prompt.chat_template_kwargs={a: 1}",
+            "distill={endpoint: {base_url: 'http://h/v1', model: m}, "
+            "prompt: {chat: true, chat_template_kwargs: {a: 1}}}",
         ],
         ["distill.prompt.chat_template_kwargs has no effect: the endpoint has the chat template"],
     ),
