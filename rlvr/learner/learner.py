@@ -140,9 +140,12 @@ class Learner:
         self.device = device
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
         self.module = module
+        module.eval()  # no dropout, and no noise in routing: log-probabilities are those of what was sampled
         if config.gradient_checkpointing:
             module.model.gradient_checkpointing_enable()
-        module.train()
+            for layer in module.modules():
+                # layers keep activations unless they are in training; what is in them is not
+                layer.training = bool(getattr(layer, "gradient_checkpointing", False))
         self.adamw = torch.optim.AdamW(
             [parameter for parameter in module.parameters() if parameter.requires_grad],
             lr=optimizer.lr,

@@ -15,12 +15,17 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
 )
+from transformers.core_model_loading import revert_weight_conversion
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from rlvr.base.imports import lean_imports
 from rlvr.learner.packing import use_packed_attention
 from rlvr.types import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -71,7 +76,11 @@ def load_model(
     try:
         config = AutoConfig.from_pretrained(path)
         kind = AutoModelForCausalLM if head else AutoModel
-        model = kind.from_pretrained(path, config=config, dtype=DTYPES[dtype])
+        # of transformers' kinds of attention, PyTorch's leaves out a soft cap without a word
+        capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+        model = kind.from_pretrained(
+            path, config=config, dtype=DTYPES[dtype], attn_implementation="eager" if capped else None
+        )
     except (OSError, ValueError) as error:
         raise ConfigError(f"{key}={path} cannot be loaded: {error}") from error
     context = getattr(config.get_text_config(), "max_position_embeddings", max_length)
@@ -79,9 +88,31 @@ def load_model(
         raise ConfigError(
             f"model.max_length={max_length}, but {path} has a context of {context} tokens: lower it"
         )
+    pin_rope(model, max_length)
     if packing:
         use_packed_attention(model)
     return model
+
+
+def pin_rope(model: PreTrainedModel, max_length: int) -> None:
+    """Fix the frequencies of rotary embeddings that transformers would choose anew in every forward pass.
+
+    A model with LongRoPE (arXiv 2402.13753) has two sets of frequencies: for contexts up to the length that
+    it was first trained on, and for longer ones. vLLM takes the long ones for all sequences if its context,
+    `max_length`, is longer. transformers goes by the longest sequence of the forward pass, so a sequence
+    would have other log-probabilities next to a long one. The configuration, which is saved, is not changed.
+    """
+    for module in model.modules():
+        kinds = getattr(module, "rope_type", None)
+        by_layer = kinds if isinstance(kinds, dict) else {None: kinds}
+        for layer, kind in by_layer.items():
+            if kind in ("longrope", "dynamic"):
+                frequencies, _ = ROPE_INIT_FUNCTIONS[kind](
+                    module.config, model.device, seq_len=max_length, layer_type=layer
+                )
+                module.register_buffer(f"{layer}_inv_freq" if layer else "inv_freq", frequencies, persistent=False)
+                # by this name they are chosen anew
+                module.rope_type = "default" if layer is None else module.rope_type | {layer: "default"}
 
 
 def save_model(model: PreTrainedModel, path: Path, state: dict[str, torch.Tensor] | None = None) -> None:
@@ -96,3 +127,33 @@ def save_model(model: PreTrainedModel, path: Path, state: dict[str, torch.Tensor
     finally:
         model.generation_config = generation
     generation.to_json_file(path / "generation_config.json")
+
+
+def checkpoint_weights(model: PreTrainedModel, name: str, weight: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """A weight under the name that a checkpoint has it by, or in the parts that a checkpoint cuts it into.
+
+    transformers renames weights as it loads them and stacks those of experts; vLLM reads them as they are
+    in a checkpoint.
+    """
+    yield from revert_weight_conversion(model, {name: weight}).items()
+
+
+def persistent_buffers(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
+    """The buffers that a checkpoint has, such as the biases by which some routers choose experts."""
+    for prefix, module in model.named_modules():
+        for name, buffer in module.named_buffers(prefix, recurse=False):
+            if name.rpartition(".")[2] not in module._non_persistent_buffers_set:
+                yield name, buffer
+
+
+def tied_names(model: PreTrainedModel) -> tuple[str, str | None]:
+    """The name of the input embedding, and what a checkpoint calls the output layer if both are one weight."""
+    names = {
+        f"{name}.weight": module.weight
+        for name, module in model.named_modules()
+        if module in (model.get_input_embeddings(), model.get_output_embeddings())
+    }
+    (embedding, weight), *others = names.items()
+    tied = [name for name, other in others if other is weight]
+    heads = [head for name in tied for head, _ in checkpoint_weights(model, name, weight)]
+    return embedding, heads[0] if heads else None
