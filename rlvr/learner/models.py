@@ -110,7 +110,9 @@ def pin_rope(model: PreTrainedModel, max_length: int) -> None:
                 frequencies, _ = ROPE_INIT_FUNCTIONS[kind](
                     module.config, model.device, seq_len=max_length, layer_type=layer
                 )
-                module.register_buffer(f"{layer}_inv_freq" if layer else "inv_freq", frequencies, persistent=False)
+                module.register_buffer(
+                    f"{layer}_inv_freq" if layer else "inv_freq", frequencies, persistent=False
+                )
                 # by this name they are chosen anew
                 module.rope_type = "default" if layer is None else module.rope_type | {layer: "default"}
 

@@ -27,6 +27,7 @@ from rlvr.learner.models import (
 from rlvr.learner.modules import Policy
 from rlvr.types import ConfigError, FloatArray, TrainingBatch
 
+
 class PolicyLearner(Learner):
     """One rank of a policy.
 

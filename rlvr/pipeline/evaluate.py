@@ -195,10 +195,15 @@ class _Model:
 
     def __init__(self, prepared: Prepared, path: str, name: str) -> None:
         from rlvr.stages.evaluate import AnsweredSet
+        from rlvr.stages.families import check_checkpoint
         from rlvr.stages.sampling import load_tokenizer
 
         self.prepared, self.config, self.path, self.name = prepared, prepared.config, path, name
         self.tokenizer = load_tokenizer(path)
+        on_cpu = self.config.rollout.gpus_per_worker == 0
+        check_checkpoint(
+            path, self.config.model.max_length, samples=True, learns=False, updates=False, on_cpu=on_cpu
+        )
         self.length = self._longest()
         settings = prepared.settings()
         self.asked = {
@@ -228,10 +233,23 @@ class _Model:
         return int(read_manifest(folder).get("chunk", self.config.chunk))
 
     def _longest(self) -> int:
-        """Maximum sequence length, in tokens. Raises DataError if a problem and its answer exceed it."""
+        """Maximum sequence length, in tokens.
+
+        Raises:
+            ConfigError: the model depends on it, and it is not given.
+            DataError: a problem and its answer exceed it.
+        """
         from transformers import AutoConfig
 
+        from rlvr.stages.families import longrope_original
+
         read = AutoConfig.from_pretrained(self.path).get_text_config()
+        original = longrope_original(read)
+        if original is not None and self.config.model.max_length is None:
+            raise ConfigError(
+                f"{self.path} has LongRoPE: up to model.max_length={original} it is one model, above it another. "
+                "Give model.max_length, that of its training"
+            )
         limit = self.config.model.max_length or getattr(read, "max_position_embeddings", None)
         key = "model.max_length" if self.config.model.max_length else "the model's own longest sequence"
         longest = 0
