@@ -110,9 +110,8 @@ def pin_rope(model: PreTrainedModel, max_length: int) -> None:
                 frequencies, _ = ROPE_INIT_FUNCTIONS[kind](
                     module.config, model.device, seq_len=max_length, layer_type=layer
                 )
-                module.register_buffer(
-                    f"{layer}_inv_freq" if layer else "inv_freq", frequencies, persistent=False
-                )
+                name = "inv_freq" if layer is None else f"{layer}_inv_freq"
+                module.register_buffer(name, frequencies, persistent=False)
                 # by this name they are chosen anew
                 module.rope_type = "default" if layer is None else module.rope_type | {layer: "default"}
 
@@ -149,7 +148,7 @@ def persistent_buffers(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
 
 
 def tied_names(model: PreTrainedModel) -> tuple[str, str | None]:
-    """The name of the input embedding, and what a checkpoint calls the output layer if both are one weight."""
+    """The name of the input embedding, and that of the output layer in a checkpoint if both are one weight."""
     names = {
         f"{name}.weight": module.weight
         for name, module in model.named_modules()

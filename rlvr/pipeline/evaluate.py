@@ -39,7 +39,7 @@ from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.rollout.config import SamplingConfig
 from rlvr.stages.config import StageConfig
-from rlvr.types import DataError, RunInterrupted
+from rlvr.types import ConfigError, DataError, RunInterrupted
 
 if TYPE_CHECKING:
     from rlvr.cluster.workers import StandingWorkers
@@ -247,8 +247,8 @@ class _Model:
         original = longrope_original(read)
         if original is not None and self.config.model.max_length is None:
             raise ConfigError(
-                f"{self.path} has LongRoPE: up to model.max_length={original} it is one model, above it another. "
-                "Give model.max_length, that of its training"
+                f"{self.path} has LongRoPE: up to model.max_length={original} it is one model, above it "
+                "another. Give model.max_length, that of its training"
             )
         limit = self.config.model.max_length or getattr(read, "max_position_embeddings", None)
         key = "model.max_length" if self.config.model.max_length else "the model's own longest sequence"

@@ -75,10 +75,10 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         # packed layers must be unpacked before loading
         initialize_layerwise_reload(self.model)
         for layer in self.model.modules():
-            experts = getattr(layer, "quant_method", None)
-            if getattr(experts, "moe_kernel", None) is not None:
+            method: Any = getattr(layer, "quant_method", None)
+            if getattr(method, "moe_kernel", None) is not None:
                 # vLLM packs experts for the CPU only as it makes their kernel, so it has to make a new one
-                experts.moe_kernel = None
+                method.moe_kernel = None
 
     def receive_weights(self, update_info: SharedMemoryUpdateInfo) -> None:
         """Load every tensor from the learner's memory, or from the folder of a checkpoint.
@@ -115,8 +115,8 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         # a model's own way of loading can pass by the loaders that an update waits for
         if passed := [name for name, layer in self.model.named_modules() if not is_loaded(layer)]:
             raise RuntimeError(
-                f"vLLM cannot update the weights of {', '.join(passed)} in {type(self.model).__name__}: it loads "
-                "them at its start only"
+                f"vLLM cannot update the weights of {', '.join(passed)} in {type(self.model).__name__}: it "
+                "loads them at its start only"
             )
 
     def _map(self, update_info: SharedMemoryUpdateInfo) -> None:
