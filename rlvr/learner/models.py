@@ -148,7 +148,7 @@ def persistent_buffers(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
 
 
 def tied_names(model: PreTrainedModel) -> tuple[str, str | None]:
-    """The name of the input embedding, and that of the output layer in a checkpoint if both are one weight."""
+    """The name of the input embedding, and a checkpoint's name of the output layer if both are one weight."""
     names = {
         f"{name}.weight": module.weight
         for name, module in model.named_modules()
