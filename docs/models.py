@@ -22,21 +22,25 @@ from families import FAMILIES, REFUSED, Bench, Family, Findings  # noqa: E402
 TOP = """# Families of models
 
 Whether vLLM and the learner are the same model depends on the family of a checkpoint. This page is made by
-`python docs/models.py`, with vLLM {vllm}, transformers {transformers} and DeepSpeed {deepspeed}, on the CPU. Each
-family is a tiny checkpoint with random weights and the configuration of real ones, but for sizes: windows are
-16 tokens, and a RoPE is scaled from 32 positions, so that the rollouts of up to 96 tokens are shorter and longer.
-[tests/rollout/test_agreement.py](../tests/rollout/test_agreement.py) checks the same in every run of the tests.
+`python docs/models.py`, with vLLM {vllm}, transformers {transformers} and DeepSpeed {deepspeed}, on the
+CPU. Each family is a tiny checkpoint with random weights and the configuration of real ones, but for sizes:
+windows are 16 tokens, and a RoPE is scaled from 32 positions, so that the rollouts of up to 96 tokens are
+shorter and longer. [tests/rollout/test_agreement.py](../tests/rollout/test_agreement.py) checks the same in
+every run of the tests.
 
-Gaps are differences of a token's log-probability between vLLM and the learner on live rollouts, in nats: the
-largest in float32 before and after a weight update, with adapters (LoRA) after an update of them, and in
-bfloat16 the mean and the largest. In a run, `rl.max_logprob_gap` bounds the mean. Also checked for each family:
+Gaps are differences of a token's log-probability between vLLM and the learner on live rollouts, in nats:
+the largest in float32 before and after a weight update, with adapters (LoRA) after an update of them, and
+in bfloat16 the mean and the largest. In a run, `rl.max_logprob_gap` bounds the mean. Also checked for each
+family:
 
 - The learner's log-probabilities and updates are the same whatever a row's neighbours are, with packing or
   without, with gradient checkpointing or without.
-- Weights arrive whole: experts, tied and padded embeddings, norms. The agreement after an update would fail if
-  any one of them had stayed old.
-- A saved checkpoint has the settings and tensors of the one that was loaded, and vLLM says the same with it.
-- Each token of `eos_token_id` in generation_config.json ends an answer, is learned, and is left out of its text.
+- Weights arrive whole: experts, tied and padded embeddings, norms. The agreement after an update would fail
+  if any one of them had stayed old.
+- A saved checkpoint has the settings and tensors of the one that was loaded, and vLLM says the same with
+  it.
+- Each token of `eos_token_id` in generation_config.json ends an answer, is learned, and is left out of its
+  text.
 
 | family | class | in vLLM | float32 | after an update | LoRA | bfloat16, mean | largest | packing | |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -55,23 +59,25 @@ BOTTOM = """
 """
 
 END = """
-A family that is in neither table may work. The first step of a run measures the gap, and stops if it is too large
-(`rl.max_logprob_gap`). A weight update that does not reach a parameter of vLLM's stops the run, too.
+A family that is in neither table may work. The first step of a run measures the gap, and stops if it is too
+large (`rl.max_logprob_gap`). A weight update that does not reach a parameter of vLLM's stops the run, too.
 
 ## LongRoPE
 
-Phi-3 and Phi-4-mini have two sets of RoPE frequencies: for contexts up to `original_max_position_embeddings`, and
-for longer ones. transformers chooses by the longest row of each forward pass. vLLM takes the long ones for all
-sequences if `model.max_length` is above that length. The learner, its reference and its value model do what vLLM
-does. So `model.max_length` is a part of the model: `rlvr evaluate` asks for it, and who serves the trained
-model should give vLLM the same `max_model_len`. The configuration in a saved checkpoint is the one that was loaded.
+Phi-3 and Phi-4-mini have two sets of RoPE frequencies: for contexts up to
+`original_max_position_embeddings`, and for longer ones. transformers chooses by the longest row of each
+forward pass. vLLM takes the long ones for all sequences if `model.max_length` is above that length. The
+learner, its reference and its value model do what vLLM does. So `model.max_length` is a part of the model:
+`rlvr evaluate` asks for it, and who serves the trained model should give vLLM the same `max_model_len`. The
+configuration in a saved checkpoint is the one that was loaded.
 
 ## Experts
 
-In bfloat16 a router may choose other experts in vLLM than in the learner, where two are nearly equal. Then a
-token's log-probability differs by more than rounding: see the largest gaps of the mixtures of experts above.
-vLLM's own remedy, to return the experts that it chose (`enable_return_routed_experts`), is not in its engine for the
-CPU, and rlvr does not use it. Adapters are for linear layers, so experts, which are stacked, have none.
+In bfloat16 a router may choose other experts in vLLM than in the learner, where two are nearly equal. Then
+a token's log-probability differs by more than rounding: see the largest gaps of the mixtures of experts
+above. vLLM's own remedy, to return the experts that it chose (`enable_return_routed_experts`), is not in
+its engine for the CPU, and rlvr does not use it. Adapters are for linear layers, so experts, which are
+stacked, have none.
 
 ## Dropout
 

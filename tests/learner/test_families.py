@@ -14,8 +14,10 @@ from test_learner import SHAPES as ROWS
 from test_learner import WEIGHTS, Reference, error, learner_config, make_batch, near_policy, train
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.core_model_loading import revert_weight_conversion
 
 from rlvr.learner.batching import collate
+from rlvr.learner.models import checkpoint_weights, tied_names
 from rlvr.learner.modules import Policy, ValueModel
 from rlvr.learner.packing import use_packed_attention
 from rlvr.types import TrainingBatch
@@ -176,6 +178,32 @@ def test_a_policy_says_and_learns_what_the_logits_of_its_model_do(kind: str, tie
     assert policy.head is not None
     with chunks_of(5 * VOCABULARY):
         assert_same(by_policy(policy, batch), plainly(model, batch, layer))
+
+
+@pytest.mark.parametrize("kind", FAMILIES | OWN)
+def test_weight_by_weight_a_model_has_the_names_and_parts_of_its_checkpoint(kind: str) -> None:
+    with torch.device("meta"):
+        config = AutoConfig.for_model(kind, **SIZES | PADDING | (FAMILIES | OWN)[kind])
+        model = AutoModelForCausalLM.from_config(config)
+    whole = revert_weight_conversion(model, dict(model.named_parameters()))
+    expected = {name: weight.shape for name, weight in whole.items()}
+    found = [
+        pair for name, weight in model.named_parameters() for pair in checkpoint_weights(model, name, weight)
+    ]
+    assert {name: weight.shape for name, weight in found} == expected
+    assert len(found) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("llama", "lm_head.weight"), ("gpt2", "lm_head.weight"), ("gpt_neox", "embed_out.weight")],
+)
+def test_a_tied_output_layer_has_a_name_in_checkpoints(kind: str, expected: str) -> None:
+    for tied in (True, False):
+        model = made(kind, **FAMILIES[kind], tie_word_embeddings=tied)
+        embedding, head = tied_names(model)
+        assert dict(model.named_parameters())[embedding] is model.get_input_embeddings().weight
+        assert head == (expected if tied else None)
 
 
 @pytest.mark.parametrize("kind", OWN)
