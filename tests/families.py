@@ -154,7 +154,7 @@ FAMILIES = [
     Family(
         "OLMoE",
         "olmoe",
-        ALIKE | {"num_experts": 8, "num_experts_per_tok": 2},
+        ALIKE | {"num_experts": 4, "num_experts_per_tok": 2},
         note="experts have no adapters",
     ),
     Family(

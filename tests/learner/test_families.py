@@ -15,10 +15,11 @@ from test_learner import WEIGHTS, Reference, error, learner_config, make_batch, 
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlvr.learner.batching import collate
 from rlvr.learner.models import checkpoint_weights, tied_names
-from rlvr.learner.modules import Policy, ValueModel
+from rlvr.learner.modules import Policy, ValueModel, recompute_activations
 from rlvr.learner.packing import use_packed_attention
 from rlvr.types import TrainingBatch
 
@@ -290,6 +291,35 @@ def test_an_update_keeps_no_keys_and_values() -> None:
         ValueModel(model.base_model)(micro)
     assert len(kept) > 6
     assert not any(kept)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dropout"),
+    [
+        ("gpt2", {"resid_pdrop": 0.5, "embd_pdrop": 0.5, "attn_pdrop": 0.5}),
+        ("opt", {"dropout": 0.5}),  # in the layers themselves
+        ("falcon", {"hidden_dropout": 0.5, "attention_dropout": 0.5}),
+        ("starcoder2", {"residual_dropout": 0.5, "embedding_dropout": 0.5}),
+        ("mixtral", {"router_jitter_noise": 0.5}),
+    ],
+)
+def test_activations_are_recomputed_without_dropout(kind: str, dropout: dict[str, float]) -> None:
+    model = made(kind, **FAMILIES[kind], **dropout)
+    policy, batch = Policy(model), batch_of(SHAPES)
+    expected = by_policy(policy, batch)
+    recompute_activations(model)
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    for layer in layers:
+        layer.register_forward_pre_hook(count)
+    for update in (1, 2):
+        assert_same(by_policy(policy, batch), expected)
+        assert calls == update * 2 * len(layers)  # forward, and again in the backward pass
 
 
 # ---------------------------------------------------------------- learners
