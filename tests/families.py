@@ -181,6 +181,29 @@ FAMILIES = [
     ),
 ]
 
+# for docs/models.md only: more families than the tests have time for
+FURTHER = [
+    Family("Arcee", "arcee"),
+    Family("Cohere", "cohere", TIED | {"logit_scale": 0.25, "use_qk_norm": True}, like="Command R"),
+    Family("ERNIE 4.5", "ernie4_5", {"head_dim": 32}),
+    Family("Falcon", "falcon", {"multi_query": True}),
+    Family("Gemma", "gemma", NARROW | TIED | {"num_key_value_heads": 1}),
+    Family("GPT-2", "gpt2", {"n_embd": 128, "n_layer": 2, "n_head": 4, "n_positions": 128}),
+    Family("GraniteMoE", "granitemoe", TIED | {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    Family("Hunyuan", "hunyuan_v1_dense", {"head_dim": 32}),
+    Family("Ministral", "ministral", NARROW | MIXED),
+    Family("Nemotron", "nemotron", {"head_dim": 32}),
+    Family("Phi-2", "phi", {"partial_rotary_factor": 0.5}),
+    Family(
+        "Qwen2-MoE",
+        "qwen2_moe",
+        {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+        | {"shared_expert_intermediate_size": 32},
+    ),
+    Family("Seed-OSS", "seed_oss", {"head_dim": 32, "attention_bias": True}),
+    Family("StableLM", "stablelm"),
+]
+
 ROUTED = {"num_local_experts": 4, "num_experts_per_tok": 2}
 IMAGES = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 96}
 
@@ -199,7 +222,11 @@ REFUSED: list[tuple[Family, str]] = [
         "vLLM cannot run Qwen2 with a sliding window in some layers only",
     ),
     (Family("Phi-3.5-MoE", "phimoe", ROUTED), "vLLM and transformers read Phi-3.5-MoE differently"),
-    (Family("gpt-oss", "gpt_oss", NARROW | ROUTED | MIXED), "updates would not reach it"),
+    (Family("gpt-oss", "gpt_oss", NARROW | ROUTED | MIXED), "vLLM loads its experts at its start only"),
+    (
+        Family("GLM-4.5", "glm4_moe", NARROW | {"n_routed_experts": 4, "num_experts_per_tok": 2}),
+        "vLLM loads its routers' biases at its start only",
+    ),
     (
         Family(
             "Phi-3, LongRoPE with a factor of its own", "phi3", ALIKE | longrope(16, attention_factor=1.7)

@@ -15,6 +15,8 @@ from rlvr.types import ConfigError
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+# weights that pass by the loaders that a weight update of vLLM 0.32 waits for
+AT_START = {"gpt_oss": "experts", "glm4_moe": "routers' biases"}
 # sizes of an attention head that vLLM 0.32 has kernels for on the CPU
 CPU_HEADS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 
@@ -80,9 +82,9 @@ def _difference_messages(config: PretrainedConfig, max_length: int | None, updat
     kind = config.model_type
     if kind == "phimoe":
         yield "vLLM and transformers read Phi-3.5-MoE differently, so the learner would train another model"
-    if kind == "gpt_oss" and updates:
+    if kind in AT_START and updates:
         yield (
-            "vLLM loads the experts of gpt-oss at its start only, so updates would not reach it: "
+            f"vLLM loads its {AT_START[kind]} at its start only, so weight updates would not reach them: "
             "use stages without rl and opd"
         )
     window = getattr(config, "sliding_window", None) or math.inf
