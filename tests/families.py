@@ -17,6 +17,7 @@ import numpy as np
 import ray
 import torch
 from ray import cloudpickle
+from tokenizers import AddedToken
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
 
 from rlvr.algorithms.objective import supervised
@@ -255,7 +256,8 @@ REFUSED: list[tuple[Family, str]] = [
 
 def family_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = character_tokenizer(ALPHABET)
-    tokenizer.add_special_tokens({"additional_special_tokens": ENDS})
+    # as the tokenizers of chat models have them: not among their `all_special_ids`
+    tokenizer.add_tokens([AddedToken(end, special=True) for end in ENDS], special_tokens=True)
     return tokenizer
 
 

@@ -201,9 +201,7 @@ class _Model:
         self.prepared, self.config, self.path, self.name = prepared, prepared.config, path, name
         self.tokenizer = load_tokenizer(path)
         on_cpu = self.config.rollout.gpus_per_worker == 0
-        check_checkpoint(
-            path, self.config.model.max_length, samples=True, learns=False, updates=False, on_cpu=on_cpu
-        )
+        check_checkpoint(path, self.config.model.max_length, samples=True, on_cpu=on_cpu)
         self.length = self._longest()
         settings = prepared.settings()
         self.asked = {

@@ -22,10 +22,17 @@ CPU_HEADS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 
 
 def check_checkpoint(
-    path: str, max_length: int | None, *, samples: bool, learns: bool, updates: bool, on_cpu: bool
+    path: str,
+    max_length: int | None,
+    *,
+    samples: bool,
+    learns: bool = False,
+    updates: bool = False,
+    on_cpu: bool,
+    key: str = "model.path",
 ) -> None:
     """Check a checkpoint by its config.json, for a run that samples from it with vLLM on the CPU or on GPUs,
-    that trains it, or that does both with weight updates.
+    that trains it, or that does both with weight updates. `key` is the setting that the messages name.
 
     Raises:
         ConfigError: transformers does not know it, or vLLM or the learner cannot do what the run needs.
@@ -35,13 +42,13 @@ def check_checkpoint(
     try:
         config = AutoConfig.from_pretrained(path)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"model.path={path} is no model that transformers knows: {error}") from error
+        raise ConfigError(f"{key}={path} is no model that transformers knows: {error}") from error
     messages = list(_kind_messages(config, learns))
     if not messages and samples:
         messages += _sampler_messages(config, on_cpu)
     if not messages and samples and learns:
         messages += _difference_messages(config, max_length, updates)
-    refuse([f"model.path={path}: {message}" for message in messages])
+    refuse([f"{key}={path}: {message}" for message in messages])
 
 
 def longrope_original(config: PretrainedConfig) -> int | None:

@@ -184,6 +184,8 @@ def drawn_by(
     """A rollout as the engine makes it, of a model that answers with the tokens of `text`."""
     prompt = encode_prompt(PROBLEM, PromptConfig(chat=True), tokenizer)
     drawn = tokenizer.encode(text, add_special_tokens=False)
+    if finish_reason is FinishReason.STOP:
+        drawn.append(tokenizer.eos_token_id)
     tokens = np.array([*prompt, *drawn], np.int32)
     size = len(tokens)
     return Rollout(
@@ -208,6 +210,7 @@ def drawn_by(
     [
         ("<think>2+2 is 4</think><answer>4</answer><eos>", "<think>2+2 is 4</think><answer>4</answer>"),
         ("4<|im_end|>", "4"),  # a chat model's own end
+        ("4<|message|>", "4"),  # an end that the tokenizer may not know as special
         ("<bos>4<eos><pad><pad>", "4"),
         ("<eos>", ""),
         ("", ""),
@@ -219,7 +222,7 @@ def test_special_tokens_are_text_but_for_those_that_begin_end_and_pad(
 ) -> None:
     tokenizer = tokenizer_of(special=special)
     ids = tokenizer.encode(drawn, add_special_tokens=False)
-    reason = FinishReason.LENGTH if drawn.endswith("<|message|>") else FinishReason.STOP
+    reason = FinishReason.LENGTH if "final" in drawn else FinishReason.STOP
     assert drawn_text(ids, reason, tokenizer) == text
 
 
