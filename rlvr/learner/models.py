@@ -112,7 +112,7 @@ def pin_rope(model: PreTrainedModel, max_length: int) -> None:
                 )
                 name = "inv_freq" if layer is None else f"{layer}_inv_freq"
                 module.register_buffer(name, frequencies, persistent=False)
-                # by this name they are chosen anew
+                # any other name than "default" makes transformers choose again
                 module.rope_type = "default" if layer is None else module.rope_type | {layer: "default"}
 
 
@@ -149,12 +149,9 @@ def persistent_buffers(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
 
 def tied_names(model: PreTrainedModel) -> tuple[str, str | None]:
     """The name of the input embedding, and a checkpoint's name of the output layer if both are one weight."""
-    names = {
-        f"{name}.weight": module.weight
-        for name, module in model.named_modules()
-        if module in (model.get_input_embeddings(), model.get_output_embeddings())
-    }
-    (embedding, weight), *others = names.items()
-    tied = [name for name, other in others if other is weight]
-    heads = [head for name in tied for head, _ in checkpoint_weights(model, name, weight)]
-    return embedding, heads[0] if heads else None
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    names = {module: f"{name}.weight" for name, module in model.named_modules()}
+    if head is None or head.weight is not embedding.weight:
+        return names[embedding], None
+    (name, _), *_ = checkpoint_weights(model, names[head], head.weight)
+    return names[embedding], name

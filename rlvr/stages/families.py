@@ -102,7 +102,7 @@ def _difference_messages(config: PretrainedConfig, max_length: int | None, updat
         )
     for rope in filter(_is_longrope, _ropes(config)):
         original = rope["original_max_position_embeddings"]
-        ratio = config.max_position_embeddings / original
+        ratio = max(config.max_position_embeddings / original, 1.0)
         ours = {"factor": ratio, "attention_factor": math.sqrt(1 + math.log(ratio) / math.log(original))}
         others = [name for name in ("short_mscale", "long_mscale") if rope.get(name) is not None]
         others += [

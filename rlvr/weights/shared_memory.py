@@ -28,7 +28,7 @@ from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, i
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
 BACKEND = "rlvr_shared_memory"
-HEAD = "lm_head.weight"
+HEAD = "lm_head.weight"  # name of the output layer
 MEMORY = "rlvr-weights"  # name of the learner's memory file
 
 
@@ -84,7 +84,8 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
         """Load every tensor from the learner's memory, or from the folder of a checkpoint.
 
         Raises:
-            RuntimeError: a parameter of the model got no value and would silently keep the old one.
+            RuntimeError: a parameter of the model got no value and would silently keep the old one, or vLLM
+                has no way to update it.
         """
         owners = parameter_owners(self.model)
         if os.path.isdir(update_info.path):
@@ -105,9 +106,7 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
             # some models, such as Gemma 2, have no output layer: they read the input embedding
             tensors = [entry for entry in self.tensors if entry[0] != HEAD or hasattr(self.model, "lm_head")]
         loaded = self.model.load_weights(iter(tensors))
-        if loaded is None:
-            return
-        done = {owners[name] for name in loaded if name in owners}
+        done = {owners[name] for name in (owners if loaded is None else loaded) if name in owners}
         if missing := [name for name, owner in owners.items() if owner not in done]:
             raise RuntimeError(
                 f"the weight update leaves parameters at old values: {', '.join(sorted(missing))}"

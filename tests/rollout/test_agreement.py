@@ -18,6 +18,7 @@ from families import (
     family_config,
     family_tokenizer,
 )
+from ray.exceptions import RayTaskError
 
 import rlvr
 from rlvr.stages.batches import rollout_batch
@@ -67,6 +68,14 @@ def test_a_family_is_one_model_in_vllm_and_in_the_learner(
     longest = max(len(rollout.tokens) for rollout in found.rollouts)
     assert longest > family.max_length * 0.6
     assert min(len(rollout.tokens) for rollout in found.rollouts) < family.max_length * 0.4
+
+
+@pytest.mark.slow
+def test_weights_that_vllm_cannot_update_are_named(bench: Bench, tmp_path: Path) -> None:
+    """It says that it has loaded them."""
+    (family,) = [family for family, _ in REFUSED if family.name == "gpt-oss"]
+    with pytest.raises(RayTaskError, match=r"cannot update the weights of .*layers\.1\.mlp\.experts"):
+        bench.agreement(family, tmp_path)
 
 
 @pytest.mark.parametrize(("family", "words"), REFUSED, ids=lambda value: getattr(value, "name", ""))
