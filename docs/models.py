@@ -105,7 +105,7 @@ def row(family: Family, found: Findings, halved: Findings) -> str:
         "Transformers" if found.engine.startswith("Transformers") else "its own",
         f"{found.before:.0e}",
         f"{found.after:.0e}",
-        f"{found.adapters:.0e}",
+        "no" if found.unadapted else f"{found.adapters:.0e}",
         f"{halved.mean:.3f}",
         f"{max(halved.before, halved.after):.2f}",
         "no" if found.refusal else "yes",

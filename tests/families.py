@@ -303,6 +303,7 @@ class Findings:
     same_shape: bool = False  # the checkpoint that was saved has the settings and tensors of the one loaded
     unnoticed: list[str] = field(default_factory=list)  # weights that may stay old without a gap
     refusal: str = ""  # of packing
+    unadapted: str = ""  # why it has no adapters
     rollouts: list[Rollout] = field(default_factory=list)
 
 
@@ -483,12 +484,16 @@ class Bench:
         except ray.exceptions.RayTaskError as error:
             found.refusal = str(error.cause)
 
-        self.learn(family, path, lora=LoraConfig(rank=2))
-        self.update(batch)
-        self.publish(2)
-        adapted = training_batch(self.draw(2, length))
-        found.adapters = largest(self.logprobs(adapted), adapted.columns["sampler_logprobs"], adapted)
-        found.adapted = largest(self.logprobs(batch), sampled, batch)
+        try:
+            self.learn(family, path, lora=LoraConfig(rank=2))
+        except ray.exceptions.RayTaskError as error:
+            found.unadapted = str(error.cause)
+        else:
+            self.update(batch)
+            self.publish(2)
+            adapted = training_batch(self.draw(2, length))
+            found.adapters = largest(self.logprobs(adapted), adapted.columns["sampler_logprobs"], adapted)
+            found.adapted = largest(self.logprobs(batch), sampled, batch)
 
         ray.get(self.worker.load.remote(str(saved)))
         again = self.draw(1, length)

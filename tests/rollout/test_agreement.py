@@ -51,6 +51,7 @@ def test_a_family_is_one_model_in_vllm_and_in_the_learner(
     assert bool(found.refusal) != family.packing
     assert found.refusal == "" or "learner.packing=false" in found.refusal
     assert found.packed < TOLERANCE
+    assert found.unadapted == ""
     assert found.adapted > 0.01
     assert found.adapters < TOLERANCE
     assert found.same_shape

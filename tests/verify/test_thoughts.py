@@ -184,7 +184,8 @@ def drawn_by(
     """A rollout as the engine makes it, of a model that answers with the tokens of `text`."""
     prompt = encode_prompt(PROBLEM, PromptConfig(chat=True), tokenizer)
     drawn = tokenizer.encode(text, add_special_tokens=False)
-    if finish_reason is FinishReason.STOP:
+    ended = drawn and drawn[-1] in tokenizer.convert_tokens_to_ids(["<eos>", "<|im_end|>"])
+    if finish_reason is FinishReason.STOP and not ended:
         drawn.append(tokenizer.eos_token_id)
     tokens = np.array([*prompt, *drawn], np.int32)
     size = len(tokens)
