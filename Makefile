@@ -1,7 +1,7 @@
-# make install [GPU=1] | quickstart | test | lint | check-gpu-lock | lock | clean
+# make install [GPU=1] | quickstart | smollm2 | test | lint | check-gpu-lock | lock | clean
 # Every target makes .venv first when it is missing or was made from other locks; see requirements/install.sh.
 # Without GPU=0 or GPU=1 it stays what it was last made for, a CPU at first.
-.PHONY: install quickstart test lint check-gpu-lock lock clean
+.PHONY: install quickstart smollm2 test lint check-gpu-lock lock clean
 
 KIND = $(if $(GPU),$(if $(filter 0,$(GPU)),cpu,gpu),$(shell cat .venv/kind 2>/dev/null || echo cpu))
 
@@ -10,6 +10,12 @@ install:
 
 quickstart: install
 	.venv/bin/rlvr recipe recipe=quickstart
+
+# SVAMP=FILE and GSM8K=FILE in place of the data sets on the hub
+smollm2: install
+	.venv/bin/python experiments/smollm2/prepare.py runs/smollm2/start \
+		$(if $(SVAMP),--svamp $(SVAMP)) $(if $(GSM8K),--gsm8k $(GSM8K))
+	.venv/bin/rlvr recipe recipe=smollm2
 
 test: install
 	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

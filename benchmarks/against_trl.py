@@ -2,6 +2,7 @@
 
     python benchmarks/against_trl.py --tune --json benchmarks/against_trl.json   # each side's best settings
     python benchmarks/against_trl.py --json benchmarks/against_trl.json [--models 0.5M 3M 10M] [--pairs N]
+    python benchmarks/against_trl.py --json benchmarks/against_trl.json --models 135M --checkpoint FOLDER
 
 Both sides have the same checkpoint, prompts, group size, temperature, loss, advantages (a pair that
 `parity_trl.py` finds equal), reward function and optimizer, in float32. Each is a process of its own that
@@ -28,15 +29,15 @@ from typing import Any
 
 import against_trl_tune as tune
 import numpy as np
-from against_trl_cases import CASES, ROLLOUTS
+from against_trl_cases import CASES
 from against_trl_sides import Side, our_figures, our_side, prepare, trl_side
 from parity_trl import trl_python
 
 from rlvr.record.run_folder import versions
 
-PAIRS = {"0.5M": 15, "3M": 9, "10M": 9}
-WARM_UP = {"0.5M": 3, "3M": 1, "10M": 1}
-MINUTES = {"0.5M": 2, "3M": 5, "10M": 13}  # on two quiet cores
+PAIRS = {"0.5M": 15, "3M": 9, "10M": 9, "135M": 5}
+WARM_UP = {"0.5M": 3, "3M": 1, "10M": 1, "135M": 1}
+MINUTES = {"0.5M": 2, "3M": 5, "10M": 13, "135M": 90}  # on two quiet cores
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 Steps = list[dict[str, Any]]
 
@@ -59,11 +60,13 @@ def alternate(sides: Sequence[Side], warm_up: int, pairs: int) -> dict[str, Step
     return steps
 
 
-def measure(name: str, settings: dict[str, Any], python: Path, pairs: int) -> dict[str, Any]:
+def measure(
+    name: str, settings: dict[str, Any], python: Path, pairs: int, checkpoint: Path | None
+) -> dict[str, Any]:
     case = CASES[name]
     with tempfile.TemporaryDirectory(prefix="against_trl_") as place:
         folder = Path(place)
-        parameters = prepare(folder, case)
+        parameters = prepare(folder, case, checkpoint)
         began = time.monotonic()
         with (
             our_side(folder, case, settings["ours"]) as ours,
@@ -79,7 +82,7 @@ def measure(name: str, settings: dict[str, Any], python: Path, pairs: int) -> di
     return {
         "million_parameters": parameters / 1e6,
         "max_tokens": case.max_tokens,
-        "rollouts": ROLLOUTS,
+        "rollouts": case.rollouts,
         "trl_packages": packages,
         "settings": settings,
         "pairs": [
@@ -174,13 +177,16 @@ def main() -> None:
     parser.add_argument(
         "--json", type=Path, help="the report; what it has of other models and settings is kept"
     )
-    parser.add_argument("--models", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--models", nargs="+", choices=CASES, default=["0.5M", "3M", "10M"])
     parser.add_argument("--pairs", type=int, help=f"counted steps of each side; by default {PAIRS}")
     parser.add_argument(
         "--tune", action="store_true", help="find the best settings of both sides, and nothing else"
     )
     parser.add_argument("--trl-python", type=Path, help="a Python that has TRL")
+    parser.add_argument("--checkpoint", type=Path, help="the model of 135M: a folder with a chat template")
     arguments = parser.parse_args()
+    if arguments.checkpoint is None and any(CASES[name].chat for name in arguments.models):
+        parser.error("135M needs --checkpoint FOLDER: experiments/smollm2/prepare.py makes one")
     python = arguments.trl_python or trl_python()
     report: dict[str, Any] = {"tuning": {}, "models": {}}
     if arguments.json and arguments.json.exists():
@@ -190,10 +196,10 @@ def main() -> None:
     for name in arguments.models:
         print(name, flush=True)
         if arguments.tune:
-            report["tuning"][name] = tune.find(name, python) | {"machine": versions()}
+            report["tuning"][name] = tune.find(name, python, arguments.checkpoint) | {"machine": versions()}
         else:
             settings = report["tuning"].get(name, {}).get("chosen", tune.DEFAULTS)
-            result = measure(name, settings, python, arguments.pairs or PAIRS[name])
+            result = measure(name, settings, python, arguments.pairs or PAIRS[name], arguments.checkpoint)
             result |= {"lengths_differ_by_errors": lengths_differ(result), "machine": versions()}
             report["models"][name] = result
             show(name, result)

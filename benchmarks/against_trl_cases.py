@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-PROBLEMS, GROUP_SIZE = 32, 8
-ROLLOUTS = PROBLEMS * GROUP_SIZE
+GROUP_SIZE = 8
 HELDOUT_SAMPLES = 4  # of each held-out problem: another number than of the others, which tells them apart
 MAX_LENGTH = 512
 # with the four special tokens a random model draws each token about once in 74
@@ -24,10 +23,20 @@ ALPHABET = string.digits + string.ascii_letters + "+-=? \n#"
 @dataclass(frozen=True)
 class Case:
     """A model with random weights. It ends an answer with about one token in 74, whatever was before: lengths
-    are geometric, cut off at `max_tokens`."""
+    are geometric, cut off at `max_tokens`. Without `sizes` it is a chat model of the user's, which answers
+    word problems."""
 
     max_tokens: int
-    sizes: dict[str, int]  # LlamaConfig's names
+    sizes: dict[str, int] | None  # LlamaConfig's names
+    problems: int = 32  # per step
+
+    @property
+    def rollouts(self) -> int:
+        return self.problems * GROUP_SIZE
+
+    @property
+    def chat(self) -> bool:
+        return self.sizes is None
 
 
 CASES = {
@@ -61,12 +70,16 @@ CASES = {
             "intermediate_size": 1024,
         },
     ),
+    "135M": Case(128, None, problems=16),
 }
 
 
-def timed_problems() -> list[dict[str, str]]:
-    """The problems of every step of the timed part. Prompts have 9 to 11 tokens."""
-    return [{"problem": f"{7 * i}+{11 * i + 5}=?", "answer": str(18 * i + 5)} for i in range(PROBLEMS)]
+def timed_problems(case: Case) -> list[dict[str, str]]:
+    """The problems of every step of the timed part. Prompts have 9 to 11 tokens, in chat about 60."""
+    text = "A shop has {} red and {} green apples. How many apples is that?" if case.chat else "{}+{}=?"
+    return [
+        {"problem": text.format(7 * i, 11 * i + 5), "answer": str(18 * i + 5)} for i in range(case.problems)
+    ]
 
 
 def parity(completion: str) -> float:

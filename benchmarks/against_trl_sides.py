@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Self
 
 import psutil  # type: ignore[import-untyped]
-from against_trl_cases import ALPHABET, GROUP_SIZE, MAX_LENGTH, PROBLEMS, Case, timed_problems
+from against_trl_cases import ALPHABET, GROUP_SIZE, MAX_LENGTH, Case, timed_problems
 from parity_trl_cases import LOSSES, trl_advantage
 
 from rlvr.learner.models import make_scratch_model
@@ -127,13 +127,20 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": str(cores()), "HF_HUB_OFFLINE": "1", "PYTHONPATH": path}
 
 
-def prepare(folder: Path, case: Case) -> int:
-    """Write the checkpoint and the problems into `folder`; the number of parameters."""
+def prepare(folder: Path, case: Case, checkpoint: Path | None) -> int:
+    """Put the checkpoint and the problems into `folder`; the number of parameters.
+
+    `checkpoint` is the model of a case without `sizes`.
+    """
     from transformers import AutoModelForCausalLM
 
-    tokenizer = character_tokenizer(ALPHABET)
-    make_scratch_model(folder / "model", tokenizer, MAX_LENGTH, 0, tie_word_embeddings=True, **case.sizes)
-    rows = "".join(json.dumps(problem) + "\n" for problem in timed_problems())
+    if case.sizes is None:
+        assert checkpoint is not None
+        (folder / "model").symlink_to(checkpoint.resolve())
+    else:
+        tokenizer = character_tokenizer(ALPHABET)
+        make_scratch_model(folder / "model", tokenizer, MAX_LENGTH, 0, tie_word_embeddings=True, **case.sizes)
+    rows = "".join(json.dumps(problem) + "\n" for problem in timed_problems(case))
     (folder / "problems.jsonl").write_text(rows)
     return int(AutoModelForCausalLM.from_pretrained(folder / "model").num_parameters())
 
@@ -141,7 +148,9 @@ def prepare(folder: Path, case: Case) -> int:
 def trl_side(python: Path, folder: Path, case: Case, settings: Mapping[str, Any]) -> Side:
     spec = {
         "model": str(folder / "model"),
-        "problems": timed_problems(),
+        "problems": timed_problems(case),
+        "problems_per_step": case.problems,
+        "chat": case.chat,
         "reward": "parity",
         "settings": {
             "max_completion_length": case.max_tokens,
@@ -157,7 +166,13 @@ def start_trl(python: Path, folder: Path, spec: Mapping[str, Any]) -> Side:
     """TRL with what `against_trl_worker.py` reads of `spec`, at temperature 1 and with GRPO's loss."""
     path = folder / "trl.json"
     settings = {"temperature": 1.0, **LOSSES["grpo"], **spec["settings"]}
-    defaults = {"folder": str(folder / "trl"), "threads": cores(), "warmup_steps": 0}
+    defaults = {
+        "folder": str(folder / "trl"),
+        "threads": cores(),
+        "warmup_steps": 0,
+        "problems_per_step": 32,
+        "chat": False,
+    }
     whole = {**defaults, **spec, "settings": settings}
     path.write_text(json.dumps(whole))
     return Side("trl", [python, HERE / "against_trl_worker.py", path, "{descriptor}"], folder)
@@ -170,22 +185,24 @@ def our_side(folder: Path, case: Case, settings: Sequence[str]) -> Side:
         "model=pretrained",
         f"model.path={folder / 'model'}",
         f"model.max_length={MAX_LENGTH}",
+        f"problems.prompt.chat={str(case.chat).lower()}",
         f"sampling.max_tokens={case.max_tokens}",
         "+reward.functions.parity={_target_: against_trl_cases.parity}",
         f"rl.optimizer.lr={RATE}",
         *(f"rl.{name}={NEVER}" for name in ("steps", "evaluate_every")),
+        *(["problems.prompt.template={problem}"] if case.chat else []),
         *settings,
     ]
-    return start_ours(folder, overrides)
+    return start_ours(folder, overrides, case.problems)
 
 
-def start_ours(folder: Path, overrides: Sequence[str]) -> Side:
+def start_ours(folder: Path, overrides: Sequence[str], problems: int = 32) -> Side:
     """`rlvr train` with these overrides, TRL's advantages and a reward of one's own, into `folder`/run."""
     common = [
         "algorithm=grpo",
         f"algorithm.advantage._target_={trl_advantage.__module__}.{trl_advantage.__name__}",
         "~reward.functions.math",
-        f"rl.problems_per_step={PROBLEMS}",
+        f"rl.problems_per_step={problems}",
         f"rl.group_size={GROUP_SIZE}",
         *(f"rl.{name}={NEVER}" for name in ("checkpoint_every", "check_every")),
         "record.trackers=[]",

@@ -17,10 +17,20 @@ from against_trl_cases import CASES, Case
 from against_trl_sides import Side, SideFailed, our_side, prepare, trl_side
 
 DEFAULTS: dict[str, Any] = {"ours": [], "trl": {"per_device_train_batch_size": 16}}
-MINUTES = {"0.5M": 9, "3M": 10, "10M": 25}  # on two quiet cores
-STEPS = {"0.5M": (2, 5), "3M": (1, 2), "10M": (0, 1)}  # of TRL: that do not count, that do; ours makes more
-ROWS = {"0.5M": (32, 64, 128, 256), "3M": (16, 32, 64, 128), "10M": (4, 8, 16, 32, 64)}
-BUDGETS = {"0.5M": (2048, 4096, 8192), "3M": (1024, 2048, 4096), "10M": (1024, 2048, 4096)}
+MINUTES = {"0.5M": 9, "3M": 10, "10M": 25, "135M": 90}  # on two quiet cores
+STEPS = {  # of TRL: that do not count, that do; ours makes more
+    "0.5M": (2, 5),
+    "3M": (1, 2),
+    "10M": (0, 1),
+    "135M": (0, 1),
+}
+ROWS = {"0.5M": (32, 64, 128, 256), "3M": (16, 32, 64, 128), "10M": (4, 8, 16, 32, 64), "135M": (2, 4, 8, 16)}
+BUDGETS = {
+    "0.5M": (2048, 4096, 8192),
+    "3M": (1024, 2048, 4096),
+    "10M": (1024, 2048, 4096),
+    "135M": (1024, 2048, 4096),
+}
 
 
 def generations(case: Case) -> list[dict[str, Any]]:
@@ -30,7 +40,7 @@ def generations(case: Case) -> list[dict[str, Any]]:
     once, and room for as many tokens in a pass as there are answers, or four times that.
     """
     page = 32
-    pages = 256 * -(-(case.max_tokens + 16) // page)
+    pages = case.rollouts * -(-(case.max_tokens + (128 if case.chat else 16)) // page)
     return [
         {"cache_implementation": "static"},
         *(
@@ -47,15 +57,16 @@ def generations(case: Case) -> list[dict[str, Any]]:
     ]
 
 
-def find(name: str, python: Path) -> dict[str, Any]:
+def find(name: str, python: Path, checkpoint: Path | None) -> dict[str, Any]:
     """The tables of what was tried, and the `chosen` settings."""
     case, (warm_up, steps) = CASES[name], STEPS[name]
+    ready = partial(prepare, case=case, checkpoint=checkpoint)
     ours: list[dict[str, Any]] = []
     trl: list[dict[str, Any]] = []
 
     def of_trl(settings: dict[str, Any]) -> None:
         start = partial(trl_side, python, case=case, settings=settings)
-        trl.append(attempt(start, case, warm_up, steps, settings))
+        trl.append(attempt(start, ready, warm_up, steps, settings))
 
     for rows in ROWS[name]:
         of_trl({"per_device_train_batch_size": rows})
@@ -65,7 +76,7 @@ def find(name: str, python: Path) -> dict[str, Any]:
 
     def of_ours(settings: list[str]) -> None:
         start = partial(our_side, case=case, settings=settings)
-        ours.append(attempt(start, case, 1, steps + 2, settings))
+        ours.append(attempt(start, ready, 1, steps + 2, settings))
 
     for packing in ("false", "true"):
         for budget in BUDGETS[name]:
@@ -82,12 +93,12 @@ def best(table: list[dict[str, Any]]) -> Any:
 
 
 def attempt(
-    start: Callable[[Path], Side], case: Case, warm_up: int, steps: int, settings: Any
+    start: Callable[[Path], Side], prepare: Callable[[Path], int], warm_up: int, steps: int, settings: Any
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"settings": settings}
     with tempfile.TemporaryDirectory(prefix="against_trl_") as place:
         folder = Path(place)
-        prepare(folder, case)
+        prepare(folder)
         try:
             with start(folder) as side:
                 side.wait()

@@ -2,9 +2,10 @@
 
     against_trl_worker.py SPEC DESCRIPTOR   # a step whenever it is its turn
 
-SPEC is a JSON file: model, problems, reward (a name of `against_trl_cases`), settings of GRPOConfig,
-warmup_steps, and where there are evaluations heldout and evaluate_every. Seconds of parts are those of TRL's
-own profiling, whose contexts report to nobody else.
+SPEC is a JSON file: model, problems, problems_per_step, chat (whether they are put to the model in its chat
+template), reward (a name of `against_trl_cases`), settings of GRPOConfig, warmup_steps, and where there are
+evaluations heldout and evaluate_every. Seconds of parts are those of TRL's own profiling, whose contexts
+report to nobody else.
 """
 
 from __future__ import annotations
@@ -94,8 +95,11 @@ def reward_function(name: str) -> Any:
     ]
 
 
-def prompt_of(problem: dict[str, str], tokenizer: Any) -> str:
-    return f"{tokenizer.bos_token}{problem['problem']}\n"
+def prompt_of(problem: dict[str, str], tokenizer: Any, chat: bool) -> str:
+    if not chat:
+        return f"{tokenizer.bos_token}{problem['problem']}\n"
+    message = {"role": "user", "content": problem["problem"]}
+    return str(tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True))
 
 
 def make_trainer(spec: dict[str, Any], callback: TrainerCallback) -> Trainer:
@@ -106,11 +110,13 @@ def make_trainer(spec: dict[str, Any], callback: TrainerCallback) -> Trainer:
     tokenizer.pad_token = tokenizer.eos_token
     arguments = GRPOConfig(
         output_dir=spec["folder"],
-        gradient_accumulation_steps=cases.ROLLOUTS // rows,
+        gradient_accumulation_steps=spec["problems_per_step"] * cases.GROUP_SIZE // rows,
         model_init_kwargs={"dtype": "float32"},
         **settings,
     )
-    data = [{"prompt": prompt_of(p, tokenizer), "answer": p["answer"]} for p in spec["problems"]]
+    data = [
+        {"prompt": prompt_of(p, tokenizer, spec["chat"]), "answer": p["answer"]} for p in spec["problems"]
+    ]
     trainer = Trainer(
         model=spec["model"],
         reward_funcs=reward_function(spec["reward"]),
@@ -161,7 +167,7 @@ class TakesTurns(TrainerCallback):
         self.go("evaluate", {"step": step})
         trainer, problems = self.trainer, self.spec["heldout"]
         tokenizer = trainer.processing_class
-        prompts = [prompt_of(problem, tokenizer) for problem in problems]
+        prompts = [prompt_of(problem, tokenizer, self.spec["chat"]) for problem in problems]
         inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
         trainer.model.eval()
         most = trainer.args.max_completion_length

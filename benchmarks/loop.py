@@ -1,6 +1,7 @@
 """The training loop against its own limit: what vLLM alone and the learner alone need for the same work.
 
     python benchmarks/loop.py --json report.json        # about 40 minutes on two cores
+    python benchmarks/loop.py --cases pretrained --checkpoint FOLDER    # a chat model of the user's
 
 The real loop (Ray, vLLM, reward service, DeepSpeed, weight transfer, journal) runs on models with random
 weights, 32 problems × 8 answers a step, and between its steps an engine and a learner, in processes of their
@@ -36,7 +37,7 @@ from typing import Any
 import ray
 from alone import Alone, EngineAlone, LearnerAlone, RewardAlone, count_seconds
 from hydra import compose, initialize_config_dir
-from random_models import make_model
+from random_models import make_model, number_of_parameters
 
 from rlvr.cluster.placement import place
 from rlvr.cluster.ray_cluster import ray_cluster
@@ -79,13 +80,27 @@ ASYNC = [
     "reward.deadline=30",
 ]
 STALE_CACHE = "rollout.keep_stale_cache=true"
-CASES = {  # name → size of the model and of its answers, counted steps of a turn, settings
+# name → size of the model (None: --checkpoint), counted steps of a turn, settings
+CASES: dict[str, tuple[str | None, int, list[str]]] = {
     "small": ("0.6M", 4, [DIGIT, "sampling.max_tokens=20"]),
     "large": ("10M", 1, [DIGIT, "sampling.max_tokens=256"]),
     # several in a row, since a step that lags makes up for it in the next
     "async": ("10M", 3, ASYNC),
     "async_stale_cache": ("10M", 3, [*ASYNC, STALE_CACHE]),
     "async_one_version": ("10M", 3, [*ASYNC, STALE_CACHE, "rl.max_staleness=1"]),
+    "pretrained": (
+        None,
+        1,
+        [
+            "problems.prompt.chat=true",
+            "rl.problems_per_step=16",
+            "sampling.max_tokens=128",
+            "learner.packing=true",
+            "rollout.max_num_seqs=128",
+            # some answers of a chat model have a comma, some have none
+            "+reward.functions.comma={_target_: rlvr.rewards.format.format_reward, pattern: ','}",
+        ],
+    ),
 }
 PROBLEMS = 32
 
@@ -222,12 +237,16 @@ def summary(rows: list[dict[str, float]], asynchronous: bool) -> dict[str, Any]:
     }
 
 
-def measure(case: str, folder: Path, turns: int, quick: bool) -> dict[str, Any]:
+def measure(case: str, folder: Path, turns: int, quick: bool, checkpoint: Path | None) -> dict[str, Any]:
     size, counted, overrides = CASES[case]
     if quick:
-        size, overrides = "0.6M", [*overrides, "sampling.max_tokens=20"]
-    model = folder / f"{case}_model"
-    parameters = make_model(model, size)
+        size, overrides = size and "0.6M", [*overrides, "sampling.max_tokens=20"]
+    if size is None:
+        assert checkpoint is not None
+        model, parameters = checkpoint, number_of_parameters(checkpoint)
+    else:
+        model = folder / f"{case}_model"
+        parameters = make_model(model, size)
     config = settings(model, overrides)
     asked = config.for_stages().workers(config.rl.max_staleness)
     with (
@@ -269,15 +288,19 @@ def show(name: str, result: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--json", type=Path, help="also write the report to this file")
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    with_random_weights = [name for name, (size, _, _) in CASES.items() if size is not None]
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=with_random_weights)
+    parser.add_argument("--checkpoint", type=Path, help="the model of the case `pretrained`")
     parser.add_argument("--turns", type=int, default=5, help="counted turns of each case")
     parser.add_argument("--quick", action="store_true", help="the small model, one turn: does it run?")
     arguments = parser.parse_args()
+    if arguments.checkpoint is None and "pretrained" in arguments.cases:
+        parser.error("pretrained needs --checkpoint FOLDER: experiments/smollm2/prepare.py makes one")
     turns = 1 if arguments.quick else arguments.turns
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         for case in arguments.cases:
-            results[case] = measure(case, Path(folder), turns, arguments.quick)
+            results[case] = measure(case, Path(folder), turns, arguments.quick, arguments.checkpoint)
             show(case, results[case])
     report = {"machine": versions(), "core_count": len(os.sched_getaffinity(0)), **results}
     if arguments.json:

@@ -18,8 +18,6 @@ MAX_LENGTH = 512
 
 def make_model(path: Path, size: str) -> float:
     """Write a checkpoint; its number of parameters in millions."""
-    from transformers import AutoModelForCausalLM
-
     from rlvr.learner.models import make_scratch_model
     from rlvr.problems.tokenizer import character_tokenizer
 
@@ -36,4 +34,11 @@ def make_model(path: Path, size: str) -> float:
         intermediate_size=intermediate,
         tie_word_embeddings=True,
     )
+    return number_of_parameters(path)
+
+
+def number_of_parameters(path: Path) -> float:
+    """Of a checkpoint, in millions."""
+    from transformers import AutoModelForCausalLM
+
     return float(AutoModelForCausalLM.from_pretrained(path).num_parameters()) / 1e6

@@ -12,11 +12,11 @@
         where: [used < all]
         answer: all-used
         solution: |-
-          {per}*{bins}={all}
-          {all}-{used}={answer}
-          #{answer}
+          {per} * {bins} = {all}
+          {all} - {used} = {answer}
+          #### {answer}
         columns: {subject: stock}
-        like: {id: sf-001, values: {per: 12, bins: 7, used: 35}}
+        like: {id: own-1, values: {per: 12, bins: 7, used: 35}}
 
 `Template` documents the fields. Numbers are read exactly: 0.1 is 1/10. Every error is a DataError that
 names the file, the template and the field.
@@ -90,7 +90,7 @@ class Template:
     where: Sequence[Expression]  # conditions on variables, lets and `answer`; all must hold
     answer: Expression
     format: AnswerFormat
-    solution: str | None  # worked lines; the last is #{answer}
+    solution: str | None  # worked lines; the last is #{answer} or #### {answer}
     columns: Mapping[str, str | int]  # the problem's columns; `template`, the template's id, is added
     like: Like | None
 
@@ -301,8 +301,8 @@ def _solution(entry: Any, place: str) -> str | None:
     if entry is None:
         return None
     solution = _text(entry, place).strip()
-    if solution.split("\n")[-1] != "#{answer}":
-        raise DataError(f"{place}: its last line must be exactly #{{answer}}")
+    if solution.split("\n")[-1] not in ("#{answer}", "#### {answer}"):
+        raise DataError(f"{place}: its last line must be exactly #{{answer}} or #### {{answer}}")
     return solution
 
 

@@ -98,7 +98,7 @@ def test_a_share_must_leave_two_sides(share):
         ("abcdefgh", 0.01, "holds out 0 of 8 problems"),
         ("abcdefgh", 0.99, "holds out 8 of 8 problems"),
         ("a", 0.5, "leaves a part empty"),
-        ("aaaaaaaa", 0.5, r"holds out 0 of 8 problems \(1 different texts\)"),
+        ("aaaaaaaa", 0.5, r"holds out 0 of 8 problems \(1 groups that stay together\)"),
         ("", 0.5, "leaves a part empty"),
     ],
 )
@@ -123,3 +123,44 @@ def test_a_source_around_a_source_of_a_configuration(tmp_path):
     assert len(load_problems("problems.heldout", source)) == 4
     with pytest.raises(ConfigError, match=r"problems\.heldout: no part"):
         load_problems("problems.heldout", {**source, "part": "tets"})
+
+
+def runs(text: str, n: int) -> set[tuple[str, ...]]:
+    words = text.split()
+    return {tuple(words[start : start + n]) for start in range(len(words) - n + 1)}
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9).map(" ".join), min_size=6),
+    st.integers(2, 5),
+    st.randoms(use_true_random=False),
+)
+def test_parts_share_no_run_of_words(texts, n, random_):
+    source = problems(texts)
+    mixed = [replace(problem) for problem in random_.sample(source, len(source))]
+    try:
+        train, heldout = (part(source, name, 0.4, 0, n) for name in ("train", "heldout"))
+    except DataError:
+        return
+    learned = {run for problem in train for run in runs(problem.text, n)}
+    assert not learned & {run for problem in heldout for run in runs(problem.text, n)}
+    assert not {p.text for p in train} & {p.text for p in heldout}
+    assert sorted([*train, *heldout], key=source.index) == source
+    assert {p.id for p in part(mixed, "heldout", 0.4, 0, n)} == {p.id for p in heldout}
+
+
+def test_what_shared_words_connect_stays_together():
+    chain = ["Tim has two red pens", "now HAS TWO RED, cups", "red cups", "two red cups break at noon"]
+    others = [f"question {number} of another kind" for number in range(4)]
+    source = problems([*chain, *others])
+    heldout = {p.text for p in part(source, "heldout", 0.5, 0, 3)}
+    # the first two share "has two red", the last two of these "two red cups"; "red cups" stands alone
+    assert set(others) <= heldout or not set(others) & heldout  # "of another kind"
+    linked = {chain[0], chain[1]} | {chain[3]}
+    assert linked <= heldout or not linked & heldout
+
+
+def test_words_of_an_overlap_are_at_least_one():
+    with pytest.raises(ConfigError, match="overlap_words is 0"):
+        part(problems("ab"), overlap_words=0)

@@ -1,7 +1,7 @@
-"""The seeds of the quickstart as one table and one plot, from the tables of their runs alone.
+"""The seeds of a recipe as one table and one plot, from the tables of their runs alone.
 
 rlvr recipe -m recipe=quickstart seed=0,1,2
-python experiments/quickstart/summarize.py runs/quickstart/sweep-*/*
+python experiments/seeds.py experiments/quickstart runs/quickstart/sweep-*/*
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from pathlib import Path
 
 from rlvr.results.seeds import draw_seeds, seeds_table
 
-HERE = Path(__file__).parent
-
 
 def main() -> None:
-    runs = [Path(path) for path in sys.argv[1:] if (Path(path) / "table.csv").exists()]
+    folder, *paths = map(Path, sys.argv[1:])
+    runs = [path for path in paths if (path / "table.csv").exists()]
     tables = [run / "table.csv" for run in runs]
     versions = [json.loads((run / "versions.json").read_text()) for run in runs]
     results = [
@@ -27,8 +26,8 @@ def main() -> None:
         }
         for version, table in zip(versions, tables, strict=True)
     ]
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    draw_seeds(tables, HERE / "table.png")
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    draw_seeds(tables, folder / "table.png")
     print(seeds_table(tables))
 
 
