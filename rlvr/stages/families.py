@@ -15,8 +15,8 @@ from rlvr.types import ConfigError
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-# weights that pass by the loaders that a weight update of vLLM 0.32 waits for
-AT_START = {"gpt_oss": "experts", "glm4_moe": "routers' biases"}
+# weights that vLLM 0.32 loads at its start, but cannot update on the CPU
+NOT_UPDATED = {"gpt_oss": "experts", "glm4_moe": "routers' biases", "qwen2_moe": "shared experts' gates"}
 # sizes of an attention head that vLLM 0.32 has kernels for on the CPU
 CPU_HEADS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 
@@ -89,11 +89,8 @@ def _difference_messages(config: PretrainedConfig, max_length: int | None, updat
     kind = config.model_type
     if kind == "phimoe":
         yield "vLLM and transformers read Phi-3.5-MoE differently, so the learner would train another model"
-    if kind in AT_START and updates:
-        yield (
-            f"vLLM loads its {AT_START[kind]} at its start only, so weight updates would not reach them: "
-            "use stages without rl and opd"
-        )
+    if kind in NOT_UPDATED and updates:
+        yield f"vLLM cannot update its {NOT_UPDATED[kind]}: use stages without rl and opd"
     window = getattr(config, "sliding_window", None) or math.inf
     if kind == "cohere2" and (max_length is None or max_length > window):
         yield (
