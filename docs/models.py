@@ -26,8 +26,8 @@ Whether vLLM and the learner are the same model depends on the family of a check
 `python docs/models.py`, with vLLM {vllm}, transformers {transformers} and DeepSpeed {deepspeed}, on the
 CPU. Each family is a tiny checkpoint with random weights and the configuration of real ones, but for sizes:
 windows are 16 tokens, and a RoPE is scaled from 32 positions, so that the rollouts of up to 96 tokens are
-shorter and longer. [tests/rollout/test_agreement.py](../tests/rollout/test_agreement.py) checks the same in
-every run of the tests.
+shorter and longer. [tests/rollout/test_agreement.py](../tests/rollout/test_agreement.py) checks the same,
+but for bfloat16, of the families above Arcee.
 
 Gaps are differences of a token's log-probability between vLLM and the learner on live rollouts, in nats:
 the largest in float32 before and after a weight update, with adapters (LoRA) after an update of them, and
