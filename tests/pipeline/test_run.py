@@ -388,11 +388,11 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_before_anything_starts(
     file = tmp_path / "model" / "config.json"
     quantized = {"quantization_config": {"quant_method": "fp8"}}
     file.write_text(json.dumps(json.loads(file.read_text()) | quantized))
-    model = ["model=pretrained", "model.path=model", "model.max_length=64"]
-    code, output = train(tmp_path, *SETTINGS, *model, "stages=[rl]", "hydra.run.dir=run")
+    model = ["model=pretrained", "model.path=model"]
+    code, output = train(tmp_path, *SETTINGS, *model, "hydra.run.dir=run")
     assert code == 2
     assert "its weights are quantized, which cannot be trained" in output
-    assert not (tmp_path / "run" / "rl").exists()
+    assert not (tmp_path / "run" / "sft").exists()
 
 
 def test_a_run_with_other_batches_is_no_continuation(whole: Path) -> None:
