@@ -56,7 +56,7 @@ class Problem:
 
 class FinishReason(StrEnum):
     STOP = "stop"  # the model ended its answer
-    LENGTH = "length"  # cut off at the token limit
+    LENGTH = "length"  # cut off: at the token limit, or by an engine that found it repeats itself
 
 
 @dataclass

@@ -22,7 +22,7 @@ CONFIG: dict[str, Any] = {
     "model": {"path": "some/model", "scratch": None},
     "problems": {"train": {"_target_": "rlvr.problems.generated.arithmetic", "n": 4}},
     "reward": {"functions": {"math": {"_target_": "rlvr.rewards.math.math_reward"}}},
-    "rl": {"steps": 3, "problems_per_step": 1, "group_size": 2, "max_logprob_gap": 1e-3},
+    "rl": {"steps": 3, "problems_per_step": 1, "group_size": 2, "max_logprob_gap": None},
 }
 VERSIONS = {"rlvr": "0.1.0", "packages": {"torch": "2.13"}, "git": {"commit": "abc123", "modified": True}}
 

@@ -120,6 +120,11 @@ def vllm_server(folder: Path) -> Iterator[str]:
         process.wait()
 
 
+def user(text: str) -> list[dict[str, str]]:
+    """The messages of a question."""
+    return [{"role": "user", "content": text}]
+
+
 _ASK = """
 import json, sys
 from pathlib import Path

@@ -112,6 +112,13 @@ class AlgorithmConfig:
     max_rounds: int = setting(
         1, "rounds of rollouts in a step; later rounds replace groups that the filters left out", ge=1
     )
+    min_kept: float | None = setting(
+        None,
+        "share of an optimizer step's groups that must be left after the filters, or the step is skipped; "
+        "unset: 0.25; 0: one group is enough",
+        ge=0,
+        le=1,
+    )
     max_group_size: int | None = setting(
         None, "in later rounds, draw more rollouts for groups without a correct answer, up to this size", ge=2
     )

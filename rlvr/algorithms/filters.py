@@ -7,9 +7,13 @@ lengths, but not for rewards and accuracies. What is left out is still in the jo
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rlvr.types import Group, Status
+
+MIN_KEPT = 0.25  # share of a full step's groups; see `least_groups`
 
 
 def informative(group: Group, random: np.random.Generator) -> Group | None:
@@ -51,6 +55,17 @@ def rebalance(group: Group, random: np.random.Generator, max_accuracy: float = 0
     drawn = random.permutation(incorrect)[: len(correct)]
     kept = sorted([*correct, *(int(i) for i in drawn)])
     return Group(group.problem, [group.rollouts[i] for i in kept], [group.verdicts[i] for i in kept])
+
+
+def least_groups(asked: int, min_kept: float | None) -> int:
+    """The least number of groups for an optimizer step that was to have `asked` of them.
+
+    The scales of a batch count what is left of it. So with a share s of the groups, each has 1/s times its
+    weight in a full step, and the standard error of the gradient is 1/√s times as large. By default s is at
+    least MIN_KEPT: four times the weight, twice the error. `min_kept` of 0 allows a single group.
+    """
+    share = MIN_KEPT if min_kept is None else min_kept
+    return max(math.ceil(share * asked - 1e-9), 1)  # a product such as 0.1 · 30 is rounded up
 
 
 def accuracy(group: Group) -> float:

@@ -7,21 +7,11 @@ import hashlib
 import json
 import sysconfig
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import Field, asdict, fields, is_dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-# Settings that decide where and how fast something is computed, not what.
-NEUTRAL = frozenset(
-    """
-    deadline checkpoint_every evaluate_every workers actors gpus_per_worker micro_batch_tokens packing
-    gradient_checkpointing kv_cache_gib gpu_memory_utilization max_num_seqs max_num_batched_tokens
-    enforce_eager base_url concurrency requests_per_minute timeout retries backoff max_failed api_key_env
-    """.split()  # noqa: SIM905
-)
-
+from typing import Any, get_args, get_type_hints
 
 LONGEST_NAME = 250  # bytes of a file's name that every system allows
 # Folders of installed packages: Python's own, a virtual environment's, the user's.
@@ -33,20 +23,41 @@ NOT_THE_USERS = (
 )
 
 
-def that_matter(value: Any) -> Any:
-    """Settings without neutral and unset ones, so that a new setting that is off changes nothing.
+def that_matter(value: Any, schema: Any = None) -> Any:
+    """Settings as a tree, without neutral and unset ones, so that a new setting that is off changes nothing.
 
-    The arguments of an import path are kept as they are: to a user's function their names may mean anything.
+    `value` is a dataclass, or a tree read from a file, with the dataclass `schema` of its settings. Whether a
+    setting is neutral is said where it is declared (`setting`). In a dictionary, names are the user's own, so
+    all count. The arguments of an import path are kept as they are, unset ones too: a function may read them.
     """
-    if isinstance(value, dict) and "_target_" not in value:
-        kept = {name: part for name, part in value.items() if name not in NEUTRAL and part is not None}
-        return {name: that_matter(part) for name, part in kept.items()}
-    return value
+    if is_dataclass(value):
+        schema, value = type(value), vars(value)
+    if not isinstance(value, Mapping) or "_target_" in value:
+        return value
+    declared = dict(declared_settings(schema)) if schema else {}
+    kept = {}
+    for name, part in value.items():
+        item, inner = declared.get(name, (None, None))
+        if part is None or (item and item.metadata.get("neutral")):
+            continue
+        if item and (each := item.metadata.get("each")) and isinstance(part, Mapping):
+            kept[name] = {key: that_matter(section, each) for key, section in part.items()}
+        else:
+            kept[name] = that_matter(part, inner)
+    return kept
 
 
-def reward_deadline(reward: Mapping[str, Any]) -> dict[str, float]:
-    """The one deadline that numbers depend on: a check that takes longer has no reward."""
-    return {"deadline": reward["deadline"]}
+def declared_settings(schema: Any) -> Iterator[tuple[str, tuple[Field[Any], Any]]]:
+    """The name of every setting of a dataclass, with its field, and for a section its dataclass."""
+    hints = _hints(schema)
+    for item in fields(schema):
+        options = (hints[item.name], *get_args(hints[item.name]))  # a section may be optional
+        yield item.name, (item, next((option for option in options if is_dataclass(option)), None))
+
+
+@lru_cache
+def _hints(schema: Any) -> dict[str, Any]:
+    return get_type_hints(schema)
 
 
 def digest(value: Any) -> str:
@@ -176,8 +187,7 @@ def flat_settings(config: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """
     for item in fields(config):
         key, value = f"{prefix}{item.name}", getattr(config, item.name)
-        # the one deadline that numbers depend on: a check that takes longer has no reward
-        if item.name in NEUTRAL and key != "reward.deadline":
+        if item.metadata.get("neutral"):
             continue
         if is_dataclass(value) and item.default is not None:
             yield from flat_settings(value, f"{key}.")

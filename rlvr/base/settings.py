@@ -18,13 +18,21 @@ def setting(
     le: float | None = None,
     lt: float | None = None,
     choices: tuple[str, ...] | None = None,
+    neutral: bool = False,
+    each: Any = None,
 ) -> Any:
-    """A dataclass field whose bounds `out_of_range` checks. `None` values are not compared."""
+    """A dataclass field whose bounds `out_of_range` checks. `None` values are not compared.
+
+    `neutral` settings decide where and how fast something is computed, not what: no key and no identity
+    counts them (`rlvr.base.identity`). `each` is the dataclass of every value of a dictionary of sections.
+    """
     bounds = {"≥": ge, ">": gt, "≤": le, "<": lt}
     metadata = {
         "help": help,
         "bounds": {sign: bound for sign, bound in bounds.items() if bound is not None},
         "choices": choices,
+        "neutral": neutral,
+        "each": each,
     }
     if factory is not MISSING:
         return field(default_factory=factory, metadata=metadata)

@@ -10,6 +10,7 @@ from typing import Any
 
 from rlvr.base.identity import flattened, that_matter
 from rlvr.compare.runs import Found
+from rlvr.pipeline.config import RunConfig
 from rlvr.record.layout import CONTENTS
 from rlvr.record.runs import read_mapping
 from rlvr.types import ConfigError
@@ -67,7 +68,7 @@ def settings_of(run: Found) -> dict[str, Any]:
     """Dotted key → value, for the settings that the run's numbers depend on. Lists are values."""
     config = {key: value for key, value in run.config.items() if key not in NOT_SETTINGS}
     # an empty section counts as unset
-    settings = {key: value for key, value in flattened(that_matter(config)) if value != {}}
+    settings = {key: value for key, value in flattened(that_matter(config, RunConfig)) if value != {}}
     contents = run.folder / CONTENTS
     for name, fingerprint in (read_mapping(contents) if contents.exists() else {}).items():
         settings[f"content of {name}"] = str(fingerprint)[:8]

@@ -9,26 +9,34 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from rlvr.base.identity import declared_settings
+
 
 def all_keys(schema: Any, prefix: str = "") -> Iterator[str]:
     """Every key of a tree of settings, with dots."""
-    hints = get_type_hints(schema)
-    for item in dataclasses.fields(schema):
-        yield f"{prefix}{item.name}"
-        for option in (hints[item.name], *getattr(hints[item.name], "__args__", ())):
-            if dataclasses.is_dataclass(option):
-                yield from all_keys(option, f"{prefix}{item.name}.")
+    for name, (_, section) in declared_settings(schema):
+        yield f"{prefix}{name}"
+        if section is not None:
+            yield from all_keys(section, f"{prefix}{name}.")
+
+
+def neutral_keys(schema: Any, prefix: str = "") -> Iterator[str]:
+    """Every key, with dots, of a setting that changes no number."""
+    for name, (item, section) in declared_settings(schema):
+        if item.metadata.get("neutral"):
+            yield f"{prefix}{name}"
+        elif section is not None:
+            yield from neutral_keys(section, f"{prefix}{name}.")
 
 
 def optional_sections(schema: Any, prefix: str = "") -> Iterator[str]:
     """The key of every section that may be None, with dots."""
     hints = get_type_hints(schema)
-    for item in dataclasses.fields(schema):
-        for option in (hints[item.name], *getattr(hints[item.name], "__args__", ())):
-            if dataclasses.is_dataclass(option):
-                if option is not hints[item.name]:
-                    yield f"{prefix}{item.name}"
-                yield from optional_sections(option, f"{prefix}{item.name}.")
+    for name, (_, section) in declared_settings(schema):
+        if section is not None:
+            if section is not hints[name]:
+                yield f"{prefix}{name}"
+            yield from optional_sections(section, f"{prefix}{name}.")
 
 
 def added_keys(config: Any, prefix: str = "") -> Iterator[str]:

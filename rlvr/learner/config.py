@@ -28,8 +28,8 @@ class LoraConfig:
 
 @dataclass
 class LearnerConfig:
-    workers: int = setting(1, "data-parallel ranks, each in its own Ray actor", ge=1)
-    gpus_per_worker: int = setting(0, "0 (CPU, gloo) or 1 (GPU, NCCL)", ge=0, le=1)
+    workers: int = setting(1, "data-parallel ranks, each in its own Ray actor", ge=1, neutral=True)
+    gpus_per_worker: int = setting(0, "0 (CPU, gloo) or 1 (GPU, NCCL)", ge=0, le=1, neutral=True)
     zero_stage: int = setting(0, "DeepSpeed ZeRO stage", ge=0, le=3)
     dtype: str = setting(
         "float32", "data type of the model; optimizer states are float32", choices=("float32", "bfloat16")
@@ -38,16 +38,21 @@ class LearnerConfig:
         2048,
         "size of a micro-batch in tokens, padding included; a longer sequence has a micro-batch of its own",
         ge=1,
+        neutral=True,
     )
     packing: bool = setting(
-        False, "pack the sequences of a micro-batch into one row without padding; each attends only to itself"
+        False,
+        "pack the sequences of a micro-batch into one row without padding; each attends only to itself",
+        neutral=True,
     )
     gradient_checkpointing: bool = setting(
-        False, "recompute activations in the backward pass: less memory, more time"
+        False, "recompute activations in the backward pass: less memory, more time", neutral=True
     )
     lora: LoraConfig = setting(factory=LoraConfig)
     max_grad_norm: float = setting(1.0, "gradient clipping: largest norm", gt=0)
-    deadline: float = setting(1800.0, "time limit of an update, in seconds; after it the run stops", gt=0)
+    deadline: float = setting(
+        1800.0, "time limit of an update, in seconds; after it the run stops", gt=0, neutral=True
+    )
 
 
 @dataclass

@@ -1,8 +1,9 @@
 """The head of a policy: log-probabilities and entropies from hidden states, without all logits at once.
 
-The logits of K tokens over a vocabulary of V are computed in chunks of at most `CHUNK` numbers. A single
-chunk is kept for the backward pass. With several, the backward pass recomputes the logits (one more matrix
-product besides three), and no tensor of K·V numbers is ever allocated.
+The logits of K tokens over a vocabulary of V are computed in chunks of at most `CHUNK` numbers, on a GPU of
+as many as its memory has room for (`chunk_for`). A single chunk is kept for the backward pass. With several,
+the backward pass recomputes the logits (one more matrix product besides three), and no tensor of K·V
+numbers is ever allocated.
 
 Whether a model has such a head is decided by comparing numbers (`head_of`), not by its name.
 """
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 CHUNK = 2**25  # logits per chunk: 128 MiB in float32, with two or three copies
+# At a vocabulary of 152k tokens CHUNK is 220 rows, too few to keep a GPU busy; this is 1,766.
+LARGEST_CHUNK = 2**28
+LOGIT_BYTES = 16  # at the peak: products, log-probabilities, their exponentials, the gradient
 LARGE = 100.0  # factor on hidden states that reveals a soft cap even if logits are small
 
 Transform = Callable[[Tensor], Tensor]  # of logits, elementwise
@@ -41,6 +45,7 @@ class Head(nn.Module):
         super().__init__()
         self.layer = (layer,)  # in a tuple, so that it is not a submodule with a second name
         self.transform = transform
+        self.chunk: int | None = None  # logits per chunk on a GPU, once known
         for parameter in layer.parameters():
             deepspeed.zero.register_external_parameter(self, parameter)
 
@@ -58,13 +63,39 @@ class Head(nn.Module):
             objective.reads_entropy(micro.columns),
             layer.bias,
             self.transform,
+            self._chunk(hidden.device),
         )
+
+    def _chunk(self, device: torch.device) -> int:
+        """Logits per chunk.
+
+        On a GPU this is decided at the first pass, when models and float32 weights are there, and then kept:
+        the last bits of a weight's gradient depend on it. Powers of two within narrow bounds make it likely
+        that another process with the same settings, such as a replay, decides alike.
+        """
+        if device.type == "cpu":
+            return CHUNK
+        if self.chunk is None:
+            free, _ = torch.cuda.mem_get_info(device)
+            cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            self.chunk = chunk_for(free + cached)
+        return self.chunk
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The logits [..., V] of hidden states [..., H], in the weight's dtype."""
         (layer,) = self.layer
         product = nn.functional.linear(hidden.to(layer.weight.dtype), layer.weight, layer.bias)
         return product if self.transform is None else self.transform(product)
+
+
+def chunk_for(free: int) -> int:
+    """Logits per chunk on a GPU with so many free bytes: a power of two within CHUNK and LARGEST_CHUNK.
+
+    It takes at most an eighth of them: activations, and the optimizer's state that the first step makes, have
+    the rest.
+    """
+    room = max(free // (8 * LOGIT_BYTES), 1)
+    return min(max(1 << (room.bit_length() - 1), CHUNK), LARGEST_CHUNK)
 
 
 @torch.no_grad()
@@ -119,17 +150,19 @@ def token_statistics(
     entropy: bool,
     bias: Tensor | None = None,
     transform: Transform | None = None,
+    chunk: int | None = None,
 ) -> Tensor:
     """[K, 1] or [K, 2] in float32 or better: log π(target), and with `entropy` the entropy of π, in nats.
 
     π = softmax(transform(hidden [K, H] · weight [V, H]ᵀ + bias [V]) / temperatures [K]); targets are [K].
+    `chunk` is the number of logits to compute at a time (None: CHUNK).
     Gradients go to `hidden`, `weight` and `bias`. With z the logits after temperature, p =
     exp(log_softmax(z)) and H the entropy,
 
         d log π(i) / dz = onehot(i) − p          dH / dz = −p (log p + H)
     """
     result: Tensor = _Statistics.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, bias, targets, temperatures, entropy, transform, CHUNK
+        hidden, weight, bias, targets, temperatures, entropy, transform, chunk or CHUNK
     )
     return result
 

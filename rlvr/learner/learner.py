@@ -168,18 +168,26 @@ class Learner:
         """One optimizer step on the gradient of Σ_i scales_i Σ_t loss_it.
 
         Up to rounding, the result does not depend on `micro_batch_tokens`, on padding or packing, on the
-        number of ranks or on the ZeRO stage. Units without a live sequence are skipped.
+        number of ranks or on the ZeRO stage. Units without a live sequence are skipped. If no sequence is
+        live, so is the step: AdamW would move the weights all the same, by its momentum and weight decay.
+        All ranks get the same batch, so they skip it together.
 
         Returns:
             Means of the diagnostics over the trained tokens of live sequences, or over live units
-            (`rlvr.algorithms.objective`), if there are any. `loss` of the whole batch, `grad_norm` before
-            clipping, `lr`, `tokens` (number trained on), `padding` (share of padding), and with two or more
-            groups the `gradient_snr` (`rlvr.learner.modules`).
+            (`rlvr.algorithms.objective`). `loss` of the whole batch, `grad_norm` before clipping, `lr`,
+            `padding` (share of padding), and with two or more groups the `gradient_snr`
+            (`rlvr.learner.modules`). `tokens` (number trained on) and `skipped` (0 or 1); of a skipped step
+            there are only these two.
 
         Raises:
             RlvrError: the loss or the gradient norm is not finite.
         """
+        starts = token_starts(batch)
+        self.kept = {name: torch.zeros(starts[-1], device=self.device) for name in batch.keep}
+        self.ends = starts[1:-1]
         live = live_rows(batch)
+        if not live:
+            return {"tokens": 0.0, "skipped": 1.0}
         lengths = [len(batch.tokens[i]) for i in live]
         budget, packing = self.config.micro_batch_tokens, self.config.packing
         prompts = prompts_of([batch.tokens[i] for i in live], [batch.mask[i] for i in live])
@@ -187,11 +195,7 @@ class Learner:
         totals: Totals = defaultdict(lambda: torch.zeros(2, dtype=torch.float64, device=self.device))
         place = {group: place for place, group in enumerate(sorted(set(batch.groups)))}
         group_gradients = torch.zeros(len(place), 0, dtype=torch.float64)
-        starts = token_starts(batch)
-        self.kept = {name: torch.zeros(starts[-1], device=self.device) for name in batch.keep}
-        self.ends = starts[1:-1]
-        # without anything to learn the optimizer still does its step: momentum continues
-        for rows in plan[self.rank] or [[]]:
+        for rows in plan[self.rank]:  # some are empty where other ranks have more: all take part in each
             micro = collate(batch, [live[row] for row in rows], self.device, packing)
             of_tokens = self._accumulate(micro, objective, totals)
             for name, flat in self.kept.items():
@@ -205,7 +209,7 @@ class Learner:
         for group in self.engine.optimizer.param_groups:
             group["lr"] = lr
         self.engine.step()
-        return self._means(totals) | self._signal(group_gradients) | {"lr": lr}
+        return self._means(totals) | self._signal(group_gradients) | {"lr": lr, "skipped": 0.0}
 
     def _accumulate(self, micro: MicroBatch, objective: Objective, totals: Totals) -> dict[str, Tensor]:
         """Do the backward pass. Returns the diagnostics and, if the model outputs them, `logprobs`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from transformers import (
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedConfig,
 )
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
@@ -69,12 +71,17 @@ def load_model(
 ) -> PreTrainedModel:
     """Load a causal language model for training; without `head`, only the part below its output layer.
 
+    It has no dropout, whatever the checkpoint says (`noise_of`).
+
     Raises:
         ConfigError: the folder has no checkpoint, its context is shorter than `max_length`, or it does not
             support packing. `key` is the setting that the messages name.
     """
     try:
         config = AutoConfig.from_pretrained(path)
+        noise = noise_of(config)
+        for part, name, _ in noise:
+            setattr(part, name, 0.0)
         kind = AutoModelForCausalLM if head else AutoModel
         # of transformers' kinds of attention, PyTorch's leaves out a soft cap without a word
         capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
@@ -91,6 +98,11 @@ def load_model(
     pin_rope(model, max_length)
     if packing:
         use_packed_attention(model)
+    if head and noise:
+        # the layers keep the configuration without noise; checkpoints get the one that this one came with
+        model.config = deepcopy(model.config)
+        for (part, name, _), (_, _, rate) in zip(noise_of(model.config), noise, strict=True):
+            setattr(part, name, rate)
     return model
 
 
@@ -114,6 +126,23 @@ def pin_rope(model: PreTrainedModel, max_length: int) -> None:
                 module.register_buffer(name, frequencies, persistent=False)
                 # any other name than "default" makes transformers choose again
                 module.rope_type = "default" if layer is None else module.rope_type | {layer: "default"}
+
+
+def noise_of(config: PreTrainedConfig) -> list[tuple[PreTrainedConfig, str, float]]:
+    """The rates of random noise in training mode, such as attention_dropout, resid_pdrop, layerdrop and
+    router_jitter_noise: (the part of the configuration, name there, rate).
+
+    It would be drawn anew in every forward pass, so that the log-probabilities of the same weights and tokens
+    differ: the ratio of a policy to itself would not be 1, and the policy that is learned from not the one
+    that vLLM samples from.
+    """
+    found = []
+    for name, value in vars(config).items():
+        if isinstance(value, PreTrainedConfig):
+            found += noise_of(value)
+        elif isinstance(value, float) and ("drop" in name or "jitter" in name):
+            found.append((config, name, value))
+    return found
 
 
 def save_model(model: PreTrainedModel, path: Path, state: dict[str, torch.Tensor] | None = None) -> None:

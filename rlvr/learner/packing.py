@@ -1,19 +1,22 @@
 """Packed attention: several sequences in one row, each attending only to itself.
 
 A token attends to earlier tokens of its own sequence only. A prompt that several sequences share is stored
-once, in front of them. This takes a few calls of PyTorch's attention, each for adjacent sequences, at a cost
-of about Σ l² rather than (Σ l)², and without a mask of that size.
+once, in front of them. On a CPU this takes a few calls of PyTorch's attention, each for adjacent sequences,
+at a cost of about Σ l² rather than (Σ l)², and without a mask of that size. Calls of that size do not fill a
+GPU; there it is a single call of a kernel for sequences of various lengths, if that can do it
+(`takes_varlen`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -78,12 +81,70 @@ class Layout:
         self.families = tuple((prompt, tuple(own)) for prompt, own in families)
         self.calls = [call for prompt, own in self.families for call in _calls(prompt, own)]
         self._masks: dict[tuple[int, int | None], Tensor | None] = {}
+        self._varlen: Varlen | None = None
 
     def mask(self, place: int, window: int | None, device: torch.device) -> Tensor | None:
         """`Call.mask` of the call at `place`; cached, as all layers need the same."""
         if (place, window) not in self._masks:
             self._masks[place, window] = self.calls[place].mask(window, device)
         return self._masks[place, window]
+
+    def varlen(self, device: torch.device) -> Varlen:
+        """`varlen` of the families; cached, as all layers need the same."""
+        if self._varlen is None:
+            self._varlen = varlen(self.families, device)
+        return self._varlen
+
+
+@dataclass(frozen=True)
+class Varlen:
+    """One call of attention for all N segments of a row: each shared prompt, and each sequence behind it.
+
+    Query i of a segment, counted from its end, sees the segment's keys up to key i from their end.
+    """
+
+    queries: Tensor  # [N + 1] int32: where each segment's queries begin in the row, and the end
+    keys: Tensor  # [N + 1] int32: the same of its keys
+    places: Tensor | None  # [keys] int64: the token of the row that each key is; None: all in order
+    longest: tuple[int, int]  # queries and keys of a segment, at most
+
+
+def varlen(families: Sequence[tuple[int, Sequence[int]]], device: torch.device | None = None) -> Varlen:
+    """The segments of the families of a `Layout`. A sequence's keys are its prompt's and then its own."""
+    queries: list[int] = []
+    places: list[Tensor] = []
+    end = 0
+    for prompt, own in families:
+        shared = torch.arange(end, end + prompt)
+        if prompt:
+            queries.append(prompt)
+            places.append(shared)
+            end += prompt
+        for length in own:
+            queries.append(length)
+            places.append(torch.cat([shared, torch.arange(end, end + length)]))
+            end += length
+    keys = [len(place) for place in places]
+    starts = (torch.tensor([0, *accumulate(lengths)], dtype=torch.int32) for lengths in (queries, keys))
+    own_queries, own_keys = (start.to(device) for start in starts)
+    gathered = torch.cat(places).to(device) if sum(keys) > end else None
+    return Varlen(own_queries, own_keys, gathered, (max(queries), max(keys)))
+
+
+def takes_varlen(query: Tensor, layout: Layout, dropout: float) -> bool:
+    """Whether the varlen kernel, FlashAttention's, is to compute attention of queries [..., D].
+
+    It can in half precision on a GPU of compute capability 8 or more, with D at most 256 and a multiple of 8,
+    without dropout. Every sequence needs a copy of its prompt's keys, which the backward pass keeps: these
+    must not outnumber the tokens. They do only where prompts are long, and there calls are large.
+    """
+    copies = sum(prompt * len(own) for prompt, own in layout.families)
+    if copies > sum(prompt + sum(own) for prompt, own in layout.families):
+        return False
+    if not query.is_cuda or query.dtype not in (torch.bfloat16, torch.float16) or dropout:
+        return False
+    size = query.shape[-1]
+    return size <= 256 and size % 8 == 0 and torch.cuda.get_device_capability(query.device) >= (8, 0)
 
 
 def _calls(prompt: int, own: Sequence[int]) -> Iterator[Call]:
@@ -144,6 +205,8 @@ def packed_attention(
             f"learner.packing: {type(module).__name__} is not told where sequences begin, since the model "
             f"does not pass unknown arguments on to it: {INSTEAD}"
         )
+    if takes_varlen(query, packed_layout, dropout):
+        return _in_one_call(query, key, value, packed_layout, scaling, sliding_window), None
     calls = packed_layout.calls
     cuts = [call.tokens for call in calls]
     # `split`, since the backward pass of a slice allocates zeros of the whole row
@@ -167,6 +230,29 @@ def packed_attention(
         if not call.prompt:
             prompt = parts
     return torch.cat(results)[None], None
+
+
+def _in_one_call(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float | None, window: int | None
+) -> Tensor:
+    """`packed_attention` by the varlen kernel."""
+    segments = layout.varlen(query.device)
+    q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))  # [S, heads, D]
+    if segments.places is not None:
+        k, v = (part.index_select(0, segments.places) for part in (k, v))
+    result = varlen_attn(
+        q.contiguous(),
+        k.contiguous(),
+        v.contiguous(),
+        segments.queries,
+        segments.keys,
+        *segments.longest,
+        scale=scaling,
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=q.shape[1] != k.shape[1],
+    )
+    assert isinstance(result, Tensor)  # without `return_aux`
+    return result[None]
 
 
 def of_one_sequence(tokens: Tensor, model: PreTrainedModel) -> dict[str, Any]:

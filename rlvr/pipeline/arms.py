@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.base.files import write_json
-from rlvr.base.identity import changes, contents, digest, reward_deadline, that_matter
+from rlvr.base.identity import changes, contents, digest, that_matter
 from rlvr.pipeline.status import NotOurs, Outcome, read_outcome
 from rlvr.record.layout import ARM
 from rlvr.record.runs import read_mapping
@@ -37,10 +37,11 @@ class Identity:
         """`config` is the settings of a command, a dataclass."""
         assert is_dataclass(config)
         assert not isinstance(config, type)
-        tree = {key: value for key, value in asdict(config).items() if key not in NOT_SETTINGS}
-        settings: dict[str, Any] = json.loads(json.dumps(that_matter(tree), default=str))
-        settings["reward"] |= reward_deadline(tree["reward"])
-        return cls(settings, contents(tree))
+        mattering, tree = (
+            {key: value for key, value in each.items() if key not in NOT_SETTINGS}
+            for each in (that_matter(config), asdict(config))
+        )
+        return cls(json.loads(json.dumps(mattering, default=str)), contents(tree))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rlvr.learner.config import learner_messages, optimizer_messages
 from rlvr.pipeline.config import KINDS, RunConfig
 from rlvr.pipeline.graph import READS, SOLUTIONS, Node, name_messages
 from rlvr.problems.config import path_messages
-from rlvr.problems.prompts import encode_prompt, encode_solution
+from rlvr.problems.encoder import PromptEncoder, fitting
 from rlvr.problems.template_file import read_templates
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 DPO = "rlvr.stages.dpo.RolloutDpo"
 PARTS_OF_PROBLEMS = ("problems.order", "problems.heldout")
+DRAWS = {"select", "rl", "opd"}  # kinds of stage whose model answers the problems
 REWARDED = ("synthesize", "select", "distill", "rl", "opd")  # kinds of stage that judge answers
 
 
@@ -148,6 +149,11 @@ def _teacher_messages(key: str, settings: TeacherConfig, config: RunConfig) -> I
     if settings.endpoint is not None:
         if settings.teacher != "previous":
             yield f"{key}.teacher={settings.teacher} has no effect: {key}.endpoint answers"
+        if settings.prompt is not None and settings.prompt.chat_template_kwargs:
+            yield (
+                f"{key}.prompt.chat_template_kwargs has no effect: the endpoint has the chat template; give "
+                f"{key}.endpoint.extra_body.chat_template_kwargs if it takes them"
+            )
         if settings.max_length is not None:
             yield f"{key}.max_length has no effect: {key}.endpoint answers"
         for name in ("base_url", "model"):
@@ -220,35 +226,44 @@ def _solution_messages(stage: str, problems: Sequence[Problem]) -> Iterator[str]
         )
 
 
-def check_lengths(
+def fitting_problems(
     config: RunConfig,
     nodes: Sequence[Node],
     problems: Sequence[Problem],
     sets: Mapping[str, Sequence[Problem]],
     tokenizer: PreTrainedTokenizerBase,
-) -> None:
-    """Encode every problem once. Raises DataError for one that does not fit into `model.max_length`."""
-    limit = config.model.max_length
-    answer = config.sampling.max_tokens
-    kinds = {node.kind for node in nodes}
-    heldout = [problem for one in sets.values() for problem in one]
-    rooms = [(problems, answer if kinds & {"select", "rl", "opd"} else 0)]
-    if config.evaluation.every_stage or any(map(config.evaluates_itself, config.stages)):
-        rooms.append((heldout, config.evaluation.max_tokens or answer))
+) -> tuple[list[Problem], dict[str, list[Problem]]]:
+    """The training problems and evaluation sets that fit into `model.max_length`, as `prompt.too_long` says.
+
+    Training problems need room for an answer if there is a stage that draws some. Stages that learn from
+    worked answers leave out those that are too long by themselves.
+
+    Raises DataError for problems that do not fit where too_long is error.
+    """
+    limit, answer = config.model.max_length, config.sampling.max_tokens
+    encoder = PromptEncoder(config.problems.prompt, tokenizer)
+
+    def fit(name: str, group: Sequence[Problem], room: int) -> list[Problem]:
+        key, too_long = "model.max_length", encoder.config.too_long
+        return fitting(group, encoder.lengths(group), room, (limit, key), too_long, name)
+
+    draws = {node.kind for node in nodes} & DRAWS
+    kept = fit("problems.train", problems, answer if draws else 0)
+    for key, loop in (("rl", config.rl), ("opd.loop", config.opd.loop)):
+        if key.partition(".")[0] in draws:
+            refuse(_size_messages(f"{key}.problems_per_step", loop.problems_per_step, kept))
+    evaluates = config.evaluation.every_stage or any(map(config.evaluates_itself, config.stages))
+    longest = config.evaluation.max_tokens or answer
+    fitted = {name: fit(name, one, longest) if evaluates else list(one) for name, one in sets.items()}
     learned = [node for node in nodes if node.kind == "warm_start" and node.problems is None]
-    solved = any(SOLUTIONS in config.section(node.name).data for node in learned)
-    for group, max_tokens in rooms:
-        for problem in group:
-            length = len(encode_prompt(problem, config.problems.prompt, tokenizer))
-            if length + max_tokens > limit:
+    if config.problems.prompt.too_long == "error" and any(
+        SOLUTIONS in config.section(node.name).data for node in learned
+    ):
+        for problem, prompt in zip(problems, encoder.lengths(problems), strict=True):
+            if (length := prompt + len(encoder.solution(problem))) > limit:
                 raise DataError(
-                    f"problem {problem.id!r}: {length} tokens of prompt and {max_tokens} of answer are more "
-                    f"than model.max_length={limit}"
+                    f"problem {problem.id!r}: prompt and solution have {length} tokens, more than "
+                    f"model.max_length={limit}: raise it, or leave such problems out with "
+                    "problems.prompt.too_long=drop"
                 )
-            if solved and group is problems:
-                length += len(encode_solution(problem, tokenizer))
-                if length > limit:
-                    raise DataError(
-                        f"problem {problem.id!r}: prompt and solution have {length} tokens, more than "
-                        f"model.max_length={limit}"
-                    )
+    return kept, fitted

@@ -29,6 +29,7 @@ from rlvr.stages.config import (
     StageConfig,
     SynthesizeConfig,
     ValidationConfig,
+    largest_gap,
 )
 from rlvr.types import ConfigError
 
@@ -100,7 +101,9 @@ class RunConfig:
     opd: OpdConfig = setting(factory=OpdConfig)
     rl: RlConfig = setting(factory=RlConfig)
     trainers: dict[str, Any] = setting(
-        factory=dict, help="your own training stages: name → settings as for sft, and `pairs` as for dpo"
+        factory=dict,
+        help="your own training stages: name → settings as for sft, and `pairs` as for dpo",
+        each=OwnConfig,
     )
     benchmarks: dict[str, Any] = setting(
         factory=dict, help="name → problem source: more sets to evaluate on, beside problems.heldout"
@@ -111,7 +114,14 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        """Convert `trainers` to typed settings. Raises ConfigError for unknown keys and wrong values."""
+        """Convert `trainers` to typed settings, and fill in what depends on other settings.
+
+        Raises:
+            ConfigError: unknown keys and wrong values of `trainers`.
+        """
+        for loop in (self.rl, self.opd.loop):
+            if loop.max_logprob_gap is None:  # keys have the number, as before it could be unset
+                loop.max_logprob_gap = largest_gap(self.learner.dtype, self.rollout.dtype)
         for name, given in self.trainers.items():
             if isinstance(given, OwnConfig):
                 continue

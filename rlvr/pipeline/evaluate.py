@@ -8,6 +8,7 @@ baseline only the missing answers are sampled.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -27,19 +28,21 @@ from rlvr.pipeline.evaluate_config import EvaluateConfig
 from rlvr.pipeline.status import forget_outcome
 from rlvr.problems.benchmarks import ProblemSet, load_sets
 from rlvr.problems.config import PromptConfig
+from rlvr.problems.encoder import PromptEncoder, fitting
 from rlvr.problems.order import fingerprint
-from rlvr.problems.prompts import encode_prompt, fill_template
+from rlvr.problems.prompts import check_prompts
 from rlvr.record.config import RecordConfig
 from rlvr.record.layout import CONTENTS, MANIFEST, RESULTS, STAGES
 from rlvr.record.run_folder import RunFolder, versions
 from rlvr.record.runs import read_manifest
 from rlvr.results.evaluation import OTHER, finish, in_common, keep_baseline, read_results
 from rlvr.results.samples import SAMPLES, write_samples
+from rlvr.rewards.config import judged_by
 from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.rollout.config import SamplingConfig
 from rlvr.stages.config import StageConfig
-from rlvr.types import ConfigError, DataError, RunInterrupted
+from rlvr.types import ConfigError, Problem, RunInterrupted
 
 if TYPE_CHECKING:
     from rlvr.cluster.workers import StandingWorkers
@@ -62,7 +65,13 @@ class Prepared:
 
     def prompt(self, problem_set: ProblemSet) -> PromptConfig:
         asked = self.config.problems
-        return PromptConfig(asked.template or problem_set.template, asked.system, asked.chat)
+        return PromptConfig(
+            asked.template or problem_set.template,
+            asked.system,
+            asked.chat,
+            asked.chat_template_kwargs,
+            asked.too_long,
+        )
 
     def settings(self) -> dict[str, Any]:
         """The settings that samples depend on, beside the model and the set."""
@@ -75,7 +84,7 @@ class Prepared:
             "max_tokens": config.max_tokens,
             "max_length": config.model.max_length,
             "dtype": config.rollout.dtype,
-            "reward": that_matter(asdict(config.reward)),
+            "reward": judged_by(config.reward),
             **contents(asdict(config.reward)),
         }
 
@@ -97,8 +106,7 @@ def prepare(config: EvaluateConfig, folders: Sequence[Path]) -> Prepared:
         wrong = validate_reward(config.reward, everywhere, shared=sorted(columns[each.name]))
         messages += [f"{each.name}: {said}" for said in wrong]
         messages += [f"{each.name}: {said}" for said in data_messages(config.reward, each.problems)]
-        for problem in each.problems:
-            fill_template(problem, prepared.prompt(each))
+        check_prompts(each.problems, prepared.prompt(each))
     missing = {*config.problems.by} - {*everywhere}
     messages += [f"problems.by names {column!r}, which no set has as a column" for column in sorted(missing)]
     if config.baseline is not None:
@@ -202,14 +210,15 @@ class _Model:
         self.tokenizer = load_tokenizer(path)
         on_cpu = self.config.rollout.gpus_per_worker == 0
         check_checkpoint(path, self.config.model.max_length, samples=True, on_cpu=on_cpu)
-        self.length = self._longest()
+        self.fitting, self.length = self._fitting()
         settings = prepared.settings()
         self.asked = {
             each.name: settings
             | {
                 "model": model_fingerprint(path),
                 "problems": fingerprint(each.problems),
-                "prompt": asdict(prepared.prompt(each)),
+                # an unset system message counts in the keys of saved answers
+                "prompt": {"system": None, **that_matter(prepared.prompt(each))},
             }
             for each in prepared.sets
         }
@@ -218,7 +227,7 @@ class _Model:
         self.sets = [
             AnsweredSet(
                 each.name,
-                each.problems,
+                self.fitting[each.name],
                 prepared.prompt(each),
                 self.folders[each.name],
                 chunk=self._chunk(self.folders[each.name]),
@@ -230,12 +239,12 @@ class _Model:
         """Problems per chunk: as in the folder's manifest, if it has begun."""
         return int(read_manifest(folder).get("chunk", self.config.chunk))
 
-    def _longest(self) -> int:
-        """Maximum sequence length, in tokens.
+    def _fitting(self) -> tuple[dict[str, list[Problem]], int]:
+        """Set → its problems that fit into the longest sequence, and that sequence's length, in tokens.
 
         Raises:
-            ConfigError: the model depends on it, and it is not given.
-            DataError: a problem and its answer exceed it.
+            ConfigError: the model depends on that length, and it is not given.
+            DataError: a problem and its answer exceed it, and none may be left out.
         """
         from transformers import AutoConfig
 
@@ -250,17 +259,21 @@ class _Model:
             )
         limit = self.config.model.max_length or getattr(read, "max_position_embeddings", None)
         key = "model.max_length" if self.config.model.max_length else "the model's own longest sequence"
+        kept: dict[str, list[Problem]] = {}
         longest = 0
         for each in self.prepared.sets:
-            for problem in each.problems:
-                prompt = len(encode_prompt(problem, self.prepared.prompt(each), self.tokenizer))
-                longest = max(longest, prompt + self.config.max_tokens)
-                if limit is not None and longest > limit:
-                    raise DataError(
-                        f"{each.name}, problem {problem.id!r}: {prompt} tokens of prompt and "
-                        f"max_tokens={self.config.max_tokens} of answer are more than {key}, {limit}"
-                    )
-        return self.config.model.max_length or longest
+            lengths = PromptEncoder(self.prepared.prompt(each), self.tokenizer).lengths(each.problems)
+            kept[each.name] = fitting(
+                each.problems,
+                lengths,
+                self.config.max_tokens,
+                (limit or sys.maxsize, key),
+                self.config.problems.too_long,
+                each.name,
+            )
+            whole = (length + self.config.max_tokens for length in lengths)
+            longest = max(longest, *(size for size in whole if limit is None or size <= limit))
+        return kept, self.config.model.max_length or longest
 
     def missing(self) -> bool:
         return any(not chunk.path.exists() for each in self.sets for chunk in each.chunks())
@@ -302,6 +315,7 @@ class _Model:
             )
             about = {"source": each.source, "template": self.prepared.prompt(each).template, "split_by": by}
             counted[each.name] |= about | {"fingerprint": fingerprint(each.problems)}
+            counted[each.name]["too_long"] = len(each.problems) - len(self.fitting[each.name])  # left out
         write_samples(folder / SAMPLES, groups, votes)
         write_json(
             folder / RESULTS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from rlvr.base.settings import setting
 from rlvr.cluster.config import ClusterConfig
@@ -30,6 +31,15 @@ class EvaluatedProblemsConfig:
     system: str | None = setting(None, "system message; needs chat: true")
     chat: bool = setting(
         False, "send the filled template as a user message, through the model's chat template"
+    )
+    chat_template_kwargs: Any = setting(  # a mapping or None, which OmegaConf cannot merge as such
+        None, "settings of the model's chat template, such as {enable_thinking: false}; needs chat: true"
+    )
+    too_long: str = setting(
+        "error",
+        "problems that do not fit into the longest sequence together with an answer: error ends the "
+        "evaluation before it starts; drop leaves them out and says how many",
+        choices=("error", "drop"),
     )
     by: list[str] = setting(
         factory=list, help="columns to split the results by, beside those that a set names itself"

@@ -9,11 +9,11 @@ makes a new folder beside the old one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rlvr.base.identity import contents, digest, model_fingerprint, reward_deadline, that_matter
+from rlvr.base.identity import contents, digest, model_fingerprint, that_matter
 from rlvr.base.settings import refuse
 from rlvr.base.targets import known_names
 from rlvr.pipeline.config import KINDS, RunConfig
@@ -181,10 +181,7 @@ def _add_teacher(
 
 
 def _add_key(node: Node, nodes: dict[str, Node], config: RunConfig, outside: Outside) -> None:
-    settings = _settings(node, config)
-    node.settings = that_matter(settings)
-    if "reward" in settings:
-        node.settings["reward"] |= reward_deadline(settings["reward"])
+    node.settings = _settings(node, config)
     made_from = {role: nodes[name].key for role, name in _roles(node)}
     made_from["seed"] = str(config.seed)
     if node.kind not in ("base", EVALUATION) and node.problems is None:
@@ -201,26 +198,26 @@ def _add_key(node: Node, nodes: dict[str, Node], config: RunConfig, outside: Out
         made_from["alphabet"] = outside.alphabet
     if node.kind == "base" and config.model.path:
         made_from["checkpoint"] = model_fingerprint(config.model.path)
-    node.made_from = made_from | contents(settings)
+    node.made_from = made_from | contents(node.settings)
     node.key = digest([FORMAT, node.kind, node.settings, node.made_from])
 
 
 def _settings(node: Node, config: RunConfig) -> dict[str, Any]:
-    """The sections that a node reads."""
+    """The settings that a node's numbers depend on, of the sections that it reads."""
     if node.kind == "base":
         # a checkpoint counts by its content, not by its path
-        return {"model": asdict(config.model) | {"path": None}}
+        return {"model": that_matter(replace(config.model, path=None))}
     proposes = node.kind == "synthesize" and config.synthesize.proposals > 0
     sections = READS[node.kind] if node.kind != "synthesize" or proposes else ()
-    settings: dict[str, Any] = {name: asdict(getattr(config, name)) for name in sections}
-    settings |= {"prompt": asdict(config.problems.prompt), "max_length": config.model.max_length}
+    settings: dict[str, Any] = {name: that_matter(getattr(config, name)) for name in sections}
+    settings |= {"prompt": that_matter(config.problems.prompt), "max_length": config.model.max_length}
     if node.kind != EVALUATION:
-        settings[node.name] = asdict(config.section(node.name))
+        settings[node.name] = that_matter(config.section(node.name))
         if config.evaluates_itself(node.name):
-            settings["evaluation"] = asdict(config.evaluation)
+            settings["evaluation"] = that_matter(config.evaluation)
     if "evaluation" in settings:
-        # these change what is reported, not what is sampled
-        settings["evaluation"] |= {"ks": None, "every_stage": None}
+        for name in ("ks", "every_stage"):  # these change what is reported, not what is sampled
+            settings["evaluation"].pop(name, None)
     if node.kind == "rl":
         settings["order"] = config.problems.order
     own = settings.get(node.name if node.kind != EVALUATION else "evaluation", {})

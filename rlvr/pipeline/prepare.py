@@ -11,7 +11,7 @@ from rlvr.pipeline.config import RunConfig
 from rlvr.pipeline.graph import Node, Outside, build
 from rlvr.problems.generated import ALPHABET
 from rlvr.problems.load import load_problems
-from rlvr.problems.prompts import fill_template
+from rlvr.problems.prompts import check_prompts, fill_template
 from rlvr.problems.templates import from_templates
 from rlvr.types import DataError, Problem
 
@@ -60,8 +60,7 @@ def prepare(config: RunConfig, overrides: Sequence[str], absent: list[str] | Non
     sets |= {name: load(f"benchmarks.{name}", source) for name, source in config.benchmarks.items()}
     unseen = sets | {name: load(f"unseen.{name}", source) for name, source in config.unseen.items()}
     evaluated = [problem for one in sets.values() for problem in one]
-    for problem in (*problems, *evaluated):
-        fill_template(problem, config.problems.prompt)
+    check_prompts([*problems, *evaluated], config.problems.prompt)
     alphabet = _alphabet(config, [*problems, *evaluated]) if config.model.scratch else None
     nodes = build(config, Outside(problems, sets, unseen, alphabet))
     if not absent:

@@ -19,13 +19,14 @@ from rlvr.base.files import atomic_write
 from rlvr.base.identity import changes
 from rlvr.base.stopping import StopRequest
 from rlvr.pipeline.arms import Identity, check_same, is_arm
-from rlvr.pipeline.checks import check_lengths
+from rlvr.pipeline.checks import DRAWS, fitting_problems
 from rlvr.pipeline.config import RunConfig
 from rlvr.pipeline.folders import Folders, claimed
 from rlvr.pipeline.graph import BASE, EVALUATION, PROBLEMS, Node
 from rlvr.pipeline.prepare import HELDOUT, Prepared, prepare
 from rlvr.pipeline.status import forget_outcome, read_outcome
 from rlvr.pipeline.table import Done, stage_rows
+from rlvr.problems.encoder import PromptEncoder, fitting
 from rlvr.record.layout import CONTENTS, KEPT, MANIFEST, STAGES, TRACES, UNEVALUATED
 from rlvr.record.run_folder import RunFolder, versions
 from rlvr.record.runs import read_mapping
@@ -165,18 +166,18 @@ class Pipeline:
         return ConfigError(f"{self.run_path}: all stages are complete{more}")
 
     def begin(self) -> None:
-        """Make the base model, and check the length of all problems with its tokenizer.
+        """Make the base model, and check the prompts of all problems with its tokenizer.
 
         Raises:
-            DataError: a problem does not fit into `model.max_length`.
+            ConfigError: its chat template does not do what problems.prompt asks for.
+            DataError: a problem does not fit into `model.max_length`, and none may be left out.
         """
         base, *stages = self.prepared.nodes
         if base.name not in self.done and not self._take_done(base):
             self._make(base)
         left = [node for node in stages if node.name not in self.done]
         if any(not (self.folders.shares(node) and self._take_done(node)) for node in left):
-            prepared = self.prepared
-            check_lengths(self.config, prepared.nodes, prepared.problems, prepared.sets, self.tokenizer)
+            _ = self.fitting
 
     def run(self) -> None:
         """Run the stages that are not done.
@@ -344,6 +345,19 @@ class Pipeline:
         return tokenizer
 
     @cached_property
+    def fitting(self) -> tuple[list[Problem], dict[str, list[Problem]]]:
+        """The training problems and the evaluation sets without problems that are too long."""
+        made = self.prepared
+        return fitting_problems(self.config, made.nodes, made.problems, made.sets, self.tokenizer)
+
+    def _fitting(self, node: Node) -> tuple[list[Problem], dict[str, list[Problem]]]:
+        """Of `problems.train` and the evaluation sets, what a stage draws answers to."""
+        if self.config.problems.prompt.too_long == "error" or node.kind == "base":
+            return self.prepared.problems, self.prepared.sets  # all of them fit
+        problems, sets = self.fitting
+        return problems if node.kind in DRAWS else self.prepared.problems, sets
+
+    @cached_property
     def standing(self) -> StandingWorkers:
         """The run's workers, in a cluster joined or started for them; both are released when the run ends."""
         from rlvr.cluster.ray_cluster import ray_cluster
@@ -354,12 +368,11 @@ class Pipeline:
 
     def _stage(self, node: Node, folder: Path) -> StageInput:
         """The input of the stage's runner."""
-        from rlvr.problems.files import from_file
         from rlvr.stages.stage import StageInput
 
-        problems = self.prepared.problems
+        problems, sets = self._fitting(node)
         if node.problems is not None:
-            problems = self._kept(node.problems, problems) or from_file(self.done[node.problems].made)
+            problems = self._kept(node.problems, problems) or self._made_problems(node)
         answers_by = node.teacher if node.kind in ("distill", "synthesize") else node.model
         outside = node.outside if node.kind in ("distill", "synthesize") else None
         settings: Any = None if node.kind in ("base", EVALUATION) else self.config.section(node.name)
@@ -375,7 +388,7 @@ class Pipeline:
             least_problems=self.config.rl.problems_per_step if "rl" in self.config.stages else 0,
             model_path=outside or (self.done[answers_by].made if answers_by else ""),
             problems=problems,
-            heldout=self.prepared.sets.get(HELDOUT, []) if evaluates else [],
+            heldout=sets.get(HELDOUT, []) if evaluates else [],
             unseen=self.prepared.unseen,
             tokenizer=None if node.kind == "base" else self.tokenizer,
             stop=self.stop,
@@ -383,6 +396,24 @@ class Pipeline:
             sizes={} if self.folders.shares(node) or settings is None else self._sizes(settings),
             settings=settings,
             sources=sources,
+        )
+
+    def _made_problems(self, node: Node) -> list[Problem]:
+        """The problems that another stage has made; for a stage that draws answers, those that fit."""
+        from rlvr.problems.files import from_file
+
+        assert node.problems is not None
+        problems = from_file(self.done[node.problems].made)
+        if node.kind not in DRAWS:
+            return problems
+        prompt, limit = self.config.problems.prompt, self.config.model.max_length
+        return fitting(
+            problems,
+            PromptEncoder(prompt, self.tokenizer).lengths(problems),
+            self.config.sampling.max_tokens,
+            (limit, "model.max_length"),
+            prompt.too_long,
+            f"{node.name}, with the problems of {node.problems}",
         )
 
     def _kept(self, select: str, problems: Sequence[Problem]) -> list[Problem]:
@@ -422,7 +453,7 @@ class Pipeline:
         if node.kind not in runners or stage.result() is None or not self.folders.shares(node):
             stage = replace(stage, standing=self.standing)
         if node.kind == EVALUATION:
-            return {"path": run_evaluation(stage, self.prepared.sets).name, "outside": None}
+            return {"path": run_evaluation(stage, self._fitting(node)[1]).name, "outside": None}
         if node.kind == "distill":
             run_distill(stage)
             return {"path": TRACES, "outside": None}

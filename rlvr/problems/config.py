@@ -16,6 +16,16 @@ class PromptConfig:
     chat: bool = setting(
         False, "send the filled template as a user message, through the model's chat template"
     )
+    chat_template_kwargs: Any = setting(  # a mapping or None, which OmegaConf cannot merge as such
+        None, "settings of the model's chat template, such as {enable_thinking: false}; needs chat: true"
+    )
+    too_long: str = setting(
+        "error",
+        "problems that do not fit into the longest sequence together with an answer: error ends the run "
+        "before it starts; drop leaves them out, also of evaluation sets, and says how many",
+        choices=("error", "drop"),
+        neutral=True,  # what is dropped is not among the problems, whose content counts
+    )
 
 
 @dataclass

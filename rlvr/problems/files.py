@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.base.targets import known_names
+from rlvr.problems.prompts import MESSAGES, checked_messages, text_of
 from rlvr.types import ConfigError, DataError, Problem
 
 Row = tuple[str, Mapping[str, Any]]  # where it is ("file:line"), and its columns
@@ -42,7 +43,9 @@ def from_file(
     columns: maps our names (id, text, answer, solution) to the file's. Without an entry, id, answer and
         solution are the columns of that name, and text is the only column called problem, question,
         text or prompt. Without an id column, ids are the file's name and the row number, from 1. All
-        other columns go to `Problem.columns`.
+        other columns go to `Problem.columns`. A text that is a list of messages {role, content} is a
+        chat: it goes to the column `prompt_messages`, and `Problem.text` is what the user asks
+        (`rlvr.problems.prompts.text_of`).
     format: "jsonl", "csv" or "parquet"; by default, from the extension.
     limit: use only the first `limit` rows.
     answer_pattern: a regular expression with one group, which extracts the final answer from the answer
@@ -145,13 +148,14 @@ def _problems(
             )
         places[identity] = where
         answer = _required(row, "answer", names["answer"], where)
+        text, own = _text(row, names["text"], where)
         problems.append(
             Problem(
                 id=identity,
-                text=_required(row, "text", names["text"], where),
+                text=text,
                 answer=answer if pattern is None else _cut(answer, pattern, where),
                 solution=_cell(row, names["solution"], where) if "solution" in names else None,
-                columns={name: value for name, value in row.items() if name not in names.values()},
+                columns={name: value for name, value in row.items() if name not in names.values()} | own,
             )
         )
     return problems
@@ -196,6 +200,19 @@ def _mapping(columns: Mapping[str, str], present: list[str], source: str) -> dic
             )
         names["text"] = candidates[0]
     return names
+
+
+def _text(row: Mapping[str, Any], column: str, where: str) -> tuple[str, dict[str, Any]]:
+    """The problem's text and, if it is given as the messages of a chat, the column that keeps these."""
+    if isinstance(row.get(column), list):
+        messages = checked_messages(row[column], f"{where}: column {column!r}")
+    elif row.get(MESSAGES) is not None:
+        messages = checked_messages(row[MESSAGES], f"{where}: column {MESSAGES!r}")
+    else:
+        return _required(row, "text", column, where), {}
+    for message in messages:
+        _cell(message, "content", where)
+    return text_of(messages), {MESSAGES: messages}
 
 
 def _required(row: Mapping[str, Any], ours: str, column: str, where: str) -> str:

@@ -1,21 +1,20 @@
-"""Prompts: from a problem to a filled template, chat template and token ids.
-
-The answer is never tokenized here, and templates cannot refer to it.
-"""
+"""Prompts: from a problem to a filled template and to the messages of a chat. Templates cannot refer to the
+answer. Nothing here needs a tokenizer; token ids are made by `rlvr.problems.encoder`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from string import Formatter
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rlvr.base.targets import known_names
 from rlvr.problems.config import PromptConfig
 from rlvr.types import ConfigError, DataError, Problem
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
+MESSAGES = "prompt_messages"  # the column of a problem that is given as the messages of a chat
+ROLES = ("system", "user", "assistant")
 
 _ESCAPED_BREAK = re.compile(  # a literal \n that is not the start of \neq, \nabla or another LaTeX command
     r"(?<!\\)\\n(?!(?:eq?|abla|u|ot(?:in)?|eg|i|mid|leq?|geq?|sim|exists|ewline|ewcommand|um|onumber|parallel|"
@@ -23,15 +22,103 @@ _ESCAPED_BREAK = re.compile(  # a literal \n that is not the start of \neq, \nab
 )
 
 
-def fill_template(problem: Problem, config: PromptConfig) -> str:
-    """The template with {problem} and the problem's columns filled in; `{{` and `}}` are braces.
+def check_prompts(problems: Sequence[Problem], config: PromptConfig) -> None:
+    """Raises the errors of `chat_messages` for every problem, and ConfigError for settings that none uses."""
+    for name, given in (
+        ("system", config.system is not None),
+        ("chat_template_kwargs", config.chat_template_kwargs),
+    ):
+        if given and not config.chat:
+            raise ConfigError(f"prompt.{name} has no effect without a chat template: set prompt.chat: true")
+    if not isinstance(config.chat_template_kwargs, Mapping | None):
+        raise ConfigError(
+            f"prompt.chat_template_kwargs={config.chat_template_kwargs!r} must be a mapping, such as "
+            "{enable_thinking: false}"
+        )
+    for problem in problems:
+        chat_messages(problem, config)
+    if problems and all(MESSAGES in problem.columns for problem in problems):
+        unused = {"template": config.template.strip() != "{problem}", "system": config.system is not None}
+        if names := [f"prompt.{name}" for name, given in unused.items() if given]:
+            raise ConfigError(
+                f"{' and '.join(names)}: without effect, since all problems are given as messages, which are "
+                "used as they are; set prompt.template='{problem}' and prompt.system=null"
+            )
 
-    Needs no tokenizer, so that a wrong prompt configuration is reported before a model is loaded.
-    Raises ConfigError for a template that cannot be filled or that gives all problems the same prompt, and
-    for a system message without chat.
+
+def chat_messages(problem: Problem, config: PromptConfig) -> list[dict[str, str]]:
+    """The messages {role, content} of the prompt: the problem's own, as they are, or prompt.system and the
+    filled template.
+
+    Raises the errors of `fill_template`; for a problem of messages, ConfigError without chat, DataError for
+    messages that are none (`checked_messages`).
     """
-    if config.system is not None and not config.chat:
-        raise ConfigError("prompt.system has no effect without a chat template: set prompt.chat: true")
+    if (given := problem.columns.get(MESSAGES)) is None:
+        system = [] if config.system is None else [{"role": "system", "content": config.system}]
+        return [*system, {"role": "user", "content": fill_template(problem, config)}]
+    if not config.chat:
+        raise ConfigError(
+            f"problem {problem.id!r} is given as messages, which need a chat template: set prompt.chat: true"
+        )
+    return checked_messages(given, f"problem {problem.id!r}: column {MESSAGES!r}")
+
+
+def checked_messages(given: Any, where: str) -> list[dict[str, str]]:
+    """The messages {role, content} of a prompt: first of all the system's, if there is one, last the user's.
+
+    Raises DataError that begins with `where` for anything else.
+    """
+    if not isinstance(given, Sequence) or isinstance(given, str) or not given:
+        raise DataError(f"{where} must be a list of messages, such as [{{role: user, content: …}}]")
+    messages = []
+    for number, message in enumerate(given, 1):
+        at = f"{where}, message {number}"
+        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+            raise DataError(f"{at} must have a role and a content")
+        # a Parquet file has all fields in all rows
+        if others := [key for key in message if key not in ("role", "content") and message[key] is not None]:
+            raise DataError(f"{at} has {', '.join(map(repr, others))} beside role and content: remove it")
+        role, content = message["role"], message["content"]
+        if role not in ROLES:
+            raise DataError(f"{at} has the role {role!r}; {known_names(str(role), ROLES)}")
+        if not isinstance(content, str) or not content.strip():
+            raise DataError(f"{at} has no text as its content: fill it in, or remove the row")
+        if role == "system" and number > 1:
+            raise DataError(f"{at} is of the system, which may only come first: move it")
+        messages.append({"role": role, "content": content})
+    if messages[-1]["role"] != "user":
+        raise DataError(
+            f"{where}: the last message is of the {messages[-1]['role']}, but must be the user's question: "
+            "map the answer to `solution`, and remove it from the prompt"
+        )
+    return messages
+
+
+def text_of(messages: Sequence[Mapping[str, str]]) -> str:
+    """What a problem of messages asks: the user's message; all turns, each after its role, if there are
+    several. Instructions of the system are no part of it, so that the same question is the same problem."""
+    turns = [message for message in messages if message["role"] != "system"]
+    if len(turns) == 1:
+        return turns[0]["content"].strip()
+    return "\n\n".join(f"{turn['role']}: {turn['content'].strip()}" for turn in turns)
+
+
+def without_messages(problem: Problem) -> Problem:
+    """The problem as its text alone."""
+    columns = {name: value for name, value in problem.columns.items() if name != MESSAGES}
+    return replace(problem, columns=columns)
+
+
+def fill_template(
+    problem: Problem, config: PromptConfig, as_text: Callable[[str, Problem], str] = lambda text, _: text
+) -> str:
+    """The template with {problem} and the problem's columns, each as `as_text` writes it; `{{` and `}}` are
+    braces. The text alone for a problem that is given as messages.
+
+    Raises ConfigError for a template that cannot be filled or that gives all problems the same prompt.
+    """
+    if MESSAGES in problem.columns:
+        return problem.text
     if (escaped := _ESCAPED_BREAK.search(config.template)) is not None:
         around = config.template[max(escaped.start() - 8, 0) : escaped.end() + 8]
         raise ConfigError(
@@ -59,95 +146,9 @@ def fill_template(problem: Problem, config: PromptConfig) -> str:
             )
         if known[name] is None:
             raise DataError(f"problem {problem.id!r}: prompt.template uses {name!r}, which is empty here")
-        pieces.append(str(known[name]))
+        pieces.append(as_text(str(known[name]), problem))
     if all(name is None for _, name, _, _ in parsed):
         raise ConfigError(
             "prompt.template names no column, so that all problems would be the same: add {problem}"
         )
     return "".join(pieces)
-
-
-def encode_prompt(problem: Problem, config: PromptConfig, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The token ids of the prompt.
-
-    Plain: the filled template, preceded by BOS if the tokenizer has one, even if the tokenizer would not
-    add it itself (those made from GGUF do not). Chat: the messages in the model's chat template, up to
-    where the answer begins; only the chat template decides about BOS. Nothing else is added; in particular,
-    no EOS.
-
-    Raises the errors of `fill_template`; ConfigError for chat without a chat template; DataError for a
-    character that the tokenizer does not know.
-    """
-    text = fill_template(problem, config)
-    if config.chat:
-        return _encode(_in_chat(text, config, tokenizer), problem, tokenizer)
-    ids = _encode(text, problem, tokenizer)
-    bos = tokenizer.bos_token_id
-    return ids if bos is None or ids[:1] == [bos] else [bos, *ids]
-
-
-def encode_solution(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The ids of the worked solution and EOS, which follow the prompt's ids: the target of SFT.
-
-    Raises DataError for a problem without a solution, and the errors of `encode_answer`.
-    """
-    if problem.solution is None:
-        raise DataError(
-            f"problem {problem.id!r} has no solution to train on: map its column in columns.solution"
-        )
-    return encode_answer(problem.solution, problem, tokenizer)
-
-
-def encode_answer(
-    text: str, problem: Problem, tokenizer: PreTrainedTokenizerBase, ended: bool = True
-) -> list[int]:
-    """The ids of an answer given as text, with EOS if it `ended` by itself.
-
-    Raises DataError for a character that the tokenizer does not know, ConfigError for a tokenizer
-    without EOS.
-    """
-    if tokenizer.eos_token_id is None:
-        raise ConfigError("the tokenizer has no EOS token, so no answer would end: set its eos_token")
-    # a special token spelled out in the text must stay text: it must not end the answer or begin another turn
-    ids = _encode(text, problem, tokenizer, split_special_tokens=True)
-    return [*ids, tokenizer.eos_token_id] if ended else ids
-
-
-def _in_chat(text: str, config: PromptConfig, tokenizer: PreTrainedTokenizerBase) -> str:
-    from jinja2 import TemplateError
-
-    if not tokenizer.chat_template:
-        raise ConfigError(
-            "prompt.chat is true, but the model's tokenizer has no chat template: set prompt.chat: false, "
-            "or use a model that was tuned for chat"
-        )
-    messages = [{"role": "user", "content": text}]
-    if config.system is not None:
-        messages.insert(0, {"role": "system", "content": config.system})
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    except TemplateError as error:
-        hint = ": set prompt.system: null" if config.system is not None else ""
-        raise ConfigError(f"the model's chat template refuses the messages ({error}){hint}") from error
-
-
-def _encode(
-    text: str, problem: Problem, tokenizer: PreTrainedTokenizerBase, split_special_tokens: bool = False
-) -> list[int]:
-    ids = list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=split_special_tokens))
-    unknown = tokenizer.unk_token_id
-    # Some byte-level tokenizers use the id of another special token for <unk>.
-    others = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
-    if unknown is not None and unknown not in others and unknown in ids:
-        rest = text
-        for special in () if split_special_tokens else tokenizer.all_special_tokens:
-            rest = rest.replace(special, "")
-        characters = [
-            c for c in dict.fromkeys(rest) if unknown in tokenizer.encode(c, add_special_tokens=False)
-        ]
-        shown = text if len(text) <= 80 else f"{text[:80]}…"
-        raise DataError(
-            f"problem {problem.id!r}: the tokenizer has no token for "
-            f"{', '.join(map(repr, characters)) or repr(tokenizer.unk_token)} in {shown!r}"
-        )
-    return ids

@@ -10,9 +10,9 @@ from rlvr.types import ConfigError
 def character_tokenizer(alphabet: str) -> PreTrainedTokenizerFast:
     """One token for each character of `alphabet`, after <pad> (0), <bos> (1), <eos> (2), <unk> (3).
 
-    Encoding adds no special tokens (`encode_prompt` adds BOS in front, `encode_solution` EOS at the end);
+    Encoding adds no special tokens (`PromptEncoder` adds BOS in front of prompts, EOS at the end of answers);
     decoding restores the text exactly. A character outside the alphabet becomes <unk>, which
-    `encode_prompt` and `encode_solution` refuse. `AutoTokenizer` can load its `save_pretrained` folder.
+    `PromptEncoder` refuses. `AutoTokenizer` can load its `save_pretrained` folder.
     Raises ConfigError for an empty alphabet or a repeated character.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers

@@ -33,6 +33,7 @@ SHOWN = {
     "learner/entropy": ("entropy", "{:.3f}"),
     "learner/reference_kl": ("KL to reference", "{:.4f}"),
     "learner/grad_norm": ("gradient norm", "{:.3g}"),
+    "skipped": ("optimizer steps skipped", "{:.0f}"),
     "tokens/s": ("tokens/s", "{:,.0f}"),
 }
 # drawn as sparklines; the loss if none of them is logged
@@ -66,6 +67,8 @@ class StageView:
         seconds = numbers.get("time/step")
         if tokens is not None and seconds:
             numbers["tokens/s"] = tokens / seconds
+        if skipped := numbers.get("learner/skipped"):  # shown is how many there were so far
+            numbers["skipped"] = self._metrics.get("skipped", 0.0) + skipped
         self._metrics |= numbers
         for name in (*COURSES, "train/loss"):
             if math.isfinite(numbers.get(name, math.nan)):

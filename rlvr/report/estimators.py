@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from rlvr.report.charts import Line, line_chart, number
 from rlvr.report.measures import Metrics, early, late, lookup
+from rlvr.stages.config import largest_gap
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,13 @@ def panels(metrics: Metrics, config: Mapping[str, Any]) -> list[Panel]:
 def estimators(metrics: Metrics, config: Mapping[str, Any]) -> list[Estimator]:
     """Estimators that the stage may have recorded. Some, such as `entropy_coef`, are omitted if always 0."""
     known = [*_groups(metrics), *_policy(), *_sampler(config), *_critic(), *_warm_start()]
-    constant = {"learner/entropy_coef", "rollouts/staleness", "rollouts/truncated", "learner/corrected"}
+    constant = {
+        "learner/skipped",
+        "learner/entropy_coef",
+        "rollouts/staleness",
+        "rollouts/truncated",
+        "learner/corrected",
+    }
     return [each for each in known if each.metric not in constant or any(metrics.values(each.metric))]
 
 
@@ -159,6 +166,12 @@ def _groups(metrics: Metrics) -> list[Estimator]:
 def _policy() -> list[Estimator]:
     return [
         Estimator(
+            "learner/skipped",
+            "Skipped optimizer steps",
+            "Optimizer steps of a training step with too few groups left, or nothing to learn from.",
+            Rule(LATE, ">", 0.5, "many rollouts teach nothing; take problems that are solved sometimes"),
+        ),
+        Estimator(
             "learner/gradient_snr",
             "Signal to noise of the gradient",
             "‖mean‖² of the groups' gradients over the variance of that mean; 1 if there is only noise.",
@@ -204,7 +217,8 @@ def _policy() -> list[Estimator]:
 
 
 def _sampler(config: Mapping[str, Any]) -> list[Estimator]:
-    limit = float(lookup(config, "rl.max_logprob_gap", 1e-3))
+    dtypes = (str(lookup(config, f"{part}.dtype")) for part in ("learner", "rollout"))
+    limit = float(lookup(config, "rl.max_logprob_gap", largest_gap(*dtypes)))
     return [
         Estimator(
             "rollouts/logprob_gap",

@@ -154,6 +154,8 @@ def _notes(sets: Mapping[str, Result]) -> Iterator[str]:
                 f"{_plain(name)}: {counts['timeout']:,} checks ran past their deadline and "
                 f"{counts['crashed']:,} crashed; their samples are left out."
             )
+        if left_out := result.get("too_long"):
+            yield f"{_plain(name)}: {left_out:,} problems were too long and are left out."
         if result["undecided_votes"]:
             yield f"{_plain(name)}: {result['undecided_votes']:,} comparisons of answers did not finish."
 

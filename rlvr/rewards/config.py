@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rlvr.base.identity import that_matter
 from rlvr.base.settings import setting
 
 
@@ -31,8 +32,10 @@ class RewardConfig:
         factory=list, help="functions that are only recorded and do not change the reward"
     )
     deadline: float = setting(5.0, "time limit, in seconds, for all checks of one rollout", gt=0)
-    actors: int = setting(1, "number of reward services, spread over the nodes of a Ray cluster", ge=1)
-    workers: int = setting(1, "processes in each service that run checks", ge=1)
+    actors: int = setting(
+        1, "number of reward services, spread over the nodes of a Ray cluster", ge=1, neutral=True
+    )
+    workers: int = setting(1, "processes in each service that run checks", ge=1, neutral=True)
     batch: int = setting(16, "rollouts that a process is given at a time, at most", ge=1, le=4096)
     memory_gib: float = setting(
         2.0,
@@ -44,3 +47,12 @@ class RewardConfig:
         "[opening, end] marks of thoughts, which hold no answer; unset: rlvr.verify.thoughts.MARKS",
     )
     cache: bool = setting(True, "cache comparisons of answers")
+
+
+def judged_by(reward: RewardConfig) -> dict[str, Any]:
+    """The settings that a verdict depends on. The time limit is left out where it is the default: so verdicts
+    from before it counted are still found."""
+    settings: dict[str, Any] = that_matter(reward)
+    if settings["deadline"] == RewardConfig.deadline:
+        del settings["deadline"]
+    return settings

@@ -33,6 +33,11 @@ _ADVICE = {
     503: "run again after that time",
 }
 _REDIRECTED = "it has moved: set base_url to the new address"
+# Words for a reply that is no answer, since the server failed or shut down: vLLM's and SGLang's, DeepSeek's.
+BROKEN_OFF = ("abort", "error", "insufficient_system_resource")
+# Words for an answer that the model ended itself, the last two those of TGI. All others, such as length,
+# content_filter and repetition, say that it was cut off.
+ENDED = ("stop", "eos_token", "stop_sequence")
 _POLL = 0.1  # seconds between checks whether to stop
 _IN_A_ROW = 64  # consecutive failures after which an endpoint is considered down
 
@@ -41,7 +46,6 @@ _IN_A_ROW = 64  # consecutive failures after which an endpoint is considered dow
 class EndpointRequests(EndpointConfig):
     """An endpoint, and the sampling settings of requests to it."""
 
-    system: str | None = setting(None, "system message")
     max_tokens: int = setting(4096, "longest answer, in tokens, reasoning included", ge=1)
     temperature: float = setting(1.0, ge=0, le=2)
     top_p: float = setting(1.0, gt=0, le=1)
@@ -53,7 +57,7 @@ class Question:
 
     problem_id: str
     sample: int
-    text: str  # the user message: the filled prompt
+    messages: Sequence[Mapping[str, str]]  # {role, content}
     seed: int  # sent along; endpoints may ignore it
 
 
@@ -100,12 +104,9 @@ class EndpointTeacher(Closing):
     def body(self, question: Question) -> dict[str, Any]:
         """The request body: extra_body overrides our own settings, and null removes a key."""
         config = self.config
-        messages = [{"role": "user", "content": question.text}]
-        if config.system is not None:
-            messages.insert(0, {"role": "system", "content": config.system})
         body: dict[str, Any] = {
             "model": config.model,
-            "messages": messages,
+            "messages": list(question.messages),
             "max_tokens": config.max_tokens,
             "temperature": config.temperature,
             "top_p": config.top_p,
@@ -235,7 +236,7 @@ class _Asking:
                 self.pace.hold(reply.wait)
         elif reply.content is None and reply.reasoning is None:
             return Failed(f"its reply has no text: {reply.shown}")
-        elif reply.finish_reason in ("abort", "error"):  # vLLM's words when it is shut down, say
+        elif reply.finish_reason in BROKEN_OFF:
             return Failed(f"it broke off its reply: {reply.shown}")
         return reply
 
@@ -297,7 +298,7 @@ def read_answer(question: Question, reply: ChatReply) -> TeacherAnswer:
     The text is "<think>\\n{reasoning}\\n</think>\\n{content}", or "<think>\\n{reasoning}" if the model
     was cut off before it began an answer.
     """
-    ended = reply.finish_reason in ("stop", "eos_token")
+    ended = reply.finish_reason in ENDED
     text = reply.content or ""
     if reply.reasoning is not None:
         thought = f"<think>\n{reply.reasoning}"

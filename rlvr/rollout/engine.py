@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,11 @@ import numpy as np
 from rlvr.base.imports import lean_imports
 from rlvr.rollout.config import RolloutConfig
 from rlvr.rollout.text import drawn_text, prompt_end
-from rlvr.types import FinishReason, Rollout
+from rlvr.types import FinishReason, RlvrError, Rollout
 
+# vLLM's words for the end of an answer. With any other, such as abort or error, it is no answer.
+FINISHED = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH, "repetition": FinishReason.LENGTH}
+DRAWS = 3  # of an answer that vLLM breaks off
 FEW_TOKENS = 512  # in a vocabulary: up to here, token ranks cost less uncompiled than compiling them does
 
 
@@ -34,6 +37,8 @@ class Request:
     temperature: float
     max_tokens: int
     top_p: float = 1.0
+    end: int | None = None  # a token that ends the answer, beside those of the model's own settings
+    draws: int = 1  # of this answer, this one included
 
 
 class RolloutEngine:
@@ -102,44 +107,71 @@ class RolloutEngine:
         If the engine is idle, the prefix cache is cleared: the last bits of results depend on what is
         computed together, and must not depend on what was computed before.
         """
+        if requests and not self.requests:
+            self.engine.reset_prefix_cache()
+        for request in requests:
+            self._add(request)
+
+    def _add(self, request: Request) -> None:
         from vllm import SamplingParams
         from vllm.inputs import TokensPrompt
         from vllm.sampling_params import RequestOutputKind
 
-        if requests and not self.requests:
-            self.engine.reset_prefix_cache()
-        for request in requests:
-            params = SamplingParams(
-                temperature=request.temperature,
-                top_p=request.top_p,
-                max_tokens=request.max_tokens,
-                seed=request.seed,
-                logprobs=0,
-                flat_logprobs=True,
-                detokenize=False,
-                output_kind=RequestOutputKind.FINAL_ONLY,
-            )
-            self.submitted += 1
-            name = str(self.submitted)
-            # so that cached prompts of other weights are not used
-            prompt = TokensPrompt(prompt_token_ids=request.prompt, cache_salt=self.version)
-            self.engine.add_request(name, prompt, params)
-            self.requests[name] = request
+        params = SamplingParams(
+            temperature=request.temperature,
+            top_p=request.top_p,
+            max_tokens=request.max_tokens,
+            stop_token_ids=None if request.end is None else [request.end],
+            seed=request.seed,
+            logprobs=0,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        self.submitted += 1
+        name = str(self.submitted)
+        # so that cached prompts of other weights are not used
+        prompt = TokensPrompt(prompt_token_ids=request.prompt, cache_salt=self.version)
+        self.engine.add_request(name, prompt, params)
+        self.requests[name] = request
 
     def run(self, seconds: float, paused: Callable[[], bool] = lambda: False) -> list[Rollout]:
-        """Do engine steps for `seconds`, until `paused()`, or until all is done. Returns what finished."""
+        """Do engine steps for `seconds`, until `paused()`, or until all is done. Returns what finished.
+
+        An answer that vLLM breaks off is drawn again: it is neither an answer to learn from nor a wrong one.
+
+        Raises:
+            RlvrError: vLLM broke off an answer DRAWS times.
+        """
         end = time.monotonic() + seconds
         finished: list[Rollout] = []
-        while self.engine.has_unfinished_requests():
-            for output in self.engine.step():
-                finished.append(self._rollout(self.requests.pop(output.request_id), output.outputs[0]))
+        while self.requests:
+            known = self.engine.has_unfinished_requests()
+            for output in self.engine.step() if known else ():
+                request, completion = self.requests.pop(output.request_id), output.outputs[0]
+                if completion.finish_reason in FINISHED:
+                    finished.append(self._rollout(request, completion))
+                else:
+                    self._again(request, completion.finish_reason)
+            if not known:  # vLLM dropped them without a word
+                for name in list(self.requests):
+                    self._again(self.requests.pop(name), "nothing")
             self.steps += 1
             if time.monotonic() >= end or paused():
                 break
         return finished
 
+    def _again(self, request: Request, reason: str | None) -> None:
+        """Draw an answer again that vLLM broke off."""
+        if request.draws == DRAWS:
+            raise RlvrError(
+                f"vLLM broke off the answer to problem {request.problem_id!r}, sample {request.sample}, "
+                f"{DRAWS} times, and said {reason!r}; its log has the cause: set VLLM_LOGGING_LEVEL=INFO"
+            )
+        self._add(replace(request, draws=request.draws + 1))
+
     def _rollout(self, request: Request, completion: Any) -> Rollout:
-        drawn, reason = list(completion.token_ids), FinishReason(completion.finish_reason)
+        drawn, reason = list(completion.token_ids), FINISHED[completion.finish_reason]
         size, start = len(request.prompt) + len(drawn), len(request.prompt)
         logprobs = np.zeros(size, dtype=np.float32)
         logprobs[start:] = [completion.logprobs.logprobs[i] for i in completion.logprobs.start_indices]

@@ -15,11 +15,11 @@ PROMPT_TOKENS = 16  # at the end of a prompt: longer than any tag that opens the
 
 def drawn_text(drawn: Sequence[int], finish_reason: FinishReason, tokenizer: PreTrainedTokenizerBase) -> str:
     """The text of a completion. Special tokens such as <think> are kept, but not those that begin, end or pad
-    a sequence. The token that ended the answer is removed, whatever it is: chat models have several end
-    tokens, and their tokenizers call only one of them the end, and the others not even special."""
+    a sequence. The last token of an answer that ended by itself is its end, whatever it is: chat models have
+    several end tokens, and not all of them are special."""
     left_out = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
-    answer = drawn[:-1] if finish_reason is FinishReason.STOP else drawn
-    kept = [token for token in answer if token not in left_out]
+    ended = finish_reason is FinishReason.STOP
+    kept = [token for token in (drawn[:-1] if ended else drawn) if token not in left_out]
     return _decoded(kept, tokenizer)
 
 

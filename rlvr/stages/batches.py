@@ -136,16 +136,18 @@ def whiten(advantages: Sequence[FloatArray], masks: Sequence[npt.NDArray[np.bool
 
 
 def part(
-    batch: TrainingBatch, groups: range, aggregation: str, max_length: int, always_live: bool
+    batch: TrainingBatch, groups: range, aggregation: str, max_length: int, always_live: bool, least: int = 1
 ) -> TrainingBatch:
     """The batch of one optimizer step: the rows of these `groups`, with scales that count these rows only.
 
-    A row is live if it has a token to learn from and an advantage, or `always_live`.
+    A row is live if it has a token to learn from and an advantage, or `always_live`. If fewer than `least`
+    groups have a token to learn from, no row is.
     """
     rows = [row for row, group in enumerate(batch.groups) if group in groups]
     masks = [batch.mask[row] for row in rows]
     columns = {name: [column[row] for row in rows] for name, column in batch.columns.items()}
     advantages = columns.get("advantages", masks)
+    enough = len({batch.groups[row] for row in rows if batch.mask[row].any()}) >= least
     return replace(
         batch,
         tokens=[batch.tokens[row] for row in rows],
@@ -154,7 +156,7 @@ def part(
         temperatures=[batch.temperatures[row] for row in rows],
         scales=scales([int(mask.sum()) for mask in masks], aggregation, max_length),
         live=[
-            bool(mask.any() and (always_live or values[mask].any()))
+            bool(enough and mask.any() and (always_live or values[mask].any()))
             for mask, values in zip(masks, advantages, strict=True)
         ],
         groups=[batch.groups[row] - groups.start for row in rows],

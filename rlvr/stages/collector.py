@@ -12,7 +12,6 @@ from hydra.utils import instantiate
 from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.algorithms.filters import accuracy
 from rlvr.base.keys import key
-from rlvr.problems.prompts import encode_prompt
 from rlvr.rollout.engine import Request
 from rlvr.stages.batches import judged
 from rlvr.stages.buffer import RolloutBuffer
@@ -186,7 +185,7 @@ def group_requests(
         DataError: the prompt and the longest answer together exceed `model.max_length`.
     """
     config = stage.config
-    prompt = encode_prompt(problem, config.prompt, stage.tokenizer)
+    prompt = stage.prompts.prompt(problem)
     max_tokens = config.sampling.max_tokens
     if kind == "heldout":
         max_tokens = config.evaluation.max_tokens or max_tokens
@@ -198,7 +197,7 @@ def group_requests(
         )
     seeds = [key(config.seed, kind, when, problem.id, sample) for sample in samples]
     return [
-        Request(problem.id, step, sample, seed, prompt, temperature, max_tokens, top_p)
+        Request(problem.id, step, sample, seed, prompt, temperature, max_tokens, top_p, stage.prompts.end)
         for sample, seed in zip(samples, seeds, strict=True)
     ]
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from rlvr.base.files import write_json
 from rlvr.base.keys import key
-from rlvr.problems.prompts import fill_template
+from rlvr.problems.encoder import fitting
+from rlvr.problems.prompts import chat_messages, check_prompts
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.layout import OVERLAPS, TRACES
 from rlvr.record.progress import Progress
@@ -40,8 +41,7 @@ def run_distill(stage: StageInput) -> None:
         Interrupted: the user asked to stop; complete chunks, and every answer of an endpoint, are kept.
     """
     settings: DistillConfig = stage.settings
-    chunks = chunked(stage.problems, settings.chunk)
-    groups = [group for chunk in answers(stage, chunks, settings.samples) for group in chunk]
+    groups = answers(stage, stage.problems, settings.samples)
     source = settings.endpoint.model if settings.endpoint else settings.teacher
     traces = traces_from_groups(groups, source, settings.domain_column)
     if settings.endpoint or not same_tokenizer(as_teacher(stage).tokenizer, stage.tokenizer):
@@ -55,17 +55,33 @@ def run_distill(stage: StageInput) -> None:
     print(f"{stage.name}: {_summary(traces)}")
 
 
-def answers(stage: StageInput, chunks: Sequence[Sequence[Problem]], samples: int) -> list[list[Group]]:
-    """`samples` verified answers of the stage's teacher to every problem of the chunks."""
+def answers(stage: StageInput, problems: Sequence[Problem], samples: int) -> list[Group]:
+    """`samples` verified answers of the stage's teacher to every problem.
+
+    Raises:
+        DataError: a problem is too long for a teacher on the run's own engines, and may not be left out.
+    """
     teacher, settings = as_teacher(stage), stage.settings
+    check_prompts(problems, teacher.config.prompt)
     if settings.endpoint:
-        return _ask_endpoint(teacher, chunks, samples)
-    temperature, top_p = settings.temperature, settings.top_p
+        groups = _ask_endpoint(teacher, chunked(problems, settings.chunk), samples)
+    else:
+        config, temperature, top_p = teacher.config, settings.temperature, settings.top_p
+        key = "model.max_length" if settings.max_length is None else f"{stage.name}.max_length"
+        kept = fitting(
+            problems,
+            teacher.prompts.lengths(problems),
+            config.sampling.max_tokens,
+            (config.max_length, key),
+            config.prompt.too_long,
+            stage.name,
+        )
 
-    def requests(number: int, problem: Problem) -> Any:
-        return group_requests(teacher, problem, "distill", number, range(samples), temperature, top_p)
+        def requests(number: int, problem: Problem) -> Any:
+            return group_requests(teacher, problem, "distill", number, range(samples), temperature, top_p)
 
-    return sample(teacher, chunks, requests)
+        groups = sample(teacher, chunked(kept, settings.chunk), requests)
+    return [group for chunk in groups for group in chunk]
 
 
 def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], samples: int) -> list[list[Group]]:
@@ -103,11 +119,10 @@ def _ask_endpoint(stage: StageInput, chunks: Sequence[Sequence[Problem]], sample
 
 
 def _requests(stage: StageInput) -> EndpointRequests:
-    """The endpoint's settings, with the same sampling and system prompt as a local teacher."""
+    """The endpoint's settings, with the same sampling as a local teacher."""
     settings = stage.settings
     return EndpointRequests(
         **vars(settings.endpoint),
-        system=stage.config.prompt.system,
         max_tokens=stage.config.sampling.max_tokens,
         temperature=settings.temperature,
         top_p=settings.top_p,
@@ -115,9 +130,9 @@ def _requests(stage: StageInput) -> EndpointRequests:
 
 
 def _questions(stage: StageInput, problem: Problem, samples: int) -> list[Question]:
-    text = fill_template(problem, stage.config.prompt)
+    messages = chat_messages(problem, stage.config.prompt)
     seeds = [key(stage.config.seed, "distill", problem.id, sample) for sample in range(samples)]
-    return [Question(problem.id, sample, text, seed) for sample, seed in enumerate(seeds)]
+    return [Question(problem.id, sample, messages, seed) for sample, seed in enumerate(seeds)]
 
 
 def _rollout(answer: TeacherAnswer, seed: int) -> Rollout:

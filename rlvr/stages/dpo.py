@@ -20,6 +20,7 @@ from rlvr.traces.pairs import pairs
 from rlvr.traces.traces import Trace
 from rlvr.types import ConfigError, DataError, FloatArray, TrainingBatch
 
+PIECE = 256  # pairs whose reference log-probabilities are computed and saved at a time
 LOSSES = {"sigmoid": preference.sigmoid, "ipo": preference.ipo}
 
 
@@ -77,9 +78,10 @@ class RolloutDpo:
         column = [self.reference[2 * index + row] for index in chosen for row in (0, 1)]
         return replace(batch, columns={**batch.columns, "reference_logprobs": column})
 
-    def everything(self) -> TrainingBatch:
-        """A batch of all pairs, to compute the reference log-probabilities."""
-        return preference_batch(self.pairs)
+    def pieces(self, size: int = PIECE) -> Iterator[TrainingBatch]:
+        """All pairs in order, `size` at a time, to compute the reference log-probabilities."""
+        for start in range(0, len(self.pairs), size):
+            yield preference_batch(self.pairs[start : start + size])
 
     def validation(self) -> None:
         """Nothing is held back."""

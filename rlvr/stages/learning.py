@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 
 from rlvr.algorithms import importance, objective
 from rlvr.algorithms.entropy import active_coefficient, next_coefficient
+from rlvr.algorithms.filters import least_groups
 from rlvr.algorithms.kl import ESTIMATORS
 from rlvr.base.processes import START_DEADLINE
 from rlvr.learner.actor import LearnerGroup
@@ -105,19 +106,28 @@ class Learning:
         return self.buffer.wait(what, self.learner.call(what, *arguments), self.config.learner.deadline)
 
     def _penalties(self, batch: TrainingBatch) -> list[FloatArray]:
-        """β·k1 of every token, [T] per rollout, between the policy that sampled it and the reference."""
-        pairs = zip(
-            batch.columns["sampler_logprobs"], batch.columns["reference_logprobs"], batch.mask, strict=True
-        )
+        """β·k1 of every token, [T] per rollout, between the policy before the step and the reference.
+
+        Both are the learner's. vLLM's log-probabilities of the tokens that it has drawn are too high by about
+        half the variance of its rounding, which would be a cost of every token: a penalty on length.
+        """
+        if self.algorithm.old_policy == "learner" and "old_logprobs" in batch.columns:
+            own = batch.columns["old_logprobs"]
+        else:
+            own = self._ask("logprobs", batch)
         return [
-            np.where(mask, self.algorithm.kl.coef * (drawn - reference), 0).astype(np.float32)
-            for drawn, reference, mask in pairs
+            np.where(mask, self.algorithm.kl.coef * (policy - reference), 0).astype(np.float32)
+            for policy, reference, mask in zip(
+                own, batch.columns["reference_logprobs"], batch.mask, strict=True
+            )
         ]
 
     def update(
         self, batch: TrainingBatch, groups: int, step: int
     ) -> tuple[list[dict[str, float]], dict[int, dict[str, FloatArray]]]:
         """The step's optimizer steps, each on its share of the groups.
+
+        A share that has too few groups (`algorithm.min_kept`), or nothing to learn from, is skipped.
 
         Returns:
             Metrics of each optimizer step (`learner/…` of the policy, `critic/…` of the value model), and
@@ -127,21 +137,25 @@ class Learning:
         updates = []
         kept: dict[int, dict[str, FloatArray]] = {}
         coefficient = self._entropy_coefficient()
+        asked = settings.problems_per_step // settings.updates_per_step
+        least = least_groups(asked, algorithm.min_kept)
         bounds = np.linspace(0, groups, settings.updates_per_step + 1).round().astype(int).tolist()
         for number, (start, end) in enumerate(pairwise(bounds)):
             share = range(start, end)
             metrics: dict[str, float] = {}
             if algorithm.critic:
-                values = replace(part(batch, share, "token", 0, always_live=True), keep=())
+                values = replace(part(batch, share, "token", 0, True, least), keep=())
                 made = self._step("update_critic", values, self.value_objective, algorithm.critic.lr)
                 metrics |= {f"critic/{name}": value for name, value in made.items()}
             if not algorithm.critic or step > algorithm.critic.warmup_steps:
                 live = self.has_other_terms or coefficient > 0 or algorithm.entropy.target is not None
-                mine = part(batch, share, algorithm.aggregation, self.config.sampling.max_tokens, live)
+                longest = self.config.sampling.max_tokens
+                mine = part(batch, share, algorithm.aggregation, longest, live, least)
                 done = (step - 1) * settings.updates_per_step + number
                 lr = learning_rate(settings.optimizer, done, settings.steps * settings.updates_per_step)
                 made = self._step("update", mine, partial(self.objective, entropy_coef=coefficient), lr)
-                made["entropy_coef"] = coefficient
+                if not made["skipped"]:
+                    made["entropy_coef"] = coefficient
                 kept |= self._kept(batch, mine, share)
                 metrics |= {f"learner/{name}": value for name, value in made.items()}
             updates.append(metrics)
@@ -197,6 +211,8 @@ class Learning:
             (rollout.problem_id, rollout.sample): row
             for row, (_, rollout, _) in enumerate(judged(drawn.kept))
         }
+        critic, step = self.algorithm.critic, drawn.groups[0].rollouts[0].step
+        waits = critic is not None and step <= critic.warmup_steps
         filtered = {problem: name for name, problems in drawn.dropped.items() for problem in problems}
 
         def of(rollout: Rollout, verdict: Verdict) -> UpdateRecord:
@@ -210,9 +226,8 @@ class Learning:
             if not batch.mask[row].any():
                 return UpdateRecord("cut off")
             if row not in kept:
-                return UpdateRecord(
-                    "no advantage" if not advantages.any() else "the policy waits", advantages
-                )
+                why = "the policy waits" if waits else "too few groups"
+                return UpdateRecord(why if advantages.any() else "no advantage", advantages)
             values = kept[row]
             return UpdateRecord(
                 None, advantages, values["logprobs"], values["entropy"], values.get("correction")

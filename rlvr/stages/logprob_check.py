@@ -51,5 +51,5 @@ def check_logprobs(
         where = "this weight transfer keeps no checksums, so it is unknown which weights differ"
     raise RlvrError(
         f"vLLM's and the learner's log-probabilities differ by {gap.mean():.2g} per token on average, at "
-        f"most {gap.max():.2g} (rl.max_logprob_gap={tolerance:g}; for bfloat16 set about 0.05): {where}"
+        f"most {gap.max():.2g} (rl.max_logprob_gap={tolerance:g}): {where}"
     )

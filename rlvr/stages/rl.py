@@ -12,6 +12,9 @@ evaluation, and those at which vLLM is compared with the learner, wait for the n
 
 from __future__ import annotations
 
+import sys
+
+from rlvr.algorithms.filters import least_groups
 from rlvr.cluster.workers import Workers
 from rlvr.evaluation.metrics import evaluation_metrics
 from rlvr.evaluation.votes import count_votes
@@ -29,7 +32,11 @@ from rlvr.stages.resume import (
 )
 from rlvr.stages.rl_learner import RlLearner
 from rlvr.stages.stage import StageInput
-from rlvr.stages.step_metrics import Clock, step_metrics
+from rlvr.stages.step_metrics import Clock, idle_warning, step_metrics
+
+# Training steps in a row without an optimizer step that call for a warning. In a run of which every second
+# step learns, ten are chance once in a thousand.
+IDLE = 10
 
 
 def run_rl(stage: StageInput) -> None:
@@ -65,6 +72,7 @@ class ReinforcementLearning:
         self.collector = RolloutCollector(stage, self.buffer)
         version = max(self.recorded, 0)
         self.learner = RlLearner(stage, workers, self.buffer, self.collector, saved, version)
+        self.idle = 0  # training steps in a row without an optimizer step
 
     @property
     def version(self) -> int:
@@ -112,13 +120,24 @@ class ReinforcementLearning:
         if self.config.record.journal:
             learned = self.learner.learned(drawn, update)
             write_journal(journal_path(self.stage.folder, "train", step), drawn.groups, learned)
+        metrics = step_metrics(drawn, update.batch, update.metrics, step, self.config.reward.gates)
+        self._watch(metrics)
         return (
-            step_metrics(drawn, update.batch, update.metrics, step, self.config.reward.gates)
+            metrics
             | update.checked
             | {f"rewards/{name}": value for name, value in self.buffer.rewards.counters().items()}
             | self.buffer.replaced(learners=self.learner.replaced)
             | clock.seconds(drawn)
         )
+
+    def _watch(self, metrics: dict[str, float]) -> None:
+        """Count the steps in a row without an optimizer step, and warn after every `IDLE` of them."""
+        settings = self.settings
+        self.idle = self.idle + 1 if metrics.get("learner/skipped") == settings.updates_per_step else 0
+        if self.idle and self.idle % IDLE == 0:
+            asked = settings.problems_per_step // settings.updates_per_step
+            least = least_groups(asked, self.config.algorithm.min_kept)
+            print(f"\nrlvr: {idle_warning(metrics, self.idle, asked, least)}", file=sys.stderr)
 
     def record(self, metrics: dict[str, float]) -> dict[str, float]:
         """Log the metrics of the newest step, after its evaluation if one is due. Returns all its metrics.

@@ -20,6 +20,11 @@ from rlvr.types import ConfigError
 LOSSES = "rlvr.algorithms.losses"  # module of the losses; all their settings bound the ratio
 # parameters that an advantage function may have
 OFFERED = ("rewards", "token_rewards", "values")
+# In bfloat16, with equal weights, the mean log-ratio of an answer between vLLM and the learner has a standard
+# deviation of 0.0003 (a nearly uniform policy; 15% of answers are beyond GSPO's bounds) to 0.014 (one far
+# from uniform; 98%), measured on 48 answers of 50 to 110 tokens each.
+ROUNDING = 0.01
+GSPO = {"clip_low": 3e-4, "clip_high": 4e-4}  # the defaults of `rlvr.algorithms.losses.gspo`
 # advantages that compare the rollouts of a group, so need at least two
 RELATIVE = (
     *(f"rlvr.algorithms.group_relative.{name}" for name in ("grpo", "dr_grpo", "rloo", "max_rl")),
@@ -76,6 +81,7 @@ def algorithm_messages(rl: RlConfig, config: StageConfig, overrides: Sequence[st
     yield from _kl_messages(rl, config)
     yield from _entropy_messages(config.algorithm.entropy)
     yield from _ratio_messages(rl, config.algorithm, overrides)
+    yield from _rounding_messages(config)
     yield from _group_messages(rl, config)
     yield from _critic_messages(rl, config.algorithm, overrides)
 
@@ -158,6 +164,20 @@ def _ratio_messages(rl: RlConfig, algorithm: AlgorithmConfig, overrides: Sequenc
                 f"{key} has no effect: every rollout is used once, while the policy is still {policy}, so "
                 f"the ratio is 1. Raise {raising}, or leave it out"
             )
+
+
+def _rounding_messages(config: StageConfig) -> Iterator[str]:
+    """What is wrong with bounds that are narrower than what bfloat16 rounds away."""
+    loss, old_policy = config.algorithm.loss, config.algorithm.old_policy
+    if "bfloat16" not in (config.learner.dtype, config.rollout.dtype) or old_policy != "sampler":
+        return
+    bounds = [float(loss.get(name, default)) for name, default in GSPO.items()]
+    if loss.get("_target_") == f"{LOSSES}.gspo" and min(bounds) < ROUNDING:
+        yield (
+            f"algorithm.loss: GSPO's clip range of {bounds[0]:g} and {bounds[1]:g} is narrower than the "
+            "difference between vLLM and the learner in bfloat16: rounding would decide which answers are "
+            "clipped. Set algorithm.old_policy=learner, then both sides of the ratio are the learner's"
+        )
 
 
 def _given(overrides: Sequence[str]) -> list[str]:

@@ -104,7 +104,9 @@ class RlLearner:
         Raises:
             RlvrError: the log-probabilities of vLLM and the learner differ by more than allowed.
         """
-        gap = check_logprobs(self.group, self.buffer, groups, self.settings.max_logprob_gap)
+        limit = self.settings.max_logprob_gap
+        assert limit is not None  # `RunConfig` has filled it in
+        gap = check_logprobs(self.group, self.buffer, groups, limit)
         return {
             "rollouts/logprob_gap": gap,
             "memory/learner_gib": finish("memory", self.group.call("peak_memory")),

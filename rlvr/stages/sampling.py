@@ -111,9 +111,10 @@ def as_teacher(stage: StageInput) -> StageInput:
     """The stage with the prompt, tokenizer, longest answer and context length of its teacher."""
     settings, config = stage.settings, stage.config
     sampling = replace(config.sampling, max_tokens=settings.max_tokens or config.sampling.max_tokens)
+    prompt = settings.prompt or config.prompt
     changed = replace(
         config,
-        prompt=settings.prompt or config.prompt,
+        prompt=replace(prompt, chat=True) if settings.endpoint else prompt,  # endpoints take messages
         sampling=sampling,
         max_length=settings.max_length or config.max_length,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,10 @@ from hydra.utils import instantiate
 
 from rlvr.algorithms.filters import accuracy, length_variation
 from rlvr.base.files import write_text
-from rlvr.base.identity import that_matter
 from rlvr.problems.files import as_row
 from rlvr.record.journal import journal_path, read_journal
 from rlvr.record.layout import KEPT
+from rlvr.rewards.config import judged_by
 from rlvr.stages.collector import apply_filters, group_requests
 from rlvr.stages.sampling import chunked, sample
 from rlvr.stages.stage import StageInput
@@ -89,7 +89,7 @@ def _same_settings(stage: StageInput) -> None:
         "temperature": sampling.temperature,
         "max_tokens": sampling.max_tokens,
         "start": str(model.relative_to(run)) if model.is_relative_to(run) else stage.model_path,
-        "reward": that_matter(asdict(stage.config.reward)),
+        "reward": judged_by(stage.config.reward),
     }
     path = stage.folder / "identity.json"
     if not path.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from rlvr.base.files import write_json
 from rlvr.base.identity import data_fingerprint, flat_settings
 from rlvr.base.stopping import StopRequest
 from rlvr.cluster.workers import StandingWorkers, Workers
+from rlvr.problems.encoder import PromptEncoder
 from rlvr.problems.order import fingerprint
 from rlvr.record.layout import RESULT
 from rlvr.record.runs import read_mapping
@@ -51,6 +53,11 @@ class StageInput:
         """The folder's name without the key after it: `sft`, or `sft evaluation`."""
         stage, *rest = self.folder.name.split("-")
         return f"{stage} evaluation" if "evaluation" in rest else stage
+
+    @cached_property
+    def prompts(self) -> PromptEncoder:
+        """Makes the token ids of the stage's prompts."""
+        return PromptEncoder(self.config.prompt, self.tokenizer)
 
     def workers(self, max_staleness: int = 0) -> AbstractContextManager[Workers]:
         """Context manager of the actors that generate, judge and learn for the stage."""

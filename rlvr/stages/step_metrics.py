@@ -124,13 +124,28 @@ def _rollouts(drawn: StepGroups, step: int) -> dict[str, float]:
     }
 
 
+def idle_warning(metrics: Mapping[str, float], steps: int, asked: int, least: int) -> str:
+    """What to say after `steps` training steps in a row without an optimizer step; `metrics` are the last's.
+
+    `asked` and `least` are numbers of groups of an optimizer step: for a full one, and for one at all.
+    """
+    return (
+        f"the last {steps} training steps had no optimizer step: nothing is being learned. Of the last one's "
+        f"{metrics['groups/drawn']:.0f} groups {metrics['groups/no_signal']:.0%} have equal rewards, and "
+        f"{metrics['groups/kept']:.0f} were left after the filters (an optimizer step is for {asked}, and "
+        f"takes {least} or more: algorithm.min_kept). Train on problems that the model solves sometimes "
+        "(a select stage, or easier ones), draw more with rl.group_size or algorithm.max_rounds, or lower "
+        "algorithm.min_kept"
+    )
+
+
 def _learned(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Means over the step's optimizer steps; sums for `…/tokens`. `learner/ess` is the effective sample
-    size of the ratios as a fraction, (mean r)² / mean r²."""
+    """Means over the step's optimizer steps that were not skipped; sums for `…/tokens` and `…/skipped`.
+    `learner/ess` is the effective sample size of the ratios as a fraction, (mean r)² / mean r²."""
     names = sorted({name for update in updates for name in update})
     learned = {name: [update[name] for update in updates if name in update] for name in names}
     metrics = {
-        name: float(np.sum(values) if name.endswith("/tokens") else np.mean(values))
+        name: float(np.sum(values) if name.endswith(("/tokens", "/skipped")) else np.mean(values))
         for name, values in learned.items()
     }
     if squared := metrics.pop("learner/ratio_squared", 0.0):

@@ -12,15 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rlvr.base.files import write_text
-from rlvr.problems.config import PromptConfig
 from rlvr.problems.files import as_row
-from rlvr.problems.prompts import encode_prompt
+from rlvr.problems.prompts import without_messages
 from rlvr.problems.templates import from_templates
 from rlvr.problems.variants import STYLES, agreement, proposal_prompt, read_proposal
 from rlvr.record.layout import KEPT
 from rlvr.stages.config import SynthesizeConfig
 from rlvr.stages.distill import answers
-from rlvr.stages.sampling import chunked, score
+from rlvr.stages.sampling import score
 from rlvr.stages.stage import StageInput
 from rlvr.traces.duplicates import normalized
 from rlvr.types import DataError, Group, Problem, RlvrError, Rollout, Status
@@ -72,15 +71,19 @@ def _proposed(stage: StageInput) -> tuple[list[Problem], Counter[str]]:
     """Proposals whose solutions agree, and the number of others by reason."""
     settings: SynthesizeConfig = stage.settings
     prompt = settings.prompt or stage.config.prompt
-    asking = replace(settings, prompt=PromptConfig("{problem}", prompt.system, prompt.chat))
+    asking = replace(settings, prompt=replace(prompt, template="{problem}"))
     styles = list(STYLES)
     requests = [
-        replace(problem, id=f"{problem.id}~{n}", text=proposal_prompt(problem, styles[n % len(styles)]))
+        replace(
+            without_messages(problem),
+            id=f"{problem.id}~{n}",
+            text=proposal_prompt(problem, styles[n % len(styles)]),
+        )
         for problem in stage.problems
         for n in range(settings.proposals)
     ]
     proposers = _part(stage, "proposals", asking)
-    replies = [group for chunk in answers(proposers, chunked(requests, settings.chunk), 1) for group in chunk]
+    replies = answers(proposers, requests, 1)
     originals = {f"{p.id}~{n}": p for p in stage.problems for n in range(settings.proposals)}
     proposals: list[Problem] = []
     left_out: Counter[str] = Counter()
@@ -93,17 +96,13 @@ def _proposed(stage: StageInput) -> tuple[list[Problem], Counter[str]]:
         # keeps the original's answer, which has the right kind, until its solutions agree on one
         proposal = replace(group.problem, text=text, solution=None)
         try:
-            encode_prompt(proposal, stage.config.prompt, stage.tokenizer)
+            stage.prompts.prompt(proposal)
         except DataError:
             left_out["proposals with characters that the model has no token for"] += 1
         else:
             proposals.append(proposal)
     solvers = _part(stage, "solutions", settings)
-    solved = [
-        group
-        for chunk in answers(solvers, chunked(proposals, settings.chunk), settings.solutions)
-        for group in chunk
-    ]
+    solved = answers(solvers, proposals, settings.solutions)
     kept: list[Problem] = []
     for group, equal in zip(solved, _equal_answers(stage, solved), strict=True):
         votes = agreement(

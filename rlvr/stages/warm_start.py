@@ -17,24 +17,22 @@ import numpy as np
 from hydra.utils import instantiate
 
 from rlvr.algorithms.objective import Objective
-from rlvr.base.files import atomic_write
 from rlvr.cluster.waiting import finish
 from rlvr.learner.actor import LearnerGroup
 from rlvr.learner.schedule import learning_rate
-from rlvr.problems.prompts import encode_answer, encode_prompt
 from rlvr.record.journal import truncate
 from rlvr.record.progress import Progress
 from rlvr.record.sinks import MetricLog
 from rlvr.stages.buffer import Interrupted
 from rlvr.stages.config import ValidationConfig
+from rlvr.stages.reference import FOLDER, reference_logprobs
 from rlvr.stages.stage import SOLUTIONS, StageInput
 from rlvr.traces.files import read_traces
 from rlvr.traces.overlap import mark_overlaps, ngram_index
 from rlvr.traces.traces import Trace, trace_of_solution
-from rlvr.types import ConfigError, DataError, FinishReason, TrainingBatch
+from rlvr.types import ConfigError, DataError, FinishReason, FloatArray, TrainingBatch
 
 LOOP_STATE = "loop.json"
-REFERENCE = "reference.npz"
 
 
 class Trainer(Protocol):
@@ -101,14 +99,15 @@ def make_trainer(stage: StageInput) -> Trainer:
     Raises:
         DataError: nothing is left to train on.
     """
-    config, tokenizer = stage.config, stage.tokenizer
+    config, prompts = stage.config, stage.prompts
 
     def encode(trace: Trace) -> tuple[list[int], list[int]]:
-        prompt = encode_prompt(trace.problem, config.prompt, tokenizer)
-        if trace.tokens is not None:
-            return prompt, trace.tokens
         ended = trace.finish_reason is FinishReason.STOP
-        return prompt, encode_answer(trace.text, trace.problem, tokenizer, ended)
+        if trace.tokens is not None:
+            answer = prompts.drawn(trace.tokens, ended)
+        else:
+            answer = prompts.answer(trace.text, trace.problem, ended)
+        return prompts.prompt(trace.problem), answer
 
     # passing the data to `instantiate` would convert them to settings
     kind = instantiate(stage.settings.trainer, _partial_=True)
@@ -190,11 +189,12 @@ class WarmStart:
         learned = finish("update", calls, config.learner.deadline)
         seconds = time.monotonic() - began
         metrics = {f"learner/{name}": value for name, value in learned.items()} | {
-            "train/loss": learned["loss"],
             "tokens/trained": int(learned["tokens"]),
             "time/step": seconds,
             "time/learn": seconds,
         }
+        if not learned["skipped"]:
+            metrics["train/loss"] = learned["loss"]
         if self.validation is not None and self._validates(step):
             loss = self._validate(self.validation)
             self.best.observe(loss, step, self.settings.validation)
@@ -219,18 +219,23 @@ class WarmStart:
     def _reference(self, learner: LearnerGroup) -> None:
         """Give the trainer the reference log-probabilities, those of the initial model.
 
-        They are computed once, before the first update, and stored in the stage's folder.
+        They are computed once, before the first update, piece by piece, and stored in the stage's folder.
+
+        Raises:
+            Interrupted: the user asked to stop; a resumed run computes the pieces that are left.
         """
         trainer: Any = self.trainer
-        path = self.stage.folder / REFERENCE
-        if not path.exists():
-            calls = learner.call("logprobs", trainer.everything())
-            rows = finish("reference log-probabilities", calls, self.stage.config.learner.deadline)
-            starts = np.cumsum([0, *map(len, rows)])
-            with atomic_write(path) as temporary, temporary.open("wb") as file:
-                np.savez_compressed(file, values=np.concatenate(rows), starts=starts)
-        with np.load(path) as kept:
-            trainer.reference = np.split(kept["values"], kept["starts"][1:-1])
+        deadline = self.stage.config.learner.deadline
+
+        def compute(piece: TrainingBatch) -> list[FloatArray]:
+            if self.stage.stop:
+                raise Interrupted
+            calls = learner.call("logprobs", piece)
+            rows: list[FloatArray] = finish("reference log-probabilities", calls, deadline)
+            return rows
+
+        folder = self.stage.folder / FOLDER
+        trainer.reference = reference_logprobs(folder, self.stage.model_path, trainer.pieces(), compute)
 
     def _save(self, step: int) -> None:
         def write(folder: Path) -> None:

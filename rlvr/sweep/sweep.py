@@ -26,12 +26,12 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from rlvr.base.identity import NEUTRAL, digest
+from rlvr.base.identity import digest
 from rlvr.base.stopping import StopRequest
 from rlvr.base.text import one_line
 from rlvr.configuration import compose
 from rlvr.configuration.arguments import quoted
-from rlvr.configuration.keys import all_keys, config_folder
+from rlvr.configuration.keys import config_folder, neutral_keys
 from rlvr.configuration.messages import explain
 from rlvr.pipeline.arms import (
     NOT_SETTINGS,
@@ -257,14 +257,10 @@ class Sweep:
 
 
 def _is_neutral(key: str, schema: type[Any]) -> bool:
-    """Whether a setting changes no number.
-
-    Only a setting that the schema declares can be neutral: the arguments of an imported function may mean
-    anything.
-    """
+    """Whether a setting changes no number."""
     if key.partition(".")[0] in NOT_SETTINGS and key != "name":
         return True
-    return key != "reward.deadline" and key.rpartition(".")[2] in NEUTRAL and key in all_keys(schema)
+    return key in neutral_keys(schema)
 
 
 def _function(kind: str, settings: DictConfig) -> Any:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rlvr.algorithms.aggregation import AGGREGATIONS, scales
+from rlvr.algorithms.filters import least_groups
 from rlvr.algorithms.losses import cispo, gspo, ppo_clip, reinforce
 from rlvr.algorithms.objective import policy, vanishes_without_advantage
 from rlvr.learner.batching import collate, plan_micro_batches
@@ -342,6 +343,22 @@ def test_a_part_holds_the_rows_of_its_groups_scaled_among_themselves() -> None:
     assert last.groups == [0, 0, 1, 1]
     assert last.scales == [1 / 36] * 4
     assert part(batch, range(5, 9), "token", 9, always_live=True).tokens == []
+
+
+def test_a_part_with_too_few_groups_is_not_live() -> None:
+    batch = random_batch(0, [(1, 2), (1, 3), (2, 4), (1, 1), (3, 2), (1, 5)])
+    for least in (1, 2, 3, 4):
+        mine = part(batch, range(3), "token", 9, always_live=True, least=least)
+        assert mine.live == [least <= 3] * 6
+    batch.mask[2:4] = [np.zeros_like(mask) for mask in batch.mask[2:4]]  # a group that was cut off
+    assert not any(part(batch, range(3), "token", 9, always_live=True, least=3).live)
+    assert part(batch, range(3), "token", 9, always_live=True, least=2).live == [1, 1, 0, 0, 1, 1]
+
+
+@given(asked=st.integers(1, 64), share=st.integers(0, 100))
+def test_the_least_number_of_groups_is_the_share_rounded_up(asked: int, share: int) -> None:
+    assert least_groups(asked, share / 100) == max(-(-asked * share // 100), 1)
+    assert least_groups(asked, None) == -(-asked // 4)
 
 
 def test_a_row_without_a_token_to_learn_from_is_never_live() -> None:

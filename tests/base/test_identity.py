@@ -1,14 +1,20 @@
-"""Fingerprints of models and of the user's code."""
+"""Which settings count, and fingerprints of models and of the user's code."""
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rlvr.base.identity import contents, model_fingerprint
+from rlvr.base.identity import contents, flat_settings, model_fingerprint, that_matter
+from rlvr.base.settings import setting
+from rlvr.configuration.compose import composed
+from rlvr.configuration.keys import config_folder, neutral_keys
+from rlvr.pipeline.config import RunConfig
 
 
 def test_a_byte_in_the_middle_of_a_large_file_changes_the_fingerprint(tmp_path: Path) -> None:
@@ -76,3 +82,66 @@ def test_the_code_of_an_import_path_is_every_own_module_that_it_leads_to(
 )
 def test_code_of_the_package_of_python_and_of_installed_packages_is_not_the_users(target: str) -> None:
     assert contents({"_target_": target}) == {}
+
+
+@dataclass
+class Endpoint:
+    timeout: float = setting(1.0, neutral=True)
+
+
+@dataclass
+class Search:
+    """A section with a setting that has the name of a neutral one elsewhere."""
+
+    timeout: float = setting(1.0)
+    endpoint: Endpoint | None = setting(None)
+    named: dict[str, Any] = setting(factory=dict)
+    each: dict[str, Any] = setting(factory=dict, each=Endpoint)
+
+
+def test_a_setting_is_neutral_where_it_is_declared_so_and_nowhere_else() -> None:
+    settings = Search(
+        endpoint=Endpoint(), named={"timeout": 3, "_target_": "f"}, each={"timeout": Endpoint()}
+    )
+    counted = {"timeout": 1.0, "endpoint": {}, "named": settings.named, "each": {"timeout": {}}}
+    assert that_matter(settings) == counted
+    assert that_matter(asdict(settings), Search) == counted  # as read from a file
+    assert that_matter(replace(settings, timeout=2.0)) != counted
+    assert that_matter(replace(settings, endpoint=Endpoint(timeout=2.0))) == counted
+    assert that_matter(replace(settings, named={"timeout": 4})) == counted | {"named": {"timeout": 4}}
+    assert list(neutral_keys(Search)) == ["endpoint.timeout"]
+    assert dict(flat_settings(Search(), "")) == {"timeout": 1.0, "endpoint": None, "named": {}, "each": {}}
+
+
+def by_name(tree: Any) -> Any:
+    """The settings that counted while neutral ones were a list of names."""
+    names = """deadline checkpoint_every evaluate_every workers actors gpus_per_worker micro_batch_tokens
+    packing gradient_checkpointing kv_cache_gib gpu_memory_utilization max_num_seqs max_num_batched_tokens
+    enforce_eager base_url concurrency requests_per_minute timeout retries backoff max_failed api_key_env
+    too_long"""
+    if isinstance(tree, dict) and "_target_" not in tree:
+        kept = {k: part for k, part in tree.items() if k not in names.split() and part is not None}
+        return {name: by_name(part) for name, part in kept.items()}
+    return tree
+
+
+OWN = "+trainers.mine={start: base, checkpoint_every: 3}"
+ASKED = "distill={endpoint: {base_url: 'http://localhost/v1', model: m, timeout: 3}}"
+COMPOSED = [
+    *(
+        f"{group}={path.stem}"
+        for group in ("recipe", "experiment")
+        for path in config_folder().glob(f"{group}/*")
+    ),
+    *(f"algorithm={path.stem}" for path in config_folder().glob("algorithm/[!g]*")),
+]
+
+
+@pytest.mark.parametrize("override", COMPOSED)
+def test_keys_are_those_from_when_neutral_settings_were_a_list_of_names(override: str) -> None:
+    command = "recipe" if override.startswith("recipe") else "train"
+    own_data = ["problems.path=problems.jsonl"] if override == "recipe=own_data" else []
+    config: RunConfig = composed(command, [override, OWN, ASKED, *own_data])[0]
+    before = by_name(asdict(config))
+    before["reward"]["deadline"] = config.reward.deadline  # the one deadline that counts
+    assert that_matter(config) == before

@@ -154,6 +154,14 @@ def test_a_stage_without_a_known_end_has_no_eta() -> None:
     assert view.line(6.0, running=False) == "distill step 3 | took 6.0 s"
 
 
+def test_skipped_optimizer_steps_are_added_up() -> None:
+    view = StageView("rl", 10)
+    for step, skipped in enumerate([0.0, 1.0, 0.0, 2.0], start=1):
+        view.update(step, {"learner/skipped": skipped})
+        assert ("skipped" in view.line(6.0)) == (step > 1)
+    assert "optimizer steps skipped 3" in view.line(6.0)
+
+
 # --- how a run stands --------------------------------------------------------------------------------
 
 

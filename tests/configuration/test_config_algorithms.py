@@ -58,6 +58,7 @@ def test_the_rates_of_the_noise_must_be_given() -> None:
 
 
 # Every refusal is the only one, so that each combination is told from those beside it.
+HALF = ["rollout.dtype=bfloat16", "learner.dtype=bfloat16", "learner.zero_stage=1"]
 IN_THE_REWARD = ["algorithm.kl.coef=0.1", "algorithm.kl.place=reward", "algorithm.kl.estimator=k1"]
 CASES = {
     # rewards and advantages
@@ -157,6 +158,14 @@ CASES = {
     "sequence clip of a ratio that is one": (
         ["algorithm=gspo", "algorithm.loss.clip_high=1e-3", "algorithm.old_policy=learner"],
         "algorithm.loss.clip_high has no effect",
+    ),
+    "sequence clip below rounding": (
+        ["algorithm=gspo", *HALF],
+        "GSPO's clip range of 0.0003 and 0.0004 is narrower .* in bfloat16.*old_policy=learner",
+    ),
+    "sequence clip below a sampler's rounding": (
+        ["algorithm=gspo", "rollout.dtype=bfloat16"],
+        "GSPO's clip range of 0.0003 and 0.0004 is narrower",
     ),
     "dual clip below one": (["+algorithm.loss.dual_clip=0.5", *OFF_POLICY], "dual_clip=0.5 above 1"),
     # filters and rounds
@@ -289,6 +298,14 @@ TAKEN = {
     ],
     "clip of stale rollouts": ["algorithm.loss.clip_low=0.1", "rl.max_staleness=1"],
     "clip of sequences": ["algorithm=gspo", "algorithm.loss.clip_low=0.1"],
+    "clip of sequences by one engine": ["algorithm=gspo", *HALF, "algorithm.old_policy=learner"],
+    "clip of sequences beyond rounding": [
+        "algorithm=gspo",
+        *HALF,
+        "algorithm.loss.clip_low=0.1",
+        "algorithm.loss.clip_high=0.1",
+    ],
+    "clip of tokens, rounded": ["algorithm=grpo", *HALF],
     "group of one without a baseline": ["rl.group_size=1", "algorithm=reinforce"],
     "growth": ["algorithm=dapo", "algorithm.max_group_size=16", "rl.group_size=8"],
     "whitened noise": ["algorithm=grpo_noise", *NOISE, "algorithm.whiten=true"],

@@ -78,6 +78,17 @@ def test_statistics_and_gradients_are_those_of_all_logits(
         torch.testing.assert_close(mine, theirs)
 
 
+@given(st.integers(0, 2**40))
+def test_the_chunk_of_a_gpu_is_a_power_of_two_that_its_memory_has_room_for(free: int) -> None:
+    chunk = head.chunk_for(free)
+    assert chunk.bit_count() == 1
+    assert 2**25 <= chunk <= 2**28
+    if chunk > 2**25:
+        assert chunk * 16 <= free / 8
+    if chunk < 2**28:
+        assert 2 * chunk * 16 > free / 8
+
+
 @pytest.mark.parametrize("chunk", [1, 10**6])
 def test_a_frozen_head_gets_no_gradient(chunk: int) -> None:
     states, weight, targets, temperatures = example(0, 7, 4, 5)

@@ -6,6 +6,7 @@ The learners also make logits by chunks, and say what they send each other.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,37 @@ def alone(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
     return torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, -torch.inf).softmax(-1), v)
 
 
+def by_segments(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    most_queries: int,
+    most_keys: int,
+    *,
+    scale: float | None,
+    window_size: tuple[int, int],
+    enable_gqa: bool,
+) -> Tensor:
+    """What PyTorch's `varlen_attn` computes on a GPU: causal from the end of each segment."""
+    assert scale is None
+    assert enable_gqa
+    assert window_size[1] == 0
+    assert int(keys[-1]) == len(k)
+    result = []
+    lengths = []
+    for (start, end), (first, last) in zip(pairwise(queries.tolist()), pairwise(keys.tolist()), strict=True):
+        lengths.append((end - start, last - first))
+        window = window_size[0] + 1 if window_size[0] >= 0 else None
+        whole = q.new_zeros(last - first, *q.shape[1:])
+        whole[-(end - start) :] = q[start:end]
+        spread = (x[first:last].repeat_interleave(2, 1) for x in (k, v))
+        result.append(alone(whole, *spread, window)[-(end - start) :])
+    assert (most_queries, most_keys) == tuple(max(each) for each in zip(*lengths, strict=True))
+    return torch.cat(result)
+
+
 @settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.lists(st.integers(1, 25), max_size=5)), min_size=1, max_size=4),
@@ -199,6 +231,11 @@ def test_every_sequence_sees_its_prompt_and_itself(
         layout = Layout(families)
     for _ in range(2):  # the second time with the masks of the first
         result, _ = packed_attention(Attention(), q, k, v, None, packed_layout=layout, sliding_window=window)
+    with pytest.MonkeyPatch.context() as patch:  # the kernel runs on GPUs alone
+        patch.setattr(packing, "takes_varlen", lambda *_: True)
+        patch.setattr(packing, "varlen_attn", by_segments)
+        at_once, _ = packed_attention(Attention(), q, k, v, None, packed_layout=layout, sliding_window=window)
+    torch.testing.assert_close(at_once, result)
     rows = [x[0].transpose(0, 1) for x in (q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1))]
     start = 0
     for prompt, own in families:

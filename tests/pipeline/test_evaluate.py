@@ -399,7 +399,13 @@ def test_the_numbers_come_again_from_the_samples_to_the_bit(
         (["model=x", "problems=arithmetic", "sample=2"], "did you mean samples"),
         (
             ["model=MODEL", "problems=arithmetic", "max_tokens=64"],
-            "are more than the model's own longest sequence, 64",
+            "are more than the model's own longest sequence=64",
+        ),
+        (["model=MODEL", "problems=arithmetic", "max_tokens=64", "problems.too_long=drop"], "none is left"),
+        (["model=MODEL", "problems=arithmetic", "problems.chat=true"], "has no chat template"),
+        (
+            ["model=MODEL", "problems=arithmetic", "problems.chat_template_kwargs={a: 1}"],
+            "prompt.chat_template_kwargs has no effect without a chat template",
         ),
         (["model=LONG", "problems=arithmetic"], "LongRoPE: up to model.max_length=16 it is one model"),
         (["model=IMAGES", "problems=arithmetic"], "gemma3 reads more than text"),

@@ -91,6 +91,18 @@ CASES = {
         ["stages=[distill]", "distill={endpoint: {base_url: 'http://h/v1'}}"],
         ["distill.endpoint.model must be given"],
     ),
+    "settings of a chat template that is the endpoint's": (
+        [
+            "stages=[distill]",
+            "distill={endpoint: {base_url: 'http://h/v1', model: m}, "
+            "prompt: {chat: true, chat_template_kwargs: {a: 1}}}",
+        ],
+        ["distill.prompt.chat_template_kwargs has no effect: the endpoint has the chat template"],
+    ),
+    "settings of a chat template without chat": (
+        ["problems.prompt.chat_template_kwargs={enable_thinking: false}"],
+        ["prompt.chat_template_kwargs has no effect without a chat template"],
+    ),
     "answers longer than the context": (
         ["stages=[distill]", "distill.max_tokens=999"],
         ["distill: answers of 999 tokens leave no room"],

@@ -12,7 +12,8 @@ import pyarrow.parquet
 import pytest
 from omegaconf import OmegaConf
 
-from rlvr.problems.files import from_file, from_hub
+from rlvr.problems.files import as_row, from_file, from_hub
+from rlvr.problems.prompts import MESSAGES
 from rlvr.types import ConfigError, DataError, Problem
 
 ROWS = [
@@ -105,6 +106,52 @@ def test_limit_takes_the_first_rows_only():
     assert from_file(path, limit=2) == PROBLEMS
     with pytest.raises(DataError, match=r"^p\.jsonl:3: broken JSON line"):
         from_file(path, limit=3)
+
+
+CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": " 1+1? "}]
+LONG = [*CHAT, {"role": "assistant", "content": "2"}, {"role": "user", "content": "And 2+2?"}]
+
+
+@pytest.mark.parametrize(
+    ("messages", "text"), [(CHAT, "1+1?"), (LONG, "user: 1+1?\n\nassistant: 2\n\nuser: And 2+2?")]
+)
+@pytest.mark.parametrize("column", ["problem", "prompt"])
+def test_a_list_of_messages_is_a_chat(messages, text, column):
+    row = {"id": "a", column: messages, "answer": "2", "level": 1}
+    (problem,) = from_file(write("p.jsonl", *as_json(row)))
+    assert problem == Problem("a", text, "2", None, {"level": 1, MESSAGES: messages})
+    assert from_file(write("q.jsonl", *as_json(as_row(problem)))) == [problem]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), "p.parquet")
+    assert from_file("p.parquet") == [problem]
+
+
+def test_a_hub_data_set_of_chats(monkeypatch):
+    Path("set").mkdir()
+    write("set/train.jsonl", *as_json({"prompt": CHAT, "answer": "2"}))
+    (problem,) = from_hub("set", "train")
+    assert (problem.text, problem.columns[MESSAGES]) == ("1+1?", CHAT)
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        ([], "must be a list of messages"),
+        (["1+1?"], "message 1 must have a role and a content"),
+        ([{"content": "1+1?"}], "message 1 must have a role and a content"),
+        ([{"role": "usr", "content": "1+1?"}], "message 1 has the role 'usr'; .* did you mean 'user'"),
+        ([{"role": "tool", "content": "1+1?"}], "message 1 has the role 'tool'"),
+        ([{"role": "user", "content": None}], "message 1 has no text as its content"),
+        ([{"role": "user", "content": [{"type": "text"}]}], "message 1 has no text as its content"),
+        ([{"role": "user", "content": "a", "name": "b"}], "message 1 has 'name' beside role and content"),
+        ([*CHAT, CHAT[0], CHAT[1]], "message 3 is of the system, which may only come first"),
+        (LONG[:3], "the last message is of the assistant, but must be the user's question: map the answer"),
+        (CHAT[:1], "the last message is of the system"),
+        ([{"role": "user", "content": "\ud800"}], "column 'content' is not valid Unicode text"),
+    ],
+)
+def test_messages_that_are_none(messages, message):
+    with pytest.raises(DataError, match=rf"^p\.jsonl:2.*{message}"):
+        from_file(write("p.jsonl", OK, *as_json({"id": "b", "text": messages, "answer": "1"})))
 
 
 OK = '{"id": "a", "text": "t", "answer": "1"}'

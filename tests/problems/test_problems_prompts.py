@@ -11,8 +11,9 @@ from tokenizers import processors
 from transformers import AutoTokenizer
 
 from rlvr.problems.config import PromptConfig
+from rlvr.problems.encoder import PromptEncoder
 from rlvr.problems.generated import ALPHABET, arithmetic, linear_equations
-from rlvr.problems.prompts import encode_answer, encode_prompt, encode_solution, fill_template
+from rlvr.problems.prompts import MESSAGES, check_prompts, fill_template
 from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.types import ConfigError, DataError, Problem
 
@@ -95,8 +96,32 @@ def test_braces_in_a_problem_are_text():
 )
 def test_wrong_prompt_configurations(config, message):
     with pytest.raises(ConfigError) as error:
-        fill_template(PROBLEM, config)
+        check_prompts([PROBLEM], config)
     assert message in str(error.value)
+
+
+CHAT_PROBLEM = Problem(
+    "c1", "1+1?", "2", columns={MESSAGES: [{"role": "user", "content": "1+1?"}], "level": 1}
+)
+
+
+def test_settings_of_a_prompt_that_no_problem_uses():
+    chat = PromptConfig(chat=True)
+    check_prompts([CHAT_PROBLEM], chat)
+    check_prompts([CHAT_PROBLEM], PromptConfig("{problem}\n", chat=True))
+    both = PromptConfig("Level {level}: {problem}", system="Be brief.", chat=True)
+    check_prompts([CHAT_PROBLEM, PROBLEM], both)  # of use to the second
+    with pytest.raises(ConfigError, match=r"prompt.template and prompt.system: without effect"):
+        check_prompts([CHAT_PROBLEM], both)
+    with pytest.raises(ConfigError, match=r"problem 'c1' is given as messages, .* prompt.chat: true"):
+        check_prompts([CHAT_PROBLEM, PROBLEM], PromptConfig())
+    with pytest.raises(ConfigError, match=r"prompt.chat_template_kwargs has no effect without"):
+        check_prompts([PROBLEM], PromptConfig(chat_template_kwargs={"enable_thinking": False}))
+    with pytest.raises(ConfigError, match=r"prompt.chat_template_kwargs='no' must be a mapping"):
+        check_prompts([PROBLEM], PromptConfig(chat=True, chat_template_kwargs="no"))
+    own = dataclasses.replace(CHAT_PROBLEM, columns={MESSAGES: "1+1?"})
+    with pytest.raises(DataError, match=r"problem 'c1': column 'prompt_messages' must be a list of messages"):
+        check_prompts([own], chat)
 
 
 def test_an_empty_column_is_not_put_into_a_prompt():
@@ -111,7 +136,7 @@ def test_an_empty_column_is_not_put_into_a_prompt():
 @pytest.mark.parametrize("template", ["{problem}\n", "<bos>{problem}\n"])
 def test_a_plain_prompt_has_exactly_one_bos_and_no_eos(tokenizer, prepare, template):
     tokenizer = prepare(tokenizer)
-    ids = encode_prompt(PROBLEM, PromptConfig(template=template), tokenizer)
+    ids = PromptEncoder(PromptConfig(template=template), tokenizer).prompt(PROBLEM)
     assert ids[0] == tokenizer.bos_token_id
     assert ids.count(tokenizer.bos_token_id) == 1
     assert tokenizer.eos_token_id not in ids
@@ -120,7 +145,7 @@ def test_a_plain_prompt_has_exactly_one_bos_and_no_eos(tokenizer, prepare, templ
 
 def test_a_tokenizer_without_bos_gets_none(tokenizer):
     tokenizer.bos_token = None
-    ids = encode_prompt(PROBLEM, PromptConfig(), tokenizer)
+    ids = PromptEncoder(PromptConfig(), tokenizer).prompt(PROBLEM)
     assert tokenizer.decode(ids) == "1+2=?"
     assert len(ids) == 5
 
@@ -129,34 +154,34 @@ def test_a_tokenizer_without_bos_gets_none(tokenizer):
 def test_a_chat_prompt_is_the_chat_templates_word(tokenizer, prepare):
     tokenizer = prepare(tokenizer)
     tokenizer.chat_template = CHAT
-    ids = encode_prompt(PROBLEM, PromptConfig("Q {problem}", system="Be brief.", chat=True), tokenizer)
+    ids = PromptEncoder(PromptConfig("Q {problem}", system="Be brief.", chat=True), tokenizer).prompt(PROBLEM)
     assert ids.count(tokenizer.bos_token_id) == 1
     assert tokenizer.decode(ids) == "<bos>system: Be brief.\nuser: Q 1+2=?\nassistant: "
     tokenizer.chat_template = CHAT.removeprefix("{{ bos_token }}")
-    ids = encode_prompt(PROBLEM, PromptConfig(chat=True), tokenizer)
+    ids = PromptEncoder(PromptConfig(chat=True), tokenizer).prompt(PROBLEM)
     assert tokenizer.decode(ids) == "user: 1+2=?\nassistant: "
 
 
 def test_chat_without_a_chat_template(tokenizer):
     with pytest.raises(ConfigError, match=r"no chat template: set prompt.chat: false"):
-        encode_prompt(PROBLEM, PromptConfig(chat=True), tokenizer)
+        PromptEncoder(PromptConfig(chat=True), tokenizer).prompt(PROBLEM)
 
 
 def test_a_chat_template_that_takes_no_system_message(tokenizer):
     tokenizer.chat_template = (
         "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHAT
     )
-    encode_prompt(PROBLEM, PromptConfig(chat=True), tokenizer)
+    PromptEncoder(PromptConfig(chat=True), tokenizer).prompt(PROBLEM)
     with pytest.raises(
         ConfigError, match=r"refuses the messages \(no system role\): set prompt.system: null"
     ):
-        encode_prompt(PROBLEM, PromptConfig(chat=True, system="Be brief."), tokenizer)
+        PromptEncoder(PromptConfig(chat=True, system="Be brief."), tokenizer).prompt(PROBLEM)
 
 
 @pytest.mark.parametrize("prepare", [lambda tokenizer: tokenizer, adds_bos])
 def test_a_solution_ends_in_eos_and_has_no_bos(tokenizer, prepare):
     tokenizer = prepare(tokenizer)
-    ids = encode_solution(PROBLEM, tokenizer)
+    ids = PromptEncoder(PromptConfig(), tokenizer).solution(PROBLEM)
     assert ids[-1] == tokenizer.eos_token_id
     assert tokenizer.bos_token_id not in ids
     assert tokenizer.decode(ids[:-1]) == PROBLEM.solution
@@ -164,22 +189,22 @@ def test_a_solution_ends_in_eos_and_has_no_bos(tokenizer, prepare):
 
 def test_a_solution_cannot_be_encoded_without_one_or_without_eos(tokenizer):
     with pytest.raises(DataError, match="problem 'p1' has no solution to train on"):
-        encode_solution(dataclasses.replace(PROBLEM, solution=None), tokenizer)
+        PromptEncoder(PromptConfig(), tokenizer).solution(dataclasses.replace(PROBLEM, solution=None))
     tokenizer.eos_token = None
     with pytest.raises(ConfigError, match="has no EOS token"):
-        encode_solution(PROBLEM, tokenizer)
+        PromptEncoder(PromptConfig(), tokenizer).solution(PROBLEM)
 
 
 def test_characters_outside_of_the_alphabet_are_named_with_the_problem():
     tokenizer = character_tokenizer(ALPHABET)
     strange = dataclasses.replace(PROBLEM, text="1÷2é", solution="b1")
     with pytest.raises(DataError, match=r"problem 'p1': the tokenizer has no token for '÷', 'é' in '1÷2é'"):
-        encode_prompt(strange, PromptConfig(), tokenizer)
+        PromptEncoder(PromptConfig(), tokenizer).prompt(strange)
     with pytest.raises(DataError, match="problem 'p1': the tokenizer has no token for 'b'"):
-        encode_solution(strange, tokenizer)
+        PromptEncoder(PromptConfig(), tokenizer).solution(strange)
     tokenizer.chat_template = CHAT
     with pytest.raises(DataError, match="no token for 'u', 's', 'e', 'r'"):
-        encode_prompt(PROBLEM, PromptConfig(chat=True), tokenizer)
+        PromptEncoder(PromptConfig(chat=True), tokenizer).prompt(PROBLEM)
 
 
 # --- the character tokenizer
@@ -210,9 +235,9 @@ def test_a_saved_tokenizer_is_the_same_again(tmp_path):
         3,
     )
     for problem in [*arithmetic("train", 20, [4, 6]), *linear_equations("train", 20, [2, 3, 4])]:
-        ids = encode_prompt(problem, PromptConfig("{problem}\n"), loaded)
-        assert ids == encode_prompt(problem, PromptConfig("{problem}\n"), tokenizer)
-        ids += encode_solution(problem, loaded)
+        ids = PromptEncoder(PromptConfig("{problem}\n"), loaded).prompt(problem)
+        assert ids == PromptEncoder(PromptConfig("{problem}\n"), tokenizer).prompt(problem)
+        ids += PromptEncoder(PromptConfig(), loaded).solution(problem)
         assert loaded.decode(ids) == f"<bos>{problem.text}\n{problem.solution}<eos>"
         assert loaded.decode(ids, skip_special_tokens=True) == f"{problem.text}\n{problem.solution}"
 
@@ -225,7 +250,7 @@ def test_an_alphabet_has_each_character_once(alphabet):
 
 def test_a_special_token_that_an_answer_spells_is_text() -> None:
     tokenizer = character_tokenizer("12<>eos")
-    ids = encode_answer("1<eos>2", Problem("p", "1", "1"), tokenizer)
+    ids = PromptEncoder(PromptConfig(), tokenizer).answer("1<eos>2", Problem("p", "1", "1"))
     assert ids.count(tokenizer.eos_token_id) == 1
     assert ids[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(ids[:-1]) == "1<eos>2"

@@ -65,8 +65,20 @@ WHAT_IFS = {
     "kl": ["algorithm.kl.coef=0.5"],
     "memory": ["rl.optimizer.beta1=0.0", "rl.optimizer.beta2=0.0", "rl.optimizer.eps=1e-12"],
     "halves": ["rl.updates_per_step=2"],
+    "nothing": ["algorithm.filters.lengths.max_variation=0"],
+    "few": ["algorithm.min_kept=1", "algorithm.filters.lengths.max_variation=0.3"],
     "dr": ["algorithm=dr_grpo"],
     "dr_doubled": ["algorithm=dr_grpo", "++reward.weights={math: 2.0, format: 0.2, length: 2.0}"],
+}
+
+FROM_THE_START = {  # at step 1, where the policy is the reference
+    "rloo": ["algorithm=rloo"],
+    "rloo_kl": [
+        "algorithm=rloo",
+        "algorithm.kl.coef=10",
+        "algorithm.kl.place=reward",
+        "algorithm.kl.estimator=k1",
+    ],
 }
 
 
@@ -104,6 +116,9 @@ def replays(tmp_path_factory: pytest.TempPathFactory) -> Replays:
     for name, overrides in WHAT_IFS.items():
         given = [argument for override in overrides for argument in ("--what-if", override)]
         cases[name] = [str(run), "--step", str(STEPS), *given]
+    for name, overrides in FROM_THE_START.items():
+        given = [argument for override in overrides for argument in ("--what-if", override)]
+        cases[name] = [str(run), "--step", "1", *given]
     cases["resumed"] = [str(as_if_resumed(run, folder / "resumed")), "--step", str(STEPS)]
     (folder / "cases.json").write_text(json.dumps(cases))
     script = Path(__file__).with_name("replay_worker.py")
@@ -224,6 +239,15 @@ def test_a_kl_term_changes_the_gradient(replays: Replays) -> None:
     assert losses[1] > losses[0]
 
 
+def test_a_policy_that_is_the_reference_pays_no_penalty(replays: Replays) -> None:
+    """To the bit: both log-probabilities are the learner's. vLLM's differ from these by rounding."""
+    with_kl, without = (replays.gradient(case, "what_if") for case in ("rloo_kl", "rloo"))
+    assert length(without) > 0
+    for name, gradient in without.items():
+        np.testing.assert_array_equal(with_kl[name], gradient)
+    assert replays.number("rloo_kl", "learner/logprob_gap")[1] > 0
+
+
 def test_an_optimizer_without_memory_takes_steps_of_the_rate(replays: Replays) -> None:
     """β₁ = β₂ = 0 is the sign of the gradient: every weight that has one moves by the learning rate."""
     gradient = replays.gradient("memory", "what_if")
@@ -235,6 +259,17 @@ def test_several_updates_have_a_gradient_each(replays: Replays) -> None:
     tensors = load_file(replays.folder / "halves.safetensors")
     kinds = {"/".join(name.split("/")[:2]) for name in tensors if name.startswith("what_if/")}
     assert kinds == {"what_if/1", "what_if/2"}
+
+
+@pytest.mark.parametrize("case", ["nothing", "few"])
+def test_a_step_with_too_few_groups_moves_no_weight(replays: Replays, case: str) -> None:
+    """After four steps AdamW has a momentum that would."""
+    was, now = replays.number(case, "weights/moved")
+    assert was > 0
+    assert now == 0
+    assert replays.number(case, "learner/skipped") == (0, 1)
+    assert replays.number(case, "groups/kept")[1] < replays.number(case, "groups/kept")[0]
+    assert not replays.gradient(case, "what_if")
 
 
 def test_rewards_are_combined_anew(replays: Replays) -> None:

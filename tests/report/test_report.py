@@ -14,6 +14,8 @@ import yaml
 from report_runs import CONFIG, learned, rollout, verdict, write_heldout, write_run, write_step
 
 from rlvr.commands.report import main
+from rlvr.learner.config import LearnerConfig
+from rlvr.pipeline.config import RunConfig
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.record.runs import open_run
 from rlvr.report.estimators import FALL, LARGEST, LATE, RISE, SPIKE, Rule, panels
@@ -21,6 +23,8 @@ from rlvr.report.measures import Metrics, early, late, load_metrics
 from rlvr.report.overview import changed_settings
 from rlvr.report.result import read_evaluation
 from rlvr.report.write import markdown_table, write_report
+from rlvr.rollout.config import RolloutConfig
+from rlvr.stages.config import RlConfig
 from rlvr.statistics.change import paired_difference
 from rlvr.types import Problem
 
@@ -391,6 +395,24 @@ def test_the_run_s_own_limit_is_the_rule_of_the_gap() -> None:
     metrics = Metrics({step: {"rollouts/logprob_gap": 4e-4} for step in range(4)})
     assert not panels(metrics, {"rl": {"max_logprob_gap": 1e-3}})[0].warnings
     assert panels(metrics, {"rl": {"max_logprob_gap": 5e-4}})[0].warnings
+
+
+@pytest.mark.parametrize("part", ["learner", "rollout"])
+def test_the_default_limit_of_the_gap_is_that_of_the_data_type(part: str) -> None:
+    metrics = Metrics({step: {"rollouts/logprob_gap": 0.02} for step in range(4)})
+    config = {
+        "rl": {"max_logprob_gap": None},
+        "learner": {"dtype": "float32"},
+        "rollout": {"dtype": "float32"},
+    }
+    assert panels(metrics, config)[0].warnings
+    assert not panels(metrics, config | {part: {"dtype": "bfloat16"}})[0].warnings
+    for dtype, limit in (("float32", 1e-3), ("bfloat16", 0.05)):
+        run = RunConfig(
+            **{part: RolloutConfig(dtype=dtype) if part == "rollout" else LearnerConfig(dtype=dtype)}
+        )
+        assert run.rl.max_logprob_gap == run.opd.loop.max_logprob_gap == limit
+        assert RunConfig(rl=RlConfig(max_logprob_gap=0.3), learner=run.learner).rl.max_logprob_gap == 0.3
 
 
 def test_what_is_not_finite_is_in_no_series(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from servers import MODEL, Reply, http_server, kill_after, vllm_server
+from servers import MODEL, Reply, http_server, kill_after, user, vllm_server
 from test_reward_judge import score
 
 from rlvr.base.endpoint import EndpointError
@@ -74,7 +74,7 @@ def proxy(server: str) -> Iterator[Proxy]:
 
 def questions() -> list[Question]:
     return [
-        Question(f"p{problem}", sample, f"What is {problem} + 1?", key(0, problem, sample))
+        Question(f"p{problem}", sample, user(f"What is {problem} + 1?"), key(0, problem, sample))
         for problem in range(PROBLEMS)
         for sample in range(SAMPLES)
     ]
@@ -87,8 +87,10 @@ def asking(url: str) -> dict[str, Any]:
 def test_every_question_is_answered_once_over_failures_and_a_kill(proxy: Proxy, tmp_path: Path) -> None:
     kill_after(15, {**asking(proxy.url), "concurrency": 8}, tmp_path, questions())
     with EndpointTeacher(EndpointRequests(**asking(proxy.url)), tmp_path) as teacher:
-        left = {(question.text, question.seed) for question in teacher.missing(questions())}
-        kept = {(question.text, question.seed) for question in questions()} - left
+        left = {
+            (question.messages[-1]["content"], question.seed) for question in teacher.missing(questions())
+        }
+        kept = {(question.messages[-1]["content"], question.seed) for question in questions()} - left
         assert 15 <= len(kept) < len(questions())
         answers = list(teacher.answers(questions()))
         assert not teacher.missing(questions())
@@ -121,7 +123,7 @@ def test_an_unknown_model_and_a_question_that_is_too_long(server: str, tmp_path:
         with pytest.raises(EndpointError, match=r"status 404.*check base_url.*and model"):
             list(teacher.answers(questions()))
         assert len(teacher.missing(questions())) == len(questions())
-    asked = [*questions()[:3], Question("long", 0, "x" * 5000, 0)]
+    asked = [*questions()[:3], Question("long", 0, user("x" * 5000), 0)]
     with EndpointTeacher(EndpointRequests(**asking(server)), tmp_path) as teacher:
         with pytest.raises(EndpointError) as caught:
             list(teacher.answers(asked))

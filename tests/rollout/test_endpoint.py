@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servers import Reply, http_server, kill_after, said
+from servers import Reply, http_server, kill_after, said, user
 
 from rlvr.base.endpoint import ChatEndpoint, ChatReply, EndpointError, Failed, read_reply
 from rlvr.base.keys import key
@@ -79,9 +79,13 @@ def config(server: Server, **more: Any) -> EndpointRequests:
     return EndpointRequests(**{**given, **more})
 
 
+def said_by(question: Question) -> str:
+    return question.messages[-1]["content"]
+
+
 def questions(problems: int, samples: int = 1) -> list[Question]:
     return [
-        Question(f"p{problem}", sample, f"question {problem}", key(0, problem, sample))
+        Question(f"p{problem}", sample, user(f"question {problem}"), key(0, problem, sample))
         for problem in range(problems)
         for sample in range(samples)
     ]
@@ -104,8 +108,9 @@ def named(answers: list[TeacherAnswer]) -> list[tuple[str, int]]:
 
 class TestRequests:
     def test_what_is_sent_and_what_is_kept(self, server: Server, tmp_path: Path) -> None:
-        settings = config(server, system="Be brief.", max_tokens=33, temperature=0.5, top_p=0.9)
-        (answer,) = ask(settings, tmp_path, [Question("p", 3, "What is 6 · 7?", 11)])
+        settings = config(server, max_tokens=33, temperature=0.5, top_p=0.9)
+        asked = [{"role": "system", "content": "Be brief."}, *user("What is 6 · 7?")]
+        (answer,) = ask(settings, tmp_path, [Question("p", 3, asked, 11)])
         assert server.bodies == [
             {
                 "model": "m",
@@ -134,7 +139,7 @@ class TestRequests:
     def test_text_that_utf8_cannot_hold_is_asked_and_kept(self, server: Server, tmp_path: Path) -> None:
         server.reply = lambda *_: said("a\ud800\u2028\0😀\nb")
         for _ in range(2):
-            (answer,) = ask(config(server), tmp_path, [Question("p\udfff", 0, "a\ud800b", 0)])
+            (answer,) = ask(config(server), tmp_path, [Question("p\udfff", 0, user("a\ud800b"), 0)])
             assert (answer.problem_id, answer.text) == ("p\udfff", "a?\u2028\0😀\nb")
         assert [body["messages"][0]["content"] for body in server.bodies] == ["a?b"]
 
@@ -233,7 +238,7 @@ class TestFailures:
         answers = ask(settings, tmp_path, asked)
         release.set()
         assert sorted(named(answers)) == sorted((q.problem_id, q.sample) for q in asked)
-        assert {answer.text for answer in answers} == {f"{q.text}: {q.seed}" for q in asked}
+        assert {answer.text for answer in answers} == {f"{said_by(q)}: {q.seed}" for q in asked}
         assert len(server.bodies) > 80
         rows = recorded(tmp_path)
         assert len(rows) == len({row["key"] for row in rows}) == 60
@@ -348,7 +353,6 @@ class TestFolder:
             {"temperature": 0.5},
             {"top_p": 0.5},
             {"max_tokens": 5},
-            {"system": "x"},
             {"extra_body": {"x": 1}},
         ],
     )
@@ -359,7 +363,9 @@ class TestFolder:
         assert [a.text[:8] for a in ask(config(server), tmp_path, questions(2))] == ["question"] * 2
         assert len(server.bodies) == 4
 
-    @pytest.mark.parametrize("change", [{"text": "x"}, {"seed": 1}, {"sample": 1}, {"problem_id": "x"}])
+    @pytest.mark.parametrize(
+        "change", [{"messages": user("x")}, {"seed": 1}, {"sample": 1}, {"problem_id": "x"}]
+    )
     def test_other_questions_are_asked(self, server: Server, tmp_path: Path, change: dict[str, Any]) -> None:
         (question,) = questions(1)
         ask(config(server), tmp_path, [question])
@@ -462,7 +468,7 @@ except RlvrError as error:
         server.reply = echo
         answers = ask(EndpointRequests(**settings), tmp_path, asked)
         assert sorted(named(answers)) == sorted((q.problem_id, q.sample) for q in asked)
-        assert server.answered == Counter((q.text, q.seed) for q in asked)
+        assert server.answered == Counter((said_by(q), q.seed) for q in asked)
         assert len(recorded(tmp_path)) == 24
 
 

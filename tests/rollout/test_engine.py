@@ -34,7 +34,7 @@ from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.actor import RolloutActor, RolloutWorker
 from rlvr.rollout.config import RolloutConfig
-from rlvr.rollout.engine import Request
+from rlvr.rollout.engine import DRAWS, FINISHED, Request
 from rlvr.rollout.pool import RolloutPool
 from rlvr.rollout.text import drawn_text, prompt_end
 from rlvr.stages.batches import judged, part, rollout_batch, supervised_batch, token_advantages
@@ -120,6 +120,18 @@ class CountingWorker(RolloutWorker):
                 found.append(output.num_cached_tokens)
         self.engine.requests.clear()
         return found
+
+    def broken_off(self, requests: Sequence[Request], times: int) -> list[Rollout]:
+        """What is drawn if vLLM drops all that it is working on after an engine step, so many times."""
+        self.engine.submit(requests)
+        finished: list[Rollout] = []
+        for _ in range(times):
+            finished += self.engine.run(0)
+            self.engine.engine.abort_request(list(self.engine.requests))
+        try:
+            return finished + self.engine.run(1e9)
+        finally:
+            self.engine.requests.clear()
 
 
 @dataclass
@@ -378,6 +390,38 @@ def test_other_seeds_draw_other_tokens(pairs: dict[str, Pair]) -> None:
     texts = [tuple(r.tokens.tolist()) for r in pairs["untied"].draw(requests)]
     assert texts[::2] == texts[1::2]
     assert len(set(texts)) >= 6
+
+
+def test_an_answer_ends_at_the_end_that_is_asked_for(pair: Pair) -> None:
+    end = 7
+    asked = [replace(request, end=end) for request in make_requests(10, temperature=2.0, max_tokens=40)]
+    tokenizer = character_tokenizer(ALPHABET)
+    ends = set()
+    for rollout in pair.draw(asked):
+        drawn = rollout.tokens[rollout.sampled].tolist()
+        assert not {end, EOS} & set(drawn[:-1])
+        if rollout.finish_reason is FinishReason.STOP:
+            ends.add(drawn[-1])
+            assert rollout.text == tokenizer.decode([token for token in drawn[:-1] if token > EOS])
+    assert ends == {end, EOS}
+
+
+def test_an_answer_that_vllm_breaks_off_is_drawn_again(pair: Pair) -> None:
+    requests = make_requests(11, problems=3, max_tokens=12)
+    again = ray.get(pair.worker.broken_off.remote(requests, DRAWS - 1))
+    drawn = {(r.problem_id, r.sample): r.tokens.tolist() for r in again}
+    for request, rollout in zip(requests, pair.draw(requests), strict=True):
+        assert drawn[request.problem_id, request.sample] == rollout.tokens.tolist()
+    assert len(again) == len(requests)
+    with pytest.raises(RayTaskError, match=rf"vLLM broke off the answer to problem .* {DRAWS} times"):
+        ray.get(pair.worker.broken_off.remote(requests, DRAWS))
+    assert len(pair.draw(requests)) == len(requests)  # the engine is as good as before
+
+
+def test_every_word_of_vllms_for_an_end_is_known() -> None:
+    from vllm.v1.engine import FINISH_REASON_STRINGS
+
+    assert set(FINISH_REASON_STRINGS) == {*FINISHED, "abort", "error"}
 
 
 def test_rollouts_are_whole(pair: Pair) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from groups import group, rollout, verdict
 
+from rlvr.algorithms.config import AlgorithmConfig
 from rlvr.learner.modules import signal_to_noise
 from rlvr.stages.batches import judged, rollout_batch, token_advantages, without_truncated
 from rlvr.stages.collector import StepGroups
+from rlvr.stages.config import RlConfig
+from rlvr.stages.rl import ReinforcementLearning
 from rlvr.stages.sampling import chunk_metrics
-from rlvr.stages.step_metrics import step_metrics
+from rlvr.stages.step_metrics import idle_warning, step_metrics
 from rlvr.types import FinishReason, Group, Problem, Status, TrainingBatch, Verdict
 
 
@@ -174,3 +178,38 @@ def test_right_answers_with_true_steps_are_counted_where_answers_have_steps() ->
     assert metrics["train/true_steps"] == 1 / 4
     assert metrics["train/accuracy"] == 3 / 4
     assert chunk_metrics([one]) == {"train/accuracy": 3 / 4, "train/true_steps": 1 / 4}
+
+
+def test_skipped_steps_are_counted_and_in_no_mean() -> None:
+    updates = [
+        {"learner/loss": 2.0, "learner/grad_norm": 3.0, "learner/tokens": 5.0, "learner/skipped": 0.0},
+        {"learner/tokens": 0.0, "learner/skipped": 1.0},
+        {"learner/tokens": 0.0, "learner/skipped": 1.0},
+    ]
+    metrics = metrics_of([group([1.0, -1.0])], updates=updates)
+    shown = {name: metrics[name] for name in ("train/loss", "learner/grad_norm", "learner/tokens")}
+    assert shown == {"train/loss": 2, "learner/grad_norm": 3, "learner/tokens": 5}
+    assert metrics["learner/skipped"] == 2
+
+
+def test_a_run_that_learns_nothing_is_told_what_it_lacks() -> None:
+    metrics = metrics_of([group([1.0, 1.0]), group([1.0, -1.0], "q")])
+    said = idle_warning(metrics, 10, 8, 2)
+    for words in ("last 10 training steps", "2 groups 50% have equal rewards", "for 8", "takes 2 or more"):
+        assert words in said
+
+
+def test_a_run_warns_after_every_ten_steps_in_a_row_without_an_optimizer_step(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loop = object.__new__(ReinforcementLearning)  # without its engines
+    loop.settings, loop.idle = RlConfig(problems_per_step=32, updates_per_step=2), 0
+    loop.config = SimpleNamespace(algorithm=AlgorithmConfig())  # type: ignore[assignment]
+    found = {"groups/drawn": 32.0, "groups/kept": 3.0, "groups/no_signal": 0.9}
+    said = []
+    for skipped in [2.0] * 9 + [1.0] + [2.0] * 21:  # the tenth step learns with half of its own
+        loop._watch(found | {"learner/skipped": skipped})
+        said.append("10 training steps" in (text := capsys.readouterr().err) or "20 training" in text)
+    assert [number for number, warned in enumerate(said, start=1) if warned] == [20, 30]
+    loop._watch(found)  # the value model alone learns
+    assert loop.idle == 0

@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 
 from rlvr.algorithms.objective import supervised
 from rlvr.pipeline.config import RunConfig
+from rlvr.stages.buffer import Interrupted
 from rlvr.stages.config import DpoConfig, SftConfig, ValidationConfig
 from rlvr.stages.dpo import RolloutDpo
 from rlvr.stages.midtrain import MidTraining
+from rlvr.stages.reference import reference_logprobs
 from rlvr.stages.sft import Sft
 from rlvr.stages.stage import StageInput
 from rlvr.stages.warm_start import Best, load_data
 from rlvr.traces.config import PairConfig
 from rlvr.traces.files import write_traces
 from rlvr.traces.traces import Trace, trace_of_solution
-from rlvr.types import ConfigError, DataError, Problem, Status
+from rlvr.types import ConfigError, DataError, Problem, Status, TrainingBatch
 
 EOS = 0
 
@@ -155,7 +157,7 @@ def dpo(**arguments: object) -> RolloutDpo:
 def test_a_pair_is_the_right_answer_and_then_the_wrong_one_with_their_own_references() -> None:
     trainer = dpo()
     assert trainer.size == "5 pairs"
-    everything = trainer.everything()
+    (everything,) = trainer.pieces()
     trainer.reference = [np.full(len(t), float(t[-2]), np.float32) for t in everything.tokens]
     for step in range(5):
         batch = trainer.batch(step)
@@ -165,6 +167,40 @@ def test_a_pair_is_the_right_answer_and_then_the_wrong_one_with_their_own_refere
         assert [len({int(t[-2]) for t in batch.tokens[i : i + 2]}) for i in (0, 2)] == [1, 1]
         for tokens, column in zip(batch.tokens, batch.columns["reference_logprobs"], strict=True):
             assert (column == float(tokens[-2])).all()
+
+
+class Reference:
+    """A model whose log-probability of a token is its number; it is stopped before piece number `stop`."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.stop, self.sizes = stop, list[int]()
+
+    def __call__(self, piece: TrainingBatch) -> list[np.ndarray]:
+        if len(self.sizes) == self.stop:
+            raise Interrupted
+        self.sizes.append(len(piece.tokens))
+        return [np.where(m, t, 0).astype(np.float32) for t, m in zip(piece.tokens, piece.mask, strict=True)]
+
+
+def test_reference_log_probabilities_are_resumed_at_the_piece_where_they_were_stopped(tmp_path: Path) -> None:
+    trainer = dpo()
+    stopped, resumed, again, other = Reference(stop=2), Reference(), Reference(), Reference()
+    with pytest.raises(Interrupted):
+        reference_logprobs(tmp_path, "model", trainer.pieces(2), stopped)
+    assert stopped.sizes == [4, 4]
+    rows = reference_logprobs(tmp_path, "model", trainer.pieces(2), resumed)
+    assert resumed.sizes == [2]  # the fifth pair alone
+    (everything,) = trainer.pieces()
+    for row, expected in zip(rows, Reference()(everything), strict=True):
+        assert row.dtype == np.float32
+        np.testing.assert_array_equal(row, expected)
+    reference_logprobs(tmp_path, "model", trainer.pieces(2), again)
+    assert again.sizes == []
+    # of another model, or of other pairs, nothing is taken over
+    reference_logprobs(tmp_path, "another", trainer.pieces(2), other)
+    trainer.pairs[0] = trainer.pairs[0][::-1]
+    reference_logprobs(tmp_path, "model", trainer.pieces(2), other)
+    assert other.sizes == [4, 4, 2, 4]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from rlvr.audit.rollouts import draw_rollouts
 from rlvr.problems.config import PromptConfig
-from rlvr.problems.prompts import encode_prompt
+from rlvr.problems.encoder import PromptEncoder
 from rlvr.record.journal import journal_path, read_journal, write_journal
 from rlvr.rewards.choice import choice_reward
 from rlvr.rewards.config import RewardConfig
@@ -182,11 +182,9 @@ def drawn_by(
     tokenizer: PreTrainedTokenizerFast, text: str, finish_reason: FinishReason = FinishReason.STOP
 ) -> Rollout:
     """A rollout as the engine makes it, of a model that answers with the tokens of `text`."""
-    prompt = encode_prompt(PROBLEM, PromptConfig(chat=True), tokenizer)
-    drawn = tokenizer.encode(text, add_special_tokens=False)
-    ended = drawn and drawn[-1] in tokenizer.convert_tokens_to_ids(["<eos>", "<|im_end|>"])
-    if finish_reason is FinishReason.STOP and not ended:
-        drawn.append(tokenizer.eos_token_id)
+    prompt = PromptEncoder(PromptConfig(chat=True), tokenizer).prompt(PROBLEM)
+    end = "<eos>" if finish_reason is FinishReason.STOP else ""
+    drawn = tokenizer.encode(f"{text}{end}", add_special_tokens=False)
     tokens = np.array([*prompt, *drawn], np.int32)
     size = len(tokens)
     return Rollout(
@@ -211,7 +209,6 @@ def drawn_by(
     [
         ("<think>2+2 is 4</think><answer>4</answer><eos>", "<think>2+2 is 4</think><answer>4</answer>"),
         ("4<|im_end|>", "4"),  # a chat model's own end
-        ("4<|message|>", "4"),  # an end that the tokenizer may not know as special
         ("<bos>4<eos><pad><pad>", "4"),
         ("<eos>", ""),
         ("", ""),
@@ -223,7 +220,7 @@ def test_special_tokens_are_text_but_for_those_that_begin_end_and_pad(
 ) -> None:
     tokenizer = tokenizer_of(special=special)
     ids = tokenizer.encode(drawn, add_special_tokens=False)
-    reason = FinishReason.LENGTH if "final" in drawn else FinishReason.STOP
+    reason = FinishReason.LENGTH if drawn.endswith("<|message|>") else FinishReason.STOP
     assert drawn_text(ids, reason, tokenizer) == text
 
 
@@ -293,7 +290,7 @@ def test_the_journal_keeps_what_the_prompt_ended_in(tmp_path: Path) -> None:
 def test_the_viewer_finds_the_tokens_of_a_text_with_and_without_its_special_tokens(tmp_path: Path) -> None:
     tokenizer = tokenizer_of()
     tokenizer.save_pretrained(tmp_path)
-    rollout = drawn_by(tokenizer, "<think>2</think>4<eos>")
+    rollout = drawn_by(tokenizer, "<think>2</think>4")
     drawn = rollout.tokens[rollout.sampled].tolist()
     for text in (rollout.text, tokenizer.decode(drawn, skip_special_tokens=True)):
         texts = token_texts(rollout.tokens.tolist(), drawn, text, [tmp_path / "tokenizer.json"])
