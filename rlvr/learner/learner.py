@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from rlvr.algorithms.objective import Objective
 from rlvr.learner.batching import MicroBatch, collate, plan_micro_batches, prompts_of
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
-from rlvr.learner.modules import TokenModel, signal_to_noise
+from rlvr.learner.modules import TokenModel, recompute_activations, signal_to_noise
 from rlvr.types import FloatArray, RlvrError, TrainingBatch
 
 Totals = dict[str, Tensor]  # name → sum and number of its terms, [2] float64
@@ -140,9 +140,9 @@ class Learner:
         self.device = device
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
         self.module = module
+        module.eval()  # no dropout, and no noise in routing: log-probabilities are those of what was sampled
         if config.gradient_checkpointing:
-            module.model.gradient_checkpointing_enable()
-        module.train()
+            recompute_activations(module.model)
         self.adamw = torch.optim.AdamW(
             [parameter for parameter in module.parameters() if parameter.requires_grad],
             lr=optimizer.lr,

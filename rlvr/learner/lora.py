@@ -52,7 +52,7 @@ def inject(model: PreTrainedModel, config: LoraConfig) -> None:
     A is uniform in ±1/√in and depends on `config.seed` only; B is zero, so that the model is unchanged.
 
     Raises:
-        ConfigError: a target module is no linear layer of the model, or is its head.
+        ConfigError: a target module is no linear layer of the model, or is its head; or it has none.
     """
     from peft import LoraConfig as PeftConfig
     from peft import inject_adapter_in_model
@@ -73,6 +73,11 @@ def target_names(model: PreTrainedModel, ends: Sequence[str] | None) -> list[str
     linear = [
         name for name, module in model.named_modules() if isinstance(module, nn.Linear) and module is not head
     ]
+    if not linear:
+        raise ConfigError(
+            f"learner.lora.rank: {type(model).__name__} has no linear layers below its head, so there is "
+            "nothing to give adapters to: leave learner.lora out"
+        )
     if ends is None:
         return linear
     for end in ends:

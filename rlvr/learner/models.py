@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +14,18 @@ from transformers import (
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedConfig,
 )
+from transformers.core_model_loading import revert_weight_conversion
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from rlvr.base.imports import lean_imports
 from rlvr.learner.packing import use_packed_attention
 from rlvr.types import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -66,19 +69,18 @@ def load_model(
 ) -> PreTrainedModel:
     """Load a causal language model for training; without `head`, only the part below its output layer.
 
-    It has no dropout, whatever the checkpoint says (`noise_of`).
-
     Raises:
         ConfigError: the folder has no checkpoint, its context is shorter than `max_length`, or it does not
             support packing. `key` is the setting that the messages name.
     """
     try:
         config = AutoConfig.from_pretrained(path)
-        noise = noise_of(config)
-        for part, name, _ in noise:
-            setattr(part, name, 0.0)
         kind = AutoModelForCausalLM if head else AutoModel
-        model = kind.from_pretrained(path, config=config, dtype=DTYPES[dtype])
+        # of transformers' kinds of attention, PyTorch's leaves out a soft cap without a word
+        capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+        model = kind.from_pretrained(
+            path, config=config, dtype=DTYPES[dtype], attn_implementation="eager" if capped else None
+        )
     except (OSError, ValueError) as error:
         raise ConfigError(f"{key}={path} cannot be loaded: {error}") from error
     context = getattr(config.get_text_config(), "max_position_embeddings", max_length)
@@ -86,31 +88,32 @@ def load_model(
         raise ConfigError(
             f"model.max_length={max_length}, but {path} has a context of {context} tokens: lower it"
         )
+    pin_rope(model, max_length)
     if packing:
         use_packed_attention(model)
-    if head and noise:
-        # the layers keep the configuration without noise; checkpoints get the one that this one came with
-        model.config = deepcopy(model.config)
-        for (part, name, _), (_, _, rate) in zip(noise_of(model.config), noise, strict=True):
-            setattr(part, name, rate)
     return model
 
 
-def noise_of(config: PreTrainedConfig) -> list[tuple[PreTrainedConfig, str, float]]:
-    """The rates of random noise in training mode, such as attention_dropout, resid_pdrop, layerdrop and
-    router_jitter_noise: (the part of the configuration, name there, rate).
+def pin_rope(model: PreTrainedModel, max_length: int) -> None:
+    """Fix the frequencies of rotary embeddings that transformers would choose anew in every forward pass.
 
-    It would be drawn anew in every forward pass, so that the log-probabilities of the same weights and tokens
-    differ: the ratio of a policy to itself would not be 1, and the policy that is learned from not the one
-    that vLLM samples from.
+    A model with LongRoPE (arXiv 2402.13753) has two sets of frequencies: for contexts up to the length that
+    it was first trained on, and for longer ones. vLLM takes the long ones for all sequences if its context,
+    `max_length`, is longer. transformers goes by the longest sequence of the forward pass, so a sequence
+    would have other log-probabilities next to a long one. The configuration, which is saved, is not changed.
     """
-    found = []
-    for name, value in vars(config).items():
-        if isinstance(value, PreTrainedConfig):
-            found += noise_of(value)
-        elif isinstance(value, float) and ("drop" in name or "jitter" in name):
-            found.append((config, name, value))
-    return found
+    for module in model.modules():
+        kinds = getattr(module, "rope_type", None)
+        by_layer = kinds if isinstance(kinds, dict) else {None: kinds}
+        for layer, kind in by_layer.items():
+            if kind in ("longrope", "dynamic"):
+                frequencies, _ = ROPE_INIT_FUNCTIONS[kind](
+                    module.config, model.device, seq_len=max_length, layer_type=layer
+                )
+                name = "inv_freq" if layer is None else f"{layer}_inv_freq"
+                module.register_buffer(name, frequencies, persistent=False)
+                # any other name than "default" makes transformers choose again
+                module.rope_type = "default" if layer is None else module.rope_type | {layer: "default"}
 
 
 def save_model(model: PreTrainedModel, path: Path, state: dict[str, torch.Tensor] | None = None) -> None:
@@ -125,3 +128,30 @@ def save_model(model: PreTrainedModel, path: Path, state: dict[str, torch.Tensor
     finally:
         model.generation_config = generation
     generation.to_json_file(path / "generation_config.json")
+
+
+def checkpoint_weights(model: PreTrainedModel, name: str, weight: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """A weight under the name that a checkpoint has it by, or in the parts that a checkpoint cuts it into.
+
+    transformers renames weights as it loads them and stacks those of experts; vLLM reads them as they are
+    in a checkpoint.
+    """
+    yield from revert_weight_conversion(model, {name: weight}).items()
+
+
+def persistent_buffers(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
+    """The buffers that a checkpoint has, such as the biases by which some routers choose experts."""
+    for prefix, module in model.named_modules():
+        for name, buffer in module.named_buffers(prefix, recurse=False):
+            if name.rpartition(".")[2] not in module._non_persistent_buffers_set:
+                yield name, buffer
+
+
+def tied_names(model: PreTrainedModel) -> tuple[str, str | None]:
+    """The name of the input embedding, and a checkpoint's name of the output layer if both are one weight."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    names = {module: f"{name}.weight" for name, module in model.named_modules()}
+    if head is None or head.weight is not embedding.weight:
+        return names[embedding], None
+    (name, _), *_ = checkpoint_weights(model, names[head], head.weight)
+    return names[embedding], name

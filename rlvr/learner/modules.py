@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlvr.algorithms.objective import in_rows
 from rlvr.learner.batching import MicroBatch
@@ -123,6 +124,21 @@ def _masked(values: Tensor, micro: MicroBatch) -> Tensor:
     if micro.packed is None:
         values = values[:, micro.first :]
     return values.flatten(0, 1).index_select(0, micro.kept)
+
+
+def recompute_activations(model: PreTrainedModel) -> None:
+    """Make the layers of a model in evaluation mode recompute their activations in the backward pass.
+
+    transformers' layers do so in training mode only, which also switches dropout on. So they are in training
+    mode until they begin to compute.
+    """
+    model.gradient_checkpointing_enable()
+    for layer in model.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            layer.training = True
+            layer.register_forward_pre_hook(lambda layer, _: setattr(layer, "training", False))
+            # also where recomputation ends a layer early, by an exception
+            layer.register_forward_hook(lambda layer, *_: setattr(layer, "training", True), always_call=True)
 
 
 @torch.no_grad()

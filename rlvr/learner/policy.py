@@ -17,11 +17,15 @@ from rlvr.learner.batching import MicroBatch
 from rlvr.learner.config import LearnerConfig, OptimizerConfig
 from rlvr.learner.learner import Learner, token_outputs
 from rlvr.learner.lora import inject, parts, switched_off
-from rlvr.learner.models import load_model, save_model
+from rlvr.learner.models import (
+    checkpoint_weights,
+    load_model,
+    persistent_buffers,
+    save_model,
+    tied_names,
+)
 from rlvr.learner.modules import Policy
 from rlvr.types import ConfigError, FloatArray, TrainingBatch
-
-HEAD = "lm_head.weight"
 
 
 class PolicyLearner(Learner):
@@ -41,6 +45,7 @@ class PolicyLearner(Learner):
     ) -> None:
         self.model_path, self.max_length = model_path, max_length
         self.model = load_model(model_path, config.dtype, max_length, packing=config.packing)
+        self.input_embedding, self.tied_head = tied_names(self.model)
         self.scaling = 0.0  # of the adapters
         if config.lora.rank is not None:
             self.scaling = config.lora.alpha / config.lora.rank
@@ -75,10 +80,9 @@ class PolicyLearner(Learner):
         Source: ProRL, arXiv 2505.24864, on reference policy resets.
         """
         assert self.reference is not None
-        kept = dict(self.reference.model.named_parameters())
-        for name, weight in self.named_weights():
-            if name in kept:  # a tied head is yielded twice, but kept once
-                kept[name].copy_(weight)
+        kept = self.reference.model.state_dict()
+        for name, weight in self.whole_weights():
+            kept[name].copy_(weight)
         self.reference_is_own = True
         self.forget_moments()
 
@@ -105,31 +109,41 @@ class PolicyLearner(Learner):
             yield self.engine
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Every whole weight with its checkpoint name; all ranks must iterate together.
+        """Every whole weight as a checkpoint has it (`checkpoint_weights`); all ranks must iterate together.
 
-        Adapters are merged into their weights and have no names here. A tied output layer is yielded twice,
-        as input and as output embedding: an engine with its own copy of it would keep the old one otherwise.
+        A tied output layer is yielded twice, as input and as output embedding: an engine with its own copy of
+        it would keep the old one otherwise.
+        """
+        for name, weight in self.whole_weights():
+            yield from self._published(name, weight)
+
+    def whole_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Every whole weight with its name in the model, a tied one once; all ranks must iterate together.
+
+        Adapters are merged into their weights and have no names here.
         """
         for part in parts(self.model):
             with deepspeed.zero.GatheredParameters(part.parameters, enabled=self.config.zero_stage == 3):
-                weight = part.merged(self.scaling)
-                yield part.name, weight
-                if self.model.config.tie_word_embeddings and part.name == self._input_embedding_name():
-                    yield HEAD, weight
+                yield part.name, part.merged(self.scaling)
+        yield from persistent_buffers(self.model)
 
-    def _input_embedding_name(self) -> str:
-        embedding = self.model.get_input_embeddings().weight
-        return next(name for name, parameter in self.model.named_parameters() if parameter is embedding)
+    def _published(self, name: str, weight: Tensor) -> Iterator[tuple[str, Tensor]]:
+        yield from checkpoint_weights(self.model, name, weight)
+        if name == self.input_embedding and self.tied_head is not None:
+            yield self.tied_head, weight
 
     def weight_shapes(self) -> list[tuple[str, torch.dtype, tuple[int, ...]]]:
         """Name, dtype and whole shape of everything that `named_weights` yields, in the same order."""
-        shapes = []
-        for part in parts(self.model):
-            shape = tuple(getattr(part.base, "ds_shape", part.base.shape))
-            shapes.append((part.name, part.base.dtype, shape))
-            if self.model.config.tie_word_embeddings and part.name == self._input_embedding_name():
-                shapes.append((HEAD, part.base.dtype, shape))
-        return shapes
+        whole = [
+            (part.name, part.base.dtype, getattr(part.base, "ds_shape", part.base.shape))
+            for part in parts(self.model)
+        ]
+        whole += [(name, buffer.dtype, buffer.shape) for name, buffer in persistent_buffers(self.model)]
+        return [
+            (published, empty.dtype, tuple(empty.shape))
+            for name, dtype, shape in whole
+            for published, empty in self._published(name, torch.empty(shape, dtype=dtype, device="meta"))
+        ]
 
     def _layout(self) -> dict[str, Any]:
         lora = self.config.lora
@@ -149,8 +163,7 @@ class PolicyLearner(Learner):
 
     def save(self, folder: Path) -> None:
         """Write `model/` (Hugging Face format), `optimizer/`, and `reference/` if that was reset."""
-        tied = self.model.config.tie_word_embeddings
-        state = {name: w.clone().cpu() for name, w in self.named_weights() if not (tied and name == HEAD)}
+        state = {name: weight.clone().cpu() for name, weight in self.whole_weights()}
         if self.rank == 0:
             save_model(self.model, folder / "model", state)
             if self.reference is not None and self.reference_is_own:

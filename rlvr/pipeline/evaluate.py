@@ -42,7 +42,7 @@ from rlvr.rewards.data_checks import data_messages
 from rlvr.rewards.functions import say_unused_columns, validate_reward
 from rlvr.rollout.config import DecodingConfig, SamplingConfig, token_messages
 from rlvr.stages.config import StageConfig
-from rlvr.types import Problem, RunInterrupted
+from rlvr.types import ConfigError, Problem, RunInterrupted
 
 if TYPE_CHECKING:
     from rlvr.cluster.workers import StandingWorkers
@@ -208,11 +208,14 @@ class _Model:
 
     def __init__(self, prepared: Prepared, path: str, name: str) -> None:
         from rlvr.stages.evaluate import AnsweredSet
+        from rlvr.stages.families import check_checkpoint
         from rlvr.stages.sampling import load_tokenizer
 
         self.prepared, self.config, self.path, self.name = prepared, prepared.config, path, name
         self.tokenizer = load_tokenizer(path)
         refuse(token_messages(self.config, "", max(self.tokenizer.get_vocab().values())))
+        on_cpu = self.config.rollout.gpus_per_worker == 0
+        check_checkpoint(path, self.config.model.max_length, samples=True, on_cpu=on_cpu)
         self.fitting, self.length = self._fitting()
         settings = prepared.settings()
         self.asked = {
@@ -247,11 +250,21 @@ class _Model:
     def _fitting(self) -> tuple[dict[str, list[Problem]], int]:
         """Set → its problems that fit into the longest sequence, and that sequence's length, in tokens.
 
-        Raises DataError if a problem and its answer exceed it, and none may be left out.
+        Raises:
+            ConfigError: the model depends on that length, and it is not given.
+            DataError: a problem and its answer exceed it, and none may be left out.
         """
         from transformers import AutoConfig
 
+        from rlvr.stages.families import longrope_original
+
         read = AutoConfig.from_pretrained(self.path).get_text_config()
+        original = longrope_original(read)
+        if original is not None and self.config.model.max_length is None:
+            raise ConfigError(
+                f"{self.path} has LongRoPE: up to model.max_length={original} it is one model, above it "
+                "another. Give model.max_length, that of its training"
+            )
         limit = self.config.model.max_length or getattr(read, "max_position_embeddings", None)
         key = "model.max_length" if self.config.model.max_length else "the model's own longest sequence"
         kept: dict[str, list[Problem]] = {}

@@ -324,10 +324,25 @@ class Pipeline:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer of all models. Loaded late: the import is slow, and a completed run needs none."""
+        """The tokenizer of all models. Loaded late: the import is slow, and a completed run needs none.
+
+        Raises ConfigError if there is none, or if the base model is one that the run's stages cannot use.
+        """
+        from rlvr.stages.families import check_checkpoint
         from rlvr.stages.sampling import load_tokenizer
 
-        return load_tokenizer(self.done[BASE].made)
+        path = self.done[BASE].made
+        tokenizer = load_tokenizer(path)
+        kinds = {node.kind for node in self.prepared.nodes}
+        check_checkpoint(
+            path,
+            self.config.model.max_length,
+            samples=bool(kinds & {"rl", "opd", "select", "evaluation"}),
+            learns=bool(kinds & {"rl", "opd", "warm_start"}),
+            updates=bool(kinds & {"rl", "opd"}),
+            on_cpu=self.config.rollout.gpus_per_worker == 0,
+        )
+        return tokenizer
 
     @cached_property
     def fitting(self) -> tuple[list[Problem], dict[str, list[Problem]]]:

@@ -14,7 +14,7 @@ from deepspeed.utils import safe_get_full_grad
 
 from rlvr.cluster.placement import place
 from rlvr.learner.actor import LearnerRank
-from rlvr.learner.policy import HEAD, PolicyLearner
+from rlvr.learner.policy import PolicyLearner
 from rlvr.pipeline.config import RunConfig
 from rlvr.replay.replayed import Replayed, Tensors, length
 from rlvr.stages.learning import Learning
@@ -98,9 +98,8 @@ class Replica:
         )
 
     def weights(self) -> Tensors:
-        """The policy's weights, by checkpoint name."""
-        tied = self.learner.model.config.tie_word_embeddings
-        return {n: w.clone().cpu() for n, w in self.learner.named_weights() if not (tied and n == HEAD)}
+        """The policy's weights, by their names in the model."""
+        return {name: weight.clone().cpu() for name, weight in self.learner.whole_weights()}
 
     @contextmanager
     def _gradients(self) -> Iterator[list[Tensors]]:

@@ -17,6 +17,7 @@ from rlvr.record.progress import Progress
 from rlvr.rewards.pool import RewardPool
 from rlvr.rollout.engine import Request
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
+from rlvr.stages.families import check_checkpoint
 from rlvr.stages.stage import StageInput
 from rlvr.stages.step_metrics import true_steps
 from rlvr.types import ConfigError, Group, Problem
@@ -117,7 +118,10 @@ def as_teacher(stage: StageInput) -> StageInput:
         sampling=sampling,
         max_length=settings.max_length or config.max_length,
     )
-    tokenizer = stage.tokenizer if settings.endpoint else load_tokenizer(stage.model_path)
+    if settings.endpoint:
+        return replace(stage, config=changed)
+    tokenizer, on_cpu = load_tokenizer(stage.model_path), config.rollout.gpus_per_worker == 0
+    check_checkpoint(stage.model_path, changed.max_length, samples=True, on_cpu=on_cpu, key="teacher")
     return replace(stage, config=changed, tokenizer=tokenizer)
 
 

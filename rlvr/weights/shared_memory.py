@@ -23,9 +23,12 @@ from vllm.distributed.weight_transfer.base import (
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
 )
+from vllm.model_executor.layers.attention import is_deferred_attention_layer
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
 BACKEND = "rlvr_shared_memory"
+HEAD = "lm_head.weight"  # name of the output layer
 MEMORY = "rlvr-weights"  # name of the learner's memory file
 
 
@@ -71,20 +74,26 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
     def start_weight_update(self) -> None:
         # packed layers must be unpacked before loading
         initialize_layerwise_reload(self.model)
+        for layer in self.model.modules():
+            method: Any = getattr(layer, "quant_method", None)
+            if getattr(method, "moe_kernel", None) is not None:
+                # vLLM packs experts for the CPU only as it makes their kernel, so it has to make a new one
+                method.moe_kernel = None
 
     def receive_weights(self, update_info: SharedMemoryUpdateInfo) -> None:
         """Load every tensor from the learner's memory, or from the folder of a checkpoint.
 
         Raises:
-            RuntimeError: a parameter of the model got no value and would silently keep the old one.
+            RuntimeError: a parameter of the model got no value and would silently keep the old one, or vLLM
+                has no way to update it.
         """
-        expected = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+        owners = parameter_owners(self.model)
         if os.path.isdir(update_info.path):
             self.tensors = []  # the copy of a checkpoint's tensors is not kept
             tensors = checkpoint_tensors(Path(update_info.path), self.tied)
         else:
             self._map(update_info)
-            tensors = self.tensors = [
+            self.tensors = [
                 (name, tensor_at(self.memory, offset, getattr(torch, dtype), shape))
                 for name, dtype, shape, offset in zip(
                     update_info.names,
@@ -94,10 +103,19 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
                     strict=True,
                 )
             ]
+            # some models, such as Gemma 2, have no output layer: they read the input embedding
+            tensors = [entry for entry in self.tensors if entry[0] != HEAD or hasattr(self.model, "lm_head")]
         loaded = self.model.load_weights(iter(tensors))
-        if loaded is not None and (missing := expected - loaded):
+        done = {owners[name] for name in (owners if loaded is None else loaded) if name in owners}
+        if missing := [name for name, owner in owners.items() if owner not in done]:
             raise RuntimeError(
                 f"the weight update leaves parameters at old values: {', '.join(sorted(missing))}"
+            )
+        # a model's own way of loading can pass by the loaders that an update waits for
+        if passed := [name for name, layer in self.model.named_modules() if not is_loaded(layer)]:
+            raise RuntimeError(
+                f"vLLM cannot update the weights of {', '.join(passed)} in {type(self.model).__name__}: it "
+                "loads them at its start only"
             )
 
     def _map(self, update_info: SharedMemoryUpdateInfo) -> None:
@@ -117,6 +135,25 @@ class SharedMemoryEngine(WeightTransferEngine[SharedMemoryInitInfo, SharedMemory
 
     def shutdown(self) -> None:
         pass
+
+
+def is_loaded(layer: torch.nn.Module) -> bool:
+    """Whether the parameters of a layer's own, if any, have got values in this update."""
+    info = get_layerwise_info(layer)
+    own = any(True for _ in layer.parameters(recurse=False))
+    return not own or not info.can_load() or bool(info.load_numel) or is_deferred_attention_layer(layer)
+
+
+def parameter_owners(model: torch.nn.Module) -> dict[str, tuple[int, str]]:
+    """The module that has each parameter, and its name there: equal for the names of a module with several.
+
+    A tied output layer is a module of its own and must be loaded too; a router inside its experts is not.
+    """
+    return {
+        f"{prefix}.{name}" if prefix else name: (id(module), name)
+        for prefix, module in model.named_modules(remove_duplicate=False)
+        for name, _ in module.named_parameters(recurse=False, remove_duplicate=False)
+    }
 
 
 def tied_names(parameters: Mapping[str, torch.Tensor]) -> list[set[str]]:

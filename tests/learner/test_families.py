@@ -14,9 +14,12 @@ from test_learner import SHAPES as ROWS
 from test_learner import WEIGHTS, Reference, error, learner_config, make_batch, near_policy, train
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.core_model_loading import revert_weight_conversion
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlvr.learner.batching import collate
-from rlvr.learner.modules import Policy, ValueModel
+from rlvr.learner.models import checkpoint_weights, tied_names
+from rlvr.learner.modules import Policy, ValueModel, recompute_activations
 from rlvr.learner.packing import use_packed_attention
 from rlvr.types import TrainingBatch
 
@@ -178,6 +181,32 @@ def test_a_policy_says_and_learns_what_the_logits_of_its_model_do(kind: str, tie
         assert_same(by_policy(policy, batch), plainly(model, batch, layer))
 
 
+@pytest.mark.parametrize("kind", FAMILIES | OWN)
+def test_weight_by_weight_a_model_has_the_names_and_parts_of_its_checkpoint(kind: str) -> None:
+    with torch.device("meta"):
+        config = AutoConfig.for_model(kind, **SIZES | PADDING | (FAMILIES | OWN)[kind])
+        model = AutoModelForCausalLM.from_config(config)
+    whole = revert_weight_conversion(model, dict(model.named_parameters()))
+    expected = {name: weight.shape for name, weight in whole.items()}
+    found = [
+        pair for name, weight in model.named_parameters() for pair in checkpoint_weights(model, name, weight)
+    ]
+    assert {name: weight.shape for name, weight in found} == expected
+    assert len(found) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("llama", "lm_head.weight"), ("gpt2", "lm_head.weight"), ("gpt_neox", "embed_out.weight")],
+)
+def test_a_tied_output_layer_has_a_name_in_checkpoints(kind: str, expected: str) -> None:
+    for tied in (True, False):
+        model = made(kind, **FAMILIES[kind], tie_word_embeddings=tied)
+        embedding, head = tied_names(model)
+        assert dict(model.named_parameters())[embedding] is model.get_input_embeddings().weight
+        assert head == (expected if tied else None)
+
+
 @pytest.mark.parametrize("kind", OWN)
 def test_a_model_with_another_kind_of_head_makes_its_logits_itself(kind: str) -> None:
     model = made(kind, **OWN[kind])
@@ -262,6 +291,35 @@ def test_an_update_keeps_no_keys_and_values() -> None:
         ValueModel(model.base_model)(micro)
     assert len(kept) > 6
     assert not any(kept)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dropout"),
+    [
+        ("gpt2", {"resid_pdrop": 0.5, "embd_pdrop": 0.5, "attn_pdrop": 0.5}),
+        ("opt", {"dropout": 0.5}),  # in the layers themselves
+        ("falcon", {"hidden_dropout": 0.5, "attention_dropout": 0.5}),
+        ("starcoder2", {"residual_dropout": 0.5, "embedding_dropout": 0.5}),
+        ("mixtral", {"router_jitter_noise": 0.5}),
+    ],
+)
+def test_activations_are_recomputed_without_dropout(kind: str, dropout: dict[str, float]) -> None:
+    model = made(kind, **FAMILIES[kind], **dropout)
+    policy, batch = Policy(model), batch_of(SHAPES)
+    expected = by_policy(policy, batch)
+    recompute_activations(model)
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    for layer in layers:
+        layer.register_forward_pre_hook(count)
+    for update in (1, 2):
+        assert_same(by_policy(policy, batch), expected)
+        assert calls == update * 2 * len(layers)  # forward, and again in the backward pass
 
 
 # ---------------------------------------------------------------- learners

@@ -37,7 +37,7 @@ from test_learner import (
     ppo,
 )
 from torch.func import functional_call
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from rlvr.algorithms import objective
 from rlvr.algorithms.losses import ppo_clip
@@ -403,6 +403,12 @@ def test_a_target_that_can_have_no_adapter_is_refused(path: Path, end: str) -> N
     model = load_model(str(path), "float32", MAX_LENGTH)
     with pytest.raises(ConfigError, match=rf"target_modules names '{end}'.*: down_proj, .*, v_proj"):
         target_names(model, ["q_proj", end])
+
+
+def test_a_model_without_linear_layers_has_none_to_adapt() -> None:
+    config = AutoConfig.for_model("gpt2", n_embd=16, n_layer=1, n_head=2, vocab_size=16)
+    with pytest.raises(ConfigError, match="GPT2LMHeadModel has no linear layers below its head"):
+        target_names(AutoModelForCausalLM.from_config(config), None)
 
 
 # ---------------------------------------------------------------- vLLM

@@ -439,6 +439,8 @@ def test_the_numbers_come_again_from_the_samples_to_the_bit(
             ["model=MODEL", "problems=arithmetic", "problems.chat_template_kwargs={a: 1}"],
             "prompt.chat_template_kwargs has no effect without a chat template",
         ),
+        (["model=LONG", "problems=arithmetic"], "LongRoPE: up to model.max_length=16 it is one model"),
+        (["model=IMAGES", "problems=arithmetic"], "gemma3 reads more than text"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_runs(
@@ -450,9 +452,19 @@ def test_what_is_wrong_is_said_before_anything_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    factors = {"short_factor": [1.0] * 16, "long_factor": [2.0] * 16}
+    longrope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 16, **factors}
     places = {"MODEL": str(model), "RUN": str(model.parent)}
-    given = [
-        argument.replace("MODEL", places["MODEL"]).replace("RUN", places["RUN"]) for argument in arguments
-    ]
+    for place, changes in {
+        "LONG": {"rope_parameters": longrope},
+        "IMAGES": {"model_type": "gemma3", "text_config": {}, "vision_config": {}},
+    }.items():
+        config = json.loads((model / "config.json").read_text()) | changes
+        shutil.copytree(model, tmp_path / place)
+        (tmp_path / place / "config.json").write_text(json.dumps(config))
+        places[place] = str(tmp_path / place)
+    given = arguments
+    for place, path in places.items():
+        given = [argument.replace(f"={place}", f"={path}") for argument in given]
     assert main(["evaluate", *given]) == 2
     assert said in capsys.readouterr().err

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -378,6 +379,20 @@ def test_a_finished_run_says_how_to_ask_for_more(whole: Path) -> None:
     assert code == 2
     assert "all stages are complete" in output
     assert f"rl.steps={2 * STEPS}" in output
+
+
+def test_a_checkpoint_that_cannot_be_used_is_refused_before_anything_starts(
+    whole: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole / "rl" / "checkpoints" / "step_000004" / "model", tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    quantized = {"quantization_config": {"quant_method": "fp8"}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | quantized))
+    model = ["model=pretrained", "model.path=model"]
+    code, output = train(tmp_path, *SETTINGS, *model, "hydra.run.dir=run")
+    assert code == 2
+    assert "its weights are quantized, which cannot be trained" in output
+    assert not (tmp_path / "run" / "sft").exists()
 
 
 def test_a_run_with_other_batches_is_no_continuation(whole: Path) -> None:
