@@ -224,8 +224,7 @@ class _Model:
             | {
                 "model": model_fingerprint(path),
                 "problems": fingerprint(each.problems),
-                # an unset system message counts in the keys of saved answers
-                "prompt": {"system": None, **that_matter(prepared.prompt(each))},
+                "prompt": prepared.prompt(each).identity(),
             }
             for each in prepared.sets
         }

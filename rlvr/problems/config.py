@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rlvr.base.identity import that_matter
 from rlvr.base.settings import setting
 
 
@@ -26,6 +27,10 @@ class PromptConfig:
         choices=("error", "drop"),
         neutral=True,  # what is dropped is not among the problems, whose content counts
     )
+
+    def identity(self) -> dict[str, Any]:
+        """What a prompt depends on; an unset system message counts, as in keys of earlier versions."""
+        return {"system": None, **that_matter(self)}
 
 
 @dataclass

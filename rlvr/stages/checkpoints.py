@@ -44,7 +44,8 @@ class Checkpoints:
 
     `identity` is what the run's results depend on besides the weights: resuming with another identity is
     refused, as it would be another run. `keys` maps names in it to settings, where the two differ.
-    `settings` (key → value) may change on resume; changes are printed and written to changes.jsonl.
+    `end` is the token that ends the answers that the model learns: generation_config.json of every checkpoint
+    names it. `settings` (key → value) may change on resume; changes are printed and written to changes.jsonl.
     `verified` are the files whose content this process has already verified.
     """
 
@@ -53,13 +54,14 @@ class Checkpoints:
         folder: Path,
         identity: Mapping[str, Any],
         tokenizer: PreTrainedTokenizerBase,
+        end: int | None = None,
         keys: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
         verified: set[Path] | None = None,
     ) -> None:
         self.folder = folder
         self.identity: dict[str, Any] = _plain(identity)
-        self.tokenizer = tokenizer
+        self.tokenizer, self.end = tokenizer, end
         self.keys = dict(keys or {})
         self.settings: dict[str, Any] = _plain(settings or {})
         self.verified = set() if verified is None else verified
@@ -122,6 +124,8 @@ class Checkpoints:
                 unfinished.mkdir(parents=True)
                 write(unfinished)
                 self.tokenizer.save_pretrained(unfinished / "model")
+                if self.end is not None:
+                    declare_end(unfinished / "model" / "generation_config.json", self.end)
                 self._write_state(unfinished, step)
                 final = self._put_in_place(unfinished, step)
         except BaseException:
@@ -310,3 +314,12 @@ def _content(path: Path, name: str) -> str:
         if error.errno != errno.EIO:
             raise RlvrError(f"{path / name} cannot be read ({error.strerror}): make it readable") from error
         raise Damaged(f"{name} cannot be read ({error.strerror})") from error
+
+
+def declare_end(generation_config: Path, end: int) -> None:
+    """Add a token to those that end an answer of a checkpoint, so that a server of it stops there."""
+    settings = json.loads(generation_config.read_text())
+    ends = settings.get("eos_token_id")
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if end not in ends:
+        generation_config.write_text(json.dumps(settings | {"eos_token_id": [*ends, end]}, indent=2) + "\n")

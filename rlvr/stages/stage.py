@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,7 @@ class StageInput:
         identity = {
             "seed": self.config.seed,
             "problems": fingerprint(self.problems),
-            "prompt": asdict(self.config.prompt),
+            "prompt": self.config.prompt.identity(),
             **self.sizes,
         }
         learns_from = [name for name in getattr(self.settings, "data", []) if name != SOLUTIONS]
@@ -82,6 +82,7 @@ class StageInput:
             self.folder / "checkpoints",
             identity,
             self.tokenizer,
+            self.prompts.end,
             keys | {name: f"{self.name}.{name}" for name in own},
             self._changeable(),
             self.verified,

@@ -112,3 +112,8 @@ def test_the_end_that_was_learned_ends_answers(run: tuple[Path, str]) -> None:
     for rollout in rollouts:
         assert end not in rollout.tokens[rollout.sampled][:-1]
         assert "<|im_end|>" not in rollout.text
+    tokenizer = tokenizer_of("qwen2.5 base")
+    for stage in ("sft", "rl"):
+        (model,) = (run[0] / stage / "checkpoints").glob("*/model")
+        ends = json.loads((model / "generation_config.json").read_text())["eos_token_id"]
+        assert ends == [tokenizer.eos_token_id, end]

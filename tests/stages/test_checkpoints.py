@@ -15,6 +15,7 @@ from run_command import RLVR
 
 from rlvr.base.disk import DiskError
 from rlvr.pipeline.config import RunConfig
+from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.stages.checkpoints import KEPT, CheckpointError, Checkpoints
 from rlvr.stages.config import SftConfig
 from rlvr.stages.stage import StageInput
@@ -41,6 +42,7 @@ def checkpoints(folder: Path, **changed: Any) -> Checkpoints:
 def fill(folder: Path) -> None:
     (folder / "model").mkdir()
     (folder / "model" / "model.safetensors").write_bytes(bytes(range(256)) * 40)
+    (folder / "model" / "generation_config.json").write_text('{"eos_token_id": 2}')
     (folder / "optimizer").mkdir()
     (folder / "optimizer" / "rank_0.pt").write_bytes(b"moments" * 1000)
     (folder / "loop.json").write_text("{}")
@@ -52,6 +54,22 @@ def three(tmp_path: Path) -> Path:
     for step in (1, 2, 3):
         checkpoints(tmp_path).save(step, fill)
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("there", "end", "ends"),
+    [(2, 2, 2), (2, 5, [2, 5]), ([2, 5], 5, [2, 5]), ([2, 5], 0, [2, 5, 0]), (None, 5, [5])],
+)
+def test_a_checkpoint_names_the_end_of_its_answers(tmp_path: Path, there: Any, end: int, ends: Any) -> None:
+    def write(folder: Path) -> None:
+        fill(folder)
+        settings = {"eos_token_id": there, "temperature": 0.6}
+        (folder / "model" / "generation_config.json").write_text(json.dumps(settings))
+
+    model = checkpoints(tmp_path, end=end).save(1, write) / "model"
+    written = json.loads((model / "generation_config.json").read_text())
+    assert written == {"eos_token_id": ends, "temperature": 0.6}
+    assert checkpoints(tmp_path).latest() is not None
 
 
 def names(folder: Path) -> list[str]:
@@ -140,7 +158,8 @@ def test_where_only_the_model_is_read_nothing_else_is(three: Path) -> None:
 def test_a_file_is_read_once_in_a_process(three: Path) -> None:
     verified: set[Path] = set()
     assert checkpoints(three, verified=verified).latest_model() == (3, step_3(three))
-    assert {path.name for path in verified} == {"model.safetensors", "tokenizer.json"}
+    read = {path.name for path in verified}
+    assert read == {"generation_config.json", "model.safetensors", "tokenizer.json"}
     flipped(step_3(three) / "model" / "model.safetensors")
     assert checkpoints(three, verified=verified).latest() == (3, step_3(three))
     assert {path.name for path in verified} > {"rank_0.pt", "loop.json"}
@@ -215,11 +234,12 @@ def test_changed_settings_are_said_and_kept(three: Path, capsys: pytest.CaptureF
 
 
 def sft(folder: Path, config: RunConfig) -> StageInput:
-    nothing: Any = NoTokenizer()
+    nothing: Any = None
+    tokenizer = character_tokenizer("0123")
     sizes = {"batch_size": config.sft.batch_size, "data": config.sft.data}
     problems = [Problem("p1", "6 · 7?", "42")]
     return StageInput(
-        config.for_stages(), folder / "sft", "", problems, [], nothing, nothing, sizes, config.sft
+        config.for_stages(), folder / "sft", "", problems, [], tokenizer, nothing, sizes, config.sft
     )
 
 
