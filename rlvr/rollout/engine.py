@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rlvr.base.imports import lean_imports
-from rlvr.rollout.config import BOUND, PENALTIES, DecodingConfig, RolloutConfig
+from rlvr.rollout.config import BOUND, DecodingConfig, RolloutConfig
 from rlvr.rollout.text import drawn_text, prompt_end
 from rlvr.types import FinishReason, IntArray, RlvrError, Rollout, SamplingMask
 
@@ -146,7 +146,9 @@ class RolloutEngine:
             min_tokens=asked.min_tokens or 0,
             stop=asked.stop,
             stop_token_ids=[*(asked.stop_token_ids or ()), *([] if request.end is None else [request.end])],
-            **{name: getattr(asked, name) or without for name, without in PENALTIES.items()},
+            repetition_penalty=asked.repetition_penalty or 1.0,
+            presence_penalty=asked.presence_penalty or 0.0,
+            frequency_penalty=asked.frequency_penalty or 0.0,
             seed=request.seed,
             logprobs=0,
             flat_logprobs=True,

@@ -25,6 +25,7 @@ from rlvr.pipeline.evaluate import Prepared
 from rlvr.pipeline.evaluate_config import EvaluateConfig, EvaluatedModelConfig
 from rlvr.pipeline.status import is_done
 from rlvr.problems.benchmarks import ProblemSet
+from rlvr.problems.encoder import PromptEncoder
 from rlvr.problems.files import as_row
 from rlvr.problems.generated import ALPHABET, arithmetic
 from rlvr.problems.tokenizer import character_tokenizer
@@ -184,9 +185,8 @@ def test_the_evaluation_inside_of_training_has_pass_and_majority_at_its_ks(tmp_p
     heldout = [Problem("a", "1+1=?", "2")]
     made = Group(heldout[0], [], judged("a", RIGHT, WRONG, WRONG).verdicts)
     made.verdicts[2] = made.verdicts[1]
-    stage = SimpleNamespace(
-        config=config, heldout=heldout, folder=tmp_path, tokenizer=character_tokenizer(ALPHABET)
-    )
+    prompts = PromptEncoder(config.prompt, character_tokenizer(ALPHABET))
+    stage = SimpleNamespace(config=config, heldout=heldout, folder=tmp_path, prompts=prompts)
     buffer = SimpleNamespace(submit=lambda *_: None, take=lambda *_, **__: SimpleNamespace(groups=[made]))
     log = SimpleNamespace(samples=lambda *_: None)
     loop = SimpleNamespace(stage=stage, config=config, buffer=buffer, log=log)

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from teachers import Stop, Teacher, serving, stage_with
+from transformers import LlamaConfig
 
 from rlvr.base.stopping import StopRequest
 from rlvr.problems.config import PromptConfig
@@ -242,6 +243,7 @@ class TestTokens:
     def traces(folder: Path, of_teacher: str) -> list[Trace]:
         teacher = character_tokenizer(of_teacher)
         teacher.save_pretrained(folder / "teacher")
+        LlamaConfig().save_pretrained(folder / "teacher")
         tokens = np.array([*teacher.encode("6*7=?42"), teacher.eos_token_id], np.int32)
         drawn = np.arange(len(tokens)) >= 5
         arrays = {"logprobs": drawn.astype(np.float32), "versions": drawn.astype(np.int32)}
