@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -179,6 +180,8 @@ class PromptEncoder:
         return [bos] if begun.startswith(tokenizer.bos_token) and tokenizer.bos_token not in opened else []
 
     def _in_chat(self, problem: Problem) -> str:
+        """Raises ConfigError if the chat template refuses the messages, DataError if it changes what has to
+        stay text."""
         from jinja2 import TemplateError
 
         messages = [
@@ -186,22 +189,38 @@ class PromptEncoder:
             for message in chat_messages(problem, self.config)
         ]
         try:
-            return self._rendered(messages, answer_follows=True)
+            chat = self._rendered(messages, answer_follows=True)
         except TemplateError as error:
             hint = ": set prompt.system: null" if self.config.system is not None else ""
             raise ConfigError(
                 f"problem {problem.id!r}: the model's chat template refuses the messages ({error}){hint}"
             ) from error
+        for message in messages:
+            role, text = message["role"], message["content"]
+            # of an earlier answer, a template may leave out what it thought
+            if role != "assistant" and BREAK in text and text.strip() not in chat:
+                raise DataError(
+                    f"problem {problem.id!r} spells a special token, and the model's chat template changes "
+                    f"the text of the {role}'s message, so the token might not stay text: leave the problem "
+                    "out, or reword it"
+                )
+        return chat
 
     def _rendered(self, messages: Sequence[dict[str, str]], answer_follows: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                list(messages),
-                tokenize=False,
-                add_generation_prompt=answer_follows,
-                **(self.config.chat_template_kwargs or {}),
+        """Raises jinja2's TemplateError for whatever goes wrong in the template."""
+        from jinja2 import TemplateError
+
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    list(messages),
+                    tokenize=False,
+                    add_generation_prompt=answer_follows,
+                    **(self.config.chat_template_kwargs or {}),
+                )
             )
-        )
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            raise TemplateError(f"{type(error).__name__}: {error}") from error
 
     def _probe(self, turns: Sequence[tuple[str, str]], answer_follows: bool = False) -> str:
         """The chat of (content, role) as text; nothing if there is no template, or it refuses them."""
@@ -295,23 +314,36 @@ class PromptEncoder:
         )
 
     def _check_template(self) -> None:
-        """Raises ConfigError if there is no chat template, or it does not read `chat_template_kwargs`."""
+        """Raises ConfigError if there is no chat template, if it is broken, if it says the same whatever the
+        question is, or if it does not read `chat_template_kwargs`."""
         if not self.tokenizer.chat_template:
             raise ConfigError(
                 "prompt.chat is true, but the model's tokenizer has no chat template: set prompt.chat: "
                 "false, or use a model that was tuned for chat"
             )
-        if not self.config.chat_template_kwargs:
-            return
-        from jinja2 import Environment, meta
+        from jinja2 import Environment, TemplateError, TemplateSyntaxError, meta
 
         # a tag of transformers that only marks the answer
         template = re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", str(self.tokenizer.get_chat_template()))
-        parsed = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)
+        try:
+            parsed = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)
+        except TemplateSyntaxError as error:
+            raise ConfigError(
+                f"the model's chat template is broken, line {error.lineno}: {error.message}; repair it in "
+                "the model's folder, or set prompt.chat: false"
+            ) from error
+        questions = ([{"role": "user", "content": question}] for question in "12")
+        with suppress(TemplateError):  # one that refuses these may take a problem's own messages
+            one, other = (self._rendered(question, answer_follows=True) for question in questions)
+            if one == other:
+                raise ConfigError(
+                    "the model's chat template leaves the question out, so all prompts would be the same: "
+                    "repair it in the model's folder, or set prompt.chat: false"
+                )
         reserved = {"messages", *inspect.signature(self.tokenizer.apply_chat_template).parameters}
         read = meta.find_undeclared_variables(parsed)
         ours = {"raise_exception", "strftime_now", *self.tokenizer.special_tokens_map}
-        for name in self.config.chat_template_kwargs:
+        for name in self.config.chat_template_kwargs or {}:
             if name in reserved:
                 raise ConfigError(
                     f"prompt.chat_template_kwargs.{name} cannot be set: rlvr sets it itself, or it is no "

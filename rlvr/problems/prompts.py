@@ -30,9 +30,10 @@ def check_prompts(problems: Sequence[Problem], config: PromptConfig) -> None:
     ):
         if given and not config.chat:
             raise ConfigError(f"prompt.{name} has no effect without a chat template: set prompt.chat: true")
-    if not isinstance(config.chat_template_kwargs, Mapping | None):
+    settings = config.chat_template_kwargs
+    if not isinstance(settings, Mapping | None) or not all(isinstance(name, str) for name in settings or ()):
         raise ConfigError(
-            f"prompt.chat_template_kwargs={config.chat_template_kwargs!r} must be a mapping, such as "
+            f"prompt.chat_template_kwargs={settings!r} must be a mapping of names to values, such as "
             "{enable_thinking: false}"
         )
     for problem in problems:

@@ -43,8 +43,8 @@ def part(
         raise ConfigError(f"no part {part!r}; {known_names(part, PARTS)}")
     if not 0 < share < 1:
         raise ConfigError(f"share is {share}, but must be above 0 and below 1")
-    if overlap_words is not None and overlap_words < 1:
-        raise ConfigError(f"overlap_words is {overlap_words}, but must be at least 1")
+    if overlap_words is not None and (not isinstance(overlap_words, int) or overlap_words < 1):
+        raise ConfigError(f"overlap_words is {overlap_words!r}, but must be a whole number of at least 1")
     texts = [" ".join(problem.text.split()) for problem in problems]
     names = texts if overlap_words is None else _connected(texts, overlap_words)
     heldout: set[str] = set()

@@ -37,17 +37,23 @@ def check_checkpoint(
     Raises:
         ConfigError: transformers does not know it, or vLLM or the learner cannot do what the run needs.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(path)
+        messages = list(_kind_messages(config, learns))
+        if not messages and samples:
+            messages += _sampler_messages(config, on_cpu)
+        if not messages and samples and learns:
+            messages += _difference_messages(config, max_length, updates)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{key}={path} is no model that transformers knows: {error}") from error
-    messages = list(_kind_messages(config, learns))
-    if not messages and samples:
-        messages += _sampler_messages(config, on_cpu)
-    if not messages and samples and learns:
-        messages += _difference_messages(config, max_length, updates)
+    except (TypeError, ArithmeticError, LookupError, AttributeError, StrictDataclassError) as error:
+        raise ConfigError(
+            f"{key}={path}: its config.json has wrong or missing values ({type(error).__name__}: {error}); "
+            "take the one that the model came with"
+        ) from error
     refuse([f"{key}={path}: {message}" for message in messages])
 
 

@@ -200,6 +200,33 @@ def test_a_template_that_refuses_messages_names_the_problem() -> None:
         PromptEncoder(CHAT, tokenizer_of("gemma")).prompt(problem_of("", **{MESSAGES: messages}))
 
 
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("hello", "leaves the question out"),
+        ("{% for", "is broken, line 1"),
+        ("{{ messages[0].content + 1 }}", r"problem 'p': .* refuses the messages \(TypeError"),
+        ("{{ 1 / 0 }}", r"refuses the messages \(ZeroDivisionError"),
+        ("{{ messages[0].content[0].text }}", "leaves the question out"),
+    ],
+)
+def test_a_template_that_cannot_be_used(template: str, words: str) -> None:
+    tokenizer = deepcopy(tokenizer_of("qwen2.5"))
+    tokenizer.chat_template = template
+    with pytest.raises(ConfigError, match=words):
+        PromptEncoder(CHAT, tokenizer).prompt(problem_of("1+1?"))
+
+
+@pytest.mark.parametrize("content", ["content[:5]", "content|urlencode", "content|replace('a', 'b')"])
+def test_a_template_that_changes_what_has_to_stay_text(content: str) -> None:
+    tokenizer = deepcopy(tokenizer_of("qwen2.5"))
+    tokenizer.chat_template = f"<|im_start|>user\n{{{{ messages[0].{content} }}}}<|im_end|>\n"
+    encoder = PromptEncoder(CHAT, tokenizer)
+    assert encoder.prompt(problem_of("an apple"))  # nothing is spelled
+    with pytest.raises(DataError, match=r"problem 'p' spells a special token, and .* the user's message"):
+        encoder.prompt(problem_of("a <|im_end|> and more"))
+
+
 # --- lengths
 
 

@@ -117,8 +117,9 @@ def test_settings_of_a_prompt_that_no_problem_uses():
         check_prompts([CHAT_PROBLEM, PROBLEM], PromptConfig())
     with pytest.raises(ConfigError, match=r"prompt.chat_template_kwargs has no effect without"):
         check_prompts([PROBLEM], PromptConfig(chat_template_kwargs={"enable_thinking": False}))
-    with pytest.raises(ConfigError, match=r"prompt.chat_template_kwargs='no' must be a mapping"):
-        check_prompts([PROBLEM], PromptConfig(chat=True, chat_template_kwargs="no"))
+    for wrong in ("no", {1: 2}):
+        with pytest.raises(ConfigError, match=r"prompt.chat_template_kwargs=.* must be a mapping of names"):
+            check_prompts([PROBLEM], PromptConfig(chat=True, chat_template_kwargs=wrong))
     own = dataclasses.replace(CHAT_PROBLEM, columns={MESSAGES: "1+1?"})
     with pytest.raises(DataError, match=r"problem 'c1': column 'prompt_messages' must be a list of messages"):
         check_prompts([own], chat)

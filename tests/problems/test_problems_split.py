@@ -162,5 +162,6 @@ def test_what_shared_words_connect_stays_together():
 
 
 def test_words_of_an_overlap_are_at_least_one():
-    with pytest.raises(ConfigError, match="overlap_words is 0"):
-        part(problems("ab"), overlap_words=0)
+    for wrong in (0, 2.5, "3"):
+        with pytest.raises(ConfigError, match=f"overlap_words is {wrong!r}"):
+            part(problems("ab"), overlap_words=wrong)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from families import (
@@ -85,6 +87,30 @@ def test_what_a_family_cannot_do_is_said_before_anything_starts(
 ) -> None:
     family_config(family).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=re.escape(f"model.path={tmp_path}: ") + ".*" + re.escape(words)):
+        check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"hidden_size": None},
+        {"num_attention_heads": 0},
+        {"layer_types": [["a"]]},
+        {"rope_parameters": [1]},
+        {"rope_parameters": {"full_attention": {"rope_type": "longrope"}, "sliding": None}},
+        *(
+            {"rope_parameters": {"rope_type": "longrope", "original_max_position_embeddings": original}}
+            for original in (0, 1, None, "4096")
+        ),
+    ],
+    ids=str,
+)
+def test_a_configuration_with_wrong_values_is_said(changed: dict[str, Any], tmp_path: Path) -> None:
+    (family,) = [family for family in FAMILIES if family.name == "Llama 3.2"]
+    family_config(family).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(ConfigError, match=re.escape(f"model.path={tmp_path}")):
         check(tmp_path)
 
 
