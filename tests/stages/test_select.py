@@ -13,6 +13,8 @@ from groups import group
 from rlvr.base.stopping import StopRequest
 from rlvr.pipeline.config import RunConfig
 from rlvr.problems.files import from_file
+from rlvr.problems.generated import ALPHABET
+from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.record.journal import journal_path, write_journal
 from rlvr.stages.select import run_select, selected
 from rlvr.stages.stage import StageInput
@@ -50,7 +52,7 @@ def stage_in(folder: Path, **select: Any) -> StageInput:
         "model",
         PROBLEMS,
         [],
-        cast(Any, None),
+        character_tokenizer(ALPHABET),
         cast(StopRequest, None),
         {},
         config.select,
