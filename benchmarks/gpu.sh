@@ -7,7 +7,6 @@
 #             PyTorch loop; what bfloat16 makes of log-probabilities and gradients, padded and packed
 #   run       SFT and three steps of RL with engine and learner on the one GPU: after each update, the gap
 #             between vLLM's and the learner's log-probabilities
-#   families  the same gap for every family of checkpoints (docs/models.py), if that is there
 # A part that fails or takes too long is noted, and the next one begins. DRY=1 does the same on the CPU with
 # tiny sizes, to see that the script runs.
 set -u
@@ -53,7 +52,6 @@ rm -rf "$out/run"
 part run 200 .venv/bin/rlvr train "stages=[sft,rl]" problems.train.level=1 problems.train.n=64 \
     problems.heldout.n=8 sampling.max_tokens=16 sft.steps=10 rl.steps=3 rl.problems_per_step=8 rl.group_size=4 \
     rl.check_every=1 "record.trackers=[]" "hydra.run.dir=$out/run" ${on_gpu[@]+"${on_gpu[@]}"}
-[ -f docs/models.py ] && [ ! "$dry" ] && part families 120 $python docs/models.py
 
 $python - "$out" >> "$out/report.md" <<'PYTHON'
 import json
