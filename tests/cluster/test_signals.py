@@ -23,6 +23,8 @@ from rlvr.pipeline.prepare import Prepared
 from rlvr.pipeline.run import Pipeline
 from rlvr.pipeline.status import is_done
 from rlvr.pipeline.table import Done
+from rlvr.problems.generated import ALPHABET
+from rlvr.problems.tokenizer import character_tokenizer
 from rlvr.record.layout import UNEVALUATED
 from rlvr.stages.buffer import Interrupted, RolloutBuffer
 from rlvr.types import Problem
@@ -107,7 +109,7 @@ def test_a_stage_that_was_stopped_in_its_last_evaluation_is_not_done(tmp_path: P
     with StopRequest() as stop, ExitStack() as stack:
         run = Pipeline(prepared, tmp_path, stop, stack)
         run.done["base"] = Done(tmp_path, "model", 0.0, new=False)
-        run.tokenizer = cast(Any, SimpleNamespace(save_pretrained=lambda folder: folder.mkdir()))
+        run.tokenizer = character_tokenizer(ALPHABET)
         rl = prepared.node("rl")
         stage = run._stage(rl, folder)
         stage.checkpoints().save(4, lambda folder: None)
