@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from transformers import GenerationConfig
 
 import rlvr.base.stopping
 from rlvr.base.stopping import StopRequest
@@ -112,7 +113,7 @@ def test_a_stage_that_was_stopped_in_its_last_evaluation_is_not_done(tmp_path: P
         run.tokenizer = character_tokenizer(ALPHABET)
         rl = prepared.node("rl")
         stage = run._stage(rl, folder)
-        stage.checkpoints().save(4, lambda folder: None)
+        stage.checkpoints().save(4, lambda folder: GenerationConfig().save_pretrained(folder / "model"))
         (folder / UNEVALUATED).touch()
         assert not is_done(folder, 4)
         assert not run._take_done(rl)
