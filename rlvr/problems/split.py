@@ -31,8 +31,8 @@ def part(
     share: the held-out share of all problems; the number is exact, up to rounding.
     seed: selects the held-out problems by a hash of (seed, text), so order and ids do not matter.
     overlap_words: problems that share this many words in a row are in the same part, and so are all that such
-        problems connect. For sets with variants of a text, such as SVAMP: a held-out problem would
-        otherwise be half known from training.
+        problems connect; all numbers are one word. For sets with variants of a text, such as SVAMP: a held-out
+        problem would otherwise be half known from training.
 
     Problems whose texts differ only in white space are in the same part. If what must stay together makes the
     exact number impossible, fewer are held out. With the same source and arguments, every problem is in
@@ -71,7 +71,7 @@ def part(
 def _connected(texts: Sequence[str], n: int) -> list[str]:
     """For each text the first, in alphabetical order, of the texts that shared runs of n words connect to it.
 
-    Case and punctuation do not count; a text of fewer than n words is one run.
+    Case, punctuation and the values of numbers do not count; a text of fewer than n words is one run.
     """
     parents = {text: text for text in texts}
 
@@ -83,7 +83,7 @@ def _connected(texts: Sequence[str], n: int) -> list[str]:
 
     owners: dict[tuple[str, ...], str] = {}
     for text in parents:
-        words = re.findall(r"\w+", text.casefold())
+        words = re.findall(r"\w+", re.sub(r"\d+(?:[.,]\d+)*", "0", text.casefold()))
         width = min(n, len(words))
         for run in zip(*(islice(words, start, None) for start in range(width)), strict=False):
             one, other = sorted((root(text), root(owners.setdefault(run, text))))

@@ -161,6 +161,19 @@ def test_what_shared_words_connect_stays_together():
     assert linked <= heldout or not linked & heldout
 
 
+@pytest.mark.parametrize("numbers", [("4", "9", "12"), ("1,250", "3.5", "17"), ("0.5", "2", "1000")])
+def test_texts_that_differ_in_numbers_stay_together(numbers):
+    one, other, third = numbers
+    texts = [
+        f"Tim spent $ {one}. Then he got $ {other}. Now he has $ {third}",
+        "Tim spent $ 8. Then he got $ 5. Now he has $ 6",
+    ]
+    source = problems([*texts, *(f"nothing like it {name}" for name in "abcdef")])
+    for seed in range(20):
+        heldout = {problem.text for problem in part(source, "heldout", 0.5, seed, 4)}
+        assert (texts[0] in heldout) == (texts[1] in heldout)
+
+
 def test_words_of_an_overlap_are_at_least_one():
     for wrong in (0, 2.5, "3"):
         with pytest.raises(ConfigError, match=f"overlap_words is {wrong!r}"):
