@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import random
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -77,6 +79,59 @@ def test_a_solution_that_is_not_rewarded_is_left_out(capsys: pytest.CaptureFixtu
     assert [p.id for p in PREPARE.with_solutions([right, wrong, alone, rounded])] == ["right"]
     printed = capsys.readouterr().out
     assert all(f"left out {name}:" in printed for name in ("wrong", "alone", "rounded"))
+
+
+TEXTS = {  # text → equation
+    "Tim has 19 red and 33 blue cups. He breaks 7 blue ones. How many blue cups are left?": "( 33.0 - 7.0 )",
+    "Each of 12 boxes has 8 pens. Ann, who is 9, takes 3. What is left?": "( ( 12.0 - 3.0 ) * 8.0 )",
+    "It was 4 degrees, and became 11 degrees colder. How warm is it?": "( 4.0 - 11.0 )",
+    "She cut 96 cm of rope, which is 250 cm long, into 6 parts. How long is a part?": "( 96.0 / 6.0 )",
+}
+
+
+@given(st.sampled_from(sorted(TEXTS)), st.integers(0, 2**32))
+def test_a_variant_has_other_numbers_and_nothing_else(text: str, seed: int) -> None:
+    answer = PREPARE.shown(PREPARE.worked(TEXTS[text])[0])
+    (problem,) = PREPARE.with_solutions([Problem("one", text, answer, columns={"equation": TEXTS[text]})])
+    variant = PREPARE.renumbered(problem, random.Random(seed))
+    assert re.sub(r"\d+", "0", variant.text) == re.sub(r"\d+", "0", text)
+    before, after = (list(map(int, re.findall(r"\d+", said))) for said in (text, variant.text))
+    assert sorted(range(len(before)), key=before.__getitem__) == sorted(
+        range(len(after)), key=after.__getitem__
+    )
+    new = dict(zip(before, after, strict=True))
+    wanted = " ".join(f"{new[int(float(t))]}.0" if t[0].isdigit() else t for t in TEXTS[text].split())
+    assert variant.columns["equation"] == wanted
+    assert int(variant.answer) == PREPARE.worked(wanted)[0]
+    assert (int(variant.answer) < 0) == (int(answer) < 0)
+    assert true_steps_reward(variant.solution, variant) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "equation"),
+    [
+        ("2 cups cost $ 2 each. What do they cost?", "( 2.0 * 2.0 )"),  # which 2?
+        ("Two cups cost $ 3 each. What do they cost?", "( 2.0 * 3.0 )"),  # a number as a word
+        ("A cup costs $ 1.5. What do 4 cost?", "( 4.0 * 1.5 )"),
+        ("It costs $ 1,250 and 3 less. What does it cost?", "( 1250.0 - 3.0 )"),
+    ],
+)
+def test_a_problem_whose_numbers_are_not_sure_has_no_variants(text: str, equation: str) -> None:
+    value, _ = PREPARE.worked(equation)
+    problem = Problem("one", text, PREPARE.shown(value), columns={"equation": equation})
+    assert list(PREPARE.with_variants([problem], 3)) == [problem]
+
+
+def test_variants_follow_their_problem_and_differ() -> None:
+    problems = [
+        Problem(str(number), text, "", columns={"equation": equation})
+        for number, (text, equation) in enumerate(TEXTS.items())
+    ]
+    made = list(PREPARE.with_variants(problems, 3))
+    assert [problem for problem in made if "-" not in problem.id] == problems
+    assert len({problem.text for problem in made}) == len(made)
+    assert [problem.id for problem in made][:4] == ["0", "0-1", "0-2", "0-3"]
+    assert made == list(PREPARE.with_variants(problems, 3))
 
 
 @pytest.mark.skipif(not SVAMP.exists(), reason="needs a local copy of SVAMP")

