@@ -31,8 +31,8 @@ def part(
     share: the held-out share of all problems; the number is exact, up to rounding.
     seed: selects the held-out problems by a hash of (seed, text), so order and ids do not matter.
     overlap_words: problems that share this many words in a row are in the same part, and so are all that such
-        problems connect; all numbers are one word. For sets with variants of a text, such as SVAMP: a held-out
-        problem would otherwise be half known from training.
+        problems connect; all numbers are one word. For sets with variants of a text, such as SVAMP: a
+        held-out problem would otherwise be half known from training.
 
     Problems whose texts differ only in white space are in the same part. If what must stay together makes the
     exact number impossible, fewer are held out. With the same source and arguments, every problem is in
